@@ -1,0 +1,129 @@
+"""What blocking costs: icure_sync against icure_async, with the same sandbox in its own process.
+
+One patient is read over loopback, by one caller, and by eight at once who share a client: threads
+there, tasks here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pytest_benchmark.fixture import BenchmarkFixture
+
+import icure_async
+import icure_sync
+
+WORLD = json.loads(Path("tests/golden/world.json").read_text("utf-8"))
+NED = WORLD["users"]["ned"]
+KEY_PAIR = icure_sync.KeyPair(NED["keyPairs"][0]["publicKey"], NED["keyPairs"][0]["privateKey"])
+PATIENT_ID = "e3d39276-5730-4fbc-9069-bb7f99dfde55"
+CALLERS = 8
+READS_EACH = 8
+
+SERVE = """
+import json, sys
+from pathlib import Path
+from icure_sync.sandbox import Sandbox
+
+world = json.loads(Path("tests/golden/world.json").read_text("utf-8"))
+with Sandbox(seed=world["stages"]["1-shared"]) as sandbox:
+    print(sandbox.icure_url, flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    command = [sys.executable, "-c", SERVE]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as server:
+        assert server.stdin is not None
+        assert server.stdout is not None
+        yield server.stdout.readline().strip()
+        server.stdin.close()
+
+
+def configured(builder: Any, url: str) -> Any:
+    return builder.with_icure_base_url(url).with_user_name(NED["login"]).with_password(NED["token"])
+
+
+@pytest.fixture
+def blocking_api(url: str) -> Iterator[icure_sync.MedTechApi]:
+    with configured(icure_sync.MedTechApiBuilder(), url).build() as api:
+        api.init_user_crypto(KEY_PAIR)
+        yield api
+
+
+@pytest.fixture
+def loop() -> Iterator[asyncio.Runner]:
+    with asyncio.Runner() as runner:
+        yield runner
+
+
+@pytest.fixture
+def async_api(url: str, loop: asyncio.Runner) -> Iterator[icure_async.MedTechApi]:
+    async def opened() -> icure_async.MedTechApi:
+        api: icure_async.MedTechApi = await configured(icure_async.MedTechApiBuilder(), url).build()
+        await api.init_user_crypto(KEY_PAIR)
+        return api
+
+    api = loop.run(opened())
+    yield api
+    loop.run(api.aclose())
+
+
+@pytest.mark.benchmark(group="read a patient 20 times")
+def test_one_blocking_caller(
+    benchmark: BenchmarkFixture, blocking_api: icure_sync.MedTechApi
+) -> None:
+    def read() -> None:
+        for _ in range(20):
+            blocking_api.patient_api.get_patient(PATIENT_ID)
+
+    benchmark(read)
+
+
+@pytest.mark.benchmark(group="read a patient 20 times")
+def test_one_async_caller(
+    benchmark: BenchmarkFixture, async_api: icure_async.MedTechApi, loop: asyncio.Runner
+) -> None:
+    async def read() -> None:
+        for _ in range(20):
+            await async_api.patient_api.get_patient(PATIENT_ID)
+
+    benchmark(lambda: loop.run(read()))
+
+
+@pytest.mark.benchmark(group="eight share a client")
+def test_threads_that_share_a_client(
+    benchmark: BenchmarkFixture, blocking_api: icure_sync.MedTechApi
+) -> None:
+    def read(_: int) -> None:
+        for _ in range(READS_EACH):
+            blocking_api.patient_api.get_patient(PATIENT_ID)
+
+    with ThreadPoolExecutor(CALLERS) as executor:
+        benchmark(lambda: list(executor.map(read, range(CALLERS))))
+
+
+@pytest.mark.benchmark(group="eight share a client")
+def test_tasks_that_share_a_client(
+    benchmark: BenchmarkFixture, async_api: icure_async.MedTechApi, loop: asyncio.Runner
+) -> None:
+    async def read() -> None:
+        for _ in range(READS_EACH):
+            await async_api.patient_api.get_patient(PATIENT_ID)
+
+    async def all_of_them() -> None:
+        await asyncio.gather(*(read() for _ in range(CALLERS)))
+
+    benchmark(lambda: loop.run(all_of_them()))

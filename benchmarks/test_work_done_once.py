@@ -1,0 +1,97 @@
+"""What doing work once is worth: each group compares two ways side by side, in one run."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pytest_benchmark.fixture import BenchmarkFixture
+
+from icure_async import KeyPair
+from icure_async.crypto.key_ring import KeyRing
+from icure_async.crypto.software import SoftwareCrypto
+from icure_async.models.converter import patient_from_wire, patient_to_wire, prepare
+from icure_async.storage import MemoryStorage, StorageKeyStorage
+
+WORLD = json.loads(Path("tests/golden/world.json").read_text("utf-8"))
+NED = WORLD["users"]["ned"]
+PATIENTS = WORLD["stages"]["1-shared"]["entities"]["patient"]
+OWNER = PATIENTS[NED["dataOwnerId"]]
+KEY_PAIR = KeyPair(NED["keyPairs"][0]["publicKey"], NED["keyPairs"][0]["privateKey"])
+WRAPPED = OWNER["aesExchangeKeys"][KEY_PAIR.public_key][NED["dataOwnerId"]]
+
+
+@pytest.fixture
+def run(benchmark: BenchmarkFixture) -> Callable[[Callable[[], Awaitable[Any]]], None]:
+    def measure(step: Callable[[], Awaitable[Any]]) -> None:
+        with asyncio.Runner() as runner:
+
+            async def once() -> Any:
+                return await step()
+
+            benchmark(lambda: runner.run(once()))
+
+    return measure
+
+
+@pytest.mark.benchmark(group="exchange key")
+@pytest.mark.parametrize("known", [True, False], ids=["kept", "decrypted again"])
+def test_opening_an_exchange_key(
+    run: Callable[[Callable[[], Awaitable[Any]]], None], known: bool
+) -> None:
+    crypto = SoftwareCrypto()
+    kept = KeyRing(crypto)
+
+    async def step() -> bytes | None:
+        ring = kept if known else KeyRing(crypto)
+        await ring.add(KEY_PAIR)
+        return await ring.open(WRAPPED)
+
+    run(step)
+
+
+@pytest.mark.benchmark(group="private key")
+@pytest.mark.parametrize("known", [True, False], ids=["kept", "parsed again"])
+def test_loading_a_private_key(
+    run: Callable[[Callable[[], Awaitable[Any]]], None], known: bool
+) -> None:
+    kept = SoftwareCrypto()
+
+    async def step() -> None:
+        await (kept if known else SoftwareCrypto()).load_key_pair(KEY_PAIR)
+
+    run(step)
+
+
+@pytest.mark.benchmark(group="key storage")
+@pytest.mark.parametrize("known", [True, False], ids=["checked before", "checked again"])
+def test_reading_a_stored_key(
+    run: Callable[[Callable[[], Awaitable[Any]]], None], known: bool
+) -> None:
+    storage = MemoryStorage()
+    kept = StorageKeyStorage(storage)
+    asyncio.run(kept.store_key_pair("ned", KEY_PAIR))
+
+    async def step() -> KeyPair | None:
+        key_storage = kept if known else StorageKeyStorage(storage)
+        return await key_storage.get_key_pair("ned", KEY_PAIR.fingerprint)
+
+    run(step)
+
+
+@pytest.mark.benchmark(group="patient of 15 kB")
+@pytest.mark.parametrize("step", ["json.loads", "from the wire", "to the wire"])
+def test_converting_a_patient(benchmark: BenchmarkFixture, step: str) -> None:
+    prepare()
+    text = json.dumps(OWNER)
+    patient = patient_from_wire(OWNER, decrypted=True)
+    steps: dict[str, Callable[[], object]] = {
+        "json.loads": lambda: json.loads(text),
+        "from the wire": lambda: patient_from_wire(OWNER, decrypted=True),
+        "to the wire": lambda: patient_to_wire(patient),
+    }
+    benchmark(steps[step])

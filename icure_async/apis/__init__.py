@@ -1,0 +1,1 @@
+"""One module per API that a user calls."""

@@ -1,0 +1,324 @@
+"""Exchange keys of the current data owner: looked up, and created where they are missing."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any, Final
+
+import anyio
+
+from icure_async.apis.current_user import data_owner_of
+from icure_async.crypto.exchange_keys import (
+    add_exchange_key,
+    exchange_keys_in_view,
+    exchange_keys_to,
+    has_exchange_key,
+    public_keys_of,
+)
+from icure_async.crypto.key_ring import EXCHANGE_KEY_BYTES
+from icure_async.errors import (
+    BadRequestError,
+    ConflictError,
+    CryptoError,
+    InvalidResponseError,
+    NotFoundError,
+    PermissionDeniedError,
+)
+from icure_async.rest.data_owners import DATA_OWNER_KINDS, DataOwnerKind, TypedDataOwner
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from icure_async.apis.current_user import CurrentUser
+    from icure_async.crypto.exchange_keys import WrappedKey
+    from icure_async.crypto.key_ring import KeyRing
+    from icure_async.crypto.protocol import Crypto
+    from icure_async.rest.data_owners import DataOwnerResource
+
+__all__ = ["MAX_CONFLICTS", "OwnKeyDirectory"]
+
+_log: Final = logging.getLogger(__name__)
+
+MAX_CONFLICTS: Final = 8
+"""How often a data owner's document is re-read and merged before giving up."""
+
+_REFUSED: Final = (NotFoundError, PermissionDeniedError, BadRequestError)
+
+# Professionals mostly read what patients share with them, and everybody else the other way round.
+_VIEW_ORDER: Final[Mapping[DataOwnerKind, tuple[DataOwnerKind, ...]]] = {
+    "hcparty": ("patient", "hcparty", "device"),
+    "patient": ("hcparty", "patient", "device"),
+    "device": ("hcparty", "patient", "device"),
+}
+
+
+class OwnKeyDirectory:
+    """A :class:`~icure_async.crypto.entities.KeyDirectory` on the backend, with a cache.
+
+    A failed write is never kept: after one, the document is read again.
+    """
+
+    def __init__(
+        self,
+        owners: DataOwnerResource,
+        current_user: CurrentUser,
+        crypto: Crypto,
+        key_ring: KeyRing,
+    ) -> None:
+        self._owners = owners
+        self._current_user = current_user
+        self._crypto = crypto
+        self._key_ring = key_ring
+        self._own: TypedDataOwner | None = None
+        self._others: dict[str, TypedDataOwner] = {}
+        self._views: dict[tuple[DataOwnerKind, str], Mapping[str, Any]] = {}
+        self._reading = anyio.Lock()
+        self._writing = anyio.Lock()
+
+    async def own(self) -> TypedDataOwner:
+        """Return the current data owner.
+
+        Raises:
+            CryptoError: the user is not a data owner.
+        """
+        if self._own is not None:
+            return self._own
+        async with self._reading:
+            if self._own is None:
+                self._own = await self._read_own()
+            return self._own
+
+    async def own_id(self) -> str:
+        """Return the id of the current data owner."""
+        return (await self.own()).id
+
+    async def own_document(self) -> Mapping[str, Any]:
+        """Return the wire JSON of the current data owner."""
+        return (await self.own()).document
+
+    async def ancestor_ids(self) -> Sequence[str]:
+        """Return the ids of the current data owner's parents, nearest first."""
+        found: list[str] = []
+        document: Mapping[str, Any] | None = await self.own_document()
+        while document is not None:
+            parent_id = document.get("parentId")
+            if not isinstance(parent_id, str) or not parent_id or parent_id in found:
+                break
+            found.append(parent_id)
+            parent = await self._other(parent_id)
+            document = parent.document if parent else None
+        return found
+
+    async def exchange_keys_towards(
+        self, delegate_id: str, delegator_ids: Sequence[str]
+    ) -> Mapping[str, Sequence[WrappedKey]]:
+        """Return the exchange keys from each delegator to the delegate, as far as there are any.
+
+        The current data owner's own come from its document; for others, the backend's views are
+        asked one after the other until every delegator is found.
+        """
+        own = await self.own()
+        found: dict[str, Sequence[WrappedKey]] = {}
+        missing: list[str] = []
+        for delegator_id in delegator_ids:
+            if delegator_id == own.id:
+                found[delegator_id] = exchange_keys_to(own.document, delegate_id)
+            else:
+                missing.append(delegator_id)
+        for kind in _VIEW_ORDER[own.kind]:
+            if not missing:
+                break
+            view = await self._view(kind, delegate_id)
+            for delegator_id in missing:
+                keys = exchange_keys_in_view(view, delegator_id)
+                if keys:
+                    found[delegator_id] = keys
+            missing = [delegator_id for delegator_id in missing if delegator_id not in found]
+        return found
+
+    async def refresh(self) -> None:
+        """Forget what is cached."""
+        self._own = None
+        self._others.clear()
+        self._views.clear()
+
+    def learn(self, document: Mapping[str, Any]) -> None:
+        """Take note of a patient document as the backend just gave it, if it is our own."""
+        if self._own is not None and self._own.id == document.get("id"):
+            self._own = TypedDataOwner(self._own.kind, dict(document))
+
+    async def exchange_keys_for(self, delegate_ids: Sequence[str]) -> dict[str, bytes]:
+        """Return the exchange keys to write with: to ourselves first, then to the delegates.
+
+        Missing ones are created, all in one write. A delegate that does not exist or has no public
+        key yet is left out, with a warning in the log (cryptography.md §5.1).
+
+        Raises:
+            CryptoError: no key pair of ours is in use, or an exchange key of ours can't be opened.
+            ConflictError: our document keeps changing under our hands.
+        """
+        async with self._writing:
+            own_id = await self.own_id()
+            for _ in range(MAX_CONFLICTS):
+                own = await self.own()
+                document, keys = await self.prepare(own.document, delegate_ids)
+                if document is own.document:
+                    return keys
+                if await self.save_own(TypedDataOwner(own.kind, document)):
+                    return keys
+        raise ConflictError(
+            f"Data owner {own_id} was changed by somebody else {MAX_CONFLICTS} times in a row. "
+            "Try again.",
+            retryable=True,
+        )
+
+    async def save_own(self, owner: TypedDataOwner) -> bool:
+        """Write our own document; return False where it was changed meanwhile."""
+        self._own = None
+        try:
+            self._own = _checked(await self._owners.modify(owner), owner.id)
+        except ConflictError:
+            return False
+        self._views.clear()
+        return True
+
+    async def prepare(
+        self, document: dict[str, Any], delegate_ids: Sequence[str]
+    ) -> tuple[dict[str, Any], dict[str, bytes]]:
+        """Return our document with all exchange keys in it, and the keys by delegate.
+
+        Nothing is written; the document is the same object where nothing is missing.
+        """
+        own_id = str(document["id"])
+        keys: dict[str, bytes] = {}
+        for delegate_id in dict.fromkeys([own_id, *delegate_ids]):
+            exchange_key = await self._usable_key(document, delegate_id)
+            if exchange_key is None:
+                delegate = document if delegate_id == own_id else await self._delegate(delegate_id)
+                if delegate is None:
+                    continue
+                public_keys = await self._encryptable(delegate)
+                # Never left out ourselves: what we write, we must be able to read.
+                if not public_keys and delegate_id != own_id:
+                    continue
+                document, exchange_key = await self._create(document, delegate, public_keys)
+            keys[delegate_id] = exchange_key
+        return document, keys
+
+    async def _usable_key(self, document: Mapping[str, Any], delegate_id: str) -> bytes | None:
+        for wrapped in exchange_keys_to(document, delegate_id):
+            exchange_key = await self._key_ring.open(wrapped)
+            if exchange_key is not None:
+                return exchange_key
+        return None
+
+    async def _create(
+        self, document: dict[str, Any], delegate: Mapping[str, Any], public_keys: Sequence[str]
+    ) -> tuple[dict[str, Any], bytes]:
+        delegate_id = str(delegate["id"])
+        own_keys = [key for key in public_keys_of(document) if key in self._key_ring]
+        if not own_keys:
+            raise CryptoError(
+                f"No key pair of data owner {document['id']} is in use: call init_user_crypto() "
+                "first."
+            )
+        free = [
+            key for key in own_keys if not has_exchange_key(document, delegate_id, owner_key=key)
+        ]
+        if not free:
+            raise CryptoError(
+                f"The exchange key from data owner {document['id']} to {delegate_id} exists, but "
+                "none of the key pairs in use opens it. Nothing was changed: it may be readable "
+                "with another key pair of this data owner."
+            )
+        exchange_key = await self._crypto.random_bytes(EXCHANGE_KEY_BYTES)
+        wrapped = await self._key_ring.wrap(exchange_key, [*own_keys, *public_keys])
+        self._key_ring.remember(wrapped, exchange_key)
+        changed = add_exchange_key(
+            document,
+            delegate_id,
+            owner_key=free[0],
+            wrapped=wrapped,
+            delegate_public_key=delegate.get("publicKey"),
+        )
+        return changed, exchange_key
+
+    async def _delegate(self, delegate_id: str) -> Mapping[str, Any] | None:
+        """Return a delegate's document if it has a public key."""
+        delegate = await self._other(delegate_id)
+        if delegate is None:
+            _log.warning("Not sharing with data owner %s: it cannot be read", delegate_id)
+            return None
+        if not public_keys_of(delegate.document):
+            _log.warning("Not sharing with data owner %s: it has no public key yet", delegate_id)
+            # It may publish one any moment: looked up again next time.
+            del self._others[delegate_id]
+            return None
+        return delegate.document
+
+    async def _encryptable(self, owner: Mapping[str, Any]) -> list[str]:
+        """Return the owner's public keys that really are such."""
+        usable: list[str] = []
+        for public_key in public_keys_of(owner):
+            try:
+                await self._crypto.rsa_encrypt(public_key, b"")
+            except ValueError:
+                _log.warning("A public key of data owner %s is malformed", owner["id"])
+            else:
+                usable.append(public_key)
+        return usable
+
+    async def _other(self, owner_id: str) -> TypedDataOwner | None:
+        known = self._others.get(owner_id)
+        if known is None:
+            known = await self._read_other(owner_id)
+            if known is not None:
+                self._others[owner_id] = known
+        return known
+
+    async def _read_other(self, owner_id: str) -> TypedDataOwner | None:
+        try:
+            owner = await self._owners.get(owner_id)
+        except _REFUSED:
+            owner = None
+        if owner is not None:
+            return owner
+        for kind in DATA_OWNER_KINDS:
+            try:
+                return await self._owners.get_of_kind(kind, owner_id)
+            except _REFUSED:
+                continue
+        return None
+
+    async def _read_own(self) -> TypedDataOwner:
+        user = self._current_user.known
+        if user is None:
+            try:
+                owner = await self._owners.current()
+            except _REFUSED:
+                owner = None
+            if owner is not None:
+                return owner
+            user = await self._current_user.get()
+        kind, owner_id = data_owner_of(user)
+        return _checked(await self._owners.get_of_kind(kind, owner_id), owner_id)
+
+    async def _view(self, kind: DataOwnerKind, delegate_id: str) -> Mapping[str, Any]:
+        view = self._views.get((kind, delegate_id))
+        if view is None:
+            try:
+                view = await self._owners.exchange_keys(kind, delegate_id)
+            except _REFUSED:
+                view = {}
+            self._views[kind, delegate_id] = view
+        return view
+
+
+def _checked(owner: TypedDataOwner, owner_id: str) -> TypedDataOwner:
+    """Return a data owner of the backend if it is the one that was asked for."""
+    if owner.document.get("id") != owner_id:
+        raise InvalidResponseError(
+            f"Could not read or modify data owner {owner_id}: the server answers with another "
+            "document."
+        )
+    return owner

@@ -1,0 +1,267 @@
+"""The authentication process as a value, and its one transition table. Pure: no input or output.
+
+A process goes to JSON and back, holds neither a code nor a key, and may be completed in another
+program, on another machine or with another package than it was started with.
+"""
+
+from __future__ import annotations
+
+import enum
+import json
+from typing import TYPE_CHECKING, Any, Final, Literal, cast, get_args
+
+import attrs
+
+from icure_async.errors import ProcessStateError, ValidationError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = [
+    "TRANSITIONS",
+    "AuthenticationEvent",
+    "AuthenticationProcess",
+    "AuthenticationState",
+    "Channel",
+    "advance",
+    "impossible",
+]
+
+_VERSION: Final = 1
+
+Channel = Literal["email", "sms"]
+
+
+class AuthenticationState(enum.StrEnum):
+    """Where a process stands.
+
+    ``VALIDATED``, ``SIGNED_IN`` and ``AUTHORISED`` are passed through while
+    ``complete_authentication`` runs, and no process that it hands out is in one of them: if a run
+    is interrupted, the next one is given the same process again.
+    """
+
+    NEW = "new"
+    """Nothing was sent yet."""
+    CODE_SENT = "codeSent"
+    """The gateway has sent a code; the person may enter it."""
+    VALIDATED = "validated"
+    """The gateway has accepted the code (or the check was bypassed)."""
+    SIGNED_IN = "signedIn"
+    """The backend has accepted the code as a password."""
+    AUTHORISED = "authorised"
+    """The long-lived token exists."""
+    COMPLETED = "completed"
+    """The key pair is in use; nothing is left to do."""
+    REFUSED = "refused"
+    """The captcha was refused; nothing was sent."""
+    EXPIRED = "expired"
+    """The code is too old or was used up."""
+    LOCKED = "locked"
+    """Too many wrong codes were tried."""
+    UNKNOWN = "unknown"
+    """The gateway does not know the process."""
+    SUPERSEDED = "superseded"
+    """Another code was asked for, with a process of its own."""
+
+
+class AuthenticationEvent(enum.StrEnum):
+    """What can happen to a process."""
+
+    CODE_SENT = "codeSent"
+    CAPTCHA_REFUSED = "captchaRefused"
+    CODE_REFUSED = "codeRefused"
+    CODE_EXPIRED = "codeExpired"
+    PROCESS_UNKNOWN = "processUnknown"
+    TOO_MANY_ATTEMPTS = "tooManyAttempts"
+    CODE_ACCEPTED = "codeAccepted"
+    CHECK_BYPASSED = "checkBypassed"
+    SIGNED_IN = "signedIn"
+    TOKEN_CREATED = "tokenCreated"  # noqa: S105
+    KEYS_READY = "keysReady"
+    INTERRUPTED = "interrupted"
+    RESENT = "resent"
+
+
+_State = AuthenticationState
+_Event = AuthenticationEvent
+
+TRANSITIONS: Final[
+    Mapping[tuple[AuthenticationState, AuthenticationEvent], AuthenticationState]
+] = {
+    (_State.NEW, _Event.CODE_SENT): _State.CODE_SENT,
+    (_State.NEW, _Event.CAPTCHA_REFUSED): _State.REFUSED,
+    (_State.NEW, _Event.PROCESS_UNKNOWN): _State.UNKNOWN,
+    # A wrong code leaves the process as it is: the person tries again.
+    (_State.CODE_SENT, _Event.CODE_REFUSED): _State.CODE_SENT,
+    (_State.CODE_SENT, _Event.CODE_EXPIRED): _State.EXPIRED,
+    (_State.CODE_SENT, _Event.PROCESS_UNKNOWN): _State.UNKNOWN,
+    (_State.CODE_SENT, _Event.TOO_MANY_ATTEMPTS): _State.LOCKED,
+    (_State.CODE_SENT, _Event.CODE_ACCEPTED): _State.VALIDATED,
+    (_State.CODE_SENT, _Event.CHECK_BYPASSED): _State.VALIDATED,
+    # An earlier run had the code accepted and died: the backend still takes it as a password, or
+    # the token it created is at hand.
+    (_State.CODE_SENT, _Event.SIGNED_IN): _State.SIGNED_IN,
+    (_State.CODE_SENT, _Event.TOKEN_CREATED): _State.AUTHORISED,
+    (_State.VALIDATED, _Event.CODE_EXPIRED): _State.EXPIRED,
+    (_State.VALIDATED, _Event.SIGNED_IN): _State.SIGNED_IN,
+    (_State.SIGNED_IN, _Event.TOKEN_CREATED): _State.AUTHORISED,
+    (_State.AUTHORISED, _Event.KEYS_READY): _State.COMPLETED,
+    # The run that had come so far is gone, and the next one starts from the code again.
+    (_State.VALIDATED, _Event.INTERRUPTED): _State.CODE_SENT,
+    (_State.SIGNED_IN, _Event.INTERRUPTED): _State.CODE_SENT,
+    (_State.AUTHORISED, _Event.INTERRUPTED): _State.CODE_SENT,
+    # Another code can be asked for as long as none was accepted.
+    (_State.CODE_SENT, _Event.RESENT): _State.SUPERSEDED,
+    (_State.EXPIRED, _Event.RESENT): _State.SUPERSEDED,
+    (_State.LOCKED, _Event.RESENT): _State.SUPERSEDED,
+    (_State.UNKNOWN, _Event.RESENT): _State.SUPERSEDED,
+    (_State.REFUSED, _Event.RESENT): _State.SUPERSEDED,
+}
+"""(state, event) → state. What is not listed cannot happen."""
+
+_COMPLETE_IT: Final = "Its code was accepted already: complete it with that code."
+_RESEND_OR_NEW: Final = "Ask for another code with resend(), or start a new process."
+
+_ADVICE: Final[Mapping[AuthenticationState, str]] = {
+    _State.NEW: "Start a process with start_authentication().",
+    _State.CODE_SENT: "Complete it with the code that was sent.",
+    _State.VALIDATED: _COMPLETE_IT,
+    _State.SIGNED_IN: _COMPLETE_IT,
+    _State.AUTHORISED: _COMPLETE_IT,
+    _State.COMPLETED: "It is over: log in with the token it gave, or start a new process.",
+    _State.REFUSED: _RESEND_OR_NEW,
+    _State.EXPIRED: _RESEND_OR_NEW,
+    _State.LOCKED: _RESEND_OR_NEW,
+    _State.UNKNOWN: _RESEND_OR_NEW,
+    _State.SUPERSEDED: "Complete the process that resend() returned instead.",
+}
+
+
+@attrs.frozen(kw_only=True)
+class AuthenticationProcess:
+    """A registration or login under way.
+
+    Attributes:
+        request_id: names the process at the message gateway (UUID).
+        login: the user name that will log in: the normalised email address or phone number.
+        bypass_token_check: go on although the gateway refuses the code (for demonstration users
+            whose code is fixed). It never covers up a network failure.
+        state: where the process stands.
+        channel: how the code is sent.
+        process_id: the gateway's process definition.
+        email: normalised, or None.
+        phone_number: in E.164, or None.
+        first_name: of the person, for a registration.
+        last_name: of the person, for a registration.
+        healthcare_professional_id: the data owner who invites the person, or None.
+        validation_code_length: digits of the code.
+        started_at: epoch milliseconds at which the code was asked for.
+        wrong_codes: how many wrong codes were tried, as far as this value knows.
+    """
+
+    request_id: str
+    login: str
+    bypass_token_check: bool = False
+    state: AuthenticationState = AuthenticationState.NEW
+    channel: Channel = "sms"
+    process_id: str = ""
+    email: str | None = None
+    phone_number: str | None = None
+    first_name: str | None = None
+    last_name: str | None = None
+    healthcare_professional_id: str | None = None
+    validation_code_length: int = 6
+    started_at: int = 0
+    wrong_codes: int = 0
+
+    def __repr__(self) -> str:
+        return f"AuthenticationProcess(request_id={self.request_id!r}, state={self.state.value!r})"
+
+    def to_dict(self) -> dict[str, str | bool]:
+        """Return the three members that the reference documentation prints."""
+        return {
+            "requestId": self.request_id,
+            "login": self.login,
+            "bypassTokenCheck": self.bypass_token_check,
+        }
+
+    def to_json(self) -> str:
+        """Return the whole state as JSON, with a version. It holds no code and no key."""
+        members = attrs.asdict(self) | {"state": self.state.value}
+        return json.dumps({"version": _VERSION} | members, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> AuthenticationProcess:
+        """Return the process that :meth:`to_json` wrote.
+
+        Raises:
+            ValidationError: it is not such a text, or was written by a newer SDK.
+        """
+        try:
+            content = json.loads(text)
+        except (TypeError, ValueError, RecursionError):
+            content = None
+        if not isinstance(content, dict) or "version" not in content:
+            raise ValidationError(
+                "This is not a saved authentication process: pass what to_json() returned."
+            )
+        members = cast("dict[str, Any]", content)
+        version = members.pop("version")
+        if type(version) is not int or version != _VERSION:
+            raise ValidationError(
+                "This authentication process was saved by another version of the SDK: update the "
+                "SDK, or start a new process."
+            )
+        return _from_members(members)
+
+
+def impossible(process: AuthenticationProcess, step: str) -> ProcessStateError:
+    """Return the error for a step that the state of a process does not allow."""
+    return ProcessStateError(
+        f"The authentication process is in state {process.state.value!r}, in which {step} is "
+        f"impossible. {_ADVICE[process.state]}",
+        process=process,
+    )
+
+
+def advance(process: AuthenticationProcess, event: AuthenticationEvent) -> AuthenticationProcess:
+    """Return the process after an event.
+
+    Raises:
+        ProcessStateError: the event can't happen in this state.
+    """
+    target = TRANSITIONS.get((process.state, event))
+    if target is None:
+        raise impossible(process, repr(event.value))
+    wrong_codes = process.wrong_codes + (event is AuthenticationEvent.CODE_REFUSED)
+    return attrs.evolve(process, state=target, wrong_codes=wrong_codes)
+
+
+def _from_members(members: Mapping[str, Any]) -> AuthenticationProcess:
+    fields = {field.name: field for field in attrs.fields(AuthenticationProcess)}
+    types: dict[str, tuple[type, ...]] = {
+        "bypass_token_check": (bool,),
+        "validation_code_length": (int,),
+        "started_at": (int,),
+        "wrong_codes": (int,),
+    }
+    for name, value in members.items():
+        optional = name in fields and fields[name].default is None
+        allowed = types.get(name, (str, type(None)) if optional else (str,))
+        # Exactly these types: a bool is an int, too.
+        if name not in fields or type(value) not in allowed:
+            raise ValidationError(
+                "The saved authentication process has a member that is malformed or unknown: pass "
+                "what to_json() returned."
+            )
+    if members.keys() != fields.keys():
+        missing = ", ".join(fields.keys() - members.keys())
+        raise ValidationError(
+            f"The saved authentication process lacks {missing}: pass what to_json() returned."
+        )
+    if members["state"] not in set(AuthenticationState):
+        raise ValidationError("The saved authentication process is in an unknown state.")
+    if members["channel"] not in get_args(Channel):
+        raise ValidationError("The saved authentication process names an unknown channel.")
+    checked: dict[str, Any] = {**members, "state": AuthenticationState(members["state"])}
+    return AuthenticationProcess(**checked)

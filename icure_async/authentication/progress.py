@@ -1,0 +1,163 @@
+"""What ``complete_authentication`` has to remember in case the program dies under it.
+
+A code is good for once, and a token that was created but never returned would be an orphan. So the
+token is chosen and written down before the code is sent: a repeated call finds it, and creates the
+same one again, or, where the code has expired meanwhile, goes on with it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+import attrs
+
+from icure_async.crypto.encoding import new_uuid
+
+if TYPE_CHECKING:
+    from icure_async.crypto.protocol import Crypto
+    from icure_async.storage.protocols import Storage
+
+__all__ = ["Progress", "ProgressStore"]
+
+_PREFIX: Final = "icure.authentication."
+_VERSION: Final = 1
+_MAX_WRONG_CODES: Final = 5
+
+
+@attrs.frozen(kw_only=True)
+class Progress:
+    """How far the completion of one process has come on this device.
+
+    Attributes:
+        token_key: names the long-lived token among the user's tokens.
+        token: the long-lived token. Never in a repr.
+        proofs: HMACs, under the token, of the validation codes that may have been accepted, so that
+            only one of these goes on. There are several where the program died while a wrong code
+            was being checked. Never in a repr.
+        proven: whether the backend has taken the code as a password. Then there is one proof, and
+            the token may exist.
+        wrong_codes: how many other codes were tried since.
+    """
+
+    token_key: str
+    token: str = attrs.field(repr=False)
+    proofs: tuple[str, ...] = attrs.field(repr=False)
+    proven: bool = False
+    wrong_codes: int = 0
+
+    def is_for(self, validation_code: str) -> bool:
+        """Return whether this code was tried before."""
+        proof = _proof(self.token, validation_code)
+        return any(hmac.compare_digest(proof, known) for known in self.proofs)
+
+
+class ProgressStore:
+    """Progress by request id, in the storage given to the builder."""
+
+    def __init__(self, storage: Storage, crypto: Crypto) -> None:
+        self._storage = storage
+        self._crypto = crypto
+
+    async def load(self, request_id: str) -> Progress | None:
+        """Return the progress of a process, or None where there is none or it is unreadable."""
+        text = await self._storage.get_item(_PREFIX + request_id)
+        try:
+            return _from_members(json.loads(text)) if text else None
+        except (ValueError, RecursionError):
+            return None
+
+    async def begin(
+        self, request_id: str, validation_code: str, earlier: Progress | None
+    ) -> Progress:
+        """Write down that a code is about to be tried, before anything is sent.
+
+        The token is chosen with the first code of a process, and stays the same for the others.
+        """
+        token_key, token, proofs = (
+            (earlier.token_key, earlier.token, earlier.proofs)
+            if earlier is not None
+            else (await new_uuid(self._crypto), await new_uuid(self._crypto), ())
+        )
+        progress = Progress(
+            token_key=token_key, token=token, proofs=(*proofs, _proof(token, validation_code))
+        )
+        await self._save(request_id, progress)
+        return progress
+
+    async def code_proven(
+        self, request_id: str, progress: Progress, validation_code: str
+    ) -> Progress:
+        """Write down that the code is the right one, before the token is created."""
+        return await self._settle(request_id, progress, progress.token, validation_code)
+
+    async def token_replaced(
+        self, request_id: str, progress: Progress, token: str, validation_code: str
+    ) -> Progress:
+        """Write down that the backend has chosen another token."""
+        return await self._settle(request_id, progress, token, validation_code)
+
+    async def code_refused(self, request_id: str, progress: Progress, validation_code: str) -> None:
+        """Write down that a code leads nowhere; progress with other codes is kept."""
+        proof = _proof(progress.token, validation_code)
+        others = tuple(known for known in progress.proofs if known != proof)
+        if others:
+            await self._save(request_id, attrs.evolve(progress, proofs=others))
+        else:
+            await self.forget(request_id)
+
+    async def wrong_code(self, request_id: str, progress: Progress) -> bool:
+        """Count a wrong code where the right one is known, and return whether another may follow.
+
+        The gateway is not asked then, so the limit to guessing has to be here.
+        """
+        counted = attrs.evolve(progress, wrong_codes=progress.wrong_codes + 1)
+        if counted.wrong_codes < _MAX_WRONG_CODES:
+            await self._save(request_id, counted)
+            return True
+        await self.forget(request_id)
+        return False
+
+    async def forget(self, request_id: str) -> None:
+        """Forget a process that is over."""
+        await self._storage.remove_item(_PREFIX + request_id)
+
+    async def _settle(
+        self, request_id: str, progress: Progress, token: str, validation_code: str
+    ) -> Progress:
+        settled = attrs.evolve(
+            progress, token=token, proofs=(_proof(token, validation_code),), proven=True
+        )
+        await self._save(request_id, settled)
+        return settled
+
+    async def _save(self, request_id: str, progress: Progress) -> None:
+        members = {"version": _VERSION} | attrs.asdict(progress)
+        await self._storage.set_item(_PREFIX + request_id, json.dumps(members))
+
+
+def _proof(token: str, validation_code: str) -> str:
+    return hmac.new(token.encode(), validation_code.encode(), hashlib.sha256).hexdigest()
+
+
+def _from_members(members: Any) -> Progress | None:
+    match members:
+        case {
+            "version": 1,
+            "token_key": str(token_key),
+            "token": str(token),
+            "proofs": [*proofs],
+            "proven": bool(proven),
+            "wrong_codes": int(wrong_codes),
+        } if all(isinstance(text, str) and text.isascii() for text in [token, *proofs]):
+            return Progress(
+                token_key=token_key,
+                token=token,
+                proofs=tuple(proofs),
+                proven=proven,
+                wrong_codes=wrong_codes,
+            )
+        case _:
+            return None

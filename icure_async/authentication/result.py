@@ -1,0 +1,38 @@
+"""What a completed authentication gives."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import attrs
+
+if TYPE_CHECKING:
+    from icure_async.authentication.process import AuthenticationProcess
+    from icure_async.medtech import MedTechApi
+    from icure_async.models.key_pair import KeyPair
+
+__all__ = ["AuthenticationResult"]
+
+
+@attrs.frozen(kw_only=True)
+class AuthenticationResult:
+    """The logged-in user, ready to work.
+
+    Attributes:
+        med_tech_api: in the user's name, with the gateway settings of the API it came from. It
+            lives on when that one is closed, and is closed with ``aclose()``.
+        user_id: id of the user.
+        group_id: id of the user's group, where the backend tells it.
+        token: the long-lived token: a password for :class:`~icure_async.MedTechApiBuilder`. Never
+            in a repr. Whoever has it is the user: keep it as safe as a password.
+        key_pairs: the user's key pairs in use. Never in a repr. They are in the key storage
+            already; whoever loses all of them loses the records encrypted for them.
+        process: the process, completed.
+    """
+
+    med_tech_api: MedTechApi
+    user_id: str
+    group_id: str | None
+    token: str = attrs.field(repr=False)
+    key_pairs: list[KeyPair] = attrs.field(repr=False)
+    process: AuthenticationProcess

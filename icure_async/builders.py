@@ -1,0 +1,386 @@
+"""The two builders: collect options, check them, build."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, Self, TypeVar
+
+import aiohttp
+import anyio.to_thread
+
+from icure_async.errors import ConfigurationError
+from icure_async.medtech import AnonymousMedTechApi, MedTechApi, Settings
+from icure_async.models.converter import prepare
+from icure_async.rest.connection import Connection
+from icure_async.rest.transport import DEFAULT_TIMEOUT, retrying
+from icure_async.rest.urls import normalise_base_url, normalise_gateway_url
+from icure_async.storage.files import FileStorage
+from icure_async.storage.key_storage import FileKeyStorage, MemoryKeyStorage
+from icure_async.storage.memory import MemoryStorage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+    from types import TracebackType
+
+    from icure_async.crypto.protocol import Crypto
+    from icure_async.storage.protocols import KeyStorage, Storage
+
+__all__ = ["AnonymousMedTechApiBuilder", "Building", "MedTechApiBuilder", "UserType"]
+
+UserType = Literal["hcp", "patient"]
+"""Whom a process registers: healthcare professionals or patients."""
+
+_DEFAULT_GATEWAY: Final = "https://msg-gw.icure.cloud"
+
+ApiT = TypeVar("ApiT", bound=AnonymousMedTechApi | MedTechApi)
+
+
+class Building(Generic[ApiT]):
+    """An API object about to be built: await it, or enter it with ``async with``."""
+
+    def __init__(
+        self,
+        make: Callable[[Connection], ApiT],
+        client_session: aiohttp.ClientSession | None,
+    ) -> None:
+        self._make = make
+        self._client_session = client_session
+        self._api: ApiT | None = None
+
+    def __await__(self) -> Generator[object, None, ApiT]:
+        return self._build().__await__()
+
+    async def __aenter__(self) -> ApiT:
+        self._api = await self._build()
+        return self._api
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._api is not None:
+            await self._api.aclose()
+
+    async def _build(self) -> ApiT:
+        await anyio.to_thread.run_sync(_warm_up)
+        return self._make(Connection(self._client_session))
+
+
+class _Builder:
+    """The options both builders have."""
+
+    def __init__(self) -> None:
+        self._base_url: str | None = None
+        self._msg_gw_url = _DEFAULT_GATEWAY
+        self._msg_gw_spec_id: str | None = None
+        self._auth_process_by_email_id: str | None = None
+        self._auth_process_by_sms_id: str | None = None
+        self._crypto: Crypto | None = None
+        self._storage: Storage | None = None
+        self._key_storage: KeyStorage | None = None
+        self._prevent_cookie_usage = False
+        self._timeout = DEFAULT_TIMEOUT
+        self._client_session: aiohttp.ClientSession | None = None
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(base_url={self._base_url!r})"
+
+    def with_icure_base_url(self, icure_base_url: str) -> Self:
+        """Set the URL of the backend; ``/rest/v1`` is appended to a bare host.
+
+        Raises:
+            ConfigurationError: it is malformed.
+        """
+        self._base_url = normalise_base_url(icure_base_url, "with_icure_base_url")
+        return self
+
+    def with_msg_gw_url(self, msg_gw_url: str) -> Self:
+        """Set the URL of the message gateway; the default is iCure's.
+
+        Raises:
+            ConfigurationError: it is malformed.
+        """
+        self._msg_gw_url = normalise_gateway_url(msg_gw_url, "with_msg_gw_url")
+        return self
+
+    def with_msg_gw_spec_id(self, msg_gw_spec_id: str) -> Self:
+        """Set the id of the application at the message gateway.
+
+        Raises:
+            ConfigurationError: it is empty.
+        """
+        self._msg_gw_spec_id = _non_empty(msg_gw_spec_id, "with_msg_gw_spec_id")
+        return self
+
+    def with_auth_process_by_email_id(self, auth_process_by_email_id: str) -> Self:
+        """Set the id of the gateway's process that sends codes by email.
+
+        Raises:
+            ConfigurationError: it is empty.
+        """
+        self._auth_process_by_email_id = _non_empty(
+            auth_process_by_email_id, "with_auth_process_by_email_id"
+        )
+        return self
+
+    def with_auth_process_by_sms_id(self, auth_process_by_sms_id: str) -> Self:
+        """Set the id of the gateway's process that sends codes by SMS.
+
+        Raises:
+            ConfigurationError: it is empty.
+        """
+        self._auth_process_by_sms_id = _non_empty(
+            auth_process_by_sms_id, "with_auth_process_by_sms_id"
+        )
+        return self
+
+    def with_crypto(self, crypto: Crypto) -> Self:
+        """Set the cryptographic primitives; the default is software."""
+        self._crypto = crypto
+        return self
+
+    def with_storage(self, storage: Storage) -> Self:
+        """Set where state lives, such as a completion under way; the default is memory."""
+        self._storage = storage
+        return self
+
+    def with_key_storage(self, key_storage: KeyStorage) -> Self:
+        """Set where private keys live.
+
+        The default is memory: keys are lost with the program, and so are the records encrypted
+        for them, unless the caller keeps ``AuthenticationResult.key_pairs``.
+        """
+        self._key_storage = key_storage
+        return self
+
+    def with_storage_directory(self, directory: str | os.PathLike[str]) -> Self:
+        """Keep state and private keys in files of a folder that only this user can read."""
+        path = Path(directory).expanduser()
+        self._storage = FileStorage(path / "state")
+        self._key_storage = FileKeyStorage(path / "keys")
+        return self
+
+    def with_timeout(self, seconds: float) -> Self:
+        """Set the time limit of one request with its answer; the default is 30 s.
+
+        Raises:
+            ConfigurationError: it is not positive.
+        """
+        if not 0 < seconds < float("inf"):
+            raise ConfigurationError("with_timeout() needs a positive number of seconds.")
+        self._timeout = float(seconds)
+        return self
+
+    def with_client_session(self, client_session: aiohttp.ClientSession) -> Self:
+        """Use a client session of the caller's, which is never closed by the SDK.
+
+        Raises:
+            ConfigurationError: it is no aiohttp client session, or is closed.
+        """
+        if not isinstance(client_session, aiohttp.ClientSession) or client_session.closed:
+            raise ConfigurationError("with_client_session() needs an open aiohttp.ClientSession.")
+        self._client_session = client_session
+        return self
+
+    def prevent_cookie_usage(self) -> Self:
+        """Use Basic authentication on every request, as the reference does under this name."""
+        self._prevent_cookie_usage = True
+        return self
+
+    def _read_env(self, user_type: UserType | None) -> None:
+        """Take every option that the environment has."""
+        for name, method in (
+            ("ICURE_URL", self.with_icure_base_url),
+            ("ICURE_MSG_GTW_URL", self.with_msg_gw_url),
+            ("SPEC_ID", self.with_msg_gw_spec_id),
+        ):
+            value = os.environ.get(name)
+            if value:
+                method(value)
+        email, sms = (
+            os.environ.get(_process_variable(channel, user_type or _user_type_in_env()))
+            for channel in ("EMAIL", "SMS")
+        )
+        if email:
+            self.with_auth_process_by_email_id(email)
+        if sms:
+            self.with_auth_process_by_sms_id(sms)
+
+    def _settings(self) -> Callable[[], Settings]:
+        """Return what makes the settings, once :func:`_warm_up` has run."""
+        if self._base_url is None:
+            raise ConfigurationError(
+                "The URL of the backend is missing: call with_icure_base_url(), or set ICURE_URL "
+                "and use from_env()."
+            )
+        return functools.partial(
+            _make_settings,
+            crypto=self._crypto,
+            base_url=self._base_url,
+            storage=self._storage or MemoryStorage(),
+            key_storage=self._key_storage or MemoryKeyStorage(),
+            msg_gw_url=self._msg_gw_url,
+            msg_gw_spec_id=self._msg_gw_spec_id,
+            auth_process_by_email_id=self._auth_process_by_email_id,
+            auth_process_by_sms_id=self._auth_process_by_sms_id,
+            prevent_cookie_usage=self._prevent_cookie_usage,
+            timeout=self._timeout,
+        )
+
+
+class AnonymousMedTechApiBuilder(_Builder):
+    """Builds an :class:`AnonymousMedTechApi`: for registering, and for logging in with a code."""
+
+    @classmethod
+    def from_env(cls, *, user_type: UserType | None = None) -> Self:
+        """Return a builder with the options found in the environment.
+
+        Read are ``ICURE_URL``, ``ICURE_MSG_GTW_URL``, ``SPEC_ID`` and the process ids
+        ``AUTH_BY_EMAIL_HCP_PROCESS_ID`` and ``AUTH_BY_SMS_HCP_PROCESS_ID``, or, for patients,
+        ``AUTH_BY_EMAIL_PATIENT_PROCESS_ID`` and ``AUTH_BY_SMS_PATIENT_PROCESS_ID``.
+
+        Args:
+            user_type: whose process ids to take; by default those of healthcare professionals if
+                there are any, else those of patients.
+
+        Raises:
+            ConfigurationError: one is missing or malformed; the message names it.
+        """
+        builder = cls()
+        builder._read_env(user_type)
+        _require_env("ICURE_URL", builder._base_url)
+        _require_env("SPEC_ID", builder._msg_gw_spec_id)
+        names = [
+            _process_variable(channel, user_type or _user_type_in_env())
+            for channel in ("EMAIL", "SMS")
+        ]
+        _require_env(
+            " or ".join(names), builder._auth_process_by_email_id or builder._auth_process_by_sms_id
+        )
+        return builder
+
+    def build(self) -> Building[AnonymousMedTechApi]:
+        """Return the API object to await or to enter. Makes no request.
+
+        Raises:
+            ConfigurationError: an option is missing; the message names the method to call.
+        """
+        settings = self._settings()
+        spec_id = self._msg_gw_spec_id
+        if spec_id is None:
+            raise ConfigurationError(
+                "The spec id of the message gateway is missing: call with_msg_gw_spec_id()."
+            )
+        if not (self._auth_process_by_email_id or self._auth_process_by_sms_id):
+            raise ConfigurationError(
+                "An authentication process is missing: call with_auth_process_by_email_id() or "
+                "with_auth_process_by_sms_id(), or both."
+            )
+        return Building(
+            lambda connection: AnonymousMedTechApi(settings(), connection, spec_id=spec_id),
+            self._client_session,
+        )
+
+
+class MedTechApiBuilder(_Builder):
+    """Builds a :class:`MedTechApi` from a user name and a password or token."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._user_name: str | None = None
+        self._password: str | None = None
+
+    @classmethod
+    def from_env(cls, *, user_type: UserType | None = None) -> Self:
+        """Return a builder with the options found in the environment.
+
+        ``ICURE_URL`` is needed; the others of :meth:`AnonymousMedTechApiBuilder.from_env` are taken
+        where they are set. User name and password are never read from the environment.
+
+        Args:
+            user_type: whose process ids to take, as for the anonymous builder.
+
+        Raises:
+            ConfigurationError: ``ICURE_URL`` is missing, or one is malformed.
+        """
+        builder = cls()
+        builder._read_env(user_type)
+        _require_env("ICURE_URL", builder._base_url)
+        return builder
+
+    def with_user_name(self, user_name: str) -> Self:
+        """Set the user name: login, email address, phone number or user id.
+
+        Raises:
+            ConfigurationError: it is empty.
+        """
+        self._user_name = _non_empty(user_name, "with_user_name")
+        return self
+
+    def with_password(self, password: str) -> Self:
+        """Set the password or token of the user.
+
+        Raises:
+            ConfigurationError: it is empty.
+        """
+        self._password = _non_empty(password, "with_password")
+        return self
+
+    def build(self) -> Building[MedTechApi]:
+        """Return the API object to await or to enter. Makes no request.
+
+        Raises:
+            ConfigurationError: an option is missing; the message names the method to call.
+        """
+        settings = self._settings()
+        user_name, password = self._user_name, self._password
+        if user_name is None:
+            raise ConfigurationError("The user name is missing: call with_user_name().")
+        if password is None:
+            raise ConfigurationError("The password is missing: call with_password().")
+        return Building(
+            lambda connection: MedTechApi(
+                settings(), connection, user_name=user_name, password=password
+            ),
+            self._client_session,
+        )
+
+
+def _warm_up() -> None:
+    """Do what takes long at first use, in a thread: import libraries, and generate converters."""
+    importlib.import_module("icure_async.crypto.software")
+    retrying()
+    prepare()
+
+
+def _make_settings(*, crypto: Crypto | None, **options: Any) -> Settings:
+    from icure_async.crypto.software import SoftwareCrypto
+
+    return Settings(crypto=crypto or SoftwareCrypto(), **options)
+
+
+def _non_empty(value: object, method: str) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise ConfigurationError(f"{method}() needs a text that is not empty.")
+    return value
+
+
+def _process_variable(channel: str, user_type: str) -> str:
+    return f"AUTH_BY_{channel}_{user_type.upper()}_PROCESS_ID"
+
+
+def _user_type_in_env() -> UserType:
+    for user_type in ("hcp", "patient"):
+        if any(os.environ.get(_process_variable(name, user_type)) for name in ("EMAIL", "SMS")):
+            return user_type
+    return "hcp"
+
+
+def _require_env(name: str, value: str | None) -> None:
+    if not value:
+        raise ConfigurationError(f"The environment variable {name} is missing: set it.")

@@ -1,0 +1,78 @@
+"""The ``icure`` command. Needs the ``cli`` extra."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Annotated
+
+try:
+    import typer
+    from rich.console import Console
+except ImportError:
+    raise SystemExit("The icure command needs its extra: pip install 'icure-sdk[cli]'") from None
+
+from icure_async.demo import Demo
+from icure_async.errors import ICureError
+from icure_async.sandbox import Sandbox
+
+__all__ = ["app", "main"]
+
+app: typer.Typer = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="iCure from the shell: a local sandbox, and a demonstration of the SDK on it.",
+)
+
+
+@app.command()
+def demo() -> None:
+    """Register by SMS, write an encrypted patient, log in again, read it: on a fresh sandbox."""
+    asyncio.run(Demo(Console()).run())
+
+
+@app.command()
+def sandbox(
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.")] = 16044,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    database: Annotated[
+        Path | None, typer.Option(help="SQLite file to keep everything in; memory by default.")
+    ] = None,
+    seed: Annotated[
+        Path | None, typer.Option(help="JSON file with entities and tokens to start with.")
+    ] = None,
+) -> None:
+    """Run a local iCure backend and message gateway until Ctrl-C."""
+    server = Sandbox(host=host, port=port, database=database, seed=seed)
+    try:
+        asyncio.run(_serve(Console(), server))
+    except KeyboardInterrupt:
+        pass
+    except OSError as error:
+        raise OSError(f"Could not run the sandbox on {host}, port {port}: {error}") from None
+
+
+async def _serve(console: Console, server: Sandbox) -> None:
+    async with server:
+        for name, value in server.environment.items():
+            console.print(f"export {name}={value}", highlight=False, soft_wrap=True)
+        master = server.master_hcp
+        console.print(
+            f"\nHealthcare professional {master.data_owner_id}: log in as {master.login} with "
+            f"password {master.password}.\n"
+            f"Codes arrive at {server.msg_gw_url}/{server.spec_id}/lastSMS/(phone) and "
+            "…/lastEmail/(email). Ctrl-C stops.",
+            highlight=False,
+            soft_wrap=True,
+        )
+        await asyncio.Event().wait()
+
+
+def main() -> None:
+    """Run the command; a known error is a message and exit code 1, not a traceback."""
+    try:
+        app()
+    except (ICureError, ValueError, OSError) as error:
+        Console(stderr=True).print(str(error), style="red", markup=False, highlight=False)
+        raise SystemExit(1) from None

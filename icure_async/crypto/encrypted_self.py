@@ -1,0 +1,247 @@
+"""``encryptedSelf``: the encrypted members of an entity, as base64 of ``IV ‖ AES-CBC(JSON)``.
+
+Source: cryptography.md §6.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Final
+
+from icure_async.crypto.encoding import decode_base64, encode_base64
+from icure_async.crypto.shapes import as_list, as_object, is_list, is_object
+from icure_async.crypto.threads import in_thread_if_large
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping
+
+    from icure_async.crypto.protocol import Crypto
+
+__all__ = [
+    "ENCRYPTED_SELF",
+    "decrypt_members",
+    "encrypt_members",
+    "is_encrypted",
+    "javascript_json",
+]
+
+ENCRYPTED_SELF: Final = "encryptedSelf"
+
+# What says which entity this is and who can read it. Somebody who may write one entity could
+# otherwise hide the id of another in it, and have the next reader save over that one.
+_ALWAYS_CLEAR: Final = frozenset(
+    {
+        "id",
+        "rev",
+        "delegations",
+        "encryptionKeys",
+        "cryptedForeignKeys",
+        "secretForeignKeys",
+        ENCRYPTED_SELF,
+    }
+)
+_ALWAYS_CLEAR_IN_ELEMENTS: Final = frozenset({ENCRYPTED_SELF})
+# JavaScript writes numbers of this many digits without an exponent.
+_PLAIN_DIGITS: Final = 21
+_PLAIN_ZEROS: Final = 6
+_TOO_DEEP: Final = "the document is nested too deeply"
+
+
+def javascript_json(members: Mapping[str, Any]) -> bytes:
+    r"""Return the members as the UTF-8 bytes that ``JSON.stringify`` gives.
+
+    Compact, non-ASCII raw, a lone surrogate as ``\udxxx`` in lower case, numbers spelled as
+    JavaScript does. Members keep their order.
+
+    Raises:
+        ValueError: a number is not finite, or the nesting is too deep.
+    """
+    try:
+        text = _javascript_text(members)
+    except RecursionError:
+        raise ValueError(_TOO_DEEP) from None
+    try:
+        return text.encode("utf-8")
+    except UnicodeEncodeError:
+        # Two halves of a pair that got here one by one are one character to JavaScript.
+        joined = text.encode("utf-16", errors="surrogatepass")
+        text = joined.decode("utf-16", errors="surrogatepass")
+        return text.encode("utf-8", errors="backslashreplace")
+
+
+def is_encrypted(document: Mapping[str, Any]) -> bool:
+    """Return whether the document, or an element of a list in it, has an ``encryptedSelf``."""
+    pending = [document]
+    while pending:
+        element = pending.pop()
+        if element.get(ENCRYPTED_SELF):
+            return True
+        for value in element.values():
+            pending += map(as_object, as_list(value))
+    return False
+
+
+async def encrypt_members(
+    crypto: Crypto, key: bytes, document: Mapping[str, Any], members: Collection[str]
+) -> dict[str, Any]:
+    """Return the document with the named members moved into ``encryptedSelf``.
+
+    What was encrypted stays encrypted: members that the document's present ``encryptedSelf`` holds
+    are moved too, whatever their names, and the same goes for list elements that have one.
+
+    Raises:
+        ValueError: some present ``encryptedSelf`` can't be decrypted with ``key``.
+    """
+    try:
+        hidden = dict.fromkeys([*members, *await _open(crypto, key, document, _ALWAYS_CLEAR)])
+        result = {name: value for name, value in document.items() if name not in hidden}
+        for name, elements in _lists_of_encrypted(result):
+            result[name] = [await _encrypt_element(crypto, key, element) for element in elements]
+    except RecursionError:
+        raise ValueError(_TOO_DEEP) from None
+    result[ENCRYPTED_SELF] = await _seal(crypto, key, document, hidden)
+    return result
+
+
+async def decrypt_members(
+    crypto: Crypto, key: bytes, document: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the document with the members of every ``encryptedSelf`` in it merged in.
+
+    ``encryptedSelf`` itself stays. What was decrypted wins over what was in clear, except for the
+    entity's id, revision and key material, which are never taken from there.
+
+    Raises:
+        ValueError: some ``encryptedSelf`` can't be decrypted with ``key``, or is no JSON object.
+    """
+    result = dict(document)
+    try:
+        for name, elements in _lists_of_encrypted(document):
+            result[name] = [await _decrypt_element(crypto, key, element) for element in elements]
+    except RecursionError:
+        raise ValueError(_TOO_DEEP) from None
+    return result | await _open(crypto, key, document, _ALWAYS_CLEAR)
+
+
+async def _decrypt_element(crypto: Crypto, key: bytes, element: Any) -> Any:
+    if not is_object(element):
+        return element
+    result = dict(element)
+    for name, value in element.items():
+        if is_list(value):
+            result[name] = [await _decrypt_element(crypto, key, inner) for inner in value]
+    return result | await _open(crypto, key, element, _ALWAYS_CLEAR_IN_ELEMENTS)
+
+
+async def _encrypt_element(crypto: Crypto, key: bytes, element: Any) -> Any:
+    if not is_object(element):
+        return element
+    hidden = await _open(crypto, key, element, _ALWAYS_CLEAR_IN_ELEMENTS)
+    result = {name: value for name, value in element.items() if name not in hidden}
+    for name, value in result.items():
+        if is_list(value):
+            result[name] = [await _encrypt_element(crypto, key, inner) for inner in value]
+    if element.get(ENCRYPTED_SELF):
+        result[ENCRYPTED_SELF] = await _seal(crypto, key, element, hidden)
+    return result
+
+
+def _lists_of_encrypted(document: Mapping[str, Any]) -> list[tuple[str, list[Any]]]:
+    """Return the list members in which something is encrypted."""
+    return [(name, as_list(value)) for name, value in document.items() if is_encrypted({"": value})]
+
+
+async def _seal(
+    crypto: Crypto, key: bytes, document: Mapping[str, Any], hidden: Collection[str]
+) -> str:
+    """Return those members of the document that are to be hidden, as an ``encryptedSelf``."""
+    content = {name: document[name] for name in hidden if name in document}
+    plaintext = await in_thread_if_large(_size(content), javascript_json, content)
+    ciphertext = await crypto.aes_encrypt(key, plaintext)
+    return await in_thread_if_large(len(ciphertext), encode_base64, ciphertext)
+
+
+async def _open(
+    crypto: Crypto, key: bytes, document: Mapping[str, Any], always_clear: Collection[str]
+) -> dict[str, Any]:
+    """Return what the document's own ``encryptedSelf`` holds; nothing if it has none."""
+    encrypted = document.get(ENCRYPTED_SELF)
+    if not encrypted:
+        return {}
+    if not isinstance(encrypted, str):
+        message = "encryptedSelf is not a text"
+        raise ValueError(message)  # noqa: TRY004
+    ciphertext = await in_thread_if_large(len(encrypted), decode_base64, encrypted)
+    plaintext = await crypto.aes_decrypt(key, ciphertext)
+    members = await in_thread_if_large(len(plaintext), _parse, plaintext)
+    return {name: value for name, value in members.items() if name not in always_clear}
+
+
+def _parse(plaintext: bytes) -> dict[str, Any]:
+    # Strict, unlike the reference, which turns damaged bytes into U+FFFD: CBC has no MAC, and
+    # invalid UTF-8 is the one sign that a block was tampered with. Past versions left NULs behind.
+    text = plaintext.decode("utf-8-sig").rstrip("\0")
+    try:
+        members: object = json.loads(text, parse_constant=_refuse)
+    except RecursionError:
+        raise ValueError(_TOO_DEEP) from None
+    if not is_object(members):
+        message = "the decrypted content is not a JSON object"
+        raise ValueError(message)
+    return members
+
+
+def _refuse(constant: str) -> None:
+    message = f"{constant} is not JSON"
+    raise ValueError(message)
+
+
+def _size(content: object) -> int:
+    """Return about how many characters there are in the content."""
+    total = 0
+    pending = [content]
+    while pending:
+        value = pending.pop()
+        pending += as_object(value).values()
+        pending += as_list(value)
+        total += len(value) if isinstance(value, str) else 1
+    return total
+
+
+def _javascript_text(value: object) -> str:
+    if is_object(value):
+        return "{" + ",".join(_javascript_members(value)) + "}"
+    if is_list(value):
+        return "[" + ",".join([_javascript_text(item) for item in value]) + "]"
+    if isinstance(value, float):
+        return _javascript_number(value)
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _javascript_members(members: dict[str, Any]) -> Iterator[str]:
+    for name, value in members.items():
+        yield json.dumps(name, ensure_ascii=False) + ":" + _javascript_text(value)
+
+
+def _javascript_number(value: float) -> str:
+    """Return a number as ECMAScript's Number::toString spells it."""
+    if not math.isfinite(value):
+        message = "JSON has no such number"
+        raise ValueError(message)
+    if value == 0:
+        return "0"
+    sign, figures, exponent = Decimal(repr(value)).normalize().as_tuple()
+    digits = "".join(map(str, figures))
+    point = len(digits) + int(exponent)
+    if point > _PLAIN_DIGITS or point <= -_PLAIN_ZEROS:
+        fraction = f".{digits[1:]}" if len(digits) > 1 else ""
+        text = f"{digits[0]}{fraction}e{point - 1:+d}"
+    elif point <= 0:
+        text = f"0.{'0' * -point}{digits}"
+    elif point < len(digits):
+        text = f"{digits[:point]}.{digits[point:]}"
+    else:
+        text = digits.ljust(point, "0")
+    return "-" + text if sign else text

@@ -1,0 +1,291 @@
+"""Opening and sealing entities: which key, found through which delegation.
+
+Works on wire JSON and never changes it in place. Source: cryptography.md §5 and §6.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+import anyio.lowlevel
+import attrs
+
+from icure_async.crypto.delegations import (
+    decrypt_entry,
+    encrypt_entry,
+    entity_key_of,
+    entries_for,
+    owners_of,
+)
+from icure_async.crypto.encoding import new_uuid
+from icure_async.crypto.encrypted_self import (
+    ENCRYPTED_SELF,
+    decrypt_members,
+    encrypt_members,
+    is_encrypted,
+)
+from icure_async.crypto.exchange_keys import exchange_keys_to
+from icure_async.crypto.shapes import as_list, as_object
+from icure_async.errors import CryptoError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+    from icure_async.crypto.exchange_keys import WrappedKey
+    from icure_async.crypto.key_ring import KeyRing
+    from icure_async.crypto.protocol import Crypto
+
+__all__ = ["EntityCrypto", "KeyDirectory", "OpenedEntity", "has_keys"]
+
+_DELEGATIONS: Final = "delegations"
+_ENCRYPTION_KEYS: Final = "encryptionKeys"
+_METADATA: Final = (
+    _DELEGATIONS,
+    _ENCRYPTION_KEYS,
+    "cryptedForeignKeys",
+    "secretForeignKeys",
+    ENCRYPTED_SELF,
+)
+
+
+class KeyDirectory(Protocol):
+    """Where exchange keys are looked up. What it returns may come from a cache."""
+
+    async def own_id(self) -> str:
+        """Return the id of the current data owner."""
+        ...
+
+    async def own_document(self) -> Mapping[str, Any]:
+        """Return the wire JSON of the current data owner."""
+        ...
+
+    async def ancestor_ids(self) -> Sequence[str]:
+        """Return the ids of the current data owner's parents, nearest first."""
+        ...
+
+    async def exchange_keys_towards(
+        self, delegate_id: str, delegator_ids: Sequence[str]
+    ) -> Mapping[str, Sequence[WrappedKey]]:
+        """Return the exchange keys from each delegator to the delegate, as far as there are any."""
+        ...
+
+    async def refresh(self) -> None:
+        """Forget what is cached."""
+        ...
+
+
+@attrs.frozen
+class OpenedEntity:
+    """An entity in clear, and the key it is encrypted with (None where no key is at hand).
+
+    Its repr shows neither.
+    """
+
+    document: dict[str, Any] = attrs.field(repr=False)
+    key: bytes | None = attrs.field(repr=False)
+
+
+class EntityCrypto:
+    """Opens and seals entities on behalf of the current data owner."""
+
+    def __init__(self, crypto: Crypto, key_ring: KeyRing, directory: KeyDirectory) -> None:
+        self._crypto = crypto
+        self._key_ring = key_ring
+        self._directory = directory
+
+    async def open(self, document: Mapping[str, Any]) -> OpenedEntity | None:
+        """Return the entity in clear, or None where no key at hand opens it.
+
+        Every candidate key is tried. Where none works, cached keys are refreshed once and tried
+        again. An entity in which nothing is encrypted is in clear already.
+        """
+        return (await self.open_many([document]))[0]
+
+    async def open_many(self, documents: Sequence[Mapping[str, Any]]) -> list[OpenedEntity | None]:
+        """Do what :meth:`open` does for several entities, with one refresh for all of them."""
+        opened = [await self._try_open(document) for document in documents]
+        failed = [
+            index
+            for index, (entity, document) in enumerate(zip(opened, documents, strict=True))
+            if entity is None or (entity.key is None and has_keys(document))
+        ]
+        if failed:
+            await self._directory.refresh()
+        for index in failed:
+            opened[index] = await self._try_open(documents[index])
+        return opened
+
+    async def seal_new(
+        self,
+        document: Mapping[str, Any],
+        members: Collection[str],
+        exchange_keys: Mapping[str, bytes],
+        *,
+        key_only: Collection[str] = (),
+    ) -> dict[str, Any]:
+        """Return a new entity ready to be stored: delegations, keys and ``encryptedSelf`` added.
+
+        Args:
+            document: wire JSON in clear, with its ``id``. Key material of another entity is
+                dropped.
+            members: names of the members to encrypt.
+            exchange_keys: delegate id → exchange key from the current data owner, itself first.
+            key_only: those of the delegates who get the entity key without the secret id: they can
+                read the entity, and can't find what belongs to it.
+
+        Raises:
+            ValueError: an element of a list is encrypted for another entity.
+            CryptoError: the current data owner could not read the entity: it is not among the
+                delegates, or the id has a colon.
+        """
+        if await self._directory.own_id() not in exchange_keys:
+            raise CryptoError(
+                f"Entity {document['id']} is not shared with the current data owner itself, who "
+                "could never read it again: call init_user_crypto() first. Nothing was sent."
+            )
+        clear = {name: value for name, value in document.items() if name not in _METADATA}
+        entity_key = await new_uuid(self._crypto)
+        clear["cryptedForeignKeys"] = {}
+        full = {name: key for name, key in exchange_keys.items() if name not in key_only}
+        clear[_DELEGATIONS] = await self._entries(clear["id"], await new_uuid(self._crypto), full)
+        clear[_ENCRYPTION_KEYS] = await self._entries(clear["id"], entity_key, exchange_keys)
+        return await self._seal(clear, members, entity_key)
+
+    async def seal_again(
+        self, document: Mapping[str, Any], members: Collection[str], key: bytes
+    ) -> dict[str, Any]:
+        """Return a modified entity ready to be stored, encrypted with the key it had.
+
+        Raises:
+            ValueError: ``key`` does not open the document's present ``encryptedSelf``.
+        """
+        return await encrypt_members(self._crypto, key, document, members)
+
+    async def add_key(
+        self,
+        document: Mapping[str, Any],
+        members: Collection[str],
+        exchange_keys: Mapping[str, bytes],
+    ) -> dict[str, Any]:
+        """Return an entity that was never encrypted with an entity key, encrypted.
+
+        Its delegations stay; those of them that ``exchange_keys`` reaches get the key.
+
+        Raises:
+            ValueError: it has keys, or is encrypted: a new key would make it unreadable.
+        """
+        if has_keys(document) or is_encrypted(document):
+            message = "the entity has a key already"
+            raise ValueError(message)
+        entity_key = await new_uuid(self._crypto)
+        entries = await self._entries(document["id"], entity_key, exchange_keys)
+        return await self._seal(dict(document) | {_ENCRYPTION_KEYS: entries}, members, entity_key)
+
+    async def add_secret_id(
+        self, document: Mapping[str, Any], own_id: str, exchange_key: bytes
+    ) -> dict[str, Any]:
+        """Return a patient with a secret id of its own, added to what others gave it (§9.1)."""
+        entries = await self._entries(
+            document["id"], await new_uuid(self._crypto), {own_id: exchange_key}
+        )
+        present = as_object(document.get(_DELEGATIONS))
+        merged = present | {own_id: as_list(present.get(own_id)) + entries[own_id]}
+        return dict(document) | {_DELEGATIONS: merged}
+
+    async def _try_open(self, document: Mapping[str, Any]) -> OpenedEntity | None:
+        # Many entities with known keys would otherwise be opened without a pause.
+        await anyio.lowlevel.checkpoint()
+        encrypted = is_encrypted(document)
+        if encrypted or has_keys(document):
+            tried: set[bytes] = set()
+            for secrets in (self._own_secrets, self._secrets_given_back, self._ancestors_secrets):
+                for secret in await secrets(document):
+                    key = entity_key_of(secret)
+                    if key is None or key in tried:
+                        continue
+                    tried.add(key)
+                    try:
+                        clear = await decrypt_members(self._crypto, key, document)
+                    except ValueError:
+                        continue
+                    return OpenedEntity(clear, key)
+        return None if encrypted else OpenedEntity(dict(document), None)
+
+    async def _own_secrets(self, document: Mapping[str, Any]) -> list[str]:
+        return await self._secrets_for(document, await self._directory.own_id())
+
+    async def _ancestors_secrets(self, document: Mapping[str, Any]) -> list[str]:
+        secrets: list[str] = []
+        for ancestor_id in await self._directory.ancestor_ids():
+            secrets += await self._secrets_for(document, ancestor_id)
+        return secrets
+
+    async def _secrets_for(self, document: Mapping[str, Any], delegate_id: str) -> list[str]:
+        """Return what the entries for a delegate hide, in the order of the entries."""
+        entries = entries_for(_with_secrets(document), delegate_id)
+        wrapped = await self._directory.exchange_keys_towards(delegate_id, owners_of(entries))
+        return await self._open_entries(entries, wrapped)
+
+    async def _secrets_given_back(self, document: Mapping[str, Any]) -> list[str]:
+        """Read own data through what was shared, after a delegate gave access back (§5.2.4)."""
+        own_id = await self._directory.own_id()
+        own_document = await self._directory.own_document()
+        by_delegate = _with_secrets(document)
+        secrets: list[str] = []
+        for delegate_id in by_delegate:
+            entries = [
+                entry for entry in entries_for(by_delegate, delegate_id) if entry["owner"] == own_id
+            ]
+            wrapped = {own_id: exchange_keys_to(own_document, delegate_id)}
+            secrets += await self._open_entries(entries, wrapped)
+        return secrets
+
+    async def _open_entries(
+        self,
+        entries: Sequence[Mapping[str, Any]],
+        wrapped: Mapping[str, Sequence[WrappedKey]],
+    ) -> list[str]:
+        secrets: list[str] = []
+        for entry in entries:
+            for candidate in wrapped.get(entry["owner"], ()):
+                exchange_key = await self._key_ring.open(candidate)
+                if exchange_key is None:
+                    continue
+                secret = await decrypt_entry(self._crypto, exchange_key, entry)
+                if secret is not None and secret not in secrets:
+                    secrets.append(secret)
+        return secrets
+
+    async def _entries(
+        self, entity_id: str, secret: str, exchange_keys: Mapping[str, bytes]
+    ) -> dict[str, Any]:
+        own_id = await self._directory.own_id()
+        return {
+            delegate_id: [
+                await encrypt_entry(
+                    self._crypto,
+                    exchange_key,
+                    owner_id=own_id,
+                    delegate_id=delegate_id,
+                    entity_id=entity_id,
+                    secret=secret,
+                )
+            ]
+            for delegate_id, exchange_key in exchange_keys.items()
+        }
+
+    async def _seal(
+        self, document: Mapping[str, Any], members: Collection[str], entity_key: str
+    ) -> dict[str, Any]:
+        key = bytes.fromhex(entity_key.replace("-", ""))
+        return await encrypt_members(self._crypto, key, document, members)
+
+
+def _with_secrets(document: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the map whose entries hide the entity's key: ``delegations`` in legacy entities."""
+    return as_object(document.get(_ENCRYPTION_KEYS if has_keys(document) else _DELEGATIONS))
+
+
+def has_keys(document: Mapping[str, Any]) -> bool:
+    """Return whether some ``encryptionKeys`` list is non-empty (else ``delegations`` serve)."""
+    return any(as_object(document.get(_ENCRYPTION_KEYS)).values())

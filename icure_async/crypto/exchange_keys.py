@@ -1,0 +1,165 @@
+"""Exchange keys on data-owner documents: finding them, and adding new ones.
+
+An exchange key is the AES-256 key between a delegator and a delegate, stored on the delegator's
+document, RSA-encrypted for the key pairs of both. Pure functions on the wire JSON, which is never
+changed in place. Source: cryptography.md §3 and §4.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from icure_async.crypto.shapes import as_list, as_object, is_object
+from icure_async.models.key_pair import FINGERPRINT_LENGTH, fingerprint_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = [
+    "LEGACY_KEY",
+    "add_exchange_key",
+    "delegates_of",
+    "exchange_keys_in_view",
+    "exchange_keys_to",
+    "has_exchange_key",
+    "public_keys_of",
+]
+
+LEGACY_KEY: Final = ""
+"""Names the ciphertext of ``hcPartyKeys`` whose encrypting key is not recorded (§3.6)."""
+
+WrappedKey = dict[str, str]
+"""One exchange key: fingerprint of the encrypting key → RSA ciphertext in hex."""
+
+
+def public_keys_of(owner: Mapping[str, Any]) -> list[str]:
+    """Return the public keys (SPKI hex) of a data owner, ``publicKey`` first, without doubles.
+
+    Where one is named by its fingerprint too, as past versions did, it is the full key that counts.
+    """
+    candidates = [owner.get("publicKey"), *as_object(owner.get("aesExchangeKeys"))]
+    keys: dict[str, str] = {}
+    for key in candidates:
+        if isinstance(key, str) and key:
+            keys[fingerprint_of(key)] = max(keys.get(fingerprint_of(key), ""), key, key=len)
+    return list(keys.values())
+
+
+def delegates_of(owner: Mapping[str, Any]) -> list[str]:
+    """Return the ids of all delegates the owner has exchange keys to."""
+    found: dict[str, None] = {}
+    for by_delegate in as_object(owner.get("aesExchangeKeys")).values():
+        found.update(dict.fromkeys(as_object(by_delegate)))
+    found.update(dict.fromkeys(as_object(owner.get("hcPartyKeys"))))
+    return list(found)
+
+
+def exchange_keys_to(owner: Mapping[str, Any], delegate_id: str) -> list[WrappedKey]:
+    """Return the owner's exchange keys to a delegate, in document order, legacy form last."""
+    found: list[WrappedKey] = []
+    for by_delegate in as_object(owner.get("aesExchangeKeys")).values():
+        wrapped = _wrapped_key(as_object(by_delegate).get(delegate_id))
+        if wrapped:
+            found.append(wrapped)
+    legacy = as_list(as_object(owner.get("hcPartyKeys")).get(delegate_id))
+    if legacy and all(isinstance(text, str) for text in legacy):
+        wrapped = {LEGACY_KEY: legacy[-1]}
+        public_key = owner.get("publicKey")
+        if isinstance(public_key, str) and public_key:
+            wrapped[fingerprint_of(public_key)] = legacy[0]
+        found.append(wrapped)
+    return found
+
+
+def exchange_keys_in_view(view: Mapping[str, Any], delegator_id: str) -> list[WrappedKey]:
+    """Return a delegator's exchange keys in the server's ``aesExchangeKeys`` view (§3.6)."""
+    by_delegator_key = as_object(as_object(view).get(delegator_id))
+    return [wrapped for entry in by_delegator_key.values() if (wrapped := _wrapped_key(entry))]
+
+
+def has_exchange_key(owner: Mapping[str, Any], delegate_id: str, *, owner_key: str) -> bool:
+    """Return whether the owner's key pair already has an exchange key to the delegate."""
+    return any(
+        fingerprint_of(public_key) == fingerprint_of(owner_key)
+        and bool(_wrapped_key(as_object(by_delegate).get(delegate_id)))
+        for public_key, by_delegate in as_object(owner.get("aesExchangeKeys")).items()
+    )
+
+
+def add_exchange_key(
+    owner: Mapping[str, Any],
+    delegate_id: str,
+    *,
+    owner_key: str,
+    wrapped: WrappedKey,
+    delegate_public_key: str | None,
+) -> dict[str, Any]:
+    """Return the owner's document with one more exchange key; nothing present is replaced.
+
+    All ciphertexts of one slot hold the same exchange key, so a slot in use is never added to.
+
+    Args:
+        owner: the delegator's document.
+        delegate_id: the delegate; the owner itself for the self entry.
+        owner_key: SPKI hex of the owner's key pair this exchange key belongs to.
+        wrapped: the exchange key, encrypted for the owner's and the delegate's key pairs.
+        delegate_public_key: the delegate's ``publicKey``; where it is covered by ``wrapped`` and
+            ``owner_key`` is the owner's ``publicKey``, the legacy ``hcPartyKeys`` entry is written
+            too (§3.3).
+
+    Raises:
+        ValueError: the slot is in use (see :func:`has_exchange_key`).
+    """
+    if has_exchange_key(owner, delegate_id, owner_key=owner_key):
+        message = "this exchange key exists already"
+        raise ValueError(message)
+    all_keys: dict[str, Any] = {
+        public_key: {delegate: _with_short_ids(entry) for delegate, entry in by_delegate.items()}
+        if is_object(by_delegate)
+        else by_delegate
+        for public_key, by_delegate in as_object(owner.get("aesExchangeKeys")).items()
+    }
+    # A former SDK may have named the level by the fingerprint alone.
+    level = next(
+        (name for name in all_keys if fingerprint_of(name) == fingerprint_of(owner_key)), owner_key
+    )
+    all_keys[level] = as_object(all_keys.get(level)) | {delegate_id: dict(wrapped)}
+    result = dict(owner) | {"aesExchangeKeys": all_keys}
+
+    public_key = owner.get("publicKey")
+    legacy = dict(as_object(owner.get("hcPartyKeys")))
+    if (
+        isinstance(public_key, str)
+        and fingerprint_of(public_key) == fingerprint_of(owner_key)
+        and isinstance(delegate_public_key, str)
+        and delegate_id not in legacy
+        and fingerprint_of(public_key) in wrapped
+        and fingerprint_of(delegate_public_key) in wrapped
+    ):
+        legacy[delegate_id] = [
+            wrapped[fingerprint_of(public_key)],
+            wrapped[fingerprint_of(delegate_public_key)],
+        ]
+        result["hcPartyKeys"] = legacy
+    return result
+
+
+def _wrapped_key(value: object) -> WrappedKey:
+    """Return level 3 with its ids cut to fingerprints (past versions wrote full keys there).
+
+    Where both are there, the ciphertext under the fingerprint counts (§4.2.3).
+    """
+    usable = [
+        (name, ciphertext)
+        for name, ciphertext in as_object(value).items()
+        if isinstance(ciphertext, str) and ciphertext
+    ]
+    usable.sort(key=lambda item: len(item[0]) <= FINGERPRINT_LENGTH)
+    return {fingerprint_of(name): ciphertext for name, ciphertext in usable}
+
+
+def _with_short_ids(value: object) -> object:
+    """Return level 3 as it is written: its ids cut to fingerprints, without losing anything."""
+    named = as_object(value)
+    short = {fingerprint_of(name): ciphertext for name, ciphertext in named.items()}
+    return short if short and len(short) == len(named) else value

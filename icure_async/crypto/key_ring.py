@@ -1,0 +1,111 @@
+"""The key ring: the private keys in use, and the exchange keys they have opened."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from icure_async.crypto.encoding import decode_hex
+from icure_async.crypto.exchange_keys import LEGACY_KEY
+from icure_async.crypto.recent import Recent
+from icure_async.models.key_pair import fingerprint_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from icure_async.crypto.protocol import Crypto
+    from icure_async.models.key_pair import KeyPair
+
+__all__ = ["EXCHANGE_KEY_BYTES", "KeyRing"]
+
+EXCHANGE_KEY_BYTES: Final = 32
+_OPENED_KEPT: Final = 8192
+_AES_KEY_LENGTHS: Final = frozenset({16, 24, EXCHANGE_KEY_BYTES})
+
+
+class KeyRing:
+    """Key pairs by fingerprint, in the order they were added.
+
+    Opened exchange keys are kept by their ciphertext, so that nothing here can become stale; the
+    last few thousand of them, so that nothing here grows for ever.
+    """
+
+    def __init__(self, crypto: Crypto) -> None:
+        self._crypto = crypto
+        self._key_pairs: dict[str, KeyPair] = {}
+        self._opened: Recent[str, bytes] = Recent(_OPENED_KEPT)
+
+    async def add(self, key_pair: KeyPair) -> None:
+        """Add a key pair.
+
+        Raises:
+            ValidationError: it is malformed, or its halves don't belong together.
+        """
+        await self._crypto.load_key_pair(key_pair)
+        self._key_pairs[key_pair.fingerprint] = key_pair
+
+    def clear(self) -> None:
+        """Remove all key pairs, and what they have opened."""
+        self._key_pairs.clear()
+        self._opened.clear()
+
+    @property
+    def key_pairs(self) -> list[KeyPair]:
+        """The key pairs, oldest first."""
+        return list(self._key_pairs.values())
+
+    def __contains__(self, public_key: str) -> bool:
+        return fingerprint_of(public_key) in self._key_pairs
+
+    def __bool__(self) -> bool:
+        return bool(self._key_pairs)
+
+    def __repr__(self) -> str:
+        return f"KeyRing(fingerprints={list(self._key_pairs)!r})"
+
+    async def open(self, wrapped: Mapping[str, str]) -> bytes | None:
+        """Return the exchange key, or None where no pair of the ring opens it.
+
+        Args:
+            wrapped: fingerprint of the encrypting key → RSA ciphertext in hex.
+        """
+        for ciphertext, key_pairs in self._candidates(wrapped):
+            opened = self._opened.get(ciphertext)
+            if opened is not None:
+                return opened
+            for key_pair in key_pairs:
+                opened = await self._decrypt(key_pair, ciphertext)
+                if opened is not None:
+                    self._opened.put(ciphertext, opened)
+                    return opened
+        return None
+
+    def remember(self, wrapped: Mapping[str, str], exchange_key: bytes) -> None:
+        """Keep an exchange key this program has just made, to spare the RSA decryption."""
+        for ciphertext in wrapped.values():
+            self._opened.put(ciphertext, exchange_key)
+
+    async def wrap(self, exchange_key: bytes, public_keys: Iterable[str]) -> dict[str, str]:
+        """Return the exchange key encrypted for each public key, by fingerprint, in hex.
+
+        Raises:
+            ValueError: one of them is not an RSA public key.
+        """
+        by_fingerprint = {fingerprint_of(public_key): public_key for public_key in public_keys}
+        return {
+            fingerprint: (await self._crypto.rsa_encrypt(public_key, exchange_key)).hex()
+            for fingerprint, public_key in by_fingerprint.items()
+        }
+
+    def _candidates(self, wrapped: Mapping[str, str]) -> Iterable[tuple[str, list[KeyPair]]]:
+        for fingerprint, key_pair in self._key_pairs.items():
+            if fingerprint in wrapped:
+                yield wrapped[fingerprint], [key_pair]
+        if LEGACY_KEY in wrapped:
+            yield wrapped[LEGACY_KEY], self.key_pairs
+
+    async def _decrypt(self, key_pair: KeyPair, ciphertext: str) -> bytes | None:
+        try:
+            opened = await self._crypto.rsa_decrypt(key_pair, decode_hex(ciphertext))
+        except ValueError:
+            return None
+        return opened if len(opened) in _AES_KEY_LENGTHS else None

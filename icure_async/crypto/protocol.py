@@ -1,0 +1,68 @@
+"""The primitives everything else is built on. Any object with these methods serves."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from icure_async.models.key_pair import KeyPair
+
+__all__ = ["Crypto"]
+
+
+class Crypto(Protocol):
+    """Random bytes, AES-CBC and RSA-OAEP exactly as the reference SDK uses them.
+
+    Source: cryptography.md §1. An implementation may live in hardware: private keys are named by
+    their pair, and never leave it through this protocol.
+    """
+
+    async def random_bytes(self, length: int) -> bytes:
+        """Return ``length`` bytes of a cryptographically secure generator."""
+        ...
+
+    async def generate_key_pair(self) -> KeyPair:
+        """Return a new RSA key pair: 2048 bits, exponent 65537."""
+        ...
+
+    async def load_key_pair(self, key_pair: KeyPair) -> None:
+        """Make the pair ready for use.
+
+        Raises:
+            ValidationError: it is malformed, or its halves don't belong together.
+        """
+        ...
+
+    async def rsa_encrypt(self, public_key: str, plaintext: bytes) -> bytes:
+        """Encrypt with RSA-OAEP (SHA-1, MGF1 with SHA-1, no label).
+
+        Args:
+            public_key: hex of the SPKI.
+            plaintext: the raw bytes of an AES key.
+
+        Raises:
+            ValueError: ``public_key`` is not an RSA public key.
+        """
+        ...
+
+    async def rsa_decrypt(self, key_pair: KeyPair, ciphertext: bytes) -> bytes:
+        """Decrypt what :meth:`rsa_encrypt` made for this pair.
+
+        Raises:
+            ValueError: the ciphertext is not for this key, or is damaged.
+        """
+        ...
+
+    async def aes_encrypt(self, key: bytes, plaintext: bytes) -> bytes:
+        """Return ``IV ‖ AES-CBC(plaintext)`` with PKCS#7 padding and a fresh 16-byte IV."""
+        ...
+
+    async def aes_decrypt(self, key: bytes, ciphertext: bytes) -> bytes:
+        """Undo :meth:`aes_encrypt`.
+
+        A wrong key goes unnoticed about once in 256 times: the caller checks what it gets.
+
+        Raises:
+            ValueError: the key or the ciphertext has an impossible length, or the padding is wrong.
+        """
+        ...

@@ -1,0 +1,229 @@
+"""The default :class:`~icure_async.crypto.protocol.Crypto`, on the ``cryptography`` package."""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import TYPE_CHECKING
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.padding import PKCS7
+
+from icure_async.crypto.encoding import decode_hex
+from icure_async.crypto.recent import Recent
+from icure_async.crypto.threads import in_thread, in_thread_if_large, slices
+from icure_async.errors import ValidationError
+from icure_async.models.key_pair import KeyPair
+
+if TYPE_CHECKING:
+    from typing import Final
+
+__all__ = ["SoftwareCrypto", "aes_cbc_decrypt", "aes_cbc_encrypt"]
+
+_BLOCK: Final = 16
+_KEY_BITS: Final = 2048
+_KEYS_KEPT: Final = 1024
+_SELF_TEST: Final = bytes(range(32))
+# How a PKCS#8 key says that it is an RSA key; a bare PKCS#1 key does not have it.
+_RSA_IDENTIFIER: Final = bytes.fromhex("300d06092a864886f70d0101010500")
+_PKCS8_HEAD: Final = 32
+# The reference's only OAEP hash (cryptography.md §1.2); OAEP does not rely on collision resistance.
+_OAEP: Final = padding.OAEP(
+    mgf=padding.MGF1(algorithm=hashes.SHA1()),  # noqa: S303
+    algorithm=hashes.SHA1(),  # noqa: S303
+    label=None,
+)
+
+
+class SoftwareCrypto:
+    """RSA and AES in software. Keys are parsed once and kept, the last thousand of them.
+
+    RSA with a private key, key generation and long messages run in worker threads, so that the
+    event loop is never held up. One instance may serve several event loops.
+    """
+
+    def __init__(self) -> None:
+        # By both halves: a pair that was loaded says nothing of another private half.
+        self._private_keys: Recent[KeyPair, rsa.RSAPrivateKey] = Recent(_KEYS_KEPT)
+        self._public_keys: Recent[str, rsa.RSAPublicKey] = Recent(_KEYS_KEPT)
+        self._loading = threading.Lock()
+
+    async def random_bytes(self, length: int) -> bytes:
+        """Return ``length`` bytes from the operating system."""
+        return os.urandom(length)
+
+    async def generate_key_pair(self) -> KeyPair:
+        """Return a new RSA-2048 pair, ready for use."""
+        return await in_thread(self._generate)
+
+    async def load_key_pair(self, key_pair: KeyPair) -> None:
+        """Parse and keep the pair, and see that a message makes the round trip.
+
+        Raises:
+            ValidationError: it is malformed, or its halves don't belong together.
+        """
+        await in_thread(self._private_key, key_pair)
+
+    async def rsa_encrypt(self, public_key: str, plaintext: bytes) -> bytes:
+        """Encrypt with RSA-OAEP-SHA1 (30 µs, so inline).
+
+        Raises:
+            ValueError: ``public_key`` is not an RSA public key of 2048 bits or more.
+        """
+        return self._public_key(public_key).encrypt(plaintext, _OAEP)
+
+    async def rsa_decrypt(self, key_pair: KeyPair, ciphertext: bytes) -> bytes:
+        """Decrypt with RSA-OAEP-SHA1, in a worker thread.
+
+        Raises:
+            ValueError: the ciphertext is not for this key, or is damaged.
+            ValidationError: the key pair is malformed.
+        """
+        return await in_thread(self._rsa_decrypt, key_pair, ciphertext)
+
+    async def aes_encrypt(self, key: bytes, plaintext: bytes) -> bytes:
+        """Return ``IV ‖ AES-CBC(plaintext)`` with a fresh IV."""
+        iv = await self.random_bytes(_BLOCK)
+        return await in_thread_if_large(len(plaintext), aes_cbc_encrypt, key, iv, plaintext)
+
+    async def aes_decrypt(self, key: bytes, ciphertext: bytes) -> bytes:
+        """Undo :meth:`aes_encrypt`.
+
+        Raises:
+            ValueError: an impossible length, or wrong padding.
+        """
+        return await in_thread_if_large(len(ciphertext), aes_cbc_decrypt, key, ciphertext)
+
+    def __repr__(self) -> str:
+        return "SoftwareCrypto()"
+
+    def _public_key(self, public_key: str) -> rsa.RSAPublicKey:
+        known = self._public_keys.get(public_key)
+        if known is None:
+            known = _load_public_key(public_key)
+            self._public_keys.put(public_key, known)
+        return known
+
+    def _private_key(self, key_pair: KeyPair) -> rsa.RSAPrivateKey:
+        with self._loading:
+            known = self._private_keys.get(key_pair)
+            if known is None:
+                known = _load_private_key(key_pair)
+                self._private_keys.put(key_pair, known)
+            return known
+
+    def _rsa_decrypt(self, key_pair: KeyPair, ciphertext: bytes) -> bytes:
+        return self._private_key(key_pair).decrypt(ciphertext, _OAEP)
+
+    def _generate(self) -> KeyPair:
+        key_pair, private_key = _generate()
+        self._private_keys.put(key_pair, private_key)
+        return key_pair
+
+
+def aes_cbc_encrypt(key: bytes, iv: bytes, plaintext: bytes) -> bytes:
+    """Return ``IV ‖ AES-CBC(plaintext)`` with PKCS#7 padding (cryptography.md §1.5)."""
+    encryptor = Cipher(algorithms.AES(key), modes.CBC(iv)).encryptor()
+    added = _BLOCK - len(plaintext) % _BLOCK
+    pieces = [encryptor.update(piece) for piece in slices(plaintext)]
+    last = encryptor.update(bytes([added]) * added) + encryptor.finalize()
+    return b"".join([iv, *pieces, last])
+
+
+def aes_cbc_decrypt(key: bytes, ciphertext: bytes) -> bytes:
+    """Undo :func:`aes_cbc_encrypt`.
+
+    Raises:
+        ValueError: an impossible length, or wrong padding.
+    """
+    decryptor = Cipher(algorithms.AES(key), modes.CBC(ciphertext[:_BLOCK])).decryptor()
+    unpadder = PKCS7(_BLOCK * 8).unpadder()
+    pieces = [
+        unpadder.update(decryptor.update(piece))
+        for piece in slices(memoryview(ciphertext)[_BLOCK:])
+    ]
+    last = unpadder.update(decryptor.finalize()) + unpadder.finalize()
+    return b"".join([*pieces, last])
+
+
+def _generate() -> tuple[KeyPair, rsa.RSAPrivateKey]:
+    private_key = rsa.generate_private_key(public_exponent=65537, key_size=_KEY_BITS)
+    pkcs8 = private_key.private_bytes(
+        serialization.Encoding.DER,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    return KeyPair(_spki(private_key.public_key()).hex(), pkcs8.hex()), private_key
+
+
+def _spki(public_key: rsa.RSAPublicKey) -> bytes:
+    return public_key.public_bytes(
+        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+
+
+def _load_public_key(public_key: str) -> rsa.RSAPublicKey:
+    try:
+        loaded = serialization.load_der_public_key(decode_hex(public_key))
+    except UnsupportedAlgorithm as error:
+        raise ValueError(str(error)) from None
+    if not isinstance(loaded, rsa.RSAPublicKey) or loaded.key_size < _KEY_BITS:
+        message = f"not an RSA public key of {_KEY_BITS} bits or more"
+        raise ValueError(message)
+    return loaded
+
+
+def _load_private_key(key_pair: KeyPair) -> rsa.RSAPrivateKey:
+    described = "The key pair"
+    try:
+        public_key = _load_public_key(key_pair.public_key)
+        # Only now: where the halves were swapped, the "fingerprint" is a piece of a private key.
+        described += f" with fingerprint {key_pair.fingerprint!r}"
+        return _load_private_half(key_pair, public_key)
+    except Exception:
+        raise ValidationError(
+            f"{described} is not a valid RSA key pair: pass the SPKI (public) and PKCS#8 (private) "
+            "of one pair, both in hex."
+        ) from None
+
+
+def _load_private_half(key_pair: KeyPair, public_key: rsa.RSAPublicKey) -> rsa.RSAPrivateKey:
+    pkcs8 = decode_hex(key_pair.private_key)
+    # Keys are compared as text everywhere, so only one form of the public key will do.
+    if (
+        _spki(public_key) != decode_hex(key_pair.public_key)
+        or _RSA_IDENTIFIER not in pkcs8[:_PKCS8_HEAD]
+    ):
+        message = "not SPKI and PKCS#8"
+        raise ValueError(message)
+    # Full validation takes 36 ms, for the proof that the primes are such, and happens once, where a
+    # key enters the key storage. What is checked here catches a damaged or mismatched pair at a
+    # hundredth of that. The round trip alone would not: OpenSSL makes up for one damaged number.
+    private_key = serialization.load_der_private_key(
+        pkcs8, password=None, unsafe_skip_rsa_key_validation=True
+    )
+    if not isinstance(private_key, rsa.RSAPrivateKey) or private_key.public_key() != public_key:
+        message = "the halves do not belong together"
+        raise ValueError(message)
+    if (
+        not _is_consistent(private_key.private_numbers())
+        or private_key.decrypt(public_key.encrypt(_SELF_TEST, _OAEP), _OAEP) != _SELF_TEST
+    ):
+        message = "the private key is damaged"
+        raise ValueError(message)
+    return private_key
+
+
+def _is_consistent(numbers: rsa.RSAPrivateNumbers) -> bool:
+    p, q, d = numbers.p, numbers.q, numbers.d
+    times = d * numbers.public_numbers.e - 1
+    return (
+        p * q == numbers.public_numbers.n
+        and times % (p - 1) == times % (q - 1) == 0
+        and numbers.dmp1 == d % (p - 1)
+        and numbers.dmq1 == d % (q - 1)
+        and numbers.iqmp * q % p == 1
+    )

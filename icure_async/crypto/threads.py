@@ -1,0 +1,57 @@
+"""Work that would hold up the event loop, moved to worker threads."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final, TypeVar, TypeVarTuple
+
+import anyio.to_thread
+from anyio.lowlevel import RunVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+__all__ = ["INLINE_BYTES", "in_thread", "in_thread_if_large", "slices"]
+
+Result = TypeVar("Result")
+Arguments = TypeVarTuple("Arguments")
+
+INLINE_BYTES: Final = 128 * 1024
+"""A thread hop costs about as much as encrypting this much."""
+
+# OpenSSL works under the interpreter's lock here: more threads make nothing faster, and each one
+# more stands in line with the event loop for that lock.
+_THREADS: Final = 2
+_limiter: Final[RunVar[anyio.CapacityLimiter]] = RunVar("icure_crypto_threads")
+
+
+async def in_thread(function: Callable[[*Arguments], Result], *args: *Arguments) -> Result:
+    """Run a function in one of the few threads that are for cryptography in this event loop."""
+    try:
+        limiter = _limiter.get()
+    except LookupError:
+        limiter = anyio.CapacityLimiter(_THREADS)
+        _limiter.set(limiter)
+    return await anyio.to_thread.run_sync(function, *args, limiter=limiter)
+
+
+async def in_thread_if_large(
+    size: int, function: Callable[[*Arguments], Result], *args: *Arguments
+) -> Result:
+    """Run a function on ``size`` bytes or characters where that costs the least."""
+    if size > INLINE_BYTES:
+        return await in_thread(function, *args)
+    return function(*args)
+
+
+def slices(data: bytes | memoryview, group: int = 1) -> Iterator[memoryview]:
+    """Yield the data piece by piece, letting other threads run in between.
+
+    All pieces but the last are a multiple of ``group`` bytes.
+    """
+    view = memoryview(data)
+    size = INLINE_BYTES - INLINE_BYTES % group
+    for start in range(0, len(data), size):
+        if start:
+            time.sleep(0)
+        yield view[start : start + size]

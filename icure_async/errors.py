@@ -1,0 +1,223 @@
+"""Every error the SDK raises, in one hierarchy.
+
+All of them derive from :class:`ICureError`, and each message says what to do next. No message holds
+a validation code, a token, a key, a password or the content of a medical record.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from icure_async.authentication.process import AuthenticationProcess
+
+__all__ = [
+    "AuthenticationError",
+    "AuthenticationProcessError",
+    "BackendError",
+    "BadRequestError",
+    "CaptchaRefusedError",
+    "CodeExpiredError",
+    "ConfigurationError",
+    "ConflictError",
+    "CryptoError",
+    "DecryptionError",
+    "ICureError",
+    "InvalidCodeError",
+    "InvalidResponseError",
+    "KeyPairNotFoundError",
+    "NetworkError",
+    "NotFoundError",
+    "PermissionDeniedError",
+    "ProcessStateError",
+    "RequestTimeoutError",
+    "ServerError",
+    "StorageError",
+    "TooManyAttemptsError",
+    "TooManyRequestsError",
+    "UnknownProcessError",
+    "ValidationError",
+]
+
+
+class ICureError(Exception):
+    """Base of everything the SDK raises on purpose."""
+
+
+class ConfigurationError(ICureError):
+    """An option of a builder is missing or malformed; the message names the method to call."""
+
+
+class ValidationError(ICureError):
+    """An argument is malformed. Nothing was sent."""
+
+
+class StorageError(ICureError):
+    """A key or a state could not be read from, or written to, the storage."""
+
+
+class CryptoError(ICureError):
+    """The keys at hand do not allow what was asked."""
+
+
+class KeyPairNotFoundError(CryptoError):
+    """The data owner has published keys, and none of their private halves is on this device.
+
+    Attributes:
+        data_owner_id: whose keys are missing.
+        fingerprints: fingerprints (32 hex characters each) of the published keys.
+    """
+
+    def __init__(
+        self, message: str, *, data_owner_id: str, fingerprints: Sequence[str] = ()
+    ) -> None:
+        super().__init__(message)
+        self.data_owner_id = data_owner_id
+        self.fingerprints: tuple[str, ...] = tuple(fingerprints)
+
+
+class DecryptionError(CryptoError):
+    """An entity cannot be decrypted with the keys at hand. Its content is left as it is.
+
+    Attributes:
+        entity_type: the kind of entity, for example ``"patient"``.
+        entity_ids: ids of the entities that cannot be decrypted.
+    """
+
+    def __init__(self, message: str, *, entity_type: str, entity_ids: Sequence[str]) -> None:
+        super().__init__(message)
+        self.entity_type = entity_type
+        self.entity_ids: tuple[str, ...] = tuple(entity_ids)
+
+
+class NetworkError(ICureError):
+    """The request got no answer: no connection, or it broke. Trying again later may help.
+
+    Attributes:
+        maybe_processed: whether the server may have carried the request out all the same.
+    """
+
+    def __init__(self, message: str, *, maybe_processed: bool = True) -> None:
+        super().__init__(message)
+        self.maybe_processed = maybe_processed
+
+
+class RequestTimeoutError(NetworkError):
+    """No complete answer within the time limit (see ``with_timeout`` of the builders)."""
+
+
+class BackendError(ICureError):
+    """The iCure backend or the message gateway answered with an error.
+
+    Attributes:
+        status: HTTP status, or None where the error is not about one response.
+        request_id: the ``X-Request-Id`` header of the response, for iCure's support.
+        retryable: whether the same call may succeed later.
+        retry_after: seconds the server asks to wait, or None.
+        server_message: what the server said, or None. It is kept out of ``str(error)`` because a
+            server may repeat what it was sent: think before logging it.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        request_id: str | None = None,
+        retryable: bool = False,
+        retry_after: float | None = None,
+        server_message: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.request_id = request_id
+        self.retryable = retryable
+        self.retry_after = retry_after
+        self.server_message = server_message
+
+
+class BadRequestError(BackendError):
+    """The server refuses the request as malformed (400, 406, 412, 422 and their like)."""
+
+
+class PermissionDeniedError(BackendError):
+    """The user is known but may not do this (403)."""
+
+
+class NotFoundError(BackendError):
+    """The entity does not exist (404)."""
+
+
+class ConflictError(BackendError):
+    """Somebody else changed the entity meanwhile, or the id is in use (409)."""
+
+
+class TooManyRequestsError(BackendError):
+    """The server asks to slow down (429); see ``retry_after``."""
+
+
+class ServerError(BackendError):
+    """The server failed (5xx)."""
+
+
+class InvalidResponseError(BackendError):
+    """The answer is not what the protocol allows: HTML, truncated JSON, an empty body."""
+
+
+class AuthenticationError(BackendError):
+    """The credentials are refused, or the session can't be renewed."""
+
+
+class AuthenticationProcessError(AuthenticationError):
+    """An authentication process could not go on.
+
+    Attributes:
+        process: the process in the state after the failure, or None when it never started.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        process: AuthenticationProcess | None = None,
+        status: int | None = None,
+        request_id: str | None = None,
+        retryable: bool = False,
+        retry_after: float | None = None,
+        server_message: str | None = None,
+    ) -> None:
+        super().__init__(
+            message,
+            status=status,
+            request_id=request_id,
+            retryable=retryable,
+            retry_after=retry_after,
+            server_message=server_message,
+        )
+        self.process = process
+
+
+class InvalidCodeError(AuthenticationProcessError):
+    """The validation code is wrong. The same process can be completed with the right one."""
+
+
+class CodeExpiredError(AuthenticationProcessError):
+    """The validation code is too old, or was used up. Ask for another with ``resend``."""
+
+
+class UnknownProcessError(AuthenticationProcessError):
+    """The message gateway does not know this process. Start a new one."""
+
+
+class CaptchaRefusedError(AuthenticationProcessError):
+    """The captcha was refused. Let the person solve a new one and start again."""
+
+
+class TooManyAttemptsError(AuthenticationProcessError):
+    """Too many wrong codes: the process is closed. Start a new one."""
+
+
+class ProcessStateError(AuthenticationProcessError):
+    """The process is in a state in which this step is impossible."""

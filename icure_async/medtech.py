@@ -1,0 +1,233 @@
+"""The two API objects: they hold the APIs together and own their share of the connection."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Self
+
+import attrs
+
+from icure_async.apis.current_user import CurrentUser
+from icure_async.apis.data_owners import DataOwnerApi
+from icure_async.apis.key_directory import OwnKeyDirectory
+from icure_async.apis.key_registration import KeyRegistration
+from icure_async.apis.patients import PatientApi
+from icure_async.apis.users import UserApi
+from icure_async.authentication.api import AuthenticationApi
+from icure_async.authentication.progress import ProgressStore
+from icure_async.crypto.entities import EntityCrypto
+from icure_async.crypto.key_ring import KeyRing
+from icure_async.errors import ConfigurationError
+from icure_async.rest.data_owners import DataOwnerResource
+from icure_async.rest.message_gateway import MessageGateway
+from icure_async.rest.patients import PatientResource
+from icure_async.rest.session import Session
+from icure_async.rest.transport import DEFAULT_TIMEOUT, Transport
+from icure_async.rest.users import UserResource
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+    from icure_async.crypto.protocol import Crypto
+    from icure_async.models.key_pair import KeyPair
+    from icure_async.rest.connection import Connection
+    from icure_async.storage.protocols import KeyStorage, Storage
+
+__all__ = ["AnonymousMedTechApi", "MedTechApi", "Settings"]
+
+
+@attrs.frozen(kw_only=True)
+class Settings:
+    """What the builders collect, checked and normalised.
+
+    Attributes:
+        base_url: of the backend, ending with ``/rest/v1``.
+        crypto: the cryptographic primitives.
+        storage: where state lives.
+        key_storage: where private keys live.
+        msg_gw_url: of the message gateway.
+        msg_gw_spec_id: names the application at the gateway; None where there is no gateway.
+        auth_process_by_email_id: the gateway's process for codes by email.
+        auth_process_by_sms_id: the gateway's process for codes by SMS.
+        prevent_cookie_usage: use Basic authentication on every request.
+        timeout: seconds for one request with its answer.
+        clock: epoch seconds.
+    """
+
+    base_url: str
+    crypto: Crypto
+    storage: Storage
+    key_storage: KeyStorage
+    msg_gw_url: str
+    msg_gw_spec_id: str | None = None
+    auth_process_by_email_id: str | None = None
+    auth_process_by_sms_id: str | None = None
+    prevent_cookie_usage: bool = False
+    timeout: float = DEFAULT_TIMEOUT
+    clock: Callable[[], float] = time.time
+
+
+class _Api:
+    """What both API objects share: settings, a share of the connection, and how to let it go."""
+
+    def __init__(self, settings: Settings, connection: Connection) -> None:
+        self._settings = settings
+        self._connection = connection.acquire()
+        self._transport = Transport(connection, timeout=settings.timeout, clock=settings.clock)
+        self._closed = False
+
+    async def aclose(self) -> None:
+        """Let go of the connection. Calling it again does nothing."""
+        if not self._closed:
+            self._closed = True
+            await self._connection.release()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    async def generate_rsa_keypair(self) -> KeyPair:
+        """Return a new RSA key pair. It is neither stored nor published."""
+        return await self._settings.crypto.generate_key_pair()
+
+    def _open_session(self, user_name: str, password: str) -> Session:
+        return Session(
+            self._transport,
+            base_url=self._settings.base_url,
+            user_name=user_name,
+            password=password,
+            basic_only=self._settings.prevent_cookie_usage,
+        )
+
+    def _make_authentication_api(self, spec_id: str) -> AuthenticationApi:
+        settings = self._settings
+        return AuthenticationApi(
+            MessageGateway(self._transport, url=settings.msg_gw_url, spec_id=spec_id),
+            process_by_email_id=settings.auth_process_by_email_id,
+            process_by_sms_id=settings.auth_process_by_sms_id,
+            crypto=settings.crypto,
+            progress=ProgressStore(settings.storage, settings.crypto),
+            clock=settings.clock,
+            open_session=self._open_session,
+            open_api=lambda user_name, password: MedTechApi(
+                settings, self._connection, user_name=user_name, password=password
+            ),
+        )
+
+
+class AnonymousMedTechApi(_Api):
+    """What can be done without being logged in. Built by ``AnonymousMedTechApiBuilder``.
+
+    Attributes:
+        authentication_api: authentication processes.
+    """
+
+    def __init__(self, settings: Settings, connection: Connection, *, spec_id: str) -> None:
+        super().__init__(settings, connection)
+        self.authentication_api: AuthenticationApi = self._make_authentication_api(spec_id)
+
+    def __repr__(self) -> str:
+        return f"AnonymousMedTechApi(base_url={self._settings.base_url!r})"
+
+
+class MedTechApi(_Api):
+    """A logged-in user's API. Built by ``MedTechApiBuilder`` or returned by authentication.
+
+    Attributes:
+        patient_api: patients.
+        user_api: users.
+        data_owner_api: data owners.
+    """
+
+    def __init__(
+        self, settings: Settings, connection: Connection, *, user_name: str, password: str
+    ) -> None:
+        super().__init__(settings, connection)
+        self._session = self._open_session(user_name, password)
+        users = UserResource(self._session)
+        crypto = settings.crypto
+        self._current_user = CurrentUser(users, clock=settings.clock)
+        key_ring = KeyRing(crypto)
+        directory = OwnKeyDirectory(
+            DataOwnerResource(self._session), self._current_user, crypto, key_ring
+        )
+        entities = EntityCrypto(crypto, key_ring, directory)
+        self._key_registration = KeyRegistration(
+            crypto=crypto,
+            key_ring=key_ring,
+            key_storage=settings.key_storage,
+            directory=directory,
+            current_user=self._current_user,
+            entities=entities,
+        )
+        self.patient_api: PatientApi = PatientApi(
+            PatientResource(self._session),
+            crypto=crypto,
+            entities=entities,
+            directory=directory,
+            current_user=self._current_user,
+            clock=settings.clock,
+        )
+        self.user_api: UserApi = UserApi(users, self._current_user)
+        self.data_owner_api: DataOwnerApi = DataOwnerApi()
+        spec_id = settings.msg_gw_spec_id
+        self._authentication_api = self._make_authentication_api(spec_id) if spec_id else None
+
+    def __repr__(self) -> str:
+        return f"MedTechApi(base_url={self._settings.base_url!r})"
+
+    @property
+    def authentication_api(self) -> AuthenticationApi:
+        """Authentication processes, where the builder was given the gateway's settings.
+
+        Raises:
+            ConfigurationError: it was not.
+        """
+        if self._authentication_api is None:
+            raise ConfigurationError(
+                "authentication_api needs the message gateway: call with_msg_gw_spec_id() and "
+                "with_auth_process_by_email_id() or with_auth_process_by_sms_id() on the builder."
+            )
+        return self._authentication_api
+
+    async def init_user_crypto(self, key_pair: KeyPair | None = None) -> list[KeyPair]:
+        """Put the user's key pairs to use; before that, nothing can be encrypted or decrypted.
+
+        The key pairs of this user on this device are used. For a user who has never had one, the
+        given or a new key pair is stored and then published. A user who has key pairs, none of
+        them on this device, must pass one: a new one is never made silently, since it could not
+        read what is encrypted for the old ones.
+
+        Args:
+            key_pair: one of the user's, for a device that does not have it yet.
+
+        Returns:
+            The key pairs in use.
+
+        Raises:
+            KeyPairNotFoundError: the user has keys, and none of them is on this device.
+            ValidationError: the key pair is malformed, or is not the one on this device.
+            CryptoError: the user is not a data owner.
+        """
+        return await self._key_registration.initialise(key_pair)
+
+    async def identify(self) -> tuple[str, str | None]:
+        """Log in, and return the ids of the user and, where the backend tells it, its group.
+
+        Raises:
+            AuthenticationError: the credentials are refused.
+        """
+        answer = await self._session.sign_in()
+        if answer.user_id is not None:
+            return answer.user_id, answer.group_id
+        user = await self._current_user.get()
+        group_id = user.get("groupId")
+        return str(user["id"]), group_id if isinstance(group_id, str) else None

@@ -1,0 +1,60 @@
+"""The records users see, as plain mutable values.
+
+They know nothing of HTTP, keys or encryption. :mod:`icure_async.models.converter` turns them into
+the JSON of the documentation and of the wire, and back.
+"""
+
+from icure_async.models.addresses import Address, Telecom
+from icure_async.models.codes import CodingReference, Identifier
+from icure_async.models.enums import (
+    AddressType,
+    DeactivationReason,
+    Gender,
+    PartnershipStatus,
+    PartnershipType,
+    PatientHealthCarePartyType,
+    PersonalStatus,
+    PersonNameUse,
+    PropertyTypeName,
+    SharedDataType,
+    TelecomType,
+)
+from icure_async.models.key_pair import KeyPair
+from icure_async.models.names import PersonName
+from icure_async.models.patient import EncryptedPatient, Patient, PotentiallyEncryptedPatient
+from icure_async.models.properties import Property, PropertyType, TypedValueObject
+from icure_async.models.relations import Partnership, PatientHealthCareParty
+from icure_async.models.system_meta_data import Delegation, SystemMetaDataOwnerEncrypted
+from icure_async.models.user import AuthenticationToken, User
+
+__all__ = [
+    "Address",
+    "AddressType",
+    "AuthenticationToken",
+    "CodingReference",
+    "DeactivationReason",
+    "Delegation",
+    "EncryptedPatient",
+    "Gender",
+    "Identifier",
+    "KeyPair",
+    "Partnership",
+    "PartnershipStatus",
+    "PartnershipType",
+    "Patient",
+    "PatientHealthCareParty",
+    "PatientHealthCarePartyType",
+    "PersonName",
+    "PersonNameUse",
+    "PersonalStatus",
+    "PotentiallyEncryptedPatient",
+    "Property",
+    "PropertyType",
+    "PropertyTypeName",
+    "SharedDataType",
+    "SystemMetaDataOwnerEncrypted",
+    "Telecom",
+    "TelecomType",
+    "TypedValueObject",
+    "User",
+]

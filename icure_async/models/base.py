@@ -1,0 +1,87 @@
+"""What all models share: JSON in and out, copies with changes, and reprs that show no content."""
+
+import copy
+from collections.abc import Mapping
+from typing import Any, Self
+
+import attrs
+
+__all__ = ["EntityModel", "Model", "ValueModel"]
+
+
+@attrs.define(kw_only=True, repr=False)
+class Model:
+    """Base of the models.
+
+    Attributes:
+        assumed_fields: members that were missing on the wire, or could not be read, with the value
+            assumed for them. As long as they keep that value, they are written back the way they
+            came, so that reading and saving changes nothing by itself.
+    """
+
+    assumed_fields: dict[str, Any] = attrs.field(factory=dict[str, Any], eq=False, repr=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON-ready form that the documentation of the MedTech SDK prints.
+
+        Names are in camelCase, unset members are absent, empty collections are kept, dates stay
+        the integers iCure uses and bytes become base64 text (data-model.md §1, §3.2). Members of a
+        newer backend (``unknown_fields``) are not part of it.
+        """
+        from icure_async.models import converter
+
+        return converter.to_document(self)
+
+    @classmethod
+    def from_dict(cls, mapping: Mapping[str, Any]) -> Self:
+        """Build a model from what :meth:`to_dict` returns.
+
+        Raises:
+            ValidationError: a member is unknown or has the wrong type.
+        """
+        from icure_async.models import converter
+
+        return converter.from_document(cls, mapping)
+
+    def evolve(self, **changes: Any) -> Self:
+        """Return a copy with the given attributes replaced. Nothing is shared with the original."""
+        return attrs.evolve(copy.deepcopy(self), **changes)
+
+
+@attrs.define(kw_only=True, repr=False)
+class ValueModel(Model):
+    """A model that lives inside another one.
+
+    Attributes:
+        unknown_fields: members a newer backend sent, by wire name. They are written back as they
+            are, and take no part in comparisons.
+    """
+
+    unknown_fields: dict[str, Any] = attrs.field(factory=dict[str, Any], eq=False, repr=False)
+
+    def __repr__(self) -> str:
+        names = (
+            attribute.name
+            for attribute in attrs.fields(type(self))
+            if attribute.eq and getattr(self, attribute.name) not in (None, [], {})
+        )
+        return f"{type(self).__name__}({', '.join(names)})"
+
+
+@attrs.define(kw_only=True, repr=False)
+class EntityModel(Model):
+    """A model that the backend stores as a document of its own.
+
+    Attributes:
+        id: id of the document.
+        rev: revision of the document; None as long as it was never saved.
+        unknown_fields: members a newer backend sent, by wire name. They are written back as they
+            are, and take no part in comparisons. None if the model was not read from a backend.
+    """
+
+    id: str | None = None
+    rev: str | None = None
+    unknown_fields: dict[str, Any] | None = attrs.field(default=None, eq=False, repr=False)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(id={self.id!r}, rev={self.rev!r})"

@@ -1,0 +1,146 @@
+"""Patients, readable and not."""
+
+from typing import TypeAlias
+
+import attrs
+
+from icure_async.models.addresses import Address
+from icure_async.models.base import EntityModel
+from icure_async.models.codes import CodingReference, Identifier
+from icure_async.models.enums import DeactivationReason, Gender, PersonalStatus
+from icure_async.models.names import PersonName
+from icure_async.models.properties import Property
+from icure_async.models.relations import Partnership, PatientHealthCareParty
+from icure_async.models.system_meta_data import SystemMetaDataOwnerEncrypted
+
+__all__ = ["EncryptedPatient", "Patient", "PotentiallyEncryptedPatient"]
+
+
+@attrs.define(kw_only=True, repr=False)
+class _PatientMembers(EntityModel):
+    """The members that readable and unreadable patients have in common."""
+
+    identifiers: list[Identifier] = attrs.field(factory=list[Identifier])
+    created: int | None = None
+    modified: int | None = None
+    author: str | None = None
+    responsible: str | None = None
+    labels: list[CodingReference] = attrs.field(factory=list[CodingReference])
+    codes: list[CodingReference] = attrs.field(factory=list[CodingReference])
+    end_of_life: int | None = None
+    deletion_date: int | None = None
+    first_name: str | None = None
+    last_name: str | None = None
+    names: list[PersonName] = attrs.field(factory=list[PersonName])
+    company_name: str | None = None
+    languages: list[str] | None = None
+    addresses: list[Address] = attrs.field(factory=list[Address])
+    civility: str | None = None
+    gender: Gender | None = None
+    birth_sex: Gender | None = None
+    merge_to_patient_id: str | None = None
+    merged_ids: list[str] = attrs.field(factory=list[str])
+    alias: str | None = None
+    active: bool | None = None
+    deactivation_reason: DeactivationReason | None = None
+    ssin: str | None = None
+    maiden_name: str | None = None
+    spouse_name: str | None = None
+    partner_name: str | None = None
+    personal_status: PersonalStatus | None = None
+    date_of_birth: int | None = None
+    date_of_death: int | None = None
+    place_of_birth: str | None = None
+    place_of_death: str | None = None
+    deceased: bool | None = None
+    education: str | None = None
+    profession: str | None = None
+    note: str | None = None
+    administrative_note: str | None = None
+    nationality: str | None = None
+    race: str | None = None
+    ethnicity: str | None = None
+    picture: bytes | None = None
+    external_id: str | None = None
+    partnerships: list[Partnership] = attrs.field(factory=list[Partnership])
+    patient_health_care_parties: list[PatientHealthCareParty] = attrs.field(
+        factory=list[PatientHealthCareParty]
+    )
+    patient_professions: list[CodingReference] = attrs.field(factory=list[CodingReference])
+    parameters: dict[str, list[str]] | None = None
+    properties: list[Property] = attrs.field(factory=list[Property])
+    system_meta_data: SystemMetaDataOwnerEncrypted | None = None
+
+
+@attrs.define(kw_only=True, repr=False)
+class Patient(_PatientMembers):
+    """A patient (data-model.md §3.1). ``note`` is the only member that is encrypted.
+
+    Attributes:
+        id: id of the patient; made by the SDK when the patient is created without one.
+        rev: revision; a patient without one is created when it is saved, one with it modified.
+        identifiers: names of the patient in other systems.
+        created: when the patient was created, in epoch milliseconds.
+        modified: when the patient was last modified, in epoch milliseconds.
+        author: id of the user who created the patient.
+        responsible: id of the data owner who is responsible for the patient.
+        labels: labels (``tags`` on the wire).
+        codes: codes of terminologies.
+        end_of_life: when the record was closed, in epoch milliseconds.
+        deletion_date: when the record was deleted, in epoch milliseconds.
+        first_name: given name.
+        last_name: family name.
+        names: all names. The official, maiden and nickname entries that are missing are added from
+            ``last_name``, ``maiden_name`` and ``alias`` on saving (data-model.md §3.3).
+        company_name: name of the company, where the patient is one.
+        languages: languages spoken, preferred ones first. None where nothing is known.
+        addresses: postal addresses with telephone numbers and email addresses.
+        civility: form of address.
+        gender: gender now.
+        birth_sex: gender at birth.
+        merge_to_patient_id: id of the patient this record was merged into.
+        merged_ids: ids of the patients merged into this record.
+        alias: nickname.
+        active: whether the patient is followed. None where nothing is known.
+        deactivation_reason: why the patient is not followed any more.
+        ssin: number in the national register.
+        maiden_name: family name at birth.
+        spouse_name: name of the spouse.
+        partner_name: name of the partner.
+        personal_status: civil status.
+        date_of_birth: fuzzy date, ``YYYYMMDD``; month and day may be ``00``.
+        date_of_death: fuzzy date, ``YYYYMMDD``; month and day may be ``00``.
+        place_of_birth: place of birth.
+        place_of_death: place of death.
+        deceased: whether the patient is dead.
+        education: education.
+        profession: profession.
+        note: free text, encrypted end to end.
+        administrative_note: free text, in clear on the backend.
+        nationality: nationality.
+        race: race.
+        ethnicity: ethnicity.
+        picture: an image file.
+        external_id: id in another system.
+        partnerships: relations to other patients.
+        patient_health_care_parties: healthcare parties that look after the patient.
+        patient_professions: professions, as codes.
+        parameters: values set by applications.
+        properties: properties set by applications.
+        system_meta_data: keys and delegations, kept up by the SDK.
+        unknown_fields: members a newer backend sent, written back as they are; None if the patient
+            was not read from a backend.
+    """
+
+
+@attrs.define(kw_only=True, repr=False)
+class EncryptedPatient(_PatientMembers):
+    """A patient whose encrypted members could not be decrypted with the keys at hand.
+
+    It has the members of :class:`Patient`; ``note`` is unset, and what it was is still inside
+    ``system_meta_data.encrypted_self`` (data-model.md §3.1).
+    """
+
+
+PotentiallyEncryptedPatient: TypeAlias = Patient | EncryptedPatient
+"""A patient that may or may not be readable."""

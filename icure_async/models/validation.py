@@ -1,0 +1,150 @@
+"""What is checked before anything is sent.
+
+No message holds a value: they name members, and the constants that are allowed.
+"""
+
+import datetime as dt
+import re
+import sys
+from collections.abc import Mapping
+from typing import Any, Literal, cast, get_args, get_origin
+
+import attrs
+
+from icure_async.errors import ValidationError
+from icure_async.models.base import Model
+from icure_async.models.patient import EncryptedPatient, Patient
+
+__all__ = ["validate_id", "validate_patient_for_saving"]
+
+_FORBIDDEN_IN_IDS = re.compile(r"[/\\?#%\s\x00-\x1f\x7f-\x9f]")
+
+_WORDS: dict[object, str] = {
+    bool: "a bool",
+    bytes: "bytes",
+    float: "a float",
+    int: "an int",
+    str: "a str",
+}
+
+
+def validate_id(value: object, what: str = "id") -> str:
+    r"""Return an id that may be part of a path, or raise.
+
+    Args:
+        value: the id.
+        what: its name in the message, for example ``"patient id"``.
+
+    Raises:
+        ValidationError: it is no text, empty, or holds a blank, a control character or one of
+            ``/ \ ? # %``, which backends refuse (server-behaviour.md §4.2).
+    """
+    if not isinstance(value, str):
+        raise ValidationError(f"The {what} must be a str.")
+    if not value:
+        raise ValidationError(f"The {what} must not be empty.")
+    if _FORBIDDEN_IN_IDS.search(value):
+        raise ValidationError(
+            rf"The {what} must not contain / \ ? # %, blanks or control characters."
+        )
+    return value
+
+
+def validate_patient_for_saving(patient: Patient | EncryptedPatient, *, creating: bool) -> None:
+    """Raise unless the patient can be sent to the backend.
+
+    Enumerations are held to the known constants only when the patient is created: a patient read
+    from a newer backend may have others, and keeps them.
+
+    Args:
+        patient: the patient about to be saved.
+        creating: whether it is created, as opposed to modified.
+
+    Raises:
+        ValidationError: a member has the wrong type or a value that is not allowed; it names the
+            member.
+    """
+    if not isinstance(patient, Patient | EncryptedPatient):
+        raise ValidationError("The patient must be a Patient.")
+    if patient.id is not None:
+        validate_id(patient.id, "patient id")
+    _check_model(patient, "", constants=creating)
+    for name in ("date_of_birth", "date_of_death"):
+        _check_fuzzy_date(getattr(patient, name), name)
+    if not creating and not (patient.id and patient.rev):
+        raise ValidationError(
+            "A patient that is modified needs its id and its rev: pass the patient as it was read, "
+            "with changes."
+        )
+    if creating and not (patient.first_name or patient.last_name):
+        raise ValidationError(
+            "A patient needs a first_name or a last_name: backends refuse one without either."
+        )
+
+
+def _check_model(model: Model, path: str, *, constants: bool) -> None:
+    for attribute in attrs.fields(type(model)):
+        if attribute.eq:
+            step = f"{path}.{attribute.name}" if path else attribute.name
+            _check(getattr(model, attribute.name), attribute.type, step, constants=constants)
+
+
+def _check(value: Any, kind: Any, path: str, *, constants: bool) -> None:
+    """Check a value against the declared type of its attribute."""
+    origin = get_origin(kind)
+    if origin is Literal:
+        _require(isinstance(value, str), path, "a str")
+        if constants and value not in get_args(kind):
+            allowed = ", ".join(get_args(kind))
+            raise ValidationError(f"{path} must be one of: {allowed}.")
+    elif origin is list:
+        _require(isinstance(value, list), path, "a list")
+        for index, item in enumerate(cast("list[Any]", value)):
+            _check(item, get_args(kind)[0], f"{path}[{index}]", constants=constants)
+    elif origin is dict:
+        _require(isinstance(value, Mapping), path, "a dict")
+        for key, item in cast("Mapping[Any, Any]", value).items():
+            _require(isinstance(key, str), f"Every key of {path}", "a str")
+            _check(item, get_args(kind)[1], f"{path}[*]", constants=constants)
+    elif type(None) in get_args(kind):
+        if value is not None:
+            _check(value, get_args(kind)[0], path, constants=constants)
+    elif attrs.has(kind):
+        _require(isinstance(value, kind), path, f"a {kind.__name__}")
+        _check_model(value, path, constants=constants)
+    else:
+        _check_scalar(value, kind, path)
+
+
+def _check_scalar(value: Any, kind: type, path: str) -> None:
+    accepted = (int, float) if kind is float else kind
+    fits = isinstance(value, accepted) and (kind is bool or not isinstance(value, bool))
+    _require(fits, path, _WORDS[kind])
+    if kind is int and not -(2**63) <= value < 2**63:
+        raise ValidationError(f"{path} must fit in 64 bits.")
+    largest = sys.float_info.max
+    if kind is float and not -largest <= value <= largest:
+        raise ValidationError(f"{path} must be finite.")
+
+
+def _require(condition: bool, path: str, expected: str) -> None:
+    if not condition:
+        raise ValidationError(f"{path} must be {expected}.")
+
+
+def _check_fuzzy_date(value: int | None, name: str) -> None:
+    if value is None:
+        return
+    year, month, day = value // 10000, value // 100 % 100, value % 100
+    try:
+        # Unknown parts count as the first: a day needs a month, and both must exist.
+        dt.date(year, month or 1, day or 1)
+    except (ValueError, OverflowError):
+        valid = False
+    else:
+        valid = bool(month or not day)
+    if not valid:
+        raise ValidationError(
+            f"{name} must be a date written as the integer YYYYMMDD, with 00 for an unknown month "
+            "or day."
+        )

@@ -1,0 +1,79 @@
+"""The message gateway: sends validation codes, and checks them. Source: wire-protocol.md §4."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from icure_async.rest.transport import Request, Transport
+from icure_async.rest.urls import path
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from icure_async.rest.responses import Response
+
+__all__ = ["MessageGateway"]
+
+
+class MessageGateway:
+    """The two calls of an authentication process. They need no credentials.
+
+    Args:
+        transport: sends the requests.
+        url: of the gateway, without trailing slash.
+        spec_id: names the application at the gateway.
+    """
+
+    def __init__(self, transport: Transport, *, url: str, spec_id: str) -> None:
+        self._transport = transport
+        self._base_url = url + path(spec_id)
+
+    async def start_process(
+        self, process_id: str, request_id: str, body: Mapping[str, str], *, code_length: int
+    ) -> None:
+        """Have a validation code sent.
+
+        Raises:
+            BackendError: refused; ``status`` tells why.
+            NetworkError: no answer.
+        """
+        # Not repeatable: a second request would send a second message.
+        response = await self._transport.send(
+            Request(
+                action="start the authentication process",
+                method="POST",
+                url=f"{self._base_url}{path('process', process_id, request_id)}"
+                f"?codeLength={code_length}",
+                body=dict(body),
+            )
+        )
+        _check(response)
+
+    async def validate_code(self, request_id: str, validation_code: str) -> None:
+        """Check a validation code.
+
+        Raises:
+            BackendError: refused; ``status`` tells why.
+            NetworkError: no answer.
+        """
+        # A code is good for once, and a wrong one counts.
+        response = await self._transport.send(
+            Request(
+                action="validate the code",
+                method="GET",
+                url=self._base_url + path("process", "validate", f"{request_id}-{validation_code}"),
+                once=True,
+            )
+        )
+        _check(response)
+
+
+def _check(response: Response) -> None:
+    """Raise unless the gateway agreed: any 2xx, whose body is of no interest.
+
+    A web page is no gateway: it comes from a wrong URL, or a network that wants a login first.
+    """
+    response.raise_for_status()
+    is_page = response.headers.get("content-type", "").startswith("text/html")
+    if is_page or response.body.lstrip()[:1] == b"<":
+        raise response.invalid("a web page answers; check with_msg_gw_url() and the network")

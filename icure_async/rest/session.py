@@ -1,0 +1,290 @@
+"""A user's session with the backend: login, refresh, re-login, and requests made in its name.
+
+Source: wire-protocol.md §2. Unlike the reference there is one login for any number of concurrent
+requests, and Basic authentication only where the backend has no JSON Web Tokens.
+"""
+
+from __future__ import annotations
+
+import base64
+import copy
+from typing import TYPE_CHECKING, Any, Final
+
+import anyio
+import attrs
+
+from icure_async.errors import AuthenticationError, BackendError, ICureError
+from icure_async.rest.tokens import SessionToken
+from icure_async.rest.transport import Request, Transport
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from icure_async.rest.responses import Response
+
+__all__ = ["LoginAnswer", "Session"]
+
+_UNAUTHORIZED: Final = 401
+_NO_SUCH_ENDPOINT: Final = frozenset({404, 405, 501})
+_LOGIN_ADVICE: Final[Mapping[int, str]] = {
+    401: "the user name, password, token or code is wrong, or has expired",
+    406: "the second-factor code is wrong",
+    412: "the password is too short for this backend",
+    417: "this user needs a second factor: pass the password followed by '|' and the code",
+}
+
+
+@attrs.frozen(kw_only=True)
+class LoginAnswer:
+    """What the backend said about the user at login; older backends say nothing."""
+
+    user_id: str | None = None
+    group_id: str | None = None
+    data_owner_id: str | None = None
+
+
+@attrs.frozen
+class _Tokens:
+    access: SessionToken
+    refresh: SessionToken | None
+
+
+@attrs.frozen
+class _Grant:
+    """An Authorization header.
+
+    Attributes:
+        header: never in a repr.
+        sign_ins: how many logins and refreshes had been made when it was current; None for Basic
+            authentication, which another login would not change.
+    """
+
+    header: str = attrs.field(repr=False)
+    sign_ins: int | None
+
+
+class Session:
+    """Makes requests in the name of one user.
+
+    Args:
+        transport: sends the requests.
+        base_url: normalised, ends with ``/rest/v1``.
+        user_name: login, email, phone number or user id.
+        password: password, long-lived token or validation code.
+        basic_only: use Basic authentication on every request (``prevent_cookie_usage``).
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        *,
+        base_url: str,
+        user_name: str,
+        password: str,
+        basic_only: bool = False,
+    ) -> None:
+        self._transport = transport
+        self._base_url = base_url
+        self.user_name = user_name
+        self._password = password
+        self._basic = basic_only
+        self._tokens: _Tokens | None = None
+        self._skew = 0.0
+        self._answer = LoginAnswer()
+        self._lock = anyio.Lock()
+        # Logins and refreshes that came to an end, and the error of the last one.
+        self._sign_ins = 0
+        self._failure: ICureError | None = None
+
+    def __repr__(self) -> str:
+        return f"Session(base_url={self._base_url!r}, user_name={self.user_name!r})"
+
+    async def sign_in(self) -> LoginAnswer:
+        """Log in unless that has been done, and return what the backend said about the user.
+
+        Raises:
+            AuthenticationError: the credentials are refused.
+            NetworkError: no answer.
+        """
+        await self._authorise()
+        return self._answer
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        action: str,
+        query: str = "",
+        body: object = None,
+        headers: Mapping[str, str] | None = None,
+        repeatable: bool = False,
+    ) -> Response:
+        """Make a request and return the answer of a success.
+
+        Args:
+            method: HTTP method.
+            path: below the base URL, escaped.
+            action: what is asked, in words for an error message.
+            query: escaped, without the question mark.
+            body: a JSON value, or None.
+            headers: besides those of the session.
+            repeatable: whether sending it twice does no more than sending it once.
+
+        Raises:
+            BackendError: one of its subclasses, by status.
+            NetworkError: no answer.
+        """
+        grant = await self._authorise()
+        request = Request(
+            action=action,
+            method=method,
+            url=self._base_url + path + ("?" + query if query else ""),
+            headers={**(headers or {}), "Authorization": grant.header},
+            body=body,
+            repeatable=repeatable,
+        )
+        response = await self._transport.send(request)
+        if response.status == _UNAUTHORIZED and grant.sign_ins is not None:
+            # A request that was turned away with 401 did nothing, so any may be sent again.
+            grant = await self._authorise(refused=grant.sign_ins)
+            renewed = {**request.headers, "Authorization": grant.header}
+            response = await self._transport.send(attrs.evolve(request, headers=renewed))
+        return response.raise_for_status()
+
+    async def _authorise(self, *, refused: int | None = None) -> _Grant:
+        """Return the Authorization header to use.
+
+        Args:
+            refused: ``sign_ins`` of a grant that the backend no longer takes.
+        """
+        if refused is None and (
+            self._basic or (self._tokens and self._usable(self._tokens.access))
+        ):
+            return self._current()
+        known = self._sign_ins if refused is None else refused
+        async with self._lock:
+            if self._sign_ins == known:
+                await self._sign_in_once(renew=refused is None)
+            # Else another request signed in meanwhile. Its outcome is good for this one too: to
+            # ask again with a refused password would bring the account nearer to being locked,
+            # and each of the waiting requests would wait for a failing backend in turn.
+            elif self._failure is not None:
+                raise copy.copy(self._failure)
+            return self._current()
+
+    def _current(self) -> _Grant:
+        if self._tokens is None:
+            return _Grant(_basic(self.user_name, self._password), None)
+        return _Grant("Bearer " + self._tokens.access.text, self._sign_ins)
+
+    def _usable(self, token: SessionToken) -> bool:
+        return token.usable_at(self._transport.clock() + self._skew)
+
+    async def _sign_in_once(self, *, renew: bool) -> None:
+        """Refresh or log in, and keep the outcome for those who wait for it."""
+        try:
+            if not (renew and await self._refresh()):
+                await self._log_in()
+        except ICureError as error:
+            self._sign_ins += 1
+            # A copy, since the traceback of the original holds on to everything around it.
+            self._failure = copy.copy(error)
+            raise
+        # A cancellation gets neither here nor there: the next in the queue signs in.
+        self._sign_ins += 1
+        self._failure = None
+
+    async def _refresh(self) -> bool:
+        """Get a new access token; return False where only a login can help."""
+        refresh = self._tokens.refresh if self._tokens else None
+        if refresh is None or not self._usable(refresh):
+            return False
+        response = await self._transport.send(
+            Request(
+                action="renew the session",
+                method="POST",
+                url=self._base_url + "/auth/refresh",
+                headers={"Refresh-Token": refresh.text},
+                repeatable=True,
+            )
+        )
+        try:
+            token = response.raise_for_status().json_object().get("token")
+        except BackendError as error:
+            if error.retryable:
+                raise
+            return False
+        if not isinstance(token, str) or not _fits_header(token):
+            return False
+        self._skew = response.clock_skew
+        self._tokens = _Tokens(SessionToken.parse(token), refresh)
+        return True
+
+    async def _log_in(self) -> None:
+        response = await self._transport.send(
+            Request(
+                action=f"log in at {self._base_url}",
+                method="POST",
+                url=self._base_url + "/auth/login",
+                body={"username": self.user_name, "password": self._password},
+                repeatable=True,
+            )
+        )
+        # Only now: a cancellation must not leave a session that looks like one without tokens.
+        self._tokens = None
+        if response.status in _NO_SUCH_ENDPOINT:
+            self._basic = True
+            return
+        error = response.error()
+        if error is not None:
+            raise _refusal(error) or error
+        answer = response.json_object()
+        token, refresh = answer.get("token"), answer.get("refreshToken")
+        if not isinstance(token, str) or not token:
+            self._basic = True
+            return
+        if not _fits_header(token):
+            raise response.invalid("the server's token is malformed")
+        self._skew = response.clock_skew
+        self._tokens = _Tokens(
+            SessionToken.parse(token),
+            SessionToken.parse(refresh) if isinstance(refresh, str) else None,
+        )
+        self._answer = LoginAnswer(
+            user_id=_text(answer.get("userId")),
+            group_id=_text(answer.get("groupId")),
+            data_owner_id=_text(answer.get("dataOwnerId")),
+        )
+
+
+def _refusal(error: BackendError) -> AuthenticationError | None:
+    advice = _LOGIN_ADVICE.get(error.status or 0)
+    if advice is None:
+        return None
+    return AuthenticationError(
+        f"Could not log in: {advice} (HTTP {error.status}). Check with_user_name() and "
+        "with_password(), or get a new token with a new authentication process.",
+        status=error.status,
+        request_id=error.request_id,
+        server_message=error.server_message,
+    )
+
+
+def _fits_header(token: str) -> bool:
+    return bool(token) and token.isascii() and token.isprintable()
+
+
+def _basic(user_name: str, password: str) -> str:
+    credentials = f"{user_name}:{password}"
+    try:
+        data = credentials.encode("latin-1")
+    except UnicodeEncodeError:
+        # The reference cuts such characters to one byte, and can never get in with them. Lone
+        # surrogates are not text in any encoding: with a replacement the backend refuses them.
+        data = credentials.encode("utf-8", errors="replace")
+    return "Basic " + base64.b64encode(data).decode("ascii")
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None

@@ -1,0 +1,12 @@
+"""A local iCure backend and message gateway, to develop and test against.
+
+It is a second implementation of the backend's contract: it shares nothing with the SDK, so that a
+mistake in one shows against the other.
+"""
+
+from __future__ import annotations
+
+from icure_async.sandbox.master import MasterHcp
+from icure_async.sandbox.server import Sandbox
+
+__all__ = ["MasterHcp", "Sandbox"]

@@ -1,0 +1,185 @@
+"""Who may do what (§7), in the legacy and in the strict profile."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from icure_async.sandbox.calls import Call, Caller, OwnerType
+from icure_async.sandbox.errors import forbidden
+from icure_async.sandbox.shapes import is_object, list_in, object_in
+
+if TYPE_CHECKING:
+    from icure_async.sandbox.store import Json, Transaction
+
+__all__ = [
+    "DATA_OWNER_KINDS",
+    "OWNER_LINKS",
+    "caller_of",
+    "can_manage_user",
+    "can_read",
+    "can_write",
+    "delegates_of",
+    "links_of",
+    "only_exchange_keys_differ",
+    "owner_of",
+    "require_read",
+    "require_write",
+    "user_is_active",
+    "user_is_admin",
+]
+
+Level = Literal["READ", "WRITE"]
+
+OWNER_LINKS: tuple[tuple[str, OwnerType, str], ...] = (
+    ("healthcarePartyId", "hcp", "hcparty"),
+    ("patientId", "patient", "patient"),
+    ("deviceId", "device", "device"),
+)
+"""Property of a user, type of data owner, kind of entity it names."""
+
+DATA_OWNER_KINDS: dict[str, OwnerType] = {kind: owner for _, owner, kind in OWNER_LINKS}
+"""Kind of entity → type of data owner."""
+
+_EXCHANGE_KEYS = frozenset({"aesExchangeKeys", "hcPartyKeys", "transferKeys"})
+_LONGEST_HIERARCHY = 32
+
+
+def user_is_active(user: Json) -> bool:
+    """Whether this user may log in."""
+    return not user.get("deletionDate") and user.get("status") in (None, "ACTIVE")
+
+
+def user_is_admin(user: Json) -> bool:
+    """Whether this user was granted the administration of the group."""
+    return any(
+        is_object(grant) and grant.get("type") == "ADMIN"
+        for permission in list_in(user, "permissions")
+        for grant in list_in(permission, "grants")
+    )
+
+
+def owner_of(user: Json) -> tuple[str, OwnerType] | None:
+    """Id and type of the data owner a user acts as."""
+    for prop, owner_type, _kind in OWNER_LINKS:
+        if user.get(prop):
+            return user[prop], owner_type
+    return None
+
+
+def caller_of(tx: Transaction, user: Json) -> Caller:
+    """Return the caller that this user is."""
+    owner = owner_of(user)
+    owner_id, owner_type = owner or (None, None)
+    ancestors: list[str] = []
+    if owner_type == "hcp" and owner_id is not None:
+        current = tx.get("hcparty", owner_id)
+        while (
+            current and (parent := current.get("parentId")) and len(ancestors) < _LONGEST_HIERARCHY
+        ):
+            if parent in ancestors or parent == owner_id:
+                break
+            ancestors.append(parent)
+            current = tx.get("hcparty", parent)
+    return Caller(user, owner_id, owner_type, tuple(ancestors), user_is_admin(user))
+
+
+def delegates_of(entity: Json) -> frozenset[str]:
+    """Return data owners an entity belongs to: filters find it for them."""
+    secure = _secure_delegations(entity)
+    return frozenset(
+        [*object_in(entity, "delegations"), *(d["delegate"] for d in secure if d.get("delegate"))]
+    )
+
+
+def _secure_delegations(entity: Json) -> list[Json]:
+    metadata = entity.get("securityMetadata")
+    delegations = metadata.get("secureDelegations") if is_object(metadata) else None
+    if not is_object(delegations):
+        return []
+    return [delegation for delegation in delegations.values() if is_object(delegation)]
+
+
+def _accessors(kind: str, entity: Json) -> dict[str, Level]:
+    levels: dict[str, Level] = {}
+    for delegation in _secure_delegations(entity):
+        level: Level = "WRITE" if delegation.get("permissions") == "WRITE" else "READ"
+        for member in (delegation.get("delegator"), delegation.get("delegate")):
+            if member and levels.get(member) != "WRITE":
+                levels[member] = level
+    for delegate, entries in object_in(entity, "delegations").items():
+        levels[delegate] = "WRITE"
+        levels.update({entry["owner"]: "WRITE" for entry in entries if entry.get("owner")})
+    if kind == "patient":
+        levels[entity["id"]] = "WRITE"
+    return levels
+
+
+def can_read(call: Call, kind: str, entity: Json) -> bool:
+    """Whether the caller may see this entity."""
+    return _has_access(call, kind, entity, writing=False)
+
+
+def can_write(call: Call, kind: str, entity: Json) -> bool:
+    """Whether the caller may change or delete this entity."""
+    return _has_access(call, kind, entity, writing=True)
+
+
+def _has_access(call: Call, kind: str, entity: Json, *, writing: bool) -> bool:
+    caller = call.caller
+    if caller.is_admin or (call.legacy and caller.is_hcp):
+        return True
+    if kind in ("hcparty", "device"):
+        return not writing or entity["id"] == caller.owner_id
+    if kind == "maintenancetask" and entity.get("author") == caller.user_id:
+        return True
+    levels = _accessors(kind, entity)
+    granted = {levels[identity] for identity in caller.identities if identity in levels}
+    return "WRITE" in granted if writing else bool(granted)
+
+
+def require_read(call: Call, kind: str, entity: Json) -> None:
+    """Refuse with 403 what the caller may not see."""
+    if not can_read(call, kind, entity):
+        raise forbidden("You are not allowed to read this entity")
+
+
+def require_write(call: Call, kind: str, entity: Json) -> None:
+    """Refuse with 403 what the caller may not change."""
+    if not can_write(call, kind, entity):
+        raise forbidden("You are not allowed to change this entity")
+
+
+def only_exchange_keys_differ(kind: str, current: Json, changed: Json) -> bool:
+    """Whether a change of a data owner does nothing but give exchange keys.
+
+    Everybody may do that: it is how access is given back after a key was lost (§7.2). Official
+    clients complete the name of a healthcare party on the way, which does not count.
+    """
+    differing = {
+        prop
+        for prop in (current.keys() | changed.keys()) - _EXCHANGE_KEYS - {"rev", "modified"}
+        if current.get(prop) != changed.get(prop)
+    }
+    if kind == "hcparty":
+        before, after = list_in(current, "names"), list_in(changed, "names")
+        has_official = any(name.get("use") == "official" for name in before)
+        if not has_official and after[: len(before)] == before:
+            differing.discard("names")
+        if not current.get("name"):
+            differing.discard("name")
+    return not differing
+
+
+def can_manage_user(call: Call, user: Json) -> bool:
+    """Whether the caller may read, change and delete this user and create tokens for it."""
+    caller = call.caller
+    if caller.is_admin or user.get("id") == caller.user_id:
+        return True
+    if not caller.is_hcp or user_is_admin(user) or user.get("healthcarePartyId"):
+        return False
+    return call.legacy or bool(user.get("patientId"))
+
+
+def links_of(user: Json) -> dict[str, Any]:
+    """Return the data owner links of a user, which decide what it may see."""
+    return {prop: user.get(prop) for prop, _type, _kind in OWNER_LINKS}

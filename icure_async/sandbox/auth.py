@@ -1,0 +1,180 @@
+"""Who is calling: credentials, login and the session tokens (§3)."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+import uuid
+from typing import TYPE_CHECKING
+
+from icure_async.sandbox import hashing
+from icure_async.sandbox.access import caller_of, user_is_active
+from icure_async.sandbox.calls import Call, Caller, Reply, Route, Text
+from icure_async.sandbox.contacts import normalise_phone
+from icure_async.sandbox.errors import unauthorized
+from icure_async.sandbox.shapes import object_in
+
+if TYPE_CHECKING:
+    from icure_async.sandbox.store import Json, Transaction
+
+__all__ = ["ROUTES", "authenticate", "user_by_basic", "user_by_password", "users_named"]
+
+
+def users_named(tx: Transaction, name: str) -> list[Json]:
+    """Users meant by an id, a login, an email or a phone number, in that order, each once."""
+    found: dict[str, Json] = {}
+    by_id = tx.get("user", name)
+    if by_id is not None:
+        found[name] = by_id
+    phone = normalise_phone(name) if not any(c.isalpha() or c == "@" for c in name) else ""
+    for relation, target in (("login", name), ("email", name), ("phone", phone)):
+        if target:
+            for user in tx.linked("user", relation, target):
+                found.setdefault(user["id"], user)
+    return list(found.values())
+
+
+def user_by_password(tx: Transaction, now_ms: int, name: str, secret: str) -> Json | None:
+    """Return the active user whom this name and this secret belong to."""
+    candidates = [user for user in users_named(tx, name) if user_is_active(user)]
+    for user in sorted(candidates, key=lambda candidate: str(candidate["id"])):
+        if _secret_matches(tx, now_ms, user, secret):
+            return user
+    return None
+
+
+def _secret_matches(tx: Transaction, now_ms: int, user: Json, secret: str) -> bool:
+    given = secret.encode("utf-8", "surrogatepass")
+    for seeded in tx.seeded_tokens(user["id"]):
+        if hmac.compare_digest(given, seeded.encode()):
+            return True
+    for token in object_in(user, "authenticationTokens").values():
+        if token_is_valid(token, now_ms) and hashing.matches(secret, token["token"]):
+            return True
+    password_hash = user.get("passwordHash")
+    return password_hash is not None and hashing.matches(secret, password_hash)
+
+
+def token_is_valid(token: Json, now_ms: int) -> bool:
+    """Whether an authentication token of a user can still be used."""
+    if not token.get("token") or token.get("deletionDate"):
+        return False
+    validity, created = token.get("validity", 0), token.get("creationTime", 0)
+    return bool(validity == -1 or created <= now_ms <= created + validity * 1000)
+
+
+def user_by_basic(tx: Transaction, now_ms: int, header: str) -> Json:
+    """Return the user of an ``Authorization: Basic`` header.
+
+    Raises:
+        ApiError: 401 if it does not name an active user and one of its secrets.
+    """
+    try:
+        decoded = base64.b64decode(header.partition(" ")[2].strip(), validate=True)
+    except (binascii.Error, ValueError):
+        raise unauthorized("Invalid Basic credentials") from None
+    spellings = [decoded.decode("latin-1")]
+    try:
+        as_utf8 = decoded.decode("utf-8")
+    except UnicodeDecodeError:
+        pass
+    else:
+        # Official clients encode Latin-1, everybody else UTF-8.
+        spellings = list(dict.fromkeys([as_utf8, *spellings]))
+    for spelling in spellings:
+        name, colon, secret = spelling.partition(":")
+        user = user_by_password(tx, now_ms, name, secret) if colon else None
+        if user is not None:
+            return user
+    raise unauthorized("Invalid username or password")
+
+
+def authenticate(tx: Transaction, call: Call) -> Caller:
+    """Return the caller that the credentials of a request prove.
+
+    Raises:
+        ApiError: 401 if there are none or they are not good.
+    """
+    header = call.headers.get("Authorization", "")
+    scheme = header.partition(" ")[0].lower()
+    if scheme == "basic":
+        return caller_of(tx, user_by_basic(tx, call.now_ms, header))
+    token = header.partition(" ")[2].strip() if scheme == "bearer" else call.query.get("jwt")
+    if not token or call.signer is None:
+        raise unauthorized()
+    user = tx.get("user", call.signer.verify(token, "access")["u"])
+    if user is None:
+        raise unauthorized("The user of this JWT does not exist")
+    return caller_of(tx, user)
+
+
+def _credentials(call: Call) -> tuple[str, str] | None:
+    body = call.json_object()
+    name, secret = body.get("username"), body.get("password")
+    if isinstance(name, str) and isinstance(secret, str) and name and secret:
+        return name, secret
+    return None
+
+
+def _login(tx: Transaction, call: Call) -> Json | Reply:
+    credentials = _credentials(call)
+    user = user_by_password(tx, call.now_ms, *credentials) if credentials else None
+    if credentials is None or user is None:
+        return Reply(401, {"successful": False})
+    caller = caller_of(tx, user)
+    answer = {
+        "groupId": user.get("groupId"),
+        "userId": user["id"],
+        "dataOwnerId": caller.owner_id,
+        "healthcarePartyId": user.get("healthcarePartyId"),
+        "successful": True,
+        "username": credentials[0],
+    }
+    if call.signer is not None:
+        duration = call.integer_query("duration")
+        answer["token"] = call.signer.access_token(caller, duration)
+        answer["refreshToken"] = call.signer.refresh_token(caller, duration)
+    return {name: value for name, value in answer.items() if value is not None}
+
+
+def _refresh(tx: Transaction, call: Call) -> Json:
+    if call.signer is None:
+        raise unauthorized("This backend does not issue JWTs")
+    token = call.headers.get("Refresh-Token", "").removeprefix("Bearer ").strip()
+    if not token:
+        raise unauthorized("The header Refresh-Token is missing")
+    claims = call.signer.verify(token, "refresh")
+    user = tx.get("user", claims["u"])
+    if user is None or not user_is_active(user):
+        raise unauthorized("The user of this JWT can no longer log in")
+    return {
+        "successful": True,
+        "token": call.signer.access_token(caller_of(tx, user), claims["jwtD"]),
+    }
+
+
+def _check(tx: Transaction, call: Call) -> Json | Reply:
+    credentials = _credentials(call)
+    if credentials is None or user_by_password(tx, call.now_ms, *credentials) is None:
+        return Reply(401, {"successful": False})
+    return {"successful": True}
+
+
+def _logout(_tx: Transaction, _call: Call) -> Json:
+    return {"successful": True}
+
+
+def _one_time_token(_tx: Transaction, _call: Call) -> Text:
+    return Text(str(uuid.uuid4()))
+
+
+ROUTES: list[Route] = [
+    Route("POST", "/auth/login", _login, public=True),
+    Route("POST", "/auth/refresh", _refresh, public=True),
+    Route("POST", "/auth/check", _check, public=True),
+    Route("GET", "/auth/logout", _logout, public=True),
+    Route("POST", "/auth/logout", _logout, public=True),
+    Route("GET", "/auth/token/{method}/{path}", _one_time_token),
+]
+"""Endpoints under ``/auth``."""

@@ -1,0 +1,265 @@
+"""What all entities have in common: revisions, soft deletion, values filled in (§5, §6)."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from typing import TYPE_CHECKING, Any
+
+from icure_async.sandbox.access import (
+    DATA_OWNER_KINDS,
+    can_read,
+    can_write,
+    delegates_of,
+    only_exchange_keys_differ,
+    require_read,
+    require_write,
+)
+from icure_async.sandbox.contacts import phone_index
+from icure_async.sandbox.dto import SCHEMAS
+from icure_async.sandbox.errors import ApiError, bad_request, conflict, forbidden, not_found
+from icure_async.sandbox.shapes import object_in
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from icure_async.sandbox.calls import Call
+    from icure_async.sandbox.store import Json, Transaction
+
+__all__ = [
+    "batch",
+    "check_revision",
+    "create",
+    "delete",
+    "delete_each",
+    "existing",
+    "first_revision",
+    "get",
+    "get_many",
+    "id_and_rev",
+    "link_entity",
+    "modify",
+    "next_revision",
+    "save_changed",
+    "save_new",
+    "show",
+    "undelete_each",
+]
+
+_FORBIDDEN_IN_ID = re.compile(r"[/\\?#%\s\x00-\x1f\x7f]")
+_WITH_AUTHOR = frozenset({"patient", "device", "maintenancetask"})
+_WITH_DELEGATIONS = frozenset({"patient", "maintenancetask"})
+_LABELS = {"user": "User", "patient": "Patient", "hcparty": "Healthcare party", "device": "Device"}
+
+
+def link_entity(kind: str, entity: Json) -> Iterable[tuple[str, str]]:
+    """Return what an entity is found by, as (relation, target) pairs."""
+    for delegate in delegates_of(entity):
+        yield "delegate", delegate
+    if kind in DATA_OWNER_KINDS:
+        for delegate in object_in(entity, "hcPartyKeys"):
+            yield "exchange", delegate
+        for by_delegate in object_in(entity, "aesExchangeKeys").values():
+            for delegate in by_delegate:
+                yield "exchange", delegate
+    if kind == "user":
+        for relation in ("login", "email", "patientId", "healthcarePartyId"):
+            if entity.get(relation):
+                yield relation, entity[relation]
+        for phone in phone_index(entity.get("mobilePhone") or ""):
+            yield "phone", phone
+
+
+def first_revision() -> str:
+    """Return the revision of a new entity."""
+    return f"1-{secrets.token_hex(16)}"
+
+
+def next_revision(rev: str) -> str:
+    """Return the revision that follows."""
+    generation = rev.partition("-")[0]
+    return f"{int(generation) + 1 if generation.isdecimal() else 1}-{secrets.token_hex(16)}"
+
+
+def show(kind: str, entity: Json) -> Json:
+    """Return an entity as it is answered."""
+    return SCHEMAS[kind].show(entity)
+
+
+def id_and_rev(entity: Json) -> Json:
+    """Return the short answer of deletions and batches."""
+    return {"id": entity["id"], "rev": entity["rev"]}
+
+
+def _fill_in(call: Call, kind: str, entity: Json) -> None:
+    entity.setdefault("created", call.now_ms)
+    if kind != "user":
+        entity.setdefault("modified", call.now_ms)
+    if kind in _WITH_AUTHOR:
+        entity.setdefault("author", call.caller.user_id)
+        if call.caller.owner_id is not None:
+            entity.setdefault("responsible", call.caller.owner_id)
+
+
+def save_new(tx: Transaction, call: Call, kind: str, entity: Json) -> Json:
+    """Store an entity that must not exist yet; ``entity`` was read by its schema."""
+    if entity.get("rev") is not None:
+        raise bad_request("An entity with a non-null revision is not valid for creation")
+    if not entity["id"] or _FORBIDDEN_IN_ID.search(entity["id"]):
+        raise bad_request("The id must not be empty nor contain blanks or any of / \\ ? # %")
+    if tx.id_taken(kind, entity["id"]):
+        raise conflict("Document update Conflict")
+    _fill_in(call, kind, entity)
+    entity["rev"] = first_revision()
+    tx.put(kind, entity)
+    return entity
+
+
+def check_revision(kind: str, current: Json, entity: Json) -> None:
+    """Refuse a change that was not made to the latest revision."""
+    if entity["rev"] == current["rev"]:
+        return
+    if kind in _WITH_DELEGATIONS:
+        raise conflict(
+            f"Rev of current entity is {current['rev']} but rev of updated is {entity['rev']}."
+        )
+    if kind == "user":
+        raise conflict(f"Outdated revision for user {entity['id']}")
+    raise conflict("Document update Conflict")
+
+
+def existing(tx: Transaction, kind: str, entity: Json) -> Json:
+    """Return the stored entity that ``entity`` wants to replace."""
+    if entity.get("rev") is None:
+        raise bad_request("An entity with a null revision is not valid for modification")
+    current = tx.get(kind, entity["id"])
+    if current is None:
+        raise not_found(f"{_LABELS.get(kind, 'Entity')} with id {entity['id']} not found")
+    return current
+
+
+def save_changed(tx: Transaction, call: Call, kind: str, entity: Json) -> Json:
+    """Store the successor of an entity whose revision was checked."""
+    _fill_in(call, kind, entity)
+    entity["rev"] = next_revision(entity["rev"])
+    tx.put(kind, entity)
+    return entity
+
+
+def create(tx: Transaction, call: Call, kind: str, body: Any) -> Json:
+    """Create a data entity or a data owner."""
+    entity = SCHEMAS[kind].read(body)
+    _check_content(kind, entity, creating=True)
+    _require_creation(call, kind)
+    return show(kind, save_new(tx, call, kind, entity))
+
+
+def modify(tx: Transaction, call: Call, kind: str, body: Any) -> Json:
+    """Replace a data entity or a data owner."""
+    entity = SCHEMAS[kind].read(body)
+    _check_content(kind, entity, creating=False)
+    current = existing(tx, kind, entity)
+    _require_change(call, kind, current, entity)
+    check_revision(kind, current, entity)
+    metadata = current.get("securityMetadata")
+    if metadata is not None and entity.get("securityMetadata") != metadata:
+        raise bad_request("securityMetadata can only be changed by sharing the entity")
+    return show(kind, save_changed(tx, call, kind, entity))
+
+
+def _check_content(kind: str, entity: Json, *, creating: bool) -> None:
+    if kind == "patient":
+        sufficient = ["firstName", "lastName", "encryptedSelf"]
+        if not creating:
+            sufficient.append("deletionDate")
+        if not any(entity.get(prop) for prop in sufficient):
+            raise bad_request("A patient must have a name: first name and last name are required")
+    if kind == "hcparty" and not any(
+        entity.get(prop) for prop in ("nihii", "ssin", "name", "lastName")
+    ):
+        raise bad_request("A healthcare party must have a nihii, a ssin, a name or a last name")
+
+
+def _require_creation(call: Call, kind: str) -> None:
+    caller = call.caller
+    if caller.is_admin:
+        return
+    if kind in ("hcparty", "device"):
+        if not (call.legacy and caller.is_hcp):
+            raise forbidden("You are not allowed to create healthcare parties and devices")
+    elif caller.owner_id is None:
+        raise forbidden("Only data owners can create data")
+
+
+def _require_change(call: Call, kind: str, current: Json, entity: Json) -> None:
+    if kind in DATA_OWNER_KINDS and only_exchange_keys_differ(
+        kind, show(kind, current), show(kind, entity)
+    ):
+        return
+    require_write(call, kind, current)
+    parent_changed = current.get("parentId") != entity.get("parentId")
+    if kind == "hcparty" and parent_changed and not (call.legacy or call.caller.is_admin):
+        raise forbidden("Only administrators change the parent of a healthcare party")
+
+
+def get(tx: Transaction, call: Call, kind: str, entity_id: str) -> Json:
+    """One entity by id, deleted ones included."""
+    entity = tx.get(kind, entity_id)
+    if entity is None:
+        raise not_found(f"{_LABELS.get(kind, 'Entity')} with id {entity_id} not found")
+    require_read(call, kind, entity)
+    return show(kind, entity)
+
+
+def get_many(tx: Transaction, call: Call, kind: str, ids: Iterable[str]) -> list[Json]:
+    """Entities in the order of their ids, without those that are unknown or inaccessible."""
+    found = (tx.get(kind, entity_id) for entity_id in ids)
+    return [show(kind, entity) for entity in found if entity and can_read(call, kind, entity)]
+
+
+def batch(
+    tx: Transaction,
+    call: Call,
+    kind: str,
+    save: Callable[[Transaction, Call, str, Any], Json],
+) -> list[Json]:
+    """Create or modify many entities; those that can't be saved are left out of the answer."""
+    bodies = call.json_list()
+    for body in bodies:
+        SCHEMAS[kind].read(body)
+    saved: list[Json] = []
+    for body in bodies:
+        try:
+            saved.append(id_and_rev(save(tx, call, kind, body)))
+        except ApiError:
+            continue
+    return saved
+
+
+def delete(tx: Transaction, call: Call, kind: str, entity: Json) -> Json:
+    """Mark an entity as deleted."""
+    entity = {**entity, "deletionDate": call.now_ms, "rev": next_revision(entity["rev"])}
+    tx.put(kind, entity)
+    return id_and_rev(entity)
+
+
+def delete_each(tx: Transaction, call: Call, kind: str, ids: Iterable[str]) -> list[Json]:
+    """Delete many entities; unknown ones are skipped, inaccessible ones refused."""
+    known = [entity for entity in (tx.get(kind, item) for item in ids) if entity]
+    for entity in known:
+        require_write(call, kind, entity)
+    return [delete(tx, call, kind, entity) for entity in known]
+
+
+def undelete_each(tx: Transaction, call: Call, kind: str, ids: Iterable[str]) -> list[Json]:
+    """Take the deletion of entities back; unknown and inaccessible ones are skipped."""
+    restored: list[Json] = []
+    for entity_id in ids:
+        entity = tx.get(kind, entity_id)
+        if entity is None or not can_write(call, kind, entity):
+            continue
+        entity.pop("deletionDate", None)
+        entity["rev"] = next_revision(entity["rev"])
+        tx.put(kind, entity)
+        restored.append(id_and_rev(entity))
+    return restored

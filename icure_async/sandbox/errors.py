@@ -1,0 +1,42 @@
+"""How an endpoint refuses: one exception that becomes a status and ``{"message": …}``."""
+
+from __future__ import annotations
+
+__all__ = ["ApiError", "bad_request", "conflict", "forbidden", "not_found", "unauthorized"]
+
+
+class ApiError(Exception):
+    """A refusal that the caller sees.
+
+    Raised inside a transaction it also undoes what that transaction wrote.
+    """
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+
+
+def bad_request(message: str) -> ApiError:
+    """Refuse because the request makes no sense as it is."""
+    return ApiError(400, message)
+
+
+def unauthorized(message: str = "Authentication is required") -> ApiError:
+    """Refuse because the caller did not prove who it is; never used for a lack of rights."""
+    return ApiError(401, message)
+
+
+def forbidden(message: str = "You are not allowed to do this") -> ApiError:
+    """Refuse because the caller is known and may not do this."""
+    return ApiError(403, message)
+
+
+def not_found(message: str) -> ApiError:
+    """Refuse because there is nothing under that id."""
+    return ApiError(404, message)
+
+
+def conflict(message: str) -> ApiError:
+    """Somebody else wrote first, or the id is in use."""
+    return ApiError(409, message)

@@ -1,0 +1,271 @@
+"""The message gateway: authentication processes, codes, emails and text messages (§13)."""
+
+from __future__ import annotations
+
+import functools
+import hmac
+import re
+import secrets
+import uuid
+from typing import TYPE_CHECKING, Literal
+
+import attrs
+
+from icure_async.sandbox import hashing
+from icure_async.sandbox.auth import user_by_basic, users_named
+from icure_async.sandbox.calls import Call, Reply, Route, Text
+from icure_async.sandbox.contacts import is_email, is_phone
+from icure_async.sandbox.data_owners import find_data_owner
+from icure_async.sandbox.entities import first_revision, next_revision
+from icure_async.sandbox.errors import ApiError, bad_request, conflict, not_found, unauthorized
+from icure_async.sandbox.users import add_token
+
+if TYPE_CHECKING:
+    from icure_async.sandbox.mailbox import Channel, Mailbox
+    from icure_async.sandbox.store import Json, Transaction
+
+__all__ = ["PROCESSES", "SPEC_ID", "Gateway", "ProcessDefinition"]
+
+SPEC_ID = "ic"
+_CODE_TOKEN_VALIDITY = 600
+_DEFAULT_CODE_LENGTH = 6
+_SHORTEST_CODE, _LONGEST_CODE = 4, 12
+_SENDER = "no-reply@sandbox.example"
+_CAPTCHAS = ("g-recaptcha-response", "friendly-captcha-response", "captcha")
+_DOTTED_DOMAIN = re.compile(r".+@[^@]+\.[^@.]+")
+_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_VALIDATION = re.compile(rf"(?P<request>{_UUID.pattern})-(?P<code>.+)")
+
+
+@attrs.frozen
+class ProcessDefinition:
+    """What a process id stands for."""
+
+    process_id: str
+    creates: Literal["patient", "hcparty"]
+
+
+PROCESSES: dict[str, ProcessDefinition] = {
+    definition.process_id: definition
+    for definition in (
+        ProcessDefinition("patient-sms", "patient"),
+        ProcessDefinition("patient-email", "patient"),
+        ProcessDefinition("hcp-sms", "hcparty"),
+        ProcessDefinition("hcp-email", "hcparty"),
+    )
+}
+"""The processes that exist, by id."""
+
+
+class Gateway:
+    """The endpoints of the gateway, and the mailbox its messages land in."""
+
+    def __init__(self, mailbox: Mailbox) -> None:
+        self._mailbox = mailbox
+        self.routes: list[Route] = [
+            Route("GET", "/{spec}/process/validate/{validation}", self._validate, public=True),
+            Route("POST", "/{spec}/process/{process}/{request}", self._start, public=True),
+            Route("POST", "/{spec}/email/to/{contact}", self._send_email, public=True),
+            Route("POST", "/{spec}/sms/to/{contact}", self._send_sms, public=True),
+            Route("GET", "/{spec}/lastEmail/{contact}", self._last_email, public=True),
+            Route("GET", "/{spec}/lastSMS/{contact}", self._last_sms, public=True),
+        ]
+
+    def _start(self, tx: Transaction, call: Call) -> Text:
+        _check_spec(call)
+        definition = PROCESSES.get(call.params["process"])
+        if definition is None:
+            raise not_found("There is no such process")
+        request_id = call.params["request"].lower()
+        if not _UUID.fullmatch(request_id):
+            raise bad_request("The request id must be a UUID")
+        length = call.integer_query("codeLength")
+        if length is None:
+            length = _DEFAULT_CODE_LENGTH
+        if not _SHORTEST_CODE <= length <= _LONGEST_CODE:
+            raise bad_request(f"codeLength must be between {_SHORTEST_CODE} and {_LONGEST_CODE}")
+        body = call.json_object()
+        _check_captcha(call, body)
+        email, phone = _contacts(body)
+        if tx.process(request_id) is not None:
+            raise conflict("This request id is already in use")
+        code = "".join(secrets.choice("0123456789") for _ in range(length))
+        tx.put_process(
+            request_id,
+            {
+                "process": definition.process_id,
+                "code": hashing.hash_password(code),
+                "created": call.now_ms,
+                "attempts": 0,
+                "validated": False,
+                "email": email,
+                "mobilePhone": phone,
+                "firstName": _text(body, "firstName"),
+                "lastName": _text(body, "lastName"),
+                "hcpId": _text(body, "hcpId"),
+            },
+        )
+        channel: Channel = "email" if email else "sms"
+        message = (
+            {"from": _SENDER, "subject": code, "html": f"<p>{code}</p>"}
+            if email
+            else {"message": code}
+        )
+        call.after_commit.append(
+            functools.partial(self._mailbox.deliver_code, channel, email or phone, message, code)
+        )
+        return Text("ok")
+
+    def _validate(self, tx: Transaction, call: Call) -> bool | Reply:
+        _check_spec(call)
+        parts = _VALIDATION.fullmatch(call.params["validation"])
+        if parts is None:
+            raise bad_request("A validation is a request id (a UUID), a dash and a code")
+        request_id = parts["request"].lower()
+        process = tx.process(request_id)
+        if process is None:
+            raise not_found("There is no such request")
+        if process["validated"]:
+            raise ApiError(410, "This request was validated already")
+        if process["attempts"] >= call.settings.max_code_attempts:
+            raise ApiError(429, "Too many wrong codes: start a new process")
+        if call.now_ms > process["created"] + call.settings.code_validity * 1000:
+            raise ApiError(410, "The code has expired: start a new process")
+        if not hashing.matches(parts["code"], process["code"]):
+            tx.put_process(request_id, {**process, "attempts": process["attempts"] + 1})
+            return Reply(401, {"message": "The code is wrong"})
+        tx.put_process(request_id, {**process, "validated": True})
+        user = _user_of_process(tx, call, process)
+        add_token(
+            user, request_id, parts["code"], now_ms=call.now_ms, validity=_CODE_TOKEN_VALIDITY
+        )
+        tx.put("user", {**user, "rev": next_revision(user["rev"])})
+        return True
+
+    def _send_email(self, tx: Transaction, call: Call) -> Text:
+        _check_spec(call)
+        _require_user(tx, call)
+        address = call.params["contact"]
+        if not is_email(address):
+            raise bad_request("The email address is not valid")
+        body = call.json_object()
+        message = {name: _text(body, name) for name in ("from", "subject", "html")}
+        if not (message["subject"] or message["html"]):
+            raise bad_request("The email is empty")
+        return self._send(call, "email", address, message)
+
+    def _send_sms(self, tx: Transaction, call: Call) -> Text:
+        _check_spec(call)
+        _require_user(tx, call)
+        number = call.params["contact"]
+        if not is_phone(number):
+            raise bad_request("The phone number is not valid")
+        message = {"message": _text(call.json_object(), "message")}
+        if not message["message"]:
+            raise bad_request("The message is empty")
+        return self._send(call, "sms", number, message)
+
+    def _send(self, call: Call, channel: Channel, contact: str, message: Json) -> Text:
+        call.after_commit.append(
+            functools.partial(self._mailbox.deliver, channel, contact, message)
+        )
+        return Text("ok")
+
+    def _last_email(self, _tx: Transaction, call: Call) -> Json:
+        return self._last(call, "email")
+
+    def _last_sms(self, _tx: Transaction, call: Call) -> Json:
+        return self._last(call, "sms")
+
+    def _last(self, call: Call, channel: Channel) -> Json:
+        _check_spec(call)
+        message = self._mailbox.last(channel, call.params["contact"])
+        if message is None:
+            raise not_found("Nothing was sent to this contact")
+        return message
+
+
+def _check_spec(call: Call) -> None:
+    if call.params["spec"] != SPEC_ID:
+        raise not_found("There is no such spec id")
+
+
+def _require_user(tx: Transaction, call: Call) -> None:
+    header = call.headers.get("Authorization", "")
+    if header.partition(" ")[0].lower() != "basic":
+        raise unauthorized("The gateway needs Basic credentials of a user")
+    user_by_basic(tx, call.now_ms, header)
+
+
+def _text(body: Json, name: str) -> str:
+    value = body.get(name)
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise bad_request(f"{name} must be a string")
+    return value.strip() if name != "html" else value
+
+
+def _check_captcha(call: Call, body: Json) -> None:
+    solution = next((text for name in _CAPTCHAS if (text := _text(body, name))), "")
+    if not solution:
+        raise bad_request("The solution of a captcha is missing")
+    accepted = call.settings.captcha
+    if accepted is not None and not hmac.compare_digest(solution.encode(), accepted.encode()):
+        raise ApiError(403, "The solution of the captcha was refused")
+
+
+def _contacts(body: Json) -> tuple[str, str]:
+    email, phone = _text(body, "email"), _text(body, "mobilePhone")
+    if not (email or phone):
+        raise bad_request("An email or a mobile phone is needed to send a code")
+    if email and not (is_email(email) and _DOTTED_DOMAIN.fullmatch(email)):
+        raise bad_request("The email address is not valid")
+    if phone and not is_phone(phone):
+        raise bad_request("The phone number is not valid")
+    return email, phone
+
+
+def _user_of_process(tx: Transaction, call: Call, process: Json) -> Json:
+    """Return the user who owns the contact, created with its data owner when there is none."""
+    login: str = process["email"] or process["mobilePhone"]
+    existing = next((user for user in users_named(tx, login) if not user.get("deletionDate")), None)
+    if existing is not None:
+        return existing
+    definition = PROCESSES[process["process"]]
+    now = call.now_ms
+    names = {name: process[name] for name in ("firstName", "lastName") if process[name]}
+    telecoms = [
+        {"telecomType": telecom_type, "telecomNumber": process[prop]}
+        for telecom_type, prop in (("email", "email"), ("mobile", "mobilePhone"))
+        if process[prop]
+    ]
+    user: Json = {
+        "id": str(uuid.uuid4()),
+        "rev": first_revision(),
+        "created": now,
+        "name": login,
+        "login": login,
+        "status": "ACTIVE",
+        "groupId": tx.meta("group"),
+    }
+    user |= {prop: process[prop] for prop in ("email", "mobilePhone") if process[prop]}
+    owner: Json = {
+        "id": str(uuid.uuid4()),
+        "rev": first_revision(),
+        "created": now,
+        "modified": now,
+        **names,
+        "addresses": [{"addressType": "home", "telecoms": telecoms}],
+    }
+    if definition.creates == "patient":
+        user["patientId"] = owner["id"]
+        owner |= {"author": user["id"], "responsible": owner["id"]}
+    else:
+        user["healthcarePartyId"] = owner["id"]
+        owner["userId"] = user["id"]
+    if process["hcpId"] and find_data_owner(tx, process["hcpId"]):
+        user["autoDelegations"] = {"all": [process["hcpId"]]}
+    tx.put(definition.creates, owner)
+    tx.put("user", user)
+    return user

@@ -1,0 +1,286 @@
+"""The sandbox itself: starts and stops the server, and what tests and demos ask it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from aiohttp import web
+
+from icure_async.sandbox import entities
+from icure_async.sandbox import seed as seeding
+from icure_async.sandbox.app import GATEWAY_ROOT, REST_ROOT, Backend, build_app
+from icure_async.sandbox.calls import Settings
+from icure_async.sandbox.clock import Clock
+from icure_async.sandbox.gateway import SPEC_ID, Gateway
+from icure_async.sandbox.mailbox import Mailbox
+from icure_async.sandbox.master import MasterHcp, create_master, generate_key_pair, load_master
+from icure_async.sandbox.store import KINDS, Json, Store, Transaction
+from icure_async.sandbox.tokens import TokenSigner, generate_signing_key
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import TracebackType
+
+__all__ = ["Sandbox"]
+
+_LOGGER = logging.getLogger("icure_async.sandbox")
+# What aiohttp logs of a malformed request is its path, which may contain a code.
+_SILENT = logging.Logger("icure_async.sandbox.http")  # noqa: LOG001 - connected to nothing
+_SILENT.addHandler(logging.NullHandler())
+_IN_MEMORY = ":memory:"
+_DEFAULT_GROUP = "sandbox"
+_SHUTDOWN_TIMEOUT = 1.0
+
+
+class Sandbox:
+    """A local iCure backend with its message gateway, on loopback.
+
+    It enforces what the real backend enforces, whoever calls. Use it as a context manager::
+
+        async with Sandbox() as sandbox:
+            print(sandbox.icure_url)
+
+    Args:
+        database: path of an SQLite file that keeps everything, by default in memory.
+        port: port to listen on, by default a free one.
+        seed: what a new database starts with: a dict of the form that `export` returns, or the path
+            of a JSON file that contains one. A database that has content already is left as it is.
+        host: address to listen on.
+        jwt: False for a backend that does not issue tokens, so that clients fall back to Basic.
+        profile: "legacy" lets healthcare parties read and change all data, as in 2022-23; "strict"
+            asks everybody for a delegation.
+        code_validity: seconds during which a code can be validated.
+        access_token_validity: seconds during which an access token is accepted.
+        refresh_token_validity: seconds during which a refresh token is accepted.
+        max_code_attempts: wrong codes after which a process is refused for good.
+        captcha: the only captcha solution to accept, by default any that is not empty.
+    """
+
+    patient_process_by_sms_id = "patient-sms"
+    patient_process_by_email_id = "patient-email"
+    hcp_process_by_sms_id = "hcp-sms"
+    hcp_process_by_email_id = "hcp-email"
+    spec_id = SPEC_ID
+
+    def __init__(
+        self,
+        *,
+        database: str | Path | None = None,
+        port: int = 0,
+        seed: str | Path | dict[str, Any] | None = None,
+        host: str = "127.0.0.1",
+        jwt: bool = True,
+        profile: Literal["legacy", "strict"] = "legacy",
+        code_validity: float = 600.0,
+        access_token_validity: float = 3600.0,
+        refresh_token_validity: float = 86400.0,
+        max_code_attempts: int = 5,
+        captcha: str | None = None,
+    ) -> None:
+        if profile not in ("legacy", "strict"):
+            raise ValueError(f'profile must be "legacy" or "strict", not {profile!r}')
+        self._database = _IN_MEMORY if database is None else str(database)
+        self._port = port
+        self._host = host
+        self._seed = seed
+        self._jwt = jwt
+        self._settings = Settings(
+            profile=profile,
+            code_validity=code_validity,
+            access_token_validity=access_token_validity,
+            refresh_token_validity=refresh_token_validity,
+            max_code_attempts=max_code_attempts,
+            captcha=captcha,
+        )
+        self._clock = Clock()
+        self._mailbox = Mailbox()
+        self._store: Store | None = None
+        self._runner: web.AppRunner | None = None
+        self._master: MasterHcp | None = None
+
+    def __repr__(self) -> str:
+        where = self._address if self._runner is not None else "not running"
+        return f"<Sandbox {where}>"
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    async def start(self) -> None:
+        """Open the database and start to listen.
+
+        Raises:
+            ImportError: if joserfc is missing: install ``icure-sdk[sandbox]``.
+            OSError: if the port is in use.
+            RuntimeError: if it runs already.
+            ValueError: if the seed is malformed.
+        """
+        if self._runner is not None:
+            raise RuntimeError("The sandbox is running already")
+        try:
+            await self._start()
+        except BaseException:
+            await self.aclose()
+            raise
+        _LOGGER.info("The iCure sandbox listens on %s", self._address)
+
+    async def _start(self) -> None:
+        seed = (
+            None if self._seed is None else await asyncio.to_thread(seeding.read_seed, self._seed)
+        )
+        store = self._store = Store(self._database, entities.link_entity)
+        await store.open()
+        signing_key = await self._prepare(store, seed)
+        signer = None
+        if signing_key is not None:
+            signer = await asyncio.to_thread(
+                TokenSigner,
+                signing_key,
+                self._clock,
+                access_validity=self._settings.access_token_validity,
+                refresh_validity=self._settings.refresh_token_validity,
+            )
+        backend = Backend(store, self._clock, self._settings, signer, Gateway(self._mailbox))
+        runner = web.AppRunner(
+            build_app(backend),
+            access_log=None,
+            logger=_SILENT,
+            shutdown_timeout=_SHUTDOWN_TIMEOUT,
+        )
+        self._runner = runner
+        await runner.setup()
+        await web.TCPSite(runner, self._host, self._port).start()
+
+    async def _prepare(self, store: Store, seed: seeding.Seed | None) -> str | None:
+        """Bring the database to a state with a master and a signing key; return the latter."""
+        master, signing_key = await store.run(lambda tx: (load_master(tx), tx.meta("jwt")))
+        adopted = master is None and seed is not None and seed.master is not None
+        needs_master = master is None and not adopted
+        needs_key = self._jwt and signing_key is None
+        new_pair, new_key = await asyncio.gather(
+            asyncio.to_thread(generate_key_pair) if needs_master else _nothing(),
+            asyncio.to_thread(generate_signing_key) if needs_key else _nothing(),
+        )
+
+        def prepare(tx: Transaction) -> MasterHcp:
+            if master is None:
+                if seed is not None:
+                    seeding.plant(tx, seed)
+                group_id = (seed.group_id if seed is not None else None) or _DEFAULT_GROUP
+                tx.set_meta("group", group_id)
+                if new_pair is not None:
+                    create_master(tx, new_pair, group_id, self._clock.now_ms())
+            if new_key is not None:
+                tx.set_meta("jwt", new_key)
+            prepared = load_master(tx)
+            if prepared is None:
+                raise RuntimeError("The database has no master")
+            return prepared
+
+        self._master = await store.run(prepare)
+        return (signing_key or new_key) if self._jwt else None
+
+    async def aclose(self) -> None:
+        """Stop to listen and close the database; does nothing when it is closed already."""
+        runner, self._runner = self._runner, None
+        store, self._store = self._store, None
+        try:
+            if runner is not None:
+                await runner.cleanup()
+        finally:
+            if store is not None:
+                await store.close()
+
+    @property
+    def _address(self) -> str:
+        if self._runner is None or not self._runner.addresses:
+            raise RuntimeError("The sandbox is not running: enter it with `async with` first")
+        host, port = self._runner.addresses[0][:2]
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+    @property
+    def _open_store(self) -> Store:
+        if self._store is None:
+            raise RuntimeError("The sandbox is not running: enter it with `async with` first")
+        return self._store
+
+    @property
+    def icure_url(self) -> str:
+        """Base URL of the REST API."""
+        return self._address + REST_ROOT
+
+    @property
+    def msg_gw_url(self) -> str:
+        """Base URL of the message gateway."""
+        return self._address + GATEWAY_ROOT
+
+    @property
+    def master_hcp(self) -> MasterHcp:
+        """The healthcare party that administers the group."""
+        if self._master is None:
+            raise RuntimeError("The sandbox is not running: enter it with `async with` first")
+        return self._master
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The same as environment variables, as samples and demos read them."""
+        return {
+            "ICURE_URL": self.icure_url,
+            "ICURE_MSG_GTW_URL": self.msg_gw_url,
+            "SPEC_ID": self.spec_id,
+            "AUTH_BY_EMAIL_HCP_PROCESS_ID": self.hcp_process_by_email_id,
+            "AUTH_BY_SMS_HCP_PROCESS_ID": self.hcp_process_by_sms_id,
+            "AUTH_BY_EMAIL_PATIENT_PROCESS_ID": self.patient_process_by_email_id,
+            "AUTH_BY_SMS_PATIENT_PROCESS_ID": self.patient_process_by_sms_id,
+        }
+
+    async def wait_for_code(self, contact: str, timeout: float = 5.0) -> str:
+        """Return the newest code sent to a contact that was not returned here before.
+
+        Args:
+            contact: the email address or phone number the code goes to.
+            timeout: seconds to wait for it.
+
+        Raises:
+            TimeoutError: that names the contact, if no code is sent in time.
+        """
+        return await self._mailbox.wait_for_code(contact, timeout)
+
+    async def stored(self, kind: str, entity_id: str) -> Json | None:
+        """Return an entity exactly as the server stores it, or None.
+
+        Args:
+            kind: "user", "patient", "hcparty", "device", "maintenancetask", …
+            entity_id: its id.
+
+        Raises:
+            ValueError: if there is no such kind.
+        """
+        if kind not in KINDS:
+            raise ValueError(f"There is no kind {kind!r}, only {', '.join(KINDS)}")
+        return await self._open_store.run(lambda tx: tx.get(kind, entity_id))
+
+    async def export(self) -> Json:
+        """Return everything the sandbox contains, in the form that ``seed`` takes.
+
+        The result contains the credentials and the private key of the master.
+        """
+        return await self._open_store.run(seeding.export)
+
+    def advance_clock(self, seconds: float) -> None:
+        """Move the sandbox's clock forward, to see codes and tokens expire."""
+        self._clock.advance(seconds)
+
+
+async def _nothing() -> None:
+    return None

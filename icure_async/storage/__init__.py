@@ -1,0 +1,16 @@
+"""Where private keys and state live: in memory, or one file per item."""
+
+from icure_async.storage.files import FileStorage
+from icure_async.storage.key_storage import FileKeyStorage, MemoryKeyStorage, StorageKeyStorage
+from icure_async.storage.memory import MemoryStorage
+from icure_async.storage.protocols import KeyStorage, Storage
+
+__all__ = [
+    "FileKeyStorage",
+    "FileStorage",
+    "KeyStorage",
+    "MemoryKeyStorage",
+    "MemoryStorage",
+    "Storage",
+    "StorageKeyStorage",
+]

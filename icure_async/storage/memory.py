@@ -1,0 +1,48 @@
+"""Items in memory: for tests, and for programs that keep their keys elsewhere."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from icure_async.storage._names import check_item_name, encode_value
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["MemoryStorage"]
+
+
+class MemoryStorage:
+    """A :class:`~icure_async.storage.Storage` that is gone when the program ends.
+
+    Its methods raise :class:`~icure_async.errors.ValidationError` for names and values that a file
+    could not hold either (empty, with NUL, lone surrogates), so that a test does not accept what a
+    device refuses.
+    """
+
+    def __init__(self) -> None:
+        self._items: dict[str, str] = {}
+
+    async def get_item(self, name: str) -> str | None:
+        """Return the item, or None where there is none."""
+        check_item_name(name)
+        return self._items.get(name)
+
+    async def set_item(self, name: str, value: str) -> None:
+        """Write the item."""
+        check_item_name(name)
+        encode_value(name, value)
+        self._items[name] = value
+
+    async def remove_item(self, name: str) -> None:
+        """Remove the item; removing an absent one is no error."""
+        check_item_name(name)
+        self._items.pop(name, None)
+
+    async def list_items(self, prefix: str = "") -> Sequence[str]:
+        """Return the sorted names of the items that start with ``prefix``."""
+        return sorted(name for name in self._items if name.startswith(prefix))
+
+    def __repr__(self) -> str:
+        count = len(self._items)
+        return f"<MemoryStorage with {count} item{'' if count == 1 else 's'}>"

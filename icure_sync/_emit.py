@@ -1,0 +1,613 @@
+"""Turns one module of ``icure_async`` into the text of its twin."""
+
+from __future__ import annotations
+
+import ast
+import copy
+import re
+from collections import defaultdict
+from dataclasses import dataclass, field
+from textwrap import indent
+from typing import TYPE_CHECKING, Final
+
+from icure_sync._source import Definition, Function, Package, Source, is_public
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from icure_sync._rules import GeneratedModule, Kind, Rules
+
+__all__ = ["ModuleWriter", "Plan", "blocking_name"]
+
+_ITERATORS: Final = frozenset({"AsyncGenerator", "AsyncIterable", "AsyncIterator"})
+_SPEAKS_OF_ASYNC: Final = re.compile(r"\b(async|await|asyncio|aclose|icure_async)\b")
+# Special methods of twins come from their base class; a protocol and a value have none of them.
+_COVERED: Final = frozenset({"__init__", "__repr__"})
+_GENERATED: Final = "icure_sync._generated"
+_RUNTIME: Final = "icure_sync._runtime"
+
+
+@dataclass
+class Plan:
+    """What the modules have in common: the rules, which of them were used, and what is wrong."""
+
+    package: Package
+    rules: Rules
+    problems: list[str] = field(default_factory=list[str])
+    used: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
+
+    def problem(self, text: str) -> None:
+        """Note something that keeps the generator from doing its job."""
+        self.problems.append(text)
+
+    def uses(self, table: str, entry: str) -> bool:
+        """Return whether a table of the rules has an entry, and note that it was of use."""
+        found = entry in getattr(self.rules, table)
+        if found:
+            self.used.add((table, entry))
+        return found
+
+    def module_of(self, definition: Definition | None) -> GeneratedModule | None:
+        """Return the generated module that has the twin of a class, if there is one."""
+        for module in self.rules.modules:
+            if definition and module.source == definition.module:
+                return module if definition.name in module.classes else None
+        return None
+
+    def target_of(self, definition: Definition) -> str | None:
+        """Return the name of the generated module that has the twin of a class."""
+        module = self.module_of(definition)
+        return module.target if module else None
+
+    def is_async(self, definition: Definition) -> bool:
+        """Return whether a shared name is, or has anything, async."""
+        source = self.package.source(definition.module)
+        name = ast.Name(str(definition.name))
+        return source is not None and self.package.async_part(source, name) is not None
+
+    def reworded(self, text: str, where: str) -> str:
+        """Return a docstring that speaks of blocking calls."""
+        for phrase, replacement in self.rules.words.items():
+            if phrase in text:
+                self.used.add(("words", phrase))
+                text = text.replace(phrase, replacement)
+        left = _SPEAKS_OF_ASYNC.search(text)
+        if left:
+            self.problem(f"{where}: its docstring says {left[0]!r}; see words")
+        return text
+
+
+class ModuleWriter:
+    """Writes one generated module, and knows what it has to import."""
+
+    def __init__(self, plan: Plan, source: Source, module: GeneratedModule) -> None:
+        self.plan: Final = plan
+        self.source: Final = source
+        self._module = module
+        self._imports: defaultdict[str, set[str]] = defaultdict(set)
+        self._for_annotations: defaultdict[str, set[str]] = defaultdict(set)
+
+    def write(self) -> str:
+        """Return the text of the module, not yet formatted."""
+        classes: list[str] = []
+        exported: list[str] = []
+        for name, kind in self._module.classes.items():
+            if name not in self.source.classes:
+                self.plan.problem(f"rules: there is no class {self.source.module}.{name}")
+                continue
+            classes.append("\n".join(ClassWriter(self, name, kind).write()))
+            if kind == "protocol":
+                exported += [blocking_name(name), methods_constant(name)]
+            else:
+                exported.append(name)
+        parts = [
+            f'"""{self.plan.reworded(self.source.doc, self.source.module)}"""',
+            "from __future__ import annotations",
+            "\n".join(self._import_lines()),
+            f"__all__ = {sorted(exported, key=_by_kind)}",
+            *classes,
+        ]
+        return "\n\n".join(parts)
+
+    def _import_lines(self) -> Iterator[str]:
+        if self._for_annotations:
+            self.needs("typing", "TYPE_CHECKING")
+        yield from _import_statements(self._imports)
+        if self._for_annotations:
+            yield "if TYPE_CHECKING:"
+            yield from (f"    {line}" for line in _import_statements(self._for_annotations))
+
+    def needs(self, module: str, name: str) -> str:
+        """Import a name that the code needs when it runs, and return it."""
+        self._imports[module].add(name)
+        return name.rpartition(" ")[2]
+
+    def runtime(self, name: str) -> str:
+        """Import a name of the runtime, and return it."""
+        return self.needs(_RUNTIME, name)
+
+    def sibling(self, target: str) -> str:
+        """Import another generated module, and return its name here.
+
+        The modules refer to each other: classes can't be imported from them at the start.
+        """
+        return self.needs(_GENERATED, f"{target} as _{target}")
+
+    def async_class(self, name: str) -> str:
+        """Import a class of the source under another name than its twin's, and return that."""
+        return self.needs(self.source.module, f"{name} as Async{name}")
+
+    def async_for_annotations(self, definition: Definition) -> str:
+        """Do the same with any class that has a twin, where only annotations need it."""
+        alias = f"Async{definition.name}"
+        self.for_annotations(definition.module, f"{definition.name} as {alias}")
+        return alias
+
+    def twin(self, definition: Definition) -> str:
+        """Return the expression for a generated class, wherever it is."""
+        target = str(self.plan.target_of(definition))
+        if target == self._module.target:
+            return str(definition.name)
+        return f"{self.sibling(target)}.{definition.name}"
+
+    def for_annotations(self, module: str, name: str) -> None:
+        """Import a name that only annotations need; an empty one stands for the module."""
+        imports = self._imports if module == "typing" else self._for_annotations
+        imports[module].add(name)
+
+    def text_of(self, expression: ast.expr, *, now: bool = False) -> str:
+        """Import all names of an annotation or, now, of a default, and return its text."""
+        for node in ast.walk(expression):
+            if isinstance(node, ast.Name):
+                self._import_name(node.id, self.needs if now else self.for_annotations)
+        return ast.unparse(expression)
+
+    def _import_name(self, name: str, add: Callable[[str, str], object]) -> None:
+        definition = self.plan.package.find(self.source, name)
+        if definition is None:
+            return
+        target = self.plan.target_of(definition)
+        if target == self._module.target:
+            return
+        if target is not None:
+            add(f"{_GENERATED}.{target}", name)
+            return
+        direct = self.source.imports.get(name, definition)
+        if direct.name is None:
+            add(direct.module, "")
+        else:
+            add(direct.module, name if direct.name == name else f"{direct.name} as {name}")
+
+
+def _by_kind(name: str) -> tuple[bool, str]:
+    """Sort as ruff sorts ``__all__``: constants first."""
+    return (not name.isupper(), name)
+
+
+def _import_statements(imports: dict[str, set[str]]) -> Iterator[str]:
+    for module, names in sorted(imports.items()):
+        if "" in names:
+            yield f"import {module}"
+        if names - {""}:
+            yield f"from {module} import {', '.join(sorted(names - {''}))}"
+
+
+class ClassWriter:
+    """Writes one class."""
+
+    def __init__(self, module: ModuleWriter, name: str, kind: Kind) -> None:
+        self._module = module
+        self._plan = module.plan
+        self._source = module.source
+        self._name = name
+        self._kind: Final = kind
+        self._members = module.plan.package.members(module.source, name)
+        self._doc = ast.get_docstring(module.source.classes[name]) or ""
+
+    def write(self) -> Iterator[str]:
+        """Return the lines of the class."""
+        if self._kind == "value":
+            yield from self._write_value()
+        elif self._kind == "protocol":
+            yield from self._write_protocol()
+        else:
+            yield from self._write_twin()
+
+    def _problem(self, member: str, what: str) -> None:
+        self._plan.problem(f"{self._source.module}.{self._name}.{member}: {what}")
+
+    def _docstring(self, text: str | None, member: str = "", indentation: int = 4) -> Iterator[str]:
+        if text:
+            where = f"{self._source.module}.{self._name}.{member}".rstrip(".")
+            quoted = self._plan.reworded(text, where).replace("\\", "\\\\")
+            end = "\n" if "\n" in quoted else ""
+            yield indent(f'"""{quoted}{end}"""', " " * indentation)
+
+    # Values: the same members, with twins in the place of async objects.
+
+    def _write_value(self) -> Iterator[str]:
+        definition = Definition(self._source.module, self._name)
+        original = self._module.async_for_annotations(definition)
+        node = self._source.classes[self._name]
+        for decorator in node.decorator_list:
+            yield f"@{self._module.text_of(decorator, now=True)}"
+        yield f"class {self._name}:"
+        yield from self._docstring(self._doc)
+        arguments: list[str] = []
+        for name, member in self._members.items():
+            if not isinstance(member, ast.AnnAssign) or not is_public(name):
+                self._problem(name, "there is no rule for such a member of a value")
+                continue
+            annotation = self._module.text_of(member.annotation)
+            default = member.value and f" = {self._module.text_of(member.value, now=True)}"
+            yield f"    {name}: {annotation}{default or ''}"
+            arguments.append(f"{name}={self._wrapped(member.annotation, f'inner.{name}', name)}")
+        self._module.needs("typing", "Self")
+        yield "    @classmethod"
+        yield f"    def _wrap(cls, inner: {original}) -> Self:"
+        yield f"        return cls({', '.join(arguments)})"
+
+    # Protocols: plain methods.
+
+    def _write_protocol(self) -> Iterator[str]:
+        self._module.needs("typing", "Protocol")
+        methods: list[str] = []
+        yield f"class {blocking_name(self._name)}(Protocol):"
+        yield from self._docstring(self._doc)
+        for name, member in self._members.items():
+            if not isinstance(member, ast.AsyncFunctionDef) or not is_public(name):
+                self._problem(name, "there is no rule for such a member of a protocol")
+                continue
+            methods.append(name)
+            self._check_plain(member)
+            yield from self._signature(member, name)
+            yield "        ..."
+        yield f"{methods_constant(self._name)}: Final = ({', '.join(map(repr, methods))},)"
+        self._module.needs("typing", "Final")
+
+    def _check_plain(self, method: Function) -> None:
+        annotations = [argument.annotation for argument in _arguments(method.args)]
+        for annotation in (*annotations, method.returns):
+            if annotation is not None:
+                self._check_not_async(annotation, method.name)
+
+    def _check_not_async(self, annotation: ast.expr, member: str) -> None:
+        part = self._plan.package.async_part(self._source, annotation)
+        if part:
+            text = ast.unparse(annotation)
+            self._problem(member, f"{text!r} has {part}, which is async, and no rule for it")
+
+    # Twins: they hold the async object, and block on its calls.
+
+    def _write_twin(self) -> Iterator[str]:
+        original = self._module.async_class(self._name)
+        yield f"class {self._name}({self._module.runtime('Twin')}[{original}]):"
+        yield from self._docstring(self._doc)
+        members = dict(self._members)
+        constructor = members.pop("__init__", None)
+        for name, member in members.items():
+            if isinstance(member, ast.Assign | ast.AnnAssign) and is_public(name):
+                yield from self._constant(name, member)
+        if self._plan.uses("constructed", self._name):
+            yield from self._constructor(constructor, original)
+        if isinstance(constructor, ast.FunctionDef):
+            for attribute in _public_attributes(constructor):
+                yield from self._attribute(attribute)
+        for name, member in members.items():
+            if not self._is_left_out(name):
+                yield from self._member(name, member)
+
+    def _constant(self, name: str, member: ast.Assign | ast.AnnAssign) -> Iterator[str]:
+        declared = name
+        if isinstance(member, ast.AnnAssign):
+            self._check_not_async(member.annotation, name)
+            declared = f"{name}: {self._module.text_of(member.annotation, now=True)}"
+        if member.value is None:
+            self._problem(name, "is a public attribute that has no value in the class")
+            return
+        yield f"    {declared} = {self._module.text_of(member.value, now=True)}"
+
+    def _is_left_out(self, name: str) -> bool:
+        is_special = name.startswith("__") and name.endswith("__")
+        if not is_public(name) and (not is_special or name in _COVERED):
+            return True
+        return self._plan.uses("left_out", f"{self._name}.{name}")
+
+    def _constructor(self, constructor: ast.stmt | None, original: str) -> Iterator[str]:
+        if not isinstance(constructor, ast.FunctionDef):
+            self._problem("__init__", "is constructed, but has no constructor")
+            return
+        self._check_plain(constructor)
+        yield from self._signature(constructor, "__init__")
+        yield f"        super().__init__({original}({self._passed_on(constructor)}))"
+
+    def _attribute(self, attribute: ast.AnnAssign | str) -> Iterator[str]:
+        if isinstance(attribute, str):
+            self._problem(attribute, "is a public attribute without an annotation")
+            return
+        name = attribute.target.attr if isinstance(attribute.target, ast.Attribute) else ""
+        described = re.search(rf"^ +{name}: (.+(?:\n {{8,}}.+)*)$", self._doc, re.MULTILINE)
+        if described is None:
+            self._problem(name, "is not described among the Attributes of its class")
+            return
+        self._module.needs("functools", "cached_property")
+        yield "    @cached_property"
+        yield f"    def {name}(self) -> {self._module.text_of(attribute.annotation)}:"
+        text = " ".join(described[1].split())
+        yield from self._docstring(text[0].upper() + text[1:], name, indentation=8)
+        value = self._held(attribute.annotation, name)
+        yield f"        return {value}"
+
+    def _member(self, name: str, member: ast.stmt) -> Iterator[str]:
+        match member:
+            case ast.Assign() | ast.AnnAssign():
+                return
+            case ast.AsyncFunctionDef(decorator_list=[]):
+                yield from self._blocking_method(member)
+            case ast.FunctionDef(decorator_list=[]):
+                yield from self._plain_method(member)
+            case ast.FunctionDef(decorator_list=[ast.Name(id="property")]):
+                value = self._held(member.returns, name)
+                # The twin of one object is one object, too.
+                cached = "._wrap(" in value
+                decorator = (
+                    self._module.needs("functools", "cached_property") if cached else "property"
+                )
+                yield f"    @{decorator}"
+                yield from self._signature(member, name)
+                yield f"        return {value}"
+            case ast.FunctionDef(decorator_list=[ast.Name(id="classmethod")]):
+                yield "    @classmethod"
+                yield from self._signature(member, name)
+                call = f"Async{self._name}.{name}({self._passed_on(member)})"
+                value = self._wrapped(member.returns, call, name, owner="cls")
+                yield f"        return {value}"
+            case _:
+                self._problem(name, "there is no rule for such a member")
+
+    def _blocking_method(self, method: ast.AsyncFunctionDef) -> Iterator[str]:
+        name = method.name
+        if _yields(method):
+            yield from self._iterator(method)
+            return
+        twin_name = self._plan.rules.renamed.get(name, name)
+        if self._plan.uses("renamed", name) or is_public(name):
+            yield from self._signature(method, twin_name)
+            call = f"self._run({_joined(f'self._inner.{name}', self._passed_on(method))})"
+            yield from self._blocking(self._returned(method, call))
+        else:
+            self._problem(name, "is async and special, and there is no rule for it; see renamed")
+
+    def _plain_method(self, method: ast.FunctionDef) -> Iterator[str]:
+        name = method.name
+        match method.returns:
+            case ast.Subscript(value=ast.Name(id=shape), slice=built) if (
+                shape in self._plan.rules.awaitables
+            ):
+                self._plan.uses("awaitables", shape)
+                yield from self._signature(method, name, returns=built)
+                call = _joined(f"self._inner.{name}", self._passed_on(method))
+                returned = f"        return {self._wrapped(built, f'self._run({call})', name)}"
+                yield from self._blocking([returned])
+            case ast.Subscript(value=ast.Name(id=shape)) if shape in _ITERATORS:
+                yield from self._iterator(method)
+            case _ if not is_public(name):
+                self._problem(name, "is special, and there is no rule for it")
+            case _:
+                yield from self._signature(method, name)
+                yield from self._returned(method, f"self._inner.{name}({self._passed_on(method)})")
+
+    def _iterator(self, method: Function) -> Iterator[str]:
+        match method.returns:
+            case ast.Subscript(value=ast.Name(id=shape), slice=items) if (
+                shape in _ITERATORS and self._plan.uses("iterators", f"{self._name}.{method.name}")
+            ):
+                item = items.elts[0] if isinstance(items, ast.Tuple) else items
+                self._check_not_async(item, method.name)
+                self._module.for_annotations("collections.abc", "Iterator")
+                returns = ast.Subscript(ast.Name("Iterator"), item)
+                yield from self._signature(method, method.name, returns=returns)
+                call = _joined(f"self._inner.{method.name}", self._passed_on(method))
+                yield f"        return self._iterate({call})"
+            case _:
+                self._problem(method.name, "is an async iterator without a rule; see iterators")
+
+    def _blocking(self, body: Iterable[str]) -> Iterator[str]:
+        """Yield a body in which an error shows no line of the runtime."""
+        yield f"        with {self._module.needs(_RUNTIME, 'trimmed_traceback')}:"
+        for line in body:
+            yield f"    {line}"
+
+    def _held(self, annotation: ast.expr | None, name: str) -> str:
+        """Return the expression for an attribute of the async object."""
+        value = self._wrapped(annotation, f"self._inner.{name}", name)
+        # What it holds was made with it, perhaps by the parent process.
+        return f"{value[:-1]}, pid=self._pid)" if "._wrap(" in value else value
+
+    def _returned(self, method: Function, call: str) -> Iterator[str]:
+        match method.returns:
+            case ast.Constant(value=None):
+                yield f"        {call}"
+            case ast.Name(id="Self"):
+                yield f"        {call}"
+                yield "        return self"
+            case _:
+                yield f"        return {self._wrapped(method.returns, call, method.name)}"
+
+    def _wrapped(
+        self, annotation: ast.expr | None, value: str, member: str, *, owner: str | None = None
+    ) -> str:
+        """Return the expression for a value that came from the async side."""
+        if annotation is None:
+            self._problem(member, "has no annotation")
+            return value
+        if isinstance(annotation, ast.Name):
+            if annotation.id == "Self" and owner is not None:
+                return f"{owner}._wrap({value})"
+            definition = self._plan.package.find(self._source, annotation.id)
+            module = self._plan.module_of(definition)
+            if definition and module and module.classes[str(definition.name)] != "protocol":
+                return f"{self._module.twin(definition)}._wrap({value})"
+        self._check_not_async(annotation, member)
+        return value
+
+    # Signatures, and what is passed on to the async side.
+
+    def _signature(
+        self, method: Function, name: str, *, returns: ast.expr | None = None
+    ) -> Iterator[str]:
+        arguments = copy.deepcopy(method.args)
+        for argument in _arguments(arguments):
+            argument.annotation = self._parameter(method, argument)
+        for default in (*arguments.defaults, *arguments.kw_defaults):
+            if default is not None:
+                self._module.text_of(default, now=True)
+        returned = returns or method.returns
+        arrow = "" if returned is None else f" -> {self._module.text_of(returned)}"
+        yield f"    def {name}({ast.unparse(arguments)}){arrow}:"
+        yield from self._docstring(ast.get_docstring(method), method.name, indentation=8)
+
+    def _parameter(self, method: Function, argument: ast.arg) -> ast.expr | None:
+        """Return the annotation that a parameter has in the twin."""
+        annotation = argument.annotation
+        if annotation is None:
+            return None
+        protocol = self._protocol_in(annotation)
+        if protocol is not None:
+            name = str(protocol.name)
+            home = f"{_GENERATED}.{self._plan.target_of(protocol)}"
+            self._module.for_annotations(home, blocking_name(name))
+            self._module.for_annotations(protocol.module, name)
+            return ast.BinOp(ast.Name(blocking_name(name)), ast.BitOr(), annotation)
+        where = f"{self._name}.{method.name}.{argument.arg}"
+        if self._is_callback(annotation) and self._plan.uses("callbacks", where):
+            annotation = _without_awaitable(annotation)
+        elif "Callable" in {node.id for node in ast.walk(annotation) if isinstance(node, ast.Name)}:
+            self._problem(
+                f"{method.name}.{argument.arg}", "is a callback without a rule; see callbacks"
+            )
+        else:
+            self._check_not_async(annotation, f"{method.name}.{argument.arg}")
+        self._module.text_of(annotation)
+        return annotation
+
+    def _passed_on(self, method: Function) -> str:
+        """Return the arguments of the call of the async method."""
+        spec = method.args
+        passed = [self._converted(argument) for argument in (*spec.posonlyargs, *spec.args)[1:]]
+        if spec.vararg:
+            passed.append(f"*{spec.vararg.arg}")
+        passed += [f"{given.arg}={self._converted(given)}" for given in spec.kwonlyargs]
+        if spec.kwarg:
+            passed.append(f"**{spec.kwarg.arg}")
+        return ", ".join(passed)
+
+    def _converted(self, argument: ast.arg) -> str:
+        name, annotation = argument.arg, argument.annotation
+        if annotation is None:
+            return name
+        protocol = self._protocol_in(annotation)
+        if protocol is not None:
+            home = self._module.sibling(str(self._plan.target_of(protocol)))
+            methods = f"{home}.{methods_constant(str(protocol.name))}"
+            converted = f"{self._module.runtime('adapt')}({name}, {methods})"
+        elif self._is_callback(annotation):
+            converted = f"{self._module.runtime('callback')}({name})"
+        else:
+            return name
+        return f"None if {name} is None else {converted}" if _is_optional(annotation) else converted
+
+    def _protocol_in(self, annotation: ast.expr) -> Definition | None:
+        """Return the protocol that a parameter asks for, if its twins take plain ones as well."""
+        name = _unless_none(annotation)
+        if not isinstance(name, ast.Name):
+            return None
+        definition = self._plan.package.find(self._source, name.id)
+        module = self._plan.module_of(definition)
+        is_protocol = definition and module and module.classes[str(definition.name)] == "protocol"
+        return definition if is_protocol else None
+
+    def _is_callback(self, annotation: ast.expr) -> bool:
+        """Return whether an annotation is the one of an async function."""
+        match _unless_none(annotation):
+            case ast.Subscript(
+                value=ast.Name(id="Callable"),
+                slice=ast.Tuple(
+                    elts=[_, ast.Subscript(value=ast.Name(id="Awaitable" | "Coroutine"))]
+                ),
+            ):
+                return True
+            case _:
+                return False
+
+
+def blocking_name(protocol: str) -> str:
+    """Return the name of the plain form of a protocol; the async one keeps its own."""
+    return f"Blocking{protocol}"
+
+
+def methods_constant(protocol: str) -> str:
+    """Return the name of the constant that lists the methods of a protocol."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", protocol).upper() + "_METHODS"
+
+
+def _joined(*parts: str) -> str:
+    return ", ".join(part for part in parts if part)
+
+
+def _arguments(spec: ast.arguments) -> list[ast.arg]:
+    alone = [argument for argument in (spec.vararg, spec.kwarg) if argument is not None]
+    return [*spec.posonlyargs, *spec.args, *spec.kwonlyargs, *alone]
+
+
+def _is_optional(annotation: ast.expr) -> bool:
+    match annotation:
+        case ast.BinOp(op=ast.BitOr(), right=ast.Constant(value=None)):
+            return True
+        case _:
+            return False
+
+
+def _unless_none(annotation: ast.expr) -> ast.expr:
+    """Return ``X`` for ``X | None``, and everything else as it is."""
+    if isinstance(annotation, ast.BinOp) and _is_optional(annotation):
+        return annotation.left
+    return annotation
+
+
+def _without_awaitable(annotation: ast.expr) -> ast.expr:
+    """Return the annotation of the plain function for that of an async one."""
+    plain = copy.deepcopy(annotation)
+    match _unless_none(plain):
+        case ast.Subscript(slice=ast.Tuple(elts=[_, ast.Subscript(slice=result)] as parts)):
+            # Of a Coroutine[Any, Any, T] the last one is what it returns.
+            parts[1] = result.elts[-1] if isinstance(result, ast.Tuple) else result
+        case _:
+            pass
+    return plain
+
+
+def _yields(method: ast.AsyncFunctionDef) -> bool:
+    """Return whether an async function is a generator; nested functions don't count."""
+    nodes: list[ast.AST] = list(method.body)
+    while nodes:
+        node = nodes.pop()
+        if isinstance(node, ast.Yield):
+            return True
+        if not isinstance(node, Function | ast.Lambda):
+            nodes.extend(ast.iter_child_nodes(node))
+    return False
+
+
+def _public_attributes(constructor: ast.FunctionDef) -> Iterator[ast.AnnAssign | str]:
+    """Return the public attributes that a constructor sets; those without annotation by name."""
+    for node in ast.walk(constructor):
+        match node:
+            case ast.AnnAssign(target=ast.Attribute(value=ast.Name(id="self"), attr=name)):
+                if is_public(name):
+                    yield node
+            case ast.Assign(targets=[ast.Attribute(value=ast.Name(id="self"), attr=name)]):
+                if is_public(name):
+                    yield name
+            case _:
+                pass

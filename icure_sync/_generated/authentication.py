@@ -1,0 +1,146 @@
+# Written by "python -m icure_sync._generate" from icure_async/authentication/api.py.
+# Changes here are lost: change that module, or icure_sync/_rules.py.
+# pyright: reportPrivateUsage=false
+"""Drives authentication processes: the input and output between two states of ``process.py``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from icure_async.authentication.api import DEFAULT_TOKEN_VALIDITY
+from icure_async.authentication.api import AuthenticationApi as AsyncAuthenticationApi
+from icure_sync._generated import authentication_result as _authentication_result
+from icure_sync._runtime import Twin, trimmed_traceback
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+    from icure_async.authentication.captcha import CaptchaType
+    from icure_async.authentication.process import AuthenticationProcess
+    from icure_sync._generated.authentication_result import AuthenticationResult
+
+__all__ = ["AuthenticationApi"]
+
+
+class AuthenticationApi(Twin[AsyncAuthenticationApi]):
+    """Registers and logs in with a one-time code by email or SMS."""
+
+    def start_authentication(
+        self,
+        recaptcha: str,
+        *,
+        email: str | None = None,
+        phone_number: str | None = None,
+        first_name: str | None = None,
+        last_name: str | None = None,
+        healthcare_professional_id: str | None = None,
+        bypass_token_check: bool = False,
+        validation_code_length: int = 6,
+        recaptcha_type: CaptchaType = "recaptcha",
+    ) -> AuthenticationProcess:
+        """Have a validation code sent, to register a new user or to log in.
+
+        With both an email address and a phone number the code goes by email if a process for that
+        is configured, else by SMS. An empty text counts as nothing.
+
+        Args:
+            recaptcha: the solution of a captcha.
+            email: of the person.
+            phone_number: of the person, in international form.
+            first_name: for a registration.
+            last_name: for a registration.
+            healthcare_professional_id: id of the data owner who invites the person. What the new
+                user creates is shared with it automatically. Mandatory for patients.
+            bypass_token_check: go on with a code the gateway refuses (demonstration users).
+            validation_code_length: digits of the code, 4 to 12.
+            recaptcha_type: ``"recaptcha"`` (v3) or ``"friendly-captcha"``.
+
+        Returns:
+            The process to complete with the code. It can be saved with ``to_json()``.
+
+        Raises:
+            ValidationError: an argument is malformed. Nothing was sent.
+            ConfigurationError: no process is configured for this contact. Nothing was sent.
+            CaptchaRefusedError: the captcha was refused.
+            UnknownProcessError: the gateway does not know the configured process or spec id.
+        """
+        with trimmed_traceback:
+            return self._run(
+                self._inner.start_authentication,
+                recaptcha,
+                email=email,
+                phone_number=phone_number,
+                first_name=first_name,
+                last_name=last_name,
+                healthcare_professional_id=healthcare_professional_id,
+                bypass_token_check=bypass_token_check,
+                validation_code_length=validation_code_length,
+                recaptcha_type=recaptcha_type,
+            )
+
+    def resend(
+        self,
+        process: AuthenticationProcess,
+        recaptcha: str,
+        *,
+        recaptcha_type: CaptchaType = "recaptcha",
+    ) -> AuthenticationProcess:
+        """Have another code sent to the same person; the former one is not to be used any more.
+
+        Args:
+            process: one whose code got lost, expired, or was mistyped too often.
+            recaptcha: a new solution of a captcha; gateways take each only once.
+            recaptcha_type: ``"recaptcha"`` (v3) or ``"friendly-captcha"``.
+
+        Returns:
+            The process to complete with the new code; the given one is over.
+
+        Raises:
+            ProcessStateError: its code was accepted already: complete it instead.
+            CaptchaRefusedError: the captcha was refused.
+            UnknownProcessError: the gateway does not know the configured process or spec id.
+        """
+        with trimmed_traceback:
+            return self._run(self._inner.resend, process, recaptcha, recaptcha_type=recaptcha_type)
+
+    def complete_authentication(
+        self,
+        process: AuthenticationProcess,
+        validation_code: str,
+        *,
+        token_validity: timedelta = DEFAULT_TOKEN_VALIDITY,
+    ) -> AuthenticationResult:
+        """Register or log in with the code the person received.
+
+        If the program or the network fails midway, calling again with the same process and code
+        finishes the job: no second key pair, no second token. After the death of the program that
+        takes a ``with_storage()`` and a ``with_key_storage()`` that have outlived it.
+
+        Args:
+            process: from :meth:`start_authentication` or ``AuthenticationProcess.from_json()``.
+            validation_code: as received; blanks around it don't matter.
+            token_validity: how long the token in the result will be good for.
+
+        Returns:
+            The user's API with its key pairs in use, and a token to log in with later.
+
+        Raises:
+            ValidationError: an argument is malformed. Nothing was sent.
+            InvalidCodeError: the code is wrong; try again with the same process.
+            CodeExpiredError: the code is too old or was used already.
+            UnknownProcessError: the gateway does not know the process.
+            TooManyAttemptsError: too many wrong codes were tried.
+            KeyPairNotFoundError: the user has keys, and none of them is on this device. Nothing was
+                published; calling again on a device that has one finishes the job.
+            ProcessStateError: the process is completed, was never started, or was superseded.
+            NetworkError: no answer. Call again with the same process and code.
+        """
+        with trimmed_traceback:
+            return _authentication_result.AuthenticationResult._wrap(
+                self._run(
+                    self._inner.complete_authentication,
+                    process,
+                    validation_code,
+                    token_validity=token_validity,
+                )
+            )

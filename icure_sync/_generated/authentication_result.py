@@ -1,0 +1,55 @@
+# Written by "python -m icure_sync._generate" from icure_async/authentication/result.py.
+# Changes here are lost: change that module, or icure_sync/_rules.py.
+# pyright: reportPrivateUsage=false
+"""What a completed authentication gives."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self
+
+import attrs
+
+from icure_sync._generated import medtech as _medtech
+
+if TYPE_CHECKING:
+    from icure_async.authentication.process import AuthenticationProcess
+    from icure_async.authentication.result import AuthenticationResult as AsyncAuthenticationResult
+    from icure_async.models.key_pair import KeyPair
+    from icure_sync._generated.medtech import MedTechApi
+
+__all__ = ["AuthenticationResult"]
+
+
+@attrs.frozen(kw_only=True)
+class AuthenticationResult:
+    """The logged-in user, ready to work.
+
+    Attributes:
+        med_tech_api: in the user's name, with the gateway settings of the API it came from. It
+            lives on when that one is closed, and is closed with ``close()``.
+        user_id: id of the user.
+        group_id: id of the user's group, where the backend tells it.
+        token: the long-lived token: a password for :class:`~icure_sync.MedTechApiBuilder`. Never
+            in a repr. Whoever has it is the user: keep it as safe as a password.
+        key_pairs: the user's key pairs in use. Never in a repr. They are in the key storage
+            already; whoever loses all of them loses the records encrypted for them.
+        process: the process, completed.
+    """
+
+    med_tech_api: MedTechApi
+    user_id: str
+    group_id: str | None
+    token: str = attrs.field(repr=False)
+    key_pairs: list[KeyPair] = attrs.field(repr=False)
+    process: AuthenticationProcess
+
+    @classmethod
+    def _wrap(cls, inner: AsyncAuthenticationResult) -> Self:
+        return cls(
+            med_tech_api=_medtech.MedTechApi._wrap(inner.med_tech_api),
+            user_id=inner.user_id,
+            group_id=inner.group_id,
+            token=inner.token,
+            key_pairs=inner.key_pairs,
+            process=inner.process,
+        )

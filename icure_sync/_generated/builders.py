@@ -1,0 +1,275 @@
+# Written by "python -m icure_sync._generate" from icure_async/builders.py.
+# Changes here are lost: change that module, or icure_sync/_rules.py.
+# pyright: reportPrivateUsage=false
+"""The two builders: collect options, check them, build."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self
+
+from icure_async.builders import AnonymousMedTechApiBuilder as AsyncAnonymousMedTechApiBuilder
+from icure_async.builders import MedTechApiBuilder as AsyncMedTechApiBuilder
+from icure_sync._generated import crypto as _crypto
+from icure_sync._generated import medtech as _medtech
+from icure_sync._generated import storage as _storage
+from icure_sync._runtime import Twin, adapt, trimmed_traceback
+
+if TYPE_CHECKING:
+    import os
+
+    from icure_async.builders import UserType
+    from icure_async.crypto.protocol import Crypto
+    from icure_async.storage.protocols import KeyStorage, Storage
+    from icure_sync._generated.crypto import BlockingCrypto
+    from icure_sync._generated.medtech import AnonymousMedTechApi, MedTechApi
+    from icure_sync._generated.storage import BlockingKeyStorage, BlockingStorage
+
+__all__ = ["AnonymousMedTechApiBuilder", "MedTechApiBuilder"]
+
+
+class AnonymousMedTechApiBuilder(Twin[AsyncAnonymousMedTechApiBuilder]):
+    """Builds an :class:`AnonymousMedTechApi`: for registering, and for logging in with a code."""
+
+    def __init__(self) -> None:
+        super().__init__(AsyncAnonymousMedTechApiBuilder())
+
+    def with_icure_base_url(self, icure_base_url: str) -> Self:
+        """Set the URL of the backend; ``/rest/v1`` is appended to a bare host.
+
+        Raises:
+            ConfigurationError: it is malformed.
+        """
+        self._inner.with_icure_base_url(icure_base_url)
+        return self
+
+    def with_msg_gw_url(self, msg_gw_url: str) -> Self:
+        """Set the URL of the message gateway; the default is iCure's.
+
+        Raises:
+            ConfigurationError: it is malformed.
+        """
+        self._inner.with_msg_gw_url(msg_gw_url)
+        return self
+
+    def with_msg_gw_spec_id(self, msg_gw_spec_id: str) -> Self:
+        """Set the id of the application at the message gateway.
+
+        Raises:
+            ConfigurationError: it is empty.
+        """
+        self._inner.with_msg_gw_spec_id(msg_gw_spec_id)
+        return self
+
+    def with_auth_process_by_email_id(self, auth_process_by_email_id: str) -> Self:
+        """Set the id of the gateway's process that sends codes by email.
+
+        Raises:
+            ConfigurationError: it is empty.
+        """
+        self._inner.with_auth_process_by_email_id(auth_process_by_email_id)
+        return self
+
+    def with_auth_process_by_sms_id(self, auth_process_by_sms_id: str) -> Self:
+        """Set the id of the gateway's process that sends codes by SMS.
+
+        Raises:
+            ConfigurationError: it is empty.
+        """
+        self._inner.with_auth_process_by_sms_id(auth_process_by_sms_id)
+        return self
+
+    def with_crypto(self, crypto: BlockingCrypto | Crypto) -> Self:
+        """Set the cryptographic primitives; the default is software."""
+        self._inner.with_crypto(adapt(crypto, _crypto.CRYPTO_METHODS))
+        return self
+
+    def with_storage(self, storage: BlockingStorage | Storage) -> Self:
+        """Set where state lives, such as a completion under way; the default is memory."""
+        self._inner.with_storage(adapt(storage, _storage.STORAGE_METHODS))
+        return self
+
+    def with_key_storage(self, key_storage: BlockingKeyStorage | KeyStorage) -> Self:
+        """Set where private keys live.
+
+        The default is memory: keys are lost with the program, and so are the records encrypted
+        for them, unless the caller keeps ``AuthenticationResult.key_pairs``.
+        """
+        self._inner.with_key_storage(adapt(key_storage, _storage.KEY_STORAGE_METHODS))
+        return self
+
+    def with_storage_directory(self, directory: str | os.PathLike[str]) -> Self:
+        """Keep state and private keys in files of a folder that only this user can read."""
+        self._inner.with_storage_directory(directory)
+        return self
+
+    def with_timeout(self, seconds: float) -> Self:
+        """Set the time limit of one request with its answer; the default is 30 s.
+
+        Raises:
+            ConfigurationError: it is not positive.
+        """
+        self._inner.with_timeout(seconds)
+        return self
+
+    def prevent_cookie_usage(self) -> Self:
+        """Use Basic authentication on every request, as the reference does under this name."""
+        self._inner.prevent_cookie_usage()
+        return self
+
+    @classmethod
+    def from_env(cls, *, user_type: UserType | None = None) -> Self:
+        """Return a builder with the options found in the environment.
+
+        Read are ``ICURE_URL``, ``ICURE_MSG_GTW_URL``, ``SPEC_ID`` and the process ids
+        ``AUTH_BY_EMAIL_HCP_PROCESS_ID`` and ``AUTH_BY_SMS_HCP_PROCESS_ID``, or, for patients,
+        ``AUTH_BY_EMAIL_PATIENT_PROCESS_ID`` and ``AUTH_BY_SMS_PATIENT_PROCESS_ID``.
+
+        Args:
+            user_type: whose process ids to take; by default those of healthcare professionals if
+                there are any, else those of patients.
+
+        Raises:
+            ConfigurationError: one is missing or malformed; the message names it.
+        """
+        return cls._wrap(AsyncAnonymousMedTechApiBuilder.from_env(user_type=user_type))
+
+    def build(self) -> AnonymousMedTechApi:
+        """Return the API object; entered with ``with``, it is closed at the end. Makes no request.
+
+        Raises:
+            ConfigurationError: an option is missing; the message names the method to call.
+        """
+        with trimmed_traceback:
+            return _medtech.AnonymousMedTechApi._wrap(self._run(self._inner.build))
+
+
+class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
+    """Builds a :class:`MedTechApi` from a user name and a password or token."""
+
+    def __init__(self) -> None:
+        super().__init__(AsyncMedTechApiBuilder())
+
+    def with_icure_base_url(self, icure_base_url: str) -> Self:
+        """Set the URL of the backend; ``/rest/v1`` is appended to a bare host.
+
+        Raises:
+            ConfigurationError: it is malformed.
+        """
+        self._inner.with_icure_base_url(icure_base_url)
+        return self
+
+    def with_msg_gw_url(self, msg_gw_url: str) -> Self:
+        """Set the URL of the message gateway; the default is iCure's.
+
+        Raises:
+            ConfigurationError: it is malformed.
+        """
+        self._inner.with_msg_gw_url(msg_gw_url)
+        return self
+
+    def with_msg_gw_spec_id(self, msg_gw_spec_id: str) -> Self:
+        """Set the id of the application at the message gateway.
+
+        Raises:
+            ConfigurationError: it is empty.
+        """
+        self._inner.with_msg_gw_spec_id(msg_gw_spec_id)
+        return self
+
+    def with_auth_process_by_email_id(self, auth_process_by_email_id: str) -> Self:
+        """Set the id of the gateway's process that sends codes by email.
+
+        Raises:
+            ConfigurationError: it is empty.
+        """
+        self._inner.with_auth_process_by_email_id(auth_process_by_email_id)
+        return self
+
+    def with_auth_process_by_sms_id(self, auth_process_by_sms_id: str) -> Self:
+        """Set the id of the gateway's process that sends codes by SMS.
+
+        Raises:
+            ConfigurationError: it is empty.
+        """
+        self._inner.with_auth_process_by_sms_id(auth_process_by_sms_id)
+        return self
+
+    def with_crypto(self, crypto: BlockingCrypto | Crypto) -> Self:
+        """Set the cryptographic primitives; the default is software."""
+        self._inner.with_crypto(adapt(crypto, _crypto.CRYPTO_METHODS))
+        return self
+
+    def with_storage(self, storage: BlockingStorage | Storage) -> Self:
+        """Set where state lives, such as a completion under way; the default is memory."""
+        self._inner.with_storage(adapt(storage, _storage.STORAGE_METHODS))
+        return self
+
+    def with_key_storage(self, key_storage: BlockingKeyStorage | KeyStorage) -> Self:
+        """Set where private keys live.
+
+        The default is memory: keys are lost with the program, and so are the records encrypted
+        for them, unless the caller keeps ``AuthenticationResult.key_pairs``.
+        """
+        self._inner.with_key_storage(adapt(key_storage, _storage.KEY_STORAGE_METHODS))
+        return self
+
+    def with_storage_directory(self, directory: str | os.PathLike[str]) -> Self:
+        """Keep state and private keys in files of a folder that only this user can read."""
+        self._inner.with_storage_directory(directory)
+        return self
+
+    def with_timeout(self, seconds: float) -> Self:
+        """Set the time limit of one request with its answer; the default is 30 s.
+
+        Raises:
+            ConfigurationError: it is not positive.
+        """
+        self._inner.with_timeout(seconds)
+        return self
+
+    def prevent_cookie_usage(self) -> Self:
+        """Use Basic authentication on every request, as the reference does under this name."""
+        self._inner.prevent_cookie_usage()
+        return self
+
+    @classmethod
+    def from_env(cls, *, user_type: UserType | None = None) -> Self:
+        """Return a builder with the options found in the environment.
+
+        ``ICURE_URL`` is needed; the others of :meth:`AnonymousMedTechApiBuilder.from_env` are taken
+        where they are set. User name and password are never read from the environment.
+
+        Args:
+            user_type: whose process ids to take, as for the anonymous builder.
+
+        Raises:
+            ConfigurationError: ``ICURE_URL`` is missing, or one is malformed.
+        """
+        return cls._wrap(AsyncMedTechApiBuilder.from_env(user_type=user_type))
+
+    def with_user_name(self, user_name: str) -> Self:
+        """Set the user name: login, email address, phone number or user id.
+
+        Raises:
+            ConfigurationError: it is empty.
+        """
+        self._inner.with_user_name(user_name)
+        return self
+
+    def with_password(self, password: str) -> Self:
+        """Set the password or token of the user.
+
+        Raises:
+            ConfigurationError: it is empty.
+        """
+        self._inner.with_password(password)
+        return self
+
+    def build(self) -> MedTechApi:
+        """Return the API object; entered with ``with``, it is closed at the end. Makes no request.
+
+        Raises:
+            ConfigurationError: an option is missing; the message names the method to call.
+        """
+        with trimmed_traceback:
+            return _medtech.MedTechApi._wrap(self._run(self._inner.build))

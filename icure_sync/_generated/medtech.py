@@ -1,0 +1,158 @@
+# Written by "python -m icure_sync._generate" from icure_async/medtech.py.
+# Changes here are lost: change that module, or icure_sync/_rules.py.
+# pyright: reportPrivateUsage=false
+"""The two API objects: they hold the APIs together and own their share of the connection."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Self
+
+from icure_async.medtech import AnonymousMedTechApi as AsyncAnonymousMedTechApi
+from icure_async.medtech import MedTechApi as AsyncMedTechApi
+from icure_sync._generated import authentication as _authentication
+from icure_sync._generated import data_owners as _data_owners
+from icure_sync._generated import patients as _patients
+from icure_sync._generated import users as _users
+from icure_sync._runtime import Twin, trimmed_traceback
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from icure_async.models.key_pair import KeyPair
+    from icure_sync._generated.authentication import AuthenticationApi
+    from icure_sync._generated.data_owners import DataOwnerApi
+    from icure_sync._generated.patients import PatientApi
+    from icure_sync._generated.users import UserApi
+
+__all__ = ["AnonymousMedTechApi", "MedTechApi"]
+
+
+class AnonymousMedTechApi(Twin[AsyncAnonymousMedTechApi]):
+    """What can be done without being logged in. Built by ``AnonymousMedTechApiBuilder``.
+
+    Attributes:
+        authentication_api: authentication processes.
+    """
+
+    @cached_property
+    def authentication_api(self) -> AuthenticationApi:
+        """Authentication processes."""
+        return _authentication.AuthenticationApi._wrap(
+            self._inner.authentication_api, pid=self._pid
+        )
+
+    def close(self) -> None:
+        """Let go of the connection. Calling it again does nothing."""
+        with trimmed_traceback:
+            self._run(self._inner.aclose)
+
+    def __enter__(self) -> Self:
+        with trimmed_traceback:
+            self._run(self._inner.__aenter__)
+            return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        with trimmed_traceback:
+            self._run(self._inner.__aexit__, exc_type, exc_value, traceback)
+
+    def generate_rsa_keypair(self) -> KeyPair:
+        """Return a new RSA key pair. It is neither stored nor published."""
+        with trimmed_traceback:
+            return self._run(self._inner.generate_rsa_keypair)
+
+
+class MedTechApi(Twin[AsyncMedTechApi]):
+    """A logged-in user's API. Built by ``MedTechApiBuilder`` or returned by authentication.
+
+    Attributes:
+        patient_api: patients.
+        user_api: users.
+        data_owner_api: data owners.
+    """
+
+    @cached_property
+    def patient_api(self) -> PatientApi:
+        """Patients."""
+        return _patients.PatientApi._wrap(self._inner.patient_api, pid=self._pid)
+
+    @cached_property
+    def user_api(self) -> UserApi:
+        """Users."""
+        return _users.UserApi._wrap(self._inner.user_api, pid=self._pid)
+
+    @cached_property
+    def data_owner_api(self) -> DataOwnerApi:
+        """Data owners."""
+        return _data_owners.DataOwnerApi._wrap(self._inner.data_owner_api, pid=self._pid)
+
+    def close(self) -> None:
+        """Let go of the connection. Calling it again does nothing."""
+        with trimmed_traceback:
+            self._run(self._inner.aclose)
+
+    def __enter__(self) -> Self:
+        with trimmed_traceback:
+            self._run(self._inner.__aenter__)
+            return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        with trimmed_traceback:
+            self._run(self._inner.__aexit__, exc_type, exc_value, traceback)
+
+    def generate_rsa_keypair(self) -> KeyPair:
+        """Return a new RSA key pair. It is neither stored nor published."""
+        with trimmed_traceback:
+            return self._run(self._inner.generate_rsa_keypair)
+
+    @cached_property
+    def authentication_api(self) -> AuthenticationApi:
+        """Authentication processes, where the builder was given the gateway's settings.
+
+        Raises:
+            ConfigurationError: it was not.
+        """
+        return _authentication.AuthenticationApi._wrap(
+            self._inner.authentication_api, pid=self._pid
+        )
+
+    def init_user_crypto(self, key_pair: KeyPair | None = None) -> list[KeyPair]:
+        """Put the user's key pairs to use; before that, nothing can be encrypted or decrypted.
+
+        The key pairs of this user on this device are used. For a user who has never had one, the
+        given or a new key pair is stored and then published. A user who has key pairs, none of
+        them on this device, must pass one: a new one is never made silently, since it could not
+        read what is encrypted for the old ones.
+
+        Args:
+            key_pair: one of the user's, for a device that does not have it yet.
+
+        Returns:
+            The key pairs in use.
+
+        Raises:
+            KeyPairNotFoundError: the user has keys, and none of them is on this device.
+            ValidationError: the key pair is malformed, or is not the one on this device.
+            CryptoError: the user is not a data owner.
+        """
+        with trimmed_traceback:
+            return self._run(self._inner.init_user_crypto, key_pair)
+
+    def identify(self) -> tuple[str, str | None]:
+        """Log in, and return the ids of the user and, where the backend tells it, its group.
+
+        Raises:
+            AuthenticationError: the credentials are refused.
+        """
+        with trimmed_traceback:
+            return self._run(self._inner.identify)

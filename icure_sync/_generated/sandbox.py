@@ -1,0 +1,172 @@
+# Written by "python -m icure_sync._generate" from icure_async/sandbox/server.py.
+# Changes here are lost: change that module, or icure_sync/_rules.py.
+# pyright: reportPrivateUsage=false
+"""The sandbox itself: starts and stops the server, and what tests and demos ask it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from icure_async.sandbox.gateway import SPEC_ID
+from icure_async.sandbox.server import Sandbox as AsyncSandbox
+from icure_sync._runtime import Twin, trimmed_traceback
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import TracebackType
+
+    from icure_async.sandbox.master import MasterHcp
+    from icure_async.sandbox.store import Json
+
+__all__ = ["Sandbox"]
+
+
+class Sandbox(Twin[AsyncSandbox]):
+    """A local iCure backend with its message gateway, on loopback.
+
+    It enforces what the real backend enforces, whoever calls. Use it as a context manager::
+
+        with Sandbox() as sandbox:
+            print(sandbox.icure_url)
+
+    Args:
+        database: path of an SQLite file that keeps everything, by default in memory.
+        port: port to listen on, by default a free one.
+        seed: what a new database starts with: a dict of the form that `export` returns, or the path
+            of a JSON file that contains one. A database that has content already is left as it is.
+        host: address to listen on.
+        jwt: False for a backend that does not issue tokens, so that clients fall back to Basic.
+        profile: "legacy" lets healthcare parties read and change all data, as in 2022-23; "strict"
+            asks everybody for a delegation.
+        code_validity: seconds during which a code can be validated.
+        access_token_validity: seconds during which an access token is accepted.
+        refresh_token_validity: seconds during which a refresh token is accepted.
+        max_code_attempts: wrong codes after which a process is refused for good.
+        captcha: the only captcha solution to accept, by default any that is not empty.
+    """
+
+    patient_process_by_sms_id = "patient-sms"
+    patient_process_by_email_id = "patient-email"
+    hcp_process_by_sms_id = "hcp-sms"
+    hcp_process_by_email_id = "hcp-email"
+    spec_id = SPEC_ID
+
+    def __init__(
+        self,
+        *,
+        database: str | Path | None = None,
+        port: int = 0,
+        seed: str | Path | dict[str, Any] | None = None,
+        host: str = "127.0.0.1",
+        jwt: bool = True,
+        profile: Literal["legacy", "strict"] = "legacy",
+        code_validity: float = 600.0,
+        access_token_validity: float = 3600.0,
+        refresh_token_validity: float = 86400.0,
+        max_code_attempts: int = 5,
+        captcha: str | None = None,
+    ) -> None:
+        super().__init__(
+            AsyncSandbox(
+                database=database,
+                port=port,
+                seed=seed,
+                host=host,
+                jwt=jwt,
+                profile=profile,
+                code_validity=code_validity,
+                access_token_validity=access_token_validity,
+                refresh_token_validity=refresh_token_validity,
+                max_code_attempts=max_code_attempts,
+                captcha=captcha,
+            )
+        )
+
+    def __enter__(self) -> Self:
+        with trimmed_traceback:
+            self._run(self._inner.__aenter__)
+            return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        with trimmed_traceback:
+            self._run(self._inner.__aexit__, exc_type, exc, traceback)
+
+    def start(self) -> None:
+        """Open the database and start to listen.
+
+        Raises:
+            ImportError: if joserfc is missing: install ``icure-sdk[sandbox]``.
+            OSError: if the port is in use.
+            RuntimeError: if it runs already.
+            ValueError: if the seed is malformed.
+        """
+        with trimmed_traceback:
+            self._run(self._inner.start)
+
+    def close(self) -> None:
+        """Stop to listen and close the database; does nothing when it is closed already."""
+        with trimmed_traceback:
+            self._run(self._inner.aclose)
+
+    @property
+    def icure_url(self) -> str:
+        """Base URL of the REST API."""
+        return self._inner.icure_url
+
+    @property
+    def msg_gw_url(self) -> str:
+        """Base URL of the message gateway."""
+        return self._inner.msg_gw_url
+
+    @property
+    def master_hcp(self) -> MasterHcp:
+        """The healthcare party that administers the group."""
+        return self._inner.master_hcp
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The same as environment variables, as samples and demos read them."""
+        return self._inner.environment
+
+    def wait_for_code(self, contact: str, timeout: float = 5.0) -> str:
+        """Return the newest code sent to a contact that was not returned here before.
+
+        Args:
+            contact: the email address or phone number the code goes to.
+            timeout: seconds to wait for it.
+
+        Raises:
+            TimeoutError: that names the contact, if no code is sent in time.
+        """
+        with trimmed_traceback:
+            return self._run(self._inner.wait_for_code, contact, timeout)
+
+    def stored(self, kind: str, entity_id: str) -> Json | None:
+        """Return an entity exactly as the server stores it, or None.
+
+        Args:
+            kind: "user", "patient", "hcparty", "device", "maintenancetask", …
+            entity_id: its id.
+
+        Raises:
+            ValueError: if there is no such kind.
+        """
+        with trimmed_traceback:
+            return self._run(self._inner.stored, kind, entity_id)
+
+    def export(self) -> Json:
+        """Return everything the sandbox contains, in the form that ``seed`` takes.
+
+        The result contains the credentials and the private key of the master.
+        """
+        with trimmed_traceback:
+            return self._run(self._inner.export)
+
+    def advance_clock(self, seconds: float) -> None:
+        """Move the sandbox's clock forward, to see codes and tokens expire."""
+        self._inner.advance_clock(seconds)

@@ -1,0 +1,91 @@
+"""What the project does: ``nox`` runs all of it, ``nox -s tests`` one session."""
+
+from __future__ import annotations
+
+import nox
+
+nox.needs_version = ">=2025.2.9"
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.reuse_existing_virtualenvs = True
+nox.options.sessions = ["lint", "generate", "typecheck", "tests", "interop", "demo"]
+
+PACKAGES = ["icure_async", "icure_sync"]
+COVERAGE_PERCENT = 95
+
+
+def _install(session: nox.Session, *groups: str) -> None:
+    dependencies = [
+        dependency
+        for group in groups
+        for dependency in nox.project.dependency_groups(PYPROJECT, group)
+    ]
+    session.install("-e", ".[cli]", *dependencies)
+
+
+PYPROJECT = nox.project.load_toml("pyproject.toml")
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style, common mistakes, and formatting."""
+    session.install(*nox.project.dependency_groups(PYPROJECT, "lint"))
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session
+def generate(session: nox.Session) -> None:
+    """Whether icure_sync is what the generator makes of icure_async."""
+    _install(session, "lint")
+    session.run("python", "-m", "icure_sync._generate", "--check")
+
+
+@nox.session
+def typecheck(session: nox.Session) -> None:
+    """mypy strict over everything, pyright over the packages, and complete public types."""
+    _install(session, "test", "bench", "typecheck")
+    session.run("mypy")
+    session.run("pyright")
+    for package in PACKAGES:
+        session.run("pyright", "--ignoreexternal", "--verifytypes", package)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """All tests that need nothing but Python, with branch coverage."""
+    # The tests of the generator need ruff.
+    _install(session, "test", "lint")
+    session.run(
+        "pytest",
+        "-m",
+        "not interop",
+        "--ignore=tests/sync",
+        "--cov",
+        "--cov-report=term",
+        f"--cov-fail-under={COVERAGE_PERCENT}",
+        *session.posargs,
+    )
+    if not session.posargs:
+        # Apart: coverage traces every line, and these tests interrupt the runtime at any of them.
+        session.run("pytest", "tests/sync")
+
+
+@nox.session
+def interop(session: nox.Session) -> None:
+    """Drive the sandbox with the published @icure/api package, and read each other's patients."""
+    _install(session, "test")
+    session.run("pytest", "-m", "interop", *(session.posargs or ["tests/interop"]))
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """Run the whole story on a fresh sandbox."""
+    session.install(".[cli]")
+    session.run("icure", "demo")
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Ratios, side by side in one run. No test asserts a time."""
+    _install(session, "test", "bench")
+    session.run("pytest", "benchmarks", "--benchmark-columns=median,ops", *session.posargs)

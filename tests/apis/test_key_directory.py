@@ -1,0 +1,167 @@
+"""Finding exchange keys: hierarchies of professionals, refusals, stale caches, old backends."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import aiohttp
+import pytest
+
+from icure_async import Patient
+from icure_async.errors import CryptoError, DecryptionError, InvalidResponseError
+from icure_async.sandbox import Sandbox
+from tests.conftest import RequestLog
+
+from .support import Exchange, Json, Opener, Proxy, add_hcp, key_pair_of, stage
+
+ROBB_ID = "e3d39276-5730-4fbc-9069-bb7f99dfde55"
+SANSA_ID = "c69063c1-3f21-4a48-8974-6902818d4265"
+
+
+async def test_a_child_reads_through_its_parents(
+    world: Json, client_session: aiohttp.ClientSession
+) -> None:
+    """With the parent's key pair at hand, which is two levels up."""
+    seed = stage(world)
+    hcp_id = world["users"]["hcp"]["dataOwnerId"]
+    middle = add_hcp(seed, "middle")
+    child = add_hcp(seed, "child")
+    seed["entities"]["hcparty"][middle]["parentId"] = hcp_id
+    seed["entities"]["hcparty"][child]["parentId"] = middle
+    async with Sandbox(seed=seed, jwt=False) as sandbox:
+        api = await Opener(sandbox.icure_url, world, client_session).plain("child")
+        await api.init_user_crypto(key_pair_of(world, "arya"))
+        with pytest.raises(DecryptionError):
+            await api.patient_api.get_patient(ROBB_ID)
+        await api._key_registration._key_ring.add(key_pair_of(world, "hcp"))
+        assert (await api.patient_api.get_patient(ROBB_ID)).note == "You must keep one's head"
+
+
+@pytest.mark.parametrize("parents", [["child"], ["middle", "child"], ["nobody"], [5], [""]])
+async def test_a_hierarchy_that_leads_nowhere_ends(
+    world: Json, client_session: aiohttp.ClientSession, parents: list[Any]
+) -> None:
+    seed = stage(world)
+    ids = {name: add_hcp(seed, name) for name in ("child", "middle")}
+    async with Sandbox(seed=seed, jwt=False) as sandbox, Proxy(sandbox) as proxy:
+        api = await Opener(proxy.url, world, client_session).plain("child")
+        await api.init_user_crypto(key_pair_of(world, "arya"))
+        for name, parent in zip(("child", "middle"), parents, strict=False):
+
+            async def link(exchange: Exchange, parent: Any = parent) -> None:
+                owner = exchange.answer.get("dataOwner", exchange.answer)
+                owner["parentId"] = ids.get(parent, parent)
+
+            for line in (f"GET /hcparty/{ids[name]}", f"GET /dataowner/{ids[name]}"):
+                for _ in range(4):
+                    proxy.after(line, link)
+            for _ in range(4):
+                proxy.after("GET /dataowner/current", link)
+        with pytest.raises(DecryptionError):
+            await api.patient_api.get_patient(ROBB_ID)
+
+
+async def test_refused_views_count_as_empty_until_the_next_look(
+    opener: Opener, proxy: Proxy, world: Json
+) -> None:
+    async def refuse(exchange: Exchange) -> None:
+        exchange.status, exchange.answer = 403, {"message": "no"}
+
+    ned_id = world["users"]["ned"]["dataOwnerId"]
+    api = await opener.golden("ned", url=proxy.url)
+    # Sansa was made by the professional: the key is in the view of professionals.
+    for _ in range(2):
+        proxy.after(f"GET /hcparty/{ned_id}/aesExchangeKeys", refuse)
+    with pytest.raises(DecryptionError):
+        await api.patient_api.get_patient(SANSA_ID)
+    assert (await api.patient_api.get_patient(SANSA_ID)).note == "created by hcp"
+
+
+async def test_a_key_shared_after_the_first_look_is_found(
+    opener: Opener, world: Json, requests: RequestLog, sandbox: Sandbox
+) -> None:
+    """Views are kept, and looked up again once where nothing opens."""
+    hcp = await opener.golden("hcp")
+    assert (await hcp.patient_api.get_patient(ROBB_ID)).note is not None
+    master = sandbox.master_hcp
+    colleague = await opener.plain(master.login, master.password)
+    await colleague.init_user_crypto(master.key_pair)
+    hcp_id = world["users"]["hcp"]["dataOwnerId"]
+
+    keys = await colleague.patient_api._directory.exchange_keys_for([hcp_id])
+    user = await colleague.patient_api._current_user.get()
+    assert keys.keys() == {master.data_owner_id, hcp_id}
+    user["autoDelegations"] = {"all": [hcp_id]}  # type: ignore[index]
+    created = await colleague.patient_api.create_or_modify_patient(
+        Patient(first_name="A", note="n")
+    )
+    requests.take()
+    assert (await hcp.patient_api.get_patient(str(created.id))).note == "n"
+    reads = len(requests.take())
+    assert (await hcp.patient_api.get_patient(str(created.id))).note == "n"
+    assert len(requests.take()) == 1 < reads <= 9
+
+
+async def test_backends_without_dataowner_endpoints(
+    world: Json, client_session: aiohttp.ClientSession, requests: RequestLog
+) -> None:
+    """They are asked kind by kind."""
+    seed = stage(world)
+    hcp_id = world["users"]["hcp"]["dataOwnerId"]
+    add_hcp(seed, "maester", autoDelegations={"all": [hcp_id]})
+    async with Sandbox(seed=seed, jwt=False) as sandbox, Proxy(sandbox) as proxy:
+        opener = Opener(proxy.url, world, client_session)
+
+        async def unknown(exchange: Exchange) -> None:
+            exchange.status, exchange.answer = 404, "no such endpoint"
+
+        for line in ("GET /dataowner/current", f"GET /dataowner/{hcp_id}"):
+            for _ in range(3):
+                proxy.after(line, unknown)
+        api = await opener.plain("maester")
+        await api.init_user_crypto(key_pair_of(world, "arya"))
+        await api.patient_api.create_or_modify_patient(Patient(first_name="A", note="n"))
+        lines = requests.take()
+        assert "GET /rest/v1/hcparty/hcp-maester" in lines
+        assert f"GET /rest/v1/hcparty/{hcp_id}" in lines
+        hcp = await opener.golden("hcp")
+        (patient,) = proxy.sent("POST /patient")
+        assert (await hcp.patient_api.get_patient(patient["id"])).note == "n"
+
+
+@pytest.mark.parametrize("answer", ['{"type": "hcp"}', '{"type": "robot", "dataOwner": {}}'])
+async def test_data_owner_answers_of_no_use_are_asked_for_by_kind(
+    opener: Opener, proxy: Proxy, world: Json, answer: str
+) -> None:
+    async def change(exchange: Exchange) -> None:
+        exchange.answer = answer
+
+    proxy.after("GET /dataowner/current", change)
+    api = await opener.golden("ned", url=proxy.url)
+    assert (await api.patient_api.get_patient(ROBB_ID)).note is not None
+
+
+async def test_an_answer_about_somebody_else_is_not_taken_for_our_own(
+    opener: Opener, proxy: Proxy, world: Json, client_session: aiohttp.ClientSession
+) -> None:
+    async def swap(exchange: Exchange) -> None:
+        exchange.answer["id"] = "somebody-else"
+
+    seed = stage(world)
+    hcp_id = world["users"]["hcp"]["dataOwnerId"]
+    add_hcp(seed, "maester", autoDelegations={"all": [hcp_id]})
+    async with Sandbox(seed=seed, jwt=False) as sandbox, Proxy(sandbox) as own_proxy:
+        api = await Opener(own_proxy.url, world, client_session).plain("maester")
+        own_proxy.after("PUT /hcparty", swap)
+        with pytest.raises(InvalidResponseError, match="hcp-maester"):
+            await api.init_user_crypto(key_pair_of(world, "arya"))
+        assert await api.init_user_crypto() == [key_pair_of(world, "arya")]
+
+
+async def test_a_key_pair_that_was_taken_back_is_not_written_with(
+    opener: Opener, world: Json
+) -> None:
+    api = await opener.golden("hcp")
+    api._key_registration._key_ring.clear()
+    with pytest.raises(CryptoError, match="init_user_crypto"):
+        await api.patient_api.create_or_modify_patient(Patient(first_name="A", note="n"))

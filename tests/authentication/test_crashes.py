@@ -1,0 +1,456 @@
+"""Death at any point of ``complete_authentication``, and what the next call makes of it."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+import aiohttp
+import attrs
+import pytest
+
+from icure_async import (
+    AnonymousMedTechApi,
+    AnonymousMedTechApiBuilder,
+    AuthenticationProcess,
+    KeyPair,
+    KeyStorage,
+    Storage,
+)
+from icure_async.authentication.process import AuthenticationState
+from icure_async.crypto.software import SoftwareCrypto
+from icure_async.errors import CodeExpiredError, InvalidCodeError, TooManyAttemptsError
+from icure_async.sandbox import Sandbox
+from icure_async.storage import FileKeyStorage, FileStorage
+from tests.authentication.support import (
+    CAPTCHA,
+    another,
+    assert_can_work,
+    owner_of,
+    public_keys_of,
+    tokens_of,
+    user_named,
+)
+
+T = TypeVar("T")
+
+
+_numbers = itertools.count(470_000_000)
+
+
+class DeathError(BaseException):
+    """The program is gone: nobody handles this."""
+
+
+class Fate:
+    """Notes every point at which the program could die, and lets it die at one of them."""
+
+    def __init__(self, dies_at: int | None = None, *, cancelled: bool = False) -> None:
+        self.points: list[str] = []
+        self._dies_at = dies_at
+        self._cancelled = cancelled
+
+    async def reach(self, point: str) -> None:
+        self.points.append(point)
+        if len(self.points) - 1 != self._dies_at:
+            return
+        if not self._cancelled:
+            raise DeathError(point)
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        await asyncio.sleep(0)
+
+    async def around(self, name: str, call: Awaitable[T]) -> T:
+        try:
+            await self.reach(f"before {name}")
+        except BaseException:
+            asyncio.ensure_future(call).cancel()
+            raise
+        result = await call
+        await self.reach(f"after {name}")
+        return result
+
+    def trace(self) -> aiohttp.TraceConfig:
+        async def started(
+            session: aiohttp.ClientSession, context: Any, request: aiohttp.TraceRequestStartParams
+        ) -> None:
+            await self.reach(f"before {request.method} {request.url.path}")
+
+        async def answered(
+            session: aiohttp.ClientSession, context: Any, request: aiohttp.TraceRequestEndParams
+        ) -> None:
+            await self.reach(f"after {request.method} {request.url.path}")
+
+        trace = aiohttp.TraceConfig()
+        trace.on_request_start.append(started)
+        trace.on_request_end.append(answered)
+        return trace
+
+
+class MortalStorage:
+    def __init__(self, storage: Storage, fate: Fate) -> None:
+        self._storage = storage
+        self._fate = fate
+
+    async def get_item(self, name: str) -> str | None:
+        return await self._fate.around("get_item", self._storage.get_item(name))
+
+    async def set_item(self, name: str, value: str) -> None:
+        await self._fate.around("set_item", self._storage.set_item(name, value))
+
+    async def remove_item(self, name: str) -> None:
+        await self._fate.around("remove_item", self._storage.remove_item(name))
+
+    async def list_items(self, prefix: str = "") -> Sequence[str]:
+        return await self._fate.around("list_items", self._storage.list_items(prefix))
+
+
+class MortalKeyStorage:
+    def __init__(self, storage: KeyStorage, fate: Fate) -> None:
+        self._storage = storage
+        self._fate = fate
+
+    async def get_key_pair(self, data_owner_id: str, fingerprint: str) -> KeyPair | None:
+        call = self._storage.get_key_pair(data_owner_id, fingerprint)
+        return await self._fate.around("get_key_pair", call)
+
+    async def list_key_pairs(self, data_owner_id: str) -> Sequence[KeyPair]:
+        call = self._storage.list_key_pairs(data_owner_id)
+        return await self._fate.around("list_key_pairs", call)
+
+    async def store_key_pair(self, data_owner_id: str, key_pair: KeyPair) -> None:
+        call = self._storage.store_key_pair(data_owner_id, key_pair)
+        await self._fate.around("store_key_pair", call)
+
+    async def remove_key_pair(self, data_owner_id: str, fingerprint: str) -> None:
+        raise AssertionError("nothing removes a key")
+
+
+class PooledCrypto(SoftwareCrypto):
+    """Makes the same few key pairs for everyone, to save time; each only once per device."""
+
+    _pool: ClassVar[list[KeyPair]] = []
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._made = 0
+
+    async def generate_key_pair(self) -> KeyPair:
+        if self._made == len(self._pool):
+            self._pool.append(await super().generate_key_pair())
+        self._made += 1
+        return self._pool[self._made - 1]
+
+
+class Device:
+    """What survives: a folder. Programs on it come and go."""
+
+    def __init__(self, sandbox: Sandbox, directory: Path) -> None:
+        self.sandbox = sandbox
+        self.phone_number = f"+32{next(_numbers)}"
+        self._directory = directory / self.phone_number
+        # Reads the disk each time, and remembers no more than that a file was valid.
+        self.keys = FileKeyStorage(self._directory / "keys")
+        self._crypto = PooledCrypto()
+
+    @asynccontextmanager
+    async def program(self, fate: Fate | None = None) -> AsyncIterator[AnonymousMedTechApi]:
+        fate = fate or Fate()
+        state = FileStorage(self._directory / "state")
+        async with aiohttp.ClientSession(trace_configs=[fate.trace()]) as client_session:
+            builder = (
+                AnonymousMedTechApiBuilder()
+                .with_icure_base_url(self.sandbox.icure_url)
+                .with_msg_gw_url(self.sandbox.msg_gw_url)
+                .with_msg_gw_spec_id(self.sandbox.spec_id)
+                .with_auth_process_by_sms_id(self.sandbox.patient_process_by_sms_id)
+                .with_client_session(client_session)
+                .with_crypto(self._crypto)
+                .with_storage(MortalStorage(state, fate))
+                .with_key_storage(MortalKeyStorage(self.keys, fate))
+            )
+            async with builder.build() as api:
+                yield api
+
+    async def start(self) -> tuple[str, str]:
+        """Return a process, as JSON, and its code."""
+        async with self.program() as api:
+            process = await api.authentication_api.start_authentication(
+                CAPTCHA,
+                phone_number=self.phone_number,
+                first_name="Ned",
+                last_name="Stark",
+                healthcare_professional_id=self.sandbox.master_hcp.data_owner_id,
+            )
+        return process.to_json(), await self.sandbox.wait_for_code(self.phone_number)
+
+    async def complete(self, process: str, code: str, fate: Fate | None = None) -> None:
+        """Complete the process, and work with what comes out."""
+        async with self.program(fate) as api:
+            result = await api.authentication_api.complete_authentication(
+                AuthenticationProcess.from_json(process), code
+            )
+            if fate is None:
+                async with result.med_tech_api as ned:
+                    await assert_can_work(ned)
+            else:
+                await result.med_tech_api.aclose()
+
+    async def die(self, process: str, code: str, fate: Fate) -> str | None:
+        """Complete the process until death, and return where it came, if it came."""
+        task = asyncio.create_task(self.complete(process, code, fate))
+        (outcome,) = await asyncio.gather(task, return_exceptions=True)
+        if outcome is None:
+            return None
+        assert isinstance(outcome, DeathError | asyncio.CancelledError), outcome
+        return fate.points[-1]
+
+    async def published_keys(self) -> set[str]:
+        if await user_named(self.sandbox, self.phone_number) is None:
+            return set()
+        return public_keys_of(await owner_of(self.sandbox, self.phone_number))
+
+    async def tokens(self) -> int:
+        if await user_named(self.sandbox, self.phone_number) is None:
+            return 0
+        return len(await tokens_of(self.sandbox, self.phone_number))
+
+    async def assert_whole(self, tokens: int) -> None:
+        """One key, published and on disk; the patient can read itself; no stray token."""
+        owner = await owner_of(self.sandbox, self.phone_number)
+        (public_key,) = public_keys_of(owner)
+        key_pair = await self.keys.get_key_pair(owner["id"], public_key)
+        assert key_pair is not None
+        assert key_pair.public_key == public_key
+        assert set(owner["delegations"]) == {owner["id"], self.sandbox.master_hcp.data_owner_id}
+        assert await self.tokens() == tokens
+        assert await FileStorage(self._directory / "state").list_items() == []
+
+
+Prepare = Callable[[Device], Awaitable[tuple[str, str]]]
+
+
+async def registering(device: Device) -> tuple[str, str]:
+    return await device.start()
+
+
+async def logging_in(device: Device) -> tuple[str, str]:
+    if not await device.tokens():
+        await device.complete(*await device.start())
+    return await device.start()
+
+
+LAST = "after remove_item"
+
+EXPECTED: dict[Prepare, list[str]] = {
+    registering: [
+        "get_item",
+        "set_item",
+        "GET /validate",
+        "POST /login",
+        "set_item",
+        "POST /token",
+        "POST /login",
+        "GET /dataowner",
+        "list_key_pairs",
+        "store_key_pair",
+        "GET /user",
+        "GET /dataowner",
+        "PUT /patient",
+        "remove_item",
+    ],
+    logging_in: [
+        "get_item",
+        "set_item",
+        "GET /validate",
+        "POST /login",
+        "set_item",
+        "POST /token",
+        "POST /login",
+        "GET /dataowner",
+        "get_key_pair",
+        "remove_item",
+    ],
+}
+
+
+def in_short(points: list[str]) -> list[str]:
+    short: list[str] = []
+    for point in points:
+        when, _, name = point.partition(" ")
+        method, _, path = name.partition(" ")
+        known = ("validate", "login", "token", "dataowner", "patient", "user")
+        resource = next((f" /{part}" for part in known if f"/{part}" in path), "")
+        short.append(f"{when} {method}{resource}")
+    return short
+
+
+@pytest.mark.parametrize("prepare", EXPECTED, ids=lambda prepare: prepare.__name__)
+async def test_it_can_die_at_these_points(
+    prepare: Prepare, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    device = Device(sandbox, tmp_path)
+    fate = Fate()
+    assert await device.die(*await prepare(device), fate) is None
+    assert in_short(fate.points) == [
+        f"{when} {step}" for step in EXPECTED[prepare] for when in ("before", "after")
+    ]
+
+
+async def deaths(
+    sandbox: Sandbox, directory: Path, prepare: Prepare, *, cancelled: bool = False
+) -> AsyncIterator[tuple[Device, str, str, str, int]]:
+    """Yield a device on which a completion has died, for each point it can die at."""
+    device = Device(sandbox, directory)
+    for number in range(len(EXPECTED[prepare]) * 2):
+        if prepare is registering:
+            device = Device(sandbox, directory)
+        process, code = await prepare(device)
+        tokens = await device.tokens()
+        point = await device.die(process, code, Fate(number, cancelled=cancelled))
+        assert point is not None
+        assert len(await device.published_keys()) <= 1
+        yield device, process, code, point, tokens
+
+
+@pytest.mark.parametrize(
+    ("cancelled", "prepare"),
+    [(False, registering), (True, logging_in)],
+    ids=["registration killed", "login cancelled"],
+)
+async def test_the_next_call_finishes_the_job(
+    cancelled: bool, prepare: Prepare, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    async for device, process, code, point, tokens in deaths(
+        sandbox, tmp_path, prepare, cancelled=cancelled
+    ):
+        if point == LAST:
+            # Nothing was left to be done but to hand over the result: that needs a new code.
+            with pytest.raises(CodeExpiredError):
+                await device.complete(process, code)
+        else:
+            await device.complete(process, code)
+        await device.assert_whole(tokens + 1)
+
+
+async def test_a_second_death_changes_nothing(sandbox: Sandbox, tmp_path: Path) -> None:
+    for first in range(3, len(EXPECTED[registering]) * 2 - 1, 4):
+        device = Device(sandbox, tmp_path)
+        process, code = await device.start()
+        await device.die(process, code, Fate(first))
+        # Some way into what is left, or at its end.
+        if await device.die(process, code, Fate(9)) not in (None, LAST):
+            await device.complete(process, code)
+        await device.assert_whole(1)
+
+
+async def test_a_wrong_code_after_death_completes_nothing(sandbox: Sandbox, tmp_path: Path) -> None:
+    async for device, process, code, point, _ in deaths(sandbox, tmp_path, registering):
+        keys, tokens = await device.published_keys(), await device.tokens()
+        with pytest.raises(CodeExpiredError if point == LAST else InvalidCodeError) as caught:
+            await device.complete(process, another(code))
+        assert (await device.published_keys(), await device.tokens()) == (keys, tokens)
+        if point == LAST:
+            continue
+        after: AuthenticationProcess = caught.value.process  # type: ignore[assignment]
+        assert (after.state, after.wrong_codes) == (AuthenticationState.CODE_SENT, 1)
+        await device.complete(after.to_json(), code)
+        await device.assert_whole(1)
+
+
+async def test_death_of_a_wrong_code_harms_nobody(sandbox: Sandbox, tmp_path: Path) -> None:
+    for number in range(6):
+        device = Device(sandbox, tmp_path)
+        process, code = await device.start()
+        assert await device.die(process, another(code), Fate(number)) is not None
+        # Neither the same nor the right code is taken for the other one.
+        with pytest.raises(InvalidCodeError):
+            await device.complete(process, another(code))
+        assert await device.tokens() == 0
+        await device.complete(process, code)
+        await device.assert_whole(1)
+
+
+async def test_the_code_may_expire_once_the_token_exists(sandbox: Sandbox, tmp_path: Path) -> None:
+    finished = []
+    async for device, process, code, point, _ in deaths(sandbox, tmp_path, registering):
+        had_token = await device.tokens() == 1
+        keys = await device.published_keys()
+        sandbox.advance_clock(601)
+        if had_token and point != LAST:
+            await device.complete(process, code)
+            await device.assert_whole(1)
+            finished.append(point)
+        else:
+            with pytest.raises(CodeExpiredError):
+                await device.complete(process, code)
+            assert await device.published_keys() == keys
+    steps = EXPECTED[registering]
+    after_the_token = steps[steps.index("POST /token") :]
+    assert len(finished) == len(after_the_token) * 2 - 2
+
+
+async def crashed_after_the_token(device: Device) -> tuple[str, str]:
+    process, code = await device.start()
+    point = await device.die(
+        process, code, Fate(EXPECTED[registering].index("POST /token") * 2 + 1)
+    )
+    assert point is not None
+    assert point.startswith("after POST /rest/v1/user/token/")
+    return process, code
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        AuthenticationState.VALIDATED,
+        AuthenticationState.SIGNED_IN,
+        AuthenticationState.AUTHORISED,
+    ],
+)
+async def test_a_process_saved_on_the_way_is_no_worse(
+    state: AuthenticationState, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    device = Device(sandbox, tmp_path)
+    process, code = await crashed_after_the_token(device)
+    process = attrs.evolve(AuthenticationProcess.from_json(process), state=state).to_json()
+    with pytest.raises(InvalidCodeError):
+        await device.complete(process, another(code))
+    await device.complete(process, code)
+    await device.assert_whole(1)
+
+
+async def test_a_code_cannot_be_guessed_on_the_device(sandbox: Sandbox, tmp_path: Path) -> None:
+    device = Device(sandbox, tmp_path)
+    process, code = await crashed_after_the_token(device)
+    for _ in range(4):
+        with pytest.raises(InvalidCodeError):
+            await device.complete(process, another(code))
+    with pytest.raises(TooManyAttemptsError) as caught:
+        await device.complete(process, another(code))
+    assert caught.value.process is not None
+    assert caught.value.process.state is AuthenticationState.LOCKED
+    # Not even the right one is taken any more.
+    with pytest.raises(CodeExpiredError):
+        await device.complete(process, code)
+    assert await device.published_keys() == set()
+
+
+async def test_a_token_that_is_good_no_more_is_replaced(sandbox: Sandbox, tmp_path: Path) -> None:
+    device = Device(sandbox, tmp_path)
+    process, code = await crashed_after_the_token(device)
+    text = AuthenticationProcess.from_json(process).request_id
+    state = FileStorage(tmp_path / device.phone_number / "state")
+    (name,) = await state.list_items()
+    assert name.endswith(text)
+    sandbox.advance_clock(31 * 24 * 3600)
+    # Neither the token nor the code is good any more.
+    with pytest.raises(CodeExpiredError):
+        await device.complete(process, code)
+    assert await state.list_items() == []
+    assert await device.published_keys() == set()

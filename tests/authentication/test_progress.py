@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from icure_async.authentication.progress import Progress, ProgressStore
+from icure_async.crypto.software import SoftwareCrypto
+from icure_async.storage import MemoryStorage
+
+REQUEST = "6f4c0a3e-8a57-4c60-9d84-0d6a63c6bd0f"
+NAME = f"icure.authentication.{REQUEST}"
+
+
+@pytest.fixture
+def store(storage: MemoryStorage) -> ProgressStore:
+    return ProgressStore(storage, SoftwareCrypto())
+
+
+async def test_what_was_begun_is_found_again(store: ProgressStore) -> None:
+    assert await store.load(REQUEST) is None
+    begun = await store.begin(REQUEST, "123456", None)
+    assert await store.load(REQUEST) == begun
+    assert begun.is_for("123456")
+    assert not begun.is_for("123457")
+    assert not begun.proven
+    assert await store.load(REQUEST[::-1]) is None
+
+
+async def test_neither_the_code_nor_its_bare_hash_is_written_down(
+    store: ProgressStore, storage: MemoryStorage
+) -> None:
+    one = await store.begin(REQUEST, "123456", None)
+    text = await storage.get_item(NAME)
+    assert text is not None
+    assert "123456" not in text.replace(one.token, "").replace(one.token_key, "")
+    two = await store.begin("another", "123456", None)
+    assert not set(one.proofs) & set(two.proofs)
+    assert one.token != two.token
+    assert one.token not in repr(one)
+    assert one.proofs[0] not in repr(one)
+
+
+async def test_one_process_has_one_token(store: ProgressStore) -> None:
+    one = await store.begin(REQUEST, "123456", None)
+    two = await store.begin(REQUEST, "654321", one)
+    assert (two.token, two.token_key) == (one.token, one.token_key)
+    assert two.is_for("123456")
+    assert two.is_for("654321")
+    proven = await store.code_proven(REQUEST, two, "654321")
+    assert proven == await store.load(REQUEST)
+    assert proven.proven
+    assert proven.is_for("654321")
+    assert not proven.is_for("123456")
+    assert proven.token == one.token
+
+
+async def test_a_refused_code_leaves_the_others(
+    store: ProgressStore, storage: MemoryStorage
+) -> None:
+    one = await store.begin(REQUEST, "123456", None)
+    two = await store.begin(REQUEST, "654321", one)
+    await store.code_refused(REQUEST, two, "654321")
+    assert await store.load(REQUEST) == one
+    await store.code_refused(REQUEST, one, "123456")
+    assert await storage.list_items() == []
+
+
+async def test_another_token_is_for_the_same_code(store: ProgressStore) -> None:
+    begun = await store.begin(REQUEST, "123456", None)
+    replaced = await store.token_replaced(REQUEST, begun, "of the backend", "123456")
+    assert replaced == await store.load(REQUEST)
+    assert replaced.token == "of the backend"
+    assert replaced.is_for("123456")
+    assert replaced.token_key == begun.token_key
+
+
+async def test_guessing_has_an_end(store: ProgressStore, storage: MemoryStorage) -> None:
+    progress: Progress | None = await store.code_proven(
+        REQUEST, await store.begin(REQUEST, "123456", None), "123456"
+    )
+    for wrong_codes in range(1, 5):
+        assert progress is not None
+        assert await store.wrong_code(REQUEST, progress)
+        progress = await store.load(REQUEST)
+        assert progress is not None
+        assert progress.wrong_codes == wrong_codes
+        assert progress.is_for("123456")
+    assert progress is not None
+    assert not await store.wrong_code(REQUEST, progress)
+    assert await storage.list_items() == []
+
+
+GOOD = {
+    "version": 1,
+    "token_key": "key",
+    "token": "token",
+    "proofs": ["00"],
+    "proven": True,
+    "wrong_codes": 0,
+}
+
+
+async def test_the_form_in_the_storage(store: ProgressStore, storage: MemoryStorage) -> None:
+    await storage.set_item(NAME, json.dumps(GOOD))
+    assert await store.load(REQUEST) == Progress(
+        token_key="key", token="token", proofs=("00",), proven=True
+    )
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"version": 2},
+        {"version": None},
+        {"token": None},
+        {"token": "tökèn"},
+        {"token_key": 7},
+        {"proofs": "00"},
+        {"proofs": [7]},
+        {"proofs": ["é"]},
+        {"proven": 1},
+        {"wrong_codes": "0"},
+    ],
+)
+async def test_what_is_unreadable_counts_as_nothing(
+    changes: dict[str, Any], store: ProgressStore, storage: MemoryStorage
+) -> None:
+    await storage.set_item(NAME, json.dumps(GOOD | changes))
+    assert await store.load(REQUEST) is None
+
+
+@pytest.mark.parametrize("name", GOOD)
+async def test_a_missing_member_counts_as_nothing(
+    name: str, store: ProgressStore, storage: MemoryStorage
+) -> None:
+    await storage.set_item(NAME, json.dumps({key: GOOD[key] for key in GOOD if key != name}))
+    assert await store.load(REQUEST) is None
+
+
+@pytest.mark.parametrize("text", ["", "{", "null", "[1]", "[" * 100_000])
+async def test_garbage_counts_as_nothing(
+    text: str, store: ProgressStore, storage: MemoryStorage
+) -> None:
+    await storage.set_item(NAME, text)
+    assert await store.load(REQUEST) is None
+
+
+@given(st.text(alphabet="0123456789", min_size=4), st.text(alphabet="0123456789", min_size=4))
+def test_progress_is_for_its_own_code_only(code: str, other: str) -> None:
+    from icure_async.authentication.progress import _proof
+
+    progress = Progress(token_key="key", token="token", proofs=(_proof("token", code),))
+    assert progress.is_for(other) == (code == other)
+    assert not attrs.evolve(progress, token="another").is_for(code)

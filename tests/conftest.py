@@ -1,0 +1,137 @@
+"""Fixtures that several rooms share."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+from unittest.mock import Mock
+
+import aiohttp
+import pytest
+import stamina
+from aioresponses import aioresponses
+
+from icure_async import AnonymousMedTechApiBuilder, MedTechApiBuilder
+from icure_async.sandbox import Sandbox
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+@pytest.fixture(scope="session")
+def world() -> dict[str, Any]:
+    """The reference's small world at three moments, with all keys. Not to be changed."""
+    content: dict[str, Any] = json.loads((GOLDEN / "world.json").read_text("utf-8"))
+    return content
+
+
+@pytest.fixture(scope="session")
+def transcript() -> dict[str, Any]:
+    """Every request the reference makes in the SMS flow. Not to be changed."""
+    content: dict[str, Any] = json.loads((GOLDEN / "sms-flow-transcript.json").read_text("utf-8"))
+    return content
+
+
+@pytest.fixture
+async def sandbox() -> AsyncIterator[Sandbox]:
+    async with Sandbox() as running:
+        yield running
+
+
+@pytest.fixture
+def no_pauses() -> Iterator[None]:
+    """Retries without waiting between them."""
+    stamina.set_testing(True, attempts=3, cap=True)
+    yield
+    stamina.set_testing(False)
+
+
+class _Response(aiohttp.ClientResponse):
+    """Supplies what aiohttp 3.14 asks for and aioresponses 0.7.9 does not know of."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs.setdefault("stream_writer", Mock(output_size=0))
+        super().__init__(*args, **kwargs)
+
+
+@pytest.fixture
+def responses(monkeypatch: pytest.MonkeyPatch) -> Iterator[aioresponses]:
+    """Canned answers; an unexpected request is a connection error."""
+    with aioresponses() as canned:
+        add = canned.add
+
+        def add_with_our_class(*args: Any, **kwargs: Any) -> None:
+            kwargs.setdefault("response_class", _Response)
+            add(*args, **kwargs)
+
+        monkeypatch.setattr(canned, "add", add_with_our_class)
+        yield canned
+
+
+class RequestLog:
+    """The requests that went over the wire since the last :meth:`take`."""
+
+    def __init__(self) -> None:
+        self._lines: list[str] = []
+
+    async def record(
+        self, session: aiohttp.ClientSession, context: Any, params: aiohttp.TraceRequestStartParams
+    ) -> None:
+        self._lines.append(f"{params.method} {params.url.path}")
+
+    def take(self) -> list[str]:
+        taken, self._lines = self._lines, []
+        return taken
+
+
+@pytest.fixture
+def requests() -> RequestLog:
+    return RequestLog()
+
+
+@pytest.fixture
+async def client_session(requests: RequestLog) -> AsyncIterator[aiohttp.ClientSession]:
+    """A client session whose requests are in ``requests``."""
+    trace = aiohttp.TraceConfig()
+    trace.on_request_start.append(requests.record)
+    async with aiohttp.ClientSession(trace_configs=[trace]) as session:
+        yield session
+
+
+@pytest.fixture
+def anonymous_builder(
+    sandbox: Sandbox, client_session: aiohttp.ClientSession
+) -> Callable[[], AnonymousMedTechApiBuilder]:
+    """Builders for registering patients at the sandbox, by SMS and by email."""
+
+    def make() -> AnonymousMedTechApiBuilder:
+        return (
+            AnonymousMedTechApiBuilder()
+            .with_icure_base_url(sandbox.icure_url)
+            .with_msg_gw_url(sandbox.msg_gw_url)
+            .with_msg_gw_spec_id(sandbox.spec_id)
+            .with_auth_process_by_sms_id(sandbox.patient_process_by_sms_id)
+            .with_auth_process_by_email_id(sandbox.patient_process_by_email_id)
+            .with_client_session(client_session)
+        )
+
+    return make
+
+
+@pytest.fixture
+def builder(
+    sandbox: Sandbox, client_session: aiohttp.ClientSession
+) -> Callable[[str, str], MedTechApiBuilder]:
+    """Builders for users of the sandbox, by user name and password."""
+
+    def make(user_name: str, password: str) -> MedTechApiBuilder:
+        return (
+            MedTechApiBuilder()
+            .with_icure_base_url(sandbox.icure_url)
+            .with_user_name(user_name)
+            .with_password(password)
+            .with_client_session(client_session)
+        )
+
+    return make

@@ -1,0 +1,87 @@
+"""How many requests things take. A number may go down; one that goes up is a mistake.
+
+Shown with ``pytest -s``. The reference's numbers are in wire-protocol.md §6.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from icure_async import MedTechApiBuilder, Patient
+from icure_async.sandbox import Sandbox
+from tests.conftest import RequestLog
+
+from .conftest import Teller
+
+# Step of the story → the most requests it may take, logins included.
+LIMITS = [
+    ("start", 1),
+    ("complete", 8),
+    ("create", 2),
+    ("re-open", 3),
+    ("first read", 2),
+    ("next read", 1),
+    ("start", 1),
+    ("complete", 5),
+    ("read again", 2),
+]
+REGISTRATION_LIMIT = 9
+STORY_LIMIT = 22
+
+
+async def test_the_story(tell_story: Teller, requests: RequestLog) -> None:
+    steps: list[tuple[str, list[str]]] = []
+    await tell_story(lambda step: steps.append((step, requests.take())))
+
+    for step, lines in steps:
+        print(f"{step}: {len(lines)}", *lines, sep="\n    ")  # noqa: T201
+    counts = [len(lines) for _, lines in steps]
+    print("whole story:", sum(counts))  # noqa: T201
+
+    assert [step for step, _ in steps] == [step for step, _ in LIMITS]
+    for (step, limit), count in zip(LIMITS, counts, strict=True):
+        assert 0 < count <= limit, step
+    assert counts[0] + counts[1] <= REGISTRATION_LIMIT
+    # The second read is not in the story as it is counted elsewhere.
+    assert sum(counts) - counts[5] <= STORY_LIMIT
+    # One write makes keys, delegations and content of a new patient user.
+    assert [line for line in steps[1][1] if line.startswith("PUT")] == ["PUT /rest/v1/patient"]
+    assert steps[2][1][-1] == "POST /rest/v1/patient"
+    assert not any("PUT" in line for _, lines in steps[3:] for line in lines)
+
+
+async def test_the_professional_reads_what_a_patient_shares(
+    tell_story: Teller,
+    sandbox: Sandbox,
+    builder: Callable[[str, str], MedTechApiBuilder],
+    requests: RequestLog,
+) -> None:
+    story = await tell_story(lambda _: None)
+    master = sandbox.master_hcp
+    async with builder(master.login, master.password).build() as api:
+        requests.take()
+        await api.init_user_crypto(master.key_pair)
+        assert len(requests.take()) <= 3
+        patient = await api.patient_api.get_patient(story.patient_id)
+        lines = requests.take()
+        print("the professional's first read:", *lines, sep="\n    ")  # noqa: T201
+        assert len(lines) <= 2
+        patient.note = "seen"
+        await api.patient_api.create_or_modify_patient(patient)
+        assert requests.take() == ["PUT /rest/v1/patient"]
+
+
+async def test_the_professional_creates(
+    sandbox: Sandbox,
+    builder: Callable[[str, str], MedTechApiBuilder],
+    requests: RequestLog,
+) -> None:
+    """The first creation also makes the exchange key to herself."""
+    master = sandbox.master_hcp
+    async with builder(master.login, master.password).build() as api:
+        await api.init_user_crypto(master.key_pair)
+        requests.take()
+        await api.patient_api.create_or_modify_patient(Patient(first_name="A", note="n"))
+        assert len(requests.take()) <= 3
+        await api.patient_api.create_or_modify_patient(Patient(first_name="B", note="n"))
+        assert requests.take() == ["POST /rest/v1/patient"]

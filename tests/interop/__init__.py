@@ -1,0 +1,1 @@
+"""Interoperability with the published @icure/api package."""

@@ -1,0 +1,66 @@
+"""Steps that several of the tests take with our SDK."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from icure_async import AnonymousMedTechApiBuilder, MedTechApiBuilder
+
+from .support import CODE_TIMEOUT
+
+if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
+    from icure_async import AnonymousMedTechApi, AuthenticationResult, MedTechApi
+    from icure_async.sandbox import Sandbox
+
+
+def anonymous_sdk(
+    sandbox: Sandbox, *, professional: bool = False
+) -> AbstractAsyncContextManager[AnonymousMedTechApi]:
+    """Our SDK before anybody is logged in."""
+    return (
+        AnonymousMedTechApiBuilder()
+        .with_icure_base_url(sandbox.icure_url)
+        .with_msg_gw_url(sandbox.msg_gw_url)
+        .with_msg_gw_spec_id(sandbox.spec_id)
+        .with_auth_process_by_sms_id(
+            sandbox.hcp_process_by_sms_id if professional else sandbox.patient_process_by_sms_id
+        )
+        .with_auth_process_by_email_id(
+            sandbox.hcp_process_by_email_id if professional else sandbox.patient_process_by_email_id
+        )
+        .build()
+    )
+
+
+async def register_with_sdk(
+    sandbox: Sandbox,
+    phone: str,
+    *,
+    first_name: str = "Ned",
+    last_name: str = "Stark",
+    professional: bool = False,
+) -> AuthenticationResult:
+    """Register with our SDK by SMS."""
+    async with anonymous_sdk(sandbox, professional=professional) as anonymous_api:
+        process = await anonymous_api.authentication_api.start_authentication(
+            "captcha",
+            phone_number=phone,
+            first_name=first_name,
+            last_name=last_name,
+            healthcare_professional_id=sandbox.master_hcp.data_owner_id,
+        )
+        code = await sandbox.wait_for_code(phone, timeout=CODE_TIMEOUT)
+        return await anonymous_api.authentication_api.complete_authentication(process, code)
+
+
+def sdk(sandbox: Sandbox, login: str, password: str) -> AbstractAsyncContextManager[MedTechApi]:
+    """Our SDK as a known user."""
+    return (
+        MedTechApiBuilder()
+        .with_icure_base_url(sandbox.icure_url)
+        .with_user_name(login)
+        .with_password(password)
+        .build()
+    )

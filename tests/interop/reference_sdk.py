@@ -1,0 +1,302 @@
+"""The published @icure/api package in a Node.js process, spoken to in JSON lines."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+JsonObject: TypeAlias = dict[str, Any]
+
+ANSWER_LIMIT = 16 * 1024 * 1024
+CALL_TIMEOUT = 30.0
+EXIT_TIMEOUT = 10.0
+TEN_YEARS = 315_360_000
+
+
+class ReferenceSdkError(Exception):
+    """The reference refused or failed; ``status`` is the HTTP status where there is one."""
+
+    def __init__(self, message: str, status: int | None = None, url: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.status = status
+        self.url = url
+
+    def __str__(self) -> str:
+        return f"{self.message} (status {self.status}, {self.url})"
+
+
+class HexKeyPair(Protocol):
+    """A key pair as both SDKs hand it out: SPKI and PKCS#8 in hex."""
+
+    @property
+    def public_key(self) -> str: ...
+
+    @property
+    def private_key(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceKeyPair:
+    public_key: str
+    private_key: str = field(repr=False)
+
+    @property
+    def fingerprint(self) -> str:
+        return self.public_key[-32:]
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One HTTP exchange made by the reference."""
+
+    method: str
+    path: str
+    authorization: str | None
+    status: int
+    content_type: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class KeyUpdateRequest:
+    """A notification: somebody has a new key pair and asks for access to the old data."""
+
+    task_id: str
+    status: str
+    concerned_owner_id: str
+    new_public_key: str
+
+
+class ReferenceSdk:
+    """One process, holding at most one logged-in session of the reference."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+        self._last_id = 0
+        self._log: list[str] = []
+        self._log_reader = asyncio.create_task(self._read_log())
+
+    @classmethod
+    async def start(cls, directory: Path) -> Self:
+        process = await asyncio.create_subprocess_exec(
+            "node",
+            "reference.mjs",
+            cwd=directory,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            limit=ANSWER_LIMIT,
+        )
+        return cls(process)
+
+    async def aclose(self) -> None:
+        """End the process, and fail if it did not end well."""
+        stdin, stdout = self._process.stdin, self._process.stdout
+        assert stdin is not None
+        assert stdout is not None
+        stdin.close()
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            await stdin.wait_closed()
+        killed = False
+        try:
+            async with asyncio.timeout(EXIT_TIMEOUT):
+                await stdout.read()
+                await self._log_reader
+                await self._process.wait()
+        except TimeoutError:
+            killed = True
+            self._process.kill()
+            await stdout.read()
+            await self._log_reader
+            await self._process.wait()
+        if killed or self._process.returncode != 0:
+            how = "did not end by itself" if killed else f"ended with {self._process.returncode}"
+            raise ReferenceSdkError(f"The reference process {how}:\n{self.log}")
+
+    @property
+    def log(self) -> str:
+        return "".join(self._log)
+
+    async def call(self, command: str, **arguments: object) -> Any:
+        stdin, stdout = self._process.stdin, self._process.stdout
+        assert stdin is not None
+        assert stdout is not None
+        self._last_id += 1
+        request = {"id": self._last_id, "command": command, "arguments": arguments}
+        try:
+            async with asyncio.timeout(CALL_TIMEOUT):
+                stdin.write(json.dumps(request).encode("ascii") + b"\n")
+                await stdin.drain()
+                line = await stdout.readline()
+        except (TimeoutError, ConnectionError) as error:
+            self._process.kill()
+            raise ReferenceSdkError(f"{command} got no answer:\n{self.log}") from error
+        if not line:
+            await self._log_reader
+            raise ReferenceSdkError(f"The process ended during {command}:\n{self.log}")
+        answer = json.loads(line)
+        if answer["id"] != self._last_id:
+            raise ReferenceSdkError(f"{command} was answered out of turn: {answer}")
+        if "error" in answer:
+            raise ReferenceSdkError(**answer["error"])
+        return answer["result"]
+
+    async def version(self) -> str:
+        version: str = await self.call("version")
+        return version
+
+    async def login(
+        self,
+        url: str,
+        username: str,
+        password: str,
+        *,
+        basic_only: bool = False,
+        storage_directory: Path | None = None,
+    ) -> JsonObject:
+        user: JsonObject = await self.call(
+            "login",
+            url=url,
+            username=username,
+            password=password,
+            basicOnly=basic_only,
+            storageDirectory=None if storage_directory is None else str(storage_directory),
+        )
+        return user
+
+    async def login_with_refresh_token(self, url: str, refresh_token: str) -> JsonObject:
+        user: JsonObject = await self.call(
+            "loginWithRefreshToken", url=url, refreshToken=refresh_token
+        )
+        return user
+
+    async def issue_tokens(self, username: str, password: str) -> JsonObject:
+        tokens: JsonObject = await self.call("issueTokens", username=username, password=password)
+        return tokens
+
+    async def get_user(self, user_id: str | None = None) -> JsonObject:
+        user: JsonObject = await self.call("getUser", id=user_id)
+        return user
+
+    async def create_token(self, *, validity: int = TEN_YEARS) -> str:
+        token: str = await self.call("createToken", validity=validity)
+        return token
+
+    async def register_key_pair(self, *, store: bool = False) -> ReferenceKeyPair:
+        pair = await self.call("registerKeyPair", store=store)
+        return ReferenceKeyPair(pair["publicKey"], pair["privateKey"])
+
+    async def use_key_pair(self, pair: HexKeyPair) -> None:
+        await self.call("useKeyPair", publicKey=pair.public_key, privateKey=pair.private_key)
+
+    async def load_stored_key_pair(self, fingerprint: str) -> ReferenceKeyPair:
+        pair = await self.call("loadStoredKeyPair", fingerprint=fingerprint)
+        return ReferenceKeyPair(pair["publicKey"], pair["privateKey"])
+
+    async def write_key_file(self, directory: Path, name: str, pair: HexKeyPair) -> None:
+        await self.call(
+            "writeKeyFile",
+            directory=str(directory),
+            name=name,
+            publicKey=pair.public_key,
+            privateKey=pair.private_key,
+        )
+
+    async def generate_full_key_file(self, directory: Path, name: str) -> ReferenceKeyPair:
+        """Write a new pair; ``{fingerprint}`` in the name is replaced by that of the pair."""
+        pair = await self.call("generateFullKeyFile", directory=str(directory), name=name)
+        return ReferenceKeyPair(pair["publicKey"], pair["privateKey"])
+
+    async def use_key_file(self, directory: Path, name: str) -> ReferenceKeyPair:
+        """Import a key file, encrypt and decrypt with it, and return what WebCrypto exports."""
+        pair = await self.call("useKeyFile", directory=str(directory), name=name)
+        return ReferenceKeyPair(pair["publicKey"], pair["privateKey"])
+
+    async def create_patient(self, **fields: object) -> JsonObject:
+        patient: JsonObject = await self.call("createPatient", patient=fields)
+        return patient
+
+    async def get_patient(self, patient_id: str) -> JsonObject:
+        patient: JsonObject = await self.call("getPatient", id=patient_id)
+        return patient
+
+    async def modify_patient(self, patient_id: str, **changes: object) -> JsonObject:
+        patient: JsonObject = await self.call("modifyPatient", id=patient_id, changes=changes)
+        return patient
+
+    async def give_patient_access(self, patient_id: str, delegate_id: str) -> JsonObject:
+        patient: JsonObject = await self.call(
+            "givePatientAccess", id=patient_id, delegateId=delegate_id
+        )
+        return patient
+
+    async def add_key_pair(self) -> ReferenceKeyPair:
+        """Add a key pair to the data owner, as on a device that lost the first one."""
+        pair = await self.call("addKeyPair")
+        return ReferenceKeyPair(pair["publicKey"], pair["privateKey"])
+
+    async def key_update_requests(self) -> list[KeyUpdateRequest]:
+        """Return what other data owners asked after they got a new key pair."""
+        return [
+            KeyUpdateRequest(
+                task_id=request["id"],
+                status=request["status"],
+                concerned_owner_id=request["concernedOwnerId"],
+                new_public_key=request["newPublicKey"],
+            )
+            for request in await self.call("keyUpdateRequests")
+        ]
+
+    async def give_access_back(self, request: KeyUpdateRequest) -> None:
+        await self.call(
+            "giveAccessBack",
+            concernedOwnerId=request.concerned_owner_id,
+            newPublicKey=request.new_public_key,
+        )
+
+    async def start_process(
+        self, url: str, spec_id: str, process_id: str, body: JsonObject, *, code_length: int = 6
+    ) -> str:
+        request_id: str = await self.call(
+            "startProcess",
+            url=url,
+            specId=spec_id,
+            processId=process_id,
+            body=body,
+            codeLength=code_length,
+        )
+        return request_id
+
+    async def validate(self, url: str, spec_id: str, request_id: str, code: str) -> int:
+        status: int = await self.call(
+            "validate", url=url, specId=spec_id, requestId=request_id, code=code
+        )
+        return status
+
+    async def take_exchanges(self) -> list[Exchange]:
+        """Return the HTTP exchanges since the last call of this method."""
+        return [
+            Exchange(
+                method=exchange["method"],
+                path=exchange["path"],
+                authorization=exchange["authorization"],
+                status=exchange["status"],
+                content_type=exchange["contentType"],
+            )
+            for exchange in await self.call("requests")
+        ]
+
+    async def _read_log(self) -> None:
+        assert self._process.stderr is not None
+        while chunk := await self._process.stderr.read(65_536):
+            self._log.append(chunk.decode("utf-8", "replace"))
+
+
+StartReference: TypeAlias = Callable[[], Awaitable[ReferenceSdk]]

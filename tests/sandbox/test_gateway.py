@@ -1,0 +1,258 @@
+from __future__ import annotations
+
+import asyncio
+import re
+import uuid
+from typing import Any
+
+import aiohttp
+import pytest
+
+from icure_async.sandbox import Sandbox
+from tests.sandbox.support import Json, World, basic, encoded, me
+
+PHONE = "+32588235595"
+EMAIL = "ned@winterfell.example"
+
+
+async def test_a_patient_registers_by_sms(world: World) -> None:
+    hcp_id = world.sandbox.master_hcp.data_owner_id
+    ned = await world.register(PHONE, hcpId=hcp_id)
+    user = await me(ned)
+    assert user["login"] == user["mobilePhone"] == PHONE
+    assert "email" not in user
+    assert user["status"] == "ACTIVE"
+    assert user["autoDelegations"] == {"all": [hcp_id]}
+    patient = (await ned.get(f"/patient/{user['patientId']}")).body
+    assert (patient["firstName"], patient["lastName"]) == ("Ned", "Stark")
+    assert patient["addresses"][0]["telecoms"] == [
+        {"telecomType": "mobile", "telecomNumber": PHONE}
+    ]
+
+
+async def test_a_healthcare_professional_registers_by_email(world: World) -> None:
+    luwin = await world.register_hcp(EMAIL, firstName="Maester", lastName="Luwin")
+    user = await me(luwin)
+    assert user["login"] == user["email"] == EMAIL
+    assert user["autoDelegations"] == {}
+    hcp = (await luwin.get("/hcparty/current")).body
+    assert hcp["id"] == user["healthcarePartyId"]
+    assert (hcp["firstName"], hcp["lastName"]) == ("Maester", "Luwin")
+
+
+async def test_with_both_contacts_the_email_wins(world: World) -> None:
+    request_id = await world.start(EMAIL, mobilePhone=PHONE)
+    code = await world.sandbox.wait_for_code(EMAIL)
+    assert (await world.gateway.get(f"/lastSMS/{encoded(PHONE)}")).status == 404
+    assert (await world.validate(request_id, code)).status == 200
+    user = await me(await world.login(EMAIL, code))
+    assert (user["login"], user["email"], user["mobilePhone"]) == (EMAIL, EMAIL, PHONE)
+
+
+async def test_an_unknown_hcp_is_no_reason_to_fail(world: World) -> None:
+    ned = await world.register(PHONE, hcpId="no-data-owner")
+    assert (await me(ned))["autoDelegations"] == {}
+
+
+async def test_who_is_known_logs_in_and_keeps_everything(world: World) -> None:
+    first = await me(await world.register(PHONE))
+    again = await world.register(PHONE, firstName="", lastName="")
+    second = await me(again)
+    assert (second["id"], second["patientId"]) == (first["id"], first["patientId"])
+    patient = (await again.get(f"/patient/{second['patientId']}")).body
+    assert patient["firstName"] == "Ned"
+
+
+async def test_messages_are_exactly_the_code(world: World) -> None:
+    await world.start(PHONE, parameters="?codeLength=8")
+    code = await world.sandbox.wait_for_code(PHONE)
+    assert re.fullmatch(r"[0-9]{8}", code)
+    assert (await world.gateway.get(f"/lastSMS/{encoded(PHONE)}")).body == {"message": code}
+    assert (await world.gateway.get(f"/lastSMS/{PHONE}")).body == {"message": code}
+
+    await world.start(EMAIL)
+    code = await world.sandbox.wait_for_code(EMAIL)
+    assert re.fullmatch(r"[0-9]{6}", code)
+    mail = (await world.gateway.get(f"/lastEmail/{encoded(EMAIL)}")).body
+    assert mail["subject"] == code
+    assert set(mail) == {"from", "subject", "html"}
+
+
+async def test_nothing_sent_is_not_found(world: World) -> None:
+    assert (await world.gateway.get(f"/lastSMS/{encoded(PHONE)}")).status == 404
+    assert (await world.gateway.get(f"/lastEmail/{encoded(EMAIL)}")).status == 404
+
+
+async def test_waiting_for_a_code_waits_and_hands_out_each_code_once(world: World) -> None:
+    waiting = asyncio.create_task(world.sandbox.wait_for_code("+32 588 23 55 95"))
+    await world.start(PHONE)
+    code = await waiting
+    assert (await world.gateway.get(f"/lastSMS/{encoded(PHONE)}")).body["message"] == code
+    with pytest.raises(TimeoutError, match=re.escape(PHONE)):
+        await world.sandbox.wait_for_code(PHONE, timeout=0.05)
+
+
+@pytest.mark.parametrize(
+    ("change", "status"),
+    [
+        ({"mobilePhone": None}, 400),
+        ({"mobilePhone": ""}, 400),
+        ({"mobilePhone": "not a number"}, 400),
+        ({"mobilePhone": "+12"}, 400),
+        ({"mobilePhone": 32588235595}, 400),
+        ({"email": "not-an-address"}, 400),
+        ({"email": "a b@c.example"}, 400),
+        ({"g-recaptcha-response": ""}, 400),
+        ({"g-recaptcha-response": None}, 400),
+        ({"g-recaptcha-response": None, "friendly-captcha-response": "solved"}, 200),
+    ],
+)
+async def test_what_a_start_needs(world: World, change: Json, status: int) -> None:
+    body: dict[str, Any] = {"g-recaptcha-response": "solved", "mobilePhone": PHONE, **change}
+    answer = await world.gateway.post(f"/process/patient-sms/{uuid.uuid4()}", body)
+    assert answer.status == status
+    if "g-recaptcha-response" in change and status == 400:
+        assert "captcha" in answer.body["message"]
+
+
+async def test_unknown_names_are_not_found_and_bad_parameters_refused(world: World) -> None:
+    body = {"g-recaptcha-response": "solved", "mobilePhone": PHONE}
+    gateway, request_id = world.gateway, uuid.uuid4()
+    assert (await gateway.post(f"/process/nothing/{request_id}", body)).status == 404
+    assert (await gateway.get(f"/process/validate/{request_id}-123456")).status == 404
+    assert (await gateway.post("/process/patient-sms/no-uuid", body)).status == 400
+    assert (await gateway.get("/process/validate/no-uuid")).status == 400
+    for length in ("3", "13", "x", "0"):
+        path = f"/process/patient-sms/{request_id}?codeLength={length}"
+        assert (await gateway.post(path, body)).status == 400
+    other_spec = f"{world.sandbox.msg_gw_url}/other/process/patient-sms/{request_id}"
+    async with world.session.post(other_spec, json=body) as response:
+        assert response.status == 404
+        assert (await response.json())["message"]
+
+
+async def test_a_request_id_is_used_once(world: World) -> None:
+    request_id = await world.start(PHONE)
+    body = {"g-recaptcha-response": "solved", "mobilePhone": PHONE}
+    answer = await world.gateway.post(f"/process/patient-sms/{request_id}", body)
+    assert answer.status == 409
+
+
+async def test_a_captcha_can_be_refused(session: aiohttp.ClientSession) -> None:
+    async with Sandbox(captcha="42") as sandbox:
+        world = World(sandbox, session)
+        await world.start(PHONE, **{"g-recaptcha-response": "42"})
+        body = {"g-recaptcha-response": "41", "mobilePhone": PHONE}
+        answer = await world.gateway.post(f"/process/patient-sms/{uuid.uuid4()}", body)
+        assert answer.status == 403
+        assert "captcha" in answer.body["message"]
+
+
+async def test_after_a_wrong_code_the_right_one_still_works(world: World) -> None:
+    request_id = await world.start(PHONE)
+    code = await world.sandbox.wait_for_code(PHONE)
+    for wrong in ("x" * 6, code[:-1], f"{code}0", "0" * 6 if code != "0" * 6 else "1" * 6):
+        answer = await world.validate(request_id, wrong)
+        assert answer.status == 401
+        assert code not in answer.body["message"]
+    assert (await world.validate(request_id, code)).status == 200
+
+
+async def test_a_code_is_no_password_before_it_was_validated(world: World) -> None:
+    await world.register(PHONE)
+    await world.start(PHONE)
+    code = await world.sandbox.wait_for_code(PHONE)
+    answer = await world.anonymous.post("/auth/login", {"username": PHONE, "password": code})
+    assert answer.status == 401
+
+
+async def test_a_wrong_code_creates_nobody(world: World) -> None:
+    request_id = await world.start(PHONE)
+    await world.validate(request_id, "wrong")
+    master = await world.master()
+    assert (await master.get(f"/user/byPhoneNumber/{encoded(PHONE)}")).status == 404
+
+
+async def test_too_many_wrong_codes_end_the_process_for_good(world: World) -> None:
+    request_id = await world.start(PHONE)
+    code = await world.sandbox.wait_for_code(PHONE)
+    statuses = [(await world.validate(request_id, "wrong")).status for _ in range(5)]
+    assert statuses == [401] * 5
+    answer = await world.validate(request_id, code)
+    assert answer.status == 429
+    world.sandbox.advance_clock(10_000)
+    assert (await world.validate(request_id, code)).status == 429
+
+
+async def test_a_code_expires(world: World) -> None:
+    request_id = await world.start(PHONE)
+    code = await world.sandbox.wait_for_code(PHONE)
+    world.sandbox.advance_clock(601)
+    answer = await world.validate(request_id, code)
+    assert answer.status == 410
+    assert code not in answer.body["message"]
+
+
+async def test_a_code_is_used_once(world: World) -> None:
+    request_id = await world.start(PHONE)
+    code = await world.sandbox.wait_for_code(PHONE)
+    assert (await world.validate(request_id, code)).status == 200
+    assert (await world.validate(request_id, code)).status == 410
+    assert (await world.validate(request_id, "wrong")).status == 410
+
+
+async def test_the_code_works_as_password_for_ten_minutes(world: World) -> None:
+    request_id = await world.start(PHONE, parameters="?codeLength=4")
+    code = await world.sandbox.wait_for_code(PHONE)
+    await world.validate(request_id, code)
+    credentials = {"username": PHONE, "password": code}
+    assert (await world.anonymous.post("/auth/login", credentials)).status == 200
+    world.sandbox.advance_clock(601)
+    assert (await world.anonymous.post("/auth/login", credentials)).status == 401
+
+
+async def test_concurrent_validations_succeed_once(world: World) -> None:
+    request_id = await world.start(PHONE)
+    code = await world.sandbox.wait_for_code(PHONE)
+    answers = await asyncio.gather(*(world.validate(request_id, code) for _ in range(5)))
+    assert sorted(answer.status for answer in answers) == [200] + [410] * 4
+
+
+async def test_concurrent_processes_of_one_contact_create_one_user(world: World) -> None:
+    codes = {}
+    for _ in range(4):
+        request_id = await world.start(PHONE)
+        codes[request_id] = await world.sandbox.wait_for_code(PHONE)
+    answers = await asyncio.gather(*(world.validate(*item) for item in codes.items()))
+    assert [answer.status for answer in answers] == [200] * 4
+    entities = (await world.sandbox.export())["entities"]
+    users = [user for user in entities["user"].values() if user["login"] == PHONE]
+    assert len(users) == 1
+    assert set(entities["patient"]) == {users[0]["patientId"]}
+    for code in codes.values():
+        assert (await me(await world.login(PHONE, code)))["id"] == users[0]["id"]
+
+
+async def test_who_sends_messages_must_be_a_user(world: World) -> None:
+    master = world.sandbox.master_hcp
+    sender = world.gateway
+    mail = {"from": "hcp@winterfell.example", "subject": "login|token", "html": "<b>Hello</b>"}
+    path = f"/email/to/{EMAIL}"
+    assert (await sender.post(path, mail)).status == 401
+    wrong = basic(master.login, "wrong")
+    assert (await sender.post(path, mail, headers=wrong)).status == 401
+    right = basic(master.login, master.password)
+    assert (await sender.post(path, mail, headers=right)).status == 200
+    assert (await sender.get(f"/lastEmail/{EMAIL}")).body == mail
+
+    text = {"message": "Come to Winterfell"}
+    assert (await sender.post(f"/sms/to/{PHONE}", text)).status == 401
+    assert (await sender.post(f"/sms/to/{encoded(PHONE)}", text, headers=right)).status == 200
+    assert (await sender.get(f"/lastSMS/{encoded(PHONE)}")).body == text
+
+
+async def test_codes_are_nowhere_in_the_database(world: World) -> None:
+    request_id = await world.start(PHONE, parameters="?codeLength=12")
+    code = await world.sandbox.wait_for_code(PHONE)
+    await world.validate(request_id, code)
+    assert code not in str(await world.sandbox.export())

@@ -1,0 +1,3 @@
+"""The tests of tests/apis/test_patients.py, run for icure_sync."""
+
+from tests.apis.test_patients import *  # noqa: F403

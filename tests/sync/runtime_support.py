@@ -1,0 +1,94 @@
+"""Programs that run in an interpreter of their own, and interrupts in this one."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+ROOT = Path(__file__).parents[2]
+PREAMBLE = """
+import asyncio, atexit, gc, os, signal, sys, threading, time, warnings
+import anyio
+from pathlib import Path
+signal.signal(signal.SIGINT, signal.default_int_handler)
+# Python 3.12 and later warn of what these tests are about.
+warnings.filterwarnings("ignore", ".* is multi-threaded, use of fork", DeprecationWarning)
+
+def say(*words):
+    print(*words, flush=True)
+"""
+
+
+@dataclass
+class Ended:
+    lines: list[str]
+    errors: str
+    exit_code: int
+    seconds_after_last_line: float
+
+
+class Program:
+    """A running program."""
+
+    def __init__(self, source: str, *options: str) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-W", "error", *options, "-c", PREAMBLE + textwrap.dedent(source)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+        )
+        # Whatever a test waits for, it does not wait for ever.
+        self._killer = threading.Timer(20, self._process.kill)
+        self._killer.start()
+
+    def read_line(self) -> str:
+        assert self._process.stdout is not None
+        return self._process.stdout.readline().strip()
+
+    def press_ctrl_c(self) -> None:
+        self._process.send_signal(signal.SIGINT)
+
+    def wait(self) -> Ended:
+        lines: list[str] = []
+        last = time.monotonic()
+        while line := self.read_line():
+            lines.append(line)
+            last = time.monotonic()
+        _, errors = self._process.communicate()
+        self._killer.cancel()
+        return Ended(lines, errors, self._process.returncode, time.monotonic() - last)
+
+
+def run_program(source: str, *options: str) -> Ended:
+    """Run a program to its end."""
+    return Program(source, *options).wait()
+
+
+class Interrupted(BaseException):
+    """What the signal handler raises in the main thread, as Ctrl-C does a KeyboardInterrupt."""
+
+
+@contextlib.contextmanager
+def interrupt_after(seconds: float) -> Iterator[None]:
+    """Raise :class:`Interrupted` in the main thread."""
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        raise Interrupted
+
+    before = signal.signal(signal.SIGALRM, handle)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)

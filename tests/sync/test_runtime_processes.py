@@ -1,0 +1,363 @@
+"""Ctrl-C, forks and the interpreter's exit, each in an interpreter of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from icure_sync._runtime import EXIT_SECONDS
+from tests.sync.runtime_support import Program, run_program
+
+# What the machine may take on top of what the runtime allows itself.
+SLACK_SECONDS = 2.0
+
+CLIENT = """
+from icure_sync._runtime import Twin, adapt, iterate, run
+
+class AsyncClient:
+    def __init__(self):
+        self._closed = False
+    def __repr__(self):
+        return "AsyncClient(url='x')"
+    async def where(self):
+        return threading.current_thread().name
+    async def count(self):
+        for number in range(3):
+            yield number
+    async def __aenter__(self):
+        return self
+    async def __aexit__(self, *_):
+        await anyio.sleep(0.01)
+        self._closed = True
+        say("connection closed")
+
+class Client(Twin[AsyncClient]):
+    def where(self):
+        return self._run(self._inner.where)
+    def count(self):
+        return self._iterate(self._inner.count)
+    def __enter__(self):
+        self._run(self._inner.__aenter__)
+        return self
+    def __exit__(self, *details):
+        self._run(self._inner.__aexit__, *details)
+
+class Stuck:
+    def get(self):
+        say("stuck")
+        time.sleep(60)
+"""
+
+
+def test_nothing_is_written_after_ctrl_c(tmp_path: Path) -> None:
+    program = Program(f"""
+        from icure_sync._runtime import run
+        target = Path({str(tmp_path / "record")!r})
+
+        async def write_later():
+            try:
+                say("running")
+                await anyio.sleep(0.5)
+                target.write_text("written")
+            finally:
+                await anyio.sleep(0.05)
+                say("cleaned up")
+
+        try:
+            run(write_later)
+        except KeyboardInterrupt:
+            say("interrupted")
+        time.sleep(0.7)
+        say("a call still works:", run(anyio.sleep, 0))
+        """)
+    assert program.read_line() == "running"
+    program.press_ctrl_c()
+    ended = program.wait()
+
+    assert ended.lines == ["cleaned up", "interrupted", "a call still works: None"], ended.errors
+    assert not (tmp_path / "record").exists()
+
+
+def test_a_second_ctrl_c_does_not_wait() -> None:
+    program = Program("""
+        from icure_sync._runtime import run
+
+        async def work():
+            try:
+                say("running")
+                await anyio.sleep(60)
+            finally:
+                say("cleaning up")
+                await anyio.sleep(60)
+
+        try:
+            run(work)
+        except KeyboardInterrupt:
+            say("interrupted")
+        """)
+    assert program.read_line() == "running"
+    program.press_ctrl_c()
+    assert program.read_line() == "cleaning up"
+    program.press_ctrl_c()
+    ended = program.wait()
+
+    assert ended.lines == ["interrupted"], ended.errors
+    assert ended.exit_code == 0
+    assert ended.seconds_after_last_line < EXIT_SECONDS + SLACK_SECONDS
+
+
+def test_ctrl_c_that_nobody_catches_ends_the_program() -> None:
+    program = Program("""
+        from icure_sync._runtime import run
+
+        async def work():
+            say("running")
+            await anyio.sleep(60)
+
+        run(work)
+        """)
+    assert program.read_line() == "running"
+    program.press_ctrl_c()
+    ended = program.wait()
+
+    assert "KeyboardInterrupt" in ended.errors
+    assert ended.exit_code != 0
+    assert ended.seconds_after_last_line < EXIT_SECONDS + SLACK_SECONDS
+
+
+def test_a_forked_child_gets_a_clear_error_and_can_begin_anew() -> None:
+    ended = run_program(
+        CLIENT
+        + """
+from icure_async.errors import ICureError
+client = Client(AsyncClient())
+numbers = client.count()
+next(numbers)
+before = client.where()
+child = os.fork()
+if not child:
+    signal.alarm(10)
+    for call in (client.where, client.count, lambda: next(numbers), numbers.close,
+                 lambda: adapt(client, ())):
+        try:
+            call()
+        except ICureError as error:
+            say(error)
+    with Client(AsyncClient()) as fresh:
+        say("child:", fresh.where(), list(fresh.count()))
+    del client, numbers
+    gc.collect()
+    sys.exit(0)
+say("child exited with", os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+say("parent:", client.where(), list(numbers))
+client.__exit__()
+"""
+    )
+
+    assert len(ended.lines) == 10, ended.errors
+    assert all("before os.fork()" in line for line in ended.lines[:5])
+    assert [line.split()[1] for line in ended.lines[:5]] == [
+        "Client", "Client", "iterator", "iterator", "Client",
+    ]  # fmt: skip
+    assert ended.lines[5:] == [
+        "child: icure_sync [0, 1, 2]",
+        "connection closed",
+        "child exited with 0",
+        "parent: icure_sync [1, 2]",
+        "connection closed",
+    ]
+    assert ended.errors == ""
+
+
+def test_what_a_forked_child_drops_still_works_in_the_parent() -> None:
+    ended = run_program("""
+        from icure_sync._runtime import run
+
+        async def echo(reader, writer):
+            while line := await reader.readline():
+                writer.write(line)
+            writer.close()
+
+        async def connect():
+            server = await asyncio.start_server(echo, "127.0.0.1", 0)
+            return server, *await asyncio.open_connection(*server.sockets[0].getsockname())
+
+        async def talk():
+            with anyio.fail_after(5):
+                writer.write(b"hello\\n")
+                return (await reader.readline()).decode().strip()
+
+        server, reader, writer = run(connect)
+        say(run(talk))
+        child = os.fork()
+        if not child:
+            # As the garbage collector does with the transports of an open client.
+            writer.transport.abort()
+            server.close()
+            os._exit(0)
+        os.waitpid(child, 0)
+        say(run(talk))
+
+        async def close():
+            writer.close()
+            server.close()
+
+        run(close)
+        """)
+
+    assert ended.lines == ["hello", "hello"], ended.errors
+
+
+def test_an_open_client_is_named_and_closed_at_exit() -> None:
+    ended = run_program(
+        CLIENT + "client = Client(AsyncClient()); say(client.where())", "-W", "default"
+    )
+
+    assert ended.lines == ["icure_sync", "connection closed"]
+    assert "ResourceWarning: A Client was not closed" in ended.errors
+    assert ended.errors.count("not closed") == 1
+    assert ended.exit_code == 0
+    assert ended.seconds_after_last_line < EXIT_SECONDS + SLACK_SECONDS
+
+
+def test_an_open_client_is_closed_at_exit_even_where_warnings_are_errors() -> None:
+    ended = run_program(CLIENT + "client = Client(AsyncClient()); say(client.where())")
+
+    assert ended.lines == ["icure_sync", "connection closed"]
+    assert "A Client was not closed" in ended.errors
+    assert ended.exit_code == 0
+
+
+def test_a_closed_client_leaves_no_word_at_exit() -> None:
+    ended = run_program(CLIENT + "with Client(AsyncClient()) as client: say(client.where())")
+
+    assert ended.lines == ["icure_sync", "connection closed"]
+    assert (ended.errors, ended.exit_code) == ("", 0)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        pytest.param("run(say_and(anyio.sleep, 60))", id="a call"),
+        pytest.param("run(say_and(asyncio.to_thread, time.sleep, 60))", id="in the executor"),
+        pytest.param("run(adapt(Stuck(), ('get',)).get)", id="in a plain callback"),
+        pytest.param("run(say_and(stubborn))", id="that ignores its cancellation"),
+        pytest.param("run(say_and(block))", id="that blocks the loop thread"),
+    ],
+)
+def test_the_exit_is_bounded_while_a_call_runs(call: str) -> None:
+    ended = run_program(
+        CLIENT
+        + f"""
+def say_and(function, *args):
+    async def call():
+        say("stuck")
+        await function(*args)
+    return call
+
+async def block():
+    time.sleep(60)
+
+async def stubborn():
+    while True:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            pass
+
+def work():
+    try:
+        {call}
+    except BaseException as error:
+        pass
+
+threading.Thread(target=work, daemon=True).start()
+time.sleep(0.5)
+say("end")
+"""
+    )
+
+    assert ended.lines == ["stuck", "end"], ended.errors
+    assert ended.exit_code == 0, ended.errors
+    assert ended.seconds_after_last_line < EXIT_SECONDS + SLACK_SECONDS
+
+
+def test_threads_that_outlive_the_main_thread_finish_their_calls() -> None:
+    ended = run_program(
+        CLIENT
+        + """
+def work():
+    for _ in range(3):
+        run(anyio.sleep, 0.1)
+    if sys.version_info[:2] != (3, 12):  # That starts no thread once the main thread has ended.
+        run(anyio.to_thread.run_sync, time.sleep, 0.1)
+        run(resolve)
+    say("finished")
+
+async def resolve():
+    await asyncio.get_running_loop().getaddrinfo("localhost", 80)
+
+run(anyio.sleep, 0)
+threading.Thread(target=work).start()
+"""
+    )
+
+    assert ended.lines == ["finished"], ended.errors
+    assert (ended.errors, ended.exit_code) == ("", 0)
+
+
+def test_exit_handlers_can_call_until_the_runtime_has_ended() -> None:
+    ended = run_program(
+        CLIENT
+        + """
+def late():
+    for call in (client.where, lambda: next(numbers)):
+        try:
+            call()
+        except Exception as error:
+            say(type(error).__name__, error)
+
+atexit.register(late)
+client = Client(AsyncClient())
+numbers = client.count()
+next(numbers)
+client.where()
+atexit.register(client.__exit__)
+"""
+    )
+
+    assert ended.lines[0] == "connection closed", ended.errors
+    assert len(ended.lines) == 3, ended.errors
+    for line in ended.lines[1:]:
+        assert line.startswith("ConfigurationError The interpreter is exiting")
+
+
+@pytest.mark.parametrize("function", ["anyio.sleep", "block"])
+def test_a_running_call_is_told_that_the_interpreter_exits(function: str) -> None:
+    ended = run_program(
+        CLIENT
+        + """
+told = threading.Event()
+
+async def block(seconds):
+    time.sleep(seconds)
+
+def work():
+    try:
+        run(FUNCTION, 60)
+    except Exception as error:
+        say(type(error).__name__, error)
+    told.set()
+
+run(anyio.sleep, 0)
+threading.Thread(target=work, daemon=True).start()
+time.sleep(0.3)
+atexit.unregister(_at_exit := __import__("icure_sync._runtime")._runtime._at_exit)
+atexit.register(told.wait, 5)
+atexit.register(_at_exit)
+""".replace("FUNCTION", function)
+    )
+
+    assert len(ended.lines) == 1, ended.errors
+    assert ended.lines[0].startswith("ConfigurationError The interpreter is exiting")

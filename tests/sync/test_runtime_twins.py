@@ -1,0 +1,426 @@
+"""Twins, plain implementations of async protocols, and what an error looks like."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import gc
+import threading
+import time
+import traceback
+import warnings
+import weakref
+from collections.abc import AsyncIterator
+from types import TracebackType
+from typing import Any, Self
+
+import anyio
+import anyio.to_thread
+import pytest
+
+from icure_async.errors import ConfigurationError, ValidationError
+from icure_sync._runtime import (
+    ClosableIterator,
+    Twin,
+    adapt,
+    callback,
+    iterate,
+    run,
+    trimmed_traceback,
+)
+
+USER: contextvars.ContextVar[str] = contextvars.ContextVar("USER")
+
+
+class AsyncClient:
+    def __init__(self, password: str = "secret") -> None:
+        self._password = password
+        self._closed = False
+        self.friend = AsyncFriend()
+
+    def __repr__(self) -> str:
+        return "AsyncClient(url='https://x')"
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._closed = True
+
+    async def get(self, number: int) -> int:
+        await anyio.to_thread.run_sync(self._check, number)
+        return number
+
+    def _check(self, number: int) -> None:
+        if number < 0:
+            try:
+                [][number]
+            except IndexError as error:
+                raise ValidationError("negative") from error
+
+    async def count(self) -> AsyncIterator[int]:
+        yield 1
+        await self.get(-1)
+
+
+class AsyncFriend:
+    pass
+
+
+class Friend(Twin[AsyncFriend]):
+    pass
+
+
+class Client(Twin[AsyncClient]):
+    def __init__(self, password: str = "secret") -> None:
+        super().__init__(AsyncClient(password))
+
+    def get(self, number: int) -> int:
+        with trimmed_traceback:
+            return self._run(self._inner.get, number)
+
+    def count(self) -> ClosableIterator[int]:
+        return self._iterate(self._inner.count)
+
+    @property
+    def friend(self) -> Friend:
+        return Friend._wrap(self._inner.friend)
+
+    def close(self) -> None:
+        self._run(self._inner.__aexit__, None, None, None)
+
+
+@pytest.fixture
+def client() -> Any:
+    client = Client()
+    yield client
+    client.close()
+
+
+def functions_in(error: BaseException) -> list[str]:
+    return [frame.name for frame in traceback.extract_tb(error.__traceback__)]
+
+
+def test_a_twin_blocks_on_the_async_object(client: Client) -> None:
+    assert client.get(3) == 3
+
+
+def test_one_object_has_one_twin_while_it_is_in_use(client: Client) -> None:
+    friend = client.friend
+
+    assert client.friend is friend
+    assert Client._wrap(client._inner) is client
+
+
+def test_a_twin_that_nobody_uses_is_garbage(client: Client) -> None:
+    friend = weakref.ref(client.friend)
+
+    assert friend() is None
+
+
+def test_a_repr_is_the_async_objects_under_the_twins_name(client: Client) -> None:
+    assert repr(client) == "Client(url='https://x')"
+    assert repr(client.friend) == "<Friend>"
+
+
+def test_a_repr_in_angle_brackets_is_renamed_too() -> None:
+    class AsyncServer:
+        def __repr__(self) -> str:
+            return "<AsyncServer not running>"
+
+    class Server(Twin[AsyncServer]):
+        pass
+
+    assert repr(Server._wrap(AsyncServer())) == "<Server not running>"
+
+
+def test_a_client_left_open_is_named_when_it_is_garbage() -> None:
+    client = Client()
+    del client
+
+    # It comes from a finaliser, which has nobody to raise it to.
+    with pytest.warns(ResourceWarning, match="A Client was not closed"):  # noqa: PT031
+        warnings.simplefilter("always")
+        gc.collect()
+
+
+def test_a_closed_client_goes_without_a_word() -> None:
+    client = Client()
+    client.close()
+    gone = weakref.ref(client)
+    del client
+
+    # The loop thread may still be clearing up after the last call.
+    deadline = time.monotonic() + 5
+    while gone() is not None and time.monotonic() < deadline:
+        gc.collect()
+    assert gone() is None
+
+
+def test_a_twin_is_not_missed_as_long_as_the_async_object_is_in_use() -> None:
+    inner = AsyncClient()
+    Client._wrap(inner)
+    gc.collect()  # A warning is an error.
+
+    Client._wrap(inner).close()
+
+
+def test_a_traceback_has_the_callers_line_and_the_sdks(client: Client) -> None:
+    with pytest.raises(ValidationError) as raised:
+        client.get(-1)
+
+    assert functions_in(raised.value) == [
+        "test_a_traceback_has_the_callers_line_and_the_sdks",
+        "get",
+        "get",
+        "_check",
+    ]
+    assert isinstance(raised.value.__cause__, IndexError)
+    assert functions_in(raised.value.__cause__) == ["_check"]
+
+
+def test_the_frames_of_run_itself_are_hidden_from_pytest_and_ipython() -> None:
+    async def fail() -> None:
+        raise ValidationError("x")
+
+    with pytest.raises(ValidationError) as raised:
+        run(fail)
+
+    assert [entry.name for entry in raised.traceback if not entry.ishidden(raised)] == [
+        "test_the_frames_of_run_itself_are_hidden_from_pytest_and_ipython",
+        "fail",
+    ]
+
+
+def test_the_plumbing_inside_a_group_is_trimmed_too() -> None:
+    async def fail() -> None:
+        await anyio.to_thread.run_sync(int, "x")
+
+    async def parent() -> None:
+        async with anyio.create_task_group() as group:
+            group.start_soon(fail)
+
+    with pytest.raises(ExceptionGroup) as raised:
+        run(parent)
+
+    assert functions_in(raised.value)[-1:] == ["parent"]
+    assert functions_in(raised.value.exceptions[0]) == ["fail"]
+
+
+def test_the_error_of_an_iterator_is_trimmed_too(client: Client) -> None:
+    numbers = client.count()
+    next(numbers)
+    with pytest.raises(ValidationError) as raised:
+        next(numbers)
+
+    assert functions_in(raised.value)[-3:] == ["count", "get", "_check"]
+    assert not [
+        frame.filename
+        for frame in traceback.extract_tb(raised.value.__traceback__)
+        if "/anyio/" in frame.filename
+    ]
+
+
+def test_what_an_error_came_from_survives_the_callers_own_handling(client: Client) -> None:
+    async def fail() -> None:
+        try:
+            [][1]
+        except IndexError:
+            raise ValidationError("x")  # noqa: B904
+
+    with pytest.raises(ValidationError) as raised:  # noqa: PT012
+        try:
+            int("of the caller")
+        except ValueError:
+            run(fail)
+
+    assert isinstance(raised.value.__context__, IndexError)
+
+
+def test_what_was_suppressed_stays_suppressed(client: Client) -> None:
+    async def fail() -> None:
+        try:
+            raise ValueError("a secret")
+        except ValueError:
+            raise ValidationError("x") from None
+
+    with pytest.raises(ValidationError) as raised:
+        run(fail)
+
+    assert "a secret" not in "".join(traceback.format_exception(raised.value))
+
+
+def test_an_error_is_garbage_as_soon_as_it_was_handled() -> None:
+    class TracedError(Exception):
+        pass
+
+    async def fail() -> None:
+        raise TracedError
+
+    gone: list[weakref.ref[TracedError]] = []
+    gc.disable()
+    try:
+        try:
+            run(fail)
+        except TracedError as error:
+            gone.append(weakref.ref(error))
+        deadline = time.monotonic() + 5
+        while gone[0]() is not None and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert gone[0]() is None
+    finally:
+        gc.enable()
+
+
+METHODS = ("get_item", "set_item")
+
+
+class PlainStorage:
+    def __init__(self) -> None:
+        self.threads: set[int] = set()
+        self.users: list[str] = []
+
+    def get_item(self, name: str) -> str:
+        self.threads.add(threading.get_ident())
+        self.users.append(USER.get())
+        return name.upper()
+
+    def set_item(self, name: str, value: str) -> None:
+        raise OSError(name, value)
+
+
+def test_a_plain_implementation_runs_in_a_worker_thread_with_the_callers_context() -> None:
+    storage = PlainStorage()
+    adapted = adapt(storage, METHODS)
+    loop_thread = run(callback_free_thread_id)
+    USER.set("ned")
+
+    assert run(adapted.get_item, "name") == "NAME"
+    assert storage.users == ["ned"]
+    assert not storage.threads & {threading.get_ident(), loop_thread}
+    assert repr(adapted) == "<adapted PlainStorage>"
+
+
+async def callback_free_thread_id() -> int:
+    return threading.get_ident()
+
+
+def test_an_error_of_a_plain_implementation_keeps_its_type() -> None:
+    adapted = adapt(PlainStorage(), METHODS)
+
+    with pytest.raises(OSError, match="name") as raised:
+        run(adapted.set_item, "name", value="x")
+
+    assert functions_in(raised.value)[-1] == "set_item"
+    assert raised.value.args == ("name", "x")
+
+
+def test_an_async_implementation_is_taken_as_it_is() -> None:
+    class AsyncStorage:
+        async def get_item(self, name: str) -> str:
+            return name
+
+        async def set_item(self, name: str, value: str) -> None:
+            pass
+
+    storage = AsyncStorage()
+
+    assert adapt(storage, METHODS) is storage
+
+
+def test_an_implementation_may_be_half_async() -> None:
+    where: list[int] = []
+
+    class Mixed:
+        async def get_item(self, name: str) -> str:
+            where.append(threading.get_ident())
+            return name
+
+        def set_item(self, name: str, value: str) -> Any:
+            return self.get_item(name + value)
+
+    adapted = adapt(Mixed(), METHODS)
+    loop_thread = run(callback_free_thread_id)
+
+    assert run(adapted.get_item, "a") == "a"
+    assert run(adapted.set_item, "a", "b") == "ab"
+    assert where == [loop_thread, loop_thread]
+
+
+def test_a_twin_is_taken_apart(client: Client) -> None:
+    assert adapt(client, ()) is client._inner
+
+
+@pytest.mark.parametrize("attribute", [None, "a text"], ids=["missing", "no method"])
+def test_a_missing_method_is_a_configuration_error(attribute: object) -> None:
+    class Incomplete:
+        set_item = attribute
+
+        def get_item(self, name: str) -> str:
+            return name
+
+    with pytest.raises(ConfigurationError, match=r"Incomplete .* no method set_item\(\)"):
+        adapt(Incomplete(), METHODS)
+
+
+def test_a_plain_callback_does_not_block_the_loop() -> None:
+    called = threading.Event()
+
+    def wait(seconds: float) -> bool:
+        return called.wait(seconds)
+
+    async def both() -> bool:
+        waiting = asyncio.create_task(callback(wait)(5))
+        await anyio.sleep(0.05)
+        called.set()
+        return await waiting
+
+    assert run(both)
+
+
+def test_an_async_callback_passes_through() -> None:
+    class Callable:
+        async def __call__(self) -> None:
+            pass
+
+    async def function() -> None:
+        pass
+
+    instance = Callable()
+
+    assert callback(function) is function
+    assert callback(instance) is instance
+
+
+def test_a_plain_callback_may_make_blocking_calls(client: Client) -> None:
+    assert run(callback(client.get), 5) == 5
+
+
+def test_a_callback_is_not_run_after_its_call_was_cancelled() -> None:
+    ran: list[int] = []
+
+    async def impatient() -> None:
+        with anyio.move_on_after(0):
+            await callback(ran.append)(1)
+
+    run(impatient)
+    time.sleep(0.05)
+
+    assert ran == []
+
+
+def test_an_iterator_of_a_twin_closes(client: Client) -> None:
+    with client.count() as numbers:
+        assert next(numbers) == 1
+
+    assert list(iterate(lambda: numbers_of(2))) == [0, 1]
+
+
+async def numbers_of(count: int) -> AsyncIterator[int]:
+    for number in range(count):
+        yield number

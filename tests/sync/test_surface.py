@@ -1,0 +1,260 @@
+"""What is public in ``icure_async`` is public in ``icure_sync``, with the same signature.
+
+This looks at the imported classes and not at the rules of the generator: it would see a wrong one.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import importlib
+import inspect
+import os
+import re
+import subprocess
+import sys
+import types
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+import attrs
+import pytest
+
+import icure_async
+import icure_sync
+from icure_async.builders import Building
+from icure_async.sandbox import Sandbox as AsyncSandbox
+from icure_sync._runtime import Twin
+from icure_sync.sandbox import Sandbox
+
+NAMES = (
+    "AnonymousMedTechApi",
+    "AnonymousMedTechApiBuilder",
+    "AuthenticationApi",
+    "DataOwnerApi",
+    "MedTechApi",
+    "MedTechApiBuilder",
+    "PatientApi",
+    "UserApi",
+)
+CLASSES: dict[type, type] = {
+    **{getattr(icure_async, name): getattr(icure_sync, name) for name in NAMES},
+    AsyncSandbox: Sandbox,
+}
+PROTOCOLS: dict[type, type] = {
+    getattr(icure_async, name): getattr(icure_sync, f"Blocking{name}")
+    for name in ("Crypto", "KeyStorage", "Storage")
+}
+TWINS = {
+    **CLASSES,
+    **PROTOCOLS,
+    icure_async.AuthenticationResult: icure_sync.AuthenticationResult,
+}
+RENAMED = {"aclose": "close", "__aenter__": "__enter__", "__aexit__": "__exit__"}
+LEFT_OUT = {"with_client_session"}
+CONSTRUCTED = {"AnonymousMedTechApiBuilder", "MedTechApiBuilder", "Sandbox"}
+
+
+def members(cls: type) -> Iterator[tuple[str, Any]]:
+    for name in dir(cls):
+        if name in RENAMED or not name.startswith("_"):
+            yield name, inspect.getattr_static(cls, name)
+
+
+MEMBERS = [
+    pytest.param(original, name, id=f"{original.__name__}.{name}")
+    for original in (*CLASSES, *PROTOCOLS)
+    for name, _ in members(original)
+    if name not in LEFT_OUT
+]
+
+
+def hints(function: Any) -> dict[str, Any]:
+    """The annotations of a function, with what its module imports for type checkers only."""
+    module = sys.modules[function.__module__]
+    namespace = dict(vars(module))
+    tree = ast.parse(Path(str(module.__file__)).read_text("utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            for statement in node.body:
+                exec(compile(ast.Module([statement], []), "<imports>", "exec"), namespace)
+    return get_type_hints(function, namespace)
+
+
+def twin_of(hint: Any, *, parameter: bool) -> Any:
+    """What an annotation of ``icure_async`` is in ``icure_sync``."""
+    if parameter and hint in PROTOCOLS:
+        return Union[PROTOCOLS[hint], hint]  # noqa: UP007
+    if hint in TWINS:
+        return TWINS[hint]
+    if get_origin(hint) is Building:
+        return TWINS[get_args(hint)[0]]
+    return hint
+
+
+def function_of(member: Any) -> Any:
+    if isinstance(member, property):
+        return member.fget
+    return getattr(member, "__func__", getattr(member, "func", member))
+
+
+def reworded(doc: str | None) -> str | None:
+    if doc is None:
+        return None
+    doc = doc.replace("Return the API object to await or to enter.", "Return the API object;")
+    for old, new in (("async with", "with"), ("aclose", "close"), ("icure_async", "icure_sync")):
+        doc = doc.replace(old, new)
+    return doc
+
+
+def test_the_public_names_are_the_same() -> None:
+    for name in ("", ".errors", ".storage", ".sandbox"):
+        original = importlib.import_module(f"icure_async{name}")
+        twin = importlib.import_module(f"icure_sync{name}")
+        plain = {f"Blocking{p.__name__}" for p in PROTOCOLS if p.__name__ in original.__all__}
+        assert set(twin.__all__) == set(original.__all__) | plain
+        assert all(hasattr(twin, public) for public in twin.__all__)
+
+
+def test_what_does_no_io_is_the_same_object() -> None:
+    different = {
+        name
+        for name in icure_async.__all__
+        if getattr(icure_sync, name) is not getattr(icure_async, name)
+    }
+    assert different == {
+        *NAMES,
+        "AuthenticationResult",
+        "errors",
+        "storage",
+    }
+    assert icure_sync.Patient is icure_async.Patient
+    for name in icure_async.errors.__all__:
+        assert getattr(icure_sync.errors, name) is getattr(icure_async.errors, name)
+    for name in icure_async.storage.__all__:
+        assert getattr(icure_sync.storage, name) is getattr(icure_async.storage, name)
+    assert icure_sync.storage.BlockingStorage is icure_sync.BlockingStorage
+
+
+@pytest.mark.parametrize("original", [*CLASSES, *PROTOCOLS], ids=lambda cls: cls.__name__)
+def test_no_member_is_missing_on_either_side(original: type) -> None:
+    expected = {RENAMED.get(name, name) for name, _ in members(original)} - LEFT_OUT
+    twin = TWINS[original]
+    found = {n for n in dir(twin) if not n.startswith("_") or n in RENAMED.values()}
+    attributes = {name for name in found if isinstance(vars(twin)[name], cached)}
+    assert found - attributes == expected - attributes
+    assert attributes - expected == ATTRIBUTES.get(original, set())
+
+
+cached = vars(icure_sync.MedTechApi)["patient_api"].__class__
+ATTRIBUTES = {
+    icure_async.AnonymousMedTechApi: {"authentication_api"},
+    icure_async.MedTechApi: {"data_owner_api", "patient_api", "user_api"},
+}
+
+
+async def test_the_attributes_of_the_objects_are_the_same() -> None:
+    """Those that constructors set are not seen in the class."""
+    for original, builder in ((icure_async, "MedTechApiBuilder"), (icure_async, ANONYMOUS)):
+        blocking = configured(getattr(icure_sync, builder)()).build()
+        with contextlib.closing(blocking):
+            async with configured(getattr(original, builder)()).build() as api:
+                expected = {n for n in vars(api) if not n.startswith("_")}
+                assert expected == ATTRIBUTES[type(api)]
+                for name in expected:
+                    assert type(getattr(blocking, name)) is TWINS[type(getattr(api, name))]
+                    assert getattr(blocking, name) is getattr(blocking, name)
+
+
+ANONYMOUS = "AnonymousMedTechApiBuilder"
+
+
+def configured(builder: Any) -> Any:
+    builder.with_icure_base_url("http://127.0.0.1:9").with_msg_gw_spec_id("ic")
+    builder.with_auth_process_by_sms_id("sms")
+    if hasattr(builder, "with_password"):
+        builder.with_user_name("ned").with_password("winter")
+    return builder
+
+
+@pytest.mark.parametrize(("original", "name"), MEMBERS)
+def test_a_member_and_its_twin_say_the_same(original: type, name: str) -> None:
+    twin = TWINS[original]
+    member = inspect.getattr_static(original, name)
+    counterpart = inspect.getattr_static(twin, RENAMED.get(name, name))
+    if isinstance(member, str):
+        assert getattr(twin, name) == getattr(original, name)
+        return
+    assert isinstance(counterpart, cached | property) == isinstance(member, property)
+    assert isinstance(counterpart, classmethod) == isinstance(member, classmethod)
+    ours, theirs = function_of(counterpart), function_of(member)
+    assert not inspect.iscoroutinefunction(ours)
+
+    parameters = inspect.signature(ours).parameters
+    expected = inspect.signature(theirs).parameters
+    assert list(parameters) == list(expected)
+    for argument, parameter in parameters.items():
+        assert parameter.kind is expected[argument].kind
+        assert parameter.default == expected[argument].default
+
+    our_hints, their_hints = hints(ours), hints(theirs)
+    assert "return" in our_hints
+    assert our_hints == {
+        argument: twin_of(hint, parameter=argument != "return")
+        for argument, hint in their_hints.items()
+    }
+    doc = reworded(inspect.getdoc(theirs))
+    if name == "build":
+        assert str(inspect.getdoc(ours)).startswith("Return the API object;")
+        assert str(inspect.getdoc(ours)).partition("\n")[2] == str(doc).partition("\n")[2]
+    elif not name.startswith("_"):
+        assert inspect.getdoc(ours) == doc is not None
+
+
+@pytest.mark.parametrize("original", [*CLASSES, *PROTOCOLS], ids=lambda cls: cls.__name__)
+def test_a_class_and_its_twin_say_the_same(original: type) -> None:
+    twin = TWINS[original]
+    prefix = "Blocking" if original in PROTOCOLS else ""
+    assert twin.__name__ == prefix + original.__name__
+    assert inspect.getdoc(twin) == reworded(inspect.getdoc(original))
+    assert issubclass(twin, Twin) == (original in CLASSES)
+    if twin.__name__ in CONSTRUCTED:
+        assert inspect.signature(twin) == inspect.signature(original)
+        assert hints(inspect.getattr_static(twin, "__init__")) == hints(
+            inspect.getattr_static(original, "__init__")
+        )
+
+
+def test_the_result_has_the_same_members() -> None:
+    original, twin = icure_async.AuthenticationResult, icure_sync.AuthenticationResult
+    ours, theirs = attrs.fields(twin), attrs.fields(original)
+    assert [(f.name, f.type, f.repr, f.kw_only) for f in ours] == [
+        (f.name, f.type, f.repr, f.kw_only) for f in theirs
+    ]
+    assert inspect.getdoc(twin) == reworded(inspect.getdoc(original))
+    assert hints(twin._wrap)["inner"] is original
+
+
+def test_docstrings_of_twins_do_not_speak_of_async() -> None:
+    for twin in TWINS.values():
+        for member in (twin, *vars(twin).values()):
+            doc = inspect.getdoc(member) or ""
+            if not isinstance(member, str | types.MemberDescriptorType):
+                assert not re.search(r"\b(await|async|asyncio|aclose|icure_async)\b", doc)
+
+
+def test_importing_it_drags_in_neither_the_sandbox_nor_the_command_line() -> None:
+    # Coverage, where it measures subprocesses, imports on its own account.
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("COVERAGE_")}
+    code = "import sys, icure_sync, threading; print(threading.active_count(), *sys.modules)"
+    output = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True, env=environment
+    ).stdout.split()
+    assert output[0] == "1"
+    unwanted = {"typer", "rich", "joserfc", "sqlite3", "phonenumbers", "cattrs", "keyring"}
+    unwanted |= {
+        f"icure_{kind}.{name}" for kind in ("sync", "async") for name in ("sandbox", "cli")
+    }
+    unwanted |= {f"icure_sync.{name}" for name in ("_generate", "_generated.sandbox")}
+    assert not unwanted & set(output)

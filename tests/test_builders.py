@@ -1,0 +1,264 @@
+"""The builders: what is missing or malformed is named, and nothing is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from icure_async import AnonymousMedTechApiBuilder, KeyPair, MedTechApiBuilder, Patient
+from icure_async.crypto.software import SoftwareCrypto
+from icure_async.errors import ConfigurationError
+from icure_async.sandbox import Sandbox
+from icure_async.storage import MemoryKeyStorage, MemoryStorage
+from tests.conftest import RequestLog
+
+URL = "https://kraken.example"
+ENVIRONMENT = (
+    "ICURE_URL",
+    "ICURE_MSG_GTW_URL",
+    "SPEC_ID",
+    "AUTH_BY_EMAIL_HCP_PROCESS_ID",
+    "AUTH_BY_SMS_HCP_PROCESS_ID",
+    "AUTH_BY_EMAIL_PATIENT_PROCESS_ID",
+    "AUTH_BY_SMS_PATIENT_PROCESS_ID",
+)
+
+
+@pytest.fixture(autouse=True)
+def _empty_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ENVIRONMENT:
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.parametrize(
+    ("steps", "named"),
+    [
+        (lambda b: b, "with_icure_base_url"),
+        (lambda b: b.with_icure_base_url(URL), "with_msg_gw_spec_id"),
+        (
+            lambda b: b.with_icure_base_url(URL).with_msg_gw_spec_id("ic"),
+            r"with_auth_process_by_email_id\(\) or with_auth_process_by_sms_id",
+        ),
+    ],
+)
+def test_the_anonymous_builder_names_what_is_missing(
+    steps: Callable[[AnonymousMedTechApiBuilder], AnonymousMedTechApiBuilder], named: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=named):
+        steps(AnonymousMedTechApiBuilder()).build()
+
+
+@pytest.mark.parametrize(
+    ("steps", "named"),
+    [
+        (lambda b: b.with_user_name("u").with_password("p"), "with_icure_base_url"),
+        (lambda b: b.with_icure_base_url(URL).with_password("p"), "with_user_name"),
+        (lambda b: b.with_icure_base_url(URL).with_user_name("u"), "with_password"),
+    ],
+)
+def test_the_builder_names_what_is_missing(
+    steps: Callable[[MedTechApiBuilder], MedTechApiBuilder], named: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=named):
+        steps(MedTechApiBuilder()).build()
+
+
+@pytest.mark.parametrize(
+    ("method", "value"),
+    [
+        ("with_icure_base_url", "kraken.example"),
+        ("with_icure_base_url", "https://kraken.example/rest/v3"),
+        ("with_icure_base_url", "https://user:pw@kraken.example"),
+        ("with_icure_base_url", None),
+        ("with_msg_gw_url", "ftp://gw.example"),
+        ("with_msg_gw_spec_id", ""),
+        ("with_auth_process_by_email_id", "  "),
+        ("with_auth_process_by_sms_id", None),
+        ("with_user_name", ""),
+        ("with_password", ""),
+        ("with_timeout", 0),
+        ("with_timeout", float("inf")),
+        ("with_client_session", object()),
+    ],
+)
+def test_a_malformed_option_is_refused_at_once(method: str, value: Any) -> None:
+    with pytest.raises(ConfigurationError, match=method) as caught:
+        getattr(MedTechApiBuilder(), method)(value)
+    assert "pw" not in str(caught.value).replace("pwd", "")
+
+
+async def test_a_closed_client_session_is_refused() -> None:
+    session = aiohttp.ClientSession()
+    await session.close()
+    with pytest.raises(ConfigurationError, match="with_client_session"):
+        MedTechApiBuilder().with_client_session(session)
+
+
+def test_no_builder_shows_its_password() -> None:
+    builder = MedTechApiBuilder().with_icure_base_url(URL).with_password("s3cret")
+    assert "s3cret" not in repr(builder)
+
+
+@pytest.mark.parametrize("missing", ["ICURE_URL", "SPEC_ID"])
+def test_from_env_names_the_missing_variable(missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("ICURE_URL", "SPEC_ID", "AUTH_BY_SMS_HCP_PROCESS_ID"):
+        if name != missing:
+            monkeypatch.setenv(name, URL if name == "ICURE_URL" else "x")
+    with pytest.raises(ConfigurationError, match=missing):
+        AnonymousMedTechApiBuilder.from_env()
+
+
+@pytest.mark.parametrize(
+    ("user_type", "named"),
+    [
+        (None, "AUTH_BY_EMAIL_HCP_PROCESS_ID or AUTH_BY_SMS_HCP_PROCESS_ID"),
+        ("patient", "AUTH_BY_EMAIL_PATIENT_PROCESS_ID or AUTH_BY_SMS_PATIENT_PROCESS_ID"),
+    ],
+)
+def test_from_env_names_the_missing_process(
+    user_type: Any, named: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ICURE_URL", URL)
+    monkeypatch.setenv("SPEC_ID", "ic")
+    with pytest.raises(ConfigurationError, match=named):
+        AnonymousMedTechApiBuilder.from_env(user_type=user_type)
+
+
+def test_the_builder_from_env_needs_the_url_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigurationError, match="ICURE_URL"):
+        MedTechApiBuilder.from_env()
+    monkeypatch.setenv("ICURE_URL", URL)
+    MedTechApiBuilder.from_env().with_user_name("u").with_password("p").build()
+
+
+@pytest.mark.parametrize(
+    ("user_type", "member"),
+    [(None, "healthcare_party_id"), ("hcp", "healthcare_party_id"), ("patient", "patient_id")],
+)
+async def test_from_env_registers_whom_it_says(
+    sandbox: Sandbox, user_type: Any, member: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in sandbox.environment.items():
+        monkeypatch.setenv(name, value)
+    async with AnonymousMedTechApiBuilder.from_env(user_type=user_type).build() as anonymous_api:
+        process = await anonymous_api.authentication_api.start_authentication(
+            "captcha",
+            phone_number="+32588235595",
+            first_name="Ned",
+            last_name="Stark",
+            healthcare_professional_id=sandbox.master_hcp.data_owner_id,
+        )
+        code = await sandbox.wait_for_code(process.login, timeout=5)
+        result = await anonymous_api.authentication_api.complete_authentication(process, code)
+    async with result.med_tech_api as api:
+        user = await api.user_api.get_logged_user()
+    assert getattr(user, member)
+
+
+def test_patients_are_taken_where_only_they_are_in_the_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("ICURE_URL", URL)
+    monkeypatch.setenv("SPEC_ID", "ic")
+    monkeypatch.setenv("AUTH_BY_SMS_PATIENT_PROCESS_ID", "patients")
+    AnonymousMedTechApiBuilder.from_env().build()
+
+
+async def test_building_makes_no_request_and_awaits_or_enters(
+    builder: Callable[[str, str], MedTechApiBuilder], requests: RequestLog
+) -> None:
+    api = await builder("u", "p").build()
+    await api.aclose()
+    await api.aclose()
+    async with builder("u", "p").build() as entered:
+        assert "p'" not in repr(entered)
+    assert requests.take() == []
+
+
+async def test_a_callers_client_session_is_never_closed(
+    builder: Callable[[str, str], MedTechApiBuilder], client_session: aiohttp.ClientSession
+) -> None:
+    async with builder("u", "p").build():
+        pass
+    assert not client_session.closed
+
+
+async def test_the_gateway_is_needed_for_authentication_only(sandbox: Sandbox) -> None:
+    builder = (
+        MedTechApiBuilder()
+        .with_icure_base_url(sandbox.icure_url)
+        .with_user_name(sandbox.master_hcp.login)
+        .with_password(sandbox.master_hcp.password)
+    )
+    async with builder.build() as api:
+        with pytest.raises(ConfigurationError, match="with_msg_gw_spec_id"):
+            api.authentication_api  # noqa: B018
+    configured = builder.with_msg_gw_spec_id("ic").with_auth_process_by_sms_id("x")
+    async with configured.build() as api:
+        assert api.authentication_api is not None
+
+
+async def test_crypto_storage_and_key_storage_of_the_caller_are_used(sandbox: Sandbox) -> None:
+    made: list[KeyPair] = []
+
+    class CountingCrypto(SoftwareCrypto):
+        async def generate_key_pair(self) -> KeyPair:
+            made.append(await super().generate_key_pair())
+            return made[-1]
+
+    storage, key_storage = MemoryStorage(), MemoryKeyStorage()
+    async with (
+        AnonymousMedTechApiBuilder()
+        .with_icure_base_url(sandbox.icure_url)
+        .with_msg_gw_url(sandbox.msg_gw_url)
+        .with_msg_gw_spec_id(sandbox.spec_id)
+        .with_auth_process_by_email_id(sandbox.hcp_process_by_email_id)
+        .with_crypto(CountingCrypto())
+        .with_storage(storage)
+        .with_key_storage(key_storage)
+        .prevent_cookie_usage()
+        .with_timeout(20)
+        .build()
+    ) as anonymous_api:
+        process = await anonymous_api.authentication_api.start_authentication(
+            "captcha", email="jon@wall.example", first_name="Jon", last_name="Snow"
+        )
+        code = await sandbox.wait_for_code("jon@wall.example", timeout=5)
+        result = await anonymous_api.authentication_api.complete_authentication(process, code)
+        generated = await anonymous_api.generate_rsa_keypair()
+    assert result.key_pairs == made[:1]
+    assert generated == made[1]
+    async with result.med_tech_api as api:
+        user = await api.user_api.get_logged_user()
+        owner_id = api.data_owner_api.get_data_owner_id_of(user)
+    assert await key_storage.list_key_pairs(owner_id) == made[:1]
+    assert await storage.list_items() == []
+
+
+async def test_a_storage_directory_keeps_what_the_next_program_needs(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
+    master = sandbox.master_hcp
+
+    def build() -> Any:
+        return (
+            MedTechApiBuilder()
+            .with_icure_base_url(sandbox.icure_url)
+            .with_user_name(master.login)
+            .with_password(master.password)
+            .with_storage_directory(tmp_path / "app")
+            .build()
+        )
+
+    async with build() as api:
+        await api.init_user_crypto(master.key_pair)
+        saved = await api.patient_api.create_or_modify_patient(Patient(last_name="S", note="n"))
+    async with build() as api:
+        assert await api.init_user_crypto() == [master.key_pair]
+        assert (await api.patient_api.get_patient(saved.id)).note == "n"
+    files = list((tmp_path / "app" / "keys").iterdir())
+    assert [file.stat().st_mode & 0o777 for file in files] == [0o600]
