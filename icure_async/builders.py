@@ -22,10 +22,11 @@ from icure_async.storage.key_storage import FileKeyStorage, MemoryKeyStorage
 from icure_async.storage.memory import MemoryStorage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Awaitable, Callable, Generator
     from types import TracebackType
 
     from icure_async.crypto.protocol import Crypto
+    from icure_async.models.public_key import PublicKey
     from icure_async.storage.protocols import KeyStorage, Storage
 
 __all__ = ["AnonymousMedTechApiBuilder", "Building", "MedTechApiBuilder", "UserType"]
@@ -84,6 +85,7 @@ class _Builder:
         self._storage: Storage | None = None
         self._key_storage: KeyStorage | None = None
         self._prevent_cookie_usage = False
+        self._public_key_policy: Callable[[PublicKey], Awaitable[bool]] | None = None
         self._timeout = DEFAULT_TIMEOUT
         self._client_session: aiohttp.ClientSession | None = None
 
@@ -187,6 +189,20 @@ class _Builder:
         self._client_session = client_session
         return self
 
+    def with_public_key_policy(self, policy: Callable[[PublicKey], Awaitable[bool]]) -> Self:
+        """Have the application confirm public keys before anything is encrypted for them.
+
+        The policy is asked once for each public key of another data owner, and for those of the
+        user's other devices. Where it says no, nothing is shared with that key. By default every
+        key the backend names is trusted, as in the reference: the policy is for applications that
+        don't trust their backend, and let people compare ``PublicKey.digest`` out of band.
+
+        Args:
+            policy: returns whether the key is what it is said to be.
+        """
+        self._public_key_policy = policy
+        return self
+
     def prevent_cookie_usage(self) -> Self:
         """Use Basic authentication on every request, as the reference does under this name."""
         self._prevent_cookie_usage = True
@@ -229,6 +245,7 @@ class _Builder:
             auth_process_by_email_id=self._auth_process_by_email_id,
             auth_process_by_sms_id=self._auth_process_by_sms_id,
             prevent_cookie_usage=self._prevent_cookie_usage,
+            public_key_policy=self._public_key_policy,
             timeout=self._timeout,
         )
 

@@ -7,10 +7,14 @@ from typing import TYPE_CHECKING, Self
 
 import attrs
 
+from icure_async.apis.access_back import AccessBack
 from icure_async.apis.current_user import CurrentUser
 from icure_async.apis.data_owners import DataOwnerApi
 from icure_async.apis.key_directory import OwnKeyDirectory
+from icure_async.apis.key_notices import KeyNotices
+from icure_async.apis.key_recovery import KeyRecovery
 from icure_async.apis.key_registration import KeyRegistration
+from icure_async.apis.key_trust import KeyTrust
 from icure_async.apis.patients import PatientApi
 from icure_async.apis.users import UserApi
 from icure_async.authentication.api import AuthenticationApi
@@ -19,6 +23,7 @@ from icure_async.crypto.entities import EntityCrypto
 from icure_async.crypto.key_ring import KeyRing
 from icure_async.errors import ConfigurationError
 from icure_async.rest.data_owners import DataOwnerResource
+from icure_async.rest.maintenance_tasks import MaintenanceTaskResource
 from icure_async.rest.message_gateway import MessageGateway
 from icure_async.rest.patients import PatientResource
 from icure_async.rest.session import Session
@@ -26,11 +31,14 @@ from icure_async.rest.transport import DEFAULT_TIMEOUT, Transport
 from icure_async.rest.users import UserResource
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable, Sequence
     from types import TracebackType
 
     from icure_async.crypto.protocol import Crypto
+    from icure_async.models.key_change import KeyPairUpdateNotice
     from icure_async.models.key_pair import KeyPair
+    from icure_async.models.missing_key import MissingKey, MissingKeyPolicy
+    from icure_async.models.public_key import PublicKey
     from icure_async.rest.connection import Connection
     from icure_async.storage.protocols import KeyStorage, Storage
 
@@ -51,6 +59,8 @@ class Settings:
         auth_process_by_email_id: the gateway's process for codes by email.
         auth_process_by_sms_id: the gateway's process for codes by SMS.
         prevent_cookie_usage: use Basic authentication on every request.
+        public_key_policy: asked before anything is encrypted for a public key; None trusts the
+            backend.
         timeout: seconds for one request with its answer.
         clock: epoch seconds.
     """
@@ -64,6 +74,7 @@ class Settings:
     auth_process_by_email_id: str | None = None
     auth_process_by_sms_id: str | None = None
     prevent_cookie_usage: bool = False
+    public_key_policy: Callable[[PublicKey], Awaitable[bool]] | None = None
     timeout: float = DEFAULT_TIMEOUT
     clock: Callable[[], float] = time.time
 
@@ -156,10 +167,26 @@ class MedTechApi(_Api):
         crypto = settings.crypto
         self._current_user = CurrentUser(users, clock=settings.clock)
         key_ring = KeyRing(crypto)
+        recovery = KeyRecovery(crypto, key_ring, settings.key_storage)
+        trust = KeyTrust(settings.public_key_policy)
         directory = OwnKeyDirectory(
-            DataOwnerResource(self._session), self._current_user, crypto, key_ring
+            DataOwnerResource(self._session),
+            self._current_user,
+            crypto,
+            key_ring,
+            recovery=recovery,
+            trust=trust,
         )
         entities = EntityCrypto(crypto, key_ring, directory)
+        key_notices = KeyNotices(
+            storage=settings.storage,
+            tasks=MaintenanceTaskResource(self._session),
+            entities=entities,
+            directory=directory,
+            current_user=self._current_user,
+            clock=settings.clock,
+        )
+        self._key_notices: Sequence[KeyPairUpdateNotice] = ()
         self._key_registration = KeyRegistration(
             crypto=crypto,
             key_ring=key_ring,
@@ -167,6 +194,8 @@ class MedTechApi(_Api):
             directory=directory,
             current_user=self._current_user,
             entities=entities,
+            recovery=recovery,
+            notices=key_notices,
         )
         self.patient_api: PatientApi = PatientApi(
             PatientResource(self._session),
@@ -177,7 +206,12 @@ class MedTechApi(_Api):
             clock=settings.clock,
         )
         self.user_api: UserApi = UserApi(users, self._current_user)
-        self.data_owner_api: DataOwnerApi = DataOwnerApi()
+        self.data_owner_api: DataOwnerApi = DataOwnerApi(
+            access_back=AccessBack(
+                crypto=crypto, key_ring=key_ring, directory=directory, trust=trust
+            ),
+            key_notices=key_notices,
+        )
         spec_id = settings.msg_gw_spec_id
         self._authentication_api = self._make_authentication_api(spec_id) if spec_id else None
 
@@ -198,26 +232,53 @@ class MedTechApi(_Api):
             )
         return self._authentication_api
 
-    async def init_user_crypto(self, key_pair: KeyPair | None = None) -> list[KeyPair]:
+    @property
+    def key_notices(self) -> Sequence[KeyPairUpdateNotice]:
+        """What became of the notifications that the last ``init_user_crypto()`` had to send.
+
+        Empty unless this device has published a key pair beside others. One that was not delivered
+        is sent again by ``data_owner_api.notify_key_pair_update()``, and where trying again may
+        help, by the next ``init_user_crypto()``.
+        """
+        return self._key_notices
+
+    async def init_user_crypto(
+        self,
+        key_pair: KeyPair | None = None,
+        *,
+        missing_key: MissingKeyPolicy = "refuse",
+        find_key: Callable[[MissingKey], Awaitable[KeyPair | None]] | None = None,
+    ) -> list[KeyPair]:
         """Put the user's key pairs to use; before that, nothing can be encrypted or decrypted.
 
-        The key pairs of this user on this device are used. For a user who has never had one, the
-        given or a new key pair is stored and then published. A user who has key pairs, none of
-        them on this device, must pass one: a new one is never made silently, since it could not
-        read what is encrypted for the old ones.
+        The key pairs of this user on this device are used, and those they lead to. For a user who
+        has never had one, the given or a new key pair is stored and then published. For a user who
+        has key pairs, none of them on this device, one can be given, or supplied by ``find_key``;
+        else a new one is only made if ``missing_key`` allows it: it reads what is encrypted for the
+        old ones once somebody gives access back, and everybody concerned is notified.
 
         Args:
-            key_pair: one of the user's, for a device that does not have it yet.
+            key_pair: one of the user's, for a device that does not have it yet. On a device that
+                has others of the user's, it must be one of these, as in the reference.
+            missing_key: ``"allow"`` or ``"refuse"``: whether a new key pair may be published where
+                the published ones are not on this device.
+            find_key: asked for the missing key pair first, for example in a backup; None in return
+                leaves it to ``missing_key``.
 
         Returns:
             The key pairs in use.
 
         Raises:
-            KeyPairNotFoundError: the user has keys, and none of them is on this device.
+            KeyPairNotFoundError: the user has keys, none of them is on this device, and none may be
+                made. The message names their fingerprints and the ways back.
             ValidationError: the key pair is malformed, or is not the one on this device.
             CryptoError: the user is not a data owner.
         """
-        return await self._key_registration.initialise(key_pair)
+        initialised = await self._key_registration.initialise(
+            key_pair, missing_key=missing_key, find_key=find_key
+        )
+        self._key_notices = tuple(initialised.notices)
+        return initialised.key_pairs
 
     async def identify(self) -> tuple[str, str | None]:
         """Log in, and return the ids of the user and, where the backend tells it, its group.

@@ -10,12 +10,14 @@ import anyio
 from icure_async.apis.current_user import data_owner_of
 from icure_async.crypto.exchange_keys import (
     add_exchange_key,
+    delegates_of,
     exchange_keys_in_view,
     exchange_keys_to,
     has_exchange_key,
     public_keys_of,
 )
 from icure_async.crypto.key_ring import EXCHANGE_KEY_BYTES
+from icure_async.crypto.transfer_keys import add_transfer_keys
 from icure_async.errors import (
     BadRequestError,
     ConflictError,
@@ -30,9 +32,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from icure_async.apis.current_user import CurrentUser
+    from icure_async.apis.key_recovery import KeyRecovery
+    from icure_async.apis.key_trust import KeyTrust
     from icure_async.crypto.exchange_keys import WrappedKey
     from icure_async.crypto.key_ring import KeyRing
     from icure_async.crypto.protocol import Crypto
+    from icure_async.models.key_pair import KeyPair
     from icure_async.rest.data_owners import DataOwnerResource
 
 __all__ = ["MAX_CONFLICTS", "OwnKeyDirectory"]
@@ -64,11 +69,16 @@ class OwnKeyDirectory:
         current_user: CurrentUser,
         crypto: Crypto,
         key_ring: KeyRing,
+        *,
+        recovery: KeyRecovery,
+        trust: KeyTrust,
     ) -> None:
         self._owners = owners
         self._current_user = current_user
         self._crypto = crypto
         self._key_ring = key_ring
+        self._recovery = recovery
+        self._trust = trust
         self._own: TypedDataOwner | None = None
         self._others: dict[str, TypedDataOwner] = {}
         self._views: dict[tuple[DataOwnerKind, str], Mapping[str, Any]] = {}
@@ -137,10 +147,22 @@ class OwnKeyDirectory:
         return found
 
     async def refresh(self) -> None:
-        """Forget what is cached."""
+        """Forget what is cached, and recover key pairs that were published meanwhile."""
         self._own = None
         self._others.clear()
         self._views.clear()
+        if self._key_ring:
+            await self._recovery.recover(await self.own_document())
+
+    async def correspondents(self) -> list[str]:
+        """Return the ids of all who have exchange keys from or to the current data owner."""
+        own = await self.own()
+        found: dict[str, None] = {}
+        for kind in _VIEW_ORDER[own.kind]:
+            found.update(dict.fromkeys(await self._view(kind, own.id)))
+        found.update(dict.fromkeys(delegates_of(own.document)))
+        found.pop(own.id, None)
+        return list(found)
 
     def learn(self, document: Mapping[str, Any]) -> None:
         """Take note of a patient document as the backend just gave it, if it is our own."""
@@ -181,6 +203,40 @@ class OwnKeyDirectory:
             return False
         self._views.clear()
         return True
+
+    async def read_anew(self, owner_id: str) -> TypedDataOwner | None:
+        """Return another data owner as it is now, or None where it can't be read."""
+        self._others.pop(owner_id, None)
+        return await self._other(owner_id)
+
+    async def save_other(self, owner: TypedDataOwner) -> bool:
+        """Write another data owner's document; return False where it was changed meanwhile."""
+        self._others.pop(owner.id, None)
+        try:
+            self._others[owner.id] = _checked(await self._owners.modify(owner), owner.id)
+        except ConflictError:
+            return False
+        self._views.clear()
+        return True
+
+    async def with_new_key_pair(
+        self, document: dict[str, Any], key_pair: KeyPair
+    ) -> dict[str, Any]:
+        """Return our document with one more key pair, which the older ones lead to (§10).
+
+        Its exchange key to ourselves is for all our key pairs, and its private half is there for
+        the holders of the older ones. What is in the document stays as it is. Nothing is written.
+        """
+        own_id, public_key = str(document["id"]), key_pair.public_key
+        older = await self._encryptable(document)
+        exchange_key = await self._crypto.random_bytes(EXCHANGE_KEY_BYTES)
+        wrapped = await self._key_ring.wrap(exchange_key, [public_key, *older])
+        self._key_ring.remember(wrapped, exchange_key)
+        document = add_exchange_key(
+            document, own_id, owner_key=public_key, wrapped=wrapped, delegate_public_key=None
+        )
+        transfer = await self._crypto.aes_encrypt(exchange_key, bytes.fromhex(key_pair.private_key))
+        return add_transfer_keys(document, older, public_key, transfer)
 
     async def prepare(
         self, document: dict[str, Any], delegate_ids: Sequence[str]
@@ -257,14 +313,16 @@ class OwnKeyDirectory:
         return delegate.document
 
     async def _encryptable(self, owner: Mapping[str, Any]) -> list[str]:
-        """Return the owner's public keys that really are such."""
+        """Return the owner's public keys that really are such, and may be encrypted for."""
         usable: list[str] = []
         for public_key in public_keys_of(owner):
             try:
                 await self._crypto.rsa_encrypt(public_key, b"")
             except ValueError:
                 _log.warning("A public key of data owner %s is malformed", owner["id"])
-            else:
+                continue
+            known = public_key in self._key_ring
+            if known or await self._trust.confirms(str(owner["id"]), public_key):
                 usable.append(public_key)
         return usable
 

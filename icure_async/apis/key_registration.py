@@ -1,7 +1,7 @@
 """Putting a data owner's key pairs to use: finding them on the device, or publishing the first.
 
-A private key is stored before its public half is published, and everything a first login has to
-publish goes out in one write. Source: cryptography.md §9.
+A private key is stored before its public half is published, and everything a login has to publish
+goes out in one write. Source: cryptography.md §9 and §10.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 import anyio
+import attrs
 
 from icure_async.apis.current_user import auto_delegates_of
 from icure_async.apis.key_directory import MAX_CONFLICTS
@@ -17,20 +18,49 @@ from icure_async.crypto.exchange_keys import public_keys_of
 from icure_async.errors import ConflictError, KeyPairNotFoundError, ValidationError
 from icure_async.models.encrypted_members import ENCRYPTED_PATIENT_MEMBERS
 from icure_async.models.key_pair import KeyPair, fingerprint_of
+from icure_async.models.missing_key import MISSING_KEY_POLICIES, MissingKey
 from icure_async.models.names_completion import complete_patient_names
 from icure_async.rest.data_owners import TypedDataOwner
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
     from icure_async.apis.current_user import CurrentUser
     from icure_async.apis.key_directory import OwnKeyDirectory
+    from icure_async.apis.key_notices import KeyNotices
+    from icure_async.apis.key_recovery import KeyRecovery
     from icure_async.crypto.entities import EntityCrypto
     from icure_async.crypto.key_ring import KeyRing
     from icure_async.crypto.protocol import Crypto
+    from icure_async.models.key_change import KeyPairUpdateNotice
+    from icure_async.models.missing_key import MissingKeyPolicy
     from icure_async.storage.protocols import KeyStorage
 
-__all__ = ["KeyRegistration"]
+__all__ = ["InitialisedKeys", "KeyRegistration"]
 
 _PATIENT: Final = "patient"
+
+
+@attrs.frozen
+class InitialisedKeys:
+    """What ``init_user_crypto`` did.
+
+    Attributes:
+        key_pairs: the key pairs in use; those that were recovered come last.
+        notices: what became of the notifications about a new key pair; empty without one.
+    """
+
+    key_pairs: list[KeyPair] = attrs.field(repr=False)
+    notices: list[KeyPairUpdateNotice]
+
+
+@attrs.frozen
+class _Choice:
+    """What the caller wants where the published keys are not on this device."""
+
+    given: KeyPair | None
+    missing_key: MissingKeyPolicy
+    find_key: Callable[[MissingKey], Awaitable[KeyPair | None]] | None
 
 
 class KeyRegistration:
@@ -45,6 +75,8 @@ class KeyRegistration:
         directory: OwnKeyDirectory,
         current_user: CurrentUser,
         entities: EntityCrypto,
+        recovery: KeyRecovery,
+        notices: KeyNotices,
     ) -> None:
         self._crypto = crypto
         self._key_ring = key_ring
@@ -52,38 +84,46 @@ class KeyRegistration:
         self._directory = directory
         self._current_user = current_user
         self._entities = entities
+        self._recovery = recovery
+        self._notices = notices
         self._lock = anyio.Lock()
 
-    async def initialise(self, key_pair: KeyPair | None) -> list[KeyPair]:
-        """Put key pairs to use, publishing the first one of a new data owner.
+    async def initialise(
+        self,
+        key_pair: KeyPair | None = None,
+        *,
+        missing_key: MissingKeyPolicy = "refuse",
+        find_key: Callable[[MissingKey], Awaitable[KeyPair | None]] | None = None,
+    ) -> InitialisedKeys:
+        """Put key pairs to use, publishing a new one where there is none or it may be replaced.
 
         Raises:
-            KeyPairNotFoundError: keys are published, and none of them is on this device.
-            ValidationError: ``key_pair`` is malformed, or is not the one on this device.
+            KeyPairNotFoundError: keys are published, none of them is on this device, and they may
+                not be replaced.
+            ValidationError: an argument is malformed, or ``key_pair`` is not the one on this
+                device.
             ConflictError: the data owner keeps changing under our hands.
         """
+        if missing_key not in MISSING_KEY_POLICIES:
+            raise ValidationError("missing_key must be 'allow' or 'refuse'.")
         if key_pair is not None:
-            key_pair = _normalised(key_pair)
-            await self._crypto.load_key_pair(key_pair)
+            key_pair = await self._checked(key_pair)
         async with self._lock:
-            return await self._initialise(key_pair)
+            return await self._initialise(_Choice(key_pair, missing_key, find_key))
 
-    async def _initialise(self, key_pair: KeyPair | None) -> list[KeyPair]:
+    async def _initialise(self, choice: _Choice) -> InitialisedKeys:
         owner_id = await self._directory.own_id()
         for _ in range(MAX_CONFLICTS):
             owner = await self._directory.own()
             published = public_keys_of(owner.document)
-            if published:
-                key_pairs = await self._on_device(owner.id, published, key_pair)
-            else:
-                key_pairs = [await self._unpublished(owner.id, key_pair)]
+            key_pairs, choice = await self._pairs_at_hand(owner.id, published, choice)
             for found in key_pairs:
                 await self._key_ring.add(found)
-            document = await self._complete(owner, key_pairs[0])
-            if document is owner.document:
-                return key_pairs
-            if await self._directory.save_own(TypedDataOwner(owner.kind, document)):
-                return key_pairs
+            key_pairs += await self._recovery.recover(owner.document)
+            if await self._publish(owner, key_pairs[0]):
+                public_keys = [found.public_key for found in key_pairs]
+                notices = await self._notices.send_outstanding(owner_id, public_keys)
+                return InitialisedKeys(key_pairs, notices)
             # Somebody else was faster: perhaps the same user on another device, with other keys.
             self._key_ring.clear()
         raise ConflictError(
@@ -92,8 +132,27 @@ class KeyRegistration:
             retryable=True,
         )
 
+    async def _pairs_at_hand(
+        self, owner_id: str, published: Sequence[str], choice: _Choice
+    ) -> tuple[list[KeyPair], _Choice]:
+        """Return the pairs to use, stored on this device, and the choice with the found one."""
+        if not published:
+            return [await self._unpublished(owner_id, published, choice.given)], choice
+        stored = await self._on_device(owner_id, published, choice.given)
+        if stored:
+            return stored, choice
+        if choice.given is None and choice.find_key is not None:
+            question = MissingKey(owner_id, tuple(map(fingerprint_of, published)))
+            found = await choice.find_key(question)
+            if found is not None:
+                choice = _Choice(await self._checked(found), "allow", None)
+                return await self._pairs_at_hand(owner_id, published, choice)
+        if choice.missing_key == "refuse":
+            raise _not_found(owner_id, [fingerprint_of(public_key) for public_key in published])
+        return [await self._unpublished(owner_id, published, choice.given)], choice
+
     async def _on_device(
-        self, owner_id: str, published: list[str], given: KeyPair | None
+        self, owner_id: str, published: Sequence[str], given: KeyPair | None
     ) -> list[KeyPair]:
         """Return the published key pairs on this device, storing the given one if it is such."""
         fingerprints = [fingerprint_of(public_key) for public_key in published]
@@ -111,37 +170,47 @@ class KeyRegistration:
                 )
             return stored
         if given is None or given.fingerprint not in fingerprints:
-            raise KeyPairNotFoundError(
-                f"Data owner {owner_id} has published keys, and none of them is on this device: "
-                f"{', '.join(fingerprints)}. Pass the key pair with one of these fingerprints to "
-                "init_user_crypto(), or use the key storage of the device that has it. No new key "
-                "was made: what is encrypted for the old ones would have become unreadable.",
-                data_owner_id=owner_id,
-                fingerprints=fingerprints,
-            )
+            return []
         await self._key_storage.store_key_pair(owner_id, given)
         return [given]
 
-    async def _unpublished(self, owner_id: str, given: KeyPair | None) -> KeyPair:
+    async def _unpublished(
+        self, owner_id: str, published: Sequence[str], given: KeyPair | None
+    ) -> KeyPair:
         """Return the pair to publish: the given one, one left by a crash, or a new one; stored."""
         if given is None:
-            pending = await self._key_storage.list_key_pairs(owner_id)
-            if pending:
-                return pending[0]
+            fingerprints = {fingerprint_of(public_key) for public_key in published}
+            for pending in await self._key_storage.list_key_pairs(owner_id):
+                if pending.fingerprint not in fingerprints:
+                    return pending
         key_pair = given or await self._crypto.generate_key_pair()
         await self._key_storage.store_key_pair(owner_id, key_pair)
         return key_pair
 
+    async def _publish(self, owner: TypedDataOwner, key_pair: KeyPair) -> bool:
+        """Write whatever the owner's document lacks; return False where it changed meanwhile."""
+        document = await self._complete(owner, key_pair)
+        if document is owner.document:
+            return True
+        return await self._directory.save_own(TypedDataOwner(owner.kind, document))
+
     async def _complete(self, owner: TypedDataOwner, key_pair: KeyPair) -> dict[str, Any]:
         """Return the owner's document with whatever it lacks; the same object for nothing."""
         document = owner.document
+        published = public_keys_of(document)
         is_patient = owner.kind == _PATIENT
         lacks_delegation = is_patient and not _has_own_entry(document, owner.id)
-        if public_keys_of(document) and not lacks_delegation:
+        is_new = key_pair.fingerprint not in map(fingerprint_of, published)
+        if not is_new and not lacks_delegation:
             return document
-        if not public_keys_of(document):
-            document = dict(document) | {"publicKey": key_pair.public_key}
         delegates = auto_delegates_of(await self._current_user.get()) if lacks_delegation else []
+        if not published:
+            document = dict(document) | {"publicKey": key_pair.public_key}
+        elif is_new:
+            # Written down first: whoever finds the key published has somebody to tell about it.
+            await self._notices.remember(owner.id, key_pair.public_key)
+            document = await self._directory.with_new_key_pair(document, key_pair)
+            delegates = [*delegates, *await self._notices.readers()]
         document, exchange_keys = await self._directory.prepare(document, delegates)
         if not lacks_delegation:
             return document
@@ -152,14 +221,28 @@ class KeyRegistration:
             complete_patient_names(document), ENCRYPTED_PATIENT_MEMBERS, exchange_keys
         )
 
+    async def _checked(self, key_pair: KeyPair) -> KeyPair:
+        """Return a key pair in lower case, in which key pairs are compared."""
+        if not isinstance(key_pair, KeyPair):
+            raise ValidationError("The key pair must be a KeyPair.")
+        if not isinstance(key_pair.public_key, str) or not isinstance(key_pair.private_key, str):
+            raise ValidationError("Both halves of the key pair must be texts: their DER in hex.")
+        key_pair = KeyPair(key_pair.public_key.lower(), key_pair.private_key.lower())
+        await self._crypto.load_key_pair(key_pair)
+        return key_pair
 
-def _normalised(key_pair: KeyPair) -> KeyPair:
-    """Return the key pair in lower case, in which key pairs are compared."""
-    if not isinstance(key_pair, KeyPair):
-        raise ValidationError("The key pair must be a KeyPair.")
-    if not isinstance(key_pair.public_key, str) or not isinstance(key_pair.private_key, str):
-        raise ValidationError("Both halves of the key pair must be texts: their DER in hex.")
-    return KeyPair(key_pair.public_key.lower(), key_pair.private_key.lower())
+
+def _not_found(owner_id: str, fingerprints: Sequence[str]) -> KeyPairNotFoundError:
+    return KeyPairNotFoundError(
+        f"Data owner {owner_id} has published keys, and none of them is on this device: "
+        f"{', '.join(fingerprints)}. Ways back: pass the key pair with one of these fingerprints "
+        "to init_user_crypto(), import a backup with import_keys(), or use the key storage of the "
+        "device that has it. With missing_key='allow' a new key pair is made, with which what is "
+        "encrypted for the old ones is readable once somebody gives access back. Nothing was "
+        "changed.",
+        data_owner_id=owner_id,
+        fingerprints=fingerprints,
+    )
 
 
 def _has_own_entry(document: dict[str, Any], owner_id: str) -> bool:

@@ -37,6 +37,7 @@ from icure_async.errors import (
     UnknownProcessError,
     ValidationError,
 )
+from icure_async.models.missing_key import MISSING_KEY_POLICIES, MissingKeyPolicy
 from icure_async.models.validation import validate_id
 from icure_async.rest.users import UserResource
 
@@ -47,8 +48,11 @@ if TYPE_CHECKING:
     from icure_async.authentication.progress import Progress, ProgressStore
     from icure_async.crypto.protocol import Crypto
     from icure_async.medtech import MedTechApi
+    from icure_async.models.key_pair import KeyPair
+    from icure_async.models.missing_key import MissingKey
     from icure_async.rest.message_gateway import MessageGateway
     from icure_async.rest.session import Session
+
 
 __all__ = ["DEFAULT_TOKEN_VALIDITY", "AuthenticationApi"]
 
@@ -103,6 +107,15 @@ _EVENT_BY_STATE: Final[Mapping[AuthenticationState, AuthenticationEvent]] = {
 _COMPLETABLE: Final = frozenset(
     {_State.CODE_SENT, _State.VALIDATED, _State.SIGNED_IN, _State.AUTHORISED}
 )
+
+
+@attrs.frozen
+class _Options:
+    """What the caller of a completion wants: seconds, and what to do about a missing key."""
+
+    token_validity: int
+    missing_key: MissingKeyPolicy
+    find_key: Callable[[MissingKey], Awaitable[KeyPair | None]] | None
 
 
 class _Run:
@@ -260,6 +273,8 @@ class AuthenticationApi:
         validation_code: str,
         *,
         token_validity: timedelta = DEFAULT_TOKEN_VALIDITY,
+        missing_key: MissingKeyPolicy = "allow",
+        find_key: Callable[[MissingKey], Awaitable[KeyPair | None]] | None = None,
     ) -> AuthenticationResult:
         """Register or log in with the code the person received.
 
@@ -267,10 +282,18 @@ class AuthenticationApi:
         finishes the job: no second key pair, no second token. After the death of the program that
         takes a ``with_storage()`` and a ``with_key_storage()`` that have outlived it.
 
+        A user who has key pairs, none of them on this device, gets a new one, as in the reference:
+        stored, published beside the others, and everybody concerned notified, so that somebody can
+        give access back to what is encrypted for the old ones.
+
         Args:
             process: from :meth:`start_authentication` or ``AuthenticationProcess.from_json()``.
             validation_code: as received; blanks around it don't matter.
             token_validity: how long the token in the result will be good for.
+            missing_key: ``"allow"`` or ``"refuse"``: whether a new key pair may be published where
+                the published ones are not on this device.
+            find_key: asked for the missing key pair first, for example in a backup; None in return
+                leaves it to ``missing_key``.
 
         Returns:
             The user's API with its key pairs in use, and a token to log in with later.
@@ -281,15 +304,18 @@ class AuthenticationApi:
             CodeExpiredError: the code is too old or was used already.
             UnknownProcessError: the gateway does not know the process.
             TooManyAttemptsError: too many wrong codes were tried.
-            KeyPairNotFoundError: the user has keys, and none of them is on this device. Nothing was
-                published; calling again on a device that has one finishes the job.
+            KeyPairNotFoundError: the user has keys, none of them is on this device, and
+                ``missing_key`` refuses a new one. Nothing was published; calling again with the
+                key pair at hand finishes the job.
             ProcessStateError: the process is completed, was never started, or was superseded.
             NetworkError: no answer. Call again with the same process and code.
         """
         code = _checked_code(process, validation_code)
         if not isinstance(token_validity, timedelta) or token_validity < timedelta(seconds=1):
             raise ValidationError("token_validity must be a timedelta of at least one second.")
-        validity = int(token_validity.total_seconds())
+        if missing_key not in MISSING_KEY_POLICIES:
+            raise ValidationError("missing_key must be 'allow' or 'refuse'.")
+        options = _Options(int(token_validity.total_seconds()), missing_key, find_key)
         if process.state in _EVENT_BY_STATE:
             raise _failure(process, _EVENT_BY_STATE[process.state])
         if process.state not in _COMPLETABLE:
@@ -298,7 +324,7 @@ class AuthenticationApi:
         run.tasks += 1
         try:
             async with run.lock:
-                return await self._complete(process, code, validity, run)
+                return await self._complete(process, code, options, run)
         finally:
             run.tasks -= 1
             if not run.tasks:
@@ -331,7 +357,11 @@ class AuthenticationApi:
         return advance(process, _Event.CODE_SENT)
 
     async def _complete(
-        self, process: AuthenticationProcess, code: str, validity: int, run: _Run
+        self,
+        process: AuthenticationProcess,
+        code: str,
+        options: _Options,
+        run: _Run,
     ) -> AuthenticationResult:
         request_id = process.request_id
         interrupted = process.state is not _State.CODE_SENT
@@ -349,7 +379,9 @@ class AuthenticationApi:
             # Without the code: it may be too old by now. Where the token is refused, it was not
             # created yet, or is good no more.
             with contextlib.suppress(AuthenticationError):
-                return await self._finish(advance(process, _Event.TOKEN_CREATED), progress, run)
+                return await self._finish(
+                    advance(process, _Event.TOKEN_CREATED), progress, options, run
+                )
         if progress is not None and progress.is_for(code):
             interrupted = True
         else:
@@ -359,19 +391,25 @@ class AuthenticationApi:
         )
         progress = await self._progress.code_proven(request_id, progress, code)
         token = await UserResource(session).create_token(
-            user_id, progress.token_key, validity=validity, secret=progress.token
+            user_id, progress.token_key, validity=options.token_validity, secret=progress.token
         )
         if token != progress.token:
             progress = await self._progress.token_replaced(request_id, progress, token, code)
-        return await self._finish(advance(process, _Event.TOKEN_CREATED), progress, run)
+        return await self._finish(advance(process, _Event.TOKEN_CREATED), progress, options, run)
 
     async def _finish(
-        self, process: AuthenticationProcess, progress: Progress, run: _Run
+        self,
+        process: AuthenticationProcess,
+        progress: Progress,
+        options: _Options,
+        run: _Run,
     ) -> AuthenticationResult:
         api = self._open_api(process.login, progress.token)
         try:
             user_id, group_id = await api.identify()
-            key_pairs = await api.init_user_crypto()
+            key_pairs = await api.init_user_crypto(
+                missing_key=options.missing_key, find_key=options.find_key
+            )
             await self._progress.forget(process.request_id)
         except BaseException:
             with anyio.CancelScope(shield=True):
@@ -384,6 +422,7 @@ class AuthenticationApi:
             group_id=group_id,
             token=progress.token,
             key_pairs=key_pairs,
+            key_notices=list(api.key_notices),
             process=advance(process, _Event.KEYS_READY),
         )
 

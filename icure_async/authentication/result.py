@@ -9,6 +9,7 @@ import attrs
 if TYPE_CHECKING:
     from icure_async.authentication.process import AuthenticationProcess
     from icure_async.medtech import MedTechApi
+    from icure_async.models.key_change import KeyPairUpdateNotice
     from icure_async.models.key_pair import KeyPair
 
 __all__ = ["AuthenticationResult"]
@@ -27,6 +28,9 @@ class AuthenticationResult:
             in a repr. Whoever has it is the user: keep it as safe as a password.
         key_pairs: the user's key pairs in use. Never in a repr. They are in the key storage
             already; whoever loses all of them loses the records encrypted for them.
+        key_notices: what became of the notifications about a new key pair, recipient by recipient;
+            empty unless this login has published one beside others.
+            ``med_tech_api.data_owner_api.notify_key_pair_update()`` sends them again.
         process: the process, completed.
     """
 
@@ -35,4 +39,5 @@ class AuthenticationResult:
     group_id: str | None
     token: str = attrs.field(repr=False)
     key_pairs: list[KeyPair] = attrs.field(repr=False)
+    key_notices: list[KeyPairUpdateNotice]
     process: AuthenticationProcess

@@ -13,16 +13,18 @@ from icure_async.crypto.shapes import as_list, as_object, is_object
 from icure_async.models.key_pair import FINGERPRINT_LENGTH, fingerprint_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
 __all__ = [
     "LEGACY_KEY",
     "add_exchange_key",
     "delegates_of",
+    "exchange_key_of_pair",
     "exchange_keys_in_view",
     "exchange_keys_to",
     "has_exchange_key",
     "public_keys_of",
+    "rewrap",
 ]
 
 LEGACY_KEY: Final = ""
@@ -61,14 +63,8 @@ def exchange_keys_to(owner: Mapping[str, Any], delegate_id: str) -> list[Wrapped
         wrapped = _wrapped_key(as_object(by_delegate).get(delegate_id))
         if wrapped:
             found.append(wrapped)
-    legacy = as_list(as_object(owner.get("hcPartyKeys")).get(delegate_id))
-    if legacy and all(isinstance(text, str) for text in legacy):
-        wrapped = {LEGACY_KEY: legacy[-1]}
-        public_key = owner.get("publicKey")
-        if isinstance(public_key, str) and public_key:
-            wrapped[fingerprint_of(public_key)] = legacy[0]
-        found.append(wrapped)
-    return found
+    legacy = _legacy_key(owner, delegate_id)
+    return [*found, legacy] if legacy else found
 
 
 def exchange_keys_in_view(view: Mapping[str, Any], delegator_id: str) -> list[WrappedKey]:
@@ -79,11 +75,73 @@ def exchange_keys_in_view(view: Mapping[str, Any], delegator_id: str) -> list[Wr
 
 def has_exchange_key(owner: Mapping[str, Any], delegate_id: str, *, owner_key: str) -> bool:
     """Return whether the owner's key pair already has an exchange key to the delegate."""
-    return any(
-        fingerprint_of(public_key) == fingerprint_of(owner_key)
-        and bool(_wrapped_key(as_object(by_delegate).get(delegate_id)))
-        for public_key, by_delegate in as_object(owner.get("aesExchangeKeys")).items()
-    )
+    return bool(exchange_key_of_pair(owner, delegate_id, owner_key=owner_key))
+
+
+def exchange_key_of_pair(
+    owner: Mapping[str, Any], delegate_id: str, *, owner_key: str
+) -> WrappedKey:
+    """Return the exchange key that one of the owner's key pairs has to the delegate, or nothing."""
+    for public_key, by_delegate in as_object(owner.get("aesExchangeKeys")).items():
+        if fingerprint_of(public_key) == fingerprint_of(owner_key):
+            wrapped = _wrapped_key(as_object(by_delegate).get(delegate_id))
+            if wrapped:
+                return wrapped
+    return {}
+
+
+async def rewrap(
+    owner: Mapping[str, Any],
+    delegates: Mapping[str, str | None],
+    fingerprint: str,
+    wrap: Callable[[WrappedKey], Awaitable[str | None]],
+) -> Mapping[str, Any]:
+    """Return the document with its exchange keys to some delegates encrypted for one key more.
+
+    An exchange key that is for this key already, or that ``wrap`` gives None for, stays as it is.
+    One that exists in the legacy form only gets its place in ``aesExchangeKeys`` beside it, since
+    the legacy form has none for a third ciphertext.
+
+    Args:
+        owner: the delegator's document.
+        delegates: id → ``publicKey`` of those whose exchange keys are meant; without a public key,
+            the legacy form is left alone.
+        fingerprint: of the key to encrypt for.
+        wrap: returns an exchange key encrypted for that key, in hex.
+
+    Returns:
+        The document; the same object where nothing changed.
+    """
+    added: list[tuple[str, str, WrappedKey]] = []
+    for level, by_delegate in as_object(owner.get("aesExchangeKeys")).items():
+        for delegate_id in delegates:
+            wrapped = _wrapped_key(as_object(by_delegate).get(delegate_id))
+            ciphertext = await wrap(wrapped) if wrapped and fingerprint not in wrapped else None
+            if ciphertext is not None:
+                added.append((level, delegate_id, wrapped | {fingerprint: ciphertext}))
+    public_key = owner.get("publicKey")
+    for delegate_id, delegate_key in delegates.items():
+        legacy = _legacy_key(owner, delegate_id)
+        if (
+            not legacy
+            or not delegate_key
+            or not isinstance(public_key, str)
+            or not public_key
+            or has_exchange_key(owner, delegate_id, owner_key=public_key)
+        ):
+            continue
+        ciphertext = await wrap(legacy)
+        if ciphertext is not None:
+            # Once it is in aesExchangeKeys, the backend shows the delegate this one only (§3.6).
+            named = {
+                fingerprint_of(delegate_key): legacy[LEGACY_KEY],
+                fingerprint_of(public_key): legacy[fingerprint_of(public_key)],
+                fingerprint: ciphertext,
+            }
+            added.append((public_key, delegate_id, named))
+    for level, delegate_id, wrapped in added:
+        owner = _with_slot(owner, level, delegate_id, wrapped)
+    return owner
 
 
 def add_exchange_key(
@@ -119,12 +177,9 @@ def add_exchange_key(
         else by_delegate
         for public_key, by_delegate in as_object(owner.get("aesExchangeKeys")).items()
     }
-    # A former SDK may have named the level by the fingerprint alone.
-    level = next(
-        (name for name in all_keys if fingerprint_of(name) == fingerprint_of(owner_key)), owner_key
+    result = _with_slot(
+        dict(owner) | {"aesExchangeKeys": all_keys}, owner_key, delegate_id, wrapped
     )
-    all_keys[level] = as_object(all_keys.get(level)) | {delegate_id: dict(wrapped)}
-    result = dict(owner) | {"aesExchangeKeys": all_keys}
 
     public_key = owner.get("publicKey")
     legacy = dict(as_object(owner.get("hcPartyKeys")))
@@ -142,6 +197,30 @@ def add_exchange_key(
         ]
         result["hcPartyKeys"] = legacy
     return result
+
+
+def _legacy_key(owner: Mapping[str, Any], delegate_id: str) -> WrappedKey:
+    """Return the exchange key of ``hcPartyKeys``, if there is one (§3.3)."""
+    legacy = as_list(as_object(owner.get("hcPartyKeys")).get(delegate_id))
+    if not legacy or not all(isinstance(text, str) for text in legacy):
+        return {}
+    wrapped = {LEGACY_KEY: legacy[-1]}
+    public_key = owner.get("publicKey")
+    if isinstance(public_key, str) and public_key:
+        wrapped[fingerprint_of(public_key)] = legacy[0]
+    return wrapped
+
+
+def _with_slot(
+    owner: Mapping[str, Any], owner_key: str, delegate_id: str, wrapped: WrappedKey
+) -> dict[str, Any]:
+    all_keys = dict(as_object(owner.get("aesExchangeKeys")))
+    # A former SDK may have named the level by the fingerprint alone.
+    level = next(
+        (name for name in all_keys if fingerprint_of(name) == fingerprint_of(owner_key)), owner_key
+    )
+    all_keys[level] = as_object(all_keys.get(level)) | {delegate_id: dict(wrapped)}
+    return dict(owner) | {"aesExchangeKeys": all_keys}
 
 
 def _wrapped_key(value: object) -> WrappedKey:

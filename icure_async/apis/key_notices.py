@@ -1,0 +1,214 @@
+"""Telling everybody concerned about a new key pair, so that they can give access back.
+
+Source: cryptography.md §10 step 5. Ids are made from what the notice says, so that one that is sent
+again is refused by the backend as known, and not stored twice.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import uuid
+from typing import TYPE_CHECKING, Any, Final
+
+from icure_async.apis.current_user import auto_delegates_of
+from icure_async.crypto.exchange_keys import public_keys_of
+from icure_async.errors import (
+    BackendError,
+    ConflictError,
+    ICureError,
+    NetworkError,
+    StorageError,
+    ValidationError,
+)
+from icure_async.models.encrypted_members import ENCRYPTED_NOTIFICATION_MEMBERS
+from icure_async.models.key_change import KeyPairUpdateNotice
+from icure_async.models.key_pair import fingerprint_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from icure_async.apis.current_user import CurrentUser
+    from icure_async.apis.key_directory import OwnKeyDirectory
+    from icure_async.crypto.entities import EntityCrypto
+    from icure_async.rest.maintenance_tasks import MaintenanceTaskResource
+    from icure_async.storage.protocols import Storage
+
+__all__ = ["KeyNotices"]
+
+_log: Final = logging.getLogger(__name__)
+
+_PREFIX: Final = "icure.key_notices."
+_NAMESPACE: Final = uuid.UUID("f4d3b1c6-52a1-4c0e-9d57-0c3e8f6a2b71")
+_ENTITY_TYPE: Final = "org.taktik.icure.entities.MaintenanceTask"
+_TASK_TYPE: Final = "KEY_PAIR_UPDATE"
+_OWNER_PROPERTY: Final = "dataOwnerConcernedId"
+_KEY_PROPERTY: Final = "dataOwnerConcernedPubKey"
+_ON_CREATION: Final = ("all",)
+
+
+class KeyNotices:
+    """Sends notifications of type ``KEY_PAIR_UPDATE``, and remembers which are still to be sent."""
+
+    def __init__(
+        self,
+        *,
+        storage: Storage,
+        tasks: MaintenanceTaskResource,
+        entities: EntityCrypto,
+        directory: OwnKeyDirectory,
+        current_user: CurrentUser,
+        clock: Callable[[], float],
+    ) -> None:
+        self._storage = storage
+        self._tasks = tasks
+        self._entities = entities
+        self._directory = directory
+        self._current_user = current_user
+        self._clock = clock
+
+    async def remember(self, owner_id: str, public_key: str) -> None:
+        """Write down that notices about a key pair are to be sent, before it is published."""
+        await self._storage.set_item(_record_name(owner_id, public_key), json.dumps({"version": 1}))
+
+    async def outstanding(self, owner_id: str) -> list[str]:
+        """Return the fingerprints of the key pairs about which notices are still to be sent."""
+        prefix = _record_name(owner_id, "")
+        return [name.removeprefix(prefix) for name in await self._storage.list_items(prefix)]
+
+    async def readers(self) -> list[str]:
+        """Return the ids of all who will be able to read some notice."""
+        recipients = await self._directory.correspondents()
+        return list(dict.fromkeys([*recipients, *await self._auto_delegates()]))
+
+    async def send_outstanding(
+        self, owner_id: str, public_keys: Sequence[str]
+    ) -> list[KeyPairUpdateNotice]:
+        """Send what an earlier or this run has still to send about these key pairs.
+
+        What fails is in the result and in the log, and is tried again next time where that may
+        help: a login is not stopped by it.
+        """
+        notices: list[KeyPairUpdateNotice] = []
+        for public_key in public_keys:
+            name = _record_name(owner_id, public_key)
+            if await self._storage.get_item(name) is None:
+                continue
+            sent, again = await self._send(owner_id, public_key)
+            notices += sent
+            if not again:
+                try:
+                    await self._storage.remove_item(name)
+                except StorageError:
+                    _log.warning("The record %r could not be removed; notices are repeated", name)
+        return notices
+
+    async def send(self, public_key: str) -> list[KeyPairUpdateNotice]:
+        """Send the notices about a key pair of the current data owner, whether or not sent before.
+
+        Raises:
+            ValidationError: it has no such key pair.
+        """
+        owner = await self._directory.own()
+        published = {fingerprint_of(key): key for key in public_keys_of(owner.document)}
+        key = published.get(fingerprint_of(public_key)) if isinstance(public_key, str) else None
+        if key is None:
+            raise ValidationError(
+                f"The public key is not one of data owner {owner.id}: pass one of its key pairs'."
+            )
+        notices, again = await self._send(owner.id, key)
+        if not again:
+            await self._storage.remove_item(_record_name(owner.id, key))
+        return notices
+
+    async def _send(self, owner_id: str, public_key: str) -> tuple[list[KeyPairUpdateNotice], bool]:
+        """Return what became of each notice, and whether to try again later."""
+        auto_delegates = await self._auto_delegates()
+        recipients = [owner_id, *await self._directory.correspondents()]
+        exchange_keys = await self._directory.exchange_keys_for([*recipients, *auto_delegates])
+        user_id = str((await self._current_user.get())["id"])
+        notices: list[KeyPairUpdateNotice] = []
+        again = False
+        for recipient_id in recipients:
+            document = self._document(owner_id, public_key, recipient_id, user_id)
+            problem = None
+            if recipient_id in exchange_keys:
+                readers = dict.fromkeys([owner_id, recipient_id, *auto_delegates])
+                keys = {name: exchange_keys[name] for name in readers if name in exchange_keys}
+                problem, may_help = await self._post(document, keys)
+                again = again or may_help
+            else:
+                problem = "It cannot be read, or has no public key."
+            if problem:
+                _log.warning(
+                    "Data owner %s could not be told about the new key pair %s: %s",
+                    recipient_id,
+                    fingerprint_of(public_key),
+                    problem,
+                )
+            notices.append(
+                KeyPairUpdateNotice(
+                    recipient_id=recipient_id,
+                    public_key=public_key,
+                    notification_id=document["id"],
+                    delivered=problem is None,
+                    problem=problem,
+                )
+            )
+        return notices, again
+
+    async def _post(
+        self, document: dict[str, Any], exchange_keys: Mapping[str, bytes]
+    ) -> tuple[str | None, bool]:
+        """Return why a notice did not reach the backend, and whether to try again later."""
+        sealed = await self._entities.seal_new(
+            document, ENCRYPTED_NOTIFICATION_MEMBERS, exchange_keys
+        )
+        try:
+            await self._tasks.create(sealed)
+        except ConflictError:
+            # The id says what is in it: this very notice has been delivered before.
+            return None, False
+        except NetworkError as error:
+            return str(error), True
+        except BackendError as error:
+            return str(error), error.retryable
+        except ICureError as error:
+            return str(error), False
+        return None, False
+
+    def _document(
+        self, owner_id: str, public_key: str, recipient_id: str, user_id: str
+    ) -> dict[str, Any]:
+        now = int(self._clock() * 1000)
+        return {
+            "id": str(
+                uuid.uuid5(_NAMESPACE, f"{_TASK_TYPE}:{owner_id}:{public_key}:{recipient_id}")
+            ),
+            "_type": _ENTITY_TYPE,
+            "created": now,
+            "modified": now,
+            "responsible": owner_id,
+            "author": user_id,
+            "taskType": _TASK_TYPE,
+            "status": "pending",
+            "properties": [
+                _text_property(_OWNER_PROPERTY, owner_id),
+                _text_property(_KEY_PROPERTY, public_key),
+            ],
+        }
+
+    async def _auto_delegates(self) -> list[str]:
+        return auto_delegates_of(await self._current_user.get(), _ON_CREATION)
+
+
+def _record_name(owner_id: str, public_key: str) -> str:
+    return f"{_PREFIX}{owner_id}.{fingerprint_of(public_key)}"
+
+
+def _text_property(name: str, value: str) -> dict[str, Any]:
+    return {
+        "id": name,
+        "type": {"type": "STRING"},
+        "typedValue": {"type": "STRING", "stringValue": value},
+    }

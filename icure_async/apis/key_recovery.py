@@ -1,0 +1,49 @@
+"""Key pairs that the ones on this device lead to, kept on this device."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any, Final
+
+from icure_async.crypto.transfer_keys import recover_key_pairs
+from icure_async.errors import StorageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from icure_async.crypto.key_ring import KeyRing
+    from icure_async.crypto.protocol import Crypto
+    from icure_async.models.key_pair import KeyPair
+    from icure_async.storage.protocols import KeyStorage
+
+__all__ = ["KeyRecovery"]
+
+_log: Final = logging.getLogger(__name__)
+
+
+class KeyRecovery:
+    """Recovers key pairs through the transfer keys of the current data owner."""
+
+    def __init__(self, crypto: Crypto, key_ring: KeyRing, key_storage: KeyStorage) -> None:
+        self._crypto = crypto
+        self._key_ring = key_ring
+        self._key_storage = key_storage
+
+    async def recover(self, owner: Mapping[str, Any]) -> list[KeyPair]:
+        """Add what can be recovered to the key ring and to the key storage, and return it.
+
+        Args:
+            owner: the current data owner's document.
+        """
+        recovered = await recover_key_pairs(self._crypto, self._key_ring, owner)
+        for key_pair in recovered:
+            try:
+                await self._key_storage.store_key_pair(str(owner["id"]), key_pair)
+            except StorageError:
+                # In use all the same, and recovered again next time.
+                _log.warning(
+                    "The recovered key pair %s of data owner %s could not be stored on this device",
+                    key_pair.fingerprint,
+                    owner["id"],
+                )
+        return recovered

@@ -1,0 +1,45 @@
+"""What became of the notifications that a new key pair calls for, and of access given back."""
+
+from __future__ import annotations
+
+import attrs
+
+__all__ = ["AccessGivenBack", "KeyPairUpdateNotice"]
+
+
+@attrs.frozen(kw_only=True)
+class KeyPairUpdateNotice:
+    """One data owner to be told that the current one has a new key pair.
+
+    Attributes:
+        recipient_id: the data owner; the current one itself stands for its other devices.
+        public_key: hex of the SPKI of the new key pair.
+        notification_id: id of the notification of type ``KEY_PAIR_UPDATE``.
+        delivered: whether it reached the backend.
+        problem: why it did not, or None.
+    """
+
+    recipient_id: str
+    public_key: str = attrs.field(repr=False)
+    notification_id: str
+    delivered: bool
+    problem: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class AccessGivenBack:
+    """What a data owner can read again with a new key pair.
+
+    Attributes:
+        data_owner_id: whose key pair it is.
+        fingerprint: of the key pair (32 hex characters).
+        given: how many exchange keys were encrypted for it just now.
+        present: how many were for it before.
+        closed: how many the helper itself could not open with its key pairs.
+    """
+
+    data_owner_id: str
+    fingerprint: str
+    given: int
+    present: int
+    closed: int
