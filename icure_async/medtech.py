@@ -15,6 +15,7 @@ from icure_async.apis.key_notices import KeyNotices
 from icure_async.apis.key_recovery import KeyRecovery
 from icure_async.apis.key_registration import KeyRegistration
 from icure_async.apis.key_trust import KeyTrust
+from icure_async.apis.notaries import KeyNotaries
 from icure_async.apis.patients import PatientApi
 from icure_async.apis.users import UserApi
 from icure_async.authentication.api import AuthenticationApi
@@ -211,6 +212,12 @@ class MedTechApi(_Api):
                 crypto=crypto, key_ring=key_ring, directory=directory, trust=trust
             ),
             key_notices=key_notices,
+            notaries=KeyNotaries(
+                crypto=crypto,
+                key_ring=key_ring,
+                key_storage=settings.key_storage,
+                directory=directory,
+            ),
         )
         spec_id = settings.msg_gw_spec_id
         self._authentication_api = self._make_authentication_api(spec_id) if spec_id else None

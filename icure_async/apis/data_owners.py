@@ -8,9 +8,14 @@ from icure_async.errors import ValidationError
 from icure_async.models.user import User
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from icure_async.apis.access_back import AccessBack
     from icure_async.apis.key_notices import KeyNotices
+    from icure_async.apis.notaries import KeyNotaries
     from icure_async.models.key_change import AccessGivenBack, KeyPairUpdateNotice
+    from icure_async.models.key_pair import KeyPair
+    from icure_async.models.key_share import KeyShare, KeySplit
 
 __all__ = ["DataOwnerApi"]
 
@@ -18,9 +23,12 @@ __all__ = ["DataOwnerApi"]
 class DataOwnerApi:
     """Tells which data owner a user stands for, and looks after its keys."""
 
-    def __init__(self, *, access_back: AccessBack, key_notices: KeyNotices) -> None:
+    def __init__(
+        self, *, access_back: AccessBack, key_notices: KeyNotices, notaries: KeyNotaries
+    ) -> None:
         self._access_back = access_back
         self._key_notices = key_notices
+        self._notaries = notaries
 
     def get_data_owner_id_of(self, user: User) -> str:
         """Return the id of the user's data owner.
@@ -86,3 +94,81 @@ class DataOwnerApi:
             CryptoError: ``init_user_crypto()`` was not called.
         """
         return await self._key_notices.send(public_key)
+
+    async def split_private_key_among(
+        self,
+        notary_ids: Sequence[str],
+        *,
+        threshold: int | None = None,
+        fingerprint: str | None = None,
+        replace: bool = False,
+    ) -> KeySplit:
+        """Split one of the user's private keys among notaries, for the day it is lost.
+
+        A notary is any data owner who has a public key and may read the current data owner's
+        document: a patient shares its own record with a professional first. Each gets a share,
+        encrypted on that document; ``threshold`` of them together make up the key, fewer say
+        nothing about it. With one notary, or a threshold of 1, each notary alone has the key.
+
+        There is room for the shares of one split. Those that are there are replaced as a whole,
+        and what notaries have handed over before does not go together with the new ones. Other
+        SDKs take the shares to be of ``publicKey``, the user's first key pair: recover another
+        one with this SDK.
+
+        Args:
+            notary_ids: ids of 1 to 255 data owners; all of them must be reachable now.
+            threshold: how many of them it takes, 1 to all; None for all.
+            fingerprint: of the key pair to split; None for the first one the user ever had, or
+                where that is not on this device, the oldest that is.
+            replace: whether to drop shares that are there of another key pair, or of one that
+                cannot be told. They may be the only way back to it.
+
+        Returns:
+            Which key pair was split, and how.
+
+        Raises:
+            ValidationError: an argument is malformed. Nothing was changed.
+            CryptoError: a notary cannot be reached or has no public key, the key pair is not in
+                use, or shares of another one are there. Nothing was changed.
+            ConflictError: the user's document keeps changing under our hands.
+        """
+        return await self._notaries.split_private_key(
+            notary_ids, threshold=threshold, fingerprint=fingerprint, replace=replace
+        )
+
+    async def get_key_share_of(self, owner_id: str) -> KeyShare:
+        """Return the share of somebody's private key that the current user holds as a notary.
+
+        Hand it to the owner, and to nobody else, by a channel that only the owner reads:
+        ``KeyShare.to_json()`` writes it. Make sure first that it is the owner who asks.
+
+        Args:
+            owner_id: id of the data owner whose key was split.
+
+        Raises:
+            ValidationError: the id is malformed, or is the current data owner's own.
+            CryptoError: there is no share for the current user, or the key pairs in use don't
+                open it.
+            NotFoundError: the owner does not exist, or may not be read.
+        """
+        return await self._notaries.get_share_of(owner_id)
+
+    async def recover_private_key_from(self, shares: Sequence[KeyShare]) -> KeyPair:
+        """Put a lost private key together again from what notaries have handed over.
+
+        It is for a user who has lost the key, so ``init_user_crypto()`` need not have been called.
+        The key pair is believed only if its public half is one the user has published. Then it is
+        stored on this device, where ``init_user_crypto()`` finds it, and is in use at once.
+
+        Args:
+            shares: as many as the threshold of the split, or more, of different notaries.
+
+        Returns:
+            The key pair.
+
+        Raises:
+            ValidationError: the shares are malformed, or of somebody else's key.
+            CryptoError: they make up none of the user's key pairs. Nothing was changed.
+            StorageError: the key pair could not be stored. Repeat the call.
+        """
+        return await self._notaries.recover_private_key(shares)

@@ -1,0 +1,352 @@
+"""Splitting a private key among notaries, and putting it together again.
+
+A notary is any data owner with a public key. Its share is on the owner's document, encrypted with
+the exchange key from the owner to the notary. Source: cryptography.md §3.5 and §12. Unlike the
+reference, a notary who can't be reached is an error, shares of an earlier split are not left among
+the new ones, and every exchange key is tried.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import anyio
+
+from icure_async.apis.key_directory import MAX_CONFLICTS
+from icure_async.crypto.encoding import decode_hex
+from icure_async.crypto.exchange_keys import LEGACY_KEY, exchange_keys_to, public_keys_of
+from icure_async.crypto.shamir import MAX_SHARES, combine, looks_like_share, random_length, split
+from icure_async.crypto.shapes import as_object
+from icure_async.crypto.threads import in_thread
+from icure_async.errors import ConflictError, CryptoError, NotFoundError, ValidationError
+from icure_async.models.key_pair import FINGERPRINT_LENGTH, KeyPair, fingerprint_of
+from icure_async.models.key_share import KeyShare, KeySplit
+from icure_async.models.validation import validate_id
+from icure_async.rest.data_owners import TypedDataOwner
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from icure_async.apis.key_directory import OwnKeyDirectory
+    from icure_async.crypto.key_ring import KeyRing
+    from icure_async.crypto.protocol import Crypto
+    from icure_async.storage.protocols import KeyStorage
+
+__all__ = ["KeyNotaries"]
+
+_PARTITIONS: Final = "privateKeyShamirPartitions"
+_MAX_COMBINATIONS: Final = 256
+
+
+class KeyNotaries:
+    """Splits and recovers private keys of the current data owner, and reads shares of others."""
+
+    def __init__(
+        self,
+        *,
+        crypto: Crypto,
+        key_ring: KeyRing,
+        key_storage: KeyStorage,
+        directory: OwnKeyDirectory,
+    ) -> None:
+        self._crypto = crypto
+        self._key_ring = key_ring
+        self._key_storage = key_storage
+        self._directory = directory
+        self._lock = anyio.Lock()
+
+    async def split_private_key(
+        self,
+        notary_ids: Sequence[str],
+        *,
+        threshold: int | None = None,
+        fingerprint: str | None = None,
+        replace: bool = False,
+    ) -> KeySplit:
+        """Do what ``DataOwnerApi.split_private_key_among`` says."""
+        ids = _checked_notary_ids(notary_ids)
+        needed = _checked_threshold(threshold, len(ids))
+        wanted = _checked_fingerprint(fingerprint)
+        self._require_key_pair()
+        async with self._lock:
+            # What is stored now counts: a notary may have published its first key just now.
+            await self._directory.refresh()
+            own_id = await self._directory.own_id()
+            if own_id in ids:
+                raise ValidationError(
+                    f"Data owner {own_id} cannot be its own notary: whoever loses the key could "
+                    "not open the share. Name other data owners."
+                )
+            notaries = await self._read_notaries(ids)
+            for _ in range(MAX_CONFLICTS):
+                own = await self._directory.own()
+                key_pair = self._to_split(own.document, wanted)
+                if not replace:
+                    await self._check_may_be_replaced(own.document, key_pair)
+                document = await self._with_shares(own.document, key_pair, notaries, needed)
+                if await self._directory.save_own(TypedDataOwner(own.kind, document)):
+                    return KeySplit(
+                        data_owner_id=own_id,
+                        fingerprint=key_pair.fingerprint,
+                        notary_ids=tuple(ids),
+                        threshold=needed,
+                    )
+        raise ConflictError(
+            f"Data owner {own_id} was changed by somebody else {MAX_CONFLICTS} times in a row. "
+            "Try again.",
+            retryable=True,
+        )
+
+    async def get_share_of(self, owner_id: str) -> KeyShare:
+        """Do what ``DataOwnerApi.get_key_share_of`` says."""
+        validate_id(owner_id, "data owner id")
+        self._require_key_pair()
+        own_id = await self._directory.own_id()
+        if owner_id == own_id:
+            raise ValidationError(
+                f"Data owner {owner_id} is the current user's own: pass the id of somebody whose "
+                "notary the current user is."
+            )
+        contents = await self._read_share(owner_id, own_id)
+        if not contents:
+            # Perhaps a key pair that opens it can be recovered by now.
+            await self._directory.refresh()
+            contents = await self._read_share(owner_id, own_id)
+        if not contents:
+            raise CryptoError(
+                f"The share of data owner {owner_id}'s private key that is for data owner {own_id} "
+                "cannot be opened with the key pairs in use. Use the key pair that was in use when "
+                "the key was split, or ask the other notaries."
+            )
+        return KeyShare(data_owner_id=owner_id, notary_id=own_id, contents=contents)
+
+    async def recover_private_key(self, shares: Sequence[KeyShare]) -> KeyPair:
+        """Do what ``DataOwnerApi.recover_private_key_from`` says."""
+        given = _checked_shares(shares)
+        await self._directory.refresh()
+        own = await self._directory.own()
+        if any(share.data_owner_id != own.id for share in given):
+            raise ValidationError(
+                f"A share is of somebody else's private key: the current data owner is {own.id}. "
+                "Pass shares of its key only."
+            )
+        public_keys = public_keys_of(own.document)
+        contents = [share.contents for share in given]
+        key_pair = await in_thread(_combined, contents, public_keys)
+        if key_pair is None:
+            raise CryptoError(
+                f"The shares given ({len(given)}) make up no private key of data owner {own.id}: "
+                "they are too few, one is there twice or is damaged, or they were made when the "
+                "key was split another time. Ask every notary for the present share with "
+                "get_key_share_of(), and pass them all at once. Nothing was changed."
+            )
+        await self._crypto.load_key_pair(key_pair)
+        await self._key_storage.store_key_pair(own.id, key_pair)
+        await self._key_ring.add(key_pair)
+        return key_pair
+
+    def _require_key_pair(self) -> None:
+        if not self._key_ring:
+            raise CryptoError("No key pair is in use: call init_user_crypto() first.")
+
+    async def _read_notaries(self, notary_ids: Sequence[str]) -> list[TypedDataOwner]:
+        """Return the notaries, all of them, as they are now."""
+        found = {notary_id: await self._directory.read_anew(notary_id) for notary_id in notary_ids}
+        _require_all(
+            [notary_id for notary_id, notary in found.items() if notary is None],
+            "cannot be read",
+            "Check the ids.",
+        )
+        notaries = [notary for notary in found.values() if notary is not None]
+        _require_all(
+            [notary.id for notary in notaries if not public_keys_of(notary.document)],
+            "have no public key yet",
+            "They publish one when they log in for the first time.",
+        )
+        return notaries
+
+    def _to_split(self, document: Mapping[str, Any], fingerprint: str | None) -> KeyPair:
+        """Return the key pair with the fingerprint, else that of ``publicKey``, else the oldest."""
+        published = [fingerprint_of(public_key) for public_key in public_keys_of(document)]
+        in_use = {
+            key_pair.fingerprint: key_pair
+            for key_pair in self._key_ring.key_pairs
+            if key_pair.fingerprint in published
+        }
+        # The one of publicKey is the first of those published.
+        wanted = [fingerprint] if fingerprint else [*published[:1], *in_use]
+        for candidate in wanted:
+            if candidate in in_use:
+                return in_use[candidate]
+        raise CryptoError(
+            f"No such key pair of data owner {document['id']} is in use on this device: those that "
+            f"can be split are {', '.join(in_use) or 'none'}. Pass the fingerprint of one of them, "
+            "or use the device that has the other."
+        )
+
+    async def _check_may_be_replaced(self, document: Mapping[str, Any], key_pair: KeyPair) -> None:
+        """Refuse to drop shares that may be the only way back to another key pair."""
+        partitions = as_object(document.get(_PARTITIONS))
+        public_keys = public_keys_of(document)
+        if not partitions or len(public_keys) == 1:
+            return
+        opened = [
+            contents
+            for notary_id, partition in partitions.items()
+            if (contents := await self._open(document, notary_id, partition))
+        ]
+        present = await in_thread(_combined, opened, public_keys) if opened else None
+        if present is None or present.fingerprint != key_pair.fingerprint:
+            raise CryptoError(
+                f"The notaries of data owner {document['id']} hold shares of "
+                + (
+                    "a key pair that cannot be told from here"
+                    if present is None
+                    else f"another key pair, {present.fingerprint}"
+                )
+                + ". Splitting another one takes that way back to it away: pass replace=True if "
+                "that is what you want. Nothing was changed."
+            )
+
+    async def _with_shares(
+        self,
+        document: dict[str, Any],
+        key_pair: KeyPair,
+        notaries: Sequence[TypedDataOwner],
+        threshold: int,
+    ) -> dict[str, Any]:
+        """Return our document with a share for each notary, in place of all that were there."""
+        document, _ = await self._directory.prepare(document, [notary.id for notary in notaries])
+        exchange_keys = {notary.id: await self._key_to(document, notary) for notary in notaries}
+        _require_all(
+            [notary_id for notary_id, exchange_key in exchange_keys.items() if not exchange_key],
+            "have no exchange key that both sides can open",
+            "Have access given back to whoever has a new key pair, and see that "
+            "with_public_key_policy() confirms the public keys.",
+        )
+        secret = bytes.fromhex(key_pair.private_key)
+        random = await self._crypto.random_bytes(random_length(secret, threshold=threshold))
+        shares = await in_thread(_split, secret, len(notaries), threshold, random)
+        partitions = {
+            notary_id: (await self._crypto.aes_encrypt(exchange_key, share)).hex()
+            for (notary_id, exchange_key), share in zip(exchange_keys.items(), shares, strict=True)
+            if exchange_key
+        }
+        return document | {_PARTITIONS: partitions}
+
+    async def _key_to(self, document: Mapping[str, Any], notary: TypedDataOwner) -> bytes | None:
+        """Return an exchange key to the notary that both of us can open."""
+        names = {fingerprint_of(public_key) for public_key in public_keys_of(notary.document)}
+        for wrapped in exchange_keys_to(document, notary.id):
+            if (names | {LEGACY_KEY}) & wrapped.keys():
+                exchange_key = await self._key_ring.open(wrapped)
+                if exchange_key is not None:
+                    return exchange_key
+        return None
+
+    async def _read_share(self, owner_id: str, notary_id: str) -> tuple[bytes, ...]:
+        owner = await self._directory.read_anew(owner_id)
+        if owner is None:
+            raise NotFoundError(
+                f"Data owner {owner_id} does not exist, or the current user may not read it: check "
+                "the id, or have the owner share its record."
+            )
+        partition = as_object(owner.document.get(_PARTITIONS)).get(notary_id)
+        if partition is None:
+            raise CryptoError(
+                f"Data owner {owner_id} has no share of a private key for data owner {notary_id}: "
+                "it is not one of the notaries."
+            )
+        return await self._open(owner.document, notary_id, partition)
+
+    async def _open(
+        self, document: Mapping[str, Any], notary_id: str, partition: object
+    ) -> tuple[bytes, ...]:
+        """Return what a share may be, with every exchange key from its owner to the notary."""
+        found: dict[bytes, None] = {}
+        for wrapped in exchange_keys_to(document, notary_id):
+            exchange_key = await self._key_ring.open(wrapped)
+            if exchange_key is None or not isinstance(partition, str):
+                continue
+            try:
+                content = await self._crypto.aes_decrypt(exchange_key, decode_hex(partition))
+            except ValueError:
+                continue
+            if looks_like_share(content):
+                found[content] = None
+        return tuple(found)
+
+
+def _split(secret: bytes, count: int, threshold: int, random: bytes) -> list[bytes]:
+    return split(secret, count=count, threshold=threshold, random=random)
+
+
+def _combined(shares: Sequence[tuple[bytes, ...]], public_keys: Collection[str]) -> KeyPair | None:
+    """Return the key pair that some choice among the candidates of each share makes up."""
+    # Shares of one split are of one length, what a wrong exchange key lets through hardly ever is.
+    lengths = set.intersection(*({len(content) for content in contents} for contents in shares))
+    for length in lengths:
+        fitting = [
+            [content for content in contents if len(content) == length] for contents in shares
+        ]
+        for chosen in itertools.islice(itertools.product(*fitting), _MAX_COMBINATIONS):
+            try:
+                return combine(chosen, public_keys)
+            except CryptoError:
+                continue
+    return None
+
+
+def _require_all(failing: Sequence[str], what: str, advice: str) -> None:
+    if failing:
+        raise CryptoError(
+            f"These notaries {what}: {', '.join(failing)}. {advice} The key was not split: "
+            "it takes every notary named."
+        )
+
+
+def _checked_notary_ids(notary_ids: Sequence[str]) -> list[str]:
+    if isinstance(notary_ids, (str, bytes)) or not isinstance(notary_ids, Sequence):
+        raise ValidationError("The notaries must be a list of data owner ids.")
+    ids = [validate_id(notary_id, "notary's id") for notary_id in notary_ids]
+    if not 1 <= len(ids) <= MAX_SHARES:
+        raise ValidationError(
+            f"A key is split among 1 to {MAX_SHARES} notaries, not among {len(ids)}."
+        )
+    if len(set(ids)) < len(ids):
+        raise ValidationError("A notary is named twice: every notary holds one share.")
+    return ids
+
+
+def _checked_threshold(threshold: int | None, count: int) -> int:
+    if threshold is None:
+        return count
+    if type(threshold) is not int or not 1 <= threshold <= count:
+        raise ValidationError(
+            f"The threshold must be an int between 1 and the number of notaries ({count})."
+        )
+    return threshold
+
+
+def _checked_fingerprint(fingerprint: str | None) -> str | None:
+    if fingerprint is None:
+        return None
+    if not isinstance(fingerprint, str) or len(fingerprint) < FINGERPRINT_LENGTH:
+        raise ValidationError(
+            f"The fingerprint must be a str of {FINGERPRINT_LENGTH} hex characters."
+        )
+    return fingerprint_of(fingerprint)
+
+
+def _checked_shares(shares: Sequence[KeyShare]) -> list[KeyShare]:
+    if not isinstance(shares, Sequence) or not all(isinstance(s, KeyShare) for s in shares):
+        raise ValidationError("The shares must be a list of KeyShare: see KeyShare.from_json().")
+    if not 1 <= len(shares) <= MAX_SHARES:
+        raise ValidationError(
+            f"A private key is put together from 1 to {MAX_SHARES} shares, not from {len(shares)}."
+        )
+    if not all(share.contents for share in shares):
+        raise ValidationError("A share is empty: pass what get_key_share_of() returned.")
+    return list(shares)
