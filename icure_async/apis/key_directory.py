@@ -201,7 +201,6 @@ class OwnKeyDirectory:
             self._own = _checked(await self._owners.modify(owner), owner.id)
         except ConflictError:
             return False
-        self._views.clear()
         return True
 
     async def read_anew(self, owner_id: str) -> TypedDataOwner | None:

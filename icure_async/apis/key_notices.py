@@ -133,7 +133,9 @@ class KeyNotices:
             document = self._document(owner_id, public_key, recipient_id, user_id)
             problem = None
             if recipient_id in exchange_keys:
-                readers = dict.fromkeys([owner_id, recipient_id, *auto_delegates])
+                # The one for the user's other devices concerns nobody else.
+                others = [recipient_id, *auto_delegates] if recipient_id != owner_id else []
+                readers = dict.fromkeys([owner_id, *others])
                 keys = {name: exchange_keys[name] for name in readers if name in exchange_keys}
                 problem, may_help = await self._post(document, keys)
                 again = again or may_help

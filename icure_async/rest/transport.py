@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import io
 import logging
 import time
 from http.cookies import SimpleCookie
@@ -40,6 +41,7 @@ DEFAULT_TIMEOUT: Final = 30.0
 _TOO_MANY_REQUESTS: Final = 429
 # A server that asks for more than this gets an error that says how long to wait.
 _LONGEST_WAIT: Final = 30.0
+_LARGE_BODY_BYTES: Final = 1 << 20
 
 
 @attrs.frozen(kw_only=True)
@@ -121,7 +123,7 @@ class Transport:
             async with client_session.request(
                 request.method,
                 yarl.URL(request.url, encoded=True),
-                data=data,
+                data=_payload(data),
                 headers=_headers(request),
                 timeout=self._timeout,
                 allow_redirects=False,
@@ -213,6 +215,11 @@ async def _guard(
 
 def _name(failure: Exception) -> str:
     return str(failure) if isinstance(failure, _BrokenConnectionError) else type(failure).__name__
+
+
+def _payload(data: bytes | None) -> bytes | io.BytesIO | None:
+    """Return a body for aiohttp, which would write a large one in one go, and warn about it."""
+    return io.BytesIO(data) if data and len(data) > _LARGE_BODY_BYTES else data
 
 
 def _encode_body(request: Request) -> bytes | None:

@@ -430,7 +430,9 @@ async def test_a_lost_key_is_named_and_nothing_is_published(
         process, code = await start(api, sandbox)
         for _ in range(2):
             with pytest.raises(KeyPairNotFoundError) as caught:
-                await api.authentication_api.complete_authentication(process, code)
+                await api.authentication_api.complete_authentication(
+                    process, code, missing_key="refuse"
+                )
     fingerprint = registered.key_pairs[0].fingerprint
     assert caught.value.fingerprints == (fingerprint,)
     assert fingerprint in str(caught.value)

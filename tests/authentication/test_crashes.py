@@ -153,10 +153,18 @@ class Device:
     def __init__(self, sandbox: Sandbox, directory: Path) -> None:
         self.sandbox = sandbox
         self.phone_number = f"+32{next(_numbers)}"
-        self._directory = directory / self.phone_number
-        # Reads the disk each time, and remembers no more than that a file was valid.
-        self.keys = FileKeyStorage(self._directory / "keys")
         self._crypto = PooledCrypto()
+        self.lost: set[str] = set()
+        self._use(directory / self.phone_number)
+
+    def _use(self, directory: Path) -> None:
+        self._directory = directory
+        # Reads the disk each time, and remembers no more than that a file was valid.
+        self.keys = FileKeyStorage(directory / "keys")
+
+    async def lose_everything(self) -> None:
+        self.lost |= await self.published_keys()
+        self._use(self._directory.with_name(f"{self.phone_number} after {len(self.lost)}"))
 
     @asynccontextmanager
     async def program(self, fate: Fate | None = None) -> AsyncIterator[AnonymousMedTechApi]:
@@ -221,15 +229,25 @@ class Device:
         return len(await tokens_of(self.sandbox, self.phone_number))
 
     async def assert_whole(self, tokens: int) -> None:
-        """One key, published and on disk; the patient can read itself; no stray token."""
+        """One key, published and on disk; the patient can read itself; no stray token.
+
+        Everybody knows of the key, if there were others before it.
+        """
         owner = await owner_of(self.sandbox, self.phone_number)
-        (public_key,) = public_keys_of(owner)
+        (public_key,) = public_keys_of(owner) - self.lost
         key_pair = await self.keys.get_key_pair(owner["id"], public_key)
         assert key_pair is not None
         assert key_pair.public_key == public_key
         assert set(owner["delegations"]) == {owner["id"], self.sandbox.master_hcp.data_owner_id}
         assert await self.tokens() == tokens
         assert await FileStorage(self._directory / "state").list_items() == []
+        hcp_id = self.sandbox.master_hcp.data_owner_id
+        tasks = (await self.sandbox.export())["entities"].get("maintenancetask", {}).values()
+        told = [set(task["delegations"]) for task in tasks if task["responsible"] == owner["id"]]
+        # Of each key after the first, once each.
+        assert told.count({owner["id"]}) == len(self.lost)
+        assert told.count({owner["id"], hcp_id}) == len(self.lost)
+        assert len(told) == 2 * len(self.lost)
 
 
 Prepare = Callable[[Device], Awaitable[tuple[str, str]]]
@@ -245,7 +263,14 @@ async def logging_in(device: Device) -> tuple[str, str]:
     return await device.start()
 
 
-LAST = "after remove_item"
+async def logging_in_without_the_key(device: Device) -> tuple[str, str]:
+    if not await device.tokens():
+        await device.complete(*await device.start())
+    await device.lose_everything()
+    return await device.start()
+
+
+LAST = "the last"
 
 EXPECTED: dict[Prepare, list[str]] = {
     registering: [
@@ -262,6 +287,7 @@ EXPECTED: dict[Prepare, list[str]] = {
         "GET /user",
         "GET /dataowner",
         "PUT /patient",
+        "get_item",
         "remove_item",
     ],
     logging_in: [
@@ -274,6 +300,32 @@ EXPECTED: dict[Prepare, list[str]] = {
         "POST /login",
         "GET /dataowner",
         "get_key_pair",
+        "get_item",
+        "remove_item",
+    ],
+    logging_in_without_the_key: [
+        "get_item",
+        "set_item",
+        "GET /validate",
+        "POST /login",
+        "set_item",
+        "POST /token",
+        "POST /login",
+        "GET /dataowner",
+        "get_key_pair",
+        "list_key_pairs",
+        "store_key_pair",
+        "set_item",
+        "GET /hcparty",
+        "GET /patient",
+        "GET /device",
+        "GET /user",
+        "GET /dataowner",
+        "PUT /patient",
+        "get_item",
+        "POST /maintenancetask",
+        "POST /maintenancetask",
+        "remove_item",
         "remove_item",
     ],
 }
@@ -284,7 +336,10 @@ def in_short(points: list[str]) -> list[str]:
     for point in points:
         when, _, name = point.partition(" ")
         method, _, path = name.partition(" ")
-        known = ("validate", "login", "token", "dataowner", "patient", "user")
+        known = (
+            *("validate", "login", "token", "dataowner", "maintenancetask"),
+            *("patient", "hcparty", "device", "user"),
+        )
         resource = next((f" /{part}" for part in known if f"/{part}" in path), "")
         short.append(f"{when} {method}{resource}")
     return short
@@ -307,21 +362,22 @@ async def deaths(
 ) -> AsyncIterator[tuple[Device, str, str, str, int]]:
     """Yield a device on which a completion has died, for each point it can die at."""
     device = Device(sandbox, directory)
-    for number in range(len(EXPECTED[prepare]) * 2):
-        if prepare is registering:
+    last = len(EXPECTED[prepare]) * 2 - 1
+    for number in range(last + 1):
+        if prepare is not logging_in:
             device = Device(sandbox, directory)
         process, code = await prepare(device)
         tokens = await device.tokens()
         point = await device.die(process, code, Fate(number, cancelled=cancelled))
         assert point is not None
-        assert len(await device.published_keys()) <= 1
-        yield device, process, code, point, tokens
+        assert len(await device.published_keys() - device.lost) <= 1
+        yield device, process, code, "the last" if number == last else point, tokens
 
 
 @pytest.mark.parametrize(
     ("cancelled", "prepare"),
-    [(False, registering), (True, logging_in)],
-    ids=["registration killed", "login cancelled"],
+    [(False, registering), (True, logging_in), (True, logging_in_without_the_key)],
+    ids=["registration killed", "login cancelled", "login without the key cancelled"],
 )
 async def test_the_next_call_finishes_the_job(
     cancelled: bool, prepare: Prepare, sandbox: Sandbox, tmp_path: Path

@@ -103,7 +103,7 @@ async def test_nothing_leaks(
         witness.see(progress, state, mortal, *vars(api.authentication_api).values())
         secrets.append(progress.token)
         complete = elsewhere.authentication_api.complete_authentication
-        await witness.fails(KeyPairNotFoundError, complete(process, code))
+        await witness.fails(KeyPairNotFoundError, complete(process, code, missing_key="refuse"))
         for _ in range(4):
             await witness.fails(InvalidCodeError, complete(process, another(code)))
         await witness.fails(TooManyAttemptsError, complete(process, another(code)))

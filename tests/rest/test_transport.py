@@ -15,6 +15,7 @@ import pytest
 import stamina
 import stamina.instrumentation
 from aiohttp import web
+from aiohttp.test_utils import TestServer
 from aioresponses import aioresponses
 from yarl import URL
 
@@ -118,6 +119,27 @@ async def test_what_goes_over_the_wire(backend: Backend, transport: Transport) -
     assert read.body == token.body == b""
     assert create.headers["Content-Type"] == "application/json"
     assert create.body == b'{"id":"1"}'
+
+
+async def test_a_large_body_is_sent_in_pieces(transport: Transport) -> None:
+    # aiohttp warns about a body that holds up the event loop, and warnings are errors here.
+    lengths: list[tuple[str | None, int]] = []
+
+    async def take(request: web.Request) -> web.Response:
+        lengths.append((request.headers["Content-Length"], len(await request.read())))
+        return web.json_response({})
+
+    app = web.Application(client_max_size=1 << 23)
+    app.router.add_post("/thing", take)
+    async with TestServer(app) as server:
+        body = {"picture": "x" * (1 << 21)}
+        url = str(server.make_url("/thing"))
+        response = await transport.send(
+            Request(action="create it", method="POST", url=url, body=body)
+        )
+    assert response.status == 200
+    size = (1 << 21) + len('{"picture":""}')
+    assert lengths == [(str(size), size)]
 
 
 def test_the_time_limit_is_30_seconds_unless_told_otherwise() -> None:
