@@ -130,6 +130,8 @@ RULES: Final = Rules(
         "MemoryKeyStorage": _SERVES_BOTH,
         "MemoryStorage": _SERVES_BOTH,
         "StorageKeyStorage": _SERVES_BOTH,
+        "LockableStorage": "An addition to an async storage; a blocking one has no locks.",
+        "StorageLock": "A value, which an async storage makes.",
     },
     words={
         "async with": "with",

@@ -7,6 +7,7 @@ implementation of one's own has the plain methods of :class:`BlockingStorage` or
 
 from icure_async.storage.files import FileStorage
 from icure_async.storage.key_storage import FileKeyStorage, MemoryKeyStorage, StorageKeyStorage
+from icure_async.storage.locks import LockableStorage, StorageLock
 from icure_async.storage.memory import MemoryStorage
 from icure_async.storage.protocols import KeyStorage, Storage
 from icure_sync._generated.storage import BlockingKeyStorage, BlockingStorage
@@ -17,8 +18,10 @@ __all__ = [
     "FileKeyStorage",
     "FileStorage",
     "KeyStorage",
+    "LockableStorage",
     "MemoryKeyStorage",
     "MemoryStorage",
     "Storage",
     "StorageKeyStorage",
+    "StorageLock",
 ]

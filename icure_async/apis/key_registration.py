@@ -21,6 +21,7 @@ from icure_async.models.key_pair import KeyPair, fingerprint_of
 from icure_async.models.missing_key import MISSING_KEY_POLICIES, MissingKey
 from icure_async.models.names_completion import complete_patient_names
 from icure_async.rest.data_owners import TypedDataOwner
+from icure_async.storage.locks import lock_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -109,7 +110,12 @@ class KeyRegistration:
         if key_pair is not None:
             key_pair = await self._checked(key_pair)
         async with self._lock:
-            return await self._initialise(_Choice(key_pair, missing_key, find_key))
+            owner_id = await self._directory.own_id()
+            # Of all programs on this device: two of them must not make two key pairs.
+            async with lock_of(self._key_storage, owner_id) as lock:
+                if lock.waited:
+                    await self._directory.refresh()
+                return await self._initialise(_Choice(key_pair, missing_key, find_key))
 
     async def _initialise(self, choice: _Choice) -> InitialisedKeys:
         owner_id = await self._directory.own_id()

@@ -323,8 +323,8 @@ class AuthenticationApi:
         run = _run_of(process.request_id)
         run.tasks += 1
         try:
-            async with run.lock:
-                return await self._complete(process, code, options, run)
+            async with run.lock, self._progress.lock(process.request_id) as lock:
+                return await self._complete(process, code, options, run, overtaken=lock.waited)
         finally:
             run.tasks -= 1
             if not run.tasks:
@@ -362,6 +362,8 @@ class AuthenticationApi:
         code: str,
         options: _Options,
         run: _Run,
+        *,
+        overtaken: bool,
     ) -> AuthenticationResult:
         request_id = process.request_id
         interrupted = process.state is not _State.CODE_SENT
@@ -385,6 +387,9 @@ class AuthenticationApi:
         if progress is not None and progress.is_for(code):
             interrupted = True
         else:
+            # Another program may have used the process up while we waited for it: the code is still
+            # good for a token of our own.
+            interrupted = interrupted or overtaken
             progress = await self._progress.begin(request_id, code, progress)
         session, user_id, process = await self._sign_in(
             process, code, progress, interrupted=interrupted

@@ -15,8 +15,11 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 
 from icure_async.crypto.encoding import new_uuid
+from icure_async.storage.locks import StorageLock, lock_of
 
 if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
     from icure_async.crypto.protocol import Crypto
     from icure_async.storage.protocols import Storage
 
@@ -60,6 +63,10 @@ class ProgressStore:
     def __init__(self, storage: Storage, crypto: Crypto) -> None:
         self._storage = storage
         self._crypto = crypto
+
+    def lock(self, request_id: str) -> AbstractAsyncContextManager[StorageLock]:
+        """Return the lock to complete a process under, where the storage has locks."""
+        return lock_of(self._storage, _PREFIX + request_id)
 
     async def load(self, request_id: str) -> Progress | None:
         """Return the progress of a process, or None where there is none or it is unreadable."""

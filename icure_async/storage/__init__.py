@@ -2,6 +2,7 @@
 
 from icure_async.storage.files import FileStorage
 from icure_async.storage.key_storage import FileKeyStorage, MemoryKeyStorage, StorageKeyStorage
+from icure_async.storage.locks import LockableStorage, StorageLock
 from icure_async.storage.memory import MemoryStorage
 from icure_async.storage.protocols import KeyStorage, Storage
 
@@ -9,8 +10,10 @@ __all__ = [
     "FileKeyStorage",
     "FileStorage",
     "KeyStorage",
+    "LockableStorage",
     "MemoryKeyStorage",
     "MemoryStorage",
     "Storage",
     "StorageKeyStorage",
+    "StorageLock",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import logging
 import os
 import re
@@ -11,18 +12,33 @@ import secrets
 import shlex
 import stat
 import time
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn
 
+import anyio
 from anyio import to_thread
 
 from icure_async.errors import StorageError
-from icure_async.storage._names import encode_value, file_name_of, item_name_of
+from icure_async.storage._file_locks import (
+    CANNOT_LOCK,
+    NOTHING_TO_LOCK,
+    remove_if_free,
+    try_lock,
+    unlock,
+)
+from icure_async.storage._names import (
+    check_item_name,
+    encode_value,
+    file_name_of,
+    item_name_of,
+)
 from icure_async.storage._threads import run_to_completion
+from icure_async.storage.locks import StorageLock, wait_for
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncIterator, Sequence
 
 __all__ = ["FileStorage"]
 
@@ -32,7 +48,9 @@ _FILE_MODE: Final = 0o600
 _FOLDER_MODE: Final = 0o700
 _GROUP_AND_OTHERS: Final = 0o077
 _STALE_AFTER: Final = 3600.0
-_TEMPORARY_NAME: Final = re.compile(r"\.icure-[0-9a-f]{32}\.tmp")
+_NO_LOCK: Final = -1
+_LOCK_SUFFIX: Final = ".lock"
+_TEMPORARY_NAME: Final = re.compile(r"\.icure-[0-9a-f]{32}\.(?:tmp|lock)")
 
 # Windows has neither POSIX modes, nor fsync of a folder, nor these flags.
 _POSIX: Final = os.name == "posix"
@@ -73,6 +91,8 @@ class FileStorage:
     hour. A cancelled write has happened wholly or not at all when the cancellation is raised, and
     never happens later. Disk access runs in worker threads.
 
+    :meth:`lock` makes tasks, threads and processes take turns. A killed process holds no lock.
+
     Every method raises :class:`~icure_async.errors.ValidationError`, before touching the disk, for
     a name that is empty, holds NUL or lone surrogates, or is longer than 255 bytes once encoded;
     and :class:`~icure_async.errors.StorageError`, which names the item and never its content, where
@@ -87,6 +107,7 @@ class FileStorage:
     def __init__(self, directory: str | os.PathLike[str]) -> None:
         self._directory = Path(directory).absolute()
         self._warned = False
+        self._warned_of_locks = False
         self._cleaned_at: float | None = None
 
     @property
@@ -157,6 +178,46 @@ class FileStorage:
             StorageError: the folder cannot be read.
         """
         return await to_thread.run_sync(partial(self._list, prefix))
+
+    @asynccontextmanager
+    async def lock(self, name: str) -> AsyncIterator[StorageLock]:
+        """Hold the lock of this name, of which all who use the folder have one.
+
+        Who waits looks again every 50 ms at the latest. Where the folder cannot be written, or its
+        file system has no locks, there is nobody to wait for; the latter is logged.
+
+        Raises:
+            ValidationError: the name is empty, or holds NUL or lone surrogates.
+            StorageError: the lock cannot be taken: there is something else in its file's place.
+        """
+        check_item_name(name)
+        digest = hashlib.sha256(name.encode()).hexdigest()[:32]
+        path = self._directory / f".icure-{digest}{_LOCK_SUFFIX}"
+        descriptor: int | None = None
+
+        def take() -> None:
+            nonlocal descriptor
+            descriptor = self._try_lock(name, path)
+
+        async def attempt() -> bool:
+            await run_to_completion(take)
+            return descriptor is not None
+
+        def release() -> None:
+            nonlocal descriptor
+            if descriptor is not None and descriptor != _NO_LOCK:
+                unlock(path, descriptor)
+            descriptor = None
+
+        try:
+            yield StorageLock(waited=await wait_for(attempt))
+        finally:
+            try:
+                with anyio.CancelScope(shield=True):
+                    await run_to_completion(release)
+            finally:
+                # Does nothing but where a cancellation came before the thread began.
+                release()
 
     def __repr__(self) -> str:
         return f"FileStorage({str(self._directory)!r})"
@@ -231,6 +292,25 @@ class FileStorage:
             ) from error
         return sorted(names)
 
+    def _try_lock(self, name: str, path: Path) -> int | None:
+        """Return what holds the lock, or None where somebody else holds it."""
+        try:
+            try:
+                return try_lock(path)
+            except FileNotFoundError:
+                self._prepare_folder(name)
+                return try_lock(path)
+        except OSError as error:
+            if error.errno not in NOTHING_TO_LOCK | CANNOT_LOCK:
+                self._fail("lock", name, path, error)
+            if error.errno in CANNOT_LOCK and not self._warned_of_locks:
+                self._warned_of_locks = True
+                _logger.warning(
+                    "The file system of %s has no locks: let one program at a time use it.",
+                    self._directory,
+                )
+            return _NO_LOCK
+
     def _prepare_folder(self, name: str) -> None:
         missing: list[Path] = []
         folder = self._directory
@@ -282,7 +362,11 @@ class FileStorage:
                     continue
                 with contextlib.suppress(OSError):
                     status = entry.stat(follow_symlinks=False)
-                    if stat.S_ISREG(status.st_mode) and status.st_mtime < oldest:
+                    if not stat.S_ISREG(status.st_mode) or status.st_mtime >= oldest:
+                        continue
+                    if entry.name.endswith(_LOCK_SUFFIX):
+                        remove_if_free(Path(entry.path))
+                    else:
                         Path(entry.path).unlink()
 
     def _make_durable(self, done: str, name: str) -> None:

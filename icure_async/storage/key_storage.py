@@ -14,11 +14,13 @@ from anyio import to_thread
 from icure_async.errors import StorageError, ValidationError
 from icure_async.models.key_pair import FINGERPRINT_LENGTH, KeyPair, fingerprint_of
 from icure_async.storage.files import FileStorage, chmod_command, is_exposed
+from icure_async.storage.locks import StorageLock, lock_of
 from icure_async.storage.memory import MemoryStorage
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Sequence
+    from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
     from icure_async.storage.protocols import Storage
@@ -201,6 +203,10 @@ class StorageKeyStorage:
             for digest, pair in self._validated.items()
             if pair.fingerprint != fingerprint
         }
+
+    def lock(self, name: str) -> AbstractAsyncContextManager[StorageLock]:
+        """Return the storage's lock of this name; one that is always free if it has no locks."""
+        return lock_of(self._storage, name)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._storage!r})"

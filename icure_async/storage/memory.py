@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import threading
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
 
 from icure_async.storage._names import check_item_name, encode_value
+from icure_async.storage.locks import StorageLock, wait_for
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncIterator, Sequence
 
 __all__ = ["MemoryStorage"]
 
@@ -22,6 +26,8 @@ class MemoryStorage:
 
     def __init__(self) -> None:
         self._items: dict[str, str] = {}
+        self._locks: WeakValueDictionary[str, threading.Lock] = WeakValueDictionary()
+        self._finding_lock = threading.Lock()
 
     async def get_item(self, name: str) -> str | None:
         """Return the item, or None where there is none."""
@@ -42,6 +48,27 @@ class MemoryStorage:
     async def list_items(self, prefix: str = "") -> Sequence[str]:
         """Return the sorted names of the items that start with ``prefix``."""
         return sorted(name for name in self._items if name.startswith(prefix))
+
+    @asynccontextmanager
+    async def lock(self, name: str) -> AsyncIterator[StorageLock]:
+        """Hold the lock of this name, of which all tasks and threads of the program have one.
+
+        Raises:
+            ValidationError: the name is empty, or holds NUL or lone surrogates.
+        """
+        check_item_name(name)
+        # Not one of an event loop's: several may use this storage.
+        with self._finding_lock:
+            lock = self._locks.setdefault(name, threading.Lock())
+
+        async def attempt() -> bool:
+            return lock.acquire(blocking=False)
+
+        waited = await wait_for(attempt)
+        try:
+            yield StorageLock(waited=waited)
+        finally:
+            lock.release()
 
     def __repr__(self) -> str:
         count = len(self._items)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -17,7 +18,7 @@ from icure_async.errors import (
     ValidationError,
 )
 from icure_async.sandbox import Sandbox
-from icure_async.storage import KeyStorage, MemoryKeyStorage
+from icure_async.storage import FileKeyStorage, KeyStorage, MemoryKeyStorage
 from tests.conftest import RequestLog
 
 from .support import (
@@ -333,10 +334,22 @@ async def test_two_devices_racing_publish_one_key(
     await _can_read_and_share(loser, opener)
 
 
+class KeyStorageWithoutLocks:
+    """Somebody's own: it has the methods it must have, and no more."""
+
+    def __init__(self) -> None:
+        keys = MemoryKeyStorage()
+        self.get_key_pair = keys.get_key_pair
+        self.list_key_pairs = keys.list_key_pairs
+        self.store_key_pair = keys.store_key_pair
+        self.remove_key_pair = keys.remove_key_pair
+
+
 async def test_two_programs_racing_on_one_device_use_one_key(
     opener: Opener, proxy: Proxy, sandbox: Sandbox, pair: KeyPair
 ) -> None:
-    storage = MemoryKeyStorage()
+    """Even where its storage has no locks."""
+    storage = KeyStorageWithoutLocks()
     first = await opener.plain("maester", key_storage=storage)
     second = await opener.plain("maester", url=proxy.url, key_storage=storage)
 
@@ -347,6 +360,39 @@ async def test_two_programs_racing_on_one_device_use_one_key(
     assert await second.init_user_crypto() == [pair]
     assert (await _document(sandbox, "hcparty", HCP))["publicKey"] == pair.public_key
     await _can_read_and_share(second, opener)
+
+
+@pytest.mark.parametrize("login", ["maester", "bran"])
+async def test_api_objects_of_one_device_take_turns_and_make_one_key(
+    opener: Opener,
+    proxy: Proxy,
+    sandbox: Sandbox,
+    login: str,
+    tmp_path: Path,
+    requests: RequestLog,
+) -> None:
+    kind, owner_id = ("hcparty", HCP) if login == "maester" else ("patient", BRAN)
+    # Not the same object: nothing but the folder connects them, as if they were processes.
+    apis = [
+        await opener.plain(login, url=proxy.url, key_storage=FileKeyStorage(tmp_path / "keys"))
+        for _ in range(3)
+    ]
+    for api in apis:
+        # What they know of the user is older than the first one's key.
+        await api._key_registration._directory.own()
+
+    async def think(_: Exchange) -> None:
+        await asyncio.sleep(0.1)
+
+    proxy.before(f"PUT /{kind}", think)
+    results = await asyncio.gather(*(api.init_user_crypto() for api in apis))
+    (pair,) = await FileKeyStorage(tmp_path / "keys").list_key_pairs(owner_id)
+    assert results == [[pair]] * 3
+    assert (await _document(sandbox, kind, owner_id))["publicKey"] == pair.public_key
+    # The others saw what the first had done, and had no conflict with it.
+    assert len(proxy.sent(f"PUT /{kind}")) == 1
+    for api in apis:
+        await _can_read_and_share(api, opener)
 
 
 async def test_concurrent_calls_on_one_api_do_the_work_once(
