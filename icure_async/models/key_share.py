@@ -76,11 +76,12 @@ class KeyShare:
             content = None
         members = cast("dict[str, Any]", content) if isinstance(content, dict) else {}
         version = members.get("version")
-        if type(version) is int and version > _VERSION:
+        is_number = type(version) is int
+        if is_number and version > _VERSION:
             raise ValidationError(
                 "This key share was saved by a newer version of the SDK: update the SDK."
             )
-        share = _from_members(members) if version == _VERSION else None
+        share = _from_members(members) if is_number and version == _VERSION else None
         if share is None:
             raise ValidationError("This is not a saved key share: pass what to_json() returned.")
         return share
