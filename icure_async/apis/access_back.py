@@ -102,7 +102,7 @@ class AccessBack:
             present=sum(gift.present for gift in gifts),
             closed=sum(gift.closed for gift in gifts),
         )
-        if not (result.given or result.present):
+        if not result.given and (result.closed or not result.present):
             raise CryptoError(_nothing_given(result))
         return result
 
@@ -219,13 +219,14 @@ class AccessBack:
 
 def _nothing_given(result: AccessGivenBack) -> str:
     reason = (
-        "no key pair in use opens the exchange keys they have in common"
+        "no key pair in use opens the exchange keys that are still missing"
         if result.closed
         else "nothing is shared between them"
     )
     return (
-        f"No access could be given back to data owner {result.data_owner_id}: {reason}. Try from "
-        "another device, or ask somebody else with whom this data owner shares."
+        f"No access could be given back to data owner {result.data_owner_id}: {reason}. Nothing "
+        "was changed. Try from another device, or ask somebody else with whom this data owner "
+        "shares."
     )
 
 

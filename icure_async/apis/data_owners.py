@@ -71,7 +71,8 @@ class DataOwnerApi:
         Raises:
             ValidationError: an argument is malformed, or the owner has no such public key. Nothing
                 was changed.
-            CryptoError: nothing could be given, or the policy does not confirm the key.
+            CryptoError: nothing could be given, though something is missing or nothing is shared;
+                or the policy does not confirm the key.
             NotFoundError: the owner does not exist, or may not be read.
             PermissionDeniedError: the current user may not change the owner's document.
             ConflictError: a document keeps changing under our hands.

@@ -15,8 +15,9 @@ import attrs
 from aiohttp import web
 
 from icure_async import KeyPair, MedTechApi, MedTechApiBuilder
+from icure_async.models.public_key import PublicKey
 from icure_async.sandbox import Sandbox
-from icure_async.storage import KeyStorage
+from icure_async.storage import KeyStorage, Storage
 
 Json = dict[str, Any]
 
@@ -105,6 +106,8 @@ class Opener:
         *,
         url: str | None = None,
         key_storage: KeyStorage | None = None,
+        storage: Storage | None = None,
+        public_key_policy: Callable[[PublicKey], Awaitable[bool]] | None = None,
     ) -> MedTechApi:
         """An API before ``init_user_crypto``."""
         builder = (
@@ -116,6 +119,10 @@ class Opener:
         )
         if key_storage is not None:
             builder.with_key_storage(key_storage)
+        if storage is not None:
+            builder.with_storage(storage)
+        if public_key_policy is not None:
+            builder.with_public_key_policy(public_key_policy)
         return await builder.build()
 
 
