@@ -305,6 +305,33 @@ const commands = {
     return null
   },
 
+  // The package looks for the key to split in a store that nothing else of it fills. Where it has to
+  // create an exchange key on the way, it drops the shares it has made so far: created beforehand.
+  splitPrivateKey: async ({ keyPair, notaryIds, threshold }) => {
+    const { apis, user, keyStorage } = current()
+    const { cryptoApi } = apis
+    await keyStorage.storeKeyPair(cryptoApi.rsaLocalStoreIdPrefix + ownerId(), toJwk(keyPair))
+    for (const id of notaryIds) await cryptoApi.getOrCreateHcPartyKeys(await getOwnDocument(), id)
+    const notaries = notaryIds.map((id) => ({ id }))
+    const split = await cryptoApi.encryptShamirRSAKey(await getOwnDocument(), notaries, threshold)
+    const written = Object.keys(split.privateKeyShamirPartitions ?? {}).length
+    if (written !== notaryIds.length) throw new Error(`Only ${written} shares: ${logged.slice(-3).join('; ')}`)
+    if (user.healthcarePartyId) await apis.healthcarePartyApi.modifyHealthcareParty(split)
+    else await apis.patientApi.modifyPatientRaw(split)
+    return null
+  },
+
+  // With the private keys of the notaries, as the package has no other way.
+  recoverPrivateKey: async ({ notaryIds, notaryKeyPairs }) => {
+    const { apis, keyStorage } = current()
+    for (const keyPair of notaryKeyPairs) await apis.cryptoApi.cacheKeyPair(toJwk(keyPair))
+    const notaries = notaryIds.map((id) => ({ id }))
+    await apis.cryptoApi.decryptShamirRSAKey(await getOwnDocument(), notaries)
+    const jwk = await keyStorage.getKeypair(apis.cryptoApi.rsaLocalStoreIdPrefix + ownerId())
+    if (!jwk) throw new Error(`Nothing was recovered: ${logged.slice(-1)}`)
+    return toHex(jwk)
+  },
+
   startProcess: async ({ url, specId, processId, body, codeLength = 6 }) => {
     const requestId = crypto.randomUUID()
     await XHR.sendCommand(

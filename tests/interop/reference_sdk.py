@@ -261,6 +261,29 @@ class ReferenceSdk:
             newPublicKey=request.new_public_key,
         )
 
+    async def split_private_key(
+        self, pair: HexKeyPair, notary_ids: list[str], *, threshold: int | None = None
+    ) -> None:
+        """Split the data owner's key, and store the shares on its document."""
+        await self.call(
+            "splitPrivateKey",
+            keyPair={"publicKey": pair.public_key, "privateKey": pair.private_key},
+            notaryIds=notary_ids,
+            threshold=threshold,
+        )
+
+    async def recover_private_key(self, notaries: dict[str, HexKeyPair]) -> ReferenceKeyPair:
+        """Put the data owner's key together, with the key pairs of these notaries."""
+        pair = await self.call(
+            "recoverPrivateKey",
+            notaryIds=list(notaries),
+            notaryKeyPairs=[
+                {"publicKey": notary.public_key, "privateKey": notary.private_key}
+                for notary in notaries.values()
+            ],
+        )
+        return ReferenceKeyPair(pair["publicKey"], pair["privateKey"])
+
     async def start_process(
         self, url: str, spec_id: str, process_id: str, body: JsonObject, *, code_length: int = 6
     ) -> str:
