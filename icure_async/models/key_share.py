@@ -76,8 +76,8 @@ class KeyShare:
             content = None
         members = cast("dict[str, Any]", content) if isinstance(content, dict) else {}
         version = members.get("version")
-        is_number = type(version) is int
-        if is_number and version > _VERSION:
+        is_number = isinstance(version, int) and not isinstance(version, bool)
+        if is_number and cast("int", version) > _VERSION:
             raise ValidationError(
                 "This key share was saved by a newer version of the SDK: update the SDK."
             )
