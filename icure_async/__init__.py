@@ -12,6 +12,7 @@ from icure_async.crypto.protocol import Crypto
 from icure_async.errors import ICureError
 from icure_async.medtech import AnonymousMedTechApi, MedTechApi
 from icure_async.models import (
+    AccessGivenBack,
     Address,
     AddressType,
     AuthenticationToken,
@@ -22,6 +23,10 @@ from icure_async.models import (
     Gender,
     Identifier,
     KeyPair,
+    KeyPairUpdateNotice,
+    KeyShare,
+    MissingKey,
+    MissingKeyPolicy,
     Partnership,
     PartnershipStatus,
     PartnershipType,
@@ -35,6 +40,7 @@ from icure_async.models import (
     Property,
     PropertyType,
     PropertyTypeName,
+    PublicKey,
     SharedDataType,
     SystemMetaDataOwnerEncrypted,
     Telecom,
@@ -45,6 +51,7 @@ from icure_async.models import (
 from icure_async.storage import KeyStorage, Storage
 
 __all__ = [
+    "AccessGivenBack",
     "Address",
     "AddressType",
     "AnonymousMedTechApi",
@@ -64,9 +71,13 @@ __all__ = [
     "ICureError",
     "Identifier",
     "KeyPair",
+    "KeyPairUpdateNotice",
+    "KeyShare",
     "KeyStorage",
     "MedTechApi",
     "MedTechApiBuilder",
+    "MissingKey",
+    "MissingKeyPolicy",
     "Partnership",
     "PartnershipStatus",
     "PartnershipType",
@@ -81,6 +92,7 @@ __all__ = [
     "Property",
     "PropertyType",
     "PropertyTypeName",
+    "PublicKey",
     "SharedDataType",
     "Storage",
     "SystemMetaDataOwnerEncrypted",

@@ -8,6 +8,7 @@ from icure_async.authentication.process import AuthenticationProcess, Authentica
 from icure_async.crypto.protocol import Crypto
 from icure_async.errors import ICureError
 from icure_async.models import (
+    AccessGivenBack,
     Address,
     AddressType,
     AuthenticationToken,
@@ -18,6 +19,10 @@ from icure_async.models import (
     Gender,
     Identifier,
     KeyPair,
+    KeyPairUpdateNotice,
+    KeyShare,
+    MissingKey,
+    MissingKeyPolicy,
     Partnership,
     PartnershipStatus,
     PartnershipType,
@@ -31,6 +36,7 @@ from icure_async.models import (
     Property,
     PropertyType,
     PropertyTypeName,
+    PublicKey,
     SharedDataType,
     SystemMetaDataOwnerEncrypted,
     Telecom,
@@ -51,6 +57,7 @@ from icure_sync._generated.storage import BlockingKeyStorage, BlockingStorage
 from icure_sync._generated.users import UserApi
 
 __all__ = [
+    "AccessGivenBack",
     "Address",
     "AddressType",
     "AnonymousMedTechApi",
@@ -73,9 +80,13 @@ __all__ = [
     "ICureError",
     "Identifier",
     "KeyPair",
+    "KeyPairUpdateNotice",
+    "KeyShare",
     "KeyStorage",
     "MedTechApi",
     "MedTechApiBuilder",
+    "MissingKey",
+    "MissingKeyPolicy",
     "Partnership",
     "PartnershipStatus",
     "PartnershipType",
@@ -90,6 +101,7 @@ __all__ = [
     "Property",
     "PropertyType",
     "PropertyTypeName",
+    "PublicKey",
     "SharedDataType",
     "Storage",
     "SystemMetaDataOwnerEncrypted",

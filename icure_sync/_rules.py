@@ -104,7 +104,12 @@ RULES: Final = Rules(
     renamed={"aclose": "close", "__aenter__": "__enter__", "__aexit__": "__exit__"},
     awaitables=("Building",),
     iterators=(),
-    callbacks=(),
+    callbacks=(
+        "AnonymousMedTechApiBuilder.with_public_key_policy.policy",
+        "AuthenticationApi.complete_authentication.find_key",
+        "MedTechApi.init_user_crypto.find_key",
+        "MedTechApiBuilder.with_public_key_policy.policy",
+    ),
     left_out={
         "AnonymousMedTechApiBuilder.with_client_session": (
             "An aiohttp.ClientSession belongs to the event loop of its caller, and blocking "

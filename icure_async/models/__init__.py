@@ -19,15 +19,20 @@ from icure_async.models.enums import (
     SharedDataType,
     TelecomType,
 )
+from icure_async.models.key_change import AccessGivenBack, KeyPairUpdateNotice
 from icure_async.models.key_pair import KeyPair
+from icure_async.models.key_share import KeyShare
+from icure_async.models.missing_key import MissingKey, MissingKeyPolicy
 from icure_async.models.names import PersonName
 from icure_async.models.patient import EncryptedPatient, Patient, PotentiallyEncryptedPatient
 from icure_async.models.properties import Property, PropertyType, TypedValueObject
+from icure_async.models.public_key import PublicKey
 from icure_async.models.relations import Partnership, PatientHealthCareParty
 from icure_async.models.system_meta_data import Delegation, SystemMetaDataOwnerEncrypted
 from icure_async.models.user import AuthenticationToken, User
 
 __all__ = [
+    "AccessGivenBack",
     "Address",
     "AddressType",
     "AuthenticationToken",
@@ -38,6 +43,10 @@ __all__ = [
     "Gender",
     "Identifier",
     "KeyPair",
+    "KeyPairUpdateNotice",
+    "KeyShare",
+    "MissingKey",
+    "MissingKeyPolicy",
     "Partnership",
     "PartnershipStatus",
     "PartnershipType",
@@ -51,6 +60,7 @@ __all__ = [
     "Property",
     "PropertyType",
     "PropertyTypeName",
+    "PublicKey",
     "SharedDataType",
     "SystemMetaDataOwnerEncrypted",
     "Telecom",

@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING
 from icure_async.authentication.api import DEFAULT_TOKEN_VALIDITY
 from icure_async.authentication.api import AuthenticationApi as AsyncAuthenticationApi
 from icure_sync._generated import authentication_result as _authentication_result
-from icure_sync._runtime import Twin, trimmed_traceback
+from icure_sync._runtime import Twin, callback, trimmed_traceback
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import timedelta
 
     from icure_async.authentication.captcha import CaptchaType
     from icure_async.authentication.process import AuthenticationProcess
+    from icure_async.models.key_pair import KeyPair
+    from icure_async.models.missing_key import MissingKey, MissingKeyPolicy
     from icure_sync._generated.authentication_result import AuthenticationResult
 
 __all__ = ["AuthenticationApi"]
@@ -109,6 +112,8 @@ class AuthenticationApi(Twin[AsyncAuthenticationApi]):
         validation_code: str,
         *,
         token_validity: timedelta = DEFAULT_TOKEN_VALIDITY,
+        missing_key: MissingKeyPolicy = "allow",
+        find_key: Callable[[MissingKey], KeyPair | None] | None = None,
     ) -> AuthenticationResult:
         """Register or log in with the code the person received.
 
@@ -116,10 +121,18 @@ class AuthenticationApi(Twin[AsyncAuthenticationApi]):
         finishes the job: no second key pair, no second token. After the death of the program that
         takes a ``with_storage()`` and a ``with_key_storage()`` that have outlived it.
 
+        A user who has key pairs, none of them on this device, gets a new one, as in the reference:
+        stored, published beside the others, and everybody concerned notified, so that somebody can
+        give access back to what is encrypted for the old ones.
+
         Args:
             process: from :meth:`start_authentication` or ``AuthenticationProcess.from_json()``.
             validation_code: as received; blanks around it don't matter.
             token_validity: how long the token in the result will be good for.
+            missing_key: ``"allow"`` or ``"refuse"``: whether a new key pair may be published where
+                the published ones are not on this device.
+            find_key: asked for the missing key pair first, for example in a backup; None in return
+                leaves it to ``missing_key``.
 
         Returns:
             The user's API with its key pairs in use, and a token to log in with later.
@@ -130,8 +143,9 @@ class AuthenticationApi(Twin[AsyncAuthenticationApi]):
             CodeExpiredError: the code is too old or was used already.
             UnknownProcessError: the gateway does not know the process.
             TooManyAttemptsError: too many wrong codes were tried.
-            KeyPairNotFoundError: the user has keys, and none of them is on this device. Nothing was
-                published; calling again on a device that has one finishes the job.
+            KeyPairNotFoundError: the user has keys, none of them is on this device, and
+                ``missing_key`` refuses a new one. Nothing was published; calling again with the
+                key pair at hand finishes the job.
             ProcessStateError: the process is completed, was never started, or was superseded.
             NetworkError: no answer. Call again with the same process and code.
         """
@@ -142,5 +156,7 @@ class AuthenticationApi(Twin[AsyncAuthenticationApi]):
                     process,
                     validation_code,
                     token_validity=token_validity,
+                    missing_key=missing_key,
+                    find_key=None if find_key is None else callback(find_key),
                 )
             )

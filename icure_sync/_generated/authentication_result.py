@@ -14,6 +14,7 @@ from icure_sync._generated import medtech as _medtech
 if TYPE_CHECKING:
     from icure_async.authentication.process import AuthenticationProcess
     from icure_async.authentication.result import AuthenticationResult as AsyncAuthenticationResult
+    from icure_async.models.key_change import KeyPairUpdateNotice
     from icure_async.models.key_pair import KeyPair
     from icure_sync._generated.medtech import MedTechApi
 
@@ -33,6 +34,9 @@ class AuthenticationResult:
             in a repr. Whoever has it is the user: keep it as safe as a password.
         key_pairs: the user's key pairs in use. Never in a repr. They are in the key storage
             already; whoever loses all of them loses the records encrypted for them.
+        key_notices: what became of the notifications about a new key pair, recipient by recipient;
+            empty unless this login has published one beside others.
+            ``med_tech_api.data_owner_api.notify_key_pair_update()`` sends them again.
         process: the process, completed.
     """
 
@@ -41,6 +45,7 @@ class AuthenticationResult:
     group_id: str | None
     token: str = attrs.field(repr=False)
     key_pairs: list[KeyPair] = attrs.field(repr=False)
+    key_notices: list[KeyPairUpdateNotice]
     process: AuthenticationProcess
 
     @classmethod
@@ -51,5 +56,6 @@ class AuthenticationResult:
             group_id=inner.group_id,
             token=inner.token,
             key_pairs=inner.key_pairs,
+            key_notices=inner.key_notices,
             process=inner.process,
         )

@@ -12,13 +12,15 @@ from icure_async.builders import MedTechApiBuilder as AsyncMedTechApiBuilder
 from icure_sync._generated import crypto as _crypto
 from icure_sync._generated import medtech as _medtech
 from icure_sync._generated import storage as _storage
-from icure_sync._runtime import Twin, adapt, trimmed_traceback
+from icure_sync._runtime import Twin, adapt, callback, trimmed_traceback
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Callable
 
     from icure_async.builders import UserType
     from icure_async.crypto.protocol import Crypto
+    from icure_async.models.public_key import PublicKey
     from icure_async.storage.protocols import KeyStorage, Storage
     from icure_sync._generated.crypto import BlockingCrypto
     from icure_sync._generated.medtech import AnonymousMedTechApi, MedTechApi
@@ -109,6 +111,20 @@ class AnonymousMedTechApiBuilder(Twin[AsyncAnonymousMedTechApiBuilder]):
             ConfigurationError: it is not positive.
         """
         self._inner.with_timeout(seconds)
+        return self
+
+    def with_public_key_policy(self, policy: Callable[[PublicKey], bool]) -> Self:
+        """Have the application confirm public keys before anything is encrypted for them.
+
+        The policy is asked once for each public key of another data owner, and for those of the
+        user's other devices. Where it says no, nothing is shared with that key. By default every
+        key the backend names is trusted, as in the reference: the policy is for applications that
+        don't trust their backend, and let people compare ``PublicKey.digest`` out of band.
+
+        Args:
+            policy: returns whether the key is what it is said to be.
+        """
+        self._inner.with_public_key_policy(callback(policy))
         return self
 
     def prevent_cookie_usage(self) -> Self:
@@ -225,6 +241,20 @@ class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
             ConfigurationError: it is not positive.
         """
         self._inner.with_timeout(seconds)
+        return self
+
+    def with_public_key_policy(self, policy: Callable[[PublicKey], bool]) -> Self:
+        """Have the application confirm public keys before anything is encrypted for them.
+
+        The policy is asked once for each public key of another data owner, and for those of the
+        user's other devices. Where it says no, nothing is shared with that key. By default every
+        key the backend names is trusted, as in the reference: the policy is for applications that
+        don't trust their backend, and let people compare ``PublicKey.digest`` out of band.
+
+        Args:
+            policy: returns whether the key is what it is said to be.
+        """
+        self._inner.with_public_key_policy(callback(policy))
         return self
 
     def prevent_cookie_usage(self) -> Self:

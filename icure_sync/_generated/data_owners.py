@@ -8,16 +8,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from icure_async.apis.data_owners import DataOwnerApi as AsyncDataOwnerApi
-from icure_sync._runtime import Twin
+from icure_sync._runtime import Twin, trimmed_traceback
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from icure_async.models.key_change import AccessGivenBack, KeyPairUpdateNotice
+    from icure_async.models.key_pair import KeyPair
+    from icure_async.models.key_share import KeyShare, KeySplit
     from icure_async.models.user import User
 
 __all__ = ["DataOwnerApi"]
 
 
 class DataOwnerApi(Twin[AsyncDataOwnerApi]):
-    """Tells which data owner a user stands for."""
+    """Tells which data owner a user stands for, and looks after its keys."""
 
     def get_data_owner_id_of(self, user: User) -> str:
         """Return the id of the user's data owner.
@@ -28,3 +33,138 @@ class DataOwnerApi(Twin[AsyncDataOwnerApi]):
             ValidationError: the user is none of them.
         """
         return self._inner.get_data_owner_id_of(user)
+
+    def give_access_back_to(self, owner_id: str, new_public_key: str) -> AccessGivenBack:
+        """Let a data owner who has a new key pair read again what it shares with the current one.
+
+        The owner asks for it with a notification of type ``KEY_PAIR_UPDATE``, which names the owner
+        and the new public key. A professional gives back what was shared in either direction; the
+        user's own other device, which names its own data owner, gives back everything it can read.
+        The owner need not restart anything. Repeating the call finishes what an earlier one began,
+        and changes nothing where that one had finished.
+
+        Whoever has the private half of the new public key reads the records afterwards. Unless
+        ``with_public_key_policy()`` says otherwise, a key that the backend lists for the owner is
+        trusted: where the backend is not, compare ``PublicKey.digest`` with the person first.
+
+        Args:
+            owner_id: id of the data owner.
+            new_public_key: hex of the SPKI of its new key pair, published by the owner already.
+
+        Returns:
+            How much could be given.
+
+        Raises:
+            ValidationError: an argument is malformed, or the owner has no such public key. Nothing
+                was changed.
+            CryptoError: nothing could be given, though something is missing or nothing is shared;
+                or the policy does not confirm the key.
+            NotFoundError: the owner does not exist, or may not be read.
+            PermissionDeniedError: the current user may not change the owner's document.
+            ConflictError: a document keeps changing under our hands.
+        """
+        with trimmed_traceback:
+            return self._run(self._inner.give_access_back_to, owner_id, new_public_key)
+
+    def notify_key_pair_update(self, public_key: str) -> list[KeyPairUpdateNotice]:
+        """Send the notifications about one of the user's key pairs again.
+
+        Those that have been delivered are not stored twice.
+
+        Args:
+            public_key: hex of the SPKI, for example of ``AuthenticationResult.key_pairs[0]``.
+
+        Returns:
+            What became of each: the user's own other devices, and everybody the user shares with.
+
+        Raises:
+            ValidationError: the current data owner has no such key pair.
+            CryptoError: ``init_user_crypto()`` was not called.
+        """
+        with trimmed_traceback:
+            return self._run(self._inner.notify_key_pair_update, public_key)
+
+    def split_private_key_among(
+        self,
+        notary_ids: Sequence[str],
+        *,
+        threshold: int | None = None,
+        fingerprint: str | None = None,
+        replace: bool = False,
+    ) -> KeySplit:
+        """Split one of the user's private keys among notaries, for the day it is lost.
+
+        A notary is any data owner who has a public key and may read the current data owner's
+        document: a patient shares its own record with a professional first. Each gets a share,
+        encrypted on that document; ``threshold`` of them together make up the key, fewer say
+        nothing about it. With one notary, or a threshold of 1, each notary alone has the key.
+
+        There is room for the shares of one split. Those that are there are replaced as a whole,
+        and what notaries have handed over before does not go together with the new ones. Other
+        SDKs take the shares to be of ``publicKey``, the user's first key pair: recover another
+        one with this SDK.
+
+        Args:
+            notary_ids: ids of 1 to 255 data owners; all of them must be reachable now.
+            threshold: how many of them it takes, 1 to all; None for all.
+            fingerprint: of the key pair to split; None for the first one the user ever had, or
+                where that is not on this device, the oldest that is.
+            replace: whether to drop shares that are there of another key pair, or of one that
+                cannot be told. They may be the only way back to it.
+
+        Returns:
+            Which key pair was split, and how.
+
+        Raises:
+            ValidationError: an argument is malformed. Nothing was changed.
+            CryptoError: a notary cannot be reached or has no public key, the key pair is not in
+                use, or shares of another one are there. Nothing was changed.
+            ConflictError: the user's document keeps changing under our hands.
+        """
+        with trimmed_traceback:
+            return self._run(
+                self._inner.split_private_key_among,
+                notary_ids,
+                threshold=threshold,
+                fingerprint=fingerprint,
+                replace=replace,
+            )
+
+    def get_key_share_of(self, owner_id: str) -> KeyShare:
+        """Return the share of somebody's private key that the current user holds as a notary.
+
+        Hand it to the owner, and to nobody else, by a channel that only the owner reads:
+        ``KeyShare.to_json()`` writes it. Make sure first that it is the owner who asks.
+
+        Args:
+            owner_id: id of the data owner whose key was split.
+
+        Raises:
+            ValidationError: the id is malformed, or is the current data owner's own.
+            CryptoError: there is no share for the current user, or the key pairs in use don't
+                open it.
+            NotFoundError: the owner does not exist, or may not be read.
+        """
+        with trimmed_traceback:
+            return self._run(self._inner.get_key_share_of, owner_id)
+
+    def recover_private_key_from(self, shares: Sequence[KeyShare]) -> KeyPair:
+        """Put a lost private key together again from what notaries have handed over.
+
+        It is for a user who has lost the key, so ``init_user_crypto()`` need not have been called.
+        The key pair is believed only if its public half is one the user has published. Then it is
+        stored on this device, where ``init_user_crypto()`` finds it, and is in use at once.
+
+        Args:
+            shares: as many as the threshold of the split, or more, of different notaries.
+
+        Returns:
+            The key pair.
+
+        Raises:
+            ValidationError: the shares are malformed, or of somebody else's key.
+            CryptoError: they make up none of the user's key pairs. Nothing was changed.
+            StorageError: the key pair could not be stored. Repeat the call.
+        """
+        with trimmed_traceback:
+            return self._run(self._inner.recover_private_key_from, shares)

@@ -14,12 +14,15 @@ from icure_sync._generated import authentication as _authentication
 from icure_sync._generated import data_owners as _data_owners
 from icure_sync._generated import patients as _patients
 from icure_sync._generated import users as _users
-from icure_sync._runtime import Twin, trimmed_traceback
+from icure_sync._runtime import Twin, callback, trimmed_traceback
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
     from types import TracebackType
 
+    from icure_async.models.key_change import KeyPairUpdateNotice
     from icure_async.models.key_pair import KeyPair
+    from icure_async.models.missing_key import MissingKey, MissingKeyPolicy
     from icure_sync._generated.authentication import AuthenticationApi
     from icure_sync._generated.data_owners import DataOwnerApi
     from icure_sync._generated.patients import PatientApi
@@ -126,27 +129,55 @@ class MedTechApi(Twin[AsyncMedTechApi]):
             self._inner.authentication_api, pid=self._pid
         )
 
-    def init_user_crypto(self, key_pair: KeyPair | None = None) -> list[KeyPair]:
+    @property
+    def key_notices(self) -> Sequence[KeyPairUpdateNotice]:
+        """What became of the notifications that the last ``init_user_crypto()`` had to send.
+
+        Empty unless this device has published a key pair beside others. One that was not delivered
+        is sent again by ``data_owner_api.notify_key_pair_update()``, and where trying again may
+        help, by the next ``init_user_crypto()``.
+        """
+        return self._inner.key_notices
+
+    def init_user_crypto(
+        self,
+        key_pair: KeyPair | None = None,
+        *,
+        missing_key: MissingKeyPolicy = "refuse",
+        find_key: Callable[[MissingKey], KeyPair | None] | None = None,
+    ) -> list[KeyPair]:
         """Put the user's key pairs to use; before that, nothing can be encrypted or decrypted.
 
-        The key pairs of this user on this device are used. For a user who has never had one, the
-        given or a new key pair is stored and then published. A user who has key pairs, none of
-        them on this device, must pass one: a new one is never made silently, since it could not
-        read what is encrypted for the old ones.
+        The key pairs of this user on this device are used, and those they lead to. For a user who
+        has never had one, the given or a new key pair is stored and then published. For a user who
+        has key pairs, none of them on this device, one can be given, or supplied by ``find_key``;
+        else a new one is only made if ``missing_key`` allows it: it reads what is encrypted for the
+        old ones once somebody gives access back, and everybody concerned is notified.
 
         Args:
-            key_pair: one of the user's, for a device that does not have it yet.
+            key_pair: one of the user's, for a device that does not have it yet. On a device that
+                has others of the user's, it must be one of these, as in the reference.
+            missing_key: ``"allow"`` or ``"refuse"``: whether a new key pair may be published where
+                the published ones are not on this device.
+            find_key: asked for the missing key pair first, for example in a backup; None in return
+                leaves it to ``missing_key``.
 
         Returns:
             The key pairs in use.
 
         Raises:
-            KeyPairNotFoundError: the user has keys, and none of them is on this device.
+            KeyPairNotFoundError: the user has keys, none of them is on this device, and none may be
+                made. The message names their fingerprints and the ways back.
             ValidationError: the key pair is malformed, or is not the one on this device.
             CryptoError: the user is not a data owner.
         """
         with trimmed_traceback:
-            return self._run(self._inner.init_user_crypto, key_pair)
+            return self._run(
+                self._inner.init_user_crypto,
+                key_pair,
+                missing_key=missing_key,
+                find_key=None if find_key is None else callback(find_key),
+            )
 
     def identify(self) -> tuple[str, str | None]:
         """Log in, and return the ids of the user and, where the backend tells it, its group.

@@ -6,9 +6,12 @@ This looks at the imported classes and not at the rules of the generator: it wou
 from __future__ import annotations
 
 import ast
+import collections.abc
 import contextlib
+import functools
 import importlib
 import inspect
+import operator
 import os
 import re
 import subprocess
@@ -88,8 +91,17 @@ def twin_of(hint: Any, *, parameter: bool) -> Any:
         return Union[PROTOCOLS[hint], hint]  # noqa: UP007
     if hint in TWINS:
         return TWINS[hint]
-    if get_origin(hint) is Building:
-        return TWINS[get_args(hint)[0]]
+    origin, parts = get_origin(hint), get_args(hint)
+    if origin is Building:
+        return TWINS[parts[0]]
+    if origin is collections.abc.AsyncIterator:
+        return types.GenericAlias(collections.abc.Iterator, parts)
+    if parameter and origin is collections.abc.Callable:
+        arguments, result = parts
+        plain = get_args(result)[0] if get_origin(result) is collections.abc.Awaitable else result
+        return collections.abc.Callable[arguments, plain]
+    if parameter and origin is types.UnionType:
+        return functools.reduce(operator.or_, (twin_of(part, parameter=True) for part in parts))
     return hint
 
 
