@@ -286,8 +286,8 @@ def _split(secret: bytes, count: int, threshold: int, random: bytes) -> list[byt
 def _combined(shares: Sequence[tuple[bytes, ...]], public_keys: Collection[str]) -> KeyPair | None:
     """Return the key pair that some choice among the candidates of each share makes up."""
     # Shares of one split are of one length, what a wrong exchange key lets through hardly ever is.
-    lengths = set.intersection(*({len(content) for content in contents} for contents in shares))
-    for length in lengths:
+    first, *others = ({len(content) for content in contents} for contents in shares)
+    for length in first.intersection(*others):
         fitting = [
             [content for content in contents if len(content) == length] for contents in shares
         ]

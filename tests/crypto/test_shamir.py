@@ -125,7 +125,7 @@ def test_the_test_s_own_arithmetic_reads_the_reference() -> None:
 
 
 @pytest.mark.parametrize(
-    ("count", "threshold"), [(2, 1), (2, 2), (3, 2), (5, 5), (20, 3), (255, 2), (255, 255)]
+    ("count", "threshold"), [(2, 1), (2, 2), (3, 2), (5, 5), (20, 3), (255, 2), (255, 9)]
 )
 def test_the_shares_are_those_of_secrets_js_with_an_even_number_of_digits(
     count: int, threshold: int
@@ -143,6 +143,13 @@ def test_the_shares_are_those_of_secrets_js_with_an_even_number_of_digits(
         assert shamir.combine(shares[: threshold + 1], [NED.public_key]) == NED
     if threshold > 1:
         _refused(shares[: threshold - 1], NED)
+
+
+def test_the_largest_split() -> None:
+    shares = _split(NED, shamir.MAX_SHARES, shamir.MAX_SHARES)
+    assert shares[-1].hex().startswith("8ff0")
+    assert shamir.combine(shares, [NED.public_key]) == NED
+    _refused(shares[1:], NED)
 
 
 def test_one_notary_gets_the_key_itself() -> None:
@@ -267,8 +274,8 @@ def test_no_error_holds_a_share_or_a_key() -> None:
         assert error.__context__ is None
 
 
-@pytest.mark.parametrize("data", [b"", b"0", b"\x80", os.urandom(16).replace(b"\x80", b"\0")])
-def test_what_is_too_short_is_no_share(data: bytes) -> None:
+@pytest.mark.parametrize("data", [b"", b"0", b"\x80", b"\x80\x10\x00", b"\x11" * 16])
+def test_what_is_too_short_or_begins_otherwise_is_no_share(data: bytes) -> None:
     assert not shamir.looks_like_share(data)
 
 
