@@ -23,7 +23,9 @@ from icure_sync import (
     KeyPair,
     MedTechApi,
     MedTechApiBuilder,
+    MissingKey,
     Patient,
+    PublicKey,
 )
 from icure_sync.errors import (
     CodeExpiredError,
@@ -132,6 +134,42 @@ def test_register_write_read_modify_delete(
         assert stored["publicKey"] == result.key_pairs[0].public_key
     everything = sandbox.export()
     assert "Winter is coming" not in str(everything)
+
+
+def test_a_lost_key_is_asked_for_then_replaced_and_access_given_back(
+    builder: AnonymousMedTechApiBuilder, sandbox: Sandbox
+) -> None:
+    result = register(builder, sandbox)
+    first_device = result.med_tech_api
+    created = first_device.patient_api.create_or_modify_patient(robb())
+    asked: list[Any] = []
+
+    def find_key(question: MissingKey) -> KeyPair | None:
+        asked.append((question.fingerprints, threading.current_thread().name))
+        return None
+
+    def is_known(key: PublicKey) -> bool:
+        asked.append(key.fingerprint)
+        return True
+
+    anew = configured(AnonymousMedTechApiBuilder(), sandbox).with_public_key_policy(is_known)
+    with first_device, anew.build() as api:
+        process, code = start(api, sandbox)
+        complete = api.authentication_api.complete_authentication
+        again = complete(process, code, find_key=find_key)
+        (pair,) = again.key_pairs
+        assert [notice.delivered for notice in again.key_notices] == [True, True]
+        with again.med_tech_api as second_device:
+            with pytest.raises(DecryptionError):
+                second_device.patient_api.get_patient(str(created.id))
+            own_id = again.key_notices[0].recipient_id
+            first_device.data_owner_api.give_access_back_to(own_id, pair.public_key)
+            assert second_device.patient_api.get_patient(str(created.id)).note == NOTE
+    (fingerprint,) = (pair.fingerprint for pair in result.key_pairs)
+    (question, thread), *keys = asked
+    assert question == (fingerprint,)
+    assert thread != threading.current_thread().name
+    assert fingerprint in keys
 
 
 def test_a_wrong_code_then_the_right_one(
