@@ -21,7 +21,7 @@ from icure_async.models.enums import (
 )
 from icure_async.models.key_change import AccessGivenBack, KeyPairUpdateNotice
 from icure_async.models.key_pair import KeyPair
-from icure_async.models.key_share import KeyShare
+from icure_async.models.key_share import KeyShare, KeySplit
 from icure_async.models.missing_key import MissingKey, MissingKeyPolicy
 from icure_async.models.names import PersonName
 from icure_async.models.patient import EncryptedPatient, Patient, PotentiallyEncryptedPatient
@@ -45,6 +45,7 @@ __all__ = [
     "KeyPair",
     "KeyPairUpdateNotice",
     "KeyShare",
+    "KeySplit",
     "MissingKey",
     "MissingKeyPolicy",
     "Partnership",
