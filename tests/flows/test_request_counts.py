@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from icure_async import MedTechApiBuilder, Patient
+from icure_async import AnonymousMedTechApiBuilder, MedTechApiBuilder, Patient
 from icure_async.sandbox import Sandbox
 from tests.conftest import RequestLog
 
 from .conftest import Teller
+from .story import NOTE, PHONE
 
 # Step of the story → the most requests it may take, logins included.
 LIMITS = [
@@ -69,6 +70,43 @@ async def test_the_professional_reads_what_a_patient_shares(
         patient.note = "seen"
         await api.patient_api.create_or_modify_patient(patient)
         assert requests.take() == ["PUT /rest/v1/patient"]
+
+
+async def test_a_login_without_the_key_and_access_given_back(
+    tell_story: Teller,
+    sandbox: Sandbox,
+    anonymous_builder: Callable[[], AnonymousMedTechApiBuilder],
+    builder: Callable[[str, str], MedTechApiBuilder],
+    requests: RequestLog,
+) -> None:
+    """The reference takes 24 requests to log in, and 4 to give access back (§6.6, §6.15)."""
+    story = await tell_story(lambda _: None)
+    async with anonymous_builder().build() as anonymous_api:
+        process = await anonymous_api.authentication_api.start_authentication(
+            "captcha", phone_number=PHONE
+        )
+        code = await sandbox.wait_for_code(PHONE)
+        requests.take()
+        result = await anonymous_api.authentication_api.complete_authentication(process, code)
+    lines = requests.take()
+    print("complete without the key:", *lines, sep="\n    ")  # noqa: T201
+    assert len(lines) <= 13
+    assert [line for line in lines if line.startswith("PUT")] == ["PUT /rest/v1/patient"]
+    assert [notice.delivered for notice in result.key_notices] == [True, True]
+
+    master, (pair,) = sandbox.master_hcp, result.key_pairs
+    async with result.med_tech_api as ned, builder(master.login, master.password).build() as hcp:
+        await hcp.init_user_crypto(master.key_pair)
+        requests.take()
+        owner_id = result.key_notices[0].recipient_id
+        await hcp.data_owner_api.give_access_back_to(owner_id, pair.public_key)
+        lines = requests.take()
+        print("giving access back:", *lines, sep="\n    ")  # noqa: T201
+        assert len(lines) <= 3
+        assert (await ned.patient_api.get_patient(story.patient_id)).note == NOTE
+        lines = requests.take()
+        print("reading with it:", *lines, sep="\n    ")  # noqa: T201
+        assert len(lines) <= 2
 
 
 async def test_the_professional_creates(
