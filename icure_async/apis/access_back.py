@@ -176,7 +176,7 @@ class AccessBack:
                     continue
             else:
                 exchange_key = await self._crypto.random_bytes(EXCHANGE_KEY_BYTES)
-                readers = [pair.public_key for pair in self._key_ring.key_pairs]
+                readers = [key for key in published.values() if key in self._key_ring]
                 document = add_exchange_key(
                     document,
                     own_id,

@@ -102,22 +102,21 @@ class OwnKeyDirectory:
         """Return the id of the current data owner."""
         return (await self.own()).id
 
-    async def own_document(self) -> Mapping[str, Any]:
-        """Return the wire JSON of the current data owner."""
-        return (await self.own()).document
+    async def hierarchy(self) -> Mapping[str, Mapping[str, Any]]:
+        """Return the current data owner and its parents, nearest first: id → wire JSON.
 
-    async def ancestor_ids(self) -> Sequence[str]:
-        """Return the ids of the current data owner's parents, nearest first."""
-        found: list[str] = []
-        document: Mapping[str, Any] | None = await self.own_document()
-        while document is not None:
+        A parent that can't be read has no members.
+        """
+        own = await self.own()
+        found: dict[str, Mapping[str, Any]] = {own.id: own.document}
+        document: Mapping[str, Any] = own.document
+        while True:
             parent_id = document.get("parentId")
             if not isinstance(parent_id, str) or not parent_id or parent_id in found:
-                break
-            found.append(parent_id)
+                return found
             parent = await self._other(parent_id)
-            document = parent.document if parent else None
-        return found
+            document = parent.document if parent else {}
+            found[parent_id] = document
 
     async def exchange_keys_towards(
         self, delegate_id: str, delegator_ids: Sequence[str]
@@ -152,7 +151,7 @@ class OwnKeyDirectory:
         self._others.clear()
         self._views.clear()
         if self._key_ring:
-            await self._recovery.recover(await self.own_document())
+            await self._recovery.recover((await self.own()).document)
 
     async def correspondents(self) -> list[str]:
         """Return the ids of all who have exchange keys from or to the current data owner."""

@@ -127,6 +127,7 @@ class KeyRegistration:
                 await self._key_ring.add(found)
             key_pairs += await self._recovery.recover(owner.document)
             if await self._publish(owner, key_pairs[0]):
+                await self._use_keys_of_parents(owner.id)
                 public_keys = [found.public_key for found in key_pairs]
                 notices = await self._notices.send_outstanding(owner_id, public_keys)
                 return InitialisedKeys(key_pairs, notices)
@@ -192,6 +193,17 @@ class KeyRegistration:
         key_pair = given or await self._crypto.generate_key_pair()
         await self._key_storage.store_key_pair(owner_id, key_pair)
         return key_pair
+
+    async def _use_keys_of_parents(self, owner_id: str) -> None:
+        """Read with the key pairs of our parents, as far as they are on this device (§5.2.5)."""
+        for parent_id, parent in (await self._directory.hierarchy()).items():
+            if parent_id == owner_id:
+                continue
+            for public_key in public_keys_of(parent):
+                fingerprint = fingerprint_of(public_key)
+                found = await self._key_storage.get_key_pair(parent_id, fingerprint)
+                if found is not None:
+                    await self._key_ring.add(found)
 
     async def _publish(self, owner: TypedDataOwner, key_pair: KeyPair) -> bool:
         """Write whatever the owner's document lacks; return False where it changed meanwhile."""

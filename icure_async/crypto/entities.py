@@ -29,7 +29,7 @@ from icure_async.crypto.shapes import as_list, as_object
 from icure_async.errors import CryptoError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 
     from icure_async.crypto.exchange_keys import WrappedKey
     from icure_async.crypto.key_ring import KeyRing
@@ -55,12 +55,11 @@ class KeyDirectory(Protocol):
         """Return the id of the current data owner."""
         ...
 
-    async def own_document(self) -> Mapping[str, Any]:
-        """Return the wire JSON of the current data owner."""
-        ...
+    async def hierarchy(self) -> Mapping[str, Mapping[str, Any]]:
+        """Return the current data owner and its parents, nearest first: id → wire JSON.
 
-    async def ancestor_ids(self) -> Sequence[str]:
-        """Return the ids of the current data owner's parents, nearest first."""
+        A parent that can't be read has no members.
+        """
         ...
 
     async def exchange_keys_towards(
@@ -198,8 +197,8 @@ class EntityCrypto:
         encrypted = is_encrypted(document)
         if encrypted or has_keys(document):
             tried: set[bytes] = set()
-            for secrets in (self._own_secrets, self._secrets_given_back, self._ancestors_secrets):
-                for secret in await secrets(document):
+            async for secrets in self._secrets(document):
+                for secret in secrets:
                     key = entity_key_of(secret)
                     if key is None or key in tried:
                         continue
@@ -211,14 +210,15 @@ class EntityCrypto:
                     return OpenedEntity(clear, key)
         return None if encrypted else OpenedEntity(dict(document), None)
 
-    async def _own_secrets(self, document: Mapping[str, Any]) -> list[str]:
-        return await self._secrets_for(document, await self._directory.own_id())
-
-    async def _ancestors_secrets(self, document: Mapping[str, Any]) -> list[str]:
-        secrets: list[str] = []
-        for ancestor_id in await self._directory.ancestor_ids():
-            secrets += await self._secrets_for(document, ancestor_id)
-        return secrets
+    async def _secrets(self, document: Mapping[str, Any]) -> AsyncIterator[list[str]]:
+        """Yield what opens the entity for us, then for our parents, the likeliest first (§5.2)."""
+        # The parents are only looked up where our own secrets don't do.
+        own_id = await self._directory.own_id()
+        yield await self._secrets_for(document, own_id)
+        for owner_id, owner in (await self._directory.hierarchy()).items():
+            if owner_id != own_id:
+                yield await self._secrets_for(document, owner_id)
+            yield await self._secrets_given_back(document, owner_id, owner)
 
     async def _secrets_for(self, document: Mapping[str, Any], delegate_id: str) -> list[str]:
         """Return what the entries for a delegate hide, in the order of the entries."""
@@ -226,17 +226,19 @@ class EntityCrypto:
         wrapped = await self._directory.exchange_keys_towards(delegate_id, owners_of(entries))
         return await self._open_entries(entries, wrapped)
 
-    async def _secrets_given_back(self, document: Mapping[str, Any]) -> list[str]:
-        """Read own data through what was shared, after a delegate gave access back (§5.2.4)."""
-        own_id = await self._directory.own_id()
-        own_document = await self._directory.own_document()
+    async def _secrets_given_back(
+        self, document: Mapping[str, Any], owner_id: str, owner: Mapping[str, Any]
+    ) -> list[str]:
+        """Read an owner's data through what it shared, after a delegate gave access back."""
         by_delegate = _with_secrets(document)
         secrets: list[str] = []
         for delegate_id in by_delegate:
             entries = [
-                entry for entry in entries_for(by_delegate, delegate_id) if entry["owner"] == own_id
+                entry
+                for entry in entries_for(by_delegate, delegate_id)
+                if entry["owner"] == owner_id
             ]
-            wrapped = {own_id: exchange_keys_to(own_document, delegate_id)}
+            wrapped = {owner_id: exchange_keys_to(owner, delegate_id)}
             secrets += await self._open_entries(entries, wrapped)
         return secrets
 

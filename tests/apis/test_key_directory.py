@@ -10,18 +10,20 @@ import pytest
 from icure_async import Patient
 from icure_async.errors import CryptoError, DecryptionError, InvalidResponseError
 from icure_async.sandbox import Sandbox
+from icure_async.storage import MemoryKeyStorage
 from tests.conftest import RequestLog
 
 from .support import Exchange, Json, Opener, Proxy, add_hcp, key_pair_of, stage
 
 ROBB_ID = "e3d39276-5730-4fbc-9069-bb7f99dfde55"
+NOTE = "You must keep one's head"
 SANSA_ID = "c69063c1-3f21-4a48-8974-6902818d4265"
 
 
 async def test_a_child_reads_through_its_parents(
     world: Json, client_session: aiohttp.ClientSession
 ) -> None:
-    """With the parent's key pair at hand, which is two levels up."""
+    """With the parent's key pair on the device, which is two levels up."""
     seed = stage(world)
     hcp_id = world["users"]["hcp"]["dataOwnerId"]
     middle = add_hcp(seed, "middle")
@@ -29,12 +31,46 @@ async def test_a_child_reads_through_its_parents(
     seed["entities"]["hcparty"][middle]["parentId"] = hcp_id
     seed["entities"]["hcparty"][child]["parentId"] = middle
     async with Sandbox(seed=seed, jwt=False) as sandbox:
-        api = await Opener(sandbox.icure_url, world, client_session).plain("child")
-        await api.init_user_crypto(key_pair_of(world, "arya"))
+        keys = MemoryKeyStorage()
+        opener = Opener(sandbox.icure_url, world, client_session)
+        api = await opener.plain("child", key_storage=keys)
+        own_pair = key_pair_of(world, "arya")
+        await api.init_user_crypto(own_pair)
         with pytest.raises(DecryptionError):
             await api.patient_api.get_patient(ROBB_ID)
-        await api._key_registration._key_ring.add(key_pair_of(world, "hcp"))
-        assert (await api.patient_api.get_patient(ROBB_ID)).note == "You must keep one's head"
+        await keys.store_key_pair(hcp_id, key_pair_of(world, "hcp"))
+        # Those of its own only are the child's.
+        assert await api.init_user_crypto() == [own_pair]
+        assert (await api.patient_api.get_patient(ROBB_ID)).note == NOTE
+
+
+async def test_a_child_reads_what_its_parent_was_given_back(
+    world: Json, client_session: aiohttp.ClientSession
+) -> None:
+    """Through what the parent had shared, with a new key pair of the parent's (§5.2.4)."""
+    seed = stage(world)
+    hcp_id = world["users"]["hcp"]["dataOwnerId"]
+    child = add_hcp(seed, "child")
+    seed["entities"]["hcparty"][child]["parentId"] = hcp_id
+    newcomer = add_hcp(seed, "newcomer")
+    hcp_user = seed["entities"]["user"][
+        next(u["id"] for u in seed["entities"]["user"].values() if u["login"] == "master")
+    ]
+    hcp_user["autoDelegations"] = {"all": [newcomer]}
+    async with Sandbox(seed=seed, jwt=False) as sandbox:
+        opener = Opener(sandbox.icure_url, world, client_session)
+        helper = await opener.plain("newcomer")
+        await helper.init_user_crypto(key_pair_of(world, "arya"))
+        hcp = await opener.golden("hcp")
+        created = await hcp.patient_api.create_or_modify_patient(Patient(first_name="A", note="n"))
+        user, keys = world["users"]["hcp"], MemoryKeyStorage()
+        elsewhere = await opener.plain(user["login"], user["token"], key_storage=keys)
+        (pair,) = await elsewhere.init_user_crypto(missing_key="allow")
+        await helper.data_owner_api.give_access_back_to(hcp_id, pair.public_key)
+
+        api = await opener.plain("child", key_storage=keys)
+        await api.init_user_crypto()
+        assert (await api.patient_api.get_patient(str(created.id))).note == "n"
 
 
 @pytest.mark.parametrize("parents", [["child"], ["middle", "child"], ["nobody"], [5], [""]])

@@ -76,12 +76,10 @@ class DictDirectory:
     async def own_id(self) -> str:
         return self._own_id
 
-    async def own_document(self) -> Mapping[str, Any]:
-        return self.owners[self._own_id]
-
-    async def ancestor_ids(self) -> Sequence[str]:
-        parent = self.owners[self._own_id].get("parentId")
-        return [parent] if parent else []
+    async def hierarchy(self) -> Mapping[str, Mapping[str, Any]]:
+        own = self.owners[self._own_id]
+        parent = own.get("parentId")
+        return {self._own_id: own} | ({parent: self.owners.get(parent, {})} if parent else {})
 
     async def exchange_keys_towards(
         self, delegate_id: str, delegator_ids: Sequence[str]
