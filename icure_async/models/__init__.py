@@ -10,6 +10,8 @@ from icure_async.models.enums import (
     AddressType,
     DeactivationReason,
     Gender,
+    NotificationStatus,
+    NotificationType,
     PartnershipStatus,
     PartnershipType,
     PatientHealthCarePartyType,
@@ -19,16 +21,36 @@ from icure_async.models.enums import (
     SharedDataType,
     TelecomType,
 )
+from icure_async.models.filters import (
+    ComplementFilter,
+    Filter,
+    IntersectionFilter,
+    NotificationFilter,
+    NotificationsAfterDateFilter,
+    NotificationsByIdentifiersFilter,
+    NotificationsByIdsFilter,
+    NotificationsByTypeFilter,
+    UnionFilter,
+)
 from icure_async.models.key_change import AccessGivenBack, KeyPairUpdateNotice
 from icure_async.models.key_pair import KeyPair
 from icure_async.models.key_share import KeyShare, KeySplit
 from icure_async.models.missing_key import MissingKey, MissingKeyPolicy
 from icure_async.models.names import PersonName
+from icure_async.models.notification import (
+    EncryptedNotification,
+    Notification,
+    PotentiallyEncryptedNotification,
+)
 from icure_async.models.patient import EncryptedPatient, Patient, PotentiallyEncryptedPatient
 from icure_async.models.properties import Property, PropertyType, TypedValueObject
 from icure_async.models.public_key import PublicKey
 from icure_async.models.relations import Partnership, PatientHealthCareParty
-from icure_async.models.system_meta_data import Delegation, SystemMetaDataOwnerEncrypted
+from icure_async.models.system_meta_data import (
+    Delegation,
+    SystemMetaDataEncrypted,
+    SystemMetaDataOwnerEncrypted,
+)
 from icure_async.models.user import AuthenticationToken, User
 
 __all__ = [
@@ -37,17 +59,29 @@ __all__ = [
     "AddressType",
     "AuthenticationToken",
     "CodingReference",
+    "ComplementFilter",
     "DeactivationReason",
     "Delegation",
+    "EncryptedNotification",
     "EncryptedPatient",
+    "Filter",
     "Gender",
     "Identifier",
+    "IntersectionFilter",
     "KeyPair",
     "KeyPairUpdateNotice",
     "KeyShare",
     "KeySplit",
     "MissingKey",
     "MissingKeyPolicy",
+    "Notification",
+    "NotificationFilter",
+    "NotificationStatus",
+    "NotificationType",
+    "NotificationsAfterDateFilter",
+    "NotificationsByIdentifiersFilter",
+    "NotificationsByIdsFilter",
+    "NotificationsByTypeFilter",
     "Partnership",
     "PartnershipStatus",
     "PartnershipType",
@@ -57,15 +91,18 @@ __all__ = [
     "PersonName",
     "PersonNameUse",
     "PersonalStatus",
+    "PotentiallyEncryptedNotification",
     "PotentiallyEncryptedPatient",
     "Property",
     "PropertyType",
     "PropertyTypeName",
     "PublicKey",
     "SharedDataType",
+    "SystemMetaDataEncrypted",
     "SystemMetaDataOwnerEncrypted",
     "Telecom",
     "TelecomType",
     "TypedValueObject",
+    "UnionFilter",
     "User",
 ]

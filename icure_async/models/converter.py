@@ -13,7 +13,7 @@ from __future__ import annotations
 import base64
 import enum
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, get_args, get_origin, overload
 
 import attrs
@@ -23,10 +23,15 @@ from icure_async.models.addresses import Address, Telecom
 from icure_async.models.base import EntityModel, Model, ValueModel
 from icure_async.models.codes import CodingReference, Identifier
 from icure_async.models.names import PersonName
+from icure_async.models.notification import EncryptedNotification, Notification
 from icure_async.models.patient import EncryptedPatient, Patient
 from icure_async.models.properties import Property, PropertyType, TypedValueObject
 from icure_async.models.relations import Partnership, PatientHealthCareParty
-from icure_async.models.system_meta_data import Delegation, SystemMetaDataOwnerEncrypted
+from icure_async.models.system_meta_data import (
+    Delegation,
+    SystemMetaDataEncrypted,
+    SystemMetaDataOwnerEncrypted,
+)
 from icure_async.models.user import AuthenticationToken, User
 
 if TYPE_CHECKING:
@@ -34,6 +39,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "from_document",
+    "identifier_to_wire",
+    "notification_from_wire",
+    "notification_to_wire",
     "patient_from_wire",
     "patient_to_wire",
     "prepare",
@@ -49,14 +57,17 @@ _MODELS: tuple[type[ValueModel | EntityModel], ...] = (
     AuthenticationToken,
     CodingReference,
     Delegation,
+    EncryptedNotification,
     EncryptedPatient,
     Identifier,
+    Notification,
     Partnership,
     Patient,
     PatientHealthCareParty,
     PersonName,
     Property,
     PropertyType,
+    SystemMetaDataEncrypted,
     SystemMetaDataOwnerEncrypted,
     Telecom,
     TypedValueObject,
@@ -65,11 +76,14 @@ _MODELS: tuple[type[ValueModel | EntityModel], ...] = (
 
 _HIDDEN = ("assumed_fields", "unknown_fields")
 
+_NOTIFICATION_WIRE_KEYS = {"identifiers": "identifier", "type": "taskType"}
 _PATIENT_WIRE_KEYS = {"identifiers": "identifier", "labels": "tags"}
 
 _WIRE_KEYS: dict[type[Model], dict[str, str]] = {
     Address: {"description": "descr"},
+    EncryptedNotification: _NOTIFICATION_WIRE_KEYS,
     EncryptedPatient: _PATIENT_WIRE_KEYS,
+    Notification: _NOTIFICATION_WIRE_KEYS,
     Patient: _PATIENT_WIRE_KEYS,
     Property: {"deleted": "deletionDate"},
     User: {"sharing_data_with": "autoDelegations"},
@@ -231,6 +245,12 @@ def _keys_of(cls: type[Model], form: _Form) -> dict[str, str]:
     }
 
 
+def _flat_keys_of(cls: type[Model]) -> Iterable[str]:
+    """Return the wire names of the members of the metadata that lie flat in the document."""
+    (declared,) = [attribute.type for attribute in attrs.fields(cls) if attribute.name == _FLAT]
+    return _keys_of(get_args(declared)[0], _Form.WIRE).values()
+
+
 def _overrides(keys: Mapping[str, str]) -> dict[str, Any]:
     from cattrs.gen import override
 
@@ -282,7 +302,7 @@ def _wire_reader(cls: type[ModelT], converter: Converter) -> Callable[[object, A
     flat_key = keys.get(_FLAT)
     flat_keys: frozenset[str] = frozenset()
     if flat_key is not None:
-        flat_keys = frozenset(_keys_of(SystemMetaDataOwnerEncrypted, _Form.WIRE).values())
+        flat_keys = frozenset(_flat_keys_of(cls))
     known = frozenset(keys.values()) - {flat_key}
     generated = _generated_reader(cls, converter, keys, _Form.WIRE)
     collections: dict[str, Callable[[], object]] = {}
@@ -382,7 +402,7 @@ def _wire_writer(
     known = set(keys.values())
     if flat_key is not None:
         known.remove(flat_key)
-        known.update(_keys_of(SystemMetaDataOwnerEncrypted, _Form.WIRE).values())
+        known.update(_flat_keys_of(cls))
     generated = make_dict_unstructure_fn(cls, converter, **_overrides(keys))
 
     def write(model: ValueModel | EntityModel) -> dict[str, Any]:
@@ -508,6 +528,45 @@ def patient_to_wire(patient: Patient | EncryptedPatient) -> dict[str, Any]:
     Nothing in it is shared with the patient.
     """
     return _write(patient, _Form.WIRE)
+
+
+def identifier_to_wire(identifier: Identifier) -> dict[str, Any]:
+    """Return an identifier for the backend."""
+    return _write(identifier, _Form.WIRE)
+
+
+@overload
+def notification_from_wire(
+    document: Mapping[str, Any], *, decrypted: Literal[True]
+) -> Notification: ...
+@overload
+def notification_from_wire(
+    document: Mapping[str, Any], *, decrypted: Literal[False]
+) -> EncryptedNotification: ...
+def notification_from_wire(
+    document: Mapping[str, Any], *, decrypted: bool
+) -> Notification | EncryptedNotification:
+    """Build a notification from a maintenance task of the backend (data-model.md §4.3).
+
+    Args:
+        document: the document, with its decrypted members put in where there are any.
+        decrypted: whether they are. An unreadable notification has no properties, not even the
+            empty ones that backends put in their place.
+
+    Raises:
+        InvalidResponseError: a member has the wrong type.
+    """
+    if decrypted:
+        return _from_wire(Notification, document, "notification")
+    return _from_wire(EncryptedNotification, {**document, "properties": None}, "notification")
+
+
+def notification_to_wire(notification: Notification | EncryptedNotification) -> dict[str, Any]:
+    """Return the maintenance task for the backend, ``properties`` still in clear.
+
+    Nothing in it is shared with the notification (data-model.md §4.3).
+    """
+    return _write(notification, _Form.WIRE)
 
 
 def user_from_wire(document: Mapping[str, Any]) -> User:

@@ -1,6 +1,6 @@
 """The enumerations of the models, as types: their values are plain strings.
 
-A newer backend may know constants this SDK does not: reading accepts any text, and only a patient
+A newer backend may know constants this SDK does not: reading accepts any text, and only what is
 about to be created is held to these lists (data-model.md §2, §3.1; server-behaviour.md §4.4).
 """
 
@@ -10,6 +10,8 @@ __all__ = [
     "AddressType",
     "DeactivationReason",
     "Gender",
+    "NotificationStatus",
+    "NotificationType",
     "PartnershipStatus",
     "PartnershipType",
     "PatientHealthCarePartyType",
@@ -45,6 +47,12 @@ Gender: TypeAlias = Literal[
     "male", "female", "indeterminate", "changed", "changedToMale", "changedToFemale", "unknown"
 ]
 """Gender of a person, now or at birth."""
+
+NotificationStatus: TypeAlias = Literal["pending", "ongoing", "cancelled", "completed"]
+"""What has become of a notification."""
+
+NotificationType: TypeAlias = Literal["KEY_PAIR_UPDATE", "NEW_USER_OWN_DATA_ACCESS", "OTHER"]
+"""What a notification is about."""
 
 PartnershipStatus: TypeAlias = Literal["active", "complicated", "past"]
 """Whether a relation between two persons still holds."""

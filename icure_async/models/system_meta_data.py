@@ -4,7 +4,7 @@ import attrs
 
 from icure_async.models.base import ValueModel
 
-__all__ = ["Delegation", "SystemMetaDataOwnerEncrypted"]
+__all__ = ["Delegation", "SystemMetaDataEncrypted", "SystemMetaDataOwnerEncrypted"]
 
 
 @attrs.define(kw_only=True, repr=False)
@@ -25,7 +25,31 @@ class Delegation(ValueModel):
 
 
 @attrs.define(kw_only=True, repr=False)
-class SystemMetaDataOwnerEncrypted(ValueModel):
+class SystemMetaDataEncrypted(ValueModel):
+    """Keys and delegations of an encrypted entity.
+
+    On the wire these are members of the entity itself (data-model.md §2.1). The SDK looks after
+    them: there is no reason to change them by hand.
+
+    Attributes:
+        encrypted_self: the encrypted members, in base64.
+        secret_foreign_keys: secret ids of parent entities.
+        crypted_foreign_keys: data owner id → encrypted ids of parent entities.
+        delegations: data owner id → encrypted secret ids.
+        encryption_keys: data owner id → encrypted keys of the entity.
+    """
+
+    encrypted_self: str | None = None
+    secret_foreign_keys: list[str] = attrs.field(factory=list[str])
+    crypted_foreign_keys: dict[str, list[Delegation]] = attrs.field(
+        factory=dict[str, list[Delegation]]
+    )
+    delegations: dict[str, list[Delegation]] = attrs.field(factory=dict[str, list[Delegation]])
+    encryption_keys: dict[str, list[Delegation]] = attrs.field(factory=dict[str, list[Delegation]])
+
+
+@attrs.define(kw_only=True, repr=False)
+class SystemMetaDataOwnerEncrypted(SystemMetaDataEncrypted):
     """Keys and delegations of a patient, who is both a data owner and an encrypted entity.
 
     On the wire these are members of the patient itself (data-model.md §2.1). The SDK looks after
@@ -49,10 +73,3 @@ class SystemMetaDataOwnerEncrypted(ValueModel):
     private_key_shamir_partitions: dict[str, str] | None = None
     aes_exchange_keys: dict[str, dict[str, dict[str, str]]] | None = None
     transfer_keys: dict[str, dict[str, str]] | None = None
-    encrypted_self: str | None = None
-    secret_foreign_keys: list[str] = attrs.field(factory=list[str])
-    crypted_foreign_keys: dict[str, list[Delegation]] = attrs.field(
-        factory=dict[str, list[Delegation]]
-    )
-    delegations: dict[str, list[Delegation]] = attrs.field(factory=dict[str, list[Delegation]])
-    encryption_keys: dict[str, list[Delegation]] = attrs.field(factory=dict[str, list[Delegation]])

@@ -13,9 +13,10 @@ import attrs
 
 from icure_async.errors import ValidationError
 from icure_async.models.base import Model
+from icure_async.models.notification import Notification
 from icure_async.models.patient import EncryptedPatient, Patient
 
-__all__ = ["validate_id", "validate_patient_for_saving"]
+__all__ = ["validate_id", "validate_notification_for_saving", "validate_patient_for_saving"]
 
 _FORBIDDEN_IN_IDS = re.compile(r"[/\\?#%\s\x00-\x1f\x7f-\x9f]")
 
@@ -80,6 +81,33 @@ def validate_patient_for_saving(patient: Patient | EncryptedPatient, *, creating
         raise ValidationError(
             "A patient needs a first_name or a last_name: backends refuse one without either."
         )
+
+
+def validate_notification_for_saving(notification: Notification, *, creating: bool) -> None:
+    """Raise unless the notification can be sent to the backend.
+
+    As for patients, enumerations are held to the known constants only on creation.
+
+    Args:
+        notification: the notification about to be saved.
+        creating: whether it is created, as opposed to modified.
+
+    Raises:
+        ValidationError: a member has the wrong type or a value that is not allowed; it names the
+            member.
+    """
+    if not isinstance(notification, Notification):
+        raise ValidationError("The notification must be a Notification.")
+    if notification.id is not None:
+        validate_id(notification.id, "notification id")
+    _check_model(notification, "", constants=creating)
+    if not creating and not (notification.id and notification.rev):
+        raise ValidationError(
+            "A notification that is modified needs its id and its rev: pass the notification as it "
+            "was read, with changes."
+        )
+    if creating and notification.type is None:
+        raise ValidationError("A notification needs a type: for one of your own, it is OTHER.")
 
 
 def _check_model(model: Model, path: str, *, constants: bool) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+from icure_async.rest.urls import path
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,3 +27,51 @@ class MaintenanceTaskResource:
             "POST", "/maintenancetask", action=f"create task {document['id']}", body=document
         )
         return response.json_object()
+
+    async def modify(self, document: Mapping[str, Any]) -> dict[str, Any]:
+        """Replace a task. Not repeated blindly: its revision would be outdated."""
+        response = await self._session.request(
+            "PUT", "/maintenancetask", action=f"modify task {document['id']}", body=document
+        )
+        return response.json_object()
+
+    async def get(self, task_id: str) -> dict[str, Any]:
+        """Return a task."""
+        response = await self._session.request(
+            "GET",
+            path("maintenancetask", task_id),
+            action=f"read task {task_id}",
+            repeatable=True,
+        )
+        return response.json_object()
+
+    async def filter(
+        self, chain: Mapping[str, Any], *, limit: int, start_id: str | None = None
+    ) -> dict[str, Any]:
+        """Return a page of the tasks that a filter finds.
+
+        Args:
+            chain: a ``FilterChain`` (server-behaviour.md §9.1).
+            limit: how many tasks to return at most.
+            start_id: id of the first task of the page; None for the first page.
+        """
+        query = {"limit": limit} | ({} if start_id is None else {"startDocumentId": start_id})
+        response = await self._session.request(
+            "POST",
+            "/maintenancetask/filter",
+            action="list tasks",
+            query=urlencode(query),
+            body=chain,
+            repeatable=True,
+        )
+        return response.json_object()
+
+    async def delete(self, task_id: str) -> list[Any]:
+        """Mark a task as deleted; return ``[{id, rev}]``, empty for an unknown one."""
+        response = await self._session.request(
+            "DELETE",
+            path("maintenancetask", task_id),
+            action=f"delete task {task_id}",
+            repeatable=True,
+        )
+        return response.json_list()

@@ -59,9 +59,11 @@ FULL_PROPERTY = Property(
 
 def test_every_model_is_looked_at() -> None:
     assert {model.__name__ for model in MODELS} == {
-        "Address", "AuthenticationToken", "CodingReference", "Delegation", "EncryptedPatient",
-        "Identifier", "Partnership", "Patient", "PatientHealthCareParty", "PersonName", "Property",
-        "PropertyType", "SystemMetaDataOwnerEncrypted", "Telecom", "TypedValueObject", "User",
+        "Address", "AuthenticationToken", "CodingReference", "Delegation", "EncryptedNotification",
+        "EncryptedPatient", "Identifier", "Notification", "Partnership", "Patient",
+        "PatientHealthCareParty", "PersonName", "Property", "PropertyType",
+        "SystemMetaDataEncrypted", "SystemMetaDataOwnerEncrypted", "Telecom", "TypedValueObject",
+        "User",
     }  # fmt: skip
 
 

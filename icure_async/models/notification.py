@@ -1,0 +1,68 @@
+"""Notifications between data owners, readable and not."""
+
+from typing import TypeAlias
+
+import attrs
+
+from icure_async.models.base import EntityModel
+from icure_async.models.codes import Identifier
+from icure_async.models.enums import NotificationStatus, NotificationType
+from icure_async.models.properties import Property
+from icure_async.models.system_meta_data import SystemMetaDataEncrypted
+
+__all__ = ["EncryptedNotification", "Notification", "PotentiallyEncryptedNotification"]
+
+
+@attrs.define(kw_only=True, repr=False)
+class _NotificationMembers(EntityModel):
+    """The members that readable and unreadable notifications have in common."""
+
+    status: NotificationStatus | None = None
+    identifiers: list[Identifier] = attrs.field(factory=list[Identifier])
+    created: int | None = None
+    modified: int | None = None
+    end_of_life: int | None = None
+    deletion_date: int | None = None
+    author: str | None = None
+    responsible: str | None = None
+    type: NotificationType | None = None
+    properties: list[Property] | None = None
+    system_meta_data: SystemMetaDataEncrypted | None = None
+
+
+@attrs.define(kw_only=True, repr=False)
+class Notification(_NotificationMembers):
+    """A notification (data-model.md §4.3). ``properties`` is the only member that is encrypted.
+
+    Once it was created, only ``status``, ``identifiers`` and ``properties`` can be changed.
+
+    Attributes:
+        id: id of the notification; made by the SDK when it is created without one.
+        rev: revision; a notification without one is created when it is saved, one with it modified.
+        status: what has become of it; ``pending`` when it is created without one.
+        identifiers: names of the notification in other systems.
+        created: when it was created, in epoch milliseconds.
+        modified: when it was last modified, in epoch milliseconds.
+        end_of_life: when it was closed, in epoch milliseconds.
+        deletion_date: when it was deleted, in epoch milliseconds.
+        author: id of the user who created it.
+        responsible: id of the data owner who created it.
+        type: what it is about (``taskType`` on the wire). An application's own are ``OTHER``, with
+            a property that tells them apart.
+        properties: what it says, encrypted end to end. When it is modified, None leaves what is
+            stored, and an empty list removes it.
+        system_meta_data: keys and delegations, kept up by the SDK.
+    """
+
+
+@attrs.define(kw_only=True, repr=False)
+class EncryptedNotification(_NotificationMembers):
+    """A notification that no key at hand can open: everything is there but its ``properties``.
+
+    Its status can be changed with ``update_notification_status()``, which leaves the encrypted part
+    alone.
+    """
+
+
+PotentiallyEncryptedNotification: TypeAlias = Notification | EncryptedNotification
+"""A notification, readable or not."""
