@@ -2,6 +2,7 @@
 
 from icure_async import errors, storage
 from icure_async.apis.data_owners import DataOwnerApi
+from icure_async.apis.notifications import NotificationApi
 from icure_async.apis.patients import PatientApi
 from icure_async.apis.users import UserApi
 from icure_async.authentication.api import AuthenticationApi
@@ -100,6 +101,7 @@ __all__ = [
     "MissingKey",
     "MissingKeyPolicy",
     "Notification",
+    "NotificationApi",
     "NotificationFilter",
     "NotificationStatus",
     "NotificationType",

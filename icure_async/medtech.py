@@ -16,6 +16,7 @@ from icure_async.apis.key_recovery import KeyRecovery
 from icure_async.apis.key_registration import KeyRegistration
 from icure_async.apis.key_trust import KeyTrust
 from icure_async.apis.notaries import KeyNotaries
+from icure_async.apis.notifications import NotificationApi
 from icure_async.apis.patients import PatientApi
 from icure_async.apis.users import UserApi
 from icure_async.authentication.api import AuthenticationApi
@@ -155,6 +156,7 @@ class MedTechApi(_Api):
 
     Attributes:
         patient_api: patients.
+        notification_api: notifications.
         user_api: users.
         data_owner_api: data owners.
     """
@@ -179,9 +181,10 @@ class MedTechApi(_Api):
             trust=trust,
         )
         entities = EntityCrypto(crypto, key_ring, directory)
+        tasks = MaintenanceTaskResource(self._session)
         key_notices = KeyNotices(
             storage=settings.storage,
-            tasks=MaintenanceTaskResource(self._session),
+            tasks=tasks,
             entities=entities,
             directory=directory,
             current_user=self._current_user,
@@ -200,6 +203,14 @@ class MedTechApi(_Api):
         )
         self.patient_api: PatientApi = PatientApi(
             PatientResource(self._session),
+            crypto=crypto,
+            entities=entities,
+            directory=directory,
+            current_user=self._current_user,
+            clock=settings.clock,
+        )
+        self.notification_api: NotificationApi = NotificationApi(
+            tasks,
             crypto=crypto,
             entities=entities,
             directory=directory,

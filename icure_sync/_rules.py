@@ -89,6 +89,9 @@ RULES: Final = Rules(
             "authentication_result",
             {"AuthenticationResult": "value"},
         ),
+        GeneratedModule(
+            "icure_async.apis.notifications", "notifications", {"NotificationApi": "twin"}
+        ),
         GeneratedModule("icure_async.apis.patients", "patients", {"PatientApi": "twin"}),
         GeneratedModule("icure_async.apis.users", "users", {"UserApi": "twin"}),
         GeneratedModule("icure_async.apis.data_owners", "data_owners", {"DataOwnerApi": "twin"}),
@@ -103,7 +106,7 @@ RULES: Final = Rules(
     constructed=("AnonymousMedTechApiBuilder", "MedTechApiBuilder", "Sandbox"),
     renamed={"aclose": "close", "__aenter__": "__enter__", "__aexit__": "__exit__"},
     awaitables=("Building",),
-    iterators=(),
+    iterators=("NotificationApi.filter_notifications",),
     callbacks=(
         "AnonymousMedTechApiBuilder.with_public_key_policy.policy",
         "AuthenticationApi.complete_authentication.find_key",

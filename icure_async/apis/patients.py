@@ -9,7 +9,7 @@ import attrs
 from anyio.lowlevel import checkpoint
 
 from icure_async.apis.current_user import KEY_ONLY_AUTO_DELEGATIONS, auto_delegates_of
-from icure_async.apis.stored_members import with_stored_members
+from icure_async.apis.stored_members import with_stored_members, without_empty
 from icure_async.crypto.encoding import new_uuid
 from icure_async.crypto.entities import has_keys
 from icure_async.errors import (
@@ -414,19 +414,8 @@ def _content(patient: PotentiallyEncryptedPatient) -> dict[str, Any]:
     """Return the patient the way it looks after having been saved and read."""
     wire = complete_patient_names(patient_to_wire(patient))
     read = patient_from_wire(wire, decrypted=isinstance(patient, Patient))
-    content: dict[str, Any] = _without_empty(read.to_dict())
+    content: dict[str, Any] = without_empty(read.to_dict())
     return content
-
-
-def _without_empty(value: Any) -> Any:
-    """Return JSON without empty collections: backends put them where there was nothing."""
-    if isinstance(value, dict):
-        mapping = cast("dict[str, Any]", value)
-        members = {name: _without_empty(member) for name, member in mapping.items()}
-        return {name: member for name, member in members.items() if member not in ([], {})}
-    if isinstance(value, list):
-        return [_without_empty(item) for item in cast("list[object]", value)]
-    return value
 
 
 def _decryption_error(*patient_ids: str) -> DecryptionError:

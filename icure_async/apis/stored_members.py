@@ -14,7 +14,7 @@ from icure_async.models.base import EntityModel, Model, ValueModel
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["with_stored_members"]
+__all__ = ["with_stored_members", "without_empty"]
 
 ModelT = TypeVar("ModelT", bound=EntityModel | ValueModel)
 
@@ -38,6 +38,17 @@ def with_stored_members(ours: ModelT, stored: EntityModel | ValueModel) -> Model
                 cast("list[object]", mine), cast("list[object]", theirs)
             )
     return attrs.evolve(ours, **changes)
+
+
+def without_empty(value: Any) -> Any:
+    """Return JSON without empty collections: backends put them where there was nothing."""
+    if isinstance(value, dict):
+        mapping = cast("dict[str, Any]", value)
+        members = {name: without_empty(member) for name, member in mapping.items()}
+        return {name: member for name, member in members.items() if member not in ([], {})}
+    if isinstance(value, list):
+        return [without_empty(item) for item in cast("list[object]", value)]
+    return value
 
 
 def _with_stored_elements(mine: list[object], theirs: list[object]) -> list[object]:

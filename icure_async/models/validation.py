@@ -13,10 +13,16 @@ import attrs
 
 from icure_async.errors import ValidationError
 from icure_async.models.base import Model
+from icure_async.models.enums import NotificationStatus
 from icure_async.models.notification import Notification
 from icure_async.models.patient import EncryptedPatient, Patient
 
-__all__ = ["validate_id", "validate_notification_for_saving", "validate_patient_for_saving"]
+__all__ = [
+    "validate_id",
+    "validate_notification_for_saving",
+    "validate_notification_status",
+    "validate_patient_for_saving",
+]
 
 _FORBIDDEN_IN_IDS = re.compile(r"[/\\?#%\s\x00-\x1f\x7f-\x9f]")
 
@@ -108,6 +114,15 @@ def validate_notification_for_saving(notification: Notification, *, creating: bo
         )
     if creating and notification.type is None:
         raise ValidationError("A notification needs a type: for one of your own, it is OTHER.")
+
+
+def validate_notification_status(status: object) -> None:
+    """Raise unless a notification may be given this status.
+
+    Raises:
+        ValidationError: it is not one of the known constants.
+    """
+    _check(status, NotificationStatus, "status", constants=True)
 
 
 def _check_model(model: Model, path: str, *, constants: bool) -> None:
