@@ -17,6 +17,7 @@ __all__ = [
     "AuthenticationError",
     "AuthenticationProcessError",
     "BackendError",
+    "BackupError",
     "BadRequestError",
     "CaptchaRefusedError",
     "CodeExpiredError",
@@ -56,6 +57,10 @@ class ValidationError(ICureError):
 
 class StorageError(ICureError):
     """A key or a state could not be read from, or written to, the storage."""
+
+
+class BackupError(ICureError):
+    """A backup of key pairs cannot be made, or cannot be used. Nothing was written."""
 
 
 class CryptoError(ICureError):

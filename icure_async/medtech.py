@@ -10,6 +10,7 @@ import attrs
 from icure_async.apis.access_back import AccessBack
 from icure_async.apis.current_user import CurrentUser
 from icure_async.apis.data_owners import DataOwnerApi
+from icure_async.apis.key_backup import OwnKeyBackup
 from icure_async.apis.key_directory import OwnKeyDirectory
 from icure_async.apis.key_notices import KeyNotices
 from icure_async.apis.key_recovery import KeyRecovery
@@ -201,6 +202,9 @@ class MedTechApi(_Api):
             recovery=recovery,
             notices=key_notices,
         )
+        self._key_backup = OwnKeyBackup(
+            key_storage=settings.key_storage, key_ring=key_ring, directory=directory
+        )
         self.patient_api: PatientApi = PatientApi(
             PatientResource(self._session),
             crypto=crypto,
@@ -297,6 +301,53 @@ class MedTechApi(_Api):
         )
         self._key_notices = tuple(initialised.notices)
         return initialised.key_pairs
+
+    async def export_keys(self, passphrase: str) -> bytes:
+        """Return a backup of all the user's key pairs that are on this device.
+
+        Also of one that is not published yet, and whether or not ``init_user_crypto()`` was called.
+        Keep it in a file, away from this device. Whoever has both the file and the passphrase can
+        read the user's records; who forgets the passphrase cannot open the file. It is encrypted
+        with AES-256-GCM, under a key that scrypt makes of the passphrase with 128 MiB of memory.
+        The id of the user's data owner is in it in clear.
+
+        Args:
+            passphrase: at least 12 characters: four words, better more.
+
+        Returns:
+            The content of the file.
+
+        Raises:
+            ValidationError: the passphrase is too short.
+            StorageError: the key storage cannot be read.
+            BackupError: there are no key pairs, or one of them is not valid.
+            CryptoError: the user is not a data owner.
+        """
+        return await self._key_backup.export(passphrase)
+
+    async def import_keys(self, data: bytes | str, passphrase: str) -> list[KeyPair]:
+        """Store the key pairs of a backup on this device, and put them to use.
+
+        It is for a new device, on which ``init_user_crypto()`` does not find a key pair: call this
+        first, and then that. It may be called later too, and repeated: what is on the device
+        already stays as it is.
+
+        Args:
+            data: what ``export_keys()`` returned, on any device.
+            passphrase: the one it was exported with.
+
+        Returns:
+            The key pairs of the backup, all of which are on this device now.
+
+        Raises:
+            ValidationError: an argument is malformed.
+            BackupError: the passphrase is wrong, the backup was changed or damaged, is of another
+                user or of a newer version; or the device has another key pair in the place of one
+                of its. Nothing was written.
+            StorageError: a key pair could not be stored. Repeat the call.
+            CryptoError: the user is not a data owner.
+        """
+        return await self._key_backup.restore(data, passphrase)
 
     async def identify(self) -> tuple[str, str | None]:
         """Log in, and return the ids of the user and, where the backend tells it, its group.

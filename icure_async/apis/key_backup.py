@@ -1,0 +1,60 @@
+"""Backups of the current data owner's key pairs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from icure_async.crypto.exchange_keys import public_keys_of
+from icure_async.models.key_pair import fingerprint_of
+from icure_async.storage.backup import (
+    KeyBackup,
+    check_new_passphrase,
+    read_backup,
+    restore_backup,
+    write_backup,
+)
+
+if TYPE_CHECKING:
+    from icure_async.apis.key_directory import OwnKeyDirectory
+    from icure_async.crypto.key_ring import KeyRing
+    from icure_async.models.key_pair import KeyPair
+    from icure_async.storage.protocols import KeyStorage
+
+__all__ = ["OwnKeyBackup"]
+
+
+class OwnKeyBackup:
+    """Exports and imports key pairs, whether or not any of them is in use."""
+
+    def __init__(
+        self, *, key_storage: KeyStorage, key_ring: KeyRing, directory: OwnKeyDirectory
+    ) -> None:
+        self._key_storage = key_storage
+        self._key_ring = key_ring
+        self._directory = directory
+
+    async def export(self, passphrase: str) -> bytes:
+        """Do what ``MedTechApi.export_keys`` says."""
+        check_new_passphrase(passphrase)
+        own = await self._directory.own()
+        found = {
+            key_pair.public_key: key_pair
+            for key_pair in await self._key_storage.list_key_pairs(own.id)
+        }
+        published = {fingerprint_of(public_key) for public_key in public_keys_of(own.document)}
+        # One that was recovered is in use even where it could not be stored.
+        for key_pair in self._key_ring.key_pairs:
+            if key_pair.fingerprint in published:
+                found.setdefault(key_pair.public_key, key_pair)
+        return await write_backup(KeyBackup(own.id, tuple(found.values())), passphrase)
+
+    async def restore(self, data: bytes | str, passphrase: str) -> list[KeyPair]:
+        """Do what ``MedTechApi.import_keys`` says."""
+        backup = await read_backup(data, passphrase)
+        # No lock is taken: the callback that finds a missing key, which may call this, has it.
+        await restore_backup(
+            self._key_storage, backup, data_owner_id=await self._directory.own_id()
+        )
+        for key_pair in backup.key_pairs:
+            await self._key_ring.add(key_pair)
+        return list(backup.key_pairs)
