@@ -277,12 +277,8 @@ def _key_pairs_in(plaintext: bytes, owner_id: str) -> tuple[KeyPair, ...]:
     from icure_async.storage import jwk
 
     problem = "it holds no list of key pairs"
-    try:
-        document: object = orjson.loads(plaintext)
-    except ValueError:
-        document = None
-    items = cast("dict[str, Any]", document).get("keyPairs") if isinstance(document, dict) else None
-    if isinstance(items, list) and items and all(isinstance(item, dict) for item in items):
+    items = _items_in(plaintext)
+    if items:
         try:
             pairs = [jwk.key_pair_from_document(item) for item in items]
         except ValidationError as error:
@@ -293,6 +289,18 @@ def _key_pairs_in(plaintext: bytes, owner_id: str) -> tuple[KeyPair, ...]:
         f"The backup of data owner {owner_id} was written by a faulty program: {problem}. Nothing "
         "was written. Export the key pairs again from a device that has them."
     )
+
+
+def _items_in(plaintext: bytes) -> list[dict[str, Any]]:
+    try:
+        document: object = orjson.loads(plaintext)
+    except ValueError:
+        return []
+    items = cast("dict[str, object]", document).get("keyPairs") if isinstance(document, dict) else 0
+    if not isinstance(items, list):
+        return []
+    found = cast("list[dict[str, Any]]", items)
+    return found if all(isinstance(item, dict) for item in found) else []
 
 
 def _is_owner_id(owner_id: object) -> bool:
