@@ -13,7 +13,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from icure_async import Patient
+from icure_async import Notification, Patient, Property
 from icure_async.errors import CryptoError, DecryptionError, NetworkError
 from icure_async.sandbox import Sandbox
 from icure_async.storage import FileStorage, MemoryKeyStorage, StorageKeyStorage
@@ -110,6 +110,27 @@ async def test_rows_read_together_are_never_decrypted(opener: Opener) -> None:
     row.nationality = "be"
     await ned.patient_api.create_or_modify_patient(row)
     assert (await ned.patient_api.get_patient(ROBB)).note == row.note
+
+
+async def test_filtered_rows_are_never_decrypted(opener: Opener, world: Json) -> None:
+    ned, hcp = await opener.golden("ned"), await opener.golden("hcp")
+    await ned.notification_api.create_or_modify_notification(
+        Notification(type="OTHER", properties=[Property(id="said")]),
+        world["users"]["hcp"]["dataOwnerId"],
+    )
+    for listed in (
+        [row async for row in hcp.notification_api.filter_notifications()],
+        await hcp.notification_api.get_pending_notifications_after(),
+    ):
+        (row,) = listed
+        assert isinstance(row, Notification)
+        assert [said.id for said in row.properties or []] == ["said"]
+    # Saving a row erases nothing.
+    assert isinstance(row, Notification)
+    row.status = "completed"
+    await hcp.notification_api.create_or_modify_notification(row)
+    read = await ned.notification_api.get_notification(str(row.id))
+    assert (read.status, [said.id for said in read.properties or []]) == ("completed", ["said"])
 
 
 async def test_the_conversion_of_legacy_keys_drops_delegates(

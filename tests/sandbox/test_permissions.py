@@ -3,6 +3,8 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
+import pytest
+
 from tests.sandbox.support import Client, Json, World, me, shared_with
 
 NED, ARYA = "+32588235595", "arya@winterfell.example"
@@ -180,6 +182,56 @@ async def test_notifications_are_for_their_author_and_their_delegates(strict: Wo
     assert await status_of(ned, "GET", path) == 200
     assert await status_of(ned, "PUT", "/maintenancetask", changed.body) == 200
     assert await status_of(luwin, "DELETE", path) == 200
+
+
+async def test_a_deleted_notification_is_read_by_its_id_and_listed_nowhere(either: World) -> None:
+    ned, luwin = await either.register(NED), await either.register_hcp(LUWIN)
+    ned_id, luwin_id = await owner_id(ned), await owner_id(luwin)
+    tasks = [
+        await ned.created("/maintenancetask", {"taskType": "t", **shared_with(ned_id, luwin_id)})
+        for _ in range(2)
+    ]
+    gone, kept = (str(task["id"]) for task in tasks)
+    answer = await luwin.delete(f"/maintenancetask/{gone}")
+    assert (answer.status, [deleted["id"] for deleted in answer.body]) == (200, [gone])
+    for reader in (ned, luwin):
+        assert (await reader.get(f"/maintenancetask/{gone}")).body["deletionDate"]
+        for query in (
+            {"$type": "MaintenanceTaskAfterDateFilter", "date": 0},
+            {"$type": "MaintenanceTaskByHcPartyAndTypeFilter", "type": "t"},
+        ):
+            assert await reader.filtered("/maintenancetask", query) == [kept]
+        by_ids = {"$type": "MaintenanceTaskByIdsFilter", "ids": [gone, kept, "unknown"]}
+        assert set(await reader.filtered("/maintenancetask", by_ids)) == {gone, kept}
+    unknown = await luwin.delete("/maintenancetask/unknown")
+    assert (unknown.status, unknown.body) == (200, [])
+
+
+async def test_notifications_of_others_are_not_found_by_patients(either: World) -> None:
+    ned, arya = await either.register(NED), await either.register(ARYA)
+    ned_id = await owner_id(ned)
+    task = await ned.created("/maintenancetask", {"taskType": "t", **shared_with(ned_id)})
+    of_ned = {"$type": "MaintenanceTaskAfterDateFilter", "date": 0, "healthcarePartyId": ned_id}
+    assert await ned.filtered("/maintenancetask", of_ned) == [task["id"]]
+    assert await arya.filtered("/maintenancetask", of_ned) == []
+    by_ids = {"$type": "MaintenanceTaskByIdsFilter", "ids": [task["id"]]}
+    assert await arya.filtered("/maintenancetask", by_ids) == []
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"$type": "MaintenanceTaskAfterDateFilter"},
+        {"$type": "MaintenanceTaskAfterDateFilter", "date": "yesterday"},
+        {"$type": "MaintenanceTaskByHcPartyAndTypeFilter"},
+        {"$type": "MaintenanceTaskByIdsFilter"},
+        {"$type": "PatientByHcPartyFilter"},
+        {"$type": "NotificationsAfterDateFilter", "date": 0},
+    ],
+)
+async def test_what_is_no_filter_for_notifications_is_refused(world: World, query: Json) -> None:
+    ned = await world.register(NED)
+    assert await status_of(ned, "POST", "/maintenancetask/filter", {"filter": query}) == 400
 
 
 async def test_a_user_without_data_owner_has_no_data(world: World) -> None:

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Callable, Generator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from typing import Any, Self
 
 import icure_sync
 from icure_sync._runtime import Twin
 
 RENAMED = {"aclose": "close"}
+_END = object()
 
 
 class Registry:
@@ -33,6 +34,8 @@ class Registry:
             original = type(value._inner)
             if hasattr(value, "close"):
                 self._opened.append(value)
+        elif isinstance(value, Iterator):
+            return _stepping(value)
         else:
             return value
         return self._known.setdefault(id(value), Adapted(value, original, self))
@@ -41,6 +44,12 @@ class Registry:
         """Close everything, as the end of an async test's client session does."""
         for opened in self._opened:
             opened.close()
+
+
+async def _stepping(iterator: Iterator[Any]) -> AsyncIterator[Any]:
+    """Iterate as a loop of a blocking caller does."""
+    while (item := await asyncio.to_thread(next, iterator, _END)) is not _END:
+        yield item
 
 
 class Adapted:

@@ -1,0 +1,83 @@
+"""What others wrote into notifications, sealed by hand for these tests."""
+
+from __future__ import annotations
+
+import copy
+import json
+import logging
+
+import pytest
+
+from icure_async import EncryptedNotification, Notification
+from icure_async.errors import DecryptionError, ValidationError
+
+from .support import Json, Opener
+from .test_notifications import People
+
+
+@pytest.fixture
+def people(world: Json, opener: Opener) -> People:
+    return People.of(world, opener)
+
+
+async def test_a_list_is_refused_when_it_is_asked_for(people: People) -> None:
+    """Not at its first step, which may be far away; icure_sync has to wait for that."""
+    ned = await people.opener.golden("ned")
+    with pytest.raises(ValidationError, match="page_size"):
+        ned.notification_api.filter_notifications(page_size=0)
+
+
+async def test_one_that_holds_nonsense_does_not_block_the_others(
+    people: People, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whoever may write to a data owner could otherwise make all its notifications unreadable."""
+    ned, hcp, (told, spoilt) = await people.told("fine", "spoilt")
+    entities, tasks = ned.notification_api._entities, ned.notification_api._tasks
+    stored = await tasks.get(str(spoilt.id))
+    opened = await entities.open(stored)
+    assert opened is not None
+    assert opened.key is not None
+    nonsense = opened.document | {"properties": "S3CRET nonsense"}
+    await tasks.modify(await entities.seal_again(nonsense, ["properties"], opened.key))
+    with caplog.at_level(logging.WARNING):
+        found = [found async for found in hcp.notification_api.filter_notifications()]
+    assert {(type(item), item.id) for item in found} == {
+        (Notification, told.id),
+        (EncryptedNotification, spoilt.id),
+    }
+    assert str(spoilt.id) in caplog.text
+    assert "S3CRET" not in caplog.text
+    with pytest.raises(DecryptionError):
+        await hcp.notification_api.get_notification(str(spoilt.id))
+    await hcp.notification_api.delete_notification(str(spoilt.id))
+
+
+async def test_members_of_a_newer_backend_survive(people: People) -> None:
+    ned, hcp, (told,) = await people.told()
+    tasks, entities = ned.notification_api._tasks, ned.notification_api._entities
+    opened = await entities.open(await tasks.get(str(told.id)))
+    assert opened is not None
+    assert opened.key is not None
+    newer = copy.deepcopy(opened.document) | {"tags": [{"id": "a|b|1"}], "medicalLocationId": "m"}
+    newer["properties"][0]["newer"] = {"a": [1]}
+    newer["properties"].append({"id": "second", "newer": 2})
+    await tasks.modify(await entities.seal_again(newer, ["properties"], opened.key))
+
+    read = await hcp.notification_api.get_notification(str(told.id))
+    read.status = "ongoing"
+    read = await hcp.notification_api.create_or_modify_notification(read)
+    await hcp.notification_api.update_notification_status(read, "completed")
+    # Built by hand, and through the JSON of the documentation.
+    current = await hcp.notification_api.get_notification(str(told.id))
+    by_hand = Notification(id=current.id, rev=current.rev, status="cancelled")
+    current = await hcp.notification_api.create_or_modify_notification(by_hand)
+    printed = Notification.from_dict(json.loads(json.dumps(current.to_dict())))
+    printed.status = "ongoing"
+    await hcp.notification_api.create_or_modify_notification(printed)
+
+    document = await tasks.get(str(told.id))
+    assert (document["status"], document["medicalLocationId"]) == ("ongoing", "m")
+    assert [tag["id"] for tag in document["tags"]] == ["a|b|1"]
+    opened = await entities.open(document)
+    assert opened is not None
+    assert opened.document["properties"] == newer["properties"]
