@@ -15,6 +15,7 @@ from icure_async.apis.key_directory import OwnKeyDirectory
 from icure_async.apis.key_notices import KeyNotices
 from icure_async.apis.key_recovery import KeyRecovery
 from icure_async.apis.key_registration import KeyRegistration
+from icure_async.apis.key_report import KeyExaminer
 from icure_async.apis.key_trust import KeyTrust
 from icure_async.apis.notaries import KeyNotaries
 from icure_async.apis.notifications import NotificationApi
@@ -168,13 +169,14 @@ class MedTechApi(_Api):
         super().__init__(settings, connection)
         self._session = self._open_session(user_name, password)
         users = UserResource(self._session)
+        owners = DataOwnerResource(self._session)
         crypto = settings.crypto
         self._current_user = CurrentUser(users, clock=settings.clock)
         key_ring = KeyRing(crypto)
         recovery = KeyRecovery(crypto, key_ring, settings.key_storage)
         trust = KeyTrust(settings.public_key_policy)
         directory = OwnKeyDirectory(
-            DataOwnerResource(self._session),
+            owners,
             self._current_user,
             crypto,
             key_ring,
@@ -225,6 +227,13 @@ class MedTechApi(_Api):
         self.data_owner_api: DataOwnerApi = DataOwnerApi(
             access_back=AccessBack(
                 crypto=crypto, key_ring=key_ring, directory=directory, trust=trust
+            ),
+            examiner=KeyExaminer(
+                crypto=crypto,
+                key_storage=settings.key_storage,
+                owners=owners,
+                directory=directory,
+                notices=key_notices,
             ),
             key_notices=key_notices,
             notaries=KeyNotaries(

@@ -12,9 +12,11 @@ if TYPE_CHECKING:
 
     from icure_async.apis.access_back import AccessBack
     from icure_async.apis.key_notices import KeyNotices
+    from icure_async.apis.key_report import KeyExaminer
     from icure_async.apis.notaries import KeyNotaries
     from icure_async.models.key_change import AccessGivenBack, KeyPairUpdateNotice
     from icure_async.models.key_pair import KeyPair
+    from icure_async.models.key_report import KeyReport
     from icure_async.models.key_share import KeyShare, KeySplit
 
 __all__ = ["DataOwnerApi"]
@@ -24,9 +26,15 @@ class DataOwnerApi:
     """Tells which data owner a user stands for, and looks after its keys."""
 
     def __init__(
-        self, *, access_back: AccessBack, key_notices: KeyNotices, notaries: KeyNotaries
+        self,
+        *,
+        access_back: AccessBack,
+        examiner: KeyExaminer,
+        key_notices: KeyNotices,
+        notaries: KeyNotaries,
     ) -> None:
         self._access_back = access_back
+        self._examiner = examiner
         self._key_notices = key_notices
         self._notaries = notaries
 
@@ -47,6 +55,22 @@ class DataOwnerApi:
                 "patient or a device. Have an administrator link it to one."
             )
         return owner_id
+
+    async def examine_keys(self) -> KeyReport:
+        """Find out where the user's key pairs are, what leads to them, and what is half-done.
+
+        Nothing is written, neither on the backend nor on this device, and no key pair need be in
+        use: it is for when ``init_user_crypto()`` refuses as well. ``KeyReport.problems`` says in
+        words what is wrong, and what to do about it.
+
+        Returns:
+            The published keys, each with whether its private half is on this device, recoverable
+            here, or missing, and then by whom access can be given back; and what is half-done.
+
+        Raises:
+            CryptoError: the user is not a data owner.
+        """
+        return await self._examiner.examine()
 
     async def give_access_back_to(self, owner_id: str, new_public_key: str) -> AccessGivenBack:
         """Let a data owner who has a new key pair read again what it shares with the current one.

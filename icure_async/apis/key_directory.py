@@ -102,6 +102,10 @@ class OwnKeyDirectory:
         """Return the id of the current data owner."""
         return (await self.own()).id
 
+    async def read_own_anew(self) -> TypedDataOwner:
+        """Return the current data owner as it is now, and keep what is cached."""
+        return await self._read_own()
+
     async def hierarchy(self) -> Mapping[str, Mapping[str, Any]]:
         """Return the current data owner and its parents, nearest first: id → wire JSON.
 

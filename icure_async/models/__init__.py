@@ -34,6 +34,7 @@ from icure_async.models.filters import (
 )
 from icure_async.models.key_change import AccessGivenBack, KeyPairUpdateNotice
 from icure_async.models.key_pair import KeyPair
+from icure_async.models.key_report import KeyReport, KeyStatus, PublishedKey
 from icure_async.models.key_share import KeyShare, KeySplit
 from icure_async.models.missing_key import MissingKey, MissingKeyPolicy
 from icure_async.models.names import PersonName
@@ -70,8 +71,10 @@ __all__ = [
     "IntersectionFilter",
     "KeyPair",
     "KeyPairUpdateNotice",
+    "KeyReport",
     "KeyShare",
     "KeySplit",
+    "KeyStatus",
     "MissingKey",
     "MissingKeyPolicy",
     "Notification",
@@ -97,6 +100,7 @@ __all__ = [
     "PropertyType",
     "PropertyTypeName",
     "PublicKey",
+    "PublishedKey",
     "SharedDataType",
     "SystemMetaDataEncrypted",
     "SystemMetaDataOwnerEncrypted",

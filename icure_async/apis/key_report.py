@@ -1,0 +1,269 @@
+"""What ``DataOwnerApi.examine_keys`` finds out. Nothing is written, here or on the backend."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+import attrs
+
+from icure_async.crypto.delegations import entries_for
+from icure_async.crypto.exchange_keys import (
+    LEGACY_KEY,
+    delegates_of,
+    exchange_keys_in_view,
+    exchange_keys_to,
+    public_keys_of,
+)
+from icure_async.crypto.key_ring import KeyRing
+from icure_async.crypto.shapes import as_object
+from icure_async.crypto.transfer_keys import recover_key_pairs, transfer_keys_of
+from icure_async.errors import (
+    BadRequestError,
+    NotFoundError,
+    PermissionDeniedError,
+    StorageError,
+    ValidationError,
+)
+from icure_async.models.key_pair import fingerprint_of
+from icure_async.models.key_report import KeyReport, PublishedKey
+from icure_async.rest.data_owners import DATA_OWNER_KINDS
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping, Sequence
+
+    from icure_async.apis.key_directory import OwnKeyDirectory
+    from icure_async.crypto.protocol import Crypto
+    from icure_async.models.key_pair import KeyPair
+    from icure_async.models.key_report import KeyStatus
+    from icure_async.rest.data_owners import DataOwnerResource
+    from icure_async.storage.protocols import KeyStorage
+
+__all__ = ["KeyExaminer", "OutstandingNotices"]
+
+_PARTITIONS: Final = "privateKeyShamirPartitions"
+_PATIENT: Final = "patient"
+_REFUSED: Final = (NotFoundError, PermissionDeniedError, BadRequestError)
+
+
+class OutstandingNotices(Protocol):
+    """Knows which notices about new key pairs are still to be sent."""
+
+    async def outstanding(self, owner_id: str) -> Sequence[str]:
+        """Return the fingerprints of the key pairs they are about."""
+        ...
+
+
+@attrs.frozen
+class _ExchangeKey:
+    """An exchange key of the data owner, with somebody else or itself.
+
+    Attributes:
+        correspondent_id: the other one; the data owner itself for a self entry.
+        openers: fingerprints of the data owner's key pairs that open it.
+        is_open_to_other: whether the other one can open it too.
+    """
+
+    correspondent_id: str
+    openers: frozenset[str]
+    is_open_to_other: bool
+
+
+@attrs.frozen
+class _OnDevice:
+    """What the key storage has: key pairs by fingerprint, and what could not be read."""
+
+    key_pairs: dict[str, KeyPair]
+    unreadable: list[str]
+
+
+class KeyExaminer:
+    """Examines the key pairs of the current data owner, whether or not any of them is in use."""
+
+    def __init__(
+        self,
+        *,
+        crypto: Crypto,
+        key_storage: KeyStorage,
+        owners: DataOwnerResource,
+        directory: OwnKeyDirectory,
+        notices: OutstandingNotices | None = None,
+    ) -> None:
+        self._crypto = crypto
+        self._key_storage = key_storage
+        self._owners = owners
+        self._directory = directory
+        self._notices = notices
+
+    async def examine(self) -> KeyReport:
+        """Do what ``DataOwnerApi.examine_keys`` says."""
+        own = await self._directory.read_own_anew()
+        document = own.document
+        public_keys = public_keys_of(document)
+        published = [fingerprint_of(public_key) for public_key in public_keys]
+        device = await self._on_device(own.id, published)
+        here = {name: pair for name, pair in device.key_pairs.items() if name in published}
+        recoverable = await self._recoverable(document, here)
+        exchange_keys = [
+            *_from(document, frozenset(published)),
+            *await self._towards(own.id, published),
+        ]
+        closed = [key for key in exchange_keys if not key.openers & (here.keys() | recoverable)]
+        keys: list[PublishedKey] = []
+        for public_key, fingerprint in zip(public_keys, published, strict=True):
+            if fingerprint in here:
+                status: KeyStatus = "on_device"
+            elif fingerprint in recoverable:
+                status = "recoverable"
+            else:
+                status = "missing" if await self._is_public_key(public_key) else "malformed"
+            keys.append(_published_key(document, own.id, fingerprint, status, closed))
+        return KeyReport(
+            data_owner_id=own.id,
+            data_owner_type=own.kind,
+            keys=tuple(keys),
+            pending=tuple(sorted(device.key_pairs.keys() - set(published))),
+            correspondents=tuple(
+                dict.fromkeys(
+                    key.correspondent_id for key in exchange_keys if key.correspondent_id != own.id
+                )
+            ),
+            notaries=tuple(as_object(document.get(_PARTITIONS))),
+            outstanding_notices=await self._outstanding(own.id),
+            lacks_self_delegation=bool(published)
+            and own.kind == _PATIENT
+            and not _has_own_entry(document, own.id),
+            unreadable=tuple(device.unreadable),
+        )
+
+    async def _on_device(self, owner_id: str, published: Sequence[str]) -> _OnDevice:
+        found: dict[str, KeyPair] = {}
+        # One broken item may be found in both ways.
+        problems: dict[str, None] = {}
+        try:
+            for key_pair in await self._key_storage.list_key_pairs(owner_id):
+                found[key_pair.fingerprint] = key_pair
+        except StorageError as error:
+            problems[str(error)] = None
+        for fingerprint in published:
+            if fingerprint in found:
+                continue
+            try:
+                listed = await self._key_storage.get_key_pair(owner_id, fingerprint)
+            except StorageError as error:
+                problems[str(error)] = None
+                continue
+            except ValidationError:
+                # A backend may name as a public key what no key pair can have.
+                continue
+            if listed is not None:
+                found[fingerprint] = listed
+        return _OnDevice(found, list(problems))
+
+    async def _recoverable(
+        self, document: Mapping[str, Any], here: Mapping[str, KeyPair]
+    ) -> set[str]:
+        """Return the fingerprints of what transfer keys really lead to, on a ring of its own."""
+        ring = KeyRing(self._crypto)
+        for key_pair in here.values():
+            await ring.add(key_pair)
+        recovered = await recover_key_pairs(self._crypto, ring, document)
+        return {key_pair.fingerprint for key_pair in recovered}
+
+    async def _towards(self, own_id: str, published: Sequence[str]) -> list[_ExchangeKey]:
+        """Return the exchange keys that others have towards the data owner."""
+        found: list[_ExchangeKey] = []
+        for kind in DATA_OWNER_KINDS:
+            try:
+                view = await self._owners.exchange_keys(kind, own_id)
+            except _REFUSED:
+                continue
+            for delegator_id in view:
+                if delegator_id == own_id:
+                    continue
+                found += [
+                    _exchange_key(delegator_id, wrapped, frozenset(published), published[:1])
+                    for wrapped in exchange_keys_in_view(view, delegator_id)
+                ]
+        return found
+
+    async def _outstanding(self, own_id: str) -> tuple[str, ...]:
+        return tuple(await self._notices.outstanding(own_id)) if self._notices else ()
+
+    async def _is_public_key(self, public_key: str) -> bool:
+        try:
+            await self._crypto.rsa_encrypt(public_key, b"")
+        except ValueError:
+            return False
+        return True
+
+
+def _from(document: Mapping[str, Any], published: frozenset[str]) -> Iterator[_ExchangeKey]:
+    """Yield the exchange keys that the data owner has, to itself and to others."""
+    for delegate_id in delegates_of(document):
+        seen: set[str] = set()
+        for wrapped in exchange_keys_to(document, delegate_id):
+            # The legacy form repeats the ciphertexts of one that is there in the present form.
+            if seen.isdisjoint(wrapped.values()):
+                yield _exchange_key(delegate_id, wrapped, published, ())
+            seen.update(wrapped.values())
+
+
+def _exchange_key(
+    correspondent_id: str,
+    wrapped: Mapping[str, str],
+    published: frozenset[str],
+    legacy: Collection[str],
+) -> _ExchangeKey:
+    """Return what an exchange key says; ``legacy`` is who opens a ciphertext without a name."""
+    openers = published.intersection(wrapped)
+    if LEGACY_KEY in wrapped:
+        openers |= published.intersection(legacy)
+    named = wrapped.keys() - {LEGACY_KEY}
+    return _ExchangeKey(
+        correspondent_id,
+        openers,
+        # In the form without names there is one ciphertext for each side.
+        is_open_to_other=bool(named - published) or LEGACY_KEY in wrapped,
+    )
+
+
+def _published_key(
+    document: Mapping[str, Any],
+    own_id: str,
+    fingerprint: str,
+    status: KeyStatus,
+    closed: Sequence[_ExchangeKey],
+) -> PublishedKey:
+    opened_by_it = [key for key in closed if fingerprint in key.openers]
+    helpers = dict.fromkeys(
+        key.correspondent_id
+        for key in opened_by_it
+        if key.is_open_to_other and key.correspondent_id != own_id
+    )
+    return PublishedKey(
+        fingerprint=fingerprint,
+        status=status,
+        led_to_by=tuple(_leading_to(document, fingerprint)),
+        only_opens=len(opened_by_it),
+        helpers=tuple(helpers),
+    )
+
+
+def _leading_to(document: Mapping[str, Any], fingerprint: str) -> list[str]:
+    """Return the fingerprints from which transfer keys lead to one, the nearest first."""
+    transfers = list(transfer_keys_of(document))
+    found = [fingerprint]
+    for target in found:
+        found += [
+            holder
+            for holder in dict.fromkeys(key.holder for key in transfers if key.target == target)
+            if holder not in found
+        ]
+    return found[1:]
+
+
+def _has_own_entry(document: Mapping[str, Any], own_id: str) -> bool:
+    return bool(
+        entries_for(document.get("delegations"), own_id)
+        or entries_for(document.get("encryptionKeys"), own_id)
+    )
