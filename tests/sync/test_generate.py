@@ -93,9 +93,9 @@ def test_drift_of_the_source_is_named(project: Path, edit: Edit) -> None:
 
 
 def test_an_orphan_is_named_and_removed(project: Path) -> None:
-    orphan = project / GENERATED / "notifications.py"
+    orphan = project / GENERATED / "leftover.py"
     orphan.write_text("")
-    assert check(project) == ["icure_sync/_generated/notifications.py: an orphan"]
+    assert check(project) == ["icure_sync/_generated/leftover.py: an orphan"]
     assert write(project) == []
     assert not orphan.exists()
 
@@ -387,8 +387,8 @@ def test_iterators_and_callbacks_with_a_rule(
     )
     rules = dataclasses.replace(
         RULES,
-        iterators=("UserApi.all_users", "UserApi.groups"),
-        callbacks=("UserApi.watch.on_user", "UserApi.watch.on_end"),
+        iterators=(*RULES.iterators, "UserApi.all_users", "UserApi.groups"),
+        callbacks=(*RULES.callbacks, "UserApi.watch.on_user", "UserApi.watch.on_end"),
     )
     files, problems = generate(project, rules)
     assert problems == []

@@ -38,6 +38,7 @@ NAMES = (
     "DataOwnerApi",
     "MedTechApi",
     "MedTechApiBuilder",
+    "NotificationApi",
     "PatientApi",
     "UserApi",
 )
@@ -162,7 +163,7 @@ def test_no_member_is_missing_on_either_side(original: type) -> None:
 cached = vars(icure_sync.MedTechApi)["patient_api"].__class__
 ATTRIBUTES = {
     icure_async.AnonymousMedTechApi: {"authentication_api"},
-    icure_async.MedTechApi: {"data_owner_api", "patient_api", "user_api"},
+    icure_async.MedTechApi: {"data_owner_api", "notification_api", "patient_api", "user_api"},
 }
 
 
