@@ -26,9 +26,14 @@ const icure = require('@icure/api/icc-x-api')
 const { XHR } = require('@icure/api/icc-api/api/XHR')
 const { FilterChainMaintenanceTask } = require('@icure/api/icc-api/model/FilterChainMaintenanceTask')
 const { RSAUtils } = require('@icure/api/icc-x-api/crypto/RSA')
+const { MaintenanceTaskAfterDateFilter } = require('@icure/api/icc-x-api/filters/MaintenanceTaskAfterDateFilter')
+const { MaintenanceTaskByHcPartyAndIdentifiersFilter } = require(
+  '@icure/api/icc-x-api/filters/MaintenanceTaskByHcPartyAndIdentifiersFilter',
+)
 const { MaintenanceTaskByHcPartyAndTypeFilter } = require(
   '@icure/api/icc-x-api/filters/MaintenanceTaskByHcPartyAndTypeFilter',
 )
+const { MaintenanceTaskByIdsFilter } = require('@icure/api/icc-x-api/filters/MaintenanceTaskByIdsFilter')
 const rsa = new RSAUtils(globalThis.crypto)
 
 const memoryStorage = () => {
@@ -152,6 +157,14 @@ const readPatient = async (id) => {
   const complaint = logged.find((line) => /^Cannot (decrypt|parse) patient/.test(line))
   if (!decrypted || complaint) throw new Error(`Could not decrypt patient ${id}: ${complaint ?? 'no usable key'}`)
   return patient
+}
+
+// Of the wire's $type, which the package's own classes set themselves.
+const taskFilters = {
+  MaintenanceTaskAfterDateFilter,
+  MaintenanceTaskByHcPartyAndIdentifiersFilter,
+  MaintenanceTaskByHcPartyAndTypeFilter,
+  MaintenanceTaskByIdsFilter,
 }
 
 const commands = {
@@ -297,6 +310,40 @@ const commands = {
       concernedOwnerId: text(task, 'dataOwnerConcernedId'),
       newPublicKey: text(task, 'dataOwnerConcernedPubKey'),
     }))
+  },
+
+  createTask: async ({ task, delegateId }) => {
+    const { apis, user } = current()
+    const instance = await apis.maintenanceTaskApi.newInstance(user, task, [delegateId])
+    if (!instance.encryptionKeys[delegateId]?.length) {
+      throw new Error(`Not shared with ${delegateId}: ${logged.slice(-3).join('; ')}`)
+    }
+    return apis.maintenanceTaskApi.createMaintenanceTaskWithUser(user, instance)
+  },
+
+  getTask: ({ id }) => current().apis.maintenanceTaskApi.getMaintenanceTaskWithUser(current().user, id),
+
+  modifyTask: async ({ id, changes }) => {
+    const { apis, user } = current()
+    const task = await apis.maintenanceTaskApi.getMaintenanceTaskWithUser(user, id)
+    return apis.maintenanceTaskApi.modifyMaintenanceTaskWithUser(user, { ...task, ...changes })
+  },
+
+  // One page: [{...}, ...] and the id the next one begins with.
+  filterTasks: async ({ filter: { $type, ...criteria }, startId, limit }) => {
+    const { apis, user } = current()
+    const page = await apis.maintenanceTaskApi.filterMaintenanceTasksByWithUser(
+      user,
+      startId,
+      limit,
+      new FilterChainMaintenanceTask({ filter: new taskFilters[$type](criteria) }),
+    )
+    return { rows: page.rows, nextId: page.nextKeyPair?.startKeyDocId ?? null }
+  },
+
+  deleteTask: async ({ id }) => {
+    await current().apis.maintenanceTaskApi.deleteMaintenanceTaskWithUser(current().user, id)
+    return null
   },
 
   giveAccessBack: async ({ concernedOwnerId, newPublicKey }) => {

@@ -254,6 +254,30 @@ class ReferenceSdk:
             for request in await self.call("keyUpdateRequests")
         ]
 
+    async def create_task(self, delegate_id: str, **fields: object) -> JsonObject:
+        """Create a maintenance task, which is what carries a notification."""
+        task: JsonObject = await self.call("createTask", task=fields, delegateId=delegate_id)
+        return task
+
+    async def get_task(self, task_id: str) -> JsonObject:
+        """Return a task, without ``properties`` where it can't be decrypted."""
+        task: JsonObject = await self.call("getTask", id=task_id)
+        return task
+
+    async def modify_task(self, task_id: str, **changes: object) -> JsonObject:
+        task: JsonObject = await self.call("modifyTask", id=task_id, changes=changes)
+        return task
+
+    async def filter_tasks(
+        self, task_filter: JsonObject, *, start_id: str | None = None, limit: int = 100
+    ) -> tuple[list[JsonObject], str | None]:
+        """Return a page of tasks, and the id the next one begins with."""
+        page = await self.call("filterTasks", filter=task_filter, startId=start_id, limit=limit)
+        return page["rows"], page["nextId"]
+
+    async def delete_task(self, task_id: str) -> None:
+        await self.call("deleteTask", id=task_id)
+
     async def give_access_back(self, request: KeyUpdateRequest) -> None:
         await self.call(
             "giveAccessBack",
