@@ -50,6 +50,7 @@ from typing import (
 from anyio import CancelScope, to_thread
 
 from icure_async.errors import ConfigurationError
+from icure_sync._handover import Handover
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -80,12 +81,13 @@ _POLL_SECONDS: Final = -1 if os.name == "posix" else 0.1
 class _Outcome(Generic[T]):
     """Where the loop thread leaves what became of a request, and where the caller waits for it."""
 
-    __slots__ = ("__weakref__", "_lock", "_settled", "error", "value")
+    __slots__ = ("__weakref__", "_handover", "_lock", "_settled", "error", "value")
 
     value: T
 
-    def __init__(self) -> None:
+    def __init__(self, runtime: _Runtime) -> None:
         self.error: BaseException | None = None
+        self._handover = runtime.handover
         self._settled = False
         self._lock = threading.Lock()
         self._lock.acquire()
@@ -94,22 +96,25 @@ class _Outcome(Generic[T]):
         if not self._settled:
             self.value = value
             self._settled = True
-            self._lock.release()
+            self._handover.let_go(self._lock)
 
     def fail(self, error: BaseException) -> None:
         if not self._settled:
             self.error = error
             self._settled = True
-            self._lock.release()
+            self._handover.let_go(self._lock)
 
     def wait(self) -> None:
-        # The flag is what counts: an interrupt may strike after the lock was acquired.
-        while not self._settled and not self._lock.acquire(timeout=_POLL_SECONDS):
+        while not self._handover.wait(self._lock, _POLL_SECONDS):
+            pass
+
+    def wait_on(self) -> None:
+        """Wait again, after an interrupt: that may have come when the lock was acquired."""
+        while not self._settled and not self._handover.wait(self._lock, _POLL_SECONDS):
             pass
 
     def wait_at_most(self, seconds: float) -> None:
-        if not self._settled:
-            self._lock.acquire(timeout=seconds)
+        self._handover.wait(self._lock, seconds)
 
     def take_error(self) -> BaseException:
         """Return the error as the caller is to see it, and let go of it."""
@@ -368,13 +373,8 @@ class _Runtime:
     """The loop thread of this process."""
 
     def __init__(self) -> None:
-        self.loop: asyncio.AbstractEventLoop
-        if sys.platform == "linux":
-            # A selector of ours can be taken away from a forked child, see disown().
-            self._selector = selectors.EpollSelector()
-            self.loop = asyncio.SelectorEventLoop(self._selector)
-        else:
-            self.loop = asyncio.new_event_loop()
+        self.handover = Handover()
+        self.loop = self.handover.loop = asyncio.SelectorEventLoop(self.handover)
         self.loop.set_default_executor(_Executor())
         self.jobs: dict[_Task, _Job] = {}
         self._waiting: set[_Outcome[Any]] = set()
@@ -429,7 +429,7 @@ class _Runtime:
                 outcome.wait()
             except BaseException:
                 self.post(abort)
-                outcome.wait()
+                outcome.wait_on()
                 raise
         finally:
             self._waiting.discard(outcome)
@@ -439,7 +439,7 @@ class _Runtime:
     def post(self, function: Callable[[], object], context: Context | None = None) -> None:
         """Run ``function`` on the loop thread some time, unless that has ended."""
         try:
-            self.loop.call_soon_threadsafe(function, context=context)
+            self.handover.post(function, context)
         except RuntimeError:
             if not self._closed:
                 raise
@@ -460,6 +460,7 @@ class _Runtime:
         self._thread.join(EXIT_SECONDS)
         for outcome in list(self._waiting):
             outcome.fail(asyncio.CancelledError())
+        self.handover.let_all_go()
 
     def disown(self) -> None:
         """Cut a forked child's copy of the loop off from the parent's.
@@ -471,7 +472,7 @@ class _Runtime:
         self.loop.set_exception_handler(_ignore)
         if sys.platform == "linux":
             with selectors.EpollSelector() as substitute:
-                os.dup2(substitute.fileno(), self._selector.fileno(), inheritable=False)
+                os.dup2(substitute.fileno(), self.handover.fileno(), inheritable=False)
 
     def _work(self) -> None:
         serving = self.loop.create_task(self._serve())
@@ -480,6 +481,7 @@ class _Runtime:
             # It has reached whoever awaits that task; the other tasks go on.
             with contextlib.suppress(BaseException):
                 self.loop.run_until_complete(serving)
+        self.handover.let_all_go()
         self.loop.set_exception_handler(_ignore)
         self.loop.close()
 
@@ -587,7 +589,7 @@ def run(function: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwarg
     """
     __tracebackhide__ = True
     runtime = _get_runtime()
-    outcome: _Outcome[T] = _Outcome()
+    outcome: _Outcome[T] = _Outcome(runtime)
     call = _Call(runtime, outcome, partial(function, *args, **kwargs))
     runtime.request(outcome, call.start, call.abort, copy_context())
     if outcome.error is not None:
@@ -657,7 +659,7 @@ class ClosableIterator(Iterator[T]):
                 raise StopIteration
             runtime.check_thread()
             self._pump = None
-            outcome: _Outcome[Any] = _Outcome()
+            outcome: _Outcome[Any] = _Outcome(runtime)
             demand, stop = partial(pump.demand, outcome), partial(pump.stop, outcome)
             try:
                 runtime.request(outcome, demand, stop, self._context)
@@ -666,7 +668,7 @@ class ClosableIterator(Iterator[T]):
                     return cast("T", outcome.value)
             except BaseException:
                 # The interrupt may have come when the item was already there.
-                runtime.post(partial(pump.close, _Outcome()))
+                runtime.post(partial(pump.close, _Outcome(runtime)))
                 raise
         if outcome.error is not None:
             _raise(outcome)
@@ -687,7 +689,7 @@ class ClosableIterator(Iterator[T]):
         pump, runtime = getattr(self, "_pump", None), getattr(self, "_runtime", None)
         if pump is None or runtime is None or self._pid != os.getpid():
             return
-        outcome: _Outcome[Any] = _Outcome()
+        outcome: _Outcome[Any] = _Outcome(runtime)
         runtime.post(partial(pump.close, outcome))
         # The garbage collector may run anywhere, even on the loop thread.
         if runtime.is_usable():
@@ -706,7 +708,7 @@ class ClosableIterator(Iterator[T]):
             self._function = self._pump = None
         if pump is None or runtime is None:
             return
-        outcome: _Outcome[Any] = _Outcome()
+        outcome: _Outcome[Any] = _Outcome(runtime)
         close, stop = partial(pump.close, outcome), partial(pump.stop, outcome)
         runtime.request(outcome, close, stop, self._context)
         if outcome.error is not None:
@@ -933,6 +935,9 @@ def _without_plumbing(traceback: TracebackType | None) -> TracebackType | None:
     return first
 
 
+_PLUMBING: Final = (f"{__name__}.", f"{Handover.__module__}.", "anyio.", "concurrent.futures.")
+
+
 def _is_plumbing(traceback: TracebackType) -> bool:
     module = traceback.tb_frame.f_globals.get("__name__", "")
-    return module == __name__ or f"{module}.".startswith(("anyio.", "concurrent.futures."))
+    return f"{module}.".startswith(_PLUMBING)
