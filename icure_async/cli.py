@@ -12,6 +12,7 @@ try:
 except ImportError:
     raise SystemExit("The icure command needs its extra: pip install 'icure-sdk[cli]'") from None
 
+from icure_async.cli_keys import keys
 from icure_async.demo import Demo
 from icure_async.errors import ICureError
 from icure_async.sandbox import Sandbox
@@ -22,8 +23,9 @@ app: typer.Typer = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="iCure from the shell: a local sandbox, and a demonstration of the SDK on it.",
+    help="iCure from the shell: a local sandbox, a demonstration of the SDK on it, and your keys.",
 )
+app.add_typer(keys, name="keys")
 
 
 @app.command()

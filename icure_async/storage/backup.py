@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from icure_async.storage.protocols import KeyStorage
 
 __all__ = [
+    "MAX_BACKUP_BYTES",
     "KeyBackup",
     "check_new_passphrase",
     "export_key_pairs",
@@ -61,7 +62,8 @@ _VERSION: Final = 1
 _MINIMUM_SDK: Final = "0.1.0"
 _OWNER: Final = "dataOwnerId"
 _MAX_OWNER: Final = 256
-_MAX_BYTES: Final = 4 * 2**20
+MAX_BACKUP_BYTES: Final = 4 * 2**20
+"""Larger files are no backups."""
 
 
 @attrs.frozen
@@ -220,7 +222,7 @@ def _write(backup: KeyBackup, passphrase: str, cost: ScryptCost) -> bytes:
         )
     except SealError as error:
         raise BackupError(f"The backup cannot be written: {error}.") from None
-    if len(data) > _MAX_BYTES:
+    if len(data) > MAX_BACKUP_BYTES:
         raise BackupError(
             f"There are {len(backup.key_pairs)} key pairs, too many for one backup. Remove those "
             "that are not needed any more from this device."
@@ -264,7 +266,7 @@ def _load(data: bytes, lowest: ScryptCost) -> Envelope:
         name=_FORMAT,
         version=_VERSION,
         members=("minimumSdkVersion", _OWNER),
-        max_bytes=_MAX_BYTES,
+        max_bytes=MAX_BACKUP_BYTES,
         lowest=lowest,
     )
     if not _is_owner_id(envelope.members[_OWNER]):

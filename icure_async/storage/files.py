@@ -40,7 +40,7 @@ from icure_async.storage.locks import StorageLock, wait_for
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-__all__ = ["FileStorage"]
+__all__ = ["FileStorage", "chmod_command", "is_exposed", "write_private_file"]
 
 _logger = logging.getLogger(__name__)
 
@@ -398,6 +398,33 @@ class FileStorage:
         ) from error
 
 
+def write_private_file(path: Path, data: bytes, *, overwrite: bool = False) -> None:
+    """Write a file of mode 0600, whole or not at all, which is durable when the call returns.
+
+    It blocks: call it in a worker thread where there is an event loop.
+
+    Args:
+        path: where to; its folder must exist.
+        data: the content.
+        overwrite: whether a file that is there already may be replaced.
+
+    Raises:
+        FileExistsError: there is one, and it may not.
+        OSError: the file cannot be written. What was there before is still there.
+    """
+    temporary = path.with_name(f".icure-{secrets.token_hex(16)}.tmp")
+    try:
+        _write_new_file(temporary, data)
+        if overwrite:
+            temporary.replace(path)
+        else:
+            _move_to_free_name(temporary, path)
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+    _sync_folder(path.parent)
+
+
 def chmod_command(path: Path) -> str:
     """Return the shell command that makes a file private."""
     return f"chmod 600 {shlex.quote(str(path))}"
@@ -432,6 +459,18 @@ def _write_new_file(path: Path, data: bytes) -> None:
         file.write(data)
         file.flush()
         os.fsync(descriptor)
+
+
+def _move_to_free_name(temporary: Path, path: Path) -> None:
+    try:
+        path.hardlink_to(temporary)
+    except FileExistsError:
+        raise
+    except OSError:
+        # A file system without hard links: one look ahead is the best there is.
+        if os.path.lexists(path):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from None
+        temporary.rename(path)
 
 
 def _sync_folder(path: Path) -> None:

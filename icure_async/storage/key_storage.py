@@ -9,10 +9,12 @@ import unicodedata
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+import attrs
 from anyio import to_thread
 
 from icure_async.errors import StorageError, ValidationError
 from icure_async.models.key_pair import FINGERPRINT_LENGTH, KeyPair, fingerprint_of
+from icure_async.storage._names import file_name_of
 from icure_async.storage.files import FileStorage, chmod_command, is_exposed
 from icure_async.storage.locks import StorageLock, lock_of
 from icure_async.storage.memory import MemoryStorage
@@ -25,17 +27,35 @@ if TYPE_CHECKING:
 
     from icure_async.storage.protocols import Storage
 
-__all__ = ["FileKeyStorage", "MemoryKeyStorage", "StorageKeyStorage"]
+__all__ = ["FileKeyStorage", "MemoryKeyStorage", "StorageKeyStorage", "StoredKey"]
 
 _logger = logging.getLogger(__name__)
 
 _BASE_LIBRARY_PREFIX: Final = "org.taktik.icure.rsa."
 _FINGERPRINT: Final = re.compile(f"[0-9a-f]{{{FINGERPRINT_LENGTH}}}")
+_KEY_ITEM: Final = re.compile(f"(.+)\\.({_FINGERPRINT.pattern})", re.DOTALL)
 _CACHE_SIZE: Final = 32
 
 
 class _ExposedKeyError(StorageError):
     """A key file that other users of the machine can open."""
+
+
+@attrs.frozen
+class StoredKey:
+    """An item that is a key pair by its name.
+
+    Attributes:
+        name: of the item.
+        data_owner_id: whose key pair it is.
+        fingerprint: of the key pair (32 hex characters); None where it cannot be told.
+        problem: why it cannot be used, or None.
+    """
+
+    name: str
+    data_owner_id: str
+    fingerprint: str | None
+    problem: str | None = None
 
 
 class StorageKeyStorage:
@@ -146,6 +166,31 @@ class StorageKeyStorage:
         if failure is not None and not found:
             raise failure
         return list(found.values())
+
+    async def list_stored_keys(self) -> Sequence[StoredKey]:
+        """Return every item that is a key pair by its name, of any data owner, broken ones too.
+
+        Raises:
+            StorageError: the items cannot be listed.
+        """
+        found: list[StoredKey] = []
+        for name in await self._storage.list_items():
+            legacy = name.startswith(_BASE_LIBRARY_PREFIX)
+            named = _KEY_ITEM.fullmatch(name.removeprefix(_BASE_LIBRARY_PREFIX))
+            if named is not None:
+                owner_id, fingerprint = named[1], named[2]
+            elif legacy:
+                owner_id, fingerprint = name.removeprefix(_BASE_LIBRARY_PREFIX), None
+            else:
+                continue
+            try:
+                key_pair = await self._load(name, fingerprint)
+            except StorageError as error:
+                found.append(StoredKey(name, owner_id, fingerprint, str(error)))
+                continue
+            if key_pair is not None:
+                found.append(StoredKey(name, owner_id, key_pair.fingerprint))
+        return found
 
     async def store_key_pair(self, data_owner_id: str, key_pair: KeyPair) -> None:
         """Write the key pair; it is durable, and was read back, when the call returns.
@@ -328,6 +373,14 @@ class FileKeyStorage(StorageKeyStorage):
     def directory(self) -> Path:
         """Absolute path of the folder, which may not exist yet."""
         return self._directory
+
+    def path_of(self, name: str) -> Path:
+        """Return where the file of an item is, or would be.
+
+        Raises:
+            ValidationError: the name cannot be a file name.
+        """
+        return self._directory / file_name_of(name)
 
     def __repr__(self) -> str:
         return f"FileKeyStorage({str(self._directory)!r})"

@@ -441,7 +441,7 @@ async def test_bad_data_owner_ids_are_refused(pair: KeyPair, owner: str) -> None
 async def test_more_than_can_be_read_again_is_not_written(
     pair: KeyPair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("icure_async.storage.backup._MAX_BYTES", 2000)
+    monkeypatch.setattr("icure_async.storage.backup.MAX_BACKUP_BYTES", 2000)
     with pytest.raises(BackupError, match="too many for one backup"):
         await write_backup(KeyBackup(OWNER, (pair,)), PASSPHRASE, _cost=QUICK)
 
