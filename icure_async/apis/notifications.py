@@ -301,8 +301,8 @@ class NotificationApi:
                 "created."
             )
         now = self._now()
-        # Keys and delegations of a notification this one was copied from are not its own.
-        clear = notification_to_wire(notification.evolve(system_meta_data=None))
+        clear = notification_to_wire(notification)
+        # That of a notification this one was copied from is not its own. The rest goes in sealing.
         clear.pop("securityMetadata", None)
         document = (
             {"status": "pending"}
@@ -468,9 +468,7 @@ def _model(
         try:
             return notification_from_wire(opened.document, decrypted=True)
         except InvalidResponseError:
-            if opened.key is None:
-                raise
-            _log.warning("The encrypted part of notification %s is malformed", document["id"])
+            _log.warning("What notification %s holds is malformed", document["id"])
     return notification_from_wire(document, decrypted=False)
 
 

@@ -188,7 +188,12 @@ async def test_those_whom_the_user_shares_everything_with_read_it_too(
         for user in seed["entities"]["user"].values()
         if user.get("healthcarePartyId") == ids["hcp"]
     )
-    user["autoDelegations"] = {"all": [ids["arya"]], "medicalInformation": ["somebody-else"]}
+    user["autoDelegations"] = {"all": [ids["arya"]], "medicalInformation": ["hcp-other"]}
+    seed["entities"]["hcparty"]["hcp-other"] = {
+        "id": "hcp-other",
+        "lastName": "Snow",
+        "publicKey": key_pair_of(world, "nedLost").public_key,
+    }
     async with Sandbox(seed=seed, jwt=False) as sandbox:
         opener = Opener(sandbox.icure_url, world, client_session)
         hcp = await opener.golden("hcp")
@@ -221,11 +226,18 @@ async def test_somebody_who_could_never_read_it_is_not_notified(
     assert not any("maintenancetask" in line for line in requests.take())
 
 
-async def test_a_copy_of_a_notification_is_encrypted_anew(people: People, sandbox: Sandbox) -> None:
-    ned, hcp, (told,) = await people.told()
-    again = await ned.notification_api.create_or_modify_notification(
-        told.evolve(id=None, rev=None, status="cancelled"), people.hcp_id
-    )
+async def test_a_copy_of_a_notification_is_encrypted_anew(
+    people: People, opener: Opener, proxy: Proxy, sandbox: Sandbox
+) -> None:
+    _, hcp, (told,) = await people.told()
+    ned = await opener.golden("ned", url=proxy.url)
+    copied = told.evolve(id=None, rev=None, status="cancelled")
+    copied.unknown_fields = {"securityMetadata": {"of": "another"}, "tags": [{"id": "a|b|1"}]}
+    again = await ned.notification_api.create_or_modify_notification(copied, people.hcp_id)
+    (body,) = proxy.sent(CREATE)
+    assert "securityMetadata" not in body
+    assert body["tags"] == [{"id": "a|b|1"}]
+    assert body["created"] > 0
     assert again.id != told.id
     assert text_of(await hcp.notification_api.get_notification(str(again.id))) == SECRET
     first, second = await _stored(sandbox, told), await _stored(sandbox, again)
@@ -386,6 +398,32 @@ async def test_only_pending_notifications_are_decrypted_for_that(
     requests.take()
     assert await stranger.notification_api.get_pending_notifications_after() == []
     assert requests.take() == ["POST /rest/v1/maintenancetask/filter"]
+
+
+async def test_no_call_makes_more_requests_than_the_reference(
+    people: People, requests: RequestLog
+) -> None:
+    """With everything cached: wire-protocol.md §6.14, where each begins with the current user."""
+    ned, hcp, (told,) = await people.told()
+    api = hcp.notification_api
+    await api.get_notification(str(told.id))
+    task = f"/rest/v1/maintenancetask/{told.id}"
+    requests.take()
+
+    await ned.notification_api.create_or_modify_notification(other(), people.hcp_id)
+    assert requests.take() == ["POST /rest/v1/maintenancetask"]
+    await api.get_pending_notifications_after()
+    assert requests.take() == ["POST /rest/v1/maintenancetask/filter"]
+    told = await api.get_notification(str(told.id))
+    assert requests.take() == [f"GET {task}"]
+    await api.update_notification_status(told, "ongoing")
+    assert requests.take() == [f"GET {task}", "PUT /rest/v1/maintenancetask"]
+    told = await api.get_notification(str(told.id))
+    requests.take()
+    await api.create_or_modify_notification(told.evolve(properties=words("answer")))
+    assert requests.take() == [f"GET {task}", "PUT /rest/v1/maintenancetask"]
+    await api.delete_notification(str(told.id))
+    assert requests.take() == [f"GET {task}", f"DELETE {task}"]
 
 
 # --- What can't be decrypted --------------------------------------------------------------------
@@ -654,7 +692,9 @@ async def test_a_status_that_is_set_already_is_not_written_again(
     people: People, requests: RequestLog
 ) -> None:
     ned, hcp, (told,) = await people.told()
+    await asyncio.sleep(0.002)
     updated = await ned.notification_api.update_notification_status(told, "completed")
+    assert (updated.modified or 0) > (told.modified or 0)
     requests.take()
     again = await hcp.notification_api.update_notification_status(told, "completed")
     assert again == updated
@@ -677,9 +717,15 @@ async def test_a_creation_whose_answer_got_lost_is_repeated_with_the_same_object
     exported = await sandbox.export()
     assert exported["entities"]["maintenancetask"].keys() == {notification.id}
 
-    notification.properties = words("something else")
-    with pytest.raises(ConflictError):
-        await ned.notification_api.create_or_modify_notification(notification, people.hcp_id)
+    for changed in (
+        notification.evolve(properties=words("something else")),
+        notification.evolve(type="KEY_PAIR_UPDATE"),
+        notification.evolve(status="cancelled"),
+        notification.evolve(identifiers=[]),
+        notification.evolve(end_of_life=1),
+    ):
+        with pytest.raises(ConflictError):
+            await ned.notification_api.create_or_modify_notification(changed, people.hcp_id)
     stored = await ned.notification_api.get_notification(notification.id)
     assert text_of(stored) == SECRET
 
