@@ -94,14 +94,16 @@ def export_keys(
     The passphrase is asked for, or taken from ICURE_PASSPHRASE.
     """
     key_storage = _key_storage(folder)
-    _refuse_existing(file, overwrite=overwrite)
+    _check_target(file, overwrite=overwrite)
     owner_id = owner or _only_owner(key_storage, asyncio.run(_stored_in(key_storage)))
     passphrase = _passphrase(new=True)
     data = asyncio.run(export_key_pairs(key_storage, owner_id, passphrase))
     try:
         write_private_file(file, data, overwrite=overwrite)
     except FileExistsError:
-        _refuse_existing(file, overwrite=False)
+        _check_target(file, overwrite=False)
+    except OSError as error:
+        raise OSError(f"Could not write {file}: {error.strerror or error}.") from None
     Console().print(
         f"The key pairs of data owner {owner_id} are in {file}. Keep the file and the passphrase "
         "in different places, both away from this device.",
@@ -207,7 +209,9 @@ def _only_owner(key_storage: FileKeyStorage, stored: Sequence[StoredKey]) -> str
     return owners[0]
 
 
-def _refuse_existing(file: Path, *, overwrite: bool) -> None:
+def _check_target(file: Path, *, overwrite: bool) -> None:
+    if not file.parent.is_dir():
+        raise FileNotFoundError(f"{file.parent} is not a folder: make it, or choose another name.")
     if not overwrite and os.path.lexists(file):
         raise FileExistsError(f"{file} exists: choose another name, or add --overwrite.")
 
@@ -235,7 +239,8 @@ def _print_stored(
 ) -> None:
     console.print(f"Key pairs in {key_storage.directory}", markup=False, highlight=False)
     for owner_id in sorted({key.data_owner_id for key in stored}):
-        table = _table(f"Data owner {owner_id}", "fingerprint", "file")
+        console.print(f"Data owner {owner_id}:", markup=False, highlight=False)
+        table = _table("fingerprint", "file")
         for key in stored:
             if key.data_owner_id == owner_id:
                 table.add_row(key.fingerprint or "?", key_storage.path_of(key.name).name)
@@ -247,8 +252,12 @@ def _print_stored(
 
 def _print_report(console: Console, report: KeyReport) -> None:
     if report.keys:
-        title = f"Published keys of data owner {report.data_owner_id} ({report.data_owner_type})"
-        table = _table(title, "fingerprint", "private half", "ways to it")
+        console.print(
+            f"Published keys of data owner {report.data_owner_id} ({report.data_owner_type}):",
+            markup=False,
+            highlight=False,
+        )
+        table = _table("fingerprint", "private half", "ways to it")
         for key in report.keys:
             table.add_row(key.fingerprint, _STATUS_WORDS[key.status], _ways_to(key))
         console.print(table)
@@ -276,8 +285,8 @@ def _ways_to(key: PublishedKey) -> str:
     return "\n".join(ways)
 
 
-def _table(title: str, *columns: str) -> Table:
-    table = Table(title=title, title_justify="left")
+def _table(*columns: str) -> Table:
+    table = Table()
     for column in columns:
         table.add_column(column, overflow="fold")
     return table
