@@ -245,6 +245,39 @@ async def test_a_copy_of_a_notification_is_encrypted_anew(
     assert second["status"] == "cancelled"
 
 
+async def test_a_professional_is_asked_for_access_and_gives_it_back(
+    people: People, opener: Opener, world: Json
+) -> None:
+    user = world["users"]["ned"]
+    robb = next(
+        expected["patientId"]
+        for expected in world["expected"]
+        if (expected["stage"], expected["reader"]) == ("1-shared", "ned")
+        and expected["fields"].get("firstName") == "Robb"
+    )
+    ned, hcp = await opener.plain(user["login"], user["token"]), await opener.golden("hcp")
+    (pair,) = await ned.init_user_crypto(missing_key="allow")
+    (asked,) = await hcp.notification_api.get_pending_notifications_after()
+    assert isinstance(asked, Notification)
+    assert asked.type == "KEY_PAIR_UPDATE"
+    said = {
+        str(item.id): item.typed_value and item.typed_value.string_value
+        for item in asked.properties or []
+    }
+    owner_id, new_key = said["dataOwnerConcernedId"], said["dataOwnerConcernedPubKey"]
+    assert (owner_id, new_key) == (people.ned_id, pair.public_key)
+    assert owner_id is not None
+    assert new_key is not None
+    with pytest.raises(DecryptionError):
+        await ned.patient_api.get_patient(robb)
+    await hcp.data_owner_api.give_access_back_to(owner_id, new_key)
+    await hcp.notification_api.update_notification_status(asked, "completed")
+    assert (await ned.patient_api.get_patient(robb)).note
+    assert await hcp.notification_api.get_pending_notifications_after() == []
+    answered = await ned.notification_api.get_notification(str(asked.id))
+    assert answered.status == "completed"
+
+
 # --- Lists --------------------------------------------------------------------------------------
 
 
