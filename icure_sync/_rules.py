@@ -130,6 +130,7 @@ RULES: Final = Rules(
         "icure_async.authentication.process",
         "icure_async.errors",
         "icure_async.models",
+        "icure_async.sandbox.faults",
         "icure_async.sandbox.master",
     ),
     shared_names={

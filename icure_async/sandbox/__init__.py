@@ -6,7 +6,8 @@ mistake in one shows against the other.
 
 from __future__ import annotations
 
+from icure_async.sandbox.faults import Fault, FaultKind, InjectedFault
 from icure_async.sandbox.master import MasterHcp
 from icure_async.sandbox.server import Sandbox
 
-__all__ = ["MasterHcp", "Sandbox"]
+__all__ = ["Fault", "FaultKind", "InjectedFault", "MasterHcp", "Sandbox"]

@@ -16,17 +16,20 @@ from icure_async.sandbox import auth, data_owners, maintenance_tasks, users
 from icure_async.sandbox.auth import authenticate
 from icure_async.sandbox.calls import Call, Reply, Route, Settings, Text
 from icure_async.sandbox.errors import ApiError
+from icure_async.sandbox.fault_injection import FaultEndpoints, fault_middleware
 
 if TYPE_CHECKING:
     from icure_async.sandbox.clock import Clock
+    from icure_async.sandbox.faults import Faults
     from icure_async.sandbox.gateway import Gateway
     from icure_async.sandbox.store import Store, Transaction
     from icure_async.sandbox.tokens import TokenSigner
 
-__all__ = ["GATEWAY_ROOT", "REST_ROOT", "Backend", "build_app"]
+__all__ = ["GATEWAY_ROOT", "REST_ROOT", "SANDBOX_ROOT", "Backend", "build_app"]
 
 REST_ROOT = "/rest/v1"
 GATEWAY_ROOT = "/msggtw"
+SANDBOX_ROOT = "/sandbox"
 
 _LOGGER = logging.getLogger("icure_async.sandbox")
 _LARGEST_BODY = 128 * 1024 * 1024
@@ -46,16 +49,19 @@ class Backend:
     settings: Settings
     signer: TokenSigner | None
     gateway: Gateway
+    faults: Faults
 
 
 def build_app(backend: Backend) -> web.Application:
-    """Return the REST API and the message gateway as one application."""
-    app = web.Application(middlewares=[_answer_errors], client_max_size=_LARGEST_BODY)
+    """Return the REST API, the message gateway and the sandbox's own API as one application."""
+    strike = fault_middleware(backend.faults, spared=SANDBOX_ROOT + "/")
+    app = web.Application(middlewares=[strike, _answer_errors], client_max_size=_LARGEST_BODY)
     app.on_response_prepare.append(_add_headers)
     rest = [*_ICURE_ROUTES, *auth.ROUTES, *users.ROUTES, *data_owners.ROUTES]
     rest += maintenance_tasks.ROUTES
     _add_routes(app, REST_ROOT, rest, backend)
     _add_routes(app, GATEWAY_ROOT, backend.gateway.routes, backend)
+    _add_routes(app, SANDBOX_ROOT, FaultEndpoints(backend.faults).routes, backend)
     return app
 
 

@@ -10,9 +10,10 @@ from aiohttp import web
 
 from icure_async.sandbox import entities
 from icure_async.sandbox import seed as seeding
-from icure_async.sandbox.app import GATEWAY_ROOT, REST_ROOT, Backend, build_app
+from icure_async.sandbox.app import GATEWAY_ROOT, REST_ROOT, SANDBOX_ROOT, Backend, build_app
 from icure_async.sandbox.calls import Settings
 from icure_async.sandbox.clock import Clock
+from icure_async.sandbox.faults import Fault, Faults, InjectedFault
 from icure_async.sandbox.gateway import SPEC_ID, Gateway
 from icure_async.sandbox.mailbox import Mailbox
 from icure_async.sandbox.master import MasterHcp, create_master, generate_key_pair, load_master
@@ -96,6 +97,7 @@ class Sandbox:
         )
         self._clock = Clock()
         self._mailbox = Mailbox()
+        self._faults = Faults()
         self._store: Store | None = None
         self._runner: web.AppRunner | None = None
         self._master: MasterHcp | None = None
@@ -150,7 +152,8 @@ class Sandbox:
                 access_validity=self._settings.access_token_validity,
                 refresh_validity=self._settings.refresh_token_validity,
             )
-        backend = Backend(store, self._clock, self._settings, signer, Gateway(self._mailbox))
+        gateway = Gateway(self._mailbox)
+        backend = Backend(store, self._clock, self._settings, signer, gateway, self._faults)
         runner = web.AppRunner(
             build_app(backend),
             access_log=None,
@@ -225,6 +228,19 @@ class Sandbox:
         return self._address + GATEWAY_ROOT
 
     @property
+    def control_url(self) -> str:
+        """Base URL of the sandbox's own API, which administrators call with Basic credentials.
+
+        ``POST {control_url}/faults`` injects a fault, or a list of them, described as in
+        ``{"kind": "status", "status": 429, "retryAfter": 1, "method": "PUT",
+        "path": "/rest/v1/patient", "nth": [2], "times": 1}``; all but ``kind`` and what belongs
+        to it is optional (see `Fault`). ``GET`` lists those injected with ``matched`` and
+        ``struck``, the numbers of requests they were for and did strike; ``DELETE`` clears them.
+        No fault strikes these requests.
+        """
+        return self._address + SANDBOX_ROOT
+
+    @property
     def master_hcp(self) -> MasterHcp:
         """The healthcare party that administers the group."""
         if self._master is None:
@@ -280,6 +296,28 @@ class Sandbox:
     def advance_clock(self, seconds: float) -> None:
         """Move the sandbox's clock forward, to see codes and tokens expire."""
         self._clock.advance(seconds)
+
+    def inject_fault(self, fault: Fault) -> InjectedFault:
+        """Let something go wrong with coming requests, of whoever calls.
+
+        Of several faults that are for the same request, the one injected first happens.
+
+        Args:
+            fault: what, to which requests, and how often.
+
+        Returns:
+            The fault with its counters: how many requests matched, and how many it struck.
+
+        Raises:
+            TypeError: if it is no `Fault`.
+        """
+        if not isinstance(fault, Fault):
+            raise TypeError(f"fault must be a Fault, not {type(fault).__name__}")
+        return self._faults.inject(fault)
+
+    def clear_faults(self) -> None:
+        """Let no injected fault happen any more; the counters of each stay as they are."""
+        self._faults.clear()
 
 
 async def _nothing() -> None:

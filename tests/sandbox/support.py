@@ -7,7 +7,7 @@ import json
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import quote
 
 import aiohttp
@@ -64,7 +64,7 @@ class Client:
         body: Any = None,
         *,
         headers: Mapping[str, str] | None = None,
-        data: bytes | None = None,
+        data: bytes | BinaryIO | None = None,
     ) -> Answer:
         async with self.session.request(
             method,
