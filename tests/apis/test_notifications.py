@@ -260,14 +260,12 @@ async def test_a_professional_is_asked_for_access_and_gives_it_back(
     (asked,) = await hcp.notification_api.get_pending_notifications_after()
     assert isinstance(asked, Notification)
     assert asked.type == "KEY_PAIR_UPDATE"
-    said = {
+    said: dict[str, Any] = {
         str(item.id): item.typed_value and item.typed_value.string_value
         for item in asked.properties or []
     }
     owner_id, new_key = said["dataOwnerConcernedId"], said["dataOwnerConcernedPubKey"]
     assert (owner_id, new_key) == (people.ned_id, pair.public_key)
-    assert owner_id is not None
-    assert new_key is not None
     with pytest.raises(DecryptionError):
         await ned.patient_api.get_patient(robb)
     await hcp.data_owner_api.give_access_back_to(owner_id, new_key)
