@@ -168,10 +168,13 @@ class _Job:
         self._task.add_done_callback(self._done)
 
     def _done(self, task: asyncio.Task[None]) -> None:
-        del self._runtime.jobs[cast("_Task", task)]
-        self._task = None
+        self._forget(cast("_Task", task))
         if not task.cancelled():
             task.exception()
+
+    def _forget(self, task: _Task) -> None:
+        del self._runtime.jobs[task]
+        self._task = None
         self._finished()
 
     def abort(self) -> None:
@@ -184,10 +187,14 @@ class _Job:
             self._scope.cancel()
 
     async def _drive(self) -> None:
-        if self._aborted:
-            return
-        with CancelScope() as self._scope, CancelScope() as self._shelter:
-            await self._work()
+        new_scope = self._runtime.new_scope
+        if not self._aborted:
+            with new_scope() as self._scope, new_scope() as self._shelter:
+                await self._work()
+        # Called back only if it does not get here: that would cost one more round of the loop.
+        task = cast("_Task", self._task)
+        task.remove_done_callback(self._done)
+        self._forget(task)
 
     async def _work(self) -> None:
         raise NotImplementedError
@@ -379,6 +386,8 @@ class _Runtime:
         self.jobs: dict[_Task, _Job] = {}
         self._waiting: set[_Outcome[Any]] = set()
         self._left_open: list[Any] = []
+        # What CancelScope() looks up each time, see _serve().
+        self.new_scope: Callable[[], CancelScope] = CancelScope
         self._closed = False
         self._stopping = asyncio.Event()
         # A daemon, as are the worker threads it starts: whatever they are stuck in, the
@@ -486,6 +495,7 @@ class _Runtime:
         self.loop.close()
 
     async def _serve(self) -> None:
+        self.new_scope = type(CancelScope())
         await self._stopping.wait()
         for job in list(self.jobs.values()):
             job.abort()
