@@ -71,6 +71,7 @@ from icure_sync._generated.builders import AnonymousMedTechApiBuilder, MedTechAp
 from icure_sync._generated.crypto import BlockingCrypto
 from icure_sync._generated.data_owners import DataOwnerApi
 from icure_sync._generated.medtech import AnonymousMedTechApi, MedTechApi
+from icure_sync._generated.notifications import NotificationApi
 from icure_sync._generated.patients import PatientApi
 from icure_sync._generated.storage import BlockingKeyStorage, BlockingStorage
 from icure_sync._generated.users import UserApi
@@ -114,6 +115,7 @@ __all__ = [
     "MissingKey",
     "MissingKeyPolicy",
     "Notification",
+    "NotificationApi",
     "NotificationFilter",
     "NotificationStatus",
     "NotificationType",

@@ -134,6 +134,7 @@ RULES: Final = Rules(
         "icure_async.sandbox.master",
     ),
     shared_names={
+        "EncryptedKeyStorage": _SERVES_BOTH,
         "FileKeyStorage": _SERVES_BOTH,
         "FileStorage": _SERVES_BOTH,
         "MemoryKeyStorage": _SERVES_BOTH,

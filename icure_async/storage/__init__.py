@@ -1,5 +1,6 @@
-"""Where private keys and state live: in memory, or one file per item."""
+"""Where private keys and state live: in memory, or one file per item, encrypted if need be."""
 
+from icure_async.storage.encrypted import EncryptedKeyStorage
 from icure_async.storage.files import FileStorage
 from icure_async.storage.key_storage import FileKeyStorage, MemoryKeyStorage, StorageKeyStorage
 from icure_async.storage.locks import LockableStorage, StorageLock
@@ -7,6 +8,7 @@ from icure_async.storage.memory import MemoryStorage
 from icure_async.storage.protocols import KeyStorage, Storage
 
 __all__ = [
+    "EncryptedKeyStorage",
     "FileKeyStorage",
     "FileStorage",
     "KeyStorage",

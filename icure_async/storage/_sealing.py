@@ -29,6 +29,7 @@ __all__ = [
     "DEFAULT_COST",
     "LOWEST_COST",
     "MIN_PASSPHRASE",
+    "NONCE_BYTES",
     "Envelope",
     "ScryptCost",
     "SealError",

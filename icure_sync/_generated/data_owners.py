@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from icure_async.models.key_change import AccessGivenBack, KeyPairUpdateNotice
     from icure_async.models.key_pair import KeyPair
+    from icure_async.models.key_report import KeyReport
     from icure_async.models.key_share import KeyShare, KeySplit
     from icure_async.models.user import User
 
@@ -33,6 +34,23 @@ class DataOwnerApi(Twin[AsyncDataOwnerApi]):
             ValidationError: the user is none of them.
         """
         return self._inner.get_data_owner_id_of(user)
+
+    def examine_keys(self) -> KeyReport:
+        """Find out where the user's key pairs are, what leads to them, and what is half-done.
+
+        Nothing is written, neither on the backend nor on this device, and no key pair need be in
+        use: it is for when ``init_user_crypto()`` refuses as well. ``KeyReport.problems`` says in
+        words what is wrong, and what to do about it.
+
+        Returns:
+            The published keys, each with whether its private half is on this device, recoverable
+            here, or missing, and then by whom access can be given back; and what is half-done.
+
+        Raises:
+            CryptoError: the user is not a data owner.
+        """
+        with trimmed_traceback:
+            return self._run(self._inner.examine_keys)
 
     def give_access_back_to(self, owner_id: str, new_public_key: str) -> AccessGivenBack:
         """Let a data owner who has a new key pair read again what it shares with the current one.

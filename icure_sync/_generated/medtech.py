@@ -12,6 +12,7 @@ from icure_async.medtech import AnonymousMedTechApi as AsyncAnonymousMedTechApi
 from icure_async.medtech import MedTechApi as AsyncMedTechApi
 from icure_sync._generated import authentication as _authentication
 from icure_sync._generated import data_owners as _data_owners
+from icure_sync._generated import notifications as _notifications
 from icure_sync._generated import patients as _patients
 from icure_sync._generated import users as _users
 from icure_sync._runtime import Twin, callback, trimmed_traceback
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from icure_async.models.missing_key import MissingKey, MissingKeyPolicy
     from icure_sync._generated.authentication import AuthenticationApi
     from icure_sync._generated.data_owners import DataOwnerApi
+    from icure_sync._generated.notifications import NotificationApi
     from icure_sync._generated.patients import PatientApi
     from icure_sync._generated.users import UserApi
 
@@ -75,6 +77,7 @@ class MedTechApi(Twin[AsyncMedTechApi]):
 
     Attributes:
         patient_api: patients.
+        notification_api: notifications.
         user_api: users.
         data_owner_api: data owners.
     """
@@ -83,6 +86,11 @@ class MedTechApi(Twin[AsyncMedTechApi]):
     def patient_api(self) -> PatientApi:
         """Patients."""
         return _patients.PatientApi._wrap(self._inner.patient_api, pid=self._pid)
+
+    @cached_property
+    def notification_api(self) -> NotificationApi:
+        """Notifications."""
+        return _notifications.NotificationApi._wrap(self._inner.notification_api, pid=self._pid)
 
     @cached_property
     def user_api(self) -> UserApi:
@@ -178,6 +186,55 @@ class MedTechApi(Twin[AsyncMedTechApi]):
                 missing_key=missing_key,
                 find_key=None if find_key is None else callback(find_key),
             )
+
+    def export_keys(self, passphrase: str) -> bytes:
+        """Return a backup of all the user's key pairs that are on this device.
+
+        Also of one that is not published yet, and whether or not ``init_user_crypto()`` was called.
+        Keep it in a file, away from this device. Whoever has both the file and the passphrase can
+        read the user's records; who forgets the passphrase cannot open the file. It is encrypted
+        with AES-256-GCM, under a key that scrypt makes of the passphrase with 128 MiB of memory.
+        The id of the user's data owner is in it in clear.
+
+        Args:
+            passphrase: at least 12 characters: four words, better more.
+
+        Returns:
+            The content of the file.
+
+        Raises:
+            ValidationError: the passphrase is too short.
+            StorageError: the key storage cannot be read.
+            BackupError: there are no key pairs, or one of them is not valid.
+            CryptoError: the user is not a data owner.
+        """
+        with trimmed_traceback:
+            return self._run(self._inner.export_keys, passphrase)
+
+    def import_keys(self, data: bytes | str, passphrase: str) -> list[KeyPair]:
+        """Store the key pairs of a backup on this device, and put them to use.
+
+        It is for a new device, on which ``init_user_crypto()`` does not find a key pair: call this
+        first, and then that. It may be called later too, and repeated: what is on the device
+        already stays as it is.
+
+        Args:
+            data: what ``export_keys()`` returned, on any device.
+            passphrase: the one it was exported with.
+
+        Returns:
+            The key pairs of the backup, all of which are on this device now.
+
+        Raises:
+            ValidationError: an argument is malformed.
+            BackupError: the passphrase is wrong, the backup was changed or damaged, is of another
+                user or of a newer version; or the device has another key pair in the place of one
+                of its. Nothing was written.
+            StorageError: a key pair could not be stored. Repeat the call.
+            CryptoError: the user is not a data owner.
+        """
+        with trimmed_traceback:
+            return self._run(self._inner.import_keys, data, passphrase)
 
     def identify(self) -> tuple[str, str | None]:
         """Log in, and return the ids of the user and, where the backend tells it, its group.

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
+    from icure_async.sandbox.faults import Fault, InjectedFault
     from icure_async.sandbox.master import MasterHcp
     from icure_async.sandbox.store import Json
 
@@ -124,6 +125,19 @@ class Sandbox(Twin[AsyncSandbox]):
         return self._inner.msg_gw_url
 
     @property
+    def control_url(self) -> str:
+        """Base URL of the sandbox's own API, which administrators call with Basic credentials.
+
+        ``POST {control_url}/faults`` injects a fault, or a list of them, described as in
+        ``{"kind": "status", "status": 429, "retryAfter": 1, "method": "PUT",
+        "path": "/rest/v1/patient", "nth": [2], "times": 1}``; all but ``kind`` and what belongs
+        to it is optional (see `Fault`). ``GET`` lists those injected with ``matched`` and
+        ``struck``, the numbers of requests they were for and did strike; ``DELETE`` clears them.
+        No fault strikes these requests.
+        """
+        return self._inner.control_url
+
+    @property
     def master_hcp(self) -> MasterHcp:
         """The healthcare party that administers the group."""
         return self._inner.master_hcp
@@ -170,3 +184,23 @@ class Sandbox(Twin[AsyncSandbox]):
     def advance_clock(self, seconds: float) -> None:
         """Move the sandbox's clock forward, to see codes and tokens expire."""
         self._inner.advance_clock(seconds)
+
+    def inject_fault(self, fault: Fault) -> InjectedFault:
+        """Let something go wrong with coming requests, of whoever calls.
+
+        Of several faults that are for the same request, the one injected first happens.
+
+        Args:
+            fault: what, to which requests, and how often.
+
+        Returns:
+            The fault with its counters: how many requests matched, and how many it struck.
+
+        Raises:
+            TypeError: if it is no `Fault`.
+        """
+        return self._inner.inject_fault(fault)
+
+    def clear_faults(self) -> None:
+        """Let no injected fault happen any more; the counters of each stay as they are."""
+        self._inner.clear_faults()

@@ -1,0 +1,273 @@
+"""Items and keys that are encrypted where they are stored."""
+
+from __future__ import annotations
+
+import secrets
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+import anyio
+from anyio import to_thread
+
+from icure_async.errors import ConfigurationError, StorageError, ValidationError
+from icure_async.storage._master_key import (
+    RECORD_NAME,
+    KeyringProtection,
+    PassphraseProtection,
+    protection_in,
+)
+from icure_async.storage._names import check_item_name, encode_value, file_name_of
+from icure_async.storage._sealing import (
+    DEFAULT_COST,
+    NONCE_BYTES,
+    ScryptCost,
+    decode_base64,
+    encode_base64,
+)
+from icure_async.storage.files import FileStorage
+from icure_async.storage.key_storage import StorageKeyStorage
+from icure_async.storage.locks import StorageLock, lock_of
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Sequence
+    from contextlib import AbstractAsyncContextManager
+    from pathlib import Path
+
+    from icure_async.storage._master_key import Protection
+    from icure_async.storage.protocols import Storage
+
+__all__ = ["EncryptedKeyStorage", "EncryptedStorage", "protection_of"]
+
+_PREFIX: Final = "icure-encrypted-1."
+
+
+class EncryptedStorage:
+    """A :class:`~icure_async.storage.Storage` on any other, in which every value is encrypted.
+
+    Values are encrypted with AES-256-GCM under one master key. The name of an item is bound to its
+    value, so that nobody can exchange two items; it is in clear. An older value that is put back in
+    the place of a newer one is not recognised.
+
+    The first write makes the master key, under the storage's lock, so that programs that share it
+    end up with the same one. Reading never writes.
+
+    Args:
+        storage: where the encrypted items are.
+        protection: how the master key is kept.
+    """
+
+    def __init__(self, storage: Storage, protection: Protection) -> None:
+        self._storage = storage
+        self._protection = protection
+        self._key: bytes | None = None
+        self._opening = anyio.Lock()
+
+    async def get_item(self, name: str) -> str | None:
+        """Return the item, or None where there is none.
+
+        Raises:
+            ValidationError: the name is impossible, or the one of the master key's record.
+            StorageError: the storage cannot be opened, or the item is damaged, not encrypted, or
+                was another one's value.
+        """
+        _check_name(name)
+        value = await self._storage.get_item(name)
+        if value is None:
+            return None
+        if not value.startswith(_PREFIX):
+            raise StorageError(
+                f"The item {name!r} is not encrypted, though its storage is. Keys that are not: "
+                "export them with a FileKeyStorage on this folder, move the item out of it, and "
+                "import them."
+            )
+        key = await self._opened(create=False)
+        plaintext = await to_thread.run_sync(partial(_decrypt, key, name, value))
+        if plaintext is None:
+            raise StorageError(
+                f"The item {name!r} cannot be decrypted: it was changed or damaged, or belongs to "
+                "another storage or under another name. Restore it from a backup or move it out "
+                "of the storage."
+            )
+        return plaintext
+
+    async def set_item(self, name: str, value: str) -> None:
+        """Write the item; it is durable when the call returns.
+
+        Raises:
+            ValidationError: the name or the value is impossible, or the passphrase too short for a
+                new storage.
+            ConfigurationError: the ``keyring`` extra is not installed.
+            StorageError: the storage cannot be opened or written. Nothing was written.
+        """
+        _check_name(name)
+        data = encode_value(name, value)
+        key = await self._opened(create=True)
+        encrypted = await to_thread.run_sync(partial(_encrypt, key, name, data))
+        await self._storage.set_item(name, encrypted)
+
+    async def remove_item(self, name: str) -> None:
+        """Remove the item; removing an absent one is no error."""
+        _check_name(name)
+        await self._storage.remove_item(name)
+
+    async def list_items(self, prefix: str = "") -> Sequence[str]:
+        """Return the sorted names of the items that start with ``prefix``."""
+        return [name for name in await self._storage.list_items(prefix) if name != RECORD_NAME]
+
+    def lock(self, name: str) -> AbstractAsyncContextManager[StorageLock]:
+        """Return the storage's lock of this name; one that is always free if it has no locks."""
+        return lock_of(self._storage, name)
+
+    def __repr__(self) -> str:
+        return f"EncryptedStorage({self._storage!r})"
+
+    async def _opened(self, *, create: bool) -> bytes:
+        if self._key is not None:
+            return self._key
+        async with self._opening:
+            if self._key is None:
+                self._key = await self._open(create=create)
+            return self._key
+
+    async def _open(self, *, create: bool) -> bytes:
+        record = await self._storage.get_item(RECORD_NAME)
+        if record is not None:
+            return await self._protection.open(record)
+        if not create:
+            raise StorageError(
+                f"The encrypted storage has items, and not the one about its key, {RECORD_NAME!r}. "
+                "Restore it from a copy of the storage. Nothing was written."
+            )
+        async with lock_of(self._storage, RECORD_NAME):
+            record = await self._storage.get_item(RECORD_NAME)
+            if record is not None:
+                return await self._protection.open(record)
+            await self._refuse_orphans()
+            record, key = await self._protection.create()
+            await self._storage.set_item(RECORD_NAME, record)
+            if await self._storage.get_item(RECORD_NAME) != record:
+                raise StorageError(
+                    f"The item {RECORD_NAME!r} does not read back as it was written: check the "
+                    "storage and try again. Nothing was encrypted."
+                )
+            return key
+
+    async def _refuse_orphans(self) -> None:
+        """Refuse to make a second key beside what was encrypted with one that is lost."""
+        for name in await self._storage.list_items():
+            value = await self._storage.get_item(name)
+            if value is not None and value.startswith(_PREFIX):
+                raise StorageError(
+                    f"The item {name!r} is encrypted, and the item about its key, "
+                    f"{RECORD_NAME!r}, is missing. Restore it from a copy of the storage, or use "
+                    "another folder. Nothing was written."
+                )
+
+
+class EncryptedKeyStorage(StorageKeyStorage):
+    """A :class:`StorageKeyStorage` in encrypted files of one folder.
+
+    The files are those of :class:`~icure_async.storage.FileKeyStorage`, names included, with their
+    contents encrypted with AES-256-GCM. The master key is sealed with a passphrase (scrypt, 0.4 s
+    and 128 MiB the first time a key pair is read or written), or is in the system keyring (macOS
+    Keychain, Windows Credential Locker, Secret Service, …; ``pip install 'icure-sdk[keyring]'``).
+    Who loses the passphrase, or the keyring, loses the keys: export a backup.
+
+    Methods raise :class:`~icure_async.errors.StorageError` where the passphrase is wrong, or the
+    keyring cannot be used; then nothing was written.
+
+    Args:
+        directory: the folder, ``str`` or ``os.PathLike[str]``; created with mode 0700 by the first
+            write.
+        passphrase: at least 12 characters for a new folder.
+        use_keyring: whether to use the system keyring instead.
+
+    Raises:
+        ConfigurationError: both or neither of a passphrase and the system keyring are asked for.
+        ValidationError: the passphrase is empty or not a text.
+    """
+
+    def __init__(
+        self,
+        directory: str | os.PathLike[str],
+        *,
+        passphrase: str | None = None,
+        use_keyring: bool = False,
+        _cost: ScryptCost = DEFAULT_COST,
+    ) -> None:
+        if (passphrase is None) != bool(use_keyring):
+            raise ConfigurationError(
+                "EncryptedKeyStorage needs either a passphrase or use_keyring=True."
+            )
+        protection: Protection = (
+            KeyringProtection() if passphrase is None else PassphraseProtection(passphrase, _cost)
+        )
+        files = FileStorage(directory)
+        super().__init__(EncryptedStorage(files, protection))
+        self._directory = files.directory
+
+    @property
+    def directory(self) -> Path:
+        """Absolute path of the folder, which may not exist yet."""
+        return self._directory
+
+    def path_of(self, name: str) -> Path:
+        """Return where the file of an item is, or would be.
+
+        Raises:
+            ValidationError: the name cannot be a file name.
+        """
+        return self._directory / file_name_of(name)
+
+    def __repr__(self) -> str:
+        return f"EncryptedKeyStorage({str(self._directory)!r})"
+
+
+async def protection_of(storage: Storage) -> str | None:
+    """Return how a storage is encrypted: "passphrase", "keyring", or None for one that is not.
+
+    Raises:
+        StorageError: the storage cannot be read, or says that it is encrypted, and not how.
+    """
+    record = await storage.get_item(RECORD_NAME)
+    if record is None:
+        return None
+    protection = protection_in(record)
+    if protection is None:
+        raise StorageError(
+            f"The item {RECORD_NAME!r} of this encrypted storage is damaged, or was made by a "
+            "newer SDK. Update the SDK, or restore the item from a copy of the storage."
+        )
+    return protection
+
+
+def _check_name(name: str) -> None:
+    check_item_name(name)
+    if name == RECORD_NAME:
+        raise ValidationError(f"The name {RECORD_NAME!r} is taken by the encrypted storage itself.")
+
+
+def _bound_to(name: str) -> bytes:
+    return f"{_PREFIX}{name}".encode()
+
+
+def _encrypt(key: bytes, name: str, data: bytes) -> str:
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+    nonce = secrets.token_bytes(NONCE_BYTES)
+    return _PREFIX + encode_base64(nonce + AESGCM(key).encrypt(nonce, data, _bound_to(name)))
+
+
+def _decrypt(key: bytes, name: str, value: str) -> str | None:
+    from cryptography.exceptions import InvalidTag
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+    data = decode_base64(value.removeprefix(_PREFIX))
+    if data is None:
+        return None
+    try:
+        plaintext = AESGCM(key).decrypt(data[:NONCE_BYTES], data[NONCE_BYTES:], _bound_to(name))
+        return plaintext.decode("utf-8")
+    except (InvalidTag, ValueError):
+        return None

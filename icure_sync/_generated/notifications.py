@@ -1,0 +1,151 @@
+# Written by "python -m icure_sync._generate" from icure_async/apis/notifications.py.
+# Changes here are lost: change that module, or icure_sync/_rules.py.
+# pyright: reportPrivateUsage=false
+"""Notifications: what one data owner has to tell another, carried by maintenance tasks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from icure_async.apis.notifications import NotificationApi as AsyncNotificationApi
+from icure_sync._runtime import Twin, trimmed_traceback
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+
+    from icure_async.models.enums import NotificationStatus
+    from icure_async.models.filters import Filter
+    from icure_async.models.notification import Notification, PotentiallyEncryptedNotification
+
+__all__ = ["NotificationApi"]
+
+
+class NotificationApi(Twin[AsyncNotificationApi]):
+    """Creates, reads, modifies and deletes notifications."""
+
+    def create_or_modify_notification(
+        self, notification: Notification, delegate: str | None = None
+    ) -> Notification:
+        """Create the notification if it has no ``rev``, else replace the stored one.
+
+        A new notification is encrypted for the current data owner, for the delegate, and for
+        everyone whom the user shares everything with automatically. It is given its ``id`` before
+        anything is sent, so that the call can be repeated with the same object after a failure
+        without notifying anybody twice.
+
+        Of a stored one, only ``status``, ``identifiers`` and ``properties`` can be changed.
+
+        Args:
+            notification: to create, or as it was read, with changes.
+            delegate: id of the data owner to notify; needed to create a notification. It can't be
+                changed later.
+
+        Returns:
+            The notification as stored, decrypted.
+
+        Raises:
+            ValidationError: a member is malformed or can't be changed, or the delegate is missing.
+            CryptoError: the delegate does not exist or has no public key yet.
+            NotFoundError: there is no such notification to modify.
+            DecryptionError: the stored notification can't be decrypted.
+            ConflictError: somebody else changed the notification meanwhile.
+        """
+        with trimmed_traceback:
+            return self._run(self._inner.create_or_modify_notification, notification, delegate)
+
+    def get_notification(self, notification_id: str) -> Notification:
+        """Return a notification, decrypted.
+
+        Raises:
+            ValidationError: the id is malformed.
+            NotFoundError: there is no such notification.
+            DecryptionError: no key at hand opens it.
+        """
+        with trimmed_traceback:
+            return self._run(self._inner.get_notification, notification_id)
+
+    def get_notification_and_try_decrypt(
+        self, notification_id: str
+    ) -> PotentiallyEncryptedNotification:
+        """Return a notification, as an :class:`EncryptedNotification` where no key opens it.
+
+        Raises:
+            ValidationError: the id is malformed.
+            NotFoundError: there is no such notification.
+        """
+        with trimmed_traceback:
+            return self._run(self._inner.get_notification_and_try_decrypt, notification_id)
+
+    def filter_notifications(
+        self, notification_filter: Filter | None = None, *, page_size: int = 1000
+    ) -> Iterator[PotentiallyEncryptedNotification]:
+        """Iterate over what a filter finds, decrypted; pages are read as they are needed.
+
+        One that no key at hand opens comes as an :class:`EncryptedNotification`, without
+        properties. Each comes once, even where others come and go meanwhile.
+
+        Args:
+            notification_filter: for example what :class:`NotificationFilter` builds; by default,
+                everything that is shared with the current data owner.
+            page_size: how many to ask the backend for at a time.
+
+        Raises:
+            ValidationError: an argument is malformed.
+        """
+        return self._iterate(
+            self._inner.filter_notifications, notification_filter, page_size=page_size
+        )
+
+    def get_pending_notifications_after(
+        self, from_date: datetime | int | None = None
+    ) -> list[PotentiallyEncryptedNotification]:
+        """Return the pending notifications for the current data owner, the newest first.
+
+        Args:
+            from_date: when the oldest of them may have been created, as a datetime or in epoch
+                milliseconds; 30 days ago by default.
+
+        Raises:
+            ValidationError: the date is malformed.
+        """
+        with trimmed_traceback:
+            return self._run(self._inner.get_pending_notifications_after, from_date)
+
+    def update_notification_status(
+        self, notification: PotentiallyEncryptedNotification, status: NotificationStatus
+    ) -> PotentiallyEncryptedNotification:
+        """Set the status of a notification, and leave everything else as it is stored.
+
+        That works whether or not this user can decrypt it, and whatever others changed meanwhile.
+
+        Args:
+            notification: as it was read; it is not changed.
+            status: the new one.
+
+        Returns:
+            The notification as stored, decrypted where a key at hand opens it.
+
+        Raises:
+            ValidationError: an argument is malformed.
+            NotFoundError: there is no such notification.
+            ConflictError: others keep changing it.
+        """
+        with trimmed_traceback:
+            return self._run(self._inner.update_notification_status, notification, status)
+
+    def delete_notification(self, notification_id: str) -> str:
+        """Mark a notification as deleted, for everybody it was shared with.
+
+        It can still be read by its id, and is listed nowhere.
+
+        Returns:
+            The id of the notification.
+
+        Raises:
+            ValidationError: the id is malformed. Nothing was sent.
+            NotFoundError: there is no such notification.
+            PermissionDeniedError: it is not shared with the current data owner or its parents.
+        """
+        with trimmed_traceback:
+            return self._run(self._inner.delete_notification, notification_id)
