@@ -1,7 +1,7 @@
 """The ``icure keys`` commands: list, back up, restore and examine the key pairs on this device.
 
 Passphrases and passwords are asked for, or taken from the environment, and never arguments, which
-other users of the machine can see.
+other users of the machine can see. A folder that is encrypted is recognised.
 """
 
 from __future__ import annotations
@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias
 
 import attrs
 import platformdirs
@@ -20,8 +21,9 @@ from rich.console import Console
 from rich.table import Table
 
 from icure_async.builders import MedTechApiBuilder
-from icure_async.errors import BackupError
+from icure_async.errors import BackupError, StorageError
 from icure_async.storage.backup import MAX_BACKUP_BYTES, export_key_pairs, import_key_pairs
+from icure_async.storage.encrypted import EncryptedKeyStorage, protection_of
 from icure_async.storage.files import FileStorage, write_private_file
 from icure_async.storage.key_storage import FileKeyStorage
 
@@ -32,6 +34,16 @@ if TYPE_CHECKING:
     from icure_async.storage.key_storage import StoredKey
 
 __all__ = ["keys"]
+
+_KeyStorage: TypeAlias = FileKeyStorage | EncryptedKeyStorage
+
+
+class Protection(StrEnum):
+    """What a folder of key files is encrypted with."""
+
+    passphrase = "passphrase"  # noqa: S105
+    keyring = "keyring"
+
 
 _STATUS_WORDS: Final = {
     "on_device": "on this device",
@@ -117,12 +129,17 @@ def import_keys(
     file: Annotated[Path, typer.Argument(help="File that 'icure keys export' wrote.")],
     folder: _Folder = None,
     owner: _Owner = None,
+    encrypt: Annotated[
+        Protection | None,
+        typer.Option(help="Encrypt the folder, which has no keys yet, with one of these."),
+    ] = None,
 ) -> None:
     """Store the key pairs of a backup on this device. What is there already stays as it is.
 
-    The passphrase is asked for, or taken from ICURE_PASSPHRASE.
+    The passphrase is asked for, or taken from ICURE_PASSPHRASE; that of an encrypted folder from
+    ICURE_STORAGE_PASSPHRASE.
     """
-    key_storage = _key_storage(folder)
+    key_storage = _key_storage(folder, encrypt)
     with file.open("rb") as source:
         data = source.read(MAX_BACKUP_BYTES + 1)
     restore = partial(import_key_pairs, key_storage, data, _passphrase(new=False))
@@ -176,17 +193,40 @@ def doctor(
         raise typer.Exit(1)
 
 
-def _key_storage(folder: Path | None) -> FileKeyStorage:
+def _key_storage(folder: Path | None, encrypt: Protection | None = None) -> _KeyStorage:
     """Return the key storage in a folder, which may be that of ``with_storage_directory()``."""
+    directory = _key_directory(folder)
+    found = asyncio.run(protection_of(FileStorage(directory)))
+    if encrypt is not None and found is None:
+        if asyncio.run(_stored_in(FileKeyStorage(directory))):
+            raise StorageError(
+                f"{directory} has key pairs that are not encrypted: import into another folder, "
+                "and delete this one afterwards."
+            )
+    elif encrypt is not None and found != encrypt.value:
+        raise StorageError(
+            f"{directory} is encrypted already, with a {found}: leave --encrypt out."
+        )
+    protection = found if encrypt is None else encrypt.value
+    if protection is None:
+        return FileKeyStorage(directory)
+    if protection == Protection.keyring.value:
+        return EncryptedKeyStorage(directory, use_keyring=True)
+    given = os.environ.get("ICURE_STORAGE_PASSPHRASE") or typer.prompt(
+        f"Passphrase of {directory}", hide_input=True, confirmation_prompt=found is None
+    )
+    return EncryptedKeyStorage(directory, passphrase=given)
+
+
+def _key_directory(folder: Path | None) -> Path:
     if folder is None:
-        default = platformdirs.user_data_path("icure-sdk", appauthor=False)
-        return FileKeyStorage(default / "keys")
+        return platformdirs.user_data_path("icure-sdk", appauthor=False) / "keys"
     folder = folder.expanduser()
     is_parent = any((folder / name).is_dir() for name in ("keys", "state"))
-    return FileKeyStorage(folder / "keys" if is_parent else folder)
+    return folder / "keys" if is_parent else folder
 
 
-async def _stored_in(key_storage: FileKeyStorage) -> Sequence[StoredKey]:
+async def _stored_in(key_storage: _KeyStorage) -> Sequence[StoredKey]:
     return await key_storage.list_stored_keys()
 
 
@@ -195,7 +235,7 @@ async def _examine(builder: MedTechApiBuilder) -> KeyReport:
         return await api.data_owner_api.examine_keys()
 
 
-def _only_owner(key_storage: FileKeyStorage, stored: Sequence[StoredKey]) -> str:
+def _only_owner(key_storage: _KeyStorage, stored: Sequence[StoredKey]) -> str:
     owners = sorted({key.data_owner_id for key in stored})
     if not owners:
         raise BackupError(
@@ -221,7 +261,7 @@ def _passphrase(*, new: bool) -> str:
     return given or str(typer.prompt("Passphrase", hide_input=True, confirmation_prompt=new))
 
 
-def _row(key_storage: FileKeyStorage, key: StoredKey) -> dict[str, str | None]:
+def _row(key_storage: _KeyStorage, key: StoredKey) -> dict[str, str | None]:
     return {
         "data_owner_id": key.data_owner_id,
         "fingerprint": key.fingerprint,
@@ -234,9 +274,7 @@ def _print_json(value: Any) -> None:
     typer.echo(json.dumps(value, indent=2))
 
 
-def _print_stored(
-    console: Console, key_storage: FileKeyStorage, stored: Sequence[StoredKey]
-) -> None:
+def _print_stored(console: Console, key_storage: _KeyStorage, stored: Sequence[StoredKey]) -> None:
     console.print(f"Key pairs in {key_storage.directory}", markup=False, highlight=False)
     for owner_id in sorted({key.data_owner_id for key in stored}):
         console.print(f"Data owner {owner_id}:", markup=False, highlight=False)

@@ -16,6 +16,10 @@ from aioresponses import aioresponses
 from icure_async import AnonymousMedTechApiBuilder, MedTechApiBuilder
 from icure_async.sandbox import Sandbox
 
+from .keyrings import system_keyring
+
+__all__ = ["system_keyring"]
+
 GOLDEN = Path(__file__).parent / "golden"
 
 

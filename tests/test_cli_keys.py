@@ -23,6 +23,8 @@ from icure_async.storage.files import write_private_file
 from icure_sync import MedTechApiBuilder
 from icure_sync.sandbox import Sandbox
 
+from .keyrings import MemoryKeyring
+
 OWNER = "3b241101-e2bb-4255-8caf-4136c566a962"
 OTHER = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
 PASSPHRASE = "four words are hard to guess"
@@ -326,6 +328,97 @@ class TestExportAndImport:
             said = run(command, "--help").stdout
             assert "--passphrase" not in said
             assert "--password" not in said
+
+
+class TestEncryptedFolders:
+    OPENS = "and these open the folder"
+
+    @pytest.fixture(autouse=True)
+    def _passphrase(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("ICURE_STORAGE_PASSPHRASE", self.OPENS)
+
+    def test_a_backup_goes_into_one_and_out_of_it(
+        self, run: Run, folder: Path, tmp_path: Path, pairs: list[KeyPair]
+    ) -> None:
+        _store(folder, *pairs)
+        file, again, new = tmp_path / "keys.backup", tmp_path / "again.backup", tmp_path / "new"
+        assert run("export", file, "--keys", folder).returncode == 0
+        result = run("import", file, "--keys", new, "--encrypt", "passphrase")
+        assert result.returncode == 0, result.stderr
+        assert not any(b'"kty"' in content for content in _contents(new).values())
+        # Once it is encrypted, it is recognised.
+        listed = run("list", "--keys", new)
+        assert listed.returncode == 0, listed.stdout
+        assert all(pair.fingerprint in listed.stdout for pair in pairs)
+        assert run("export", again, "--keys", new).returncode == 0
+        for said in (result, listed):
+            _shows_no_secret(said, *pairs)
+            assert self.OPENS not in said.stdout + said.stderr
+        assert run("import", again, "--keys", tmp_path / "plain").returncode == 0
+        assert _contents(tmp_path / "plain") == _contents(folder)
+
+    def test_a_wrong_passphrase_is_a_message(
+        self,
+        run: Run,
+        folder: Path,
+        tmp_path: Path,
+        pairs: list[KeyPair],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        _store(folder, pairs[0])
+        file, new = tmp_path / "keys.backup", tmp_path / "new"
+        run("export", file, "--keys", folder)
+        run("import", file, "--keys", new, "--encrypt", "passphrase")
+        before = _contents(new)
+        monkeypatch.setenv("ICURE_STORAGE_PASSPHRASE", "these do not open it")
+        listed = run("list", "--keys", new)
+        assert listed.returncode == 1
+        assert "passphrase" in listed.stdout
+        imported = run("import", file, "--keys", new)
+        assert imported.returncode == 1
+        assert "passphrase" in imported.stderr
+        assert _contents(new) == before
+
+    def test_keys_that_are_not_encrypted_are_not_mixed_with_others(
+        self, run: Run, folder: Path, tmp_path: Path, pairs: list[KeyPair]
+    ) -> None:
+        _store(folder, pairs[0])
+        file = tmp_path / "keys.backup"
+        run("export", file, "--keys", folder)
+        before = _contents(folder)
+        result = run("import", file, "--keys", folder, "--encrypt", "passphrase")
+        assert result.returncode == 1
+        assert "another folder" in result.stderr
+        assert _contents(folder) == before
+
+    def test_one_is_not_encrypted_twice(
+        self, run: Run, folder: Path, tmp_path: Path, pairs: list[KeyPair]
+    ) -> None:
+        _store(folder, pairs[0])
+        file, new = tmp_path / "keys.backup", tmp_path / "new"
+        run("export", file, "--keys", folder)
+        run("import", file, "--keys", new, "--encrypt", "passphrase")
+        result = run("import", file, "--keys", new, "--encrypt", "keyring")
+        assert result.returncode == 1
+        assert "encrypted already" in result.stderr
+
+    def test_the_system_keyring_serves(
+        self,
+        run: Run,
+        folder: Path,
+        tmp_path: Path,
+        pairs: list[KeyPair],
+        system_keyring: MemoryKeyring,
+    ) -> None:
+        _store(folder, pairs[0])
+        file, new = tmp_path / "keys.backup", tmp_path / "new"
+        run("export", file, "--keys", folder)
+        result = run("import", file, "--keys", new, "--encrypt", "keyring")
+        assert result.returncode == 0, result.stderr
+        assert len(system_keyring.entries) == 1
+        listed = run("list", "--keys", new)
+        assert listed.returncode == 0
+        assert pairs[0].fingerprint in listed.stdout
 
 
 class TestWritingPrivateFiles:

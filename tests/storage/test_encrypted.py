@@ -33,6 +33,7 @@ from icure_async.storage._master_key import (
 )
 from icure_async.storage._sealing import DEFAULT_COST, ScryptCost
 from icure_async.storage.encrypted import EncryptedStorage, protection_of
+from tests.keyrings import MemoryKeyring, use_keyring
 
 from .conftest import assert_secret_free
 
@@ -42,36 +43,6 @@ WRONG = "four words are hard to guess!"
 QUICK = ScryptCost(2, 8, 1)
 
 Open = Callable[[], EncryptedKeyStorage]
-
-
-class MemoryKeyring(keyring.backend.KeyringBackend):
-    """A keyring that is gone with the test."""
-
-    priority = 1
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.entries: dict[tuple[str, str], str] = {}
-        self.threads: list[threading.Thread] = []
-
-    def get_password(self, service: str, username: str) -> str | None:
-        self.threads.append(threading.current_thread())
-        return self.entries.get((service, username))
-
-    def set_password(self, service: str, username: str, password: str) -> None:
-        self.threads.append(threading.current_thread())
-        self.entries[service, username] = password
-
-
-def _use(monkeypatch: pytest.MonkeyPatch, backend: keyring.backend.KeyringBackend) -> None:
-    monkeypatch.setattr(keyring.core, "_keyring_backend", backend)
-
-
-@pytest.fixture
-def system_keyring(monkeypatch: pytest.MonkeyPatch) -> MemoryKeyring:
-    backend = MemoryKeyring()
-    _use(monkeypatch, backend)
-    return backend
 
 
 @pytest.fixture
@@ -392,7 +363,7 @@ class TestSystemKeyring:
         backend: type[keyring.backend.KeyringBackend],
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        _use(monkeypatch, backend())
+        use_keyring(monkeypatch, backend())
         with pytest.raises(StorageError) as caught:
             await EncryptedKeyStorage(folder, use_keyring=True).store_key_pair(OWNER, pair)
         assert "passphrase" in str(caught.value)
@@ -409,7 +380,7 @@ class TestSystemKeyring:
                 seen.append(password)
                 raise RuntimeError(f"cannot keep {password}")
 
-        _use(monkeypatch, Talkative())
+        use_keyring(monkeypatch, Talkative())
         with pytest.raises(StorageError, match="RuntimeError") as caught:
             await EncryptedKeyStorage(folder, use_keyring=True).store_key_pair(OWNER, pair)
         assert_secret_free(caught.value, *seen)
@@ -427,7 +398,7 @@ class TestSystemKeyring:
                 return super().get_password(service, username)
 
         backend = Lockable()
-        _use(monkeypatch, backend)
+        use_keyring(monkeypatch, backend)
         await EncryptedKeyStorage(folder, use_keyring=True).store_key_pair(OWNER, pair)
         backend.locked = True
         keys = EncryptedKeyStorage(folder, use_keyring=True)
@@ -536,7 +507,7 @@ class TestDamage:
         self, data: st.DataObject
     ) -> None:
         with pytest.MonkeyPatch.context() as patch:
-            _use(patch, backend := MemoryKeyring())
+            use_keyring(patch, backend := MemoryKeyring())
             items = _sealed(KeyringProtection())
             (key,) = backend.entries.values()
             content = bytearray(items[RECORD_NAME].encode())
