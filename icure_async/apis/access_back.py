@@ -129,19 +129,20 @@ class AccessBack:
         self, owner_id: str, their_key: str | None, public_key: str
     ) -> _Gift:
         gift = _Gift(self._key_ring, public_key)
+        own = await self._directory.own()
         for _ in range(MAX_CONFLICTS):
-            own = await self._directory.own()
             changed = await gift.on(own.document, {owner_id: their_key})
             if changed is own.document or await self._directory.save_own(
                 TypedDataOwner(own.kind, dict(changed))
             ):
                 return gift
+            own = await self._directory.own()
         raise _too_many_conflicts(own.id)
 
     async def _to_other_device(self, public_key: str) -> _Gift:
         gift = _Gift(self._key_ring, public_key)
+        own = await self._directory.own()
         for _ in range(MAX_CONFLICTS):
-            own = await self._directory.own()
             await self._check_may_be_given(own.document, public_key)
             delegates = dict.fromkeys(delegates_of(own.document))
             delegates[own.id] = own.document.get("publicKey")
@@ -151,6 +152,7 @@ class AccessBack:
                 TypedDataOwner(own.kind, dict(changed))
             ):
                 return gift
+            own = await self._directory.own()
         raise _too_many_conflicts(own.id)
 
     async def _with_own_keys_for(

@@ -6,13 +6,15 @@ import functools
 import itertools
 import math
 import re
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 import attrs
 
 from icure_async.sandbox.shapes import is_integer, is_object
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from icure_async.sandbox.store import Json
 
 __all__ = ["Fault", "FaultKind", "Faults", "InjectedFault"]
@@ -26,11 +28,11 @@ _JSON_NAMES = {"retryAfter": "retry_after"}
 _WITH_RETRY_AFTER = (429, 503)
 
 
-def _ordinals(value: object) -> object:
-    """Return one ordinal or several as a tuple; anything else as it is."""
+def _ordinals(value: int | Sequence[int]) -> tuple[int, ...]:
+    """Return one ordinal or several as a tuple; anything else as it is, to be refused."""
     if isinstance(value, int):
         return (value,)
-    return tuple(value) if isinstance(value, list | tuple | range) else value
+    return tuple(value) if isinstance(value, list | tuple | range) else cast("Any", value)
 
 
 def _is_count(value: object) -> bool:
@@ -182,8 +184,8 @@ class InjectedFault:
     def __init__(self, fault_id: int, fault: Fault) -> None:
         self.id = fault_id
         self.fault = fault
-        self.matched = 0
-        self.struck = 0
+        self.matched: int = 0
+        self.struck: int = 0
 
     def __repr__(self) -> str:
         return f"InjectedFault({self.fault!r}, matched={self.matched}, struck={self.struck})"

@@ -38,7 +38,7 @@ from icure_async.storage._threads import run_to_completion
 from icure_async.storage.locks import StorageLock, wait_for
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncGenerator, Sequence
 
 __all__ = ["FileStorage", "chmod_command", "is_exposed", "write_private_file"]
 
@@ -180,7 +180,7 @@ class FileStorage:
         return await to_thread.run_sync(partial(self._list, prefix))
 
     @asynccontextmanager
-    async def lock(self, name: str) -> AsyncIterator[StorageLock]:
+    async def lock(self, name: str) -> AsyncGenerator[StorageLock, None]:
         """Hold the lock of this name, of which all who use the folder have one.
 
         Who waits looks again every 50 ms at the latest. Where the folder cannot be written, or its

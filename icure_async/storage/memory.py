@@ -11,7 +11,7 @@ from icure_async.storage._names import check_item_name, encode_value
 from icure_async.storage.locks import StorageLock, wait_for
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncGenerator, Sequence
 
 __all__ = ["MemoryStorage"]
 
@@ -50,7 +50,7 @@ class MemoryStorage:
         return sorted(name for name in self._items if name.startswith(prefix))
 
     @asynccontextmanager
-    async def lock(self, name: str) -> AsyncIterator[StorageLock]:
+    async def lock(self, name: str) -> AsyncGenerator[StorageLock, None]:
         """Hold the lock of this name, of which all tasks and threads of the program have one.
 
         Raises:
