@@ -1,7 +1,8 @@
 """What blocking costs: icure_sync against icure_async, with the same sandbox in its own process.
 
 One patient is read over loopback, by one caller, and by eight at once who share a client: threads
-there, tasks here.
+there, tasks here. The third side, threads on ``asyncio.run_coroutine_threadsafe()`` and nothing of
+what icure_sync guarantees, is what any thread pays for waiting for a loop in another one.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import asyncio
 import json
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -56,6 +58,12 @@ def configured(builder: Any, url: str) -> Any:
     return builder.with_icure_base_url(url).with_user_name(NED["login"]).with_password(NED["token"])
 
 
+async def opened(url: str) -> icure_async.MedTechApi:
+    api: icure_async.MedTechApi = await configured(icure_async.MedTechApiBuilder(), url).build()
+    await api.init_user_crypto(KEY_PAIR)
+    return api
+
+
 @pytest.fixture
 def blocking_api(url: str) -> Iterator[icure_sync.MedTechApi]:
     with configured(icure_sync.MedTechApiBuilder(), url).build() as api:
@@ -71,14 +79,23 @@ def loop() -> Iterator[asyncio.Runner]:
 
 @pytest.fixture
 def async_api(url: str, loop: asyncio.Runner) -> Iterator[icure_async.MedTechApi]:
-    async def opened() -> icure_async.MedTechApi:
-        api: icure_async.MedTechApi = await configured(icure_async.MedTechApiBuilder(), url).build()
-        await api.init_user_crypto(KEY_PAIR)
-        return api
-
-    api = loop.run(opened())
+    api = loop.run(opened(url))
     yield api
     loop.run(api.aclose())
+
+
+@pytest.fixture
+def bare_bridge(url: str) -> Iterator[tuple[icure_async.MedTechApi, asyncio.AbstractEventLoop]]:
+    """A client, and the loop that runs it in a thread of its own."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    api = asyncio.run_coroutine_threadsafe(opened(url), loop).result()
+    yield api, loop
+    asyncio.run_coroutine_threadsafe(api.aclose(), loop).result()
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.close()
 
 
 @pytest.mark.benchmark(group="read a patient 20 times")
@@ -110,6 +127,22 @@ def test_threads_that_share_a_client(
     def read(_: int) -> None:
         for _ in range(READS_EACH):
             blocking_api.patient_api.get_patient(PATIENT_ID)
+
+    with ThreadPoolExecutor(CALLERS) as executor:
+        benchmark(lambda: list(executor.map(read, range(CALLERS))))
+
+
+@pytest.mark.benchmark(group="eight share a client")
+def test_threads_on_a_bare_bridge(
+    benchmark: BenchmarkFixture,
+    bare_bridge: tuple[icure_async.MedTechApi, asyncio.AbstractEventLoop],
+) -> None:
+    api, loop = bare_bridge
+
+    def read(_: int) -> None:
+        for _ in range(READS_EACH):
+            reading = api.patient_api.get_patient(PATIENT_ID)
+            asyncio.run_coroutine_threadsafe(reading, loop).result()
 
     with ThreadPoolExecutor(CALLERS) as executor:
         benchmark(lambda: list(executor.map(read, range(CALLERS))))

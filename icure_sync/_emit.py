@@ -393,9 +393,13 @@ class ClassWriter:
                 yield from self._iterator(method)
             case _ if not is_public(name):
                 self._problem(name, "is special, and there is no rule for it")
-            case _:
+            case ast.Name(id="Self"):
+                # A builder's: it has no connection yet, and serves in a forked process, too.
                 yield from self._signature(method, name)
                 yield from self._returned(method, f"self._inner.{name}({self._passed_on(method)})")
+            case _:
+                yield from self._signature(method, name)
+                yield from self._returned(method, f"self._here.{name}({self._passed_on(method)})")
 
     def _iterator(self, method: Function) -> Iterator[str]:
         match method.returns:

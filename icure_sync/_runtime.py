@@ -766,6 +766,12 @@ class Twin(Generic[A]):
             twin._hold(inner, pid)
             return twin
 
+    @property
+    def _here(self) -> A:
+        """The async object, unless the process was forked since it was made."""
+        _check_pid(self._pid, f"This {type(self).__name__}")
+        return self._inner
+
     def _run(self, function: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Do as :func:`run` does, unless the process was forked meanwhile."""
         __tracebackhide__ = True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 from aiohttp import web
 
@@ -33,6 +33,7 @@ _SILENT.addHandler(logging.NullHandler())
 _IN_MEMORY = ":memory:"
 _DEFAULT_GROUP = "sandbox"
 _SHUTDOWN_TIMEOUT = 1.0
+_NOT_RUNNING: Final = "The sandbox is not running: start it first, best with a `with` statement"
 
 
 class Sandbox:
@@ -207,14 +208,14 @@ class Sandbox:
     @property
     def _address(self) -> str:
         if self._runner is None or not self._runner.addresses:
-            raise RuntimeError("The sandbox is not running: enter it with `async with` first")
+            raise RuntimeError(_NOT_RUNNING)
         host, port = self._runner.addresses[0][:2]
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
     @property
     def _open_store(self) -> Store:
         if self._store is None:
-            raise RuntimeError("The sandbox is not running: enter it with `async with` first")
+            raise RuntimeError(_NOT_RUNNING)
         return self._store
 
     @property
@@ -244,7 +245,7 @@ class Sandbox:
     def master_hcp(self) -> MasterHcp:
         """The healthcare party that administers the group."""
         if self._master is None:
-            raise RuntimeError("The sandbox is not running: enter it with `async with` first")
+            raise RuntimeError(_NOT_RUNNING)
         return self._master
 
     @property

@@ -33,7 +33,7 @@ class DataOwnerApi(Twin[AsyncDataOwnerApi]):
         Raises:
             ValidationError: the user is none of them.
         """
-        return self._inner.get_data_owner_id_of(user)
+        return self._here.get_data_owner_id_of(user)
 
     def examine_keys(self) -> KeyReport:
         """Find out where the user's key pairs are, what leads to them, and what is half-done.

@@ -183,7 +183,7 @@ class Sandbox(Twin[AsyncSandbox]):
 
     def advance_clock(self, seconds: float) -> None:
         """Move the sandbox's clock forward, to see codes and tokens expire."""
-        self._inner.advance_clock(seconds)
+        self._here.advance_clock(seconds)
 
     def inject_fault(self, fault: Fault) -> InjectedFault:
         """Let something go wrong with coming requests, of whoever calls.
@@ -199,8 +199,8 @@ class Sandbox(Twin[AsyncSandbox]):
         Raises:
             TypeError: if it is no `Fault`.
         """
-        return self._inner.inject_fault(fault)
+        return self._here.inject_fault(fault)
 
     def clear_faults(self) -> None:
         """Let no injected fault happen any more; the counters of each stay as they are."""
-        self._inner.clear_faults()
+        self._here.clear_faults()

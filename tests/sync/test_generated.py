@@ -63,3 +63,32 @@ api.close()
     assert ended.lines[0].startswith("This PatientApi was made before os.fork()")
     assert ended.lines[1].startswith("This UserApi was made before os.fork()")
     assert ended.lines[2:] == ["NetworkError", "child exited with 0"]
+
+
+def test_a_sandbox_of_the_parent_is_not_told_of_faults_by_a_forked_child() -> None:
+    ended = run_program(
+        """
+from icure_async.sandbox import Fault
+from icure_sync.errors import ICureError
+from icure_sync.sandbox import Sandbox
+
+with Sandbox() as sandbox:
+    child = os.fork()
+    if not child:
+        signal.alarm(10)
+        for call in (
+            lambda: sandbox.advance_clock(60),
+            lambda: sandbox.inject_fault(Fault("drop-before")),
+            sandbox.clear_faults,
+        ):
+            try:
+                call()
+            except ICureError as error:
+                say(error)
+        os._exit(0)
+    say("child exited with", os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    )
+    assert len(ended.lines) == 4, ended.errors
+    assert all("This Sandbox was made before os.fork()" in line for line in ended.lines[:3])
+    assert ended.lines[3] == "child exited with 0"
