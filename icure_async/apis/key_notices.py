@@ -22,7 +22,11 @@ from icure_async.errors import (
     ValidationError,
 )
 from icure_async.models.encrypted_members import ENCRYPTED_NOTIFICATION_MEMBERS
-from icure_async.models.key_change import KeyPairUpdateNotice
+from icure_async.models.key_change import (
+    CONCERNED_KEY_PROPERTY,
+    CONCERNED_OWNER_PROPERTY,
+    KeyPairUpdateNotice,
+)
 from icure_async.models.key_pair import fingerprint_of
 
 if TYPE_CHECKING:
@@ -42,8 +46,6 @@ _PREFIX: Final = "icure.key_notices."
 _NAMESPACE: Final = uuid.UUID("f4d3b1c6-52a1-4c0e-9d57-0c3e8f6a2b71")
 _ENTITY_TYPE: Final = "org.taktik.icure.entities.MaintenanceTask"
 _TASK_TYPE: Final = "KEY_PAIR_UPDATE"
-_OWNER_PROPERTY: Final = "dataOwnerConcernedId"
-_KEY_PROPERTY: Final = "dataOwnerConcernedPubKey"
 _ON_CREATION: Final = ("all",)
 
 
@@ -195,8 +197,8 @@ class KeyNotices:
             "taskType": _TASK_TYPE,
             "status": "pending",
             "properties": [
-                _text_property(_OWNER_PROPERTY, owner_id),
-                _text_property(_KEY_PROPERTY, public_key),
+                _text_property(CONCERNED_OWNER_PROPERTY, owner_id),
+                _text_property(CONCERNED_KEY_PROPERTY, public_key),
             ],
         }
 

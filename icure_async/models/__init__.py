@@ -32,7 +32,7 @@ from icure_async.models.filters import (
     NotificationsByTypeFilter,
     UnionFilter,
 )
-from icure_async.models.key_change import AccessGivenBack, KeyPairUpdateNotice
+from icure_async.models.key_change import AccessGivenBack, KeyPairUpdate, KeyPairUpdateNotice
 from icure_async.models.key_pair import KeyPair
 from icure_async.models.key_report import KeyReport, KeyStatus, PublishedKey
 from icure_async.models.key_share import KeyShare, KeySplit
@@ -70,6 +70,7 @@ __all__ = [
     "Identifier",
     "IntersectionFilter",
     "KeyPair",
+    "KeyPairUpdate",
     "KeyPairUpdateNotice",
     "KeyReport",
     "KeyShare",

@@ -1,10 +1,36 @@
-"""What became of the notifications that a new key pair calls for, and of access given back."""
+"""A new key pair: the notification about it, what became of that, and access given back."""
 
 from __future__ import annotations
 
+from typing import Final
+
 import attrs
 
-__all__ = ["AccessGivenBack", "KeyPairUpdateNotice"]
+__all__ = [
+    "CONCERNED_KEY_PROPERTY",
+    "CONCERNED_OWNER_PROPERTY",
+    "AccessGivenBack",
+    "KeyPairUpdate",
+    "KeyPairUpdateNotice",
+]
+
+CONCERNED_OWNER_PROPERTY: Final = "dataOwnerConcernedId"
+"""Id of the property that names the data owner (data-model.md §4.3)."""
+CONCERNED_KEY_PROPERTY: Final = "dataOwnerConcernedPubKey"
+"""Id of the property that holds the new public key (data-model.md §4.3)."""
+
+
+@attrs.frozen(kw_only=True)
+class KeyPairUpdate:
+    """What a notification of type ``KEY_PAIR_UPDATE`` says: the arguments of giving access back.
+
+    Attributes:
+        data_owner_id: who has a new key pair; oneself for one's own other device.
+        public_key: hex of the SPKI of the new key pair.
+    """
+
+    data_owner_id: str
+    public_key: str = attrs.field(repr=False)
 
 
 @attrs.frozen(kw_only=True)

@@ -7,6 +7,11 @@ import attrs
 from icure_async.models.base import EntityModel
 from icure_async.models.codes import Identifier
 from icure_async.models.enums import NotificationStatus, NotificationType
+from icure_async.models.key_change import (
+    CONCERNED_KEY_PROPERTY,
+    CONCERNED_OWNER_PROPERTY,
+    KeyPairUpdate,
+)
 from icure_async.models.properties import Property
 from icure_async.models.system_meta_data import SystemMetaDataEncrypted
 
@@ -53,6 +58,25 @@ class Notification(_NotificationMembers):
             stored, and an empty list removes it.
         system_meta_data: keys and delegations, kept up by the SDK.
     """
+
+    @property
+    def key_pair_update(self) -> KeyPairUpdate | None:
+        """Who asks for access back, and with which public key; None if it is not about that.
+
+        Make sure that it is the person who asks before giving it, with
+        ``data_owner_api.give_access_back_to()``.
+        """
+        if self.type != "KEY_PAIR_UPDATE":
+            return None
+        said = {
+            item.id: item.typed_value.string_value
+            for item in self.properties or ()
+            if item.typed_value is not None
+        }
+        owner_id, public_key = said.get(CONCERNED_OWNER_PROPERTY), said.get(CONCERNED_KEY_PROPERTY)
+        if not owner_id or not public_key:
+            return None
+        return KeyPairUpdate(data_owner_id=owner_id, public_key=public_key)
 
 
 @attrs.define(kw_only=True, repr=False)

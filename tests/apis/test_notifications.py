@@ -260,11 +260,8 @@ async def test_a_professional_is_asked_for_access_and_gives_it_back(
     (asked,) = await hcp.notification_api.get_pending_notifications_after()
     assert isinstance(asked, Notification)
     assert asked.type == "KEY_PAIR_UPDATE"
-    said: dict[str, Any] = {
-        str(item.id): item.typed_value and item.typed_value.string_value
-        for item in asked.properties or []
-    }
-    owner_id, new_key = said["dataOwnerConcernedId"], said["dataOwnerConcernedPubKey"]
+    assert asked.key_pair_update is not None
+    owner_id, new_key = asked.key_pair_update.data_owner_id, asked.key_pair_update.public_key
     assert (owner_id, new_key) == (people.ned_id, pair.public_key)
     with pytest.raises(DecryptionError):
         await ned.patient_api.get_patient(robb)

@@ -182,3 +182,29 @@ def test_reprs_show_no_content() -> None:
     for value in (notification, notification.properties, unreadable, metadata):
         assert "S3CRET" not in repr(value)
     assert repr(notification) == "Notification(id='n', rev=None)"
+
+
+class TestKeyPairUpdates:
+    OWNER = Property(
+        id="dataOwnerConcernedId", typed_value=TypedValueObject(type="STRING", string_value="ned")
+    )
+    KEY = Property(
+        id="dataOwnerConcernedPubKey",
+        typed_value=TypedValueObject(type="STRING", string_value="30820122"),
+    )
+
+    def test_one_says_who_asks_and_with_which_key(self) -> None:
+        asked = Notification(type="KEY_PAIR_UPDATE", properties=[self.KEY, self.OWNER])
+        assert asked.key_pair_update is not None
+        assert asked.key_pair_update.data_owner_id == "ned"
+        assert asked.key_pair_update.public_key == "30820122"
+        assert "30820122" not in repr(asked.key_pair_update)
+
+    @pytest.mark.parametrize("properties", [None, [], [OWNER], [KEY], [OWNER, Property(id="x")]])
+    def test_half_of_it_says_nothing(self, properties: list[Property] | None) -> None:
+        half = Notification(type="KEY_PAIR_UPDATE", properties=properties)
+        assert half.key_pair_update is None
+
+    def test_a_notification_of_another_type_is_not_one(self) -> None:
+        other = Notification(type="OTHER", properties=[self.KEY, self.OWNER])
+        assert other.key_pair_update is None
