@@ -1,0 +1,325 @@
+"""Where one request of a flow goes wrong: a sandbox, people, their programs, and what must hold."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import re
+import traceback
+from pathlib import Path
+from typing import Any, Self
+from uuid import uuid4
+
+import aiohttp
+import attrs
+
+from icure_async import (
+    AnonymousMedTechApiBuilder,
+    AuthenticationProcess,
+    AuthenticationResult,
+    KeyPair,
+    MedTechApi,
+    MedTechApiBuilder,
+    Patient,
+)
+from icure_async.crypto.software import SoftwareCrypto
+from icure_async.errors import (
+    AuthenticationProcessError,
+    CaptchaRefusedError,
+    CodeExpiredError,
+    ICureError,
+    TooManyAttemptsError,
+    UnknownProcessError,
+)
+from icure_async.models.key_pair import fingerprint_of
+from icure_async.sandbox import Sandbox
+from icure_async.sandbox.auth import users_named
+from icure_async.storage import FileStorage, jwk
+
+Json = dict[str, Any]
+
+NOTE = "You must keep one's head"
+LATER_NOTE = "You must keep one's head, and the other's"
+
+# The sandbox's own validity of a code as a password; tokens live longer.
+_CODE_VALIDITY = 600
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}(-\d+)?")
+_ADVICE = re.compile(
+    r"\b(try again|start again|check|call|wait|log in again|get another|ask for another|start a new|read it again)",
+    re.IGNORECASE,
+)
+
+
+class HandedOutCrypto(SoftwareCrypto):
+    """Spares the making of key pairs, and parsing them more than once.
+
+    Args:
+        parsed: keeps the keys of all programs.
+        key_pairs: what is handed out, each of them once.
+    """
+
+    def __init__(self, parsed: SoftwareCrypto, key_pairs: list[KeyPair]) -> None:
+        super().__init__()
+        self._private_keys = parsed._private_keys
+        self._public_keys = parsed._public_keys
+        self._key_pairs = list(key_pairs)
+
+    async def generate_key_pair(self) -> KeyPair:
+        return self._key_pairs.pop(0)
+
+
+@attrs.frozen
+class State:
+    """What the backend knows of a user at one moment.
+
+    Attributes:
+        owner: the data owner as stored; empty before there is one.
+        tokens: how many long-lived ones the user has.
+    """
+
+    owner: Json
+    tokens: int
+
+    @property
+    def published(self) -> set[str]:
+        keys = {self.owner.get("publicKey"), *self.owner.get("aesExchangeKeys", {})}
+        return {key for key in keys if key}
+
+
+class Place:
+    """A sandbox of its own, so that a fault strikes nobody but the program it is meant for."""
+
+    def __init__(self, folder: Path, parsed: SoftwareCrypto, key_pairs: list[KeyPair]) -> None:
+        self.sandbox = Sandbox()
+        self.key_pairs = key_pairs
+        self.requests: list[str] = []
+        self.secrets: set[str] = set()
+        self._parsed = parsed
+        self._folder = folder
+        self._numbers = itertools.count(470_000_000)
+        self._folders = itertools.count()
+        self._texts = {pair.fingerprint: jwk.validate(pair)[0] for pair in key_pairs}
+        self._stack = contextlib.AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        trace = aiohttp.TraceConfig()
+        trace.on_request_start.append(self._record)
+        self.session = aiohttp.ClientSession(
+            cookie_jar=aiohttp.DummyCookieJar(), trace_configs=[trace]
+        )
+        await self._stack.enter_async_context(self.sandbox)
+        await self._stack.enter_async_context(self.session)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+    async def _record(
+        self, session: aiohttp.ClientSession, context: Any, params: aiohttp.TraceRequestStartParams
+    ) -> None:
+        path = _UUID.sub("*", params.url.path)
+        self.requests.append(f"{params.method} {path}")
+        for name in ("Authorization", "Refresh-Token", "token"):
+            if name in params.headers:
+                self.secrets.add(params.headers[name].split()[-1])
+
+    @property
+    def hcp_id(self) -> str:
+        return self.sandbox.master_hcp.data_owner_id
+
+    def new_phone(self) -> str:
+        return f"+32{next(self._numbers)}"
+
+    def new_folder(self) -> Path:
+        return self._folder / f"device-{next(self._folders)}"
+
+    def crypto(self, key_pairs: list[KeyPair]) -> HandedOutCrypto:
+        return HandedOutCrypto(self._parsed, key_pairs)
+
+    async def state(self, phone: str) -> State:
+        store = self.sandbox._open_store
+        users = await store.run(lambda tx: users_named(tx, phone))
+        if not users:
+            return State({}, 0)
+        (user,) = users
+        tokens = sum(
+            token["validity"] > _CODE_VALIDITY
+            for token in user.get("authenticationTokens", {}).values()
+        )
+        return State(await self.sandbox.stored("patient", user["patientId"]) or {}, tokens)
+
+    async def notified(self, owner_id: str) -> list[frozenset[str]]:
+        """Return who can read each notification of a data owner."""
+        export = await self.sandbox.export()
+        tasks = export["entities"].get("maintenancetask", {}).values()
+        return [frozenset(task["delegations"]) for task in tasks if task["responsible"] == owner_id]
+
+    def check_said(self, said: str, everything: str) -> None:
+        """Check that what was said helps, and gives nothing away.
+
+        Args:
+            said: the message.
+            everything: whatever is known of the error, causes included.
+        """
+        assert _ADVICE.search(said), f"it says not what to do: {said}"
+        for secret in self.secrets:
+            # A code has few digits, which may be part of an id by chance.
+            assert not re.search(rf"(?<![0-9a-f]){re.escape(secret)}(?![0-9a-f])", everything), (
+                f"a secret is in an error: {said}"
+            )
+
+
+class Program:
+    """A careful application: it remembers what it must, and does what an error says."""
+
+    def __init__(
+        self,
+        place: Place,
+        phone: str,
+        folder: Path,
+        *key_pairs: KeyPair,
+        earlier: tuple[str, ...] = (),
+    ) -> None:
+        """Set up a program.
+
+        Args:
+            place: where it runs.
+            phone: of its person.
+            folder: of its device.
+            key_pairs: those it would make, in this order.
+            earlier: ids of patients it has to be able to read.
+        """
+        self.place = place
+        self.phone = phone
+        self.folder = folder
+        self.patient = Patient(id=str(uuid4()), first_name="Robb", last_name="Stark", note=NOTE)
+        self.processes = 0
+        self.result: AuthenticationResult | None = None
+        self.timeout = 30.0
+        self._crypto = place.crypto(list(key_pairs))
+        self._earlier = earlier
+        self._process: AuthenticationProcess | None = None
+        self._code: str | None = None
+        self._resends = False
+        self._undelivered = False
+        self._created: Patient | None = None
+
+    async def run(self) -> list[str]:
+        """Do everything that is still to be done, and return what was reported as undone."""
+        if self.result is None:
+            self.result = await self._log_in()
+            notices = self.result.key_notices
+        elif self._undelivered:
+            (key_pair, *_) = self.result.key_pairs
+            notices = await self.result.med_tech_api.data_owner_api.notify_key_pair_update(
+                key_pair.public_key
+            )
+        else:
+            notices = []
+        self._undelivered = not all(notice.delivered for notice in notices)
+        await self._work(self.result.med_tech_api)
+        return [str(notice.problem) for notice in notices if not notice.delivered]
+
+    async def _log_in(self) -> AuthenticationResult:
+        place, sandbox = self.place, self.place.sandbox
+        builder = (
+            AnonymousMedTechApiBuilder()
+            .with_icure_base_url(sandbox.icure_url)
+            .with_msg_gw_url(sandbox.msg_gw_url)
+            .with_msg_gw_spec_id(sandbox.spec_id)
+            .with_auth_process_by_sms_id(sandbox.patient_process_by_sms_id)
+            .with_crypto(self._crypto)
+            .with_storage_directory(self.folder)
+            .with_client_session(place.session)
+            .with_timeout(self.timeout)
+        )
+        async with builder.build() as anonymous:
+            api = anonymous.authentication_api
+            if self._process is None:
+                self._process = await api.start_authentication(
+                    "a-captcha-solution",
+                    phone_number=self.phone,
+                    first_name="Ned",
+                    last_name="Stark",
+                    healthcare_professional_id=place.hcp_id,
+                )
+                self._code = None
+            elif self._resends:
+                self._process = await api.resend(self._process, "a-captcha-solution")
+                self._code = None
+                self._resends = False
+            if self._code is None:
+                self._code = await sandbox.wait_for_code(self.phone)
+                self.processes += 1
+                place.secrets.add(self._code)
+            return await api.complete_authentication(self._process, self._code)
+
+    async def _work(self, api: MedTechApi) -> None:
+        patients = api.patient_api
+        if self._created is None:
+            self._created = await patients.create_or_modify_patient(self.patient)
+        changed = self._created.evolve(note=LATER_NOTE)
+        await patients.create_or_modify_patient(changed)
+        for patient_id in (str(self.patient.id), *self._earlier):
+            assert (await patients.get_patient(patient_id)).note == LATER_NOTE
+
+    def heed(self, error: ICureError) -> None:
+        """Do what an error says, as in the table of the README."""
+        if isinstance(error, AuthenticationProcessError) and error.process is not None:
+            self._process = error.process
+        if isinstance(error, CodeExpiredError | TooManyAttemptsError):
+            self._resends = True
+        elif isinstance(error, UnknownProcessError | CaptchaRefusedError):
+            self._process = None
+
+    async def check(self, before: State, *, delegates: set[str]) -> None:
+        """Check what must hold when the program has come to its end."""
+        place = self.place
+        assert self.result is not None
+        now = await place.state(self.phone)
+        owner_id = now.owner["id"]
+        new = {fingerprint_of(key) for key in now.published - before.published}
+        assert len(new) <= 1, f"{len(new)} key pairs were published"
+        assert before.published <= now.published, "a public key is gone"
+        keys = FileStorage(self.folder / "keys")
+        names = await keys.list_items()
+        on_device = {name.removeprefix(f"{owner_id}."): await keys.get_item(name) for name in names}
+        assert len(on_device) == 1, f"{len(on_device)} key pairs are on the device"
+        assert new <= set(on_device), "a key pair was published whose private half is not on disk"
+        assert set(on_device) <= {fingerprint_of(key) for key in now.published}
+        assert on_device == {name: place._texts[name] for name in on_device}, "a key is not whole"
+        for member in ("delegations", "encryptionKeys"):
+            held_by = {name for name, entries in now.owner[member].items() if entries}
+            assert held_by == {owner_id, *delegates}, f"{member} are for {held_by}"
+        made = now.tokens - before.tokens
+        assert 1 <= made <= self.processes, f"{made} tokens in {self.processes} processes"
+        left = await FileStorage(self.folder / "state").list_items()
+        assert list(left) == [], f"{left} is left behind"
+        await self.read_after_a_restart()
+
+    async def read_after_a_restart(self, *more: str) -> None:
+        """Read all patients in a new program on the same device; it makes no key pair."""
+        assert self.result is not None
+        builder = (
+            MedTechApiBuilder()
+            .with_icure_base_url(self.place.sandbox.icure_url)
+            .with_user_name(self.phone)
+            .with_password(self.result.token)
+            .with_crypto(self.place.crypto([]))
+            .with_storage_directory(self.folder)
+            .with_client_session(self.place.session)
+        )
+        async with builder.build() as api:
+            await api.init_user_crypto()
+            ids = [str(self.patient.id), *self._earlier, *more]
+            for patient in await api.patient_api.get_patients(ids):
+                assert patient.note == LATER_NOTE
+            own_id = (await api.user_api.get_logged_user()).patient_id
+            # Decrypted, too, or this is an error.
+            await api.patient_api.get_patient(str(own_id))
+
+
+def everything_of(error: BaseException) -> str:
+    """Return whatever a log or a person may get to see of an error."""
+    process = getattr(error, "process", None)
+    return "".join([*traceback.format_exception(error), repr(error), repr(process)])
