@@ -94,6 +94,7 @@ class Place:
         self.key_pairs = key_pairs
         self.requests: list[str] = []
         self.secrets: set[str] = set()
+        self.codes: set[str] = set()
         self._parsed = parsed
         self._folder = folder
         self._numbers = itertools.count(470_000_000)
@@ -126,6 +127,11 @@ class Place:
     @property
     def hcp_id(self) -> str:
         return self.sandbox.master_hcp.data_owner_id
+
+    def forget(self) -> None:
+        """Forget what was seen so far."""
+        for seen in (self.requests, self.secrets, self.codes):
+            seen.clear()
 
     def new_phone(self) -> str:
         return f"+32{next(self._numbers)}"
@@ -162,11 +168,10 @@ class Place:
             everything: whatever is known of the error, causes included.
         """
         assert _ADVICE.search(said), f"it says not what to do: {said}"
-        for secret in self.secrets:
-            # A code has few digits, which may be part of an id by chance.
-            assert not re.search(rf"(?<![0-9a-f]){re.escape(secret)}(?![0-9a-f])", everything), (
-                f"a secret is in an error: {said}"
-            )
+        assert not any(secret in everything for secret in self.secrets), f"a secret is in: {said}"
+        # Codes have few digits, which may be part of an id by chance.
+        numbers = set(re.findall(r"(?<![0-9a-f])\d+(?![0-9a-f])", everything))
+        assert not numbers & self.codes, f"a code is in: {said}"
 
 
 class Program:
@@ -251,7 +256,7 @@ class Program:
             if self._code is None:
                 self._code = await sandbox.wait_for_code(self.phone)
                 self.processes += 1
-                place.secrets.add(self._code)
+                place.codes.add(self._code)
             return await api.complete_authentication(self._process, self._code)
 
     async def _work(self, api: MedTechApi) -> None:

@@ -179,7 +179,7 @@ class Matrix:
         """Return the requests of a run in which nothing goes wrong."""
         program = await flow.next_program()
         before = await flow.place.state(program.phone)
-        flow.place.requests.clear()
+        flow.place.forget()
         assert await program.run() == []
         requests = list(flow.place.requests)
         await self._check(flow, program, before)
@@ -210,6 +210,7 @@ class Matrix:
         program = await flow.next_program()
         before = await place.state(program.phone)
         late = trouble.fault == "handled too late"
+        place.forget()
         program.timeout = PATIENCE_SECONDS if late else program.timeout
         injected = place.sandbox.inject_fault(trouble.make())
         outcome = "finished at once"
