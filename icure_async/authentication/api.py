@@ -255,6 +255,7 @@ class AuthenticationApi:
             ProcessStateError: its code was accepted already: complete it instead.
             CaptchaRefusedError: the captcha was refused.
             UnknownProcessError: the gateway does not know the configured process or spec id.
+            StorageError: the code was sent, and can't be used: call again.
         """
         captcha = captcha_member(recaptcha, recaptcha_type)
         advance(process, _Event.RESENT)
@@ -265,7 +266,9 @@ class AuthenticationApi:
             started_at=int(self._clock() * 1000),
             wrong_codes=0,
         )
-        return await self._send_code(again, captcha)
+        again = await self._send_code(again, captcha)
+        await self._progress.hand_over(process.request_id, again.request_id)
+        return again
 
     async def complete_authentication(
         self,

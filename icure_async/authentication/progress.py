@@ -43,6 +43,7 @@ class Progress:
         proven: whether the backend has taken the code as a password. Then there is one proof, and
             the token may exist.
         wrong_codes: how many other codes were tried since.
+        inherited: whether the token may exist since a process in the place of which this one came.
     """
 
     token_key: str
@@ -50,6 +51,7 @@ class Progress:
     proofs: tuple[str, ...] = attrs.field(repr=False)
     proven: bool = False
     wrong_codes: int = 0
+    inherited: bool = False
 
     def is_for(self, validation_code: str) -> bool:
         """Return whether this code was tried before."""
@@ -83,14 +85,11 @@ class ProgressStore:
 
         The token is chosen with the first code of a process, and stays the same for the others.
         """
-        token_key, token, proofs = (
-            (earlier.token_key, earlier.token, earlier.proofs)
-            if earlier is not None
-            else (await new_uuid(self._crypto), await new_uuid(self._crypto), ())
-        )
-        progress = Progress(
-            token_key=token_key, token=token, proofs=(*proofs, _proof(token, validation_code))
-        )
+        if earlier is None:
+            token_key, token = await new_uuid(self._crypto), await new_uuid(self._crypto)
+            earlier = Progress(token_key=token_key, token=token, proofs=())
+        proof = _proof(earlier.token, validation_code)
+        progress = attrs.evolve(earlier, proofs=(*earlier.proofs, proof))
         await self._save(request_id, progress)
         return progress
 
@@ -107,10 +106,13 @@ class ProgressStore:
         return await self._settle(request_id, progress, token, validation_code)
 
     async def code_refused(self, request_id: str, progress: Progress, validation_code: str) -> None:
-        """Write down that a code leads nowhere; progress with other codes is kept."""
+        """Write down that a code leads nowhere.
+
+        Progress with other codes is kept, and a token that may exist.
+        """
         proof = _proof(progress.token, validation_code)
         others = tuple(known for known in progress.proofs if known != proof)
-        if others:
+        if others or progress.inherited:
             await self._save(request_id, attrs.evolve(progress, proofs=others))
         else:
             await self.forget(request_id)
@@ -126,6 +128,19 @@ class ProgressStore:
             return True
         await self.forget(request_id)
         return False
+
+    async def hand_over(self, request_id: str, successor_id: str) -> None:
+        """Forget a process in the place of which another one came.
+
+        A token that may exist is the other's from now on, or nobody would ever be given it.
+        """
+        progress = await self.load(request_id)
+        if progress is not None and (progress.proven or progress.inherited):
+            inherited = Progress(
+                token_key=progress.token_key, token=progress.token, proofs=(), inherited=True
+            )
+            await self._save(successor_id, inherited)
+        await self.forget(request_id)
 
     async def forget(self, request_id: str) -> None:
         """Forget a process that is over."""
@@ -158,6 +173,7 @@ def _from_members(members: Any) -> Progress | None:
             "proofs": [*proofs],
             "proven": bool(proven),
             "wrong_codes": int(wrong_codes),
+            "inherited": bool(inherited),
         } if all(isinstance(text, str) and text.isascii() for text in [token, *proofs]):
             return Progress(
                 token_key=token_key,
@@ -165,6 +181,7 @@ def _from_members(members: Any) -> Progress | None:
                 proofs=tuple(proofs),
                 proven=proven,
                 wrong_codes=wrong_codes,
+                inherited=inherited,
             )
         case _:
             return None

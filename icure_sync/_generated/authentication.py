@@ -102,6 +102,7 @@ class AuthenticationApi(Twin[AsyncAuthenticationApi]):
             ProcessStateError: its code was accepted already: complete it instead.
             CaptchaRefusedError: the captcha was refused.
             UnknownProcessError: the gateway does not know the configured process or spec id.
+            StorageError: the code was sent, and can't be used: call again.
         """
         with trimmed_traceback:
             return self._run(self._inner.resend, process, recaptcha, recaptcha_type=recaptcha_type)

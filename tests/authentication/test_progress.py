@@ -79,6 +79,37 @@ async def test_another_token_is_for_the_same_code(store: ProgressStore) -> None:
     assert replaced.token_key == begun.token_key
 
 
+async def test_a_successor_goes_on_with_the_token_that_may_exist(
+    store: ProgressStore, storage: MemoryStorage
+) -> None:
+    one = await store.code_proven(REQUEST, await store.begin(REQUEST, "123456", None), "123456")
+    await store.hand_over(REQUEST, "successor")
+    assert await storage.list_items() == ["icure.authentication.successor"]
+    handed_over = await store.load("successor")
+    assert handed_over is not None
+    assert (handed_over.token, handed_over.token_key) == (one.token, one.token_key)
+    assert not handed_over.proven
+    assert not handed_over.is_for("123456")
+    # A mistyped code of the successor is no reason to forget the token.
+    two = await store.begin("successor", "654321", handed_over)
+    assert two.token == one.token
+    await store.code_refused("successor", two, "654321")
+    assert await store.load("successor") == handed_over
+    # Nor is another successor.
+    await store.hand_over("successor", "the next")
+    assert await store.load("the next") == handed_over
+    assert await storage.list_items() == ["icure.authentication.the next"]
+
+
+async def test_no_successor_where_no_token_can_exist(
+    store: ProgressStore, storage: MemoryStorage
+) -> None:
+    await store.hand_over(REQUEST, "successor")
+    await store.begin(REQUEST, "123456", None)
+    await store.hand_over(REQUEST, "successor")
+    assert await storage.list_items() == []
+
+
 async def test_guessing_has_an_end(store: ProgressStore, storage: MemoryStorage) -> None:
     progress: Progress | None = await store.code_proven(
         REQUEST, await store.begin(REQUEST, "123456", None), "123456"
@@ -102,6 +133,7 @@ GOOD = {
     "proofs": ["00"],
     "proven": True,
     "wrong_codes": 0,
+    "inherited": False,
 }
 
 
@@ -125,6 +157,7 @@ async def test_the_form_in_the_storage(store: ProgressStore, storage: MemoryStor
         {"proofs": ["é"]},
         {"proven": 1},
         {"wrong_codes": "0"},
+        {"inherited": 0},
     ],
 )
 async def test_what_is_unreadable_counts_as_nothing(

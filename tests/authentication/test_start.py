@@ -31,8 +31,9 @@ from icure_async.errors import (
     UnknownProcessError,
     ValidationError,
 )
-from icure_async.sandbox import Sandbox
-from tests.authentication.support import CAPTCHA, EMAIL, PHONE, Json, another, start
+from icure_async.sandbox import Fault, Sandbox
+from icure_async.storage import MemoryStorage
+from tests.authentication.support import CAPTCHA, EMAIL, PHONE, Json, another, start, tokens_of
 from tests.conftest import RequestLog
 
 State = AuthenticationState
@@ -450,6 +451,45 @@ async def test_resend_after_too_many_wrong_codes(
     result = await anonymous.authentication_api.complete_authentication(
         again, await sandbox.wait_for_code(PHONE)
     )
+    await result.med_tech_api.aclose()
+
+
+async def test_resend_leaves_nothing_of_the_former_process(
+    anonymous: AnonymousMedTechApi, sandbox: Sandbox, storage: MemoryStorage
+) -> None:
+    process, code = await start(anonymous, sandbox)
+    # The code is accepted, and the account never appears.
+    sandbox.inject_fault(Fault(path="*/auth/login", kind="status", status=401, nth=range(1, 100)))
+    with pytest.raises(CodeExpiredError, match=r"resend\(\)") as caught:
+        await anonymous.authentication_api.complete_authentication(process, code)
+    sandbox.clear_faults()
+    assert caught.value.process is not None
+    again = await anonymous.authentication_api.resend(caught.value.process, CAPTCHA)
+    assert await storage.list_items() == []
+    result = await anonymous.authentication_api.complete_authentication(
+        again, await sandbox.wait_for_code(PHONE)
+    )
+    assert await storage.list_items() == []
+    await result.med_tech_api.aclose()
+
+
+async def test_resend_goes_on_with_the_token_that_was_created(
+    anonymous: AnonymousMedTechApi, sandbox: Sandbox, storage: MemoryStorage
+) -> None:
+    process, code = await start(anonymous, sandbox)
+    # Created, and the answer lost: there is a token now that nobody was given.
+    sandbox.inject_fault(Fault(path="*/user/token/*", kind="drop-after", nth=range(1, 100)))
+    with pytest.raises(NetworkError):
+        await anonymous.authentication_api.complete_authentication(process, code)
+    sandbox.clear_faults()
+    (lost,) = await tokens_of(sandbox)
+    again = await anonymous.authentication_api.resend(process, CAPTCHA)
+    fresh = await sandbox.wait_for_code(PHONE)
+    with pytest.raises(InvalidCodeError):
+        await anonymous.authentication_api.complete_authentication(again, another(fresh))
+    result = await anonymous.authentication_api.complete_authentication(again, fresh)
+    assert list(await tokens_of(sandbox)) == [lost]
+    assert await storage.list_items() == []
     await result.med_tech_api.aclose()
 
 
