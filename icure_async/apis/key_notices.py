@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from icure_async.apis.current_user import auto_delegates_of
 from icure_async.crypto.exchange_keys import public_keys_of
+from icure_async.crypto.shapes import as_object
 from icure_async.errors import (
     BackendError,
     ConflictError,
     ICureError,
     NetworkError,
+    NotFoundError,
     StorageError,
     ValidationError,
 )
@@ -169,17 +171,31 @@ class KeyNotices:
             document, ENCRYPTED_NOTIFICATION_MEMBERS, exchange_keys
         )
         try:
-            await self._tasks.create(sealed)
-        except ConflictError:
-            # The id says what is in it: this very notice has been delivered before.
-            return None, False
+            return await self._store(sealed)
         except NetworkError as error:
             return str(error), True
         except BackendError as error:
             return str(error), error.retryable
         except ICureError as error:
             return str(error), False
-        return None, False
+
+    async def _store(self, sealed: Mapping[str, Any]) -> tuple[str | None, bool]:
+        """Store a notice unless the backend has it, and return what :meth:`_post` returns."""
+        task_id = sealed["id"]
+        try:
+            await self._tasks.create(sealed)
+        except ConflictError:
+            pass
+        else:
+            return None, False
+        # The id says what is in it: this very notice may have been delivered before.
+        try:
+            stored = await self._tasks.get(task_id)
+        except NotFoundError:
+            return f"The backend refuses task {task_id} as known, and does not have it.", True
+        if _is_same_notice(stored, sealed):
+            return None, False
+        return f"Another task has the id {task_id}. Have an administrator remove it.", False
 
     def _document(
         self, owner_id: str, public_key: str, recipient_id: str, user_id: str
@@ -208,6 +224,12 @@ class KeyNotices:
 
 def _record_name(owner_id: str, public_key: str) -> str:
     return f"{_PREFIX}{owner_id}.{fingerprint_of(public_key)}"
+
+
+def _is_same_notice(stored: Mapping[str, Any], sealed: Mapping[str, Any]) -> bool:
+    same = all(stored.get(name) == sealed[name] for name in ("id", "taskType", "responsible"))
+    readers = as_object(stored.get("delegations"))
+    return same and all(readers.get(name) for name in sealed["delegations"])
 
 
 def _text_property(name: str, value: str) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from icure_async.errors import (
 from icure_async.models.key_change import KeyPairUpdateNotice
 from icure_async.models.missing_key import MissingKey
 from icure_async.models.public_key import PublicKey
-from icure_async.sandbox import Sandbox
+from icure_async.sandbox import Fault, Sandbox
 from icure_async.storage import MemoryKeyStorage, MemoryStorage
 from tests.conftest import RequestLog
 
@@ -149,6 +149,46 @@ async def test_everybody_concerned_is_notified_once(people: People, sandbox: San
     again = await ned.data_owner_api.notify_key_pair_update(pair.public_key)
     assert sorted(again, key=str) == sorted(ned.key_notices, key=str)
     assert len(await _tasks(sandbox)) == len(notices)
+
+
+async def test_what_the_backend_refuses_as_known_and_does_not_have_is_sent_again(
+    people: People, sandbox: Sandbox
+) -> None:
+    ned = await people.ned(storage=MemoryStorage())
+    sandbox.inject_fault(
+        Fault(method="POST", path="*/maintenancetask", kind="status", status=409, nth=range(1, 3))
+    )
+    (pair,) = await ned.init_user_crypto(missing_key="allow")
+    undelivered = {notice.recipient_id for notice in ned.key_notices if not notice.delivered}
+    assert undelivered == {people.ned_id, people.hcp_id, people.arya_id}
+    assert await _tasks(sandbox) == []
+    assert await ned.init_user_crypto() == [pair]
+    delivered = {notice.recipient_id for notice in ned.key_notices if notice.delivered}
+    assert delivered == {people.ned_id, people.hcp_id}
+    assert len(await _tasks(sandbox)) == 2
+
+
+async def test_a_task_of_somebody_else_is_no_notice(
+    people: People, sandbox: Sandbox, proxy: Proxy, world: Json
+) -> None:
+    arya = world["users"]["arya"]
+    auth = aiohttp.encode_basic_auth(arya["login"], arya["token"])
+
+    async def forestall(exchange: Exchange) -> None:
+        forged = exchange.body | {"responsible": people.arya_id}
+        async with (
+            aiohttp.ClientSession(headers={"Authorization": auth}) as session,
+            session.post(sandbox.icure_url + "/maintenancetask", json=forged) as answer,
+        ):
+            assert answer.status == 200
+
+    proxy.before("POST /maintenancetask", forestall)
+    ned = await people.ned(url=proxy.url, storage=MemoryStorage())
+    await ned.init_user_crypto(missing_key="allow")
+    forestalled, told, _ = ned.key_notices
+    assert not forestalled.delivered
+    assert "administrator" in str(forestalled.problem)
+    assert told.delivered
 
 
 async def test_access_given_back_is_seen_without_restarting_anything(
