@@ -12,6 +12,7 @@ from uuid import uuid4
 
 import aiohttp
 import attrs
+import pytest
 
 from icure_async import (
     AnonymousMedTechApiBuilder,
@@ -27,6 +28,7 @@ from icure_async.errors import (
     AuthenticationProcessError,
     CaptchaRefusedError,
     CodeExpiredError,
+    DecryptionError,
     ICureError,
     TooManyAttemptsError,
     UnknownProcessError,
@@ -45,7 +47,8 @@ LATER_NOTE = "You must keep one's head, and the other's"
 _CODE_VALIDITY = 600
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}(-\d+)?")
 _ADVICE = re.compile(
-    r"\b(try again|start again|check|call|wait|log in again|get another|ask for another|start a new|read it again)",
+    r"\b(try again|start again|check|call|wait|log in again|get another|ask for another|start a new"
+    r"|read it again)",
     re.IGNORECASE,
 )
 
@@ -201,6 +204,7 @@ class Program:
         self.processes = 0
         self.result: AuthenticationResult | None = None
         self.timeout = 30.0
+        self.opens_own_record = True
         self._crypto = place.crypto(list(key_pairs))
         self._earlier = earlier
         self._process: AuthenticationProcess | None = None
@@ -319,9 +323,12 @@ class Program:
             ids = [str(self.patient.id), *self._earlier, *more]
             for patient in await api.patient_api.get_patients(ids):
                 assert patient.note == LATER_NOTE
-            own_id = (await api.user_api.get_logged_user()).patient_id
-            # Decrypted, too, or this is an error.
-            await api.patient_api.get_patient(str(own_id))
+            own_id = str((await api.user_api.get_logged_user()).patient_id)
+            if self.opens_own_record:
+                await api.patient_api.get_patient(own_id)
+            else:
+                with pytest.raises(DecryptionError):
+                    await api.patient_api.get_patient(own_id)
 
 
 def everything_of(error: BaseException) -> str:

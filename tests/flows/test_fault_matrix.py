@@ -133,7 +133,9 @@ class LoginWithoutKey(Flow):
             assert await self._first.run() == []
         assert self._first is not None
         pairs = self._spare.pop(), self._spare.pop()
-        return Program(place, self._first.phone, place.new_folder(), *pairs)
+        program = Program(place, self._first.phone, place.new_folder(), *pairs)
+        program.opens_own_record = False
+        return program
 
     async def passed(self, program: Program) -> None:
         self._passed.append(program)
@@ -154,6 +156,7 @@ class LoginWithoutKey(Flow):
             assert program.result is not None
             (pair,) = program.result.key_pairs
             await api.data_owner_api.give_access_back_to(own_id, pair.public_key)
+            program.opens_own_record = True
         ids = [str(program.patient.id) for program in (self._first, *self._passed)]
         for program in (self._first, *self._passed):
             await program.read_after_a_restart(*ids)

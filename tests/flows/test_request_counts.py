@@ -35,9 +35,9 @@ async def test_the_story(tell_story: Teller, requests: RequestLog) -> None:
     await tell_story(lambda step: steps.append((step, requests.take())))
 
     for step, lines in steps:
-        print(f"{step}: {len(lines)}", *lines, sep="\n    ")  # noqa: T201
+        print(f"{step}: {len(lines)}", *lines, sep="\n    ")
     counts = [len(lines) for _, lines in steps]
-    print("whole story:", sum(counts))  # noqa: T201
+    print("whole story:", sum(counts))
 
     assert [step for step, _ in steps] == [step for step, _ in LIMITS]
     for (step, limit), count in zip(LIMITS, counts, strict=True):
@@ -65,7 +65,7 @@ async def test_the_professional_reads_what_a_patient_shares(
         assert len(requests.take()) <= 3
         patient = await api.patient_api.get_patient(story.patient_id)
         lines = requests.take()
-        print("the professional's first read:", *lines, sep="\n    ")  # noqa: T201
+        print("the professional's first read:", *lines, sep="\n    ")
         assert len(lines) <= 2
         patient.note = "seen"
         await api.patient_api.create_or_modify_patient(patient)
@@ -89,7 +89,7 @@ async def test_a_login_without_the_key_and_access_given_back(
         requests.take()
         result = await anonymous_api.authentication_api.complete_authentication(process, code)
     lines = requests.take()
-    print("complete without the key:", *lines, sep="\n    ")  # noqa: T201
+    print("complete without the key:", *lines, sep="\n    ")
     assert len(lines) <= 13
     assert [line for line in lines if line.startswith("PUT")] == ["PUT /rest/v1/patient"]
     assert [notice.delivered for notice in result.key_notices] == [True, True]
@@ -101,11 +101,11 @@ async def test_a_login_without_the_key_and_access_given_back(
         owner_id = result.key_notices[0].recipient_id
         await hcp.data_owner_api.give_access_back_to(owner_id, pair.public_key)
         lines = requests.take()
-        print("giving access back:", *lines, sep="\n    ")  # noqa: T201
+        print("giving access back:", *lines, sep="\n    ")
         assert len(lines) <= 3
         assert (await ned.patient_api.get_patient(story.patient_id)).note == NOTE
         lines = requests.take()
-        print("reading with it:", *lines, sep="\n    ")  # noqa: T201
+        print("reading with it:", *lines, sep="\n    ")
         assert len(lines) <= 2
 
 
