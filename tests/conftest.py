@@ -14,9 +14,11 @@ import stamina
 from aioresponses import aioresponses
 
 from icure_async import AnonymousMedTechApiBuilder, MedTechApiBuilder
-from icure_async.sandbox import Sandbox
+from icure_async.sandbox import Sandbox, hashing, server
+from icure_async.storage import jwk
 
 from .keyrings import system_keyring
+from .shortcuts import MADE_ONCE, VALIDATED_ONCE
 
 __all__ = ["system_keyring"]
 
@@ -49,6 +51,26 @@ def no_pauses() -> Iterator[None]:
     stamina.set_testing(True, attempts=3, cap=True)
     yield
     stamina.set_testing(False)
+
+
+@pytest.fixture
+def keys_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spare each sandbox the making of its master's and its signing key."""
+    for name, function in MADE_ONCE.items():
+        monkeypatch.setattr(server, name, function)
+
+
+@pytest.fixture
+def keys_validated_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spare each program on a device the validation of keys that others on it have validated."""
+    for name, function in VALIDATED_ONCE.items():
+        monkeypatch.setattr(jwk, name, function)
+
+
+@pytest.fixture
+def cheap_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spare the sandbox the hashes that are slow on purpose."""
+    monkeypatch.setattr(hashing, "_scrypt", hashing._sha256)
 
 
 class _Response(aiohttp.ClientResponse):

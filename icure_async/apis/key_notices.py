@@ -192,10 +192,11 @@ class KeyNotices:
         try:
             stored = await self._tasks.get(task_id)
         except NotFoundError:
-            return f"The backend refuses task {task_id} as known, and does not have it.", True
+            problem = f"The backend refuses task {task_id} as known, and does not have it."
+            return f"{problem} Try again with data_owner_api.notify_key_pair_update().", True
         if _is_same_notice(stored, sealed):
             return None, False
-        return f"Another task has the id {task_id}. Have an administrator remove it.", False
+        return f"Another task has the id {task_id}. Call an administrator to remove it.", False
 
     def _document(
         self, owner_id: str, public_key: str, recipient_id: str, user_id: str

@@ -37,6 +37,7 @@ from icure_async.models.key_pair import fingerprint_of
 from icure_async.sandbox import Sandbox
 from icure_async.sandbox.auth import users_named
 from icure_async.storage import FileStorage, jwk
+from tests.shortcuts import HandedOutCrypto
 
 Json = dict[str, Any]
 
@@ -51,24 +52,6 @@ _ADVICE = re.compile(
     r"|read it again)",
     re.IGNORECASE,
 )
-
-
-class HandedOutCrypto(SoftwareCrypto):
-    """Spares the making of key pairs, and parsing them more than once.
-
-    Args:
-        parsed: keeps the keys of all programs.
-        key_pairs: what is handed out, each of them once.
-    """
-
-    def __init__(self, parsed: SoftwareCrypto, key_pairs: list[KeyPair]) -> None:
-        super().__init__()
-        self._private_keys = parsed._private_keys
-        self._public_keys = parsed._public_keys
-        self._key_pairs = list(key_pairs)
-
-    async def generate_key_pair(self) -> KeyPair:
-        return self._key_pairs.pop(0)
 
 
 @attrs.frozen
@@ -143,7 +126,7 @@ class Place:
         return self._folder / f"device-{next(self._folders)}"
 
     def crypto(self, key_pairs: list[KeyPair]) -> HandedOutCrypto:
-        return HandedOutCrypto(self._parsed, key_pairs)
+        return HandedOutCrypto(key_pairs, parsed=self._parsed)
 
     async def state(self, phone: str) -> State:
         store = self.sandbox._open_store

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -21,7 +20,8 @@ from icure_async.authentication import api as authentication
 from icure_async.crypto.software import SoftwareCrypto
 from icure_async.errors import ICureError
 from icure_async.models.key_pair import KeyPair
-from icure_async.sandbox import Fault, hashing, server
+from icure_async.sandbox import Fault
+from tests.shortcuts import make_key_pairs
 
 from .fault_scenes import Place, Program, State, everything_of
 
@@ -242,36 +242,22 @@ class Matrix:
 
 
 @pytest.fixture(scope="module")
-def _same_keys_for_all_sandboxes() -> Iterator[None]:
-    """Spare each sandbox the making of its master's and its signing key."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("generate_key_pair", "generate_signing_key"):
-            patch.setattr(server, name, functools.cache(getattr(server, name)))
-        yield
-
-
-@pytest.fixture(scope="module")
 def key_pairs() -> list[KeyPair]:
     """Made once: what is tested is what becomes of them."""
-
-    async def make() -> list[KeyPair]:
-        crypto = SoftwareCrypto()
-        return await asyncio.gather(*(crypto.generate_key_pair() for _ in range(KEY_PAIRS)))
-
-    return asyncio.run(make())
+    return asyncio.run(make_key_pairs(KEY_PAIRS))
 
 
 @pytest.fixture
 async def places(
-    _same_keys_for_all_sandboxes: None,
+    keys_made_once: None,
+    keys_validated_once: None,
+    cheap_hashes: None,
     no_pauses: None,
     key_pairs: list[KeyPair],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> AsyncIterator[list[Place]]:
     monkeypatch.setattr(authentication, "_SIGN_IN_PAUSE_SECONDS", 0)
-    # Spare the sandboxes the hashes that are slow on purpose.
-    monkeypatch.setattr(hashing, "_scrypt", hashing._sha256)
     parsed = SoftwareCrypto()
     async with contextlib.AsyncExitStack() as stack:
         yield [

@@ -38,9 +38,9 @@ from icure_sync.errors import (
 )
 from icure_sync.sandbox import Sandbox
 from icure_sync.storage import FileKeyStorage, MemoryKeyStorage
-from tests.authentication.conftest import _cheap_hashes, _same_keys_for_all_sandboxes
+from tests.authentication.conftest import _shortcuts
 
-__all__ = ["_cheap_hashes", "_same_keys_for_all_sandboxes"]
+__all__ = ["_shortcuts"]
 
 PHONE = "+32470123456"
 EMAIL = "ned@winterfell.example"

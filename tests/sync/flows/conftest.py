@@ -18,8 +18,7 @@ from tests.apis import support
 from tests.apis.conftest import opener, proxy
 from tests.apis.support import stage
 from tests.authentication.conftest import (
-    _cheap_hashes,
-    _same_keys_for_all_sandboxes,
+    _shortcuts,
     anonymous,
     key_storage,
     storage,
@@ -30,8 +29,7 @@ from tests.flows.conftest import tell_story
 from .adapter import Adapted, Registry
 
 __all__ = [
-    "_cheap_hashes",
-    "_same_keys_for_all_sandboxes",
+    "_shortcuts",
     "anonymous",
     "anonymous_builder",
     "builder",
