@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from icure_async import KeyPair
+from icure_async.sandbox import Sandbox
+from tests.shortcuts import make_key_pairs
+
+from .support import Ground, ProgramServer
+
+PROCESSES = 2
+
+
+@pytest.fixture(autouse=True)
+def _shortcuts(keys_made_once: None, cheap_hashes: None) -> None:
+    """What is tested is what becomes of keys."""
+
+
+@pytest.fixture(scope="package")
+def key_pairs() -> list[KeyPair]:
+    return asyncio.run(make_key_pairs(9))
+
+
+@pytest.fixture
+async def servers() -> AsyncIterator[list[ProgramServer]]:
+    """Processes in which the program runs."""
+    async with contextlib.AsyncExitStack() as stack:
+        started = (stack.enter_async_context(ProgramServer()) for _ in range(PROCESSES))
+        yield list(await asyncio.gather(*started))
+
+
+@pytest.fixture
+def ground(_shortcuts: None, sandbox: Sandbox, tmp_path: Path, key_pairs: list[KeyPair]) -> Ground:
+    return Ground(sandbox, tmp_path, key_pairs)

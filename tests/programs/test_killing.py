@@ -1,0 +1,195 @@
+"""A program is killed at every moment of a registration or login, and started again."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Callable
+
+import attrs
+import pytest
+
+from icure_async.models.key_pair import KeyPair
+
+from .support import Device, Ground, Json, ProgramServer, State
+
+
+@attrs.frozen
+class Scene:
+    """Where the program is about to be killed.
+
+    Attributes:
+        device: where it runs.
+        first: the key pair it would make.
+        second: the key pair it would make when it runs again, if it had forgotten the first one.
+    """
+
+    device: Device
+    first: KeyPair
+    second: KeyPair
+
+
+class Scenario:
+    """Makes scenes, one after the other, in one of the processes."""
+
+    def __init__(self, ground: Ground, server: ProgramServer) -> None:
+        self.ground = ground
+        self.server = server
+
+    async def next_scene(self) -> Scene:
+        raise NotImplementedError
+
+    async def passed(self, scene: Scene, now: State, last_run: Json) -> None:
+        """Take note of a scene in which everything went well in the end."""
+
+    async def finish(self) -> None:
+        """Check what can be checked at the end only."""
+
+    def job(self, scene: Scene) -> Json:
+        """Return the job of the program that is about to be killed, without keys."""
+        return self.ground.job(scene.device)
+
+
+class Registration(Scenario):
+    """Of a new user each time."""
+
+    async def next_scene(self) -> Scene:
+        first, second = self.ground.key_pairs[:2]
+        return Scene(self.ground.new_device(self.ground.new_phone()), first, second)
+
+
+class Login(Scenario):
+    """Of the same user, on the device that has the key."""
+
+    _device: Device | None = None
+
+    async def next_scene(self) -> Scene:
+        own, first, second = self.ground.key_pairs[:3]
+        if self._device is None:
+            self._device = self.ground.new_device(self.ground.new_phone())
+            await self.server.finish(self.ground.job(self._device, own))
+        return Scene(self._device, first, second)
+
+
+class LoginWithoutKey(Scenario):
+    """Of the same few users, each on several new devices."""
+
+    def __init__(self, ground: Ground, server: ProgramServer) -> None:
+        super().__init__(ground, server)
+        self._helper: Device | None = None
+        self._spare: list[KeyPair] = []
+        self._scenes: list[tuple[Scene, str]] = []
+        self._patients: list[str] = []
+        self._keys: list[str] = []
+
+    async def next_scene(self) -> Scene:
+        if len(self._spare) < 2:
+            await self.finish()
+            own, *self._spare = self.ground.key_pairs
+            self._helper = self.ground.new_device(self.ground.new_phone())
+            outcome = await self.server.finish(self.ground.job(self._helper, own))
+            self._patients.append(outcome["patient"])
+        assert self._helper is not None
+        first, second = self._spare.pop(), self._spare.pop()
+        return Scene(self.ground.new_device(self._helper.phone), first, second)
+
+    def job(self, scene: Scene) -> Json:
+        # Its new key opens nothing that is older, until access is given back.
+        return super().job(scene) | {"opens_own_record": False}
+
+    async def passed(self, scene: Scene, now: State, last_run: Json) -> None:
+        (fingerprint,) = await scene.device.key_texts(now.owner["id"])
+        self._keys += [key for key in now.published if key.endswith(fingerprint)]
+        self._scenes.append((scene, last_run["patient"]))
+        self._patients.append(last_run["patient"])
+
+    async def finish(self) -> None:
+        """The user's first device reads everything, and lets the others do so."""
+        if self._helper is None:
+            return
+        await self.server.finish(
+            self.ground.job(self._helper, helps=self._keys, reads=self._patients)
+        )
+        for scene, _ in self._scenes:
+            await self.server.finish(self.ground.job(scene.device, reads=self._patients))
+        await self._check_notifications(await self.ground.state(self._helper.phone))
+        self._helper = None
+        for known in (self._scenes, self._patients, self._keys):
+            known.clear()
+
+    async def _check_notifications(self, now: State) -> None:
+        export = await self.ground.sandbox.export()
+        told = [
+            frozenset(task["delegations"])
+            for task in export["entities"].get("maintenancetask", {}).values()
+            if task["responsible"] == now.owner["id"]
+        ]
+        own, hcp = now.owner["id"], self.ground.sandbox.master_hcp.data_owner_id
+        expected = [frozenset({own}), frozenset({own, hcp})] * len(self._keys)
+        assert sorted(told, key=len) == sorted(expected, key=len), "notifications"
+
+
+class Killing:
+    """Kills the program at one moment after the other."""
+
+    def __init__(self) -> None:
+        self._moments = itertools.count(1)
+        self._survived = False
+        self.tried = 0
+        self.places: list[str] = []
+        self.failures: list[str] = []
+
+    async def go_on(self, scenario: Scenario) -> None:
+        while not self._survived:
+            moment = next(self._moments)
+            place = "alive"
+            try:
+                place = await self._try(scenario, moment)
+            except AssertionError as error:
+                self.failures.append(f"{moment} ({place}): {error}")
+            if place != "alive":
+                self.tried += 1
+        await scenario.finish()
+
+    async def _try(self, scenario: Scenario, moment: int) -> str:
+        ground, server = scenario.ground, scenario.server
+        scene = await scenario.next_scene()
+        device = scene.device
+        before = await ground.state(device.phone)
+        job = scenario.job(scene)
+        first = await server.run(_with(job, scene.first) | {"dies_at": moment})
+        self._survived = self._survived or not first["killed"]
+        assert "error" not in first, first["error"]
+        now = await ground.state(device.phone)
+        found = await ground.check_keys(device, before, now)
+        last = first
+        if first["killed"]:
+            self.places.append(first["died"])
+            last = await server.finish(_with(job, scene.second))
+            now = await ground.state(device.phone)
+        left = await ground.check_whole(device, before, now, orphans=last["again"])
+        assert found in (set(), left), "a key pair on the device was replaced"
+        await scenario.passed(scene, now, last)
+        return str(first.get("died", "alive"))
+
+
+def _with(job: Json, key_pair: KeyPair) -> Json:
+    return job | {"keys": [[key_pair.public_key, key_pair.private_key]]}
+
+
+Make = Callable[[Ground, ProgramServer], Scenario]
+
+
+@pytest.mark.parametrize("make", [Registration, Login, LoginWithoutKey])
+async def test_killed_at_any_moment_it_finishes_when_started_again(
+    make: Make,
+    ground: Ground,
+    servers: list[ProgramServer],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    killing = Killing()
+    await asyncio.gather(*(killing.go_on(make(ground, server)) for server in servers))
+    with capsys.disabled():
+        name = getattr(make, "__name__", "")
+        print(f"\n{name}: killed at {killing.tried} points, {len(killing.failures)} failed")
+    assert killing.failures == []
