@@ -166,7 +166,7 @@ class Program:
                     process, self._code()
                 )
             except CodeExpiredError:
-                # It was completed, and we died before we kept what came of it.
+                # It was completed: by us, who died before keeping what came of it, or by another.
                 self.report["again"] += 1
                 await self._app.remove_item("process")
             except InvalidCodeError:

@@ -148,32 +148,43 @@ class Ground:
         )
         return State(await self.sandbox.stored("patient", user["patientId"]) or {}, tokens)
 
-    async def check_keys(self, device: Device, before: State, now: State) -> set[str]:
-        """Return the fingerprints of the key pairs on the device, each of them whole."""
-        on_device: set[str] = set()
-        if now.owner:
+    async def check_keys(self, before: State, now: State, *devices: Device) -> set[str]:
+        """Return the fingerprints of the key pairs on the devices, each of them whole."""
+        found: set[str] = set()
+        for device in devices if now.owner else ():
             texts = await device.key_texts(now.owner["id"])
             assert texts == {name: self._texts[name] for name in texts}, "a key file is not whole"
-            on_device = set(texts)
+            assert len(texts) <= 1, f"{len(texts)} key pairs are on one device"
+            found |= set(texts)
         new = {fingerprint_of(key) for key in now.published - before.published}
-        assert len(new) <= 1, f"{len(new)} key pairs were published"
-        assert new <= on_device, "a key pair was published whose private half is not on disk"
-        assert len(on_device) <= 1, f"{len(on_device)} key pairs are on the device"
+        assert len(new) <= len(devices), f"{len(new)} key pairs were published"
+        assert new <= found, "a key pair was published whose private half is not on disk"
         assert before.published <= now.published, "a public key is gone"
-        return on_device
+        return found
 
     async def check_whole(
-        self, device: Device, before: State, now: State, *, orphans: int
+        self, before: State, now: State, *devices: Device, tokens: range
     ) -> set[str]:
-        """Return the fingerprints of the key pairs on the device, where everything is done."""
-        on_device = await self.check_keys(device, before, now)
-        owner_id = now.owner["id"]
-        assert on_device <= {fingerprint_of(key) for key in now.published}
-        assert len(on_device) == 1, "there is no key pair on the device"
-        expected = {owner_id, self.sandbox.master_hcp.data_owner_id}
+        """Check the end of one login or more, where everything is done.
+
+        Args:
+            before: what was known before the logins.
+            now: what is known after them.
+            devices: those of the logins, each with its own key pair.
+            tokens: how many long-lived tokens may have been made.
+
+        Returns:
+            the fingerprints of the key pairs on the devices.
+        """
+        found = await self.check_keys(before, now, *devices)
+        assert len(found) == len(devices), "a device has no key pair of its own"
+        assert found <= {fingerprint_of(key) for key in now.published}
+        expected = {now.owner["id"], self.sandbox.master_hcp.data_owner_id}
         for member in ("delegations", "encryptionKeys"):
             held_by = {name for name, entries in now.owner[member].items() if entries}
             assert held_by == expected, f"{member} are for {held_by}"
-        assert before.tokens + 1 <= now.tokens <= before.tokens + 1 + orphans, "stray tokens"
-        assert await device.unfinished() == []
-        return on_device
+        made = now.tokens - before.tokens
+        assert made in tokens, f"{made} tokens were made"
+        for device in devices:
+            assert await device.unfinished() == []
+        return found

@@ -161,13 +161,13 @@ class Killing:
         self._survived = self._survived or not first["killed"]
         assert "error" not in first, first["error"]
         now = await ground.state(device.phone)
-        found = await ground.check_keys(device, before, now)
+        found = await ground.check_keys(before, now, device)
         last = first
         if first["killed"]:
             self.places.append(first["died"])
             last = await server.finish(_with(job, scene.second))
             now = await ground.state(device.phone)
-        left = await ground.check_whole(device, before, now, orphans=last["again"])
+        left = await ground.check_whole(before, now, device, tokens=range(1, 2 + last["again"]))
         assert found in (set(), left), "a key pair on the device was replaced"
         await scenario.passed(scene, now, last)
         return str(first.get("died", "alive"))
