@@ -21,20 +21,26 @@ class HandedOutCrypto(SoftwareCrypto):
     Args:
         key_pairs: what is handed out, in this order.
         parsed: keeps the keys of several programs, to parse them once.
+        seconds: how long the making of one seems to take.
     """
 
     def __init__(
-        self, key_pairs: Iterable[KeyPair], *, parsed: SoftwareCrypto | None = None
+        self,
+        key_pairs: Iterable[KeyPair],
+        *,
+        parsed: SoftwareCrypto | None = None,
+        seconds: float = 0,
     ) -> None:
         super().__init__()
         self._key_pairs = list(key_pairs)
+        self._seconds = seconds
         if parsed is not None:
             self._private_keys = parsed._private_keys
             self._public_keys = parsed._public_keys
 
     async def generate_key_pair(self) -> KeyPair:
         # As if it were made in a thread.
-        await asyncio.sleep(0)
+        await asyncio.sleep(self._seconds)
         return self._key_pairs.pop(0)
 
 

@@ -122,7 +122,7 @@ class Program:
     def __init__(self, job: Job) -> None:
         self._job = job
         self._app = FileStorage(job["app"])
-        self._crypto = HandedOutCrypto(key_pairs_of(job))
+        self._crypto = HandedOutCrypto(key_pairs_of(job), seconds=job.get("key_pair_takes", 0))
         self.report: dict[str, Any] = {"again": 0}
 
     async def run(self) -> dict[str, Any]:

@@ -14,6 +14,8 @@ from .support import Device, Ground, Json, ProgramServer
 
 # By how many seconds the second program starts later.
 DELAYS = (0.0, 0.002, 0.01, 0.02, 0.04, 0.08, 0.16)
+# How long the making of a key pair takes, in seconds: time for the other to come in between.
+_KEY_PAIR_TAKES = 0.05
 # How long it may take until both have their job, in seconds.
 _HEAD_START = 0.15
 
@@ -50,7 +52,7 @@ class AtOnce:
         starts = (start + number * delay for number in range(len(jobs)))
         return await asyncio.gather(
             *(
-                server.finish(job | {"starts_at": starts_at})
+                server.finish(job | {"starts_at": starts_at, "key_pair_takes": _KEY_PAIR_TAKES})
                 for server, job, starts_at in zip(self.servers, jobs, starts, strict=True)
             )
         )
