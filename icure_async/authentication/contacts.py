@@ -21,13 +21,13 @@ def normalise_phone_number(phone_number: str | None) -> str | None:
     Raises:
         ValidationError: it is not an international number.
     """
+    text = _given(phone_number, "phone_number")
+    if text is None:
+        return None
     # Imported here: it loads the metadata of every country, and most programs never start a
     # process.
     import phonenumbers
 
-    text = _given(phone_number, "phone_number")
-    if text is None:
-        return None
     # Address books put invisible direction marks around numbers.
     text = "".join(character for character in text if unicodedata.category(character) != "Cf")
     number = None
@@ -50,11 +50,11 @@ def normalise_email(email: str | None) -> str | None:
     Raises:
         ValidationError: it is not an email address.
     """
-    import email_validator
-
     text = _given(email, "email")
     if text is None:
         return None
+    import email_validator
+
     try:
         checked = email_validator.validate_email(
             text, check_deliverability=False, test_environment=True

@@ -26,6 +26,9 @@ from collections.abc import Awaitable, Callable, Coroutine, Generator
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
+import anyio
+import anyio.to_thread
+
 from icure_async import (
     AnonymousMedTechApi,
     AnonymousMedTechApiBuilder,
@@ -267,9 +270,16 @@ def run_in_a_fork(job: Job) -> dict[str, Any]:
     return outcome | (json.loads(report) if report else {})
 
 
+async def _use_a_thread() -> None:
+    await anyio.to_thread.run_sync(int)
+
+
 def main() -> None:
     # Whatever is slow at first use; neither a thread nor an event loop may exist when it forks.
     _warm_up()
+    anyio.run(_use_a_thread)
+    for thread in set(threading.enumerate()) - {threading.current_thread()}:
+        thread.join()
     normalise_phone_number("+32470123456")
     Path.home()
     for name, function in VALIDATED_ONCE.items():
