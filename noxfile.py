@@ -11,6 +11,9 @@ nox.options.sessions = ["lint", "generate", "typecheck", "tests", "interop", "de
 
 PACKAGES = ["icure_async", "icure_sync"]
 COVERAGE_PERCENT = 95
+# Coverage would slow down what tries many cases, and disturb what interrupts programs at any line.
+UNTRACED = ["tests/flows/test_fault_matrix.py", "tests/programs", "tests/sync"]
+SIDE_BY_SIDE = ["--numprocesses=auto", "--maxprocesses=4", "--dist=worksteal"]
 
 
 def _install(session: nox.Session, *groups: str) -> None:
@@ -52,22 +55,23 @@ def typecheck(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """All tests that need nothing but Python, with branch coverage."""
+    """All tests that need nothing but Python, with branch coverage; or those that are named."""
     # The tests of the generator need ruff.
     _install(session, "test", "lint")
+    if session.posargs:
+        session.run("pytest", "-m", "not interop", *session.posargs)
+        return
     session.run(
         "pytest",
+        *SIDE_BY_SIDE,
         "-m",
         "not interop",
-        "--ignore=tests/sync",
+        *(f"--ignore={path}" for path in UNTRACED),
         "--cov",
         "--cov-report=term",
         f"--cov-fail-under={COVERAGE_PERCENT}",
-        *session.posargs,
     )
-    if not session.posargs:
-        # Apart: coverage traces every line, and these tests interrupt the runtime at any of them.
-        session.run("pytest", "tests/sync")
+    session.run("pytest", *SIDE_BY_SIDE, *UNTRACED)
 
 
 @nox.session

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -22,7 +23,29 @@ from .shortcuts import MADE_ONCE, VALIDATED_ONCE
 
 __all__ = ["system_keyring"]
 
+Count = Callable[[str], None]
+
 GOLDEN = Path(__file__).parent / "golden"
+
+
+@pytest.fixture
+def count(record_property: Callable[[str, object], None]) -> Count:
+    """Have a line about what was counted printed at the end."""
+    return functools.partial(record_property, "count")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    lines = [
+        str(value)
+        for outcome in ("passed", "failed")
+        for report in terminalreporter.getreports(outcome)
+        for name, value in report.user_properties
+        if name == "count"
+    ]
+    if lines:
+        terminalreporter.section("counts")
+    for line in lines:
+        terminalreporter.line(line)
 
 
 @pytest.fixture(scope="session")

@@ -21,6 +21,7 @@ from icure_async.crypto.software import SoftwareCrypto
 from icure_async.errors import ICureError
 from icure_async.models.key_pair import KeyPair
 from icure_async.sandbox import Fault
+from tests.conftest import Count
 from tests.shortcuts import make_key_pairs
 
 from .fault_scenes import Place, Program, State, everything_of
@@ -268,13 +269,11 @@ async def places(
 
 @pytest.mark.parametrize("make", [Registration, Login, LoginWithoutKey])
 async def test_whatever_goes_wrong_with_a_request_the_flow_finishes(
-    make: type[Flow], places: list[Place], capsys: pytest.CaptureFixture[str]
+    make: type[Flow], places: list[Place], count: Count
 ) -> None:
     matrix = Matrix()
     await matrix.run(make, places)
-    with capsys.disabled():
-        counts = ", ".join(f"{count} {outcome}" for outcome, count in matrix.outcomes.items())
-        print(
-            f"\n{make.__name__}: {len(matrix.requests)} requests x {len(FAULTS)} faults: {counts}"
-        )
+    counts = ", ".join(f"{times} {outcome}" for outcome, times in matrix.outcomes.items())
+    cases = f"{len(matrix.requests)} requests x {len(FAULTS)} faults"
+    count(f"{make.__name__}: {cases}: {counts}, {len(matrix.failures)} failed")
     assert matrix.failures == []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
 
@@ -29,6 +29,15 @@ class AtOnce:
         self.ground = ground
         self.servers = servers
         self._build = build
+
+    async def at_each_delay(self, go: Callable[[float], Awaitable[None]]) -> None:
+        """Do this with the second program starting at the same time, or more or less later."""
+        for delay in DELAYS:
+            try:
+                await go(delay)
+            except AssertionError as error:
+                error.add_note(f"The second program started {delay} s later.")
+                raise
 
     async def start_processes(self, device: Device, count: int) -> list[Json]:
         """Return that many processes with their codes, as options of a job."""
@@ -74,100 +83,108 @@ def _most_tokens(outcomes: Sequence[Json]) -> int:
     return sum(1 + outcome["again"] for outcome in outcomes)
 
 
-@pytest.mark.parametrize("delay", DELAYS)
+async def _give_each_other_access(at_once: AtOnce, jobs: Sequence[Json]) -> None:
+    for server, job, other in zip(at_once.servers, jobs, reversed(jobs), strict=True):
+        ((public_key, _),) = other["keys"]
+        await server.finish(job | {"helps": [public_key], "keys": []})
+
+
 @pytest.mark.parametrize("processes", [1, 2])
 async def test_two_programs_on_a_device_register_the_same_user(
-    at_once: AtOnce, key_pairs: list[KeyPair], delay: float, processes: int
+    at_once: AtOnce, key_pairs: list[KeyPair], processes: int
 ) -> None:
     ground = at_once.ground
-    device = ground.new_device(ground.new_phone())
-    before = await ground.state(device.phone)
-    started = await at_once.start_processes(device, processes)
-    jobs = [
-        ground.job(device, key_pair, **started[-number])
-        for number, key_pair in enumerate(key_pairs[:2])
-    ]
-    outcomes = await at_once.run(jobs, delay)
-    now = await ground.state(device.phone)
-    tokens = range(1, 1 + _most_tokens(outcomes))
-    await ground.check_whole(before, now, device, tokens=tokens)
-    await at_once.read_everything(jobs, outcomes)
+
+    async def go(delay: float) -> None:
+        device = ground.new_device(ground.new_phone())
+        before = await ground.state(device.phone)
+        started = await at_once.start_processes(device, processes)
+        jobs = [
+            ground.job(device, key_pair, **started[-number])
+            for number, key_pair in enumerate(key_pairs[:2])
+        ]
+        outcomes = await at_once.run(jobs, delay)
+        now = await ground.state(device.phone)
+        await ground.check_whole(before, now, device, tokens=range(1, 1 + _most_tokens(outcomes)))
+        await at_once.read_everything(jobs, outcomes)
+
+    await at_once.at_each_delay(go)
 
 
-@pytest.mark.parametrize("delay", DELAYS)
 async def test_two_programs_on_a_device_log_in_as_the_same_user(
-    at_once: AtOnce, key_pairs: list[KeyPair], delay: float
+    at_once: AtOnce, key_pairs: list[KeyPair]
 ) -> None:
     ground = at_once.ground
     device = ground.new_device(ground.new_phone())
     own, *unused = key_pairs[:3]
     await at_once.servers[0].finish(ground.job(device, own))
-    before = await ground.state(device.phone)
-    started = await at_once.start_processes(device, 2)
-    jobs = [
-        ground.job(device, key_pair, **options)
-        for key_pair, options in zip(unused, started, strict=True)
-    ]
-    outcomes = await at_once.run(jobs, delay)
-    now = await ground.state(device.phone)
-    assert now.published == before.published
-    tokens = range(1, 1 + _most_tokens(outcomes))
-    await ground.check_whole(before, now, device, tokens=tokens)
-    await at_once.read_everything(jobs, outcomes)
+
+    async def go(delay: float) -> None:
+        before = await ground.state(device.phone)
+        started = await at_once.start_processes(device, 2)
+        jobs = [
+            ground.job(device, key_pair, **options)
+            for key_pair, options in zip(unused, started, strict=True)
+        ]
+        outcomes = await at_once.run(jobs, delay)
+        now = await ground.state(device.phone)
+        assert now.published == before.published
+        await ground.check_whole(before, now, device, tokens=range(1, 1 + _most_tokens(outcomes)))
+        await at_once.read_everything(jobs, outcomes)
+
+    await at_once.at_each_delay(go)
 
 
-@pytest.mark.parametrize("delay", DELAYS)
 @pytest.mark.parametrize("processes", [1, 2])
 async def test_two_devices_register_the_same_user(
-    at_once: AtOnce, key_pairs: list[KeyPair], delay: float, processes: int
+    at_once: AtOnce, key_pairs: list[KeyPair], processes: int
 ) -> None:
     ground = at_once.ground
-    phone = ground.new_phone()
-    devices = [ground.new_device(phone) for _ in range(2)]
-    before = await ground.state(phone)
-    started = await at_once.start_processes(devices[0], processes)
-    jobs = [
-        ground.job(device, key_pair, **started[-number], opens_own_record=False)
-        for number, (device, key_pair) in enumerate(zip(devices, key_pairs, strict=False))
-    ]
-    outcomes = await at_once.run(jobs, delay)
-    now = await ground.state(phone)
-    tokens = range(1, 1 + _most_tokens(outcomes))
-    await ground.check_whole(before, now, *devices, tokens=tokens)
-    await _give_each_other_access(at_once, jobs)
-    await at_once.read_everything(jobs, outcomes)
+
+    async def go(delay: float) -> None:
+        phone = ground.new_phone()
+        devices = [ground.new_device(phone) for _ in range(2)]
+        before = await ground.state(phone)
+        started = await at_once.start_processes(devices[0], processes)
+        jobs = [
+            ground.job(device, key_pair, **started[-number], opens_own_record=False)
+            for number, (device, key_pair) in enumerate(zip(devices, key_pairs, strict=False))
+        ]
+        outcomes = await at_once.run(jobs, delay)
+        now = await ground.state(phone)
+        tokens = range(1, 1 + _most_tokens(outcomes))
+        await ground.check_whole(before, now, *devices, tokens=tokens)
+        await _give_each_other_access(at_once, jobs)
+        await at_once.read_everything(jobs, outcomes)
+
+    await at_once.at_each_delay(go)
 
 
-@pytest.mark.parametrize("delay", DELAYS)
 @pytest.mark.parametrize("processes", [1, 2])
 async def test_two_new_devices_log_in_as_the_same_user(
-    at_once: AtOnce, key_pairs: list[KeyPair], delay: float, processes: int
+    at_once: AtOnce, key_pairs: list[KeyPair], processes: int
 ) -> None:
     ground = at_once.ground
-    phone = ground.new_phone()
     own, *new = key_pairs[:3]
-    helper = ground.new_device(phone)
-    helped = await at_once.servers[0].finish(ground.job(helper, own))
-    before = await ground.state(phone)
-    devices = [ground.new_device(phone) for _ in range(2)]
-    started = await at_once.start_processes(devices[0], processes)
-    jobs = [
-        ground.job(device, key_pair, **started[-number], opens_own_record=False)
-        for number, (device, key_pair) in enumerate(zip(devices, new, strict=True))
-    ]
-    outcomes = await at_once.run(jobs, delay)
-    now = await ground.state(phone)
-    tokens = range(1, 1 + _most_tokens(outcomes))
-    await ground.check_whole(before, now, *devices, tokens=tokens)
-    assert before.published < now.published
-    await at_once.servers[0].finish(
-        ground.job(helper, helps=list(now.published - before.published))
-    )
-    await _give_each_other_access(at_once, jobs)
-    await at_once.read_everything(jobs, [*outcomes, helped])
 
+    async def go(delay: float) -> None:
+        phone = ground.new_phone()
+        helper = ground.new_device(phone)
+        helped = await at_once.servers[0].finish(ground.job(helper, own))
+        before = await ground.state(phone)
+        devices = [ground.new_device(phone) for _ in range(2)]
+        started = await at_once.start_processes(devices[0], processes)
+        jobs = [
+            ground.job(device, key_pair, **started[-number], opens_own_record=False)
+            for number, (device, key_pair) in enumerate(zip(devices, new, strict=True))
+        ]
+        outcomes = await at_once.run(jobs, delay)
+        now = await ground.state(phone)
+        tokens = range(1, 1 + _most_tokens(outcomes))
+        await ground.check_whole(before, now, *devices, tokens=tokens)
+        new_keys = list(now.published - before.published)
+        await at_once.servers[0].finish(ground.job(helper, helps=new_keys))
+        await _give_each_other_access(at_once, jobs)
+        await at_once.read_everything(jobs, [*outcomes, helped])
 
-async def _give_each_other_access(at_once: AtOnce, jobs: Sequence[Json]) -> None:
-    for server, job, other in zip(at_once.servers, jobs, reversed(jobs), strict=True):
-        ((public_key, _),) = other["keys"]
-        await server.finish(job | {"helps": [public_key], "keys": []})
+    await at_once.at_each_delay(go)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Callable
 
 import attrs
 import pytest
 
 from icure_async.models.key_pair import KeyPair
+from tests.conftest import Count
 
 from .support import Device, Ground, Json, ProgramServer, State
 
@@ -177,19 +177,12 @@ def _with(job: Json, key_pair: KeyPair) -> Json:
     return job | {"keys": [[key_pair.public_key, key_pair.private_key]]}
 
 
-Make = Callable[[Ground, ProgramServer], Scenario]
-
-
 @pytest.mark.parametrize("make", [Registration, Login, LoginWithoutKey])
 async def test_killed_at_any_moment_it_finishes_when_started_again(
-    make: Make,
-    ground: Ground,
-    servers: list[ProgramServer],
-    capsys: pytest.CaptureFixture[str],
+    make: type[Scenario], ground: Ground, servers: list[ProgramServer], count: Count
 ) -> None:
     killing = Killing()
     await asyncio.gather(*(killing.go_on(make(ground, server)) for server in servers))
-    with capsys.disabled():
-        name = getattr(make, "__name__", "")
-        print(f"\n{name}: killed at {killing.tried} points, {len(killing.failures)} failed")
+    failed = len(killing.failures)
+    count(f"{make.__name__}: killed at {killing.tried} points, {failed} failed")
     assert killing.failures == []
