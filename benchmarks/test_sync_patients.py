@@ -2,17 +2,20 @@
 
 One patient is read over loopback, by one caller, and by eight at once who share a client: threads
 there, tasks here. The third side, threads on ``asyncio.run_coroutine_threadsafe()`` and nothing of
-what icure_sync guarantees, is what any thread pays for waiting for a loop in another one.
+what icure_sync guarantees, is what any thread pays for waiting for a loop in another one. Much of
+it is the way from one core to another, so the eight are measured on one core, too.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -120,22 +123,53 @@ def test_one_async_caller(
     benchmark(lambda: loop.run(read()))
 
 
-@pytest.mark.benchmark(group="eight share a client")
+@contextlib.contextmanager
+def staying_on(cores: set[int]) -> Iterator[None]:
+    """Keep all threads of this process, and those that it starts meanwhile, on some cores."""
+    before = os.sched_getaffinity(0)
+
+    def stay_on(some: set[int]) -> None:
+        for task in Path("/proc/self/task").iterdir():
+            # A thread of an earlier measurement may just be ending.
+            with contextlib.suppress(ProcessLookupError):
+                os.sched_setaffinity(int(task.name), some)
+
+    stay_on(cores)
+    try:
+        yield
+    finally:
+        stay_on(before)
+
+
+needs_affinity = pytest.mark.skipif(sys.platform != "linux", reason="waits for Linux: affinity")
+on_cores = pytest.mark.parametrize("cores", ["all", pytest.param("one", marks=needs_affinity)])
+
+
+def at_once(benchmark: BenchmarkFixture, cores: str, function: Callable[[], object]) -> None:
+    benchmark.group = f"eight share a client, cores: {cores}"
+    with contextlib.ExitStack() as stack:
+        if cores == "one":
+            stack.enter_context(staying_on({min(os.sched_getaffinity(0))}))
+        benchmark(function)
+
+
+@on_cores
 def test_threads_that_share_a_client(
-    benchmark: BenchmarkFixture, blocking_api: icure_sync.MedTechApi
+    benchmark: BenchmarkFixture, blocking_api: icure_sync.MedTechApi, cores: str
 ) -> None:
     def read(_: int) -> None:
         for _ in range(READS_EACH):
             blocking_api.patient_api.get_patient(PATIENT_ID)
 
     with ThreadPoolExecutor(CALLERS) as executor:
-        benchmark(lambda: list(executor.map(read, range(CALLERS))))
+        at_once(benchmark, cores, lambda: list(executor.map(read, range(CALLERS))))
 
 
-@pytest.mark.benchmark(group="eight share a client")
+@on_cores
 def test_threads_on_a_bare_bridge(
     benchmark: BenchmarkFixture,
     bare_bridge: tuple[icure_async.MedTechApi, asyncio.AbstractEventLoop],
+    cores: str,
 ) -> None:
     api, loop = bare_bridge
 
@@ -145,12 +179,15 @@ def test_threads_on_a_bare_bridge(
             asyncio.run_coroutine_threadsafe(reading, loop).result()
 
     with ThreadPoolExecutor(CALLERS) as executor:
-        benchmark(lambda: list(executor.map(read, range(CALLERS))))
+        at_once(benchmark, cores, lambda: list(executor.map(read, range(CALLERS))))
 
 
-@pytest.mark.benchmark(group="eight share a client")
+@on_cores
 def test_tasks_that_share_a_client(
-    benchmark: BenchmarkFixture, async_api: icure_async.MedTechApi, loop: asyncio.Runner
+    benchmark: BenchmarkFixture,
+    async_api: icure_async.MedTechApi,
+    loop: asyncio.Runner,
+    cores: str,
 ) -> None:
     async def read() -> None:
         for _ in range(READS_EACH):
@@ -159,4 +196,4 @@ def test_tasks_that_share_a_client(
     async def all_of_them() -> None:
         await asyncio.gather(*(read() for _ in range(CALLERS)))
 
-    benchmark(lambda: loop.run(all_of_them()))
+    at_once(benchmark, cores, lambda: loop.run(all_of_them()))
