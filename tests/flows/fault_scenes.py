@@ -11,7 +11,6 @@ from typing import Any, Self
 from uuid import uuid4
 
 import aiohttp
-import attrs
 import pytest
 
 from icure_async import (
@@ -33,10 +32,8 @@ from icure_async.errors import (
     TooManyAttemptsError,
     UnknownProcessError,
 )
-from icure_async.models.key_pair import fingerprint_of
 from icure_async.sandbox import Sandbox
-from icure_async.sandbox.auth import users_named
-from icure_async.storage import FileStorage, jwk
+from tests.aftermath import Inspector, State, state_of
 from tests.shortcuts import HandedOutCrypto
 
 Json = dict[str, Any]
@@ -44,8 +41,6 @@ Json = dict[str, Any]
 NOTE = "You must keep one's head"
 LATER_NOTE = "You must keep one's head, and the other's"
 
-# The sandbox's own validity of a code as a password; tokens live longer.
-_CODE_VALIDITY = 600
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}(-\d+)?")
 _ADVICE = re.compile(
     r"\b(try again|start again|check|call|wait|log in again|get another|ask for another|start a new"
@@ -54,30 +49,13 @@ _ADVICE = re.compile(
 )
 
 
-@attrs.frozen
-class State:
-    """What the backend knows of a user at one moment.
-
-    Attributes:
-        owner: the data owner as stored; empty before there is one.
-        tokens: how many long-lived ones the user has.
-    """
-
-    owner: Json
-    tokens: int
-
-    @property
-    def published(self) -> set[str]:
-        keys = {self.owner.get("publicKey"), *self.owner.get("aesExchangeKeys", {})}
-        return {key for key in keys if key}
-
-
 class Place:
     """A sandbox of its own, so that a fault strikes nobody but the program it is meant for."""
 
     def __init__(self, folder: Path, parsed: SoftwareCrypto, key_pairs: list[KeyPair]) -> None:
         self.sandbox = Sandbox()
         self.key_pairs = key_pairs
+        self.inspector = Inspector(key_pairs)
         self.requests: list[str] = []
         self.secrets: set[str] = set()
         self.codes: set[str] = set()
@@ -85,7 +63,6 @@ class Place:
         self._folder = folder
         self._numbers = itertools.count(470_000_000)
         self._folders = itertools.count()
-        self._texts = {pair.fingerprint: jwk.validate(pair)[0] for pair in key_pairs}
         self._stack = contextlib.AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -129,16 +106,7 @@ class Place:
         return HandedOutCrypto(key_pairs, parsed=self._parsed)
 
     async def state(self, phone: str) -> State:
-        store = self.sandbox._open_store
-        users = await store.run(lambda tx: users_named(tx, phone))
-        if not users:
-            return State({}, 0)
-        (user,) = users
-        tokens = sum(
-            token["validity"] > _CODE_VALIDITY
-            for token in user.get("authenticationTokens", {}).values()
-        )
-        return State(await self.sandbox.stored("patient", user["patientId"]) or {}, tokens)
+        return await state_of(self.sandbox, phone)
 
     async def notified(self, owner_id: str) -> list[frozenset[str]]:
         """Return who can read each notification of a data owner."""
@@ -266,27 +234,11 @@ class Program:
 
     async def check(self, before: State, *, delegates: set[str]) -> None:
         """Check what must hold when the program has come to its end."""
-        place = self.place
-        assert self.result is not None
-        now = await place.state(self.phone)
-        owner_id = now.owner["id"]
-        new = {fingerprint_of(key) for key in now.published - before.published}
-        assert len(new) <= 1, f"{len(new)} key pairs were published"
-        assert before.published <= now.published, "a public key is gone"
-        keys = FileStorage(self.folder / "keys")
-        names = await keys.list_items()
-        on_device = {name.removeprefix(f"{owner_id}."): await keys.get_item(name) for name in names}
-        assert len(on_device) == 1, f"{len(on_device)} key pairs are on the device"
-        assert new <= set(on_device), "a key pair was published whose private half is not on disk"
-        assert set(on_device) <= {fingerprint_of(key) for key in now.published}
-        assert on_device == {name: place._texts[name] for name in on_device}, "a key is not whole"
-        for member in ("delegations", "encryptionKeys"):
-            held_by = {name for name, entries in now.owner[member].items() if entries}
-            assert held_by == {owner_id, *delegates}, f"{member} are for {held_by}"
-        made = now.tokens - before.tokens
-        assert 1 <= made <= self.processes, f"{made} tokens in {self.processes} processes"
-        left = await FileStorage(self.folder / "state").list_items()
-        assert list(left) == [], f"{left} is left behind"
+        now = await self.place.state(self.phone)
+        tokens = range(1, 1 + self.processes)
+        await self.place.inspector.check_whole(
+            before, now, self.folder, delegates=delegates, tokens=tokens
+        )
         await self.read_after_a_restart()
 
     async def read_after_a_restart(self, *more: str) -> None:

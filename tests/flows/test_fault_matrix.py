@@ -21,10 +21,11 @@ from icure_async.crypto.software import SoftwareCrypto
 from icure_async.errors import ICureError
 from icure_async.models.key_pair import KeyPair
 from icure_async.sandbox import Fault
+from tests.aftermath import State
 from tests.conftest import Count
 from tests.shortcuts import make_key_pairs
 
-from .fault_scenes import Place, Program, State, everything_of
+from .fault_scenes import Place, Program, everything_of
 
 PLACES = 4
 KEY_PAIRS = 7

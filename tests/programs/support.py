@@ -12,10 +12,9 @@ from typing import Any, Self
 
 import attrs
 
-from icure_async.models.key_pair import KeyPair, fingerprint_of
+from icure_async import KeyPair
 from icure_async.sandbox import Sandbox
-from icure_async.sandbox.auth import users_named
-from icure_async.storage import FileStorage, jwk
+from tests.aftermath import Inspector, State, state_of
 
 Json = dict[str, Any]
 
@@ -67,42 +66,11 @@ class ProgramServer:
 
 
 @attrs.frozen
-class State:
-    """What the backend and the devices know of a user at one moment.
-
-    Attributes:
-        owner: the data owner as stored; empty before there is one.
-        tokens: how many long-lived ones the user has.
-    """
-
-    owner: Json
-    tokens: int
-
-    @property
-    def published(self) -> set[str]:
-        keys = {self.owner.get("publicKey"), *self.owner.get("aesExchangeKeys", {})}
-        return {key for key in keys if key}
-
-
-@attrs.frozen
 class Device:
-    """The folders of one program, and whose they are."""
+    """The folder of a device, and the phone number of the person it belongs to."""
 
     folder: Path
     phone: str
-
-    async def key_texts(self, owner_id: str) -> dict[str, str]:
-        """Return the items with key pairs on the device, by fingerprint."""
-        keys = FileStorage(self.folder / "keys")
-        prefix = f"{owner_id}."
-        return {
-            name.removeprefix(prefix): str(await keys.get_item(name))
-            for name in await keys.list_items(prefix)
-        }
-
-    async def unfinished(self) -> list[str]:
-        """Return what the SDK has still to remember."""
-        return list(await FileStorage(self.folder / "state").list_items())
 
 
 class Ground:
@@ -114,7 +82,7 @@ class Ground:
         self._folder = folder
         self._numbers = itertools.count(470_000_000)
         self._folders = itertools.count()
-        self._texts = {pair.fingerprint: jwk.validate(pair)[0] for pair in key_pairs}
+        self._inspector = Inspector(key_pairs)
 
     def new_phone(self) -> str:
         return f"+32{next(self._numbers)}"
@@ -138,53 +106,19 @@ class Ground:
         }
 
     async def state(self, phone: str) -> State:
-        store = self.sandbox._open_store
-        users = await store.run(lambda tx: users_named(tx, phone))
-        if not users:
-            return State({}, 0)
-        (user,) = users
-        tokens = sum(
-            token["validity"] > 600 for token in user.get("authenticationTokens", {}).values()
-        )
-        return State(await self.sandbox.stored("patient", user["patientId"]) or {}, tokens)
+        return await state_of(self.sandbox, phone)
 
     async def check_keys(self, before: State, now: State, *devices: Device) -> set[str]:
-        """Return the fingerprints of the key pairs on the devices, each of them whole."""
-        found: set[str] = set()
-        for device in devices if now.owner else ():
-            texts = await device.key_texts(now.owner["id"])
-            assert texts == {name: self._texts[name] for name in texts}, "a key file is not whole"
-            assert len(texts) <= 1, f"{len(texts)} key pairs are on one device"
-            found |= set(texts)
-        new = {fingerprint_of(key) for key in now.published - before.published}
-        assert len(new) <= len(devices), f"{len(new)} key pairs were published"
-        assert new <= found, "a key pair was published whose private half is not on disk"
-        assert before.published <= now.published, "a public key is gone"
-        return found
+        """See :meth:`Inspector.check_keys`."""
+        folders = (device.folder for device in devices)
+        return await self._inspector.check_keys(before, now, *folders)
 
     async def check_whole(
         self, before: State, now: State, *devices: Device, tokens: range
     ) -> set[str]:
-        """Check the end of one login or more, where everything is done.
-
-        Args:
-            before: what was known before the logins.
-            now: what is known after them.
-            devices: those of the logins, each with its own key pair.
-            tokens: how many long-lived tokens may have been made.
-
-        Returns:
-            the fingerprints of the key pairs on the devices.
-        """
-        found = await self.check_keys(before, now, *devices)
-        assert len(found) == len(devices), "a device has no key pair of its own"
-        assert found <= {fingerprint_of(key) for key in now.published}
-        expected = {now.owner["id"], self.sandbox.master_hcp.data_owner_id}
-        for member in ("delegations", "encryptionKeys"):
-            held_by = {name for name, entries in now.owner[member].items() if entries}
-            assert held_by == expected, f"{member} are for {held_by}"
-        made = now.tokens - before.tokens
-        assert made in tokens, f"{made} tokens were made"
-        for device in devices:
-            assert await device.unfinished() == []
-        return found
+        """See :meth:`Inspector.check_whole`."""
+        folders = (device.folder for device in devices)
+        hcp = self.sandbox.master_hcp.data_owner_id
+        return await self._inspector.check_whole(
+            before, now, *folders, delegates={hcp}, tokens=tokens
+        )

@@ -8,10 +8,11 @@ import itertools
 import attrs
 import pytest
 
-from icure_async.models.key_pair import KeyPair
+from icure_async import KeyPair
+from tests.aftermath import State, key_texts
 from tests.conftest import Count
 
-from .support import Device, Ground, Json, ProgramServer, State
+from .support import Device, Ground, Json, ProgramServer
 
 
 @attrs.frozen
@@ -98,7 +99,7 @@ class LoginWithoutKey(Scenario):
         return super().job(scene) | {"opens_own_record": False}
 
     async def passed(self, scene: Scene, now: State, last_run: Json) -> None:
-        (fingerprint,) = await scene.device.key_texts(now.owner["id"])
+        (fingerprint,) = await key_texts(scene.device.folder, now.owner["id"])
         self._keys += [key for key in now.published if key.endswith(fingerprint)]
         self._scenes.append((scene, last_run["patient"]))
         self._patients.append(last_run["patient"])

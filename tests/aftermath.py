@@ -1,0 +1,122 @@
+"""What logins have left in the backend and on devices, and what of that must hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from icure_async import KeyPair
+from icure_async.models.key_pair import fingerprint_of
+from icure_async.sandbox import Sandbox
+from icure_async.sandbox.auth import users_named
+from icure_async.storage import FileStorage, jwk
+
+# The sandbox's own validity of a code as a password, in seconds; tokens live longer.
+_CODE_VALIDITY = 600
+
+
+@attrs.frozen
+class State:
+    """What the backend knows of a user at one moment.
+
+    Attributes:
+        owner: the data owner as stored; empty before there is one.
+        tokens: how many long-lived ones the user has.
+    """
+
+    owner: dict[str, Any]
+    tokens: int
+
+    @property
+    def published(self) -> set[str]:
+        keys = {self.owner.get("publicKey"), *self.owner.get("aesExchangeKeys", {})}
+        return {key for key in keys if key}
+
+
+async def state_of(sandbox: Sandbox, login: str) -> State:
+    users = await sandbox._open_store.run(lambda tx: users_named(tx, login))
+    if not users:
+        return State({}, 0)
+    (user,) = users
+    tokens = sum(
+        token["validity"] > _CODE_VALIDITY
+        for token in user.get("authenticationTokens", {}).values()
+    )
+    return State(await sandbox.stored("patient", user["patientId"]) or {}, tokens)
+
+
+async def key_texts(device: Path, owner_id: str) -> dict[str, str]:
+    """Return the items with key pairs of a data owner on a device, by fingerprint."""
+    keys = FileStorage(device / "keys")
+    prefix = f"{owner_id}."
+    return {
+        name.removeprefix(prefix): str(await keys.get_item(name))
+        for name in await keys.list_items(prefix)
+    }
+
+
+class Inspector:
+    """Checks what logins have left.
+
+    Args:
+        key_pairs: those that can have been made.
+    """
+
+    def __init__(self, key_pairs: Iterable[KeyPair]) -> None:
+        self._texts: Mapping[str, str] = {
+            pair.fingerprint: jwk.validate(pair)[0] for pair in key_pairs
+        }
+
+    async def check_keys(self, before: State, now: State, *devices: Path) -> set[str]:
+        """Check what must hold at any time, also where a login is not done.
+
+        Args:
+            before: what was known before the logins.
+            now: what is known now.
+            devices: the folders of the devices that log in.
+
+        Returns:
+            The fingerprints of the key pairs on the devices.
+        """
+        found: set[str] = set()
+        for device in devices if now.owner else ():
+            texts = await key_texts(device, now.owner["id"])
+            assert texts == {name: self._texts[name] for name in texts}, "a key file is not whole"
+            assert len(texts) <= 1, f"{len(texts)} key pairs are on one device"
+            found |= set(texts)
+        new = {fingerprint_of(key) for key in now.published - before.published}
+        assert len(new) <= len(devices), f"{len(new)} key pairs were published"
+        assert new <= found, "a key pair was published whose private half is not on disk"
+        assert before.published <= now.published, "a public key is gone"
+        return found
+
+    async def check_whole(
+        self, before: State, now: State, *devices: Path, delegates: set[str], tokens: range
+    ) -> set[str]:
+        """Check what must hold when everything is done.
+
+        Args:
+            before: what was known before the logins.
+            now: what is known after them.
+            devices: the folders of the devices that logged in, each with its own key pair.
+            delegates: the ids of those who read the data owner's document, beside itself.
+            tokens: how many long-lived tokens may have been made.
+
+        Returns:
+            The fingerprints of the key pairs on the devices.
+        """
+        found = await self.check_keys(before, now, *devices)
+        assert len(found) == len(devices), "a device has no key pair of its own"
+        assert found <= {fingerprint_of(key) for key in now.published}
+        for member in ("delegations", "encryptionKeys"):
+            held_by = {name for name, entries in now.owner[member].items() if entries}
+            assert held_by == {now.owner["id"], *delegates}, f"{member} are for {held_by}"
+        made = now.tokens - before.tokens
+        assert made in tokens, f"{made} tokens were made"
+        for device in devices:
+            left = await FileStorage(device / "state").list_items()
+            assert list(left) == [], f"{left} is left behind"
+        return found
