@@ -294,7 +294,7 @@ class MedTechApi(_Api):
             missing_key: ``"allow"`` or ``"refuse"``: whether a new key pair may be published where
                 the published ones are not on this device.
             find_key: asked for the missing key pair first, for example in a backup; None in return
-                leaves it to ``missing_key``.
+                leaves it to ``missing_key``, and so does a pair that is none of the published ones.
 
         Returns:
             The key pairs in use.

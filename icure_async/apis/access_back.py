@@ -178,7 +178,7 @@ class AccessBack:
                     continue
             else:
                 exchange_key = await self._crypto.random_bytes(EXCHANGE_KEY_BYTES)
-                readers = [key for key in published.values() if key in self._key_ring]
+                readers = self._key_ring.own_among(published.values())
                 document = add_exchange_key(
                     document,
                     own_id,

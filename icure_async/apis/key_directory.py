@@ -26,6 +26,7 @@ from icure_async.errors import (
     NotFoundError,
     PermissionDeniedError,
 )
+from icure_async.models.key_pair import fingerprint_of
 from icure_async.rest.data_owners import DATA_OWNER_KINDS, DataOwnerKind, TypedDataOwner
 
 if TYPE_CHECKING:
@@ -274,12 +275,9 @@ class OwnKeyDirectory:
         self, document: dict[str, Any], delegate: Mapping[str, Any], public_keys: Sequence[str]
     ) -> tuple[dict[str, Any], bytes]:
         delegate_id = str(delegate["id"])
-        own_keys = [key for key in public_keys_of(document) if key in self._key_ring]
+        own_keys = self._key_ring.own_among(public_keys_of(document))
         if not own_keys:
-            raise CryptoError(
-                f"No key pair of data owner {document['id']} is in use: call init_user_crypto() "
-                "first."
-            )
+            raise _no_own_key(document, self._key_ring)
         free = [
             key for key in own_keys if not has_exchange_key(document, delegate_id, owner_key=key)
         ]
@@ -323,7 +321,7 @@ class OwnKeyDirectory:
             except ValueError:
                 _log.warning("A public key of data owner %s is malformed", owner["id"])
                 continue
-            known = public_key in self._key_ring
+            known = self._key_ring.holds(public_key)
             if known or await self._trust.confirms(str(owner["id"]), public_key):
                 usable.append(public_key)
         return usable
@@ -372,6 +370,20 @@ class OwnKeyDirectory:
                 view = {}
             self._views[kind, delegate_id] = view
         return view
+
+
+def _no_own_key(document: Mapping[str, Any], key_ring: KeyRing) -> CryptoError:
+    in_use = {key_pair.fingerprint for key_pair in key_ring.key_pairs}
+    for fingerprint in map(fingerprint_of, public_keys_of(document)):
+        if fingerprint in in_use:
+            return CryptoError(
+                f"The public key {fingerprint} that is stored for data owner {document['id']} is "
+                "not that of the key pair in use with this fingerprint: somebody has replaced it. "
+                "Nothing was written. Call the administrator of the backend."
+            )
+    return CryptoError(
+        f"No key pair of data owner {document['id']} is in use: call init_user_crypto() first."
+    )
 
 
 def _checked(owner: TypedDataOwner, owner_id: str) -> TypedDataOwner:

@@ -17,14 +17,14 @@ from icure_async.crypto.delegations import entries_for
 from icure_async.crypto.exchange_keys import public_keys_of
 from icure_async.errors import ConflictError, KeyPairNotFoundError, ValidationError
 from icure_async.models.encrypted_members import ENCRYPTED_PATIENT_MEMBERS
-from icure_async.models.key_pair import KeyPair, fingerprint_of
+from icure_async.models.key_pair import KeyPair, fingerprint_of, is_fingerprint
 from icure_async.models.missing_key import MISSING_KEY_POLICIES, MissingKey
 from icure_async.models.names_completion import complete_patient_names
 from icure_async.rest.data_owners import TypedDataOwner
 from icure_async.storage.locks import lock_of
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
 
     from icure_async.apis.current_user import CurrentUser
     from icure_async.apis.key_directory import OwnKeyDirectory
@@ -149,20 +149,20 @@ class KeyRegistration:
         if stored:
             return stored, choice
         if choice.given is None and choice.find_key is not None:
-            question = MissingKey(owner_id, tuple(map(fingerprint_of, published)))
+            question = MissingKey(owner_id, tuple(_well_formed(published)))
             found = await choice.find_key(question)
             if found is not None:
-                choice = _Choice(await self._checked(found), "allow", None)
+                choice = _Choice(await self._checked(found), choice.missing_key, None)
                 return await self._pairs_at_hand(owner_id, published, choice)
         if choice.missing_key == "refuse":
-            raise _not_found(owner_id, [fingerprint_of(public_key) for public_key in published])
+            raise _not_found(owner_id, published, choice.given)
         return [await self._unpublished(owner_id, published, choice.given)], choice
 
     async def _on_device(
         self, owner_id: str, published: Sequence[str], given: KeyPair | None
     ) -> list[KeyPair]:
         """Return the published key pairs on this device, storing the given one if it is such."""
-        fingerprints = [fingerprint_of(public_key) for public_key in published]
+        fingerprints = _well_formed(published)
         stored = [
             found
             for fingerprint in fingerprints
@@ -199,8 +199,7 @@ class KeyRegistration:
         for parent_id, parent in (await self._directory.hierarchy()).items():
             if parent_id == owner_id:
                 continue
-            for public_key in public_keys_of(parent):
-                fingerprint = fingerprint_of(public_key)
+            for fingerprint in _well_formed(public_keys_of(parent)):
                 found = await self._key_storage.get_key_pair(parent_id, fingerprint)
                 if found is not None:
                     await self._key_ring.add(found)
@@ -250,10 +249,23 @@ class KeyRegistration:
         return key_pair
 
 
-def _not_found(owner_id: str, fingerprints: Sequence[str]) -> KeyPairNotFoundError:
+def _well_formed(public_keys: Iterable[str]) -> list[str]:
+    """Return the fingerprints of those public keys that can be one.
+
+    A malformed one, which somebody else has put there, must not lock out anybody.
+    """
+    return list(filter(is_fingerprint, map(fingerprint_of, public_keys)))
+
+
+def _not_found(
+    owner_id: str, published: Sequence[str], given: KeyPair | None
+) -> KeyPairNotFoundError:
+    fingerprints = _well_formed(published)
+    named = ", ".join(fingerprints) or "they are malformed"
+    wrong = "" if given is None else f" The given one, {given.fingerprint}, is none of them."
     return KeyPairNotFoundError(
         f"Data owner {owner_id} has published keys, and none of them is on this device: "
-        f"{', '.join(fingerprints)}. Ways back: pass the key pair with one of these fingerprints "
+        f"{named}.{wrong} Ways back: pass the key pair with one of these fingerprints "
         "to init_user_crypto(), import a backup with import_keys(), or use the key storage of the "
         "device that has it. With missing_key='allow' a new key pair is made, with which what is "
         "encrypted for the old ones is readable once somebody gives access back. Nothing was "

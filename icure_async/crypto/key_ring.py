@@ -53,8 +53,25 @@ class KeyRing:
         """The key pairs, oldest first."""
         return list(self._key_pairs.values())
 
-    def __contains__(self, public_key: str) -> bool:
-        return fingerprint_of(public_key) in self._key_pairs
+    def __contains__(self, fingerprint: str) -> bool:
+        """Whether there is a key pair with this fingerprint, which proves nothing about a key."""
+        return fingerprint_of(fingerprint) in self._key_pairs
+
+    def holds(self, public_key: str) -> bool:
+        """Return whether it is the public half of a key pair, all of it.
+
+        Another key with the same fingerprint is easily made.
+        """
+        key_pair = self._key_pairs.get(fingerprint_of(public_key))
+        return key_pair is not None and key_pair.public_key.lower() == public_key.lower()
+
+    def own_among(self, public_keys: Iterable[str]) -> list[str]:
+        """Return those public keys that are ours, whole where they were named by fingerprint."""
+        return [
+            self._key_pairs[fingerprint_of(public_key)].public_key
+            for public_key in public_keys
+            if self.holds(public_key) or public_key.lower() in self._key_pairs
+        ]
 
     def __bool__(self) -> bool:
         return bool(self._key_pairs)
@@ -87,10 +104,14 @@ class KeyRing:
     async def wrap(self, exchange_key: bytes, public_keys: Iterable[str]) -> dict[str, str]:
         """Return the exchange key encrypted for each public key, by fingerprint, in hex.
 
+        Of several with the same fingerprint, which is no accident, the first one counts.
+
         Raises:
             ValueError: one of them is not an RSA public key.
         """
-        by_fingerprint = {fingerprint_of(public_key): public_key for public_key in public_keys}
+        by_fingerprint: dict[str, str] = {}
+        for public_key in public_keys:
+            by_fingerprint.setdefault(fingerprint_of(public_key), public_key)
         return {
             fingerprint: (await self._crypto.rsa_encrypt(public_key, exchange_key)).hex()
             for fingerprint, public_key in by_fingerprint.items()

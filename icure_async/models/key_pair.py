@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from typing import Final
+
 import attrs
 
-__all__ = ["FINGERPRINT_LENGTH", "KeyPair", "fingerprint_of"]
+__all__ = ["FINGERPRINT_LENGTH", "KeyPair", "fingerprint_of", "is_fingerprint"]
 
-FINGERPRINT_LENGTH = 32
+FINGERPRINT_LENGTH: Final = 32
+_FINGERPRINT: Final = re.compile(f"[0-9a-f]{{{FINGERPRINT_LENGTH}}}")
 _SPKI_ALGORITHM = "300d06092a864886f70d010101"
 
 
@@ -17,6 +21,11 @@ def fingerprint_of(public_key: str) -> str:
     (cryptography.md §1.4). A fingerprint is its own fingerprint.
     """
     return public_key[-FINGERPRINT_LENGTH:].lower()
+
+
+def is_fingerprint(text: str) -> bool:
+    """Return whether a text has the form of a fingerprint."""
+    return _FINGERPRINT.fullmatch(text) is not None
 
 
 @attrs.frozen

@@ -60,7 +60,8 @@ class EncryptedStorage:
     def __init__(self, storage: Storage, protection: Protection) -> None:
         self._storage = storage
         self._protection = protection
-        self._key: bytes | None = None
+        # The record that is stored, and the key it stands for.
+        self._open: tuple[str, bytes] | None = None
         self._opening = anyio.Lock()
 
     async def get_item(self, name: str) -> str | None:
@@ -81,7 +82,7 @@ class EncryptedStorage:
                 "export them with a FileKeyStorage on this folder, move the item out of it, and "
                 "import them."
             )
-        key = await self._opened(create=False)
+        _, key = await self._opened(create=False)
         plaintext = await to_thread.run_sync(partial(_decrypt, key, name, value))
         if plaintext is None:
             raise StorageError(
@@ -102,9 +103,14 @@ class EncryptedStorage:
         """
         _check_name(name)
         data = encode_value(name, value)
-        key = await self._opened(create=True)
+        record, key = await self._opened(create=True)
         encrypted = await to_thread.run_sync(partial(_encrypt, key, name, data))
         await self._storage.set_item(name, encrypted)
+        if await self._storage.get_item(RECORD_NAME) != record:
+            raise StorageError(
+                f"Meanwhile the item {RECORD_NAME!r} was removed or replaced by another program. "
+                f"Without it the item {name!r} cannot be read: write it again."
+            )
 
     async def remove_item(self, name: str) -> None:
         """Remove the item; removing an absent one is no error."""
@@ -122,27 +128,30 @@ class EncryptedStorage:
     def __repr__(self) -> str:
         return f"EncryptedStorage({self._storage!r})"
 
-    async def _opened(self, *, create: bool) -> bytes:
-        if self._key is not None:
-            return self._key
+    async def _opened(self, *, create: bool) -> tuple[str, bytes]:
+        """Return the record that is stored now, and its key."""
         async with self._opening:
-            if self._key is None:
-                self._key = await self._open(create=create)
-            return self._key
+            # Read each time: what is written under the key of a record that is gone is lost.
+            record = await self._storage.get_item(RECORD_NAME)
+            if self._open is None or self._open[0] != record:
+                self._open = None
+                if record is not None:
+                    self._open = record, await self._protection.open(record)
+                elif create:
+                    self._open = await self._create()
+                else:
+                    raise StorageError(
+                        "The encrypted storage has items, and not the one about its key, "
+                        f"{RECORD_NAME!r}. Restore it from a copy of the storage. Nothing was "
+                        "written."
+                    )
+            return self._open
 
-    async def _open(self, *, create: bool) -> bytes:
-        record = await self._storage.get_item(RECORD_NAME)
-        if record is not None:
-            return await self._protection.open(record)
-        if not create:
-            raise StorageError(
-                f"The encrypted storage has items, and not the one about its key, {RECORD_NAME!r}. "
-                "Restore it from a copy of the storage. Nothing was written."
-            )
+    async def _create(self) -> tuple[str, bytes]:
         async with lock_of(self._storage, RECORD_NAME):
             record = await self._storage.get_item(RECORD_NAME)
             if record is not None:
-                return await self._protection.open(record)
+                return record, await self._protection.open(record)
             await self._refuse_orphans()
             record, key = await self._protection.create()
             await self._storage.set_item(RECORD_NAME, record)
@@ -151,7 +160,7 @@ class EncryptedStorage:
                     f"The item {RECORD_NAME!r} does not read back as it was written: check the "
                     "storage and try again. Nothing was encrypted."
                 )
-            return key
+            return record, key
 
     async def _refuse_orphans(self) -> None:
         """Refuse to make a second key beside what was encrypted with one that is lost."""

@@ -6,14 +6,18 @@ import hashlib
 import logging
 import re
 import unicodedata
-from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import attrs
 from anyio import to_thread
 
 from icure_async.errors import StorageError, ValidationError
-from icure_async.models.key_pair import FINGERPRINT_LENGTH, KeyPair, fingerprint_of
+from icure_async.models.key_pair import (
+    FINGERPRINT_LENGTH,
+    KeyPair,
+    fingerprint_of,
+    is_fingerprint,
+)
 from icure_async.storage._names import file_name_of
 from icure_async.storage.files import FileStorage, chmod_command, is_exposed
 from icure_async.storage.locks import StorageLock, lock_of
@@ -32,8 +36,7 @@ __all__ = ["FileKeyStorage", "MemoryKeyStorage", "StorageKeyStorage", "StoredKey
 _logger = logging.getLogger(__name__)
 
 _BASE_LIBRARY_PREFIX: Final = "org.taktik.icure.rsa."
-_FINGERPRINT: Final = re.compile(f"[0-9a-f]{{{FINGERPRINT_LENGTH}}}")
-_KEY_ITEM: Final = re.compile(f"(.+)\\.({_FINGERPRINT.pattern})", re.DOTALL)
+_KEY_ITEM: Final = re.compile(f"(.+)\\.([0-9a-f]{{{FINGERPRINT_LENGTH}}})", re.DOTALL)
 _CACHE_SIZE: Final = 32
 
 
@@ -68,8 +71,8 @@ class StorageKeyStorage:
 
     What counts as what:
 
-    * An item whose JSON object lacks ``publicKey`` or ``privateKey`` holds no key pair, as in the
-      reference.
+    * An item whose JSON object lacks ``privateKey`` holds no key pair. One that lacks ``publicKey``
+      does, since the private half tells the public one; the reference takes it for none.
     * A broken item (not JSON, mangled numbers, halves that do not match, another key than its name
       says) is a :class:`~icure_async.errors.StorageError` that names it. Where another item gives
       the key that was asked for, or at least one key of the list, the broken one is skipped with a
@@ -262,7 +265,7 @@ class StorageKeyStorage:
             for name in await self._storage.list_items(prefix):
                 # An id may be the beginning of another one.
                 fingerprint = name.removeprefix(prefix)
-                if _FINGERPRINT.fullmatch(fingerprint):
+                if is_fingerprint(fingerprint):
                     items.append((name, fingerprint))
         items.append((_legacy_name(data_owner_id), None))
         return items
@@ -299,7 +302,7 @@ class StorageKeyStorage:
         key_pair = self._validated.pop(digest, None)
         if key_pair is None:
             try:
-                key_pair = await to_thread.run_sync(partial(_key_pair_in, name, value))
+                key_pair = await to_thread.run_sync(_key_pair_in, value)
             except ValidationError as error:
                 raise StorageError(
                     f"The item {name!r} holds no usable key pair: {error}. Restore it from a backup"
@@ -326,10 +329,7 @@ class StorageKeyStorage:
             taken = True
         else:
             # Both halves were found to match, so one public key means one private key.
-            if key_pair is not None:
-                taken = key_pair.public_key != public_key
-            else:
-                taken = _has_private_half(existing)
+            taken = key_pair is not None and key_pair.public_key != public_key
         if taken:
             raise StorageError(
                 f"The item {name!r} exists and may hold another private key, which is never"
@@ -396,20 +396,16 @@ def _validated(key_pair: KeyPair) -> tuple[str, KeyPair]:
     return jwk.validate(key_pair)
 
 
-def _has_private_half(value: str) -> bool:
-    from icure_async.storage import jwk
-
-    return jwk.load_document(value).get("privateKey") is not None
-
-
-def _key_pair_in(name: str, value: str) -> KeyPair | None:
+def _key_pair_in(value: str) -> KeyPair | None:
     from icure_async.storage import jwk
 
     document = jwk.load_document(value)
-    if document.get("publicKey") is None or document.get("privateKey") is None:
-        if document.get("privateKey") is not None:
-            _logger.warning("The item %r has a private key without its public half.", name)
+    private = document.get("privateKey")
+    if private is None:
         return None
+    if document.get("publicKey") is None:
+        # The public numbers are among the private ones.
+        document = {**document, "publicKey": private}
     return jwk.key_pair_from_document(document)
 
 
@@ -444,7 +440,7 @@ def _check_data_owner_id(data_owner_id: str) -> None:
 
 def _check_fingerprint(fingerprint: str) -> str:
     short = fingerprint_of(fingerprint)
-    if not _FINGERPRINT.fullmatch(short):
+    if not is_fingerprint(short):
         raise ValidationError(
             f"A fingerprint is the last {FINGERPRINT_LENGTH} hex characters of a public key."
         )

@@ -133,7 +133,7 @@ class AuthenticationApi(Twin[AsyncAuthenticationApi]):
             missing_key: ``"allow"`` or ``"refuse"``: whether a new key pair may be published where
                 the published ones are not on this device.
             find_key: asked for the missing key pair first, for example in a backup; None in return
-                leaves it to ``missing_key``.
+                leaves it to ``missing_key``, and so does a pair that is none of the published ones.
 
         Returns:
             The user's API with its key pairs in use, and a token to log in with later.

@@ -9,9 +9,11 @@ import pytest
 
 from icure_async import Patient
 from icure_async.errors import CryptoError, DecryptionError, InvalidResponseError
+from icure_async.models.public_key import PublicKey
 from icure_async.sandbox import Sandbox
 from icure_async.storage import MemoryKeyStorage
 from tests.conftest import RequestLog
+from tests.forgery import forge
 
 from .support import Exchange, Json, Opener, Proxy, add_hcp, key_pair_of, stage
 
@@ -201,3 +203,29 @@ async def test_a_key_pair_that_was_taken_back_is_not_written_with(
     api._key_registration._key_ring.clear()
     with pytest.raises(CryptoError, match="init_user_crypto"):
         await api.patient_api.create_or_modify_patient(Patient(first_name="A", note="n"))
+
+
+@pytest.mark.parametrize("trusted", [False, True])
+async def test_a_forged_key_of_ones_own_is_not_taken_for_the_real_one(
+    world: Json, client_session: aiohttp.ClientSession, trusted: bool
+) -> None:
+    """The backend puts it in the place of the real one; the fingerprint is the same."""
+    seed = stage(world)
+    ned, pair = world["users"]["ned"], key_pair_of(world, "ned")
+    forged = forge(pair.public_key)
+    newcomer = add_hcp(seed, "newcomer")
+    seed["entities"]["hcparty"][newcomer]["publicKey"] = key_pair_of(world, "arya").public_key
+    seed["entities"]["patient"][ned["dataOwnerId"]]["publicKey"] = forged.public_key
+    seed["entities"]["user"][ned["userId"]]["autoDelegations"]["all"].append(newcomer)
+
+    async def policy(key: PublicKey) -> bool:
+        return trusted or key.public_key != forged.public_key
+
+    async with Sandbox(seed=seed, jwt=False) as sandbox:
+        opener = Opener(sandbox.icure_url, world, client_session)
+        api = await opener.plain(ned["login"], ned["token"], public_key_policy=policy)
+        await api.init_user_crypto(pair)
+        before = await sandbox.stored("patient", ned["dataOwnerId"])
+        with pytest.raises(CryptoError, match="somebody has replaced it"):
+            await api.patient_api.create_or_modify_patient(Patient(first_name="A", note="n"))
+        assert await sandbox.stored("patient", ned["dataOwnerId"]) == before

@@ -25,7 +25,7 @@ from icure_async.sandbox import Fault, Sandbox
 from icure_async.storage import MemoryKeyStorage, MemoryStorage
 from tests.conftest import RequestLog
 
-from .support import ConnectionLostError, Exchange, Json, Opener, Proxy, add_hcp, key_pair_of
+from .support import ConnectionLostError, Exchange, Json, Opener, Proxy, add_hcp, key_pair_of, stage
 
 
 class People:
@@ -302,7 +302,7 @@ async def test_nothing_supplied_leaves_it_to_the_policy(people: People, world: J
     assert pair != people.old_pair
 
 
-async def test_a_supplied_pair_that_is_new_is_published(
+async def test_a_supplied_pair_that_is_new_is_published_only_if_that_is_allowed(
     people: People, world: Json, sandbox: Sandbox
 ) -> None:
     new_pair = key_pair_of(world, "nedLost")
@@ -311,7 +311,11 @@ async def test_a_supplied_pair_that_is_new_is_published(
         return new_pair
 
     ned = await people.ned()
-    assert await ned.init_user_crypto(find_key=find) == [new_pair]
+    before = await _ned(sandbox, people)
+    with pytest.raises(KeyPairNotFoundError, match=f"{new_pair.fingerprint}, is none of them"):
+        await ned.init_user_crypto(find_key=find)
+    assert await _ned(sandbox, people) == before
+    assert await ned.init_user_crypto(find_key=find, missing_key="allow") == [new_pair]
     assert new_pair.public_key in (await _ned(sandbox, people))["aesExchangeKeys"]
 
 
@@ -323,6 +327,27 @@ async def test_an_unknown_policy_is_refused(
     with pytest.raises(ValidationError, match="missing_key"):
         await ned.init_user_crypto(missing_key=policy)
     assert requests.take() == []
+
+
+@pytest.mark.parametrize("malformed", ["zz" * 16, "not hexadecimal", "é"])
+async def test_a_malformed_published_key_locks_nobody_out(
+    world: Json, client_session: aiohttp.ClientSession, malformed: str
+) -> None:
+    seed, pair = stage(world), key_pair_of(world, "ned")
+    ned_id = world["users"]["ned"]["dataOwnerId"]
+    document = seed["entities"]["patient"][ned_id]
+    document["aesExchangeKeys"][malformed] = {ned_id: {malformed: "00"}}
+    async with Sandbox(seed=seed, jwt=False) as sandbox:
+        people = People(world, Opener(sandbox.icure_url, world, client_session))
+        ned = await people.ned()
+        with pytest.raises(KeyPairNotFoundError) as caught:
+            await ned.init_user_crypto()
+        assert caught.value.fingerprints == (pair.fingerprint,)
+        assert malformed not in str(caught.value)
+        assert await ned.init_user_crypto(pair) == [pair]
+        created = await ned.patient_api.create_or_modify_patient(Patient(first_name="A", note="n"))
+        assert (await ned.patient_api.get_patient(str(created.id))).note == "n"
+        assert malformed in (await _ned(sandbox, people))["aesExchangeKeys"]
 
 
 async def test_a_malformed_supplied_pair_changes_nothing(people: People, sandbox: Sandbox) -> None:

@@ -7,6 +7,7 @@ from icure_async.crypto.key_ring import KeyRing
 from icure_async.crypto.software import SoftwareCrypto
 from icure_async.errors import ValidationError
 from icure_async.models.key_pair import KeyPair
+from tests.forgery import forge
 
 from .support import ARYA, CRYPTO, HCP, NED, ring_of
 
@@ -33,8 +34,24 @@ async def test_a_ring_holds_its_pairs_in_order() -> None:
     assert ring
     assert ring.key_pairs == [NED, HCP]
     assert NED.public_key in ring
+    assert NED.public_key in ring
     assert NED.fingerprint.upper() in ring
     assert ARYA.public_key not in ring
+    assert ring.holds(NED.public_key.upper())
+    assert not ring.holds(ARYA.public_key)
+
+
+async def test_a_forged_key_with_the_same_fingerprint_is_another_one() -> None:
+    forged = forge(NED.public_key)
+    ring = await ring_of(HCP, NED)
+    assert not ring.holds(forged.public_key)
+    assert not ring.holds(NED.fingerprint)
+    named = [forged.public_key, ARYA.public_key, HCP.public_key.upper(), NED.fingerprint]
+    assert ring.own_among(named) == [HCP.public_key, NED.public_key]
+    # Whoever comes first is not crowded out.
+    wrapped = await wrapped_for(NED, forged)
+    assert await (await ring_of(NED)).open(wrapped) == KEY
+    assert await (await ring_of(forged)).open(wrapped) is None
 
 
 async def test_a_bad_pair_is_not_added() -> None:

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import json
 import logging
+import shutil
 import subprocess
 import sys
 import threading
@@ -98,6 +99,27 @@ class TestKeys:
             for secret in (PASSPHRASE, private["d"], private["n"], *master_keys):
                 assert secret.encode() not in written
             assert (folder / name).stat().st_mode & 0o777 == 0o600
+
+    async def test_a_folder_that_is_cleared_meanwhile_gets_a_new_master_key(
+        self, open_keys: Open, folder: Path, pairs: list[KeyPair]
+    ) -> None:
+        keys = open_keys()
+        await keys.store_key_pair(OWNER, pairs[0])
+        shutil.rmtree(folder)
+        assert await keys.list_key_pairs(OWNER) == []
+        await keys.store_key_pair(OWNER, pairs[1])
+        assert await open_keys().list_key_pairs(OWNER) == [pairs[1]]
+
+    async def test_a_folder_that_is_made_anew_meanwhile_is_used_with_its_new_master_key(
+        self, open_keys: Open, folder: Path, pairs: list[KeyPair]
+    ) -> None:
+        keys = open_keys()
+        await keys.store_key_pair(OWNER, pairs[0])
+        shutil.rmtree(folder)
+        await open_keys().store_key_pair(OWNER, pairs[1])
+        assert await keys.list_key_pairs(OWNER) == [pairs[1]]
+        await keys.store_key_pair(OWNER, pairs[2])
+        assert set(await open_keys().list_key_pairs(OWNER)) == set(pairs[1:])
 
     async def test_equal_keys_are_encrypted_differently(
         self, open_keys: Open, folder: Path, pair: KeyPair
@@ -551,6 +573,22 @@ class TestEncryptedStorage:
         assert await storage.get_item("a") is None
         async with storage.lock("a") as lock:
             assert not lock.waited
+
+    @pytest.mark.parametrize("stays", [True, False])
+    async def test_a_record_that_goes_during_a_write_is_noticed(self, stays: bool) -> None:
+        class Cleared(MemoryStorage):
+            async def set_item(self, name: str, value: str) -> None:
+                await super().set_item(name, value)
+                if name == "b" and not stays:
+                    await self.remove_item(RECORD_NAME)
+
+        storage = EncryptedStorage(Cleared(), PassphraseProtection(PASSPHRASE, QUICK))
+        await storage.set_item("a", "x")
+        if stays:
+            await storage.set_item("b", "x")
+        else:
+            with pytest.raises(StorageError, match="write it again"):
+                await storage.set_item("b", "x")
 
     async def test_names_and_values_that_are_impossible_are_refused(
         self, storage: EncryptedStorage
