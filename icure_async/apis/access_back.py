@@ -18,6 +18,7 @@ from icure_async.crypto.exchange_keys import (
     rewrap,
 )
 from icure_async.crypto.key_ring import EXCHANGE_KEY_BYTES
+from icure_async.crypto.shapes import as_object
 from icure_async.crypto.transfer_keys import add_transfer_keys, transfer_keys_of
 from icure_async.errors import ConflictError, CryptoError, NotFoundError, ValidationError
 from icure_async.models.key_change import AccessGivenBack
@@ -38,13 +39,17 @@ __all__ = ["AccessBack"]
 
 
 class _Gift:
-    """Exchange keys encrypted for one new key: how many of one document, and how many not."""
+    """Exchange keys encrypted for one new key: how many of one document, and how many not.
+
+    On the document of the new key's owner, ``begun`` says that an earlier call gave something.
+    """
 
     def __init__(self, key_ring: KeyRing, public_key: str) -> None:
         self._key_ring = key_ring
         self._public_key = public_key
         self.fingerprint = fingerprint_of(public_key)
         self.given = self.present = self.closed = 0
+        self.begun = False
 
     async def on(
         self, document: Mapping[str, Any], delegates: Mapping[str, str | None]
@@ -55,6 +60,12 @@ class _Gift:
             self.fingerprint in wrapped
             for delegate_id in delegates
             for wrapped in exchange_keys_to(document, delegate_id)
+        )
+        self.begun = any(
+            self.fingerprint in as_object(as_object(by_delegate).get(delegate_id))
+            for level, by_delegate in as_object(document.get("aesExchangeKeys")).items()
+            if fingerprint_of(level) != self.fingerprint
+            for delegate_id in delegates
         )
         return await rewrap(document, delegates, self.fingerprint, self._wrap)
 
@@ -102,7 +113,7 @@ class AccessBack:
             present=sum(gift.present for gift in gifts),
             closed=sum(gift.closed for gift in gifts),
         )
-        if not result.given and (result.closed or not result.present):
+        if not result.given and (result.closed or not result.present) and not gifts[0].begun:
             raise CryptoError(_nothing_given(result))
         return result
 

@@ -478,6 +478,29 @@ async def test_a_helper_without_the_right_key_says_so(
     assert await _ned(sandbox, people) == before
 
 
+async def test_giving_access_back_can_be_repeated_by_who_can_give_a_part_of_it(
+    people: People, opener: Opener, world: Json, proxy: Proxy, sandbox: Sandbox
+) -> None:
+    user = world["users"]["hcp"]
+    helper = await opener.plain(user["login"], user["token"], url=proxy.url)
+    await helper.init_user_crypto(missing_key="allow")
+    # What is made from now on is for the helper's new key, too.
+    await (await people.ned()).init_user_crypto(missing_key="allow")
+    ned = await people.ned()
+    (pair,) = await ned.init_user_crypto(missing_key="allow")
+
+    async def lose(_: Exchange) -> None:
+        raise ConnectionLostError
+
+    proxy.after("PUT /hcparty", lose)
+    with pytest.raises(NetworkError):
+        await helper.data_owner_api.give_access_back_to(people.ned_id, pair.public_key)
+    document = await _ned(sandbox, people)
+    again = await helper.data_owner_api.give_access_back_to(people.ned_id, pair.public_key)
+    assert (again.given, again.closed > 0) == (0, True)
+    assert await _ned(sandbox, people) == document
+
+
 async def test_access_is_given_back_to_what_is_stored_then(
     people: People, opener: Opener, proxy: Proxy, sandbox: Sandbox
 ) -> None:
