@@ -56,7 +56,7 @@ class Trouble:
     Attributes:
         number: of the request, counted from 1.
         request: method and path of it, with asterisks for ids.
-        nth: which of the requests like that it is, counted from 1.
+        nth: which of the requests that its asterisks stand for it is, counted from 1.
         fault: name of the fault.
         lasting: whether it goes on for all later requests like that.
     """
@@ -75,6 +75,12 @@ class Trouble:
         method, path = self.request.split()
         nth = range(self.nth, UNTIL_CLEARED) if self.lasting else self.nth
         return Fault(method=method, path=path, nth=nth, **FAULTS[self.fault])
+
+
+def _is_like(request: str, pattern: str) -> bool:
+    """Return whether the sandbox takes a request for one of those that a pattern stands for."""
+    method, path = pattern.split()
+    return Fault("drop-before", method=method, path=path).matches(*request.split())
 
 
 class Flow:
@@ -194,7 +200,7 @@ class Matrix:
         for lasting in (False, True):
             for fault in FAULTS:
                 for number, request in enumerate(self.requests, start=1):
-                    nth = self.requests[:number].count(request)
+                    nth = sum(_is_like(other, request) for other in self.requests[:number])
                     yield Trouble(number, request, nth, fault, lasting)
 
     async def _go_on(self, flow: Flow) -> None:

@@ -137,41 +137,50 @@ class Killing:
         self._moments = itertools.count(1)
         self._survived = False
         self.tried = 0
-        self.places: list[str] = []
         self.failures: list[str] = []
 
     async def go_on(self, scenario: Scenario) -> None:
         while not self._survived:
-            moment = next(self._moments)
-            place = "alive"
-            try:
-                place = await self._try(scenario, moment)
-            except AssertionError as error:
-                self.failures.append(f"{moment} ({place}): {error}")
-            if place != "alive":
-                self.tried += 1
+            await self._try(scenario, next(self._moments))
         await scenario.finish()
 
-    async def _try(self, scenario: Scenario, moment: int) -> str:
-        ground, server = scenario.ground, scenario.server
+    async def _try(self, scenario: Scenario, moment: int) -> None:
         scene = await scenario.next_scene()
-        device = scene.device
-        before = await ground.state(device.phone)
+        before = await scenario.ground.state(scene.device.phone)
         job = scenario.job(scene)
-        first = await server.run(_with(job, scene.first) | {"dies_at": moment})
+        first = await scenario.server.run(_with(job, scene.first) | {"dies_at": moment})
+        self.tried += first["killed"]
         self._survived = self._survived or not first["killed"]
+        try:
+            await self._finish(scenario, scene, before, first, _with(job, scene.second))
+        except AssertionError as error:
+            self.failures.append(f"{moment} ({first.get('died', 'alive')}): {error}")
+
+    async def _finish(
+        self, scenario: Scenario, scene: Scene, before: State, first: Json, job: Json
+    ) -> None:
+        """Check what the first run has left, and what the job of a second one makes of it."""
+        ground, device = scenario.ground, scene.device
         assert "error" not in first, first["error"]
         now = await ground.state(device.phone)
         found = await ground.check_keys(before, now, device)
+        done = await _is_whole(ground, before, now, device)
         last = first
         if first["killed"]:
-            self.places.append(first["died"])
-            last = await server.finish(_with(job, scene.second))
+            last = await scenario.server.finish(job)
             now = await ground.state(device.phone)
+        assert done or not last["again"], "a process was started again that was not done"
         left = await ground.check_whole(before, now, device, tokens=range(1, 2 + last["again"]))
         assert found in (set(), left), "a key pair on the device was replaced"
         await scenario.passed(scene, now, last)
-        return str(first.get("died", "alive"))
+
+
+async def _is_whole(ground: Ground, before: State, now: State, device: Device) -> bool:
+    try:
+        await ground.check_whole(before, now, device, tokens=range(1, 2))
+    except (AssertionError, KeyError):
+        return False
+    return True
 
 
 def _with(job: Json, key_pair: KeyPair) -> Json:
