@@ -103,11 +103,14 @@ def export_keys(
 ) -> None:
     """Write all key pairs of a data owner to one file, encrypted with a passphrase.
 
-    The passphrase is asked for, or taken from ICURE_PASSPHRASE.
+    The passphrase is asked for, or taken from ICURE_PASSPHRASE. The exit code is 1 if a key pair
+    cannot be read, and so is not in the file.
     """
     key_storage = _key_storage(folder)
     _check_target(file, overwrite=overwrite)
-    owner_id = owner or _only_owner(key_storage, asyncio.run(_stored_in(key_storage)))
+    stored = asyncio.run(_stored_in(key_storage))
+    owner_id = owner or _only_owner(key_storage, stored)
+    left_out = [key for key in stored if key.problem and key.data_owner_id == owner_id]
     passphrase = _passphrase(new=True)
     data = asyncio.run(export_key_pairs(key_storage, owner_id, passphrase))
     try:
@@ -122,6 +125,12 @@ def export_keys(
         markup=False,
         highlight=False,
     )
+    if left_out:
+        console = Console(stderr=True)
+        console.print("NOT in it are those that cannot be read:", markup=False)
+        for key in left_out:
+            console.print(f"  {key.problem}", markup=False, highlight=False, soft_wrap=True)
+        raise typer.Exit(1)
 
 
 @keys.command("import")

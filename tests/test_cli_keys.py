@@ -191,6 +191,22 @@ class TestExportAndImport:
         for result in (exported, imported):
             _shows_no_secret(result, *pairs)
 
+    def test_what_is_not_in_the_backup_is_told(
+        self, run: Run, folder: Path, tmp_path: Path, pairs: list[KeyPair]
+    ) -> None:
+        _store(folder, *pairs)
+        broken = folder / f"{OWNER}.{pairs[1].fingerprint}"
+        broken.write_bytes(broken.read_bytes()[:100])
+        file = tmp_path / "my.backup"
+        result = run("export", file, "--keys", folder)
+        assert result.returncode == 1
+        assert "NOT in it" in result.stderr
+        assert broken.name in result.stderr
+        restored = FileKeyStorage(tmp_path / "new")
+        backup = asyncio.run(import_key_pairs(restored, file.read_bytes(), PASSPHRASE))
+        assert set(backup.key_pairs) == {pairs[0], pairs[2]}
+        _shows_no_secret(result, *pairs)
+
     def test_a_file_is_never_overwritten_unless_told_to(
         self, run: Run, folder: Path, tmp_path: Path, pairs: list[KeyPair]
     ) -> None:

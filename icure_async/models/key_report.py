@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import attrs
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __all__ = ["KeyReport", "KeyStatus", "PublishedKey"]
 
@@ -73,7 +76,9 @@ class KeyReport:
         none: somebody who lost a key pair and got all access back need not be reminded for ever.
         """
         found = list(self.unreadable)
-        usable = any(key.status in {"on_device", "recoverable"} for key in self.keys)
+        usable = [
+            key.fingerprint for key in self.keys if key.status in {"on_device", "recoverable"}
+        ]
         for key in self.keys:
             if key.status == "malformed":
                 found.append(
@@ -81,7 +86,7 @@ class KeyReport:
                     "for it. Have it removed by an administrator of the backend."
                 )
             elif key.status == "missing" and (key.only_opens or not usable):
-                found.append(self._about_missing(key))
+                found.append(self._about_missing(key, usable))
         found += [
             f"The key pair {fingerprint} is on this device and not published: "
             + (
@@ -104,7 +109,7 @@ class KeyReport:
         ]
         return found
 
-    def _about_missing(self, key: PublishedKey) -> str:
+    def _about_missing(self, key: PublishedKey, usable: Sequence[str]) -> str:
         ways = ["import a backup with import_keys()"]
         if key.led_to_by:
             ways.append(
@@ -115,8 +120,11 @@ class KeyReport:
         if self.notaries:
             ways.append(f"ask the notaries ({', '.join(self.notaries)}) for their shares")
         if key.helpers:
+            helpers = ", ".join(key.helpers)
             ways.append(
-                "log in with a new key pair and have access given back by " + ", ".join(key.helpers)
+                f"have access given back to the key pair {usable[0]} by {helpers}"
+                if usable
+                else f"log in with a new key pair and have access given back by {helpers}"
             )
         return (
             f"The private half of the published key {key.fingerprint} is not on this device: "

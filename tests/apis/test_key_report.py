@@ -130,6 +130,17 @@ async def test_a_missing_key_is_reported_where_init_user_crypto_refuses(
     (problem,) = report.problems
     for said in (old.fingerprint, hcp_id, arya_id, "import_keys()", "export_keys()"):
         assert said in problem
+    assert "log in with a new key pair" in problem
+
+
+async def test_with_a_new_key_here_the_way_back_is_to_that(
+    ned: Ned, hcp_id: str, arya_id: str, old: KeyPair
+) -> None:
+    api = await ned()
+    (new,) = await api.init_user_crypto(missing_key="allow")
+    (problem,) = (text for text in (await _examine(api)).problems if old.fingerprint in text)
+    assert f"have access given back to the key pair {new.fingerprint} by" in problem
+    assert "log in with a new key pair" not in problem
 
 
 async def test_what_a_key_here_leads_to_is_recoverable_and_not_stored(
