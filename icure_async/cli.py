@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from pathlib import Path
 from typing import Annotated
+
+import anyio
 
 try:
     import typer
@@ -45,7 +48,7 @@ def sandbox(
         Path | None, typer.Option(help="JSON file with entities and tokens to start with.")
     ] = None,
 ) -> None:
-    """Run a local iCure backend and message gateway until Ctrl-C."""
+    """Run a local iCure backend and message gateway until Ctrl-C or SIGTERM."""
     server = Sandbox(host=host, port=port, database=database, seed=seed)
     try:
         asyncio.run(_serve(Console(), server))
@@ -68,6 +71,16 @@ async def _serve(console: Console, server: Sandbox) -> None:
             highlight=False,
             soft_wrap=True,
         )
+        await _stopped()
+
+
+async def _stopped() -> None:
+    """Wait for Ctrl-C, or for what ``kill`` and ``docker stop`` send."""
+    try:
+        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            async for _ in signals:
+                return
+    except NotImplementedError:  # On Windows, where Ctrl-C is a KeyboardInterrupt.
         await asyncio.Event().wait()
 
 

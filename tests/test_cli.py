@@ -53,9 +53,13 @@ def test_the_demo_tells_the_whole_story(run: Run) -> None:
     assert not any(code[1] in line for line in sent)
 
 
-@pytest.mark.parametrize("in_file", [False, True], ids=["memory", "file"])
+@pytest.mark.parametrize(
+    ("in_file", "end"),
+    [(False, signal.SIGINT), (True, signal.SIGTERM)],
+    ids=["in memory, until SIGINT", "in a file, until SIGTERM"],
+)
 async def test_the_sandbox_prints_the_environment_and_answers(
-    tmp_path: Path, in_file: bool
+    tmp_path: Path, in_file: bool, end: signal.Signals
 ) -> None:
     database = tmp_path / "sandbox.sqlite"
     options = ["--database", str(database)] if in_file else []
@@ -87,7 +91,7 @@ async def test_the_sandbox_prints_the_environment_and_answers(
         ):
             assert answer.status == 401
     finally:
-        process.send_signal(signal.SIGINT)
+        process.send_signal(end)
         await asyncio.wait_for(process.communicate(), timeout=10)
     assert process.returncode == 0
     assert database.exists() == in_file
