@@ -161,8 +161,19 @@ class _Builder:
         return self
 
     def with_storage_directory(self, directory: str | os.PathLike[str]) -> Self:
-        """Keep state and private keys in files of a folder that only this user can read."""
-        path = Path(directory).expanduser()
+        """Keep state and private keys in files of a folder that only this user can read.
+
+        Raises:
+            ConfigurationError: it is no path.
+        """
+        if not isinstance(directory, str | os.PathLike) or not os.fspath(directory):
+            raise ConfigurationError("with_storage_directory() needs the path of a folder.")
+        try:
+            path = Path(directory).expanduser()
+        except RuntimeError:
+            raise ConfigurationError(
+                "with_storage_directory() needs a path whose ~ stands for a known user's folder."
+            ) from None
         self._storage = FileStorage(path / "state")
         self._key_storage = FileKeyStorage(path / "keys")
         return self
@@ -173,7 +184,8 @@ class _Builder:
         Raises:
             ConfigurationError: it is not positive.
         """
-        if not 0 < seconds < float("inf"):
+        is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
+        if not is_number or not 0 < seconds < float("inf"):
             raise ConfigurationError("with_timeout() needs a positive number of seconds.")
         self._timeout = float(seconds)
         return self
@@ -199,7 +211,12 @@ class _Builder:
 
         Args:
             policy: returns whether the key is what it is said to be.
+
+        Raises:
+            ConfigurationError: it cannot be called.
         """
+        if not callable(policy):
+            raise ConfigurationError("with_public_key_policy() needs an async function.")
         self._public_key_policy = policy
         return self
 
@@ -217,7 +234,10 @@ class _Builder:
         ):
             value = os.environ.get(name)
             if value:
-                method(value)
+                try:
+                    method(value)
+                except ConfigurationError as error:
+                    raise ConfigurationError(f"{name} is malformed: {error}") from None
         email, sms = (
             os.environ.get(_process_variable(channel, user_type or _user_type_in_env()))
             for channel in ("EMAIL", "SMS")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sqlite3
 from pathlib import Path
 from typing import Annotated
 
@@ -39,7 +40,9 @@ def demo() -> None:
 
 @app.command()
 def sandbox(
-    port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.")] = 16044,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")
+    ] = 16044,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     database: Annotated[
         Path | None, typer.Option(help="SQLite file to keep everything in; memory by default.")
@@ -54,6 +57,8 @@ def sandbox(
         asyncio.run(_serve(Console(), server))
     except KeyboardInterrupt:
         pass
+    except sqlite3.Error as error:
+        raise OSError(f"Could not open the database {database}: {error}") from None
     except OSError as error:
         raise OSError(f"Could not run the sandbox on {host}, port {port}: {error}") from None
 

@@ -76,7 +76,7 @@ class KeyPairNotFoundError(CryptoError):
     """
 
     def __init__(
-        self, message: str, *, data_owner_id: str, fingerprints: Sequence[str] = ()
+        self, message: str, *, data_owner_id: str = "", fingerprints: Sequence[str] = ()
     ) -> None:
         super().__init__(message)
         self.data_owner_id = data_owner_id
@@ -91,7 +91,10 @@ class DecryptionError(CryptoError):
         entity_ids: ids of the entities that cannot be decrypted.
     """
 
-    def __init__(self, message: str, *, entity_type: str, entity_ids: Sequence[str]) -> None:
+    # Defaults, here and above: an error that is unpickled gets its members afterwards.
+    def __init__(
+        self, message: str, *, entity_type: str = "", entity_ids: Sequence[str] = ()
+    ) -> None:
         super().__init__(message)
         self.entity_type = entity_type
         self.entity_ids: tuple[str, ...] = tuple(entity_ids)

@@ -82,6 +82,13 @@ def test_the_builder_names_what_is_missing(
         ("with_password", ""),
         ("with_timeout", 0),
         ("with_timeout", float("inf")),
+        ("with_timeout", "30"),
+        ("with_timeout", None),
+        ("with_timeout", True),
+        ("with_storage_directory", None),
+        ("with_storage_directory", ""),
+        ("with_storage_directory", "~nobody-of-this-name/keys"),
+        ("with_public_key_policy", 5),
         ("with_client_session", object()),
     ],
 )
@@ -110,6 +117,12 @@ def test_from_env_names_the_missing_variable(missing: str, monkeypatch: pytest.M
             monkeypatch.setenv(name, URL if name == "ICURE_URL" else "x")
     with pytest.raises(ConfigurationError, match=missing):
         AnonymousMedTechApiBuilder.from_env()
+
+
+def test_from_env_names_the_malformed_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ICURE_URL", "nope")
+    with pytest.raises(ConfigurationError, match="ICURE_URL is malformed"):
+        MedTechApiBuilder.from_env()
 
 
 @pytest.mark.parametrize(

@@ -95,6 +95,8 @@ async def test_the_sandbox_prints_the_environment_and_answers(
         await asyncio.wait_for(process.communicate(), timeout=10)
     assert process.returncode == 0
     assert database.exists() == in_file
+    if in_file:
+        assert database.stat().st_mode & 0o777 == 0o600
 
 
 @pytest.mark.parametrize(
@@ -102,6 +104,8 @@ async def test_the_sandbox_prints_the_environment_and_answers(
     [
         (["sandbox", "--port", "0", "--seed", "nowhere.json"], "nowhere.json"),
         (["sandbox", "--port", "0", "--host", "256.1.1.1"], "256.1.1.1"),
+        (["sandbox", "--port", "0", "--database", "/nowhere/x.sqlite"], "/nowhere/x.sqlite"),
+        (["sandbox", "--port", "0", "--database", "pyproject.toml"], "pyproject.toml"),
     ],
 )
 def test_what_goes_wrong_is_a_message_and_not_a_traceback(

@@ -204,6 +204,8 @@ class AuthenticationApi:
             CaptchaRefusedError: the captcha was refused.
             UnknownProcessError: the gateway does not know the configured process or spec id.
         """
+        if not isinstance(bypass_token_check, bool):
+            raise ValidationError("bypass_token_check must be True or False.")
         captcha = captcha_member(recaptcha, recaptcha_type)
         if type(validation_code_length) is not int or validation_code_length not in _CODE_LENGTHS:
             raise ValidationError("validation_code_length must be an int between 4 and 12.")
@@ -257,6 +259,7 @@ class AuthenticationApi:
             UnknownProcessError: the gateway does not know the configured process or spec id.
             StorageError: the code was sent, and can't be used: call again.
         """
+        _check_process(process)
         captcha = captcha_member(recaptcha, recaptcha_type)
         advance(process, _Event.RESENT)
         again = attrs.evolve(
@@ -313,6 +316,7 @@ class AuthenticationApi:
             ProcessStateError: the process is completed, was never started, or was superseded.
             NetworkError: no answer. Call again with the same process and code.
         """
+        _check_process(process)
         code = _checked_code(process, validation_code)
         if not isinstance(token_validity, timedelta) or token_validity < timedelta(seconds=1):
             raise ValidationError("token_validity must be a timedelta of at least one second.")
@@ -533,6 +537,14 @@ def _run_of(request_id: str) -> _Run:
         runs = WeakValueDictionary[str, _Run]()
         _runs.set(runs)
     return runs.setdefault(request_id, _Run())
+
+
+def _check_process(process: object) -> None:
+    if not isinstance(process, AuthenticationProcess):
+        raise ValidationError(
+            "The process must be an AuthenticationProcess: from start_authentication(), or from "
+            "AuthenticationProcess.from_json() with what its to_json() returned."
+        )
 
 
 def _checked_code(process: AuthenticationProcess, validation_code: object) -> str:

@@ -23,7 +23,7 @@ def captcha_member(solution: str, captcha_type: CaptchaType) -> dict[str, str]:
     Raises:
         ValidationError: the solution is empty, or the type unknown.
     """
-    if captcha_type not in _MEMBERS:
+    if not isinstance(captcha_type, str) or captcha_type not in _MEMBERS:
         raise ValidationError(f"recaptcha_type must be one of {', '.join(_MEMBERS)}.")
     if not isinstance(solution, str) or not solution.strip():
         raise ValidationError("recaptcha must be the solution of a captcha, and is empty.")

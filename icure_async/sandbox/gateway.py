@@ -264,6 +264,9 @@ def _user_of_process(tx: Transaction, call: Call, process: Json) -> Json:
     else:
         user["healthcarePartyId"] = owner["id"]
         owner["userId"] = user["id"]
+        if "lastName" not in names:
+            # The backend keeps no professional without any name.
+            owner["name"] = login
     if process["hcpId"] and find_data_owner(tx, process["hcpId"]):
         user["autoDelegations"] = {"all": [process["hcpId"]]}
     tx.put(definition.creates, owner)

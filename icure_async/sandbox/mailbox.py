@@ -59,4 +59,7 @@ class Mailbox:
                     await inbox.arrived.wait()
         except TimeoutError:
             raise TimeoutError(f"No code was sent to {contact} within {timeout} s") from None
-        return inbox.codes.pop()
+        newest = inbox.codes[-1]
+        # Whoever waits again waits for another one, not for one that this one has replaced.
+        inbox.codes.clear()
+        return newest

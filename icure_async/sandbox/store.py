@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import queue
 import sqlite3
 import threading
@@ -260,6 +261,10 @@ class Store:
             connection.close()
 
     def _connect(self) -> sqlite3.Connection:
+        if self._path != ":memory:":
+            # It holds private keys of the master's and the server's.
+            with suppress(OSError):
+                os.close(os.open(self._path, os.O_CREAT | os.O_EXCL, 0o600))
         connection = sqlite3.connect(self._path, isolation_level=None)
         try:
             connection.execute("PRAGMA busy_timeout = 5000")

@@ -100,7 +100,11 @@ class AnonymousMedTechApiBuilder(Twin[AsyncAnonymousMedTechApiBuilder]):
         return self
 
     def with_storage_directory(self, directory: str | os.PathLike[str]) -> Self:
-        """Keep state and private keys in files of a folder that only this user can read."""
+        """Keep state and private keys in files of a folder that only this user can read.
+
+        Raises:
+            ConfigurationError: it is no path.
+        """
         self._inner.with_storage_directory(directory)
         return self
 
@@ -123,6 +127,9 @@ class AnonymousMedTechApiBuilder(Twin[AsyncAnonymousMedTechApiBuilder]):
 
         Args:
             policy: returns whether the key is what it is said to be.
+
+        Raises:
+            ConfigurationError: it cannot be called.
         """
         self._inner.with_public_key_policy(callback(policy))
         return self
@@ -230,7 +237,11 @@ class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
         return self
 
     def with_storage_directory(self, directory: str | os.PathLike[str]) -> Self:
-        """Keep state and private keys in files of a folder that only this user can read."""
+        """Keep state and private keys in files of a folder that only this user can read.
+
+        Raises:
+            ConfigurationError: it is no path.
+        """
         self._inner.with_storage_directory(directory)
         return self
 
@@ -253,6 +264,9 @@ class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
 
         Args:
             policy: returns whether the key is what it is said to be.
+
+        Raises:
+            ConfigurationError: it cannot be called.
         """
         self._inner.with_public_key_policy(callback(policy))
         return self

@@ -141,6 +141,32 @@ async def test_a_healthcare_professional_registers(
     assert public_keys_of(hcp) == {result.key_pairs[0].public_key}
 
 
+@pytest.mark.parametrize("names", [{}, {"first_name": "Luwin"}])
+async def test_a_healthcare_professional_registers_without_a_last_name(
+    anonymous_builder: Build, sandbox: Sandbox, names: dict[str, Any]
+) -> None:
+    builder = anonymous_builder().with_auth_process_by_sms_id(sandbox.hcp_process_by_sms_id)
+    async with builder.build() as api:
+        process = await api.authentication_api.start_authentication(
+            CAPTCHA, phone_number=PHONE, **names
+        )
+        code = await sandbox.wait_for_code(PHONE)
+        result = await api.authentication_api.complete_authentication(process, code)
+    async with result.med_tech_api as luwin:
+        await assert_can_work(luwin)
+
+
+@pytest.mark.parametrize("process", [None, "{}", {"requestId": "x"}])
+async def test_what_is_no_process_is_refused(
+    anonymous: AnonymousMedTechApi, process: Any, requests: RequestLog
+) -> None:
+    api = anonymous.authentication_api
+    for attempt in (api.complete_authentication(process, "123456"), api.resend(process, CAPTCHA)):
+        with pytest.raises(ValidationError, match="from_json"):
+            await attempt
+    assert requests.take() == []
+
+
 async def test_a_known_person_logs_in_with_the_key_on_the_device(
     anonymous: AnonymousMedTechApi, sandbox: Sandbox, requests: RequestLog
 ) -> None:

@@ -256,3 +256,11 @@ async def test_codes_are_nowhere_in_the_database(world: World) -> None:
     code = await world.sandbox.wait_for_code(PHONE)
     await world.validate(request_id, code)
     assert code not in str(await world.sandbox.export())
+
+
+async def test_a_code_that_was_replaced_is_not_handed_out(world: World) -> None:
+    await world.start(EMAIL)
+    await world.start(EMAIL)
+    assert len(await world.sandbox.wait_for_code(EMAIL)) == 6
+    with pytest.raises(TimeoutError):
+        await world.sandbox.wait_for_code(EMAIL, timeout=0.05)
