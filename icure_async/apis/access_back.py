@@ -27,7 +27,7 @@ from icure_async.models.validation import validate_id
 from icure_async.rest.data_owners import TypedDataOwner
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from icure_async.apis.key_directory import OwnKeyDirectory
     from icure_async.apis.key_trust import KeyTrust
@@ -56,18 +56,23 @@ class _Gift:
     ) -> Mapping[str, Any]:
         """Return the document with its exchange keys to the delegates encrypted for the new key."""
         self.given = self.closed = 0
-        self.present = sum(
+        self.present = self._count_in(document, delegates)
+        # What the new key pair made itself was given by nobody.
+        others = {
+            public_key: by_delegate
+            for public_key, by_delegate in as_object(document.get("aesExchangeKeys")).items()
+            if fingerprint_of(public_key) != self.fingerprint
+        }
+        self.begun = self._count_in({"aesExchangeKeys": others}, delegates) > 0
+        return await rewrap(document, delegates, self.fingerprint, self._wrap)
+
+    def _count_in(self, document: Mapping[str, Any], delegates: Iterable[str]) -> int:
+        """Return how many exchange keys to the delegates are encrypted for the new key."""
+        return sum(
             self.fingerprint in wrapped
             for delegate_id in delegates
             for wrapped in exchange_keys_to(document, delegate_id)
         )
-        self.begun = any(
-            self.fingerprint in as_object(as_object(by_delegate).get(delegate_id))
-            for level, by_delegate in as_object(document.get("aesExchangeKeys")).items()
-            if fingerprint_of(level) != self.fingerprint
-            for delegate_id in delegates
-        )
-        return await rewrap(document, delegates, self.fingerprint, self._wrap)
 
     async def _wrap(self, wrapped: WrappedKey) -> str | None:
         exchange_key = await self._key_ring.open(wrapped)

@@ -373,9 +373,8 @@ class OwnKeyDirectory:
 
 
 def _no_own_key(document: Mapping[str, Any], key_ring: KeyRing) -> CryptoError:
-    in_use = {key_pair.fingerprint for key_pair in key_ring.key_pairs}
     for fingerprint in map(fingerprint_of, public_keys_of(document)):
-        if fingerprint in in_use:
+        if fingerprint in key_ring:
             return CryptoError(
                 f"The public key {fingerprint} that is stored for data owner {document['id']} is "
                 "not that of the key pair in use with this fingerprint: somebody has replaced it. "

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import re
 import unicodedata
 from typing import TYPE_CHECKING, Final
 
@@ -36,7 +35,6 @@ __all__ = ["FileKeyStorage", "MemoryKeyStorage", "StorageKeyStorage", "StoredKey
 _logger = logging.getLogger(__name__)
 
 _BASE_LIBRARY_PREFIX: Final = "org.taktik.icure.rsa."
-_KEY_ITEM: Final = re.compile(f"(.+)\\.([0-9a-f]{{{FINGERPRINT_LENGTH}}})", re.DOTALL)
 _CACHE_SIZE: Final = 32
 
 
@@ -178,14 +176,13 @@ class StorageKeyStorage:
         """
         found: list[StoredKey] = []
         for name in await self._storage.list_items():
-            legacy = name.startswith(_BASE_LIBRARY_PREFIX)
-            named = _KEY_ITEM.fullmatch(name.removeprefix(_BASE_LIBRARY_PREFIX))
-            if named is not None:
-                owner_id, fingerprint = named[1], named[2]
-            elif legacy:
-                owner_id, fingerprint = name.removeprefix(_BASE_LIBRARY_PREFIX), None
-            else:
-                continue
+            rest = name.removeprefix(_BASE_LIBRARY_PREFIX)
+            owner_id, _, end = rest.rpartition(".")
+            fingerprint: str | None = end
+            if not owner_id or not is_fingerprint(end):
+                if rest == name:
+                    continue
+                owner_id, fingerprint = rest, None
             try:
                 key_pair = await self._load(name, fingerprint)
             except StorageError as error:
