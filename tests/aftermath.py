@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -48,7 +49,20 @@ async def state_of(sandbox: Sandbox, login: str) -> State:
     return State(await sandbox.stored("patient", user["patientId"]) or {}, tokens)
 
 
-async def key_texts(device: Path, owner_id: str) -> dict[str, str]:
+async def check_notified(sandbox: Sandbox, owner_id: str, *, key_pairs: int) -> None:
+    """Check that everybody concerned got a notification about each of so many new key pairs."""
+    export = await sandbox.export()
+    told = Counter(
+        frozenset(task["delegations"])
+        for task in export["entities"].get("maintenancetask", {}).values()
+        if task["responsible"] == owner_id
+    )
+    both = frozenset({owner_id, sandbox.master_hcp.data_owner_id})
+    expected = Counter({frozenset({owner_id}): key_pairs, both: key_pairs})
+    assert told == expected, f"{told.total()} notifications"
+
+
+async def _key_texts(device: Path, owner_id: str) -> dict[str, str]:
     """Return the items with key pairs of a data owner on a device, by fingerprint."""
     keys = FileStorage(device / "keys")
     prefix = f"{owner_id}."
@@ -83,7 +97,7 @@ class Inspector:
         """
         found: set[str] = set()
         for device in devices if now.owner else ():
-            texts = await key_texts(device, now.owner["id"])
+            texts = await _key_texts(device, now.owner["id"])
             assert texts == {name: self._texts[name] for name in texts}, "a key file is not whole"
             assert len(texts) <= 1, f"{len(texts)} key pairs are on one device"
             found |= set(texts)

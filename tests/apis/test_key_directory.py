@@ -13,7 +13,7 @@ from icure_async.models.public_key import PublicKey
 from icure_async.sandbox import Sandbox
 from icure_async.storage import MemoryKeyStorage
 from tests.conftest import RequestLog
-from tests.forgery import forge
+from tests.key_material import forge
 
 from .support import Exchange, Json, Opener, Proxy, add_hcp, key_pair_of, stage
 

@@ -108,12 +108,6 @@ class Place:
     async def state(self, phone: str) -> State:
         return await state_of(self.sandbox, phone)
 
-    async def notified(self, owner_id: str) -> list[frozenset[str]]:
-        """Return who can read each notification of a data owner."""
-        export = await self.sandbox.export()
-        tasks = export["entities"].get("maintenancetask", {}).values()
-        return [frozenset(task["delegations"]) for task in tasks if task["responsible"] == owner_id]
-
     def check_said(self, said: str, everything: str) -> None:
         """Check that what was said helps, and gives nothing away.
 

@@ -21,7 +21,7 @@ from icure_async.crypto.software import SoftwareCrypto
 from icure_async.errors import ICureError
 from icure_async.models.key_pair import KeyPair
 from icure_async.sandbox import Fault
-from tests.aftermath import State
+from tests.aftermath import State, check_notified
 from tests.conftest import Count
 from tests.shortcuts import make_key_pairs
 
@@ -148,10 +148,7 @@ class LoginWithoutKey(Flow):
     async def passed(self, program: Program) -> None:
         self._passed.append(program)
         owner_id = (await self.place.state(program.phone)).owner["id"]
-        told = await self.place.notified(owner_id)
-        own, hcp = owner_id, self.place.hcp_id
-        expected = [frozenset({own}), frozenset({own, hcp})] * len(self._passed)
-        assert Counter(told) == Counter(expected), f"{len(told)} notifications"
+        await check_notified(self.place.sandbox, owner_id, key_pairs=len(self._passed))
 
     async def finish(self) -> None:
         """The user's first device gives access back, and everybody reads everything."""

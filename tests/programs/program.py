@@ -55,15 +55,15 @@ class Fate:
     """Counts the moments at which the program can be killed, and kills it at one of them."""
 
     def __init__(self, dies_at: int | None, last_words: Callable[[dict[str, Any]], None]) -> None:
-        self.moments = 0
+        self._moments = 0
         self._dies_at = dies_at
         self._last_words = last_words
         self._counting = threading.Lock()
 
     def reach(self, describe: Callable[[], str]) -> None:
         with self._counting:
-            self.moments += 1
-            if self.moments == self._dies_at:
+            self._moments += 1
+            if self._moments == self._dies_at:
                 self._last_words({"died": describe()})
                 os.kill(os.getpid(), signal.SIGKILL)
 
@@ -161,6 +161,7 @@ class Program:
             await api.init_user_crypto()
             return api
         result = None
+        wrong = 0
         while result is None:
             process = await self._process(anonymous)
             await self._wait_for_the_others()
@@ -174,8 +175,8 @@ class Program:
                 await self._app.remove_item("process")
             except InvalidCodeError:
                 # The message of a process of which we lost track came after that of this one.
-                self.report["wrong"] = self.report.get("wrong", 0) + 1
-                if self.report["wrong"] > 3:
+                wrong += 1
+                if wrong > 3:
                     raise
                 await self._app.remove_item("process")
         await self._app.set_item("token", result.token)
@@ -252,7 +253,7 @@ def live(job: Job, said: int) -> NoReturn:
     except BaseException:
         say({"error": traceback.format_exc()})
         os._exit(1)
-    say(report | {"moments": fate.moments})
+    say(report)
     os._exit(0)
 
 

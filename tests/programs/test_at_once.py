@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
+import attrs
 import pytest
 
 from icure_async import AnonymousMedTechApiBuilder, KeyPair
+from tests.aftermath import State
 
 from .support import Device, Ground, Json, ProgramServer
 
@@ -20,6 +23,23 @@ _KEY_PAIR_TAKES = 0.05
 _HEAD_START = 0.15
 
 Build = Callable[[], AnonymousMedTechApiBuilder]
+
+
+@attrs.frozen
+class Round:
+    """What two programs did at the same time.
+
+    Attributes:
+        jobs: of the programs.
+        outcomes: how each of them ended.
+        before: what the backend knew of their user before.
+        now: what it knew afterwards.
+    """
+
+    jobs: list[Json]
+    outcomes: list[Json]
+    before: State
+    now: State
 
 
 class AtOnce:
@@ -39,7 +59,38 @@ class AtOnce:
                 error.add_note(f"The second program started {delay} s later.")
                 raise
 
-    async def start_processes(self, device: Device, count: int) -> list[Json]:
+    async def log_in(
+        self,
+        devices: Sequence[Device],
+        key_pairs: Sequence[KeyPair],
+        processes: int,
+        delay: float,
+        **options: Any,
+    ) -> Round:
+        """Let both programs log in, and check what they leave.
+
+        Args:
+            devices: that of each program; they may share one.
+            key_pairs: the one that each would make.
+            processes: whether they complete the same process (1) or one each (2).
+            delay: by how many seconds the second one starts later.
+            options: of both jobs.
+        """
+        phone = devices[0].phone
+        before = await self.ground.state(phone)
+        started = await self._start_processes(devices[0], processes)
+        jobs = [
+            self.ground.job(device, key_pair, **started[-number], **options)
+            for number, (device, key_pair) in enumerate(zip(devices, key_pairs, strict=True))
+        ]
+        outcomes = await self._run(jobs, delay)
+        now = await self.ground.state(phone)
+        most = sum(1 + outcome["again"] for outcome in outcomes)
+        different = dict.fromkeys(devices)
+        await self.ground.check_whole(before, now, *different, tokens=range(1, 1 + most))
+        return Round(jobs, outcomes, before, now)
+
+    async def _start_processes(self, device: Device, count: int) -> list[Json]:
         """Return that many processes with their codes, as options of a job."""
         processes: list[Json] = []
         async with self._build().with_storage_directory(device.folder.parent).build() as anonymous:
@@ -55,7 +106,7 @@ class AtOnce:
                 processes.append({"process": process.to_json(), "code": code})
         return processes
 
-    async def run(self, jobs: Sequence[Json], delay: float) -> list[Json]:
+    async def _run(self, jobs: Sequence[Json], delay: float) -> list[Json]:
         """Run the jobs, the second one that much later, and return how each ended."""
         start = time.monotonic() + _HEAD_START
         starts = (start + number * delay for number in range(len(jobs)))
@@ -65,6 +116,11 @@ class AtOnce:
                 for server, job, starts_at in zip(self.servers, jobs, starts, strict=True)
             )
         )
+
+    async def give_each_other_access(self, jobs: Sequence[Json]) -> None:
+        for server, job, other in zip(self.servers, jobs, reversed(jobs), strict=True):
+            ((public_key, _),) = other["keys"]
+            await server.finish(job | {"helps": [public_key], "keys": []})
 
     async def read_everything(self, jobs: Sequence[Json], outcomes: Sequence[Json]) -> None:
         """Let each of the programs read what all have written, and write once more."""
@@ -79,34 +135,14 @@ def at_once(ground: Ground, servers: list[ProgramServer], anonymous_builder: Bui
     return AtOnce(ground, servers, anonymous_builder)
 
 
-def _most_tokens(outcomes: Sequence[Json]) -> int:
-    return sum(1 + outcome["again"] for outcome in outcomes)
-
-
-async def _give_each_other_access(at_once: AtOnce, jobs: Sequence[Json]) -> None:
-    for server, job, other in zip(at_once.servers, jobs, reversed(jobs), strict=True):
-        ((public_key, _),) = other["keys"]
-        await server.finish(job | {"helps": [public_key], "keys": []})
-
-
 @pytest.mark.parametrize("processes", [1, 2])
 async def test_two_programs_on_a_device_register_the_same_user(
     at_once: AtOnce, key_pairs: list[KeyPair], processes: int
 ) -> None:
-    ground = at_once.ground
-
     async def go(delay: float) -> None:
-        device = ground.new_device(ground.new_phone())
-        before = await ground.state(device.phone)
-        started = await at_once.start_processes(device, processes)
-        jobs = [
-            ground.job(device, key_pair, **started[-number])
-            for number, key_pair in enumerate(key_pairs[:2])
-        ]
-        outcomes = await at_once.run(jobs, delay)
-        now = await ground.state(device.phone)
-        await ground.check_whole(before, now, device, tokens=range(1, 1 + _most_tokens(outcomes)))
-        await at_once.read_everything(jobs, outcomes)
+        device = at_once.ground.new_device(at_once.ground.new_phone())
+        done = await at_once.log_in([device] * 2, key_pairs[:2], processes, delay)
+        await at_once.read_everything(done.jobs, done.outcomes)
 
     await at_once.at_each_delay(go)
 
@@ -120,17 +156,9 @@ async def test_two_programs_on_a_device_log_in_as_the_same_user(
     await at_once.servers[0].finish(ground.job(device, own))
 
     async def go(delay: float) -> None:
-        before = await ground.state(device.phone)
-        started = await at_once.start_processes(device, 2)
-        jobs = [
-            ground.job(device, key_pair, **options)
-            for key_pair, options in zip(unused, started, strict=True)
-        ]
-        outcomes = await at_once.run(jobs, delay)
-        now = await ground.state(device.phone)
-        assert now.published == before.published
-        await ground.check_whole(before, now, device, tokens=range(1, 1 + _most_tokens(outcomes)))
-        await at_once.read_everything(jobs, outcomes)
+        done = await at_once.log_in([device] * 2, unused, 2, delay)
+        assert done.now.published == done.before.published
+        await at_once.read_everything(done.jobs, done.outcomes)
 
     await at_once.at_each_delay(go)
 
@@ -139,23 +167,14 @@ async def test_two_programs_on_a_device_log_in_as_the_same_user(
 async def test_two_devices_register_the_same_user(
     at_once: AtOnce, key_pairs: list[KeyPair], processes: int
 ) -> None:
-    ground = at_once.ground
-
     async def go(delay: float) -> None:
-        phone = ground.new_phone()
-        devices = [ground.new_device(phone) for _ in range(2)]
-        before = await ground.state(phone)
-        started = await at_once.start_processes(devices[0], processes)
-        jobs = [
-            ground.job(device, key_pair, **started[-number], opens_own_record=False)
-            for number, (device, key_pair) in enumerate(zip(devices, key_pairs, strict=False))
-        ]
-        outcomes = await at_once.run(jobs, delay)
-        now = await ground.state(phone)
-        tokens = range(1, 1 + _most_tokens(outcomes))
-        await ground.check_whole(before, now, *devices, tokens=tokens)
-        await _give_each_other_access(at_once, jobs)
-        await at_once.read_everything(jobs, outcomes)
+        phone = at_once.ground.new_phone()
+        devices = [at_once.ground.new_device(phone) for _ in range(2)]
+        done = await at_once.log_in(
+            devices, key_pairs[:2], processes, delay, opens_own_record=False
+        )
+        await at_once.give_each_other_access(done.jobs)
+        await at_once.read_everything(done.jobs, done.outcomes)
 
     await at_once.at_each_delay(go)
 
@@ -164,27 +183,18 @@ async def test_two_devices_register_the_same_user(
 async def test_two_new_devices_log_in_as_the_same_user(
     at_once: AtOnce, key_pairs: list[KeyPair], processes: int
 ) -> None:
-    ground = at_once.ground
+    ground, (server, _) = at_once.ground, at_once.servers
     own, *new = key_pairs[:3]
 
     async def go(delay: float) -> None:
         phone = ground.new_phone()
         helper = ground.new_device(phone)
-        helped = await at_once.servers[0].finish(ground.job(helper, own))
-        before = await ground.state(phone)
+        helped = await server.finish(ground.job(helper, own))
         devices = [ground.new_device(phone) for _ in range(2)]
-        started = await at_once.start_processes(devices[0], processes)
-        jobs = [
-            ground.job(device, key_pair, **started[-number], opens_own_record=False)
-            for number, (device, key_pair) in enumerate(zip(devices, new, strict=True))
-        ]
-        outcomes = await at_once.run(jobs, delay)
-        now = await ground.state(phone)
-        tokens = range(1, 1 + _most_tokens(outcomes))
-        await ground.check_whole(before, now, *devices, tokens=tokens)
-        new_keys = list(now.published - before.published)
-        await at_once.servers[0].finish(ground.job(helper, helps=new_keys))
-        await _give_each_other_access(at_once, jobs)
-        await at_once.read_everything(jobs, [*outcomes, helped])
+        done = await at_once.log_in(devices, new, processes, delay, opens_own_record=False)
+        new_keys = list(done.now.published - done.before.published)
+        await server.finish(ground.job(helper, helps=new_keys))
+        await at_once.give_each_other_access(done.jobs)
+        await at_once.read_everything(done.jobs, [*done.outcomes, helped])
 
     await at_once.at_each_delay(go)

@@ -9,7 +9,8 @@ import attrs
 import pytest
 
 from icure_async import KeyPair
-from tests.aftermath import State, key_texts
+from icure_async.models.key_pair import fingerprint_of
+from tests.aftermath import State, check_notified
 from tests.conftest import Count
 
 from .support import Device, Ground, Json, ProgramServer
@@ -40,8 +41,14 @@ class Scenario:
     async def next_scene(self) -> Scene:
         raise NotImplementedError
 
-    async def passed(self, scene: Scene, now: State, last_run: Json) -> None:
-        """Take note of a scene in which everything went well in the end."""
+    async def passed(self, scene: Scene, keys: set[str], last_run: Json) -> None:
+        """Take note of a scene in which everything went well in the end.
+
+        Args:
+            scene: where the program was killed.
+            keys: the public keys whose private halves are on the device.
+            last_run: how the last run of the program ended.
+        """
 
     async def finish(self) -> None:
         """Check what can be checked at the end only."""
@@ -79,7 +86,7 @@ class LoginWithoutKey(Scenario):
         super().__init__(ground, server)
         self._helper: Device | None = None
         self._spare: list[KeyPair] = []
-        self._scenes: list[tuple[Scene, str]] = []
+        self._devices: list[Device] = []
         self._patients: list[str] = []
         self._keys: list[str] = []
 
@@ -98,10 +105,9 @@ class LoginWithoutKey(Scenario):
         # Its new key opens nothing that is older, until access is given back.
         return super().job(scene) | {"opens_own_record": False}
 
-    async def passed(self, scene: Scene, now: State, last_run: Json) -> None:
-        (fingerprint,) = await key_texts(scene.device.folder, now.owner["id"])
-        self._keys += [key for key in now.published if key.endswith(fingerprint)]
-        self._scenes.append((scene, last_run["patient"]))
+    async def passed(self, scene: Scene, keys: set[str], last_run: Json) -> None:
+        self._keys += keys
+        self._devices.append(scene.device)
         self._patients.append(last_run["patient"])
 
     async def finish(self) -> None:
@@ -111,23 +117,13 @@ class LoginWithoutKey(Scenario):
         await self.server.finish(
             self.ground.job(self._helper, helps=self._keys, reads=self._patients)
         )
-        for scene, _ in self._scenes:
-            await self.server.finish(self.ground.job(scene.device, reads=self._patients))
-        await self._check_notifications(await self.ground.state(self._helper.phone))
+        for device in self._devices:
+            await self.server.finish(self.ground.job(device, reads=self._patients))
+        now = await self.ground.state(self._helper.phone)
+        await check_notified(self.ground.sandbox, now.owner["id"], key_pairs=len(self._keys))
         self._helper = None
-        for known in (self._scenes, self._patients, self._keys):
+        for known in (self._devices, self._patients, self._keys):
             known.clear()
-
-    async def _check_notifications(self, now: State) -> None:
-        export = await self.ground.sandbox.export()
-        told = [
-            frozenset(task["delegations"])
-            for task in export["entities"].get("maintenancetask", {}).values()
-            if task["responsible"] == now.owner["id"]
-        ]
-        own, hcp = now.owner["id"], self.ground.sandbox.master_hcp.data_owner_id
-        expected = [frozenset({own}), frozenset({own, hcp})] * len(self._keys)
-        assert sorted(told, key=len) == sorted(expected, key=len), "notifications"
 
 
 class Killing:
@@ -172,7 +168,8 @@ class Killing:
         assert done or not last["again"], "a process was started again that was not done"
         left = await ground.check_whole(before, now, device, tokens=range(1, 2 + last["again"]))
         assert found in (set(), left), "a key pair on the device was replaced"
-        await scenario.passed(scene, now, last)
+        keys = {key for key in now.published if fingerprint_of(key) in left}
+        await scenario.passed(scene, keys, last)
 
 
 async def _is_whole(ground: Ground, before: State, now: State, device: Device) -> bool:
