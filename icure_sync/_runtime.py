@@ -11,11 +11,13 @@ was left open and stops the thread within :data:`EXIT_SECONDS`.
 
 from __future__ import annotations
 
+import _thread
 import asyncio
 import atexit
 import concurrent.futures
 import contextlib
 import inspect
+import math
 import os
 import selectors
 import sys
@@ -32,7 +34,7 @@ from collections.abc import (
     Iterable,
     Iterator,
 )
-from contextvars import Context, copy_context
+from contextvars import Context, ContextVar, copy_context
 from functools import partial, wraps
 from typing import (
     TYPE_CHECKING,
@@ -47,9 +49,11 @@ from typing import (
     overload,
 )
 
-from anyio import CancelScope, to_thread
+from anyio import CancelScope, CapacityLimiter, to_thread
+from anyio.lowlevel import RunVar
 
 from icure_async.errors import ConfigurationError
+from icure_async.storage.locks import StorageLock
 from icure_sync._handover import Handover
 
 if TYPE_CHECKING:
@@ -114,7 +118,8 @@ class _Outcome(Generic[T]):
             pass
 
     def wait_at_most(self, seconds: float) -> None:
-        self._handover.wait(self._lock, seconds)
+        if not self._settled:
+            self._handover.wait(self._lock, seconds)
 
     def take_error(self) -> BaseException:
         """Return the error as the caller is to see it, and let go of it."""
@@ -123,7 +128,9 @@ class _Outcome(Generic[T]):
         if isinstance(error, asyncio.CancelledError):
             # It belongs to the task it was raised in. Raised anew in the caller, it would cancel
             # the caller's own task where there is one.
-            cancelled = concurrent.futures.CancelledError("The call was cancelled from within.")
+            cancelled = concurrent.futures.CancelledError(
+                "The call was cancelled from within, or is part of one that was interrupted."
+            )
             cancelled.__cause__ = error
             return cancelled
         return error
@@ -148,9 +155,12 @@ class _Task(asyncio.Task[None]):
 
 
 class _Job:
-    """A task on the loop thread that can be aborted. Every method runs on the loop thread."""
+    """A task on the loop thread that can be aborted. Every method runs on the loop thread.
 
-    __slots__ = ("_aborted", "_runtime", "_scope", "_shelter", "_task")
+    What a plain callback of a job asks for is part of that job, and aborted with it.
+    """
+
+    __slots__ = ("_aborted", "_parts", "_runtime", "_scope", "_shelter", "_task")
 
     def __init__(self, runtime: _Runtime) -> None:
         self._runtime = runtime
@@ -158,6 +168,19 @@ class _Job:
         self._scope: CancelScope | None = None
         self._shelter: CancelScope | None = None
         self._aborted = False
+        self._parts: set[Callable[[], object]] = set()
+
+    def begin_part(self, start: Callable[[], object], abort: Callable[[], object]) -> None:
+        """Start a part of this job, unless that was aborted: then abort the part."""
+        if self._aborted:
+            abort()
+        else:
+            self._parts.add(abort)
+            start()
+
+    def end_part(self, abort: Callable[[], object]) -> None:
+        """Forget about a part that has ended."""
+        self._parts.discard(abort)
 
     def _launch(self) -> None:
         if self._aborted:
@@ -180,6 +203,8 @@ class _Job:
     def abort(self) -> None:
         """Cancel the task; :meth:`_finished` is called after its cleanup."""
         self._aborted = True
+        for abort in list(self._parts):
+            abort()
         if self._task is None:
             self._finished()
         elif self._scope is not None and self._task.shelter is None:
@@ -187,6 +212,7 @@ class _Job:
             self._scope.cancel()
 
     async def _drive(self) -> None:
+        _current_job.set(self)
         new_scope = self._runtime.new_scope
         if not self._aborted:
             with new_scope() as self._scope, new_scope() as self._shelter:
@@ -201,6 +227,9 @@ class _Job:
 
     def _finished(self) -> None:
         raise NotImplementedError
+
+
+_current_job: ContextVar[_Job | None] = ContextVar("icure_sync_current_job", default=None)
 
 
 class _Call(_Job, Generic[T]):
@@ -240,11 +269,21 @@ class _Pump(_Job, Generic[T]):
     the task that entered them, and nothing is fetched before it is asked for.
     """
 
-    __slots__ = ("_closing", "_demand", "_early", "_ended", "_failure", "_function", "_wake_up")
+    __slots__ = (
+        "_closing",
+        "_demand",
+        "_early",
+        "_ended",
+        "_failure",
+        "_interrupted",
+        "_items",
+        "_wake_up",
+    )
 
-    def __init__(self, runtime: _Runtime, function: Callable[[], AsyncIterable[T]]) -> None:
+    def __init__(self, runtime: _Runtime, items: AsyncIterable[T]) -> None:
         super().__init__(runtime)
-        self._function = function
+        self._items = items
+        self._interrupted: _Outcome[T | object] | None = None
         self._demand: _Outcome[T | object] | None = None
         self._early: deque[T] = deque()
         self._failure: BaseException | None = None
@@ -266,11 +305,16 @@ class _Pump(_Job, Generic[T]):
             self._go_on()
 
     def close(self, outcome: _Outcome[T | object]) -> None:
-        """Close the iterator, and settle ``outcome`` when its cleanup is done."""
+        """Close the iterator, and settle ``outcome`` when its cleanup is done.
+
+        A step that is under way is aborted: a signal handler has interrupted whoever waits for it.
+        """
         self._closing = True
         self._early.clear()
-        self._demand = outcome
-        if self._task is None:
+        self._interrupted, self._demand = self._demand, outcome
+        if self._interrupted is not None:
+            self.abort()
+        elif self._task is None:
             self._finished()
         else:
             self._go_on()
@@ -286,7 +330,7 @@ class _Pump(_Job, Generic[T]):
 
     async def _work(self) -> None:
         try:
-            iterator = aiter(self._function())
+            iterator = aiter(self._items)
             while True:
                 self._hand_over(await anext(iterator))
                 await self._demanded(iterator)
@@ -329,14 +373,25 @@ class _Pump(_Job, Generic[T]):
 
     def _finished(self) -> None:
         self._ended = True
+        interrupted, self._interrupted = self._interrupted, None
+        if interrupted is not None:
+            interrupted.succeed(_END)
         outcome, self._demand = self._demand, None
         if outcome is None:
             return
         failure, self._failure = self._failure, None
+        if self._aborted:
+            failure = self._failure_of_abort(failure)
         if failure is not None:
             outcome.fail(failure)
         else:
             outcome.succeed(_END)
+
+    def _failure_of_abort(self, failure: BaseException | None) -> BaseException | None:
+        if not self._closing:
+            # However it took it, it has not come to its end.
+            return failure or asyncio.CancelledError()
+        return None if isinstance(failure, asyncio.CancelledError) else failure
 
 
 async def _close(iterator: AsyncIterator[Any]) -> None:
@@ -428,6 +483,9 @@ class _Runtime:
             ConfigurationError: the caller is on the loop thread, or the interpreter is exiting.
         """
         self.check_thread()
+        whole = _current_job.get()
+        if whole is not None:
+            start = partial(whole.begin_part, start, abort)
         self._waiting.add(outcome)
         try:
             # After the line above: shutdown() settles whatever is waiting.
@@ -442,6 +500,8 @@ class _Runtime:
                 raise
         finally:
             self._waiting.discard(outcome)
+            if whole is not None:
+                self.post(partial(whole.end_part, abort))
         if isinstance(outcome.error, asyncio.CancelledError) and self.is_closed():
             raise _exiting()
 
@@ -595,7 +655,8 @@ def run(function: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwarg
 
     Raises:
         ConfigurationError: the caller is on the loop thread, or the interpreter is exiting.
-        concurrent.futures.CancelledError: the function cancelled itself.
+        concurrent.futures.CancelledError: the function cancelled itself, or the call is made by a
+            callback of one that was interrupted.
     """
     __tracebackhide__ = True
     runtime = _get_runtime()
@@ -627,11 +688,12 @@ def iterate(
     """Return an iterator over what an async iterator yields.
 
     Args:
-        function: returns the async iterator; it is called at the first step.
+        function: returns the async iterator; it is called at once, so that it can refuse its
+            arguments. Nothing is fetched before the first step.
         args: its positional arguments.
         kwargs: its keyword arguments.
     """
-    return ClosableIterator(partial(function, *args, **kwargs))
+    return ClosableIterator(function(*args, **kwargs))
 
 
 class ClosableIterator(Iterator[T]):
@@ -642,15 +704,16 @@ class ClosableIterator(Iterator[T]):
     the next statement. Threads may share it.
     """
 
-    __slots__ = ("_context", "_function", "_lock", "_pid", "_pump", "_runtime")
+    __slots__ = ("_context", "_items", "_lock", "_pid", "_pump", "_runtime", "_stepping")
 
-    def __init__(self, function: Callable[[], AsyncIterable[T]]) -> None:
-        self._function: Callable[[], AsyncIterable[T]] | None = function
+    def __init__(self, items: AsyncIterable[T]) -> None:
+        self._items: AsyncIterable[T] | None = items
         self._pump: _Pump[T] | None = None
         self._runtime: _Runtime | None = None
         self._context = copy_context()
         # Reentrant: a signal handler may close what the interrupted code is iterating over.
         self._lock = threading.RLock()
+        self._stepping = False
         self._pid = os.getpid()
 
     def __iter__(self) -> Self:
@@ -658,28 +721,40 @@ class ClosableIterator(Iterator[T]):
 
     def __next__(self) -> T:
         __tracebackhide__ = True
-        _check_pid(self._pid, "This iterator")
-        with self._lock:
-            if self._function is not None:
-                self._runtime = _get_runtime()
-                self._pump = _Pump(self._runtime, self._function)
-                self._function = None
-            pump, runtime = self._pump, self._runtime
-            if pump is None or runtime is None:
-                raise StopIteration
-            runtime.check_thread()
+        with trimmed_traceback:
+            _check_pid(self._pid, "This iterator")
+            with self._lock:
+                return self._step()
+
+    def _step(self) -> T:
+        if self._stepping:
+            raise ConfigurationError(
+                "This iterator is in the middle of a step, which the signal handler that asks for "
+                "another has interrupted: let the handler set a flag, or close the iterator."
+            )
+        if self._items is not None:
+            self._runtime = _get_runtime()
+            self._pump = _Pump(self._runtime, self._items)
+            self._items = None
+        pump, runtime = self._pump, self._runtime
+        if pump is None or runtime is None:
+            raise StopIteration
+        runtime.check_thread()
+        outcome: _Outcome[Any] = _Outcome(runtime)
+        demand, stop = partial(pump.demand, outcome), partial(pump.stop, outcome)
+        try:
+            self._stepping = True
+            runtime.request(outcome, demand, stop, self._context)
+            if outcome.error is None and outcome.value is not _END:
+                return cast("T", outcome.value)
+        except BaseException:
             self._pump = None
-            outcome: _Outcome[Any] = _Outcome(runtime)
-            demand, stop = partial(pump.demand, outcome), partial(pump.stop, outcome)
-            try:
-                runtime.request(outcome, demand, stop, self._context)
-                if outcome.error is None and outcome.value is not _END:
-                    self._pump = pump
-                    return cast("T", outcome.value)
-            except BaseException:
-                # The interrupt may have come when the item was already there.
-                runtime.post(partial(pump.close, _Outcome(runtime)))
-                raise
+            # The interrupt may have come when the item was already there.
+            runtime.post(partial(pump.close, _Outcome(runtime)))
+            raise
+        finally:
+            self._stepping = False
+        self._pump = None
         if outcome.error is not None:
             _raise(outcome)
         raise StopIteration
@@ -702,27 +777,53 @@ class ClosableIterator(Iterator[T]):
         outcome: _Outcome[Any] = _Outcome(runtime)
         runtime.post(partial(pump.close, outcome))
         # The garbage collector may run anywhere, even on the loop thread.
-        if runtime.is_usable():
+        if not runtime.is_usable():
+            return
+        try:
             outcome.wait_at_most(_ABANDONED_ITERATOR_SECONDS)
+        except KeyboardInterrupt:
+            _ctrl_c_after_this = _CtrlC()
+            runtime.post(partial(pump.stop, outcome))
+            outcome.wait_at_most(_ABANDONED_ITERATOR_SECONDS)
+        else:
             if outcome.error is not None:
                 _raise(outcome)
 
     def close(self) -> None:
-        """Close the async iterator and wait for its cleanup. Calling it again does nothing."""
+        """Close the async iterator and wait for its cleanup. Calling it again does nothing.
+
+        A signal handler may call it in the middle of a step, which then ends the iteration. In a
+        forked child it does nothing to an iterator of the parent.
+        """
         __tracebackhide__ = True
-        _check_pid(self._pid, "This iterator")
-        if self._runtime is not None:
-            self._runtime.check_thread()
-        with self._lock:
-            pump, runtime = self._pump, self._runtime
-            self._function = self._pump = None
-        if pump is None or runtime is None:
+        if self._pid != os.getpid():
             return
-        outcome: _Outcome[Any] = _Outcome(runtime)
-        close, stop = partial(pump.close, outcome), partial(pump.stop, outcome)
-        runtime.request(outcome, close, stop, self._context)
-        if outcome.error is not None:
-            _raise(outcome)
+        with trimmed_traceback:
+            if self._runtime is not None:
+                self._runtime.check_thread()
+            with self._lock:
+                pump, runtime = self._pump, self._runtime
+                self._items = self._pump = None
+            if pump is None or runtime is None:
+                return
+            outcome: _Outcome[Any] = _Outcome(runtime)
+            close, stop = partial(pump.close, outcome), partial(pump.stop, outcome)
+            runtime.request(outcome, close, stop, self._context)
+            if outcome.error is not None:
+                _raise(outcome)
+
+
+class _CtrlC:
+    """Presses Ctrl-C when it is garbage.
+
+    Python only reports what a ``__del__`` raises, and goes on as if nothing was. So Ctrl-C has to
+    come anew when the ``__del__`` has returned, which is when its variables are dropped. There must
+    be no line of Python between here and there: that would be what is interrupted.
+    """
+
+    __slots__ = ()
+
+    __del__ = _thread.interrupt_main
 
 
 class Twin(Generic[A]):
@@ -778,6 +879,17 @@ class Twin(Generic[A]):
         if self._pid != os.getpid():
             _check_pid(self._pid, f"This {type(self).__name__}")
         return run(function, *args, **kwargs)
+
+    def _close(
+        self, function: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> None:
+        """Call what closes the async object, unless that is the business of the parent process.
+
+        A forked child leaves the ``with`` blocks of its parent, too, whatever it does.
+        """
+        __tracebackhide__ = True
+        if self._pid == os.getpid():
+            run(function, *args, **kwargs)
 
     def _iterate(
         self, function: Callable[P, AsyncIterable[T]], /, *args: P.args, **kwargs: P.kwargs
@@ -860,15 +972,38 @@ def adapt(obj: Any, protocol_methods: tuple[str, ...]) -> Any:
 
 
 class _Adapted:
-    """A plain implementation of an async protocol, ready to be awaited."""
+    """A plain implementation of an async protocol, ready to be awaited.
+
+    Attributes:
+        lock: as in ``LockableStorage``, if the implementation has such a method; else None.
+    """
 
     def __init__(self, adapted: object, methods: dict[str, Any]) -> None:
         self._adapted = adapted
         for name, method in methods.items():
             setattr(self, name, callback(method))
+        lock = getattr(adapted, "lock", None)
+        self.lock = partial(_adapted_lock, lock) if callable(lock) else None
 
     def __repr__(self) -> str:
         return f"<adapted {type(self._adapted).__name__}>"
+
+
+@contextlib.asynccontextmanager
+async def _adapted_lock(lock: Callable[[str], Any], name: str) -> AsyncIterator[StorageLock]:
+    manager = lock(name)
+    if hasattr(manager, "__aenter__"):
+        async with manager as held:
+            yield held
+        return
+    held = await callback(manager.__enter__)()
+    try:
+        # One that doesn't tell may have waited.
+        yield held if isinstance(held, StorageLock) else StorageLock(waited=True)
+    finally:
+        # Nothing may keep the lock from being let go of.
+        with CancelScope(shield=True):
+            await callback(manager.__exit__)(*sys.exc_info())
 
 
 @overload
@@ -882,16 +1017,32 @@ def callback(function: Callable[..., Any]) -> Callable[..., Coroutine[Any, Any, 
 
     The function sees the context variables of the call it was made in. An awaitable that it
     returns is awaited on the loop thread. An async function is returned as it is.
+
+    It may take as long as it likes, and make blocking calls itself: any number run at once.
     """
     if _is_async(function):
         return function
 
     @wraps(function)
     async def call(*args: Any, **kwargs: Any) -> Any:
-        result = await to_thread.run_sync(partial(function, *args, **kwargs))
+        called = partial(function, *args, **kwargs)
+        result = await to_thread.run_sync(called, limiter=_unlimited())
         return await result if inspect.isawaitable(result) else result
 
     return call
+
+
+_limiter: Final[RunVar[CapacityLimiter]] = RunVar("icure_sync_callbacks")
+
+
+def _unlimited() -> CapacityLimiter:
+    # Callbacks that wait for calls must not take the worker threads that these calls need.
+    try:
+        return _limiter.get()
+    except LookupError:
+        limiter = CapacityLimiter(math.inf)
+        _limiter.set(limiter)
+        return limiter
 
 
 def _is_async(function: Any) -> bool:

@@ -9,7 +9,7 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -79,11 +79,11 @@ class Interrupted(BaseException):
 
 
 @contextlib.contextmanager
-def interrupt_after(seconds: float) -> Iterator[None]:
-    """Raise :class:`Interrupted` in the main thread."""
+def handle_after(seconds: float, function: Callable[[], object]) -> Iterator[None]:
+    """Call a function in a signal handler, in the main thread."""
 
     def handle(number: int, frame: FrameType | None) -> None:
-        raise Interrupted
+        function()
 
     before = signal.signal(signal.SIGALRM, handle)
     signal.setitimer(signal.ITIMER_REAL, seconds)
@@ -92,3 +92,12 @@ def interrupt_after(seconds: float) -> Iterator[None]:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+
+
+def interrupt_after(seconds: float) -> contextlib.AbstractContextManager[None]:
+    """Raise :class:`Interrupted` in the main thread."""
+
+    def interrupt() -> None:
+        raise Interrupted
+
+    return handle_after(seconds, interrupt)

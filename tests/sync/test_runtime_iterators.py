@@ -14,7 +14,7 @@ import pytest
 
 from icure_async.errors import ConfigurationError
 from icure_sync._runtime import ClosableIterator, iterate, run
-from tests.sync.runtime_support import Interrupted, interrupt_after
+from tests.sync.runtime_support import Interrupted, handle_after, interrupt_after
 
 NUMBER: contextvars.ContextVar[int] = contextvars.ContextVar("NUMBER")
 
@@ -38,6 +38,17 @@ class Pages:
 @pytest.fixture
 def pages() -> Pages:
     return Pages()
+
+
+def test_a_plain_function_is_called_at_once(pages: Pages) -> None:
+    def read(size: int) -> AsyncIterator[int]:
+        if size < 1:
+            raise ValueError(size)
+        return pages.read(size)
+
+    with pytest.raises(ValueError, match="0"):
+        iterate(read, 0)
+    assert list(iterate(read, 1)) == [0]
 
 
 def test_all_items_come_in_order(pages: Pages) -> None:
@@ -319,6 +330,61 @@ def test_interrupts_at_any_moment_leave_no_iterator_hanging() -> None:
 
     assert interrupted > 0
     assert len(list(iterate(count))) == 1000
+
+
+def test_a_signal_handler_closes_what_it_interrupted() -> None:
+    events: list[str] = []
+
+    async def endless() -> AsyncIterator[int]:
+        try:
+            yield 1
+            await anyio.sleep(30)
+            yield 2
+        finally:
+            await anyio.sleep(0.01)
+            events.append("closed")
+
+    numbers = iterate(endless)
+
+    def handle() -> None:
+        numbers.close()
+        events.append("handled")
+
+    with handle_after(0.1, handle):
+        assert list(numbers) == [1]
+
+    assert events == ["closed", "handled"]
+
+
+def test_a_signal_handler_closes_at_any_moment() -> None:
+    async def count() -> AsyncIterator[int]:
+        for number in range(100_000):
+            yield number
+
+    for step in range(40):
+        numbers = iterate(count)
+        with handle_after(0.001 + step * 0.00003, numbers.close):
+            assert len(list(numbers)) < 100_000
+        assert next(numbers, None) is None
+
+
+def test_a_signal_handler_can_not_take_a_step_within_a_step() -> None:
+    errors: list[str] = []
+
+    async def slow() -> AsyncIterator[int]:
+        await anyio.sleep(0.2)
+        yield 1
+
+    numbers = iterate(slow)
+
+    def handle() -> None:
+        with pytest.raises(ConfigurationError, match="middle of a step") as raised:
+            next(numbers)
+        errors.append(str(raised.value))
+
+    with handle_after(0.05, handle):
+        assert list(numbers) == [1]
+    assert len(errors) == 1
 
 
 def test_the_context_of_the_call_flows_in() -> None:

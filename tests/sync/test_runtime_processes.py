@@ -41,7 +41,7 @@ class Client(Twin[AsyncClient]):
         self._run(self._inner.__aenter__)
         return self
     def __exit__(self, *details):
-        self._run(self._inner.__aexit__, *details)
+        self._close(self._inner.__aexit__, *details)
 
 class Stuck:
     def get(self):
@@ -107,6 +107,81 @@ def test_a_second_ctrl_c_does_not_wait() -> None:
     assert ended.seconds_after_last_line < EXIT_SECONDS + SLACK_SECONDS
 
 
+def test_ctrl_c_while_an_abandoned_iterator_is_closed_is_not_lost() -> None:
+    program = Program("""
+        from icure_sync._runtime import iterate
+
+        async def items():
+            try:
+                yield 1
+            finally:
+                say("cleaning up")
+                try:
+                    await anyio.sleep(60)
+                finally:
+                    say("cleaned up")
+
+        def take_one():
+            for _ in iterate(items):
+                break
+            say("went on")
+
+        try:
+            take_one()
+        except KeyboardInterrupt:
+            say("interrupted")
+        """)
+    assert program.read_line() == "cleaning up"
+    program.press_ctrl_c()
+    ended = program.wait()
+
+    assert ended.lines == ["cleaned up", "interrupted"], ended.errors
+    assert ended.errors == ""
+
+
+def test_ctrl_c_ends_the_calls_that_a_plain_callback_makes() -> None:
+    program = Program("""
+        from icure_sync._runtime import callback, iterate, run
+
+        async def write():
+            try:
+                say("writing")
+                await anyio.sleep(60)
+                say("written")
+            finally:
+                say("cleaned up")
+
+        async def numbers():
+            say("counting")
+            yield 1
+
+        def call_back():
+            for call in (lambda: run(write), lambda: run(write), lambda: list(iterate(numbers))):
+                try:
+                    call()
+                except Exception as error:
+                    say(type(error).__name__)
+
+        try:
+            run(callback(call_back))
+        except KeyboardInterrupt:
+            say("interrupted")
+        say("a call still works:", run(anyio.sleep, 0))
+        """)
+    assert program.read_line() == "writing"
+    program.press_ctrl_c()
+    ended = program.wait()
+
+    assert ended.lines == [
+        "cleaned up",
+        "CancelledError",
+        "CancelledError",
+        "CancelledError",
+        "interrupted",
+        "a call still works: None",
+    ], ended.errors
+
+
 def test_ctrl_c_that_nobody_catches_ends_the_program() -> None:
     program = Program("""
         from icure_sync._runtime import run
@@ -138,12 +213,12 @@ before = client.where()
 child = os.fork()
 if not child:
     signal.alarm(10)
-    for call in (client.where, client.count, lambda: next(numbers), numbers.close,
-                 lambda: adapt(client, ())):
+    for call in (client.where, client.count, lambda: next(numbers), lambda: adapt(client, ())):
         try:
             call()
         except ICureError as error:
             say(error)
+    numbers.close()
     with Client(AsyncClient()) as fresh:
         say("child:", fresh.where(), list(fresh.count()))
     del client, numbers
@@ -155,18 +230,41 @@ client.__exit__()
 """
     )
 
-    assert len(ended.lines) == 10, ended.errors
-    assert all("before os.fork()" in line for line in ended.lines[:5])
-    assert [line.split()[1] for line in ended.lines[:5]] == [
-        "Client", "Client", "iterator", "iterator", "Client",
+    assert len(ended.lines) == 9, ended.errors
+    assert all("before os.fork()" in line for line in ended.lines[:4])
+    assert [line.split()[1] for line in ended.lines[:4]] == [
+        "Client", "Client", "iterator", "Client",
     ]  # fmt: skip
-    assert ended.lines[5:] == [
+    assert ended.lines[4:] == [
         "child: icure_sync [0, 1, 2]",
         "connection closed",
         "child exited with 0",
         "parent: icure_sync [1, 2]",
         "connection closed",
     ]
+    assert ended.errors == ""
+
+
+def test_a_forked_child_can_leave_the_with_blocks_of_its_parent() -> None:
+    ended = run_program(
+        CLIENT
+        + """
+with Client(AsyncClient()) as client, client.count() as numbers:
+    next(numbers)
+    child = os.fork()
+    if not child:
+        signal.alarm(10)
+        sys.exit(7)
+    say("child exited with", os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+    say("parent:", client.where(), list(numbers))
+"""
+    )
+
+    assert ended.lines == [
+        "child exited with 7",
+        "parent: icure_sync [1, 2]",
+        "connection closed",
+    ], ended.errors
     assert ended.errors == ""
 
 

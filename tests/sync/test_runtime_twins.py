@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import gc
 import threading
@@ -10,7 +11,8 @@ import time
 import traceback
 import warnings
 import weakref
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -19,6 +21,8 @@ import anyio.to_thread
 import pytest
 
 from icure_async.errors import ConfigurationError, ValidationError
+from icure_async.storage import FileStorage, StorageLock
+from icure_async.storage.locks import lock_of
 from icure_sync._runtime import (
     ClosableIterator,
     Twin,
@@ -218,11 +222,29 @@ def test_the_error_of_an_iterator_is_trimmed_too(client: Client) -> None:
     with pytest.raises(ValidationError) as raised:
         next(numbers)
 
-    assert functions_in(raised.value)[-3:] == ["count", "get", "_check"]
-    assert not [
-        frame.filename
-        for frame in traceback.extract_tb(raised.value.__traceback__)
-        if "/anyio/" in frame.filename
+    assert functions_in(raised.value) == [
+        "test_the_error_of_an_iterator_is_trimmed_too",
+        "count",
+        "get",
+        "_check",
+    ]
+
+
+def test_the_error_of_an_iterators_cleanup_is_trimmed_too() -> None:
+    async def fail() -> AsyncIterator[int]:
+        try:
+            yield 1
+        finally:
+            raise ValueError("cleanup")
+
+    numbers = iterate(fail)
+    next(numbers)
+    with pytest.raises(ValueError, match="cleanup") as raised:
+        numbers.close()
+
+    assert functions_in(raised.value) == [
+        "test_the_error_of_an_iterators_cleanup_is_trimmed_too",
+        "fail",
     ]
 
 
@@ -356,6 +378,110 @@ def test_a_twin_is_taken_apart(client: Client) -> None:
     assert adapt(client, ()) is client._inner
 
 
+class Turns:
+    """Notes who has the lock."""
+
+    def __init__(self, events: list[str]) -> None:
+        self._events = events
+
+    def __enter__(self) -> StorageLock:
+        self._events.append("entered")
+        return StorageLock(waited=False)
+
+    def __exit__(self, *error: object) -> None:
+        self._events.append("left")
+
+    async def __aenter__(self) -> StorageLock:
+        return self.__enter__()
+
+    async def __aexit__(self, *error: object) -> None:
+        self.__exit__(*error)
+
+
+async def take_turn(storage: object, events: list[str]) -> StorageLock:
+    async with lock_of(storage, "name") as lock:
+        events.append("inside")
+        return lock
+
+
+async def test_an_overridden_method_leaves_the_lock_of_a_storage_alone(tmp_path: Path) -> None:
+    class Counting(FileStorage):
+        reads = 0
+
+        def get_item(self, name: str) -> Any:
+            self.reads += 1
+            return super().get_item(name)
+
+    ours, others = adapt(Counting(tmp_path), METHODS), FileStorage(tmp_path)
+    async with lock_of(others, "name"):
+        with pytest.raises(TimeoutError), anyio.fail_after(0.1):
+            await take_turn(ours, [])
+
+    assert await take_turn(ours, []) == StorageLock(waited=False)
+
+
+@pytest.mark.parametrize("kind", ["plain", "async"])
+def test_a_plain_storage_may_have_locks(kind: str) -> None:
+    events: list[str] = []
+    turns = Turns(events)
+
+    @contextlib.contextmanager
+    def plain() -> Iterator[StorageLock]:
+        with turns as lock:
+            yield lock
+
+    class Lockable(PlainStorage):
+        def lock(self, name: str) -> Any:
+            assert name == "name"
+            return plain() if kind == "plain" else turns
+
+    assert run(take_turn, adapt(Lockable(), METHODS), events) == StorageLock(waited=False)
+    assert events == ["entered", "inside", "left"]
+
+
+def test_a_plain_lock_is_entered_and_left_in_worker_threads() -> None:
+    free = threading.Lock()
+    free.acquire()
+
+    class Lockable(PlainStorage):
+        def lock(self, name: str) -> threading.Lock:
+            return free
+
+    async def wait_for_turn() -> StorageLock:
+        waiting = asyncio.create_task(take_turn(adapt(Lockable(), METHODS), []))
+        await anyio.sleep(0.05)
+        free.release()
+        return await waiting
+
+    # It doesn't say whether it waited, so somebody may have done the work.
+    assert run(wait_for_turn) == StorageLock(waited=True)
+    assert not free.locked()
+
+
+def test_an_error_under_a_plain_lock_lets_go_of_it() -> None:
+    free = threading.Lock()
+
+    class Lockable(PlainStorage):
+        def lock(self, name: str) -> threading.Lock:
+            return free
+
+    async def fail() -> None:
+        async with lock_of(adapt(Lockable(), METHODS), "name"):
+            raise ValidationError("x")
+
+    with pytest.raises(ValidationError):
+        run(fail)
+    assert not free.locked()
+
+
+def test_a_storage_without_locks_has_none_when_adapted() -> None:
+    class Odd(PlainStorage):
+        lock = threading.Lock()
+
+    for storage in (PlainStorage(), Odd()):
+        assert run(take_turn, adapt(storage, METHODS), []) == StorageLock(waited=False)
+
+
 @pytest.mark.parametrize("attribute", [None, "a text"], ids=["missing", "no method"])
 def test_a_missing_method_is_a_configuration_error(attribute: object) -> None:
     class Incomplete:
@@ -381,6 +507,24 @@ def test_a_plain_callback_does_not_block_the_loop() -> None:
         return await waiting
 
     assert run(both)
+
+
+def test_any_number_of_plain_callbacks_may_wait_for_calls_of_their_own() -> None:
+    count = 60
+    everybody_is_here = threading.Barrier(count)
+
+    def call_back() -> int:
+        everybody_is_here.wait(10)
+        # What the SDK itself does in worker threads has to find one, too.
+        return run(anyio.to_thread.run_sync, threading.get_ident)
+
+    async def call_all() -> None:
+        with anyio.fail_after(15):
+            async with anyio.create_task_group() as group:
+                for _ in range(count):
+                    group.start_soon(callback(call_back))
+
+    run(call_all)
 
 
 def test_an_async_callback_passes_through() -> None:
