@@ -26,6 +26,7 @@ import warnings
 import weakref
 from collections import deque
 from collections.abc import (
+    AsyncGenerator,
     AsyncIterable,
     AsyncIterator,
     Awaitable,
@@ -990,7 +991,7 @@ class _Adapted:
 
 
 @contextlib.asynccontextmanager
-async def _adapted_lock(lock: Callable[[str], Any], name: str) -> AsyncIterator[StorageLock]:
+async def _adapted_lock(lock: Callable[[str], Any], name: str) -> AsyncGenerator[StorageLock]:
     manager = lock(name)
     if hasattr(manager, "__aenter__"):
         async with manager as held:
