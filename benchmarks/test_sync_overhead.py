@@ -14,7 +14,8 @@ import pytest
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from icure_sync._runtime import iterate, run
+from icure_sync._iterators import iterate
+from icure_sync._runtime import run
 
 AT_ONCE = 8
 EACH = 200

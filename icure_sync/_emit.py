@@ -24,7 +24,13 @@ _SPEAKS_OF_ASYNC: Final = re.compile(r"\b(async|await|asyncio|aclose|icure_async
 # Special methods of twins come from their base class; a protocol and a value have none of them.
 _COVERED: Final = frozenset({"__init__", "__repr__"})
 _GENERATED: Final = "icure_sync._generated"
-_RUNTIME: Final = "icure_sync._runtime"
+_RUNTIME: Final = {
+    "Twin": "icure_sync._twins",
+    "adapt": "icure_sync._plain",
+    "callback": "icure_sync._plain",
+    "run": "icure_sync._runtime",
+    "trimmed_traceback": "icure_sync._tracebacks",
+}
 
 
 @dataclass
@@ -124,7 +130,7 @@ class ModuleWriter:
 
     def runtime(self, name: str) -> str:
         """Import a name of the runtime, and return it."""
-        return self.needs(_RUNTIME, name)
+        return self.needs(_RUNTIME[name], name)
 
     def sibling(self, target: str) -> str:
         """Import another generated module, and return its name here.
@@ -418,7 +424,7 @@ class ClassWriter:
 
     def _blocking(self, body: Iterable[str]) -> Iterator[str]:
         """Yield a body in which an error shows no line of the runtime."""
-        yield f"        with {self._module.needs(_RUNTIME, 'trimmed_traceback')}:"
+        yield f"        with {self._module.runtime('trimmed_traceback')}:"
         for line in body:
             yield f"    {line}"
 

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 from icure_async.authentication.api import DEFAULT_TOKEN_VALIDITY
 from icure_async.authentication.api import AuthenticationApi as AsyncAuthenticationApi
 from icure_sync._generated import authentication_result as _authentication_result
-from icure_sync._runtime import Twin, callback, trimmed_traceback
+from icure_sync._plain import callback
+from icure_sync._tracebacks import trimmed_traceback
+from icure_sync._twins import Twin
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,7 +12,9 @@ from icure_async.builders import MedTechApiBuilder as AsyncMedTechApiBuilder
 from icure_sync._generated import crypto as _crypto
 from icure_sync._generated import medtech as _medtech
 from icure_sync._generated import storage as _storage
-from icure_sync._runtime import Twin, adapt, callback, trimmed_traceback
+from icure_sync._plain import adapt, callback
+from icure_sync._tracebacks import trimmed_traceback
+from icure_sync._twins import Twin
 
 if TYPE_CHECKING:
     import os

@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from icure_async.apis.data_owners import DataOwnerApi as AsyncDataOwnerApi
-from icure_sync._runtime import Twin, trimmed_traceback
+from icure_sync._tracebacks import trimmed_traceback
+from icure_sync._twins import Twin
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -15,7 +15,9 @@ from icure_sync._generated import data_owners as _data_owners
 from icure_sync._generated import notifications as _notifications
 from icure_sync._generated import patients as _patients
 from icure_sync._generated import users as _users
-from icure_sync._runtime import Twin, callback, trimmed_traceback
+from icure_sync._plain import callback
+from icure_sync._tracebacks import trimmed_traceback
+from icure_sync._twins import Twin
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from icure_async.sandbox.gateway import SPEC_ID
 from icure_async.sandbox.server import Sandbox as AsyncSandbox
-from icure_sync._runtime import Twin, trimmed_traceback
+from icure_sync._tracebacks import trimmed_traceback
+from icure_sync._twins import Twin
 
 if TYPE_CHECKING:
     from pathlib import Path

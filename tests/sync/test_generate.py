@@ -413,5 +413,6 @@ def test_iterators_and_callbacks_with_a_rule(
 '''
         in text
     )
-    assert "from icure_sync._runtime import Twin, callback, trimmed_traceback\n" in text
+    assert "from icure_sync._plain import callback\n" in text
+    assert "from icure_sync._twins import Twin\n" in text
     assert "    from collections.abc import Callable, Iterator\n" in text

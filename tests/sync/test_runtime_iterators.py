@@ -13,7 +13,8 @@ import anyio
 import pytest
 
 from icure_async.errors import ConfigurationError
-from icure_sync._runtime import ClosableIterator, iterate, run
+from icure_sync._iterators import ClosableIterator, iterate
+from icure_sync._runtime import run
 from tests.sync.runtime_support import Interrupted, handle_after, interrupt_after
 
 NUMBER: contextvars.ContextVar[int] = contextvars.ContextVar("NUMBER")

@@ -13,7 +13,10 @@ from tests.sync.runtime_support import Program, run_program
 SLACK_SECONDS = 2.0
 
 CLIENT = """
-from icure_sync._runtime import Twin, adapt, iterate, run
+from icure_sync._iterators import iterate
+from icure_sync._plain import adapt
+from icure_sync._runtime import run
+from icure_sync._twins import Twin
 
 class AsyncClient:
     def __init__(self):
@@ -109,7 +112,7 @@ def test_a_second_ctrl_c_does_not_wait() -> None:
 
 def test_ctrl_c_while_an_abandoned_iterator_is_closed_is_not_lost() -> None:
     program = Program("""
-        from icure_sync._runtime import iterate
+        from icure_sync._iterators import iterate
 
         async def items():
             try:
@@ -141,7 +144,9 @@ def test_ctrl_c_while_an_abandoned_iterator_is_closed_is_not_lost() -> None:
 
 def test_ctrl_c_ends_the_calls_that_a_plain_callback_makes() -> None:
     program = Program("""
-        from icure_sync._runtime import callback, iterate, run
+        from icure_sync._iterators import iterate
+        from icure_sync._plain import callback
+        from icure_sync._runtime import run
 
         async def write():
             try:

@@ -23,15 +23,11 @@ import pytest
 from icure_async.errors import ConfigurationError, ValidationError
 from icure_async.storage import FileStorage, StorageLock
 from icure_async.storage.locks import lock_of
-from icure_sync._runtime import (
-    ClosableIterator,
-    Twin,
-    adapt,
-    callback,
-    iterate,
-    run,
-    trimmed_traceback,
-)
+from icure_sync._iterators import ClosableIterator, iterate
+from icure_sync._plain import adapt, callback
+from icure_sync._runtime import run
+from icure_sync._tracebacks import trimmed_traceback
+from icure_sync._twins import Twin
 
 USER: contextvars.ContextVar[str] = contextvars.ContextVar("USER")
 

@@ -28,7 +28,7 @@ import icure_async
 import icure_sync
 from icure_async.builders import Building
 from icure_async.sandbox import Sandbox as AsyncSandbox
-from icure_sync._runtime import Twin
+from icure_sync._twins import Twin
 from icure_sync.sandbox import Sandbox
 
 NAMES = (

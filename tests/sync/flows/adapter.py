@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from typing import Any, Self
 
 import icure_sync
-from icure_sync._runtime import Twin
+from icure_sync._twins import Twin
 
 RENAMED = {"aclose": "close"}
 _END = object()

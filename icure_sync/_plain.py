@@ -1,0 +1,139 @@
+"""Plain functions and objects in the place of async ones: they run in worker threads."""
+
+# ruff: noqa: SLF001
+# pyright: reportPrivateUsage=false
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import math
+import sys
+from functools import partial, wraps
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, overload
+
+from anyio import CancelScope, CapacityLimiter, to_thread
+from anyio.lowlevel import RunVar
+
+from icure_async.errors import ConfigurationError
+from icure_async.storage.locks import StorageLock
+from icure_sync._runtime import check_pid
+from icure_sync._twins import Twin
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable, Coroutine
+
+__all__ = ["adapt", "callback"]
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+
+def adapt(obj: Any, protocol_methods: tuple[str, ...]) -> Any:
+    """Return an object that the SDK can await in place of a plain implementation of a protocol.
+
+    Each plain method is called in a worker thread, and so perhaps in several at once.
+
+    Args:
+        obj: the implementation; its methods may be plain, async, or some of each. One whose
+            methods are all async is returned as it is.
+        protocol_methods: the names of the methods of the protocol.
+
+    Raises:
+        ConfigurationError: a method is missing.
+    """
+    if isinstance(obj, Twin):
+        twin: Twin[Any] = obj  # pyright: ignore[reportUnknownVariableType]
+        check_pid(twin._pid, f"This {type(twin).__name__}")
+        return twin._inner
+    methods: dict[str, Any] = {}
+    for name in protocol_methods:
+        method = getattr(obj, name, None)
+        if not callable(method):
+            raise ConfigurationError(
+                f"{type(obj).__name__} can't be used here: it has no method {name}()."
+            )
+        methods[name] = method
+    if all(_is_async(method) for method in methods.values()):
+        return obj
+    return _Adapted(obj, methods)
+
+
+class _Adapted:
+    """A plain implementation of an async protocol, ready to be awaited.
+
+    Attributes:
+        lock: as in ``LockableStorage``, if the implementation has such a method; else None.
+    """
+
+    def __init__(self, adapted: object, methods: dict[str, Any]) -> None:
+        self._adapted = adapted
+        for name, method in methods.items():
+            setattr(self, name, callback(method))
+        lock = getattr(adapted, "lock", None)
+        self.lock = partial(_adapted_lock, lock) if callable(lock) else None
+
+    def __repr__(self) -> str:
+        return f"<adapted {type(self._adapted).__name__}>"
+
+
+@contextlib.asynccontextmanager
+async def _adapted_lock(lock: Callable[[str], Any], name: str) -> AsyncGenerator[StorageLock, None]:
+    manager = await callback(lock)(name)
+    if hasattr(manager, "__aenter__"):
+        async with manager as held:
+            yield held
+        return
+    held = await callback(manager.__enter__)()
+    try:
+        # One that doesn't tell may have waited.
+        yield held if isinstance(held, StorageLock) else StorageLock(waited=True)
+    finally:
+        # Nothing may keep the lock from being let go of.
+        with CancelScope(shield=True):
+            await callback(manager.__exit__)(*sys.exc_info())
+
+
+@overload
+def callback(
+    function: Callable[P, Coroutine[Any, Any, T]],
+) -> Callable[P, Coroutine[Any, Any, T]]: ...
+@overload
+def callback(function: Callable[P, T]) -> Callable[P, Coroutine[Any, Any, T]]: ...
+def callback(function: Callable[..., Any]) -> Callable[..., Coroutine[Any, Any, Any]]:
+    """Return an async function that runs a plain one in a worker thread.
+
+    The function sees the context variables of the call it was made in. An awaitable that it
+    returns is awaited on the loop thread. An async function is returned as it is.
+
+    It may take as long as it likes, and make blocking calls itself: any number run at once.
+    """
+    if _is_async(function):
+        return function
+
+    @wraps(function)
+    async def call(*args: Any, **kwargs: Any) -> Any:
+        called = partial(function, *args, **kwargs)
+        result = await to_thread.run_sync(called, limiter=_unlimited())
+        return await result if inspect.isawaitable(result) else result
+
+    return call
+
+
+_limiter: Final[RunVar[CapacityLimiter]] = RunVar("icure_sync_callbacks")
+
+
+def _unlimited() -> CapacityLimiter:
+    # Callbacks that wait for calls must not take the worker threads that these calls need.
+    try:
+        return _limiter.get()
+    except LookupError:
+        limiter = CapacityLimiter(math.inf)
+        _limiter.set(limiter)
+        return limiter
+
+
+def _is_async(function: Any) -> bool:
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
+        getattr(function, "__call__", None)  # noqa: B004
+    )

@@ -1,0 +1,144 @@
+"""What every generated class is made of."""
+
+# Twins have no public names of their own: those are for what the twins are generated from.
+# ruff: noqa: SLF001
+# pyright: reportPrivateUsage=false
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import warnings
+import weakref
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Self, TypeVar
+
+from icure_sync._iterators import iterate
+from icure_sync._runtime import check_pid, close_at_exit, run
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterable, Awaitable, Callable
+
+    from icure_sync._iterators import ClosableIterator
+
+__all__ = ["Twin"]
+
+A = TypeVar("A")
+T = TypeVar("T")
+P = ParamSpec("P")
+
+_known: weakref.WeakValueDictionary[int, Twin[Any]] = weakref.WeakValueDictionary()
+_lock = threading.RLock()
+
+
+def _after_fork_in_child() -> None:
+    global _lock
+    # Another thread of the parent may have held it.
+    _lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
+class Twin(Generic[A]):
+    """Base of every generated class: holds the async object, and blocks on its calls.
+
+    A subclass with a constructor of its own calls ``super().__init__(inner)``.
+    """
+
+    __slots__ = ("__weakref__", "_inner", "_pid")
+
+    _inner: A
+
+    def __init__(self, inner: A) -> None:
+        self._hold(inner)
+
+    def _hold(self, inner: A, pid: int | None = None) -> None:
+        self._inner = inner
+        self._pid = os.getpid() if pid is None else pid
+        _known[id(inner)] = self
+        if hasattr(type(inner), "__aexit__"):
+            # Somebody may hold the inner object when nobody holds the twin. That it was left open
+            # is certain when both are garbage, so they become so together.
+            with contextlib.suppress(AttributeError):
+                object.__setattr__(inner, "_blocking_twin", self)
+            close_at_exit(self)
+
+    @classmethod
+    def _wrap(cls, inner: A, *, pid: int | None = None) -> Self:
+        """Return the twin of an async object, the same one as long as it is in use.
+
+        Args:
+            inner: the async object.
+            pid: the process it was made in; by default this one.
+        """
+        with _lock:
+            known = _known.get(id(inner))
+            if isinstance(known, cls) and known._inner is inner:
+                return known
+            twin = cls.__new__(cls)
+            twin._hold(inner, pid)
+            return twin
+
+    @property
+    def _here(self) -> A:
+        """The async object, unless the process was forked since it was made."""
+        check_pid(self._pid, f"This {type(self).__name__}")
+        return self._inner
+
+    def _run(self, function: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Do as :func:`run` does, unless the process was forked meanwhile."""
+        __tracebackhide__ = True
+        if self._pid != os.getpid():
+            check_pid(self._pid, f"This {type(self).__name__}")
+        return run(function, *args, **kwargs)
+
+    def _close(
+        self, function: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> None:
+        """Call what closes the async object, unless that is the business of the parent process.
+
+        A forked child leaves the ``with`` blocks of its parent, too, whatever it does.
+        """
+        __tracebackhide__ = True
+        if self._pid == os.getpid():
+            run(function, *args, **kwargs)
+
+    def _iterate(
+        self, function: Callable[P, AsyncIterable[T]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> ClosableIterator[T]:
+        """Do as :func:`iterate` does, unless the process was forked meanwhile."""
+        __tracebackhide__ = True
+        check_pid(self._pid, f"This {type(self).__name__}")
+        return iterate(function, *args, **kwargs)
+
+    def _is_open(self) -> bool:
+        """Return whether the async object is one that has to be closed, and was not."""
+        closed = getattr(self._inner, "_closed", None)
+        if isinstance(closed, bool):
+            return not closed
+        return getattr(self._inner, "_runner", None) is not None
+
+    def _warn_if_open(self) -> None:
+        """Give a ``ResourceWarning`` if the async object was left open."""
+        if getattr(self, "_pid", None) != os.getpid() or not self._is_open():
+            return
+        name = type(self).__name__
+        warnings.warn(
+            f"A {name} was not closed: use it in a with statement, or call its close().",
+            ResourceWarning,
+            source=self,
+            stacklevel=3,
+        )
+
+    def __del__(self) -> None:
+        self._warn_if_open()
+
+    def __repr__(self) -> str:
+        name, text = type(self).__name__, repr(self._inner)
+        of_inner = type(self._inner).__name__
+        for opening in ("", "<"):
+            if text.startswith(opening + of_inner):
+                return opening + name + text.removeprefix(opening + of_inner)
+        return f"<{name}>"
