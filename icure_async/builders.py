@@ -11,29 +11,30 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Literal, Self, TypeVar
 import aiohttp
 import anyio.to_thread
 
-from icure_async.errors import ConfigurationError
+from icure_async.crypto.protocol import Crypto
+from icure_async.errors import ConfigurationError, ValidationError
 from icure_async.medtech import AnonymousMedTechApi, MedTechApi, Settings
 from icure_async.models.converter import prepare
 from icure_async.rest.connection import Connection
 from icure_async.rest.transport import DEFAULT_TIMEOUT, retrying
-from icure_async.rest.urls import normalise_base_url, normalise_gateway_url
+from icure_async.rest.urls import normalise_base_url, normalise_gateway_url, path
 from icure_async.storage.files import FileStorage
 from icure_async.storage.key_storage import FileKeyStorage, MemoryKeyStorage
 from icure_async.storage.memory import MemoryStorage
+from icure_async.storage.protocols import KeyStorage, Storage
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator
     from types import TracebackType
 
-    from icure_async.crypto.protocol import Crypto
     from icure_async.models.public_key import PublicKey
-    from icure_async.storage.protocols import KeyStorage, Storage
 
 __all__ = ["AnonymousMedTechApiBuilder", "Building", "MedTechApiBuilder", "UserType"]
 
 UserType = Literal["hcp", "patient"]
 """Whom a process registers: healthcare professionals or patients."""
 
+_USER_TYPES: Final[tuple[UserType, ...]] = ("hcp", "patient")
 _DEFAULT_GATEWAY: Final = "https://msg-gw.icure.cloud"
 
 ApiT = TypeVar("ApiT", bound=AnonymousMedTechApi | MedTechApi)
@@ -114,18 +115,18 @@ class _Builder:
         """Set the id of the application at the message gateway.
 
         Raises:
-            ConfigurationError: it is empty.
+            ConfigurationError: it is empty, or can't be part of a URL.
         """
-        self._msg_gw_spec_id = _non_empty(msg_gw_spec_id, "with_msg_gw_spec_id")
+        self._msg_gw_spec_id = _gateway_id(msg_gw_spec_id, "with_msg_gw_spec_id")
         return self
 
     def with_auth_process_by_email_id(self, auth_process_by_email_id: str) -> Self:
         """Set the id of the gateway's process that sends codes by email.
 
         Raises:
-            ConfigurationError: it is empty.
+            ConfigurationError: it is empty, or can't be part of a URL.
         """
-        self._auth_process_by_email_id = _non_empty(
+        self._auth_process_by_email_id = _gateway_id(
             auth_process_by_email_id, "with_auth_process_by_email_id"
         )
         return self
@@ -134,20 +135,30 @@ class _Builder:
         """Set the id of the gateway's process that sends codes by SMS.
 
         Raises:
-            ConfigurationError: it is empty.
+            ConfigurationError: it is empty, or can't be part of a URL.
         """
-        self._auth_process_by_sms_id = _non_empty(
+        self._auth_process_by_sms_id = _gateway_id(
             auth_process_by_sms_id, "with_auth_process_by_sms_id"
         )
         return self
 
     def with_crypto(self, crypto: Crypto) -> Self:
-        """Set the cryptographic primitives; the default is software."""
+        """Set the cryptographic primitives; the default is software.
+
+        Raises:
+            ConfigurationError: it lacks a method of ``Crypto``.
+        """
+        _check_methods(crypto, Crypto, "with_crypto")
         self._crypto = crypto
         return self
 
     def with_storage(self, storage: Storage) -> Self:
-        """Set where state lives, such as a completion under way; the default is memory."""
+        """Set where state lives, such as a completion under way; the default is memory.
+
+        Raises:
+            ConfigurationError: it lacks a method of ``Storage``.
+        """
+        _check_methods(storage, Storage, "with_storage")
         self._storage = storage
         return self
 
@@ -156,7 +167,11 @@ class _Builder:
 
         The default is memory: keys are lost with the program, and so are the records encrypted
         for them, unless the caller keeps ``AuthenticationResult.key_pairs``.
+
+        Raises:
+            ConfigurationError: it lacks a method of ``KeyStorage``.
         """
+        _check_methods(key_storage, KeyStorage, "with_key_storage")
         self._key_storage = key_storage
         return self
 
@@ -169,13 +184,13 @@ class _Builder:
         if not isinstance(directory, str | os.PathLike) or not os.fspath(directory):
             raise ConfigurationError("with_storage_directory() needs the path of a folder.")
         try:
-            path = Path(directory).expanduser()
+            folder = Path(directory).expanduser()
         except RuntimeError:
             raise ConfigurationError(
                 "with_storage_directory() needs a path whose ~ stands for a known user's folder."
             ) from None
-        self._storage = FileStorage(path / "state")
-        self._key_storage = FileKeyStorage(path / "keys")
+        self._storage = FileStorage(folder / "state")
+        self._key_storage = FileKeyStorage(folder / "keys")
         return self
 
     def with_timeout(self, seconds: float) -> Self:
@@ -227,10 +242,15 @@ class _Builder:
 
     def _read_env(self, user_type: UserType | None) -> None:
         """Take every option that the environment has."""
+        if user_type not in (None, *_USER_TYPES):
+            raise ConfigurationError("user_type must be 'hcp' or 'patient', or left out.")
+        registered = user_type or _user_type_in_env()
         for name, method in (
             ("ICURE_URL", self.with_icure_base_url),
             ("ICURE_MSG_GTW_URL", self.with_msg_gw_url),
             ("SPEC_ID", self.with_msg_gw_spec_id),
+            (_process_variable("EMAIL", registered), self.with_auth_process_by_email_id),
+            (_process_variable("SMS", registered), self.with_auth_process_by_sms_id),
         ):
             value = os.environ.get(name)
             if value:
@@ -238,14 +258,6 @@ class _Builder:
                     method(value)
                 except ConfigurationError as error:
                     raise ConfigurationError(f"{name} is malformed: {error}") from None
-        email, sms = (
-            os.environ.get(_process_variable(channel, user_type or _user_type_in_env()))
-            for channel in ("EMAIL", "SMS")
-        )
-        if email:
-            self.with_auth_process_by_email_id(email)
-        if sms:
-            self.with_auth_process_by_sms_id(sms)
 
     def _settings(self) -> Callable[[], Settings]:
         """Return what makes the settings, once :func:`_warm_up` has run."""
@@ -286,7 +298,8 @@ class AnonymousMedTechApiBuilder(_Builder):
                 there are any, else those of patients.
 
         Raises:
-            ConfigurationError: one is missing or malformed; the message names it.
+            ConfigurationError: one is missing or malformed, and the message names it; or the user
+                type is unknown.
         """
         builder = cls()
         builder._read_env(user_type)
@@ -343,7 +356,8 @@ class MedTechApiBuilder(_Builder):
             user_type: whose process ids to take, as for the anonymous builder.
 
         Raises:
-            ConfigurationError: ``ICURE_URL`` is missing, or one is malformed.
+            ConfigurationError: ``ICURE_URL`` is missing, one is malformed, or the user type is
+                unknown.
         """
         builder = cls()
         builder._read_env(user_type)
@@ -407,12 +421,30 @@ def _non_empty(value: object, method: str) -> str:
     return value
 
 
+def _gateway_id(value: object, method: str) -> str:
+    segment = _non_empty(value, method)
+    try:
+        path(segment)
+    except ValidationError:
+        raise ConfigurationError(f"{method}() needs an id of the message gateway.") from None
+    return segment
+
+
+def _check_methods(implementation: object, protocol: type, method: str) -> None:
+    for name in vars(protocol):
+        if not name.startswith("_") and not callable(getattr(implementation, name, None)):
+            raise ConfigurationError(
+                f"{method}() needs a {protocol.__name__}, and {type(implementation).__name__} has "
+                f"no method {name}()."
+            )
+
+
 def _process_variable(channel: str, user_type: str) -> str:
     return f"AUTH_BY_{channel}_{user_type.upper()}_PROCESS_ID"
 
 
 def _user_type_in_env() -> UserType:
-    for user_type in ("hcp", "patient"):
+    for user_type in _USER_TYPES:
         if any(os.environ.get(_process_variable(name, user_type)) for name in ("EMAIL", "SMS")):
             return user_type
     return "hcp"

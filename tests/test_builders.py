@@ -78,6 +78,13 @@ def test_the_builder_names_what_is_missing(
         ("with_msg_gw_spec_id", ""),
         ("with_auth_process_by_email_id", "  "),
         ("with_auth_process_by_sms_id", None),
+        ("with_msg_gw_spec_id", ".."),
+        ("with_auth_process_by_email_id", "."),
+        ("with_auth_process_by_sms_id", "\udc80"),
+        ("with_crypto", object()),
+        ("with_storage", "/home/ned/keys"),
+        ("with_storage", None),
+        ("with_key_storage", MemoryStorage()),
         ("with_user_name", ""),
         ("with_password", ""),
         ("with_timeout", 0),
@@ -119,10 +126,31 @@ def test_from_env_names_the_missing_variable(missing: str, monkeypatch: pytest.M
         AnonymousMedTechApiBuilder.from_env()
 
 
-def test_from_env_names_the_malformed_variable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ICURE_URL", "nope")
-    with pytest.raises(ConfigurationError, match="ICURE_URL is malformed"):
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("ICURE_URL", "nope"),
+        ("ICURE_MSG_GTW_URL", "nope"),
+        ("SPEC_ID", ".."),
+        ("AUTH_BY_EMAIL_HCP_PROCESS_ID", " "),
+        ("AUTH_BY_SMS_HCP_PROCESS_ID", ".."),
+    ],
+)
+def test_from_env_names_the_malformed_variable(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ICURE_URL", URL)
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigurationError, match=f"{name} is malformed"):
         MedTechApiBuilder.from_env()
+
+
+def test_from_env_refuses_an_unknown_user_type(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ICURE_URL", URL)
+    unknown: Any = "doctor"
+    for builder in (AnonymousMedTechApiBuilder, MedTechApiBuilder):
+        with pytest.raises(ConfigurationError, match="user_type must be 'hcp' or 'patient'"):
+            builder.from_env(user_type=unknown)
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,7 @@ class AnonymousMedTechApiBuilder(Twin[AsyncAnonymousMedTechApiBuilder]):
         """Set the id of the application at the message gateway.
 
         Raises:
-            ConfigurationError: it is empty.
+            ConfigurationError: it is empty, or can't be part of a URL.
         """
         self._inner.with_msg_gw_spec_id(msg_gw_spec_id)
         return self
@@ -68,7 +68,7 @@ class AnonymousMedTechApiBuilder(Twin[AsyncAnonymousMedTechApiBuilder]):
         """Set the id of the gateway's process that sends codes by email.
 
         Raises:
-            ConfigurationError: it is empty.
+            ConfigurationError: it is empty, or can't be part of a URL.
         """
         self._inner.with_auth_process_by_email_id(auth_process_by_email_id)
         return self
@@ -77,18 +77,26 @@ class AnonymousMedTechApiBuilder(Twin[AsyncAnonymousMedTechApiBuilder]):
         """Set the id of the gateway's process that sends codes by SMS.
 
         Raises:
-            ConfigurationError: it is empty.
+            ConfigurationError: it is empty, or can't be part of a URL.
         """
         self._inner.with_auth_process_by_sms_id(auth_process_by_sms_id)
         return self
 
     def with_crypto(self, crypto: BlockingCrypto | Crypto) -> Self:
-        """Set the cryptographic primitives; the default is software."""
+        """Set the cryptographic primitives; the default is software.
+
+        Raises:
+            ConfigurationError: it lacks a method of ``Crypto``.
+        """
         self._inner.with_crypto(adapt(crypto, _crypto.CRYPTO_METHODS))
         return self
 
     def with_storage(self, storage: BlockingStorage | Storage) -> Self:
-        """Set where state lives, such as a completion under way; the default is memory."""
+        """Set where state lives, such as a completion under way; the default is memory.
+
+        Raises:
+            ConfigurationError: it lacks a method of ``Storage``.
+        """
         self._inner.with_storage(adapt(storage, _storage.STORAGE_METHODS))
         return self
 
@@ -97,6 +105,9 @@ class AnonymousMedTechApiBuilder(Twin[AsyncAnonymousMedTechApiBuilder]):
 
         The default is memory: keys are lost with the program, and so are the records encrypted
         for them, unless the caller keeps ``AuthenticationResult.key_pairs``.
+
+        Raises:
+            ConfigurationError: it lacks a method of ``KeyStorage``.
         """
         self._inner.with_key_storage(adapt(key_storage, _storage.KEY_STORAGE_METHODS))
         return self
@@ -154,7 +165,8 @@ class AnonymousMedTechApiBuilder(Twin[AsyncAnonymousMedTechApiBuilder]):
                 there are any, else those of patients.
 
         Raises:
-            ConfigurationError: one is missing or malformed; the message names it.
+            ConfigurationError: one is missing or malformed, and the message names it; or the user
+                type is unknown.
         """
         return cls._wrap(AsyncAnonymousMedTechApiBuilder.from_env(user_type=user_type))
 
@@ -196,7 +208,7 @@ class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
         """Set the id of the application at the message gateway.
 
         Raises:
-            ConfigurationError: it is empty.
+            ConfigurationError: it is empty, or can't be part of a URL.
         """
         self._inner.with_msg_gw_spec_id(msg_gw_spec_id)
         return self
@@ -205,7 +217,7 @@ class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
         """Set the id of the gateway's process that sends codes by email.
 
         Raises:
-            ConfigurationError: it is empty.
+            ConfigurationError: it is empty, or can't be part of a URL.
         """
         self._inner.with_auth_process_by_email_id(auth_process_by_email_id)
         return self
@@ -214,18 +226,26 @@ class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
         """Set the id of the gateway's process that sends codes by SMS.
 
         Raises:
-            ConfigurationError: it is empty.
+            ConfigurationError: it is empty, or can't be part of a URL.
         """
         self._inner.with_auth_process_by_sms_id(auth_process_by_sms_id)
         return self
 
     def with_crypto(self, crypto: BlockingCrypto | Crypto) -> Self:
-        """Set the cryptographic primitives; the default is software."""
+        """Set the cryptographic primitives; the default is software.
+
+        Raises:
+            ConfigurationError: it lacks a method of ``Crypto``.
+        """
         self._inner.with_crypto(adapt(crypto, _crypto.CRYPTO_METHODS))
         return self
 
     def with_storage(self, storage: BlockingStorage | Storage) -> Self:
-        """Set where state lives, such as a completion under way; the default is memory."""
+        """Set where state lives, such as a completion under way; the default is memory.
+
+        Raises:
+            ConfigurationError: it lacks a method of ``Storage``.
+        """
         self._inner.with_storage(adapt(storage, _storage.STORAGE_METHODS))
         return self
 
@@ -234,6 +254,9 @@ class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
 
         The default is memory: keys are lost with the program, and so are the records encrypted
         for them, unless the caller keeps ``AuthenticationResult.key_pairs``.
+
+        Raises:
+            ConfigurationError: it lacks a method of ``KeyStorage``.
         """
         self._inner.with_key_storage(adapt(key_storage, _storage.KEY_STORAGE_METHODS))
         return self
@@ -289,7 +312,8 @@ class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
             user_type: whose process ids to take, as for the anonymous builder.
 
         Raises:
-            ConfigurationError: ``ICURE_URL`` is missing, or one is malformed.
+            ConfigurationError: ``ICURE_URL`` is missing, one is malformed, or the user type is
+                unknown.
         """
         return cls._wrap(AsyncMedTechApiBuilder.from_env(user_type=user_type))
 
