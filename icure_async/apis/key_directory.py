@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Final
 
 import anyio
@@ -84,6 +85,8 @@ class OwnKeyDirectory:
         self._others: dict[str, TypedDataOwner] = {}
         self._views: dict[tuple[DataOwnerKind, str], Mapping[str, Any]] = {}
         self._reading = anyio.Lock()
+        # Of many who need the same at once, one looks it up.
+        self._looking_up: defaultdict[object, anyio.Lock] = defaultdict(anyio.Lock)
         self._writing = anyio.Lock()
 
     async def own(self) -> TypedDataOwner:
@@ -328,11 +331,15 @@ class OwnKeyDirectory:
 
     async def _other(self, owner_id: str) -> TypedDataOwner | None:
         known = self._others.get(owner_id)
-        if known is None:
-            known = await self._read_other(owner_id)
-            if known is not None:
-                self._others[owner_id] = known
-        return known
+        if known is not None:
+            return known
+        async with self._looking_up[owner_id]:
+            known = self._others.get(owner_id)
+            if known is None:
+                known = await self._read_other(owner_id)
+                if known is not None:
+                    self._others[owner_id] = known
+            return known
 
     async def _read_other(self, owner_id: str) -> TypedDataOwner | None:
         try:
@@ -363,13 +370,17 @@ class OwnKeyDirectory:
 
     async def _view(self, kind: DataOwnerKind, delegate_id: str) -> Mapping[str, Any]:
         view = self._views.get((kind, delegate_id))
-        if view is None:
-            try:
-                view = await self._owners.exchange_keys(kind, delegate_id)
-            except _REFUSED:
-                view = {}
-            self._views[kind, delegate_id] = view
-        return view
+        if view is not None:
+            return view
+        async with self._looking_up[kind, delegate_id]:
+            view = self._views.get((kind, delegate_id))
+            if view is None:
+                try:
+                    view = await self._owners.exchange_keys(kind, delegate_id)
+                except _REFUSED:
+                    view = {}
+                self._views[kind, delegate_id] = view
+            return view
 
 
 def _no_own_key(document: Mapping[str, Any], key_ring: KeyRing) -> CryptoError:

@@ -5,6 +5,7 @@ Shown with ``pytest -s``. The reference's numbers are in wire-protocol.md §6.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 from icure_async import AnonymousMedTechApiBuilder, MedTechApiBuilder, Patient
@@ -70,6 +71,26 @@ async def test_the_professional_reads_what_a_patient_shares(
         patient.note = "seen"
         await api.patient_api.create_or_modify_patient(patient)
         assert requests.take() == ["PUT /rest/v1/patient"]
+
+
+async def test_reads_at_once_share_what_they_look_up(
+    tell_story: Teller,
+    sandbox: Sandbox,
+    builder: Callable[[str, str], MedTechApiBuilder],
+    requests: RequestLog,
+) -> None:
+    story = await tell_story(lambda _: None)
+    master = sandbox.master_hcp
+    async with builder(master.login, master.password).build() as api:
+        await api.init_user_crypto(master.key_pair)
+        requests.take()
+        get_patient = api.patient_api.get_patient
+        patients = await asyncio.gather(*(get_patient(story.patient_id) for _ in range(8)))
+    assert {patient.note for patient in patients} == {NOTE}
+    lines = requests.take()
+    reads = [line for line in lines if line == f"GET /rest/v1/patient/{story.patient_id}"]
+    assert len(reads) == 8
+    assert len(lines) <= 8 + 1
 
 
 async def test_a_login_without_the_key_and_access_given_back(
