@@ -154,7 +154,7 @@ def _origin_of(plan: Plan, source: Source, name: str) -> str | None:
     for module in rules.shared_modules:
         if f"{definition.module}.".startswith(f"{module}."):
             plan.uses("shared_modules", module)
-            if plan.is_async(definition):
+            if plan.shapes.why_async(definition):
                 plan.problem(f"{where}: is shared with {module}, but is async")
             return f"{home}.{name}"
     plan.problem(f"{where}: a public name that is neither generated, shared nor left out")
