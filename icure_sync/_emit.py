@@ -197,13 +197,18 @@ class ModuleWriter:
         module = self.plan.module_of(definition)
         if module and module.classes[str(definition.name)] != "protocol":
             if module.target != self._module.target:
-                add(f"{_GENERATED}.{module.target}", name)
+                add(f"{_GENERATED}.{module.target}", _renamed(str(definition.name), name))
             return
         direct = self.source.imports.get(name, definition)
         if direct.name is None:
-            add(direct.module, "")
+            add(_renamed(direct.module, name), "")
         else:
-            add(direct.module, name if direct.name == name else f"{direct.name} as {name}")
+            add(direct.module, _renamed(direct.name, name))
+
+
+def _renamed(name: str, local: str) -> str:
+    """Return what to import to have a name under the one it has here."""
+    return name if name == local else f"{name} as {local}"
 
 
 def _by_kind(name: str) -> tuple[bool, str]:

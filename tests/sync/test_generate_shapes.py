@@ -79,6 +79,7 @@ class Project:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.imports = ""
 
     def write(self, path: str, text: str) -> None:
         file = self.root / path
@@ -96,7 +97,7 @@ class Project:
         self.write("icure_async/other.py", OTHER)
         files, problems = generate(self.root, dataclasses.replace(RULES, **changes))
         text = files[Path("icure_sync", "_generated", "api.py")]
-        twin = text.partition("class Api(")[2]
+        self.imports, _, twin = text.partition("class Api(")
         return twin, [problem.removeprefix("icure_async.api.Api") for problem in problems]
 
 
@@ -568,6 +569,33 @@ def test_protocols_are_adapted_however_they_are_written(
     optional = " | None" if "None" in converted else ""
     assert f"def use(self, of: BlockingStorage | {name}{optional}) -> None:" in twin
     assert converted.format("of, _other.STORAGE_METHODS") in twin
+
+
+def test_names_are_imported_as_they_are_in_the_source(project: Project) -> None:
+    _, problems = project.generate(
+        "async def get(self, of: t.Any, name: elsewhere.Named, kept: Kept) -> Other: ...",
+        "from icure_async.other import Named as Other",
+    )
+    assert problems == []
+    imports = project.imports
+    assert "import typing as t" in imports
+    assert "import icure_async.other as elsewhere" in imports
+    assert "from icure_async.other import Named as Other, Storage as Kept" in imports
+
+
+def test_twins_are_imported_as_they_are_in_the_source(project: Project) -> None:
+    modules = (
+        GeneratedModule("icure_async.api", "api", {"Api": "twin", "Page": "twin"}),
+        GeneratedModule("icure_async.other", "other", {"Storage": "protocol", "Named": "value"}),
+    )
+    twin, problems = project.generate(
+        "async def get(self) -> Other: ...",
+        "from icure_async.other import Named as Other",
+        modules=modules,
+    )
+    assert problems == []
+    assert "from icure_sync._generated.other import Named as Other" in project.imports
+    assert "return _other.Named._wrap(self._run(self._inner.get))" in twin
 
 
 @pytest.mark.parametrize(
