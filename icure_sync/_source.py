@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
@@ -64,12 +65,21 @@ class Source:
         """Names that stand for one thing or another."""
         for statement in flat(tree.body):
             self._read(statement)
+        mentioned = [node for node in ast.walk(tree) if _is_all(node)]
+        self._is_all_changed = len(mentioned) > 1
 
     @property
     def exported(self) -> list[str]:
-        """The names in ``__all__``."""
-        names: list[str] = ast.literal_eval(self.values.get("__all__", ast.List([])))
-        return names
+        """The names in ``__all__``.
+
+        Raises:
+            ValueError: they are not all there.
+        """
+        with suppress(ValueError):
+            names: list[str] = ast.literal_eval(self.values.get("__all__", ast.List([])))
+            if not self._is_all_changed:
+                return names
+        raise ValueError(f"{self.module}: __all__ is not written as one list of names")
 
     def _read(self, statement: ast.stmt) -> None:
         match statement:
@@ -256,3 +266,7 @@ def _defined(statement: ast.stmt) -> str | None:
             return None
         case _:
             return repr(ast.unparse(statement).partition("\n")[0])
+
+
+def _is_all(node: ast.AST) -> bool:
+    return isinstance(node, ast.Name) and node.id == "__all__"

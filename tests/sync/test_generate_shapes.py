@@ -623,3 +623,14 @@ def test_functions_and_constants_that_are_shared_are_plain(
         shared_modules=("icure_async.shared",),
     )
     assert problems == ([] if reason is None else [f"icure_async.facade.load: {reason}"])
+
+
+@pytest.mark.parametrize(
+    "names",
+    ["__all__ = []\n__all__ += ['load']", "__all__ = []\n__all__.append('load')", "__all__ = [*x]"],
+)
+def test_public_names_are_in_one_list(project: Project, names: str) -> None:
+    project.write("icure_async/facade.py", f"def load(): ...\n{names}")
+    project.write("icure_sync/facade.py", "")
+    _, problems = project.generate("", facades={"icure_sync.facade": "icure_async.facade"})
+    assert problems == ["icure_async.facade: __all__ is not written as one list of names"]
