@@ -3,14 +3,30 @@
 from __future__ import annotations
 
 import ast
+import builtins
 import copy
 import re
 from collections import defaultdict
 from dataclasses import dataclass, field
 from textwrap import indent
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeGuard
 
-from icure_sync._source import Definition, Function, Package, Source, is_public
+from icure_sync._shapes import Shapes
+from icure_sync._source import Definition, Member, Package, Source
+from icure_sync._syntax import (
+    Function,
+    is_public,
+    is_starred,
+    last_name,
+    names_in,
+    or_none,
+    own_name,
+    returns_self,
+    set_attributes,
+    signature_of,
+    unless_none,
+    yields,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -22,7 +38,11 @@ __all__ = ["ModuleWriter", "Plan", "blocking_name"]
 _ITERATORS: Final = frozenset({"AsyncGenerator", "AsyncIterable", "AsyncIterator"})
 _SPEAKS_OF_ASYNC: Final = re.compile(r"\b(async|await|asyncio|aclose|icure_async)\b")
 # Special methods of twins come from their base class; a protocol and a value have none of them.
-_COVERED: Final = frozenset({"__init__", "__repr__"})
+_COVERED: Final = frozenset({"__init__", "__repr__", "__slots__"})
+_PLAIN_BASES: Final = ("ABC", "Protocol")
+_PLAIN_DECORATORS: Final = ("final", "runtime_checkable")
+# What the methods of twins call.
+_RESERVED: Final = frozenset({"adapt", "callback", "trimmed_traceback"})
 _GENERATED: Final = "icure_sync._generated"
 _RUNTIME: Final = {
     "Twin": "icure_sync._twins",
@@ -41,6 +61,16 @@ class Plan:
     rules: Rules
     problems: list[str] = field(default_factory=list[str])
     used: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
+    shapes: Shapes = field(init=False)
+
+    def __post_init__(self) -> None:
+        generated = {
+            Definition(module.source, name)
+            for module in self.rules.modules
+            for name, kind in module.classes.items()
+            if kind != "protocol"
+        }
+        self.shapes = Shapes(self.package, generated)
 
     def problem(self, text: str) -> None:
         """Note something that keeps the generator from doing its job."""
@@ -56,20 +86,18 @@ class Plan:
     def module_of(self, definition: Definition | None) -> GeneratedModule | None:
         """Return the generated module that has the twin of a class, if there is one."""
         for module in self.rules.modules:
-            if definition and module.source == definition.module:
-                return module if definition.name in module.classes else None
+            if (
+                definition
+                and module.source == definition.module
+                and definition.name in module.classes
+            ):
+                return module
         return None
 
     def target_of(self, definition: Definition) -> str | None:
         """Return the name of the generated module that has the twin of a class."""
         module = self.module_of(definition)
         return module.target if module else None
-
-    def is_async(self, definition: Definition) -> bool:
-        """Return whether a shared name is, or has anything, async."""
-        source = self.package.source(definition.module)
-        name = ast.Name(str(definition.name))
-        return source is not None and self.package.async_part(source, name) is not None
 
     def reworded(self, text: str, where: str) -> str:
         """Return a docstring that speaks of blocking calls."""
@@ -172,17 +200,21 @@ class ModuleWriter:
         definition = self.plan.package.find(self.source, name)
         if definition is None:
             return
-        target = self.plan.target_of(definition)
-        if target == self._module.target:
-            return
-        if target is not None:
-            add(f"{_GENERATED}.{target}", name)
+        module = self.plan.module_of(definition)
+        if module and module.classes[str(definition.name)] != "protocol":
+            if module.target != self._module.target:
+                add(f"{_GENERATED}.{module.target}", _renamed(str(definition.name), name))
             return
         direct = self.source.imports.get(name, definition)
         if direct.name is None:
-            add(direct.module, "")
+            add(_renamed(direct.module, name), "")
         else:
-            add(direct.module, name if direct.name == name else f"{direct.name} as {name}")
+            add(direct.module, _renamed(direct.name, name))
+
+
+def _renamed(name: str, local: str) -> str:
+    """Return what to import to have a name under the one it has here."""
+    return name if name == local else f"{name} as {local}"
 
 
 def _by_kind(name: str) -> tuple[bool, str]:
@@ -207,11 +239,17 @@ class ClassWriter:
         self._source = module.source
         self._name = name
         self._kind: Final = kind
-        self._members = module.plan.package.members(module.source, name)
+        self._package = module.plan.package
+        members = self._package.members(module.source, name)
+        self._members = {member: found.statement for member, found in members.items()}
+        self._inherited = {
+            member: found for member, found in members.items() if found.source is not module.source
+        }
         self._doc = ast.get_docstring(module.source.classes[name]) or ""
 
     def write(self) -> Iterator[str]:
         """Return the lines of the class."""
+        self._check_class()
         if self._kind == "value":
             yield from self._write_value()
         elif self._kind == "protocol":
@@ -221,6 +259,49 @@ class ClassWriter:
 
     def _problem(self, member: str, what: str) -> None:
         self._plan.problem(f"{self._source.module}.{self._name}.{member}: {what}")
+
+    def _check_class(self) -> None:
+        """Refuse what changes a class from outside, and is not taken over."""
+        for parent in self._package.lineage(self._source, self._name):
+            for base in parent.node.bases:
+                self._check_base(parent.source, base)
+            for keyword in parent.node.keywords:
+                self._class_problem(f"has {ast.unparse(keyword)}")
+            for decorator in parent.node.decorator_list:
+                definition = self._package.resolve(parent.source, decorator)
+                is_plain = self._package.is_outside(definition, *_PLAIN_DECORATORS)
+                # A value has its decorators, too.
+                if not is_plain and self._kind != "value":
+                    self._class_problem(f"has @{ast.unparse(decorator)}")
+        if self._name in self._source.unclear:
+            self._class_problem("is defined more than once")
+        for name, member in self._inherited.items():
+            self._check_inherited(name, member)
+
+    def _check_base(self, source: Source, base: ast.expr) -> None:
+        is_plain = ast.unparse(base) == "object" or self._package.is_outside(
+            self._package.resolve(source, base), *_PLAIN_BASES
+        )
+        if not is_plain and self._package.class_of(source, base) is None:
+            self._class_problem(f"inherits from {ast.unparse(base)}")
+
+    def _class_problem(self, what: str) -> None:
+        where = f"{self._source.module}.{self._name}"
+        self._plan.problem(f"{where}: {what}, and there is no rule for that")
+
+    def _check_inherited(self, name: str, member: Member) -> None:
+        """Refuse what says something else in this module than in the one it comes from."""
+        if self._is_hidden(name):
+            return
+        for statement in member.statements:
+            parts: list[ast.AST | None] = [statement]
+            if isinstance(statement, Function):
+                parts = [statement.args, statement.returns]
+            for part in parts:
+                unknown = part and self._package.misread(part, member.source, self._source)
+                if unknown:
+                    home = member.source.module
+                    self._problem(name, f"is inherited; import {unknown} here as {home} does")
 
     def _docstring(self, text: str | None, member: str = "", indentation: int = 4) -> Iterator[str]:
         if text:
@@ -245,6 +326,9 @@ class ClassWriter:
                 self._problem(name, "there is no rule for such a member of a value")
                 continue
             annotation = self._module.text_of(member.annotation)
+            self._check_field(name, member)
+            if member.value:
+                self._check_default(member.value, name)
             default = member.value and f" = {self._module.text_of(member.value, now=True)}"
             yield f"    {name}: {annotation}{default or ''}"
             arguments.append(f"{name}={self._wrapped(member.annotation, f'inner.{name}', name)}")
@@ -252,6 +336,14 @@ class ClassWriter:
         yield "    @classmethod"
         yield f"    def _wrap(cls, inner: {original}) -> Self:"
         yield f"        return cls({', '.join(arguments)})"
+
+    def _check_field(self, name: str, member: ast.AnnAssign) -> None:
+        """Refuse what the constructor does not take under the name of the attribute."""
+        keywords = member.value.keywords if isinstance(member.value, ast.Call) else []
+        odd = {keyword.arg for keyword in keywords} & {"init", "alias"}
+        kinds = {last_name(part) for part in names_in(member.annotation)} & {"ClassVar", "InitVar"}
+        for what in sorted({*map(str, odd), *kinds}):
+            self._problem(name, f"has {what}, and there is no rule for it in a value")
 
     # Protocols: plain methods.
 
@@ -261,7 +353,11 @@ class ClassWriter:
         yield f"class {blocking_name(self._name)}(Protocol):"
         yield from self._docstring(self._doc)
         for name, member in self._members.items():
-            if not isinstance(member, ast.AsyncFunctionDef) or not is_public(name):
+            if (
+                not isinstance(member, ast.AsyncFunctionDef)
+                or member.decorator_list
+                or not is_public(name)
+            ):
                 self._problem(name, "there is no rule for such a member of a protocol")
                 continue
             methods.append(name)
@@ -272,16 +368,25 @@ class ClassWriter:
         self._module.needs("typing", "Final")
 
     def _check_plain(self, method: Function) -> None:
-        annotations = [argument.annotation for argument in _arguments(method.args)]
+        if method.returns is None:
+            self._problem(method.name, "has no annotation")
+        annotations = [argument.annotation for argument in signature_of(method.args)]
         for annotation in (*annotations, method.returns):
             if annotation is not None:
                 self._check_not_async(annotation, method.name)
 
     def _check_not_async(self, annotation: ast.expr, member: str) -> None:
-        part = self._plan.package.async_part(self._source, annotation)
+        text = ast.unparse(annotation)
+        part = self._plan.shapes.async_part(self._source, annotation)
         if part:
-            text = ast.unparse(annotation)
-            self._problem(member, f"{text!r} has {part}, which is async, and no rule for it")
+            self._problem(member, f"{text!r} has {part}, and no rule for it")
+        for name in names_in(annotation):
+            if self._is(name, "Self"):
+                self._problem(member, f"{text!r} has {ast.unparse(name)}, which is not the twin")
+
+    def _is(self, expression: ast.expr, *names: str) -> bool:
+        """Return whether an expression stands for a type of the standard library, by its name."""
+        return self._package.is_outside(self._package.resolve(self._source, expression), *names)
 
     # Twins: they hold the async object, and block on its calls.
 
@@ -292,14 +397,14 @@ class ClassWriter:
         members = dict(self._members)
         constructor = members.pop("__init__", None)
         for name, member in members.items():
-            if isinstance(member, ast.Assign | ast.AnnAssign) and is_public(name):
+            if _is_assigned(member, name) and not self._is_left_out(name):
                 yield from self._constant(name, member)
         if self._plan.uses("constructed", self._name):
             yield from self._constructor(constructor, original)
-        if isinstance(constructor, ast.FunctionDef):
-            for attribute in _public_attributes(constructor):
-                yield from self._attribute(attribute)
+        yield from self._attributes()
         for name, member in members.items():
+            if self._plan.rules.renamed.get(name) in members:
+                self._problem(name, "is renamed to what another member is called; see renamed")
             if not self._is_left_out(name):
                 yield from self._member(name, member)
 
@@ -308,16 +413,24 @@ class ClassWriter:
         if isinstance(member, ast.AnnAssign):
             self._check_not_async(member.annotation, name)
             declared = f"{name}: {self._module.text_of(member.annotation, now=True)}"
+        if not is_public(name):
+            self._problem(name, "is special, and there is no rule for it")
+            return
         if member.value is None:
             self._problem(name, "is a public attribute that has no value in the class")
+            return
+        names = {last_name(part) for part in names_in(member.value)}
+        if names & {*self._members} or not self._package.is_constant(self._source, member.value):
+            self._problem(name, "is a public attribute whose value is no constant")
             return
         yield f"    {declared} = {self._module.text_of(member.value, now=True)}"
 
     def _is_left_out(self, name: str) -> bool:
+        return self._is_hidden(name) or self._plan.uses("left_out", f"{self._name}.{name}")
+
+    def _is_hidden(self, name: str) -> bool:
         is_special = name.startswith("__") and name.endswith("__")
-        if not is_public(name) and (not is_special or name in _COVERED):
-            return True
-        return self._plan.uses("left_out", f"{self._name}.{name}")
+        return not is_public(name) and (not is_special or name in _COVERED)
 
     def _constructor(self, constructor: ast.stmt | None, original: str) -> Iterator[str]:
         if not isinstance(constructor, ast.FunctionDef):
@@ -327,11 +440,34 @@ class ClassWriter:
         yield from self._signature(constructor, "__init__")
         yield f"        super().__init__({original}({self._passed_on(constructor)}))"
 
-    def _attribute(self, attribute: ast.AnnAssign | str) -> Iterator[str]:
-        if isinstance(attribute, str):
-            self._problem(attribute, "is a public attribute without an annotation")
-            return
-        name = attribute.target.attr if isinstance(attribute.target, ast.Attribute) else ""
+    def _attributes(self) -> Iterator[str]:
+        """Yield the public attributes that constructors set, inherited ones included."""
+        written: set[str] = set()
+        for source, method, name, statement in self._attributes_set():
+            if name in written or self._is_left_out(name):
+                continue
+            written.add(name)
+            if method != "__init__":
+                self._problem(name, f"is a public attribute that {method} sets; make it private")
+            elif isinstance(statement, ast.AnnAssign):
+                self._check_inherited(name, Member(source, (statement,)))
+                yield from self._attribute(name, statement)
+            else:
+                self._problem(name, "is a public attribute without an annotation")
+
+    def _attributes_set(self) -> Iterator[tuple[Source, str, str, ast.stmt]]:
+        methods = [
+            (source, method)
+            for source, node in self._package.lineage(self._source, self._name)
+            for method in node.body
+            if isinstance(method, Function)
+        ]
+        # What is set later, too, would be out of date in the twin.
+        for source, method in sorted(methods, key=lambda found: found[1].name == "__init__"):
+            for name, statement in set_attributes(method):
+                yield source, method.name, name, statement
+
+    def _attribute(self, name: str, attribute: ast.AnnAssign) -> Iterator[str]:
         described = re.search(rf"^ +{name}: (.+(?:\n {{8,}}.+)*)$", self._doc, re.MULTILINE)
         if described is None:
             self._problem(name, "is not described among the Attributes of its class")
@@ -344,9 +480,9 @@ class ClassWriter:
         value = self._held(attribute.annotation, name)
         yield f"        return {value}"
 
-    def _member(self, name: str, member: ast.stmt) -> Iterator[str]:
+    def _member(self, name: str, member: ast.stmt | None) -> Iterator[str]:
         match member:
-            case ast.Assign() | ast.AnnAssign():
+            case _ if _is_assigned(member, name):
                 return
             case ast.AsyncFunctionDef(decorator_list=[]):
                 yield from self._blocking_method(member)
@@ -373,7 +509,7 @@ class ClassWriter:
 
     def _blocking_method(self, method: ast.AsyncFunctionDef) -> Iterator[str]:
         name = method.name
-        if _yields(method):
+        if yields(method):
             yield from self._iterator(method)
             return
         twin_name = self._plan.rules.renamed.get(name, name)
@@ -439,10 +575,17 @@ class ClassWriter:
             case ast.Constant(value=None):
                 yield f"        {call}"
             case ast.Name(id="Self"):
+                self._check_returns_self(method)
                 yield f"        {call}"
                 yield "        return self"
             case _:
                 yield f"        return {self._wrapped(method.returns, call, method.name)}"
+
+    def _check_returns_self(self, method: Function) -> None:
+        if isinstance(method, ast.AsyncFunctionDef) and method.name != "__aenter__":
+            self._problem(method.name, "is async and returns Self; name the class that it returns")
+        elif not returns_self(method):
+            self._problem(method.name, "returns Self, but not self; name the class that it returns")
 
     def _wrapped(
         self, annotation: ast.expr | None, value: str, member: str, *, owner: str | None = None
@@ -467,88 +610,143 @@ class ClassWriter:
         self, method: Function, name: str, *, returns: ast.expr | None = None
     ) -> Iterator[str]:
         arguments = copy.deepcopy(method.args)
-        for argument in _arguments(arguments):
+        if own_name(method) not in ("self", "cls"):
+            self._problem(method.name, "its first parameter is not called self")
+        for argument in signature_of(arguments):
             argument.annotation = self._parameter(method, argument)
         for default in (*arguments.defaults, *arguments.kw_defaults):
             if default is not None:
+                self._check_default(default, method.name)
                 self._module.text_of(default, now=True)
         returned = returns or method.returns
         arrow = "" if returned is None else f" -> {self._module.text_of(returned)}"
         yield f"    def {name}({ast.unparse(arguments)}){arrow}:"
         yield from self._docstring(ast.get_docstring(method), method.name, indentation=8)
 
+    def _check_default(self, default: ast.expr, member: str) -> None:
+        for node in ast.walk(default):
+            if isinstance(node, ast.Name) and not self._is_known(node.id):
+                text, module = ast.unparse(default), self._source.module
+                self._problem(member, f"the default {text!r} has a name not found in {module}")
+
+    def _is_known(self, name: str) -> bool:
+        return hasattr(builtins, name) or self._package.find(self._source, name) is not None
+
     def _parameter(self, method: Function, argument: ast.arg) -> ast.expr | None:
         """Return the annotation that a parameter has in the twin."""
-        annotation = argument.annotation
+        annotation, name = argument.annotation, f"{method.name}.{argument.arg}"
+        if argument.arg in _RESERVED:
+            self._problem(name, "has the name of what the twin calls; rename it")
         if annotation is None:
+            if argument.arg != own_name(method):
+                self._problem(name, "has no annotation")
             return None
-        protocol = self._protocol_in(annotation)
+        protocol = self._protocol_in(method, argument)
         if protocol is not None:
-            name = str(protocol.name)
-            home = f"{_GENERATED}.{self._plan.target_of(protocol)}"
-            self._module.for_annotations(home, blocking_name(name))
-            self._module.for_annotations(protocol.module, name)
-            return ast.BinOp(ast.Name(blocking_name(name)), ast.BitOr(), annotation)
-        where = f"{self._name}.{method.name}.{argument.arg}"
-        if self._is_callback(annotation) and self._plan.uses("callbacks", where):
-            annotation = _without_awaitable(annotation)
-        elif "Callable" in {node.id for node in ast.walk(annotation) if isinstance(node, ast.Name)}:
-            self._problem(
-                f"{method.name}.{argument.arg}", "is a callback without a rule; see callbacks"
-            )
+            plain = blocking_name(str(protocol.name))
+            self._module.for_annotations(f"{_GENERATED}.{self._plan.target_of(protocol)}", plain)
+            self._module.text_of(annotation)
+            wanted, optional = unless_none(annotation)
+            return or_none(ast.BinOp(ast.Name(plain), ast.BitOr(), wanted), optional=optional)
+        callback = self._callback_in(method, argument)
+        if callback is not None:
+            annotation = self._plain_callback(callback, name)
+        elif self._plan.shapes.callback_part(self._source, annotation):
+            self._problem(name, self._callback_problem(name))
         else:
-            self._check_not_async(annotation, f"{method.name}.{argument.arg}")
+            self._check_not_async(annotation, name)
         self._module.text_of(annotation)
         return annotation
+
+    def _callback_problem(self, name: str) -> str:
+        if self._plan.uses("callbacks", f"{self._name}.{name}"):
+            return "is a callback, and only Callable[…, Awaitable[…]] can be converted; write that"
+        return "is a callback without a rule; see callbacks"
+
+    def _plain_callback(self, callback: _Callback, member: str) -> ast.expr:
+        """Return the annotation of the plain function for that of an async one."""
+        given, result = callback.parts
+        for part in (given, result):
+            if self._plan.shapes.callback_part(self._source, part):
+                self._problem(member, "is a callback that takes or returns another one")
+            self._check_not_async(part, member)
+        plain = ast.Subscript(callback.shape, ast.Tuple([given, result]))
+        return or_none(plain, optional=callback.optional)
 
     def _passed_on(self, method: Function) -> str:
         """Return the arguments of the call of the async method."""
         spec = method.args
-        passed = [self._converted(argument) for argument in (*spec.posonlyargs, *spec.args)[1:]]
+        passed = [
+            self._converted(method, argument) for argument in (*spec.posonlyargs, *spec.args)[1:]
+        ]
         if spec.vararg:
             passed.append(f"*{spec.vararg.arg}")
-        passed += [f"{given.arg}={self._converted(given)}" for given in spec.kwonlyargs]
+        passed += [f"{given.arg}={self._converted(method, given)}" for given in spec.kwonlyargs]
         if spec.kwarg:
             passed.append(f"**{spec.kwarg.arg}")
         return ", ".join(passed)
 
-    def _converted(self, argument: ast.arg) -> str:
-        name, annotation = argument.arg, argument.annotation
-        if annotation is None:
-            return name
-        protocol = self._protocol_in(annotation)
+    def _converted(self, method: Function, argument: ast.arg) -> str:
+        name = argument.arg
+        protocol = self._protocol_in(method, argument)
+        callback = self._callback_in(method, argument)
         if protocol is not None:
             home = self._module.sibling(str(self._plan.target_of(protocol)))
             methods = f"{home}.{methods_constant(str(protocol.name))}"
             converted = f"{self._module.runtime('adapt')}({name}, {methods})"
-        elif self._is_callback(annotation):
+            optional = argument.annotation is not None and unless_none(argument.annotation)[1]
+        elif callback is not None:
             converted = f"{self._module.runtime('callback')}({name})"
+            optional = callback.optional
         else:
             return name
-        return f"None if {name} is None else {converted}" if _is_optional(annotation) else converted
+        return f"None if {name} is None else {converted}" if optional else converted
 
-    def _protocol_in(self, annotation: ast.expr) -> Definition | None:
+    def _protocol_in(self, method: Function, argument: ast.arg) -> Definition | None:
         """Return the protocol that a parameter asks for, if its twins take plain ones as well."""
-        name = _unless_none(annotation)
-        if not isinstance(name, ast.Name):
+        if argument.annotation is None or is_starred(method, argument):
             return None
-        definition = self._plan.package.find(self._source, name.id)
+        name, _ = unless_none(argument.annotation)
+        definition = self._package.resolve(self._source, name)
         module = self._plan.module_of(definition)
         is_protocol = definition and module and module.classes[str(definition.name)] == "protocol"
         return definition if is_protocol else None
 
-    def _is_callback(self, annotation: ast.expr) -> bool:
-        """Return whether an annotation is the one of an async function."""
-        match _unless_none(annotation):
+    def _callback_in(self, method: Function, argument: ast.arg) -> _Callback | None:
+        """Return the async function that a parameter asks for, if there is a rule for it."""
+        if argument.annotation is None or is_starred(method, argument):
+            return None
+        annotation, optional = self._written_out(argument.annotation)
+        match annotation:
             case ast.Subscript(
-                value=ast.Name(id="Callable"),
-                slice=ast.Tuple(
-                    elts=[_, ast.Subscript(value=ast.Name(id="Awaitable" | "Coroutine"))]
-                ),
-            ):
-                return True
+                value=shape,
+                slice=ast.Tuple(elts=[given, ast.Subscript(value=awaitable, slice=result)]),
+            ) if self._is(shape, "Callable") and self._is(awaitable, "Awaitable", "Coroutine"):
+                # Of a Coroutine[Any, Any, T] the last one is what it returns.
+                result = result.elts[-1] if isinstance(result, ast.Tuple) else result
             case _:
-                return False
+                return None
+        where = f"{self._name}.{method.name}.{argument.arg}"
+        if not self._plan.uses("callbacks", where):
+            return None
+        return _Callback(shape, (given, result), optional)
+
+    def _written_out(self, annotation: ast.expr) -> tuple[ast.expr, bool]:
+        """Return an annotation without aliases and ``None``, and whether it had a ``None``."""
+        annotation, optional = unless_none(annotation)
+        value = self._package.alias(self._source, annotation)
+        if value is None:
+            return annotation, optional
+        annotation, with_none = self._written_out(value)
+        return annotation, optional or with_none
+
+
+class _Callback(NamedTuple):
+    """The parts of ``Callable[given, Awaitable[result]]``."""
+
+    shape: ast.expr
+    parts: tuple[ast.expr, ast.expr]
+    optional: bool
 
 
 def blocking_name(protocol: str) -> str:
@@ -565,59 +763,5 @@ def _joined(*parts: str) -> str:
     return ", ".join(part for part in parts if part)
 
 
-def _arguments(spec: ast.arguments) -> list[ast.arg]:
-    alone = [argument for argument in (spec.vararg, spec.kwarg) if argument is not None]
-    return [*spec.posonlyargs, *spec.args, *spec.kwonlyargs, *alone]
-
-
-def _is_optional(annotation: ast.expr) -> bool:
-    match annotation:
-        case ast.BinOp(op=ast.BitOr(), right=ast.Constant(value=None)):
-            return True
-        case _:
-            return False
-
-
-def _unless_none(annotation: ast.expr) -> ast.expr:
-    """Return ``X`` for ``X | None``, and everything else as it is."""
-    if isinstance(annotation, ast.BinOp) and _is_optional(annotation):
-        return annotation.left
-    return annotation
-
-
-def _without_awaitable(annotation: ast.expr) -> ast.expr:
-    """Return the annotation of the plain function for that of an async one."""
-    plain = copy.deepcopy(annotation)
-    match _unless_none(plain):
-        case ast.Subscript(slice=ast.Tuple(elts=[_, ast.Subscript(slice=result)] as parts)):
-            # Of a Coroutine[Any, Any, T] the last one is what it returns.
-            parts[1] = result.elts[-1] if isinstance(result, ast.Tuple) else result
-        case _:
-            pass
-    return plain
-
-
-def _yields(method: ast.AsyncFunctionDef) -> bool:
-    """Return whether an async function is a generator; nested functions don't count."""
-    nodes: list[ast.AST] = list(method.body)
-    while nodes:
-        node = nodes.pop()
-        if isinstance(node, ast.Yield):
-            return True
-        if not isinstance(node, Function | ast.Lambda):
-            nodes.extend(ast.iter_child_nodes(node))
-    return False
-
-
-def _public_attributes(constructor: ast.FunctionDef) -> Iterator[ast.AnnAssign | str]:
-    """Return the public attributes that a constructor sets; those without annotation by name."""
-    for node in ast.walk(constructor):
-        match node:
-            case ast.AnnAssign(target=ast.Attribute(value=ast.Name(id="self"), attr=name)):
-                if is_public(name):
-                    yield node
-            case ast.Assign(targets=[ast.Attribute(value=ast.Name(id="self"), attr=name)]):
-                if is_public(name):
-                    yield name
-            case _:
-                pass
+def _is_assigned(member: ast.stmt | None, name: str) -> TypeGuard[ast.Assign | ast.AnnAssign]:
+    return isinstance(member, ast.Assign | ast.AnnAssign) and name.isidentifier()

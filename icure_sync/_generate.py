@@ -99,20 +99,25 @@ def _check_facades(root: Path, plan: Plan) -> Iterator[str]:
         if source is None or twin is None:
             yield f"rules: there is no module {facade if source else original}"
             continue
-        for name in source.exported:
+        try:
+            public, names = source.exported, twin.exported
+        except ValueError as error:
+            yield str(error)
+            continue
+        for name in public:
             origin = _origin_of(plan, source, name)
             if origin is None:
                 continue
             imported = twin.imports.get(name)
-            if name not in twin.exported or imported is None:
+            if name not in names or imported is None:
                 yield f"{facade}: lacks {name}"
             elif f"{imported.module}.{imported.name}" != origin:
                 yield f"{facade}: {name} should be imported as {origin}"
-        protocols = [name for name in source.exported if _is_protocol(plan, source, name)]
+        protocols = [name for name in public if _is_protocol(plan, source, name)]
         plain = {blocking_name(name) for name in protocols}
-        for name in sorted(plain - {*twin.exported}):
+        for name in sorted(plain - {*names}):
             yield f"{facade}: lacks {name}"
-        for name in sorted({*twin.exported} - {*source.exported} - plain):
+        for name in sorted({*names} - {*public} - plain):
             yield f"{facade}: {name} is not public in {original}"
 
 
@@ -154,7 +159,7 @@ def _origin_of(plan: Plan, source: Source, name: str) -> str | None:
     for module in rules.shared_modules:
         if f"{definition.module}.".startswith(f"{module}."):
             plan.uses("shared_modules", module)
-            if plan.is_async(definition):
+            if plan.shapes.why_async(definition):
                 plan.problem(f"{where}: is shared with {module}, but is async")
             return f"{home}.{name}"
     plan.problem(f"{where}: a public name that is neither generated, shared nor left out")

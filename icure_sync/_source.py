@@ -1,38 +1,20 @@
-"""Reads a package with ``ast``: its modules, what their names stand for, and what is async."""
+"""Reads a package with ``ast``: its modules, and what their names stand for."""
 
 from __future__ import annotations
 
 import ast
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
+
+from icure_sync._syntax import Function, flat, unquote
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["Definition", "Function", "Package", "Source", "is_public"]
+__all__ = ["Class", "Definition", "Member", "Package", "Source"]
 
-Function = ast.FunctionDef | ast.AsyncFunctionDef
-
-_ASYNC_TYPES: Final = frozenset(
-    {
-        "AbstractAsyncContextManager",
-        "AsyncContextManager",
-        "AsyncGenerator",
-        "AsyncIterable",
-        "AsyncIterator",
-        "Awaitable",
-        "Coroutine",
-        "Future",
-        "Task",
-    }
-)
-_ASYNC_METHODS: Final = frozenset({"__aenter__", "__aiter__", "__anext__", "__await__"})
-
-
-def is_public(name: str) -> bool:
-    """Return whether users may use a name; special methods are looked at one by one."""
-    return not name.startswith("_")
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -43,52 +25,99 @@ class Definition:
     name: str | None
 
 
+class Class(NamedTuple):
+    """A class, and the module it is in."""
+
+    source: Source
+    node: ast.ClassDef
+
+
+class Member(NamedTuple):
+    """What a class has under one name, and the module of the class that has it.
+
+    There is more than one statement where there are overloads, or a property that can be set.
+    """
+
+    source: Source
+    statements: tuple[ast.stmt, ...]
+
+    @property
+    def statement(self) -> ast.stmt | None:
+        """The only statement; None where there are more."""
+        return self.statements[0] if len(self.statements) == 1 else None
+
+
 class Source:
-    """One module as it is written."""
+    """One module as it is written, with all annotations unquoted."""
 
     def __init__(self, module: str, path: Path) -> None:
         self.module: Final = module
         self.path: Final = path
         tree = ast.parse(path.read_text("utf-8"), str(path))
+        unquote(tree)
         self.doc: Final = ast.get_docstring(tree) or ""
         self.imports: Final[dict[str, Definition]] = {}
         self.classes: Final[dict[str, ast.ClassDef]] = {}
+        self.functions: Final[dict[str, Function]] = {}
         self.values: Final[dict[str, ast.expr]] = {}
-        for statement in _top_level(tree):
+        self.annotations: Final[dict[str, ast.expr]] = {}
+        self.unclear: Final[set[str]] = set()
+        """Names that stand for one thing or another."""
+        for statement in flat(tree.body):
             self._read(statement)
+        mentioned = [node for node in ast.walk(tree) if _is_all(node)]
+        self._is_all_changed = len(mentioned) > 1
 
     @property
     def exported(self) -> list[str]:
-        """The names in ``__all__``."""
-        names: list[str] = ast.literal_eval(self.values.get("__all__", ast.List([])))
-        return names
+        """The names in ``__all__``.
+
+        Raises:
+            ValueError: they are not all there.
+        """
+        with suppress(ValueError):
+            names: list[str] = ast.literal_eval(self.values.get("__all__", ast.List([])))
+            if not self._is_all_changed:
+                return names
+        raise ValueError(f"{self.module}: __all__ is not written as one list of names")
 
     def _read(self, statement: ast.stmt) -> None:
         match statement:
-            case ast.ImportFrom(module=str(module), names=names):
+            case ast.ImportFrom(names=names):
+                module = self._imported_from(statement)
                 for name in names:
-                    self.imports[name.asname or name.name] = Definition(module, name.name)
+                    definition = Definition(module, name.name)
+                    self._bind(name.asname or name.name, self.imports, definition)
             case ast.Import(names=names):
                 for name in names:
                     local = name.asname or name.name.partition(".")[0]
-                    self.imports[local] = Definition(name.name if name.asname else local, None)
+                    definition = Definition(name.name if name.asname else local, None)
+                    self._bind(local, self.imports, definition)
             case ast.ClassDef(name=name):
-                self.classes[name] = statement
+                self._bind(name, self.classes, statement)
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
+                self._bind(name, self.functions, statement)
             case ast.Assign(targets=[ast.Name(id=name)], value=value):
-                self.values[name] = value
+                self._bind(name, self.values, value)
             case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value):
-                self.values[name] = value
+                self._bind(name, self.values, value)
+                self.annotations[name] = statement.annotation
             case _:
                 pass
 
+    def _imported_from(self, statement: ast.ImportFrom) -> str:
+        if not statement.level:
+            return statement.module or ""
+        parts = self.module.split(".")
+        above = statement.level - (self.path.stem == "__init__")
+        package = parts[: len(parts) - above]
+        return ".".join([*package, statement.module] if statement.module else package)
 
-def _top_level(tree: ast.Module) -> Iterator[ast.stmt]:
-    for statement in tree.body:
-        if isinstance(statement, ast.If):
-            # if TYPE_CHECKING:
-            yield from statement.body
-        else:
-            yield statement
+    def _bind(self, name: str, table: dict[str, _T], meaning: _T) -> None:
+        tables = (self.imports, self.classes, self.functions, self.values)
+        if any(name in other and other.get(name) != meaning for other in tables):
+            self.unclear.add(name)
+        table[name] = meaning
 
 
 class Package:
@@ -98,7 +127,6 @@ class Package:
         self._root = root
         self.name: Final = name
         self._sources: dict[str, Source | None] = {}
-        self._known: dict[Definition, bool] = {}
 
     def source(self, module: str) -> Source | None:
         """Return a module of the package, or None if there is none of this name."""
@@ -117,89 +145,128 @@ class Package:
 
     def find(self, source: Source, name: str) -> Definition | None:
         """Return where a name of a module is defined, through all re-exports; None for builtins."""
-        if name in source.classes or name in source.values:
+        own = (source.unclear, source.classes, source.functions, source.values)
+        if any(name in table for table in own):
             return Definition(source.module, name)
         definition = source.imports.get(name)
         if definition is None or definition.name is None:
             return definition
-        if self.source(f"{definition.module}.{definition.name}") is not None:
-            return Definition(f"{definition.module}.{definition.name}", None)
-        further = self.source(definition.module)
-        return definition if further is None else self.find(further, definition.name)
+        return self._find_in(definition.module, definition.name)
 
-    def members(self, source: Source, name: str) -> dict[str, ast.stmt]:
-        """Return what a class of a module defines and inherits within its package, by name."""
-        members: dict[str, ast.stmt] = {}
-        node = source.classes[name]
-        for base in node.bases:
-            definition = self.find(source, ast.unparse(base).partition("[")[0])
-            parent = self.source(definition.module) if definition else None
-            if parent is not None and definition is not None and definition.name in parent.classes:
-                members |= self.members(parent, str(definition.name))
-        for statement in node.body:
-            match statement:
-                case ast.FunctionDef(name=member) | ast.AsyncFunctionDef(name=member):
-                    members[member] = statement
-                case ast.ClassDef(name=member):
-                    members[member] = statement
-                case ast.AnnAssign(target=ast.Name(id=member)):
-                    members[member] = statement
-                case ast.Assign(targets=[ast.Name(id=member)]):
-                    members[member] = statement
-                case _:
-                    pass
-        return members
+    def _find_in(self, module: str, name: str) -> Definition | None:
+        if self.source(f"{module}.{name}") is not None:
+            return Definition(f"{module}.{name}", None)
+        further = self.source(module)
+        return Definition(module, name) if further is None else self.find(further, name)
 
-    def async_part(
-        self, source: Source, annotation: ast.AST, seen: frozenset[Definition] = frozenset()
-    ) -> str | None:
-        """Return the name in an annotation that stands for something async, if there is one."""
-        for node in ast.walk(annotation):
-            if isinstance(node, ast.Attribute) and node.attr in _ASYNC_TYPES:
-                return node.attr
-            if not isinstance(node, ast.Name):
-                continue
-            definition = self.find(source, node.id)
-            if node.id in _ASYNC_TYPES or (definition and definition.name in _ASYNC_TYPES):
-                return node.id
-            if definition and definition not in seen and self._is_async(definition, seen):
-                return node.id
+    def resolve(self, source: Source, expression: ast.expr) -> Definition | None:
+        """Return what a name, or a name in a module, stands for; None where it is not known."""
+        match expression:
+            case ast.Name(id=name):
+                return self.find(source, name)
+            case ast.Attribute(value=value, attr=name):
+                owner = self.resolve(source, value)
+            case _:
+                return None
+        if owner is None or owner.name is None:
+            return owner and self._find_in(owner.module, name)
+        # Of another package it may be a module; of this one it is what a class has.
+        outside = self.source(owner.module) is None
+        return Definition(f"{owner.module}.{owner.name}", name) if outside else None
+
+    def is_outside(self, definition: Definition | None, *names: str) -> bool:
+        """Return whether something is defined outside the package, under one of these names."""
+        return (
+            definition is not None
+            and definition.name in names
+            and self.source(definition.module) is None
+        )
+
+    def alias(self, source: Source, expression: ast.expr) -> ast.expr | None:
+        """Return what an alias of the package stands for, if that can be written here as well."""
+        home, name = self._home(self.resolve(source, expression))
+        if home is None or name not in home.values:
+            return None
+        value = home.values[name]
+        return None if self.misread(value, home, source) else value
+
+    def misread(self, node: ast.AST, home: Source, source: Source) -> str | None:
+        """Return the name in a part of one module that another module has not, or not the same."""
+        for part in ast.walk(node):
+            if isinstance(part, ast.Name) and self.find(home, part.id) != self.find(
+                source, part.id
+            ):
+                return part.id
         return None
 
-    def _is_async(self, definition: Definition, seen: frozenset[Definition]) -> bool:
-        if seen:
-            # Not to be kept: what was seen before counts as nothing here.
-            return self._look_into(definition, seen)
-        if definition not in self._known:
-            self._known[definition] = self._look_into(definition, seen)
-        return self._known[definition]
-
-    def _look_into(self, definition: Definition, seen: frozenset[Definition]) -> bool:
-        source = self.source(definition.module)
-        name = definition.name
-        if source is None or name is None:
-            return False
-        seen |= {definition}
-        if name in source.classes:
-            return self._is_async_class(source, name, seen)
-        value = source.values.get(name)
-        return value is not None and self.async_part(source, value, seen) is not None
-
-    def _is_async_class(self, source: Source, name: str, seen: frozenset[Definition]) -> bool:
-        for member, statement in self.members(source, name).items():
-            if member in _ASYNC_METHODS:
+    def is_constant(self, source: Source, expression: ast.expr) -> bool:
+        """Return whether an expression has the same value wherever it is evaluated."""
+        match expression:
+            case ast.Constant():
                 return True
-            if not is_public(member):
-                continue
-            match statement:
-                case ast.AsyncFunctionDef():
-                    return True
-                case ast.FunctionDef(returns=ast.expr() as annotation):
-                    pass
-                case ast.AnnAssign(annotation=annotation):
-                    pass
-                case _:
-                    continue
-            if self.async_part(source, annotation, seen):
-                return True
-        return False
+            case ast.Tuple(elts=elements):
+                return all(self.is_constant(source, element) for element in elements)
+            case ast.UnaryOp(operand=operand):
+                return self.is_constant(source, operand)
+            case ast.BinOp(left=left, right=right):
+                return self.is_constant(source, left) and self.is_constant(source, right)
+            case _:
+                home, name = self._home(self.resolve(source, expression))
+                if home is None or name not in home.values:
+                    return False
+                return self.is_constant(home, home.values[name])
+
+    def class_of(self, source: Source, base: ast.expr) -> Class | None:
+        """Return the class of the package that a base stands for."""
+        expression = base.value if isinstance(base, ast.Subscript) else base
+        home, name = self._home(self.resolve(source, expression))
+        return Class(home, home.classes[name]) if home and name in home.classes else None
+
+    def _home(self, definition: Definition | None) -> tuple[Source | None, str]:
+        """Return the module of the package that defines something, if it is clear what it is."""
+        home = self.source(definition.module) if definition else None
+        name = str(definition.name) if definition else ""
+        return (None if home is None or name in home.unclear else home), name
+
+    def lineage(self, source: Source, name: str) -> list[Class]:
+        """Return a class and those it inherits from within its package, in the order of lookup."""
+        node = source.classes[name]
+        found = [Class(source, node)]
+        for base in node.bases:
+            parent = self.class_of(source, base)
+            if parent is not None:
+                found += self.lineage(parent.source, parent.node.name)
+        # What several classes inherit from comes after all of them.
+        return [parent for at, parent in enumerate(found) if parent not in found[at + 1 :]]
+
+    def members(self, source: Source, name: str) -> dict[str, Member]:
+        """Return what a class of a module defines and inherits within its package, by name.
+
+        Statements that are no definitions are there by their first line, in quotation marks.
+        """
+        members: dict[str, Member] = {}
+        for parent in reversed(self.lineage(source, name)):
+            own: dict[str, tuple[ast.stmt, ...]] = {}
+            for statement in parent.node.body:
+                member = _defined(statement)
+                if member is not None:
+                    own[member] = (*own.get(member, ()), statement)
+            members |= {key: Member(parent.source, value) for key, value in own.items()}
+        return members
+
+
+def _defined(statement: ast.stmt) -> str | None:
+    """Return the name under which a class has what a statement in it defines, if it does."""
+    match statement:
+        case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+            return name
+        case ast.AnnAssign(target=ast.Name(id=name)) | ast.Assign(targets=[ast.Name(id=name)]):
+            return name
+        case ast.Pass() | ast.Expr(value=ast.Constant()):
+            return None
+        case _:
+            return repr(ast.unparse(statement).partition("\n")[0])
+
+
+def _is_all(node: ast.AST) -> bool:
+    return isinstance(node, ast.Name) and node.id == "__all__"

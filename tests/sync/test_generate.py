@@ -270,7 +270,7 @@ def test_an_async_alias_or_value_is_seen_through(project: Path, edit: Edit) -> N
     edit(
         "icure_async/apis/users.py",
         "class UserApi:",
-        "Later = Awaitable[str]\n\n"
+        "import attrs\nfrom collections.abc import Awaitable\n\nLater = Awaitable[str]\n\n"
         "@attrs.frozen\nclass Page:\n    following: Later\n\n\nclass UserApi:\n"
         "    async def first_page(self) -> list[Page]: ...\n",
     )
