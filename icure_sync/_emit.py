@@ -12,7 +12,7 @@ from textwrap import indent
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeGuard
 
 from icure_sync._shapes import Shapes
-from icure_sync._source import Definition, Member, Package, Source
+from icure_sync._source import Definition, Package, Source
 from icure_sync._syntax import (
     Function,
     is_public,
@@ -118,6 +118,7 @@ class ModuleWriter:
         self.plan: Final = plan
         self.source: Final = source
         self._module = module
+        self._meanings: dict[str, Definition | None] = {}
         self._imports: defaultdict[str, set[str]] = defaultdict(set)
         self._for_annotations: defaultdict[str, set[str]] = defaultdict(set)
 
@@ -189,15 +190,28 @@ class ModuleWriter:
         imports = self._imports if module == "typing" else self._for_annotations
         imports[module].add(name)
 
-    def text_of(self, expression: ast.expr, *, now: bool = False) -> str:
-        """Import all names of an annotation or, now, of a default, and return its text."""
+    def text_of(self, expression: ast.expr, source: Source, *, now: bool = False) -> str:
+        """Import all names of an annotation or, now, of a default, and return its text.
+
+        Args:
+            expression: what is written.
+            source: the module it is written in.
+            now: whether it is evaluated when the generated module is imported.
+        """
         for node in ast.walk(expression):
             if isinstance(node, ast.Name):
-                self._import_name(node.id, self.needs if now else self.for_annotations)
+                add = self.needs if now else self.for_annotations
+                self._import_name(node.id, source, add)
         return ast.unparse(expression)
 
-    def _import_name(self, name: str, add: Callable[[str, str], object]) -> None:
-        definition = self.plan.package.find(self.source, name)
+    def _import_name(self, name: str, source: Source, add: Callable[[str, str], object]) -> None:
+        definition = self.plan.package.find(source, name)
+        here = self.plan.package.find(self.source, name) if name in self._module.classes else None
+        if self._meanings.setdefault(name, here or definition) != definition:
+            self.plan.problem(
+                f"{source.module}.{name}: has another meaning in {self.source.module}, whose "
+                "classes inherit from that module; rename one of them"
+            )
         if definition is None:
             return
         module = self.plan.module_of(definition)
@@ -205,7 +219,7 @@ class ModuleWriter:
             if module.target != self._module.target:
                 add(f"{_GENERATED}.{module.target}", _renamed(str(definition.name), name))
             return
-        direct = self.source.imports.get(name, definition)
+        direct = source.imports.get(name, definition)
         if direct.name is None:
             add(_renamed(direct.module, name), "")
         else:
@@ -236,15 +250,15 @@ class ClassWriter:
     def __init__(self, module: ModuleWriter, name: str, kind: Kind) -> None:
         self._module = module
         self._plan = module.plan
+        self._module_source: Final = module.source
+        # Where the member is written that is being worked on.
         self._source = module.source
         self._name = name
         self._kind: Final = kind
         self._package = module.plan.package
         members = self._package.members(module.source, name)
         self._members = {member: found.statement for member, found in members.items()}
-        self._inherited = {
-            member: found for member, found in members.items() if found.source is not module.source
-        }
+        self._sources = {member: found.source for member, found in members.items()}
         self._doc = ast.get_docstring(module.source.classes[name]) or ""
 
     def write(self) -> Iterator[str]:
@@ -257,12 +271,15 @@ class ClassWriter:
         else:
             yield from self._write_twin()
 
+    def _text_of(self, expression: ast.expr, *, now: bool = False) -> str:
+        return self._module.text_of(expression, self._source, now=now)
+
     def _problem(self, member: str, what: str) -> None:
-        self._plan.problem(f"{self._source.module}.{self._name}.{member}: {what}")
+        self._plan.problem(f"{self._module_source.module}.{self._name}.{member}: {what}")
 
     def _check_class(self) -> None:
         """Refuse what changes a class from outside, and is not taken over."""
-        for parent in self._package.lineage(self._source, self._name):
+        for parent in self._package.lineage(self._module_source, self._name):
             for base in parent.node.bases:
                 self._check_base(parent.source, base)
             for keyword in parent.node.keywords:
@@ -273,10 +290,8 @@ class ClassWriter:
                 # A value has its decorators, too.
                 if not is_plain and self._kind != "value":
                     self._class_problem(f"has @{ast.unparse(decorator)}")
-        if self._name in self._source.unclear:
+        if self._name in self._module_source.unclear:
             self._class_problem("is defined more than once")
-        for name, member in self._inherited.items():
-            self._check_inherited(name, member)
 
     def _check_base(self, source: Source, base: ast.expr) -> None:
         is_plain = ast.unparse(base) == "object" or self._package.is_outside(
@@ -286,26 +301,12 @@ class ClassWriter:
             self._class_problem(f"inherits from {ast.unparse(base)}")
 
     def _class_problem(self, what: str) -> None:
-        where = f"{self._source.module}.{self._name}"
+        where = f"{self._module_source.module}.{self._name}"
         self._plan.problem(f"{where}: {what}, and there is no rule for that")
-
-    def _check_inherited(self, name: str, member: Member) -> None:
-        """Refuse what says something else in this module than in the one it comes from."""
-        if self._is_hidden(name):
-            return
-        for statement in member.statements:
-            parts: list[ast.AST | None] = [statement]
-            if isinstance(statement, Function):
-                parts = [statement.args, statement.returns]
-            for part in parts:
-                unknown = part and self._package.misread(part, member.source, self._source)
-                if unknown:
-                    home = member.source.module
-                    self._problem(name, f"is inherited; import {unknown} here as {home} does")
 
     def _docstring(self, text: str | None, member: str = "", indentation: int = 4) -> Iterator[str]:
         if text:
-            where = f"{self._source.module}.{self._name}.{member}".rstrip(".")
+            where = f"{self._module_source.module}.{self._name}.{member}".rstrip(".")
             quoted = self._plan.reworded(text, where).replace("\\", "\\\\")
             end = "\n" if "\n" in quoted else ""
             yield indent(f'"""{quoted}{end}"""', " " * indentation)
@@ -317,19 +318,20 @@ class ClassWriter:
         original = self._module.async_for_annotations(definition)
         node = self._source.classes[self._name]
         for decorator in node.decorator_list:
-            yield f"@{self._module.text_of(decorator, now=True)}"
+            yield f"@{self._text_of(decorator, now=True)}"
         yield f"class {self._name}:"
         yield from self._docstring(self._doc)
         arguments: list[str] = []
         for name, member in self._members.items():
+            self._source = self._sources[name]
             if not isinstance(member, ast.AnnAssign) or not is_public(name):
                 self._problem(name, "there is no rule for such a member of a value")
                 continue
-            annotation = self._module.text_of(member.annotation)
+            annotation = self._text_of(member.annotation)
             self._check_field(name, member)
             if member.value:
                 self._check_default(member.value, name)
-            default = member.value and f" = {self._module.text_of(member.value, now=True)}"
+            default = member.value and f" = {self._text_of(member.value, now=True)}"
             yield f"    {name}: {annotation}{default or ''}"
             arguments.append(f"{name}={self._wrapped(member.annotation, f'inner.{name}', name)}")
         self._module.needs("typing", "Self")
@@ -353,16 +355,18 @@ class ClassWriter:
         yield f"class {blocking_name(self._name)}(Protocol):"
         yield from self._docstring(self._doc)
         for name, member in self._members.items():
-            if (
-                not isinstance(member, ast.AsyncFunctionDef)
-                or member.decorator_list
-                or not is_public(name)
-            ):
-                self._problem(name, "there is no rule for such a member of a protocol")
-                continue
+            self._source = self._sources[name]
             methods.append(name)
-            self._check_plain(member)
-            yield from self._signature(member, name)
+            match member:
+                case ast.FunctionDef() if is_public(name) and (held := self._entered(member)):
+                    returns = self._plain_context_manager(held, name)
+                    yield from self._signature(member, name, returns=returns)
+                case ast.AsyncFunctionDef(decorator_list=[]) if is_public(name):
+                    self._check_plain(member)
+                    yield from self._signature(member, name)
+                case _:
+                    self._problem(name, "there is no rule for such a member of a protocol")
+                    continue
             yield "        ..."
         yield f"{methods_constant(self._name)}: Final = ({', '.join(map(repr, methods))},)"
         self._module.needs("typing", "Final")
@@ -397,12 +401,17 @@ class ClassWriter:
         members = dict(self._members)
         constructor = members.pop("__init__", None)
         for name, member in members.items():
+            self._source = self._sources[name]
             if _is_assigned(member, name) and not self._is_left_out(name):
                 yield from self._constant(name, member)
+        if self._plan.uses("portable", self._name):
+            yield "    _portable = True"
         if self._plan.uses("constructed", self._name):
+            self._source = self._sources.get("__init__", self._module_source)
             yield from self._constructor(constructor, original)
         yield from self._attributes()
         for name, member in members.items():
+            self._source = self._sources[name]
             if self._plan.rules.renamed.get(name) in members:
                 self._problem(name, "is renamed to what another member is called; see renamed")
             if not self._is_left_out(name):
@@ -412,7 +421,7 @@ class ClassWriter:
         declared = name
         if isinstance(member, ast.AnnAssign):
             self._check_not_async(member.annotation, name)
-            declared = f"{name}: {self._module.text_of(member.annotation, now=True)}"
+            declared = f"{name}: {self._text_of(member.annotation, now=True)}"
         if not is_public(name):
             self._problem(name, "is special, and there is no rule for it")
             return
@@ -423,10 +432,14 @@ class ClassWriter:
         if names & {*self._members} or not self._package.is_constant(self._source, member.value):
             self._problem(name, "is a public attribute whose value is no constant")
             return
-        yield f"    {declared} = {self._module.text_of(member.value, now=True)}"
+        yield f"    {declared} = {self._text_of(member.value, now=True)}"
 
     def _is_left_out(self, name: str) -> bool:
-        return self._is_hidden(name) or self._plan.uses("left_out", f"{self._name}.{name}")
+        return (
+            self._is_hidden(name)
+            or self._plan.uses("left_out", f"{self._name}.{name}")
+            or self._plan.uses("left_out", f"*.{name}")
+        )
 
     def _is_hidden(self, name: str) -> bool:
         is_special = name.startswith("__") and name.endswith("__")
@@ -436,7 +449,6 @@ class ClassWriter:
         if not isinstance(constructor, ast.FunctionDef):
             self._problem("__init__", "is constructed, but has no constructor")
             return
-        self._check_plain(constructor)
         yield from self._signature(constructor, "__init__")
         yield f"        super().__init__({original}({self._passed_on(constructor)}))"
 
@@ -450,7 +462,7 @@ class ClassWriter:
             if method != "__init__":
                 self._problem(name, f"is a public attribute that {method} sets; make it private")
             elif isinstance(statement, ast.AnnAssign):
-                self._check_inherited(name, Member(source, (statement,)))
+                self._source = source
                 yield from self._attribute(name, statement)
             else:
                 self._problem(name, "is a public attribute without an annotation")
@@ -458,7 +470,7 @@ class ClassWriter:
     def _attributes_set(self) -> Iterator[tuple[Source, str, str, ast.stmt]]:
         methods = [
             (source, method)
-            for source, node in self._package.lineage(self._source, self._name)
+            for source, node in self._package.lineage(self._module_source, self._name)
             for method in node.body
             if isinstance(method, Function)
         ]
@@ -474,7 +486,7 @@ class ClassWriter:
             return
         self._module.needs("functools", "cached_property")
         yield "    @cached_property"
-        yield f"    def {name}(self) -> {self._module.text_of(attribute.annotation)}:"
+        yield f"    def {name}(self) -> {self._text_of(attribute.annotation)}:"
         text = " ".join(described[1].split())
         yield from self._docstring(text[0].upper() + text[1:], name, indentation=8)
         value = self._held(attribute.annotation, name)
@@ -488,6 +500,8 @@ class ClassWriter:
                 yield from self._blocking_method(member)
             case ast.FunctionDef(decorator_list=[]):
                 yield from self._plain_method(member)
+            case ast.AsyncFunctionDef() if held := self._entered(member):
+                yield from self._context_manager(member, held)
             case ast.FunctionDef(decorator_list=[ast.Name(id="property")]):
                 value = self._held(member.returns, name)
                 # The twin of one object is one object, too.
@@ -515,7 +529,8 @@ class ClassWriter:
         twin_name = self._plan.rules.renamed.get(name, name)
         if self._plan.uses("renamed", name) or is_public(name):
             yield from self._signature(method, twin_name)
-            call = f"self._run({_joined(f'self._inner.{name}', self._passed_on(method))})"
+            how = "_close" if self._plan.uses("closing", name) else "_run"
+            call = f"self.{how}({_joined(f'self._inner.{name}', self._passed_on(method))})"
             yield from self._blocking(self._returned(method, call))
         else:
             self._problem(name, "is async and special, and there is no rule for it; see renamed")
@@ -533,12 +548,10 @@ class ClassWriter:
                 yield from self._blocking([returned])
             case ast.Subscript(value=ast.Name(id=shape)) if shape in _ITERATORS:
                 yield from self._iterator(method)
+            case _ if held := self._entered(method):
+                yield from self._context_manager(method, held)
             case _ if not is_public(name):
                 self._problem(name, "is special, and there is no rule for it")
-            case ast.Name(id="Self"):
-                # A builder's: it has no connection yet, and serves in a forked process, too.
-                yield from self._signature(method, name)
-                yield from self._returned(method, f"self._inner.{name}({self._passed_on(method)})")
             case _:
                 yield from self._signature(method, name)
                 yield from self._returned(method, f"self._here.{name}({self._passed_on(method)})")
@@ -557,6 +570,34 @@ class ClassWriter:
                 yield f"        return self._iterate({call})"
             case _:
                 self._problem(method.name, "is an async iterator without a rule; see iterators")
+
+    def _entered(self, method: Function) -> ast.expr | None:
+        """Return what is entered where a method returns an async context manager with a rule."""
+        shapes: tuple[str, ...]
+        match method:
+            case ast.FunctionDef(decorator_list=[], returns=ast.Subscript(value=made, slice=held)):
+                shapes = ("AbstractAsyncContextManager", "AsyncContextManager")
+            case ast.AsyncFunctionDef(
+                decorator_list=[decorator], returns=ast.Subscript(value=made, slice=held)
+            ) if self._is(decorator, "asynccontextmanager"):
+                shapes = tuple(_ITERATORS)
+            case _:
+                return None
+        if not self._is(made, *shapes) or not self._plan.uses("entered", f"*.{method.name}"):
+            return None
+        return held.elts[0] if isinstance(held, ast.Tuple) else held
+
+    def _plain_context_manager(self, held: ast.expr, member: str) -> ast.expr:
+        """Return what a method returns instead of an async context manager."""
+        self._check_not_async(held, member)
+        self._module.for_annotations("contextlib", "AbstractContextManager")
+        return ast.Subscript(ast.Name("AbstractContextManager"), held)
+
+    def _context_manager(self, method: Function, held: ast.expr) -> Iterator[str]:
+        returns = self._plain_context_manager(held, method.name)
+        yield from self._signature(method, method.name, returns=returns)
+        call = _joined(f"self._inner.{method.name}", self._passed_on(method))
+        yield f"        return self._enter({call})"
 
     def _blocking(self, body: Iterable[str]) -> Iterator[str]:
         """Yield a body in which an error shows no line of the runtime."""
@@ -609,7 +650,7 @@ class ClassWriter:
     def _signature(
         self, method: Function, name: str, *, returns: ast.expr | None = None
     ) -> Iterator[str]:
-        arguments = copy.deepcopy(method.args)
+        arguments = _without_private(method.args)
         if own_name(method) not in ("self", "cls"):
             self._problem(method.name, "its first parameter is not called self")
         for argument in signature_of(arguments):
@@ -617,9 +658,9 @@ class ClassWriter:
         for default in (*arguments.defaults, *arguments.kw_defaults):
             if default is not None:
                 self._check_default(default, method.name)
-                self._module.text_of(default, now=True)
+                self._text_of(default, now=True)
         returned = returns or method.returns
-        arrow = "" if returned is None else f" -> {self._module.text_of(returned)}"
+        arrow = "" if returned is None else f" -> {self._text_of(returned)}"
         yield f"    def {name}({ast.unparse(arguments)}){arrow}:"
         yield from self._docstring(ast.get_docstring(method), method.name, indentation=8)
 
@@ -645,7 +686,7 @@ class ClassWriter:
         if protocol is not None:
             plain = blocking_name(str(protocol.name))
             self._module.for_annotations(f"{_GENERATED}.{self._plan.target_of(protocol)}", plain)
-            self._module.text_of(annotation)
+            self._text_of(annotation)
             wanted, optional = unless_none(annotation)
             return or_none(ast.BinOp(ast.Name(plain), ast.BitOr(), wanted), optional=optional)
         callback = self._callback_in(method, argument)
@@ -655,7 +696,7 @@ class ClassWriter:
             self._problem(name, self._callback_problem(name))
         else:
             self._check_not_async(annotation, name)
-        self._module.text_of(annotation)
+        self._text_of(annotation)
         return annotation
 
     def _callback_problem(self, name: str) -> str:
@@ -681,7 +722,10 @@ class ClassWriter:
         ]
         if spec.vararg:
             passed.append(f"*{spec.vararg.arg}")
-        passed += [f"{given.arg}={self._converted(method, given)}" for given in spec.kwonlyargs]
+        passed += [
+            f"{given.arg}={self._converted(method, given)}"
+            for given in _without_private(spec).kwonlyargs
+        ]
         if spec.kwarg:
             passed.append(f"**{spec.kwarg.arg}")
         return ", ".join(passed)
@@ -747,6 +791,19 @@ class _Callback(NamedTuple):
     shape: ast.expr
     parts: tuple[ast.expr, ast.expr]
     optional: bool
+
+
+def _without_private(spec: ast.arguments) -> ast.arguments:
+    """Return a copy of parameters less those that only tests pass."""
+    public = copy.deepcopy(spec)
+    pairs = [
+        (argument, default)
+        for argument, default in zip(public.kwonlyargs, public.kw_defaults, strict=True)
+        if is_public(argument.arg) or default is None
+    ]
+    public.kwonlyargs = [argument for argument, _ in pairs]
+    public.kw_defaults = [default for _, default in pairs]
+    return public
 
 
 def blocking_name(protocol: str) -> str:

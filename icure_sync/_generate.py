@@ -169,8 +169,11 @@ def _origin_of(plan: Plan, source: Source, name: str) -> str | None:
 def _unused(plan: Plan) -> Iterator[str]:
     for table in (
         "constructed",
+        "portable",
         "renamed",
+        "closing",
         "awaitables",
+        "entered",
         "iterators",
         "callbacks",
         "left_out",

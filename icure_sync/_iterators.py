@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _thread
 import asyncio
+import contextlib
 import os
 import threading
 from collections import deque
@@ -18,12 +19,13 @@ from icure_sync._runtime import Runtime, check_pid, get_runtime
 from icure_sync._tracebacks import trimmed_traceback
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, AsyncIterator, Callable
+    from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Generator
+    from contextlib import AbstractAsyncContextManager
     from types import TracebackType
 
     from icure_sync._jobs import Workshop
 
-__all__ = ["ClosableIterator", "iterate"]
+__all__ = ["ClosableIterator", "entered", "iterate"]
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -191,6 +193,30 @@ def iterate(
         kwargs: its keyword arguments.
     """
     return ClosableIterator(function(*args, **kwargs))
+
+
+@contextlib.contextmanager
+def entered(
+    function: Callable[P, AbstractAsyncContextManager[T]], /, *args: P.args, **kwargs: P.kwargs
+) -> Generator[T, None, None]:
+    """Return a context manager that enters and leaves an async one, both in the same task.
+
+    What the block raises is not passed on to the async one: that is left as at the block's end.
+
+    Args:
+        function: returns the async context manager.
+        args: its positional arguments.
+        kwargs: its keyword arguments.
+    """
+    with iterate(_held_by, partial(function, *args, **kwargs)) as held:
+        yield next(held)
+
+
+async def _held_by(
+    function: Callable[[], AbstractAsyncContextManager[T]],
+) -> AsyncGenerator[T, None]:
+    async with function() as held:
+        yield held
 
 
 class ClosableIterator(Iterator[T]):

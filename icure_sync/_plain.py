@@ -42,10 +42,11 @@ def adapt(obj: Any, protocol_methods: tuple[str, ...]) -> Any:
     Raises:
         ConfigurationError: a method is missing.
     """
-    if isinstance(obj, Twin):
-        twin: Twin[Any] = obj  # pyright: ignore[reportUnknownVariableType]
+    if issubclass(type(obj), Twin):
+        twin: Twin[Any] = obj
         check_pid(twin._pid, f"This {type(twin).__name__}")
-        return twin._inner
+        if not any(map(twin._overrides, (*protocol_methods, "lock"))):
+            return twin._inner
     methods: dict[str, Any] = {}
     for name in protocol_methods:
         method = getattr(obj, name, None)

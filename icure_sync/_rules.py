@@ -42,12 +42,16 @@ class Rules:
     Attributes:
         modules: what is generated.
         constructed: twins that users construct themselves, with the arguments of the async class.
+        portable: twins of objects without connections: they serve in a forked process, too.
         renamed: methods that have another name without ``async``.
+        closing: methods that close; in a forked process they leave the parent's objects alone.
         awaitables: classes of objects to await; the twin's method awaits them.
+        entered: methods whose async context manager becomes a plain one, as ``"*.method"``.
         iterators: methods whose async iterator becomes a plain one, as ``"Class.method"``.
         callbacks: async functions as arguments; twins take plain ones, which run in a worker
             thread. As ``"Class.method.parameter"``.
-        left_out: public members and names that have no twin, and why.
+        left_out: public members and names that have no twin, and why. As ``"Class.member"``, or
+            ``"*.member"`` for all classes.
         facades: hand-written module of ``icure_sync`` → the one of ``icure_async`` whose public
             names it must have.
         shared_modules: modules whose public names are the same objects in both packages. Nothing
@@ -58,8 +62,11 @@ class Rules:
 
     modules: tuple[GeneratedModule, ...]
     constructed: tuple[str, ...]
+    portable: tuple[str, ...]
     renamed: Mapping[str, str]
+    closing: tuple[str, ...]
     awaitables: tuple[str, ...]
+    entered: tuple[str, ...]
     iterators: tuple[str, ...]
     callbacks: tuple[str, ...]
     left_out: Mapping[str, str]
@@ -69,14 +76,22 @@ class Rules:
     words: Mapping[str, str]
 
 
-_SERVES_BOTH: Final = "An implementation to hand to a builder; the SDK calls it, not the user."
+_BUILDERS: Final = ("AnonymousMedTechApiBuilder", "MedTechApiBuilder")
+_STORAGES: Final = (
+    "EncryptedKeyStorage",
+    "FileKeyStorage",
+    "FileStorage",
+    "MemoryKeyStorage",
+    "MemoryStorage",
+    "StorageKeyStorage",
+)
 
 RULES: Final = Rules(
     modules=(
         GeneratedModule(
             "icure_async.builders",
             "builders",
-            {"AnonymousMedTechApiBuilder": "twin", "MedTechApiBuilder": "twin"},
+            dict.fromkeys(_BUILDERS, "twin"),
         ),
         GeneratedModule(
             "icure_async.medtech", "medtech", {"AnonymousMedTechApi": "twin", "MedTechApi": "twin"}
@@ -101,11 +116,29 @@ RULES: Final = Rules(
             "storage",
             {"Storage": "protocol", "KeyStorage": "protocol"},
         ),
+        GeneratedModule("icure_async.storage.locks", "locks", {"LockableStorage": "protocol"}),
+        GeneratedModule("icure_async.storage.files", "files", {"FileStorage": "twin"}),
+        GeneratedModule("icure_async.storage.memory", "memory", {"MemoryStorage": "twin"}),
+        GeneratedModule(
+            "icure_async.storage.key_storage",
+            "key_storage",
+            {
+                "StorageKeyStorage": "twin",
+                "MemoryKeyStorage": "twin",
+                "FileKeyStorage": "twin",
+            },
+        ),
+        GeneratedModule(
+            "icure_async.storage.encrypted", "encrypted", {"EncryptedKeyStorage": "twin"}
+        ),
         GeneratedModule("icure_async.crypto.protocol", "crypto", {"Crypto": "protocol"}),
     ),
-    constructed=("AnonymousMedTechApiBuilder", "MedTechApiBuilder", "Sandbox"),
+    constructed=(*_BUILDERS, *_STORAGES, "Sandbox"),
+    portable=(*_BUILDERS, *_STORAGES),
     renamed={"aclose": "close", "__aenter__": "__enter__", "__aexit__": "__exit__"},
+    closing=("aclose", "__aexit__"),
     awaitables=("Building",),
+    entered=("*.lock",),
     iterators=("NotificationApi.filter_notifications",),
     callbacks=(
         "AnonymousMedTechApiBuilder.with_public_key_policy.policy",
@@ -119,6 +152,7 @@ RULES: Final = Rules(
             "callers have none."
         ),
         "MedTechApiBuilder.with_client_session": "As for the other builder.",
+        "*.storage": "An object of the event loop. Who wants to use it has made it.",
     },
     facades={
         "icure_sync": "icure_async",
@@ -133,16 +167,7 @@ RULES: Final = Rules(
         "icure_async.sandbox.faults",
         "icure_async.sandbox.master",
     ),
-    shared_names={
-        "EncryptedKeyStorage": _SERVES_BOTH,
-        "FileKeyStorage": _SERVES_BOTH,
-        "FileStorage": _SERVES_BOTH,
-        "MemoryKeyStorage": _SERVES_BOTH,
-        "MemoryStorage": _SERVES_BOTH,
-        "StorageKeyStorage": _SERVES_BOTH,
-        "LockableStorage": "An addition to an async storage; a blocking one has no locks.",
-        "StorageLock": "A value, which an async storage makes.",
-    },
+    shared_names={"StorageLock": "A value."},
     words={
         "async with": "with",
         "aclose()": "close()",

@@ -335,13 +335,13 @@ def run(function: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwarg
     return outcome.value
 
 
-def check_pid(pid: int, what: str) -> None:
+def check_pid(pid: int | None, what: str) -> None:
     """Refuse to use what belongs to the parent process.
 
     Raises:
         ConfigurationError: the process was forked since ``what`` was made in ``pid``.
     """
-    if pid != os.getpid():
+    if pid is not None and pid != os.getpid():
         raise ConfigurationError(
             f"{what} was made before os.fork(), by the parent process, and its connections belong "
             "to that: make a new one here. With multiprocessing, make it in the worker."

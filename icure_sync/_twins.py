@@ -11,13 +11,14 @@ import os
 import threading
 import warnings
 import weakref
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, ParamSpec, Self, TypeVar
 
-from icure_sync._iterators import iterate
+from icure_sync._iterators import entered, iterate
 from icure_sync._runtime import check_pid, close_at_exit, run
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Awaitable, Callable
+    from contextlib import AbstractAsyncContextManager, AbstractContextManager
 
     from icure_sync._iterators import ClosableIterator
 
@@ -27,6 +28,7 @@ A = TypeVar("A")
 T = TypeVar("T")
 P = ParamSpec("P")
 
+_GENERATED: Final = "icure_sync._generated."
 _known: weakref.WeakValueDictionary[int, Twin[Any]] = weakref.WeakValueDictionary()
 _lock = threading.RLock()
 
@@ -49,14 +51,19 @@ class Twin(Generic[A]):
 
     __slots__ = ("__weakref__", "_inner", "_pid")
 
+    _portable: ClassVar[bool] = False
+    """Whether it serves in a forked process, too."""
+
     _inner: A
+    _pid: int | None
+    """The process it belongs to, None for any."""
 
     def __init__(self, inner: A) -> None:
         self._hold(inner)
 
     def _hold(self, inner: A, pid: int | None = None) -> None:
         self._inner = inner
-        self._pid = os.getpid() if pid is None else pid
+        self._pid = None if self._portable else pid or os.getpid()
         _known[id(inner)] = self
         if hasattr(type(inner), "__aexit__"):
             # Somebody may hold the inner object when nobody holds the twin. That it was left open
@@ -102,7 +109,7 @@ class Twin(Generic[A]):
         A forked child leaves the ``with`` blocks of its parent, too, whatever it does.
         """
         __tracebackhide__ = True
-        if self._pid == os.getpid():
+        if self._pid is None or self._pid == os.getpid():
             run(function, *args, **kwargs)
 
     def _iterate(
@@ -112,6 +119,22 @@ class Twin(Generic[A]):
         __tracebackhide__ = True
         check_pid(self._pid, f"This {type(self).__name__}")
         return iterate(function, *args, **kwargs)
+
+    def _enter(
+        self,
+        function: Callable[P, AbstractAsyncContextManager[T]],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> AbstractContextManager[T]:
+        """Do as :func:`entered` does, unless the process was forked meanwhile."""
+        check_pid(self._pid, f"This {type(self).__name__}")
+        return entered(function, *args, **kwargs)
+
+    def _overrides(self, method: str) -> bool:
+        """Return whether a subclass of the generated class has a method of its own."""
+        home = getattr(getattr(type(self), method, None), "__module__", _GENERATED)
+        return not home.startswith(_GENERATED)
 
     def _is_open(self) -> bool:
         """Return whether the async object is one that has to be closed, and was not."""

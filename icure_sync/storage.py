@@ -1,20 +1,23 @@
 """Where private keys and state live: in memory, or one file per item, encrypted if need be.
 
-The implementations are those of :mod:`icure_async.storage`, to be handed to a builder. An
-implementation of one's own has the plain methods of :class:`BlockingStorage` or
-:class:`BlockingKeyStorage`, or the async ones of :class:`Storage` or :class:`KeyStorage`.
+An implementation of one's own has the plain methods of :class:`BlockingStorage` or
+:class:`BlockingKeyStorage`, or the async ones of :class:`Storage` or :class:`KeyStorage`. Programs
+that share it take turns if it has a method ``lock(name)`` as in :class:`LockableStorage`; what that
+returns may be a plain context manager, as in :class:`BlockingLockableStorage`.
 """
 
-from icure_async.storage.encrypted import EncryptedKeyStorage
-from icure_async.storage.files import FileStorage
-from icure_async.storage.key_storage import FileKeyStorage, MemoryKeyStorage, StorageKeyStorage
 from icure_async.storage.locks import LockableStorage, StorageLock
-from icure_async.storage.memory import MemoryStorage
 from icure_async.storage.protocols import KeyStorage, Storage
+from icure_sync._generated.encrypted import EncryptedKeyStorage
+from icure_sync._generated.files import FileStorage
+from icure_sync._generated.key_storage import FileKeyStorage, MemoryKeyStorage, StorageKeyStorage
+from icure_sync._generated.locks import BlockingLockableStorage
+from icure_sync._generated.memory import MemoryStorage
 from icure_sync._generated.storage import BlockingKeyStorage, BlockingStorage
 
 __all__ = [
     "BlockingKeyStorage",
+    "BlockingLockableStorage",
     "BlockingStorage",
     "EncryptedKeyStorage",
     "FileKeyStorage",

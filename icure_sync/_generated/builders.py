@@ -34,6 +34,8 @@ __all__ = ["AnonymousMedTechApiBuilder", "MedTechApiBuilder"]
 class AnonymousMedTechApiBuilder(Twin[AsyncAnonymousMedTechApiBuilder]):
     """Builds an :class:`AnonymousMedTechApi`: for registering, and for logging in with a code."""
 
+    _portable = True
+
     def __init__(self) -> None:
         super().__init__(AsyncAnonymousMedTechApiBuilder())
 
@@ -43,7 +45,7 @@ class AnonymousMedTechApiBuilder(Twin[AsyncAnonymousMedTechApiBuilder]):
         Raises:
             ConfigurationError: it is malformed.
         """
-        self._inner.with_icure_base_url(icure_base_url)
+        self._here.with_icure_base_url(icure_base_url)
         return self
 
     def with_msg_gw_url(self, msg_gw_url: str) -> Self:
@@ -52,7 +54,7 @@ class AnonymousMedTechApiBuilder(Twin[AsyncAnonymousMedTechApiBuilder]):
         Raises:
             ConfigurationError: it is malformed.
         """
-        self._inner.with_msg_gw_url(msg_gw_url)
+        self._here.with_msg_gw_url(msg_gw_url)
         return self
 
     def with_msg_gw_spec_id(self, msg_gw_spec_id: str) -> Self:
@@ -61,7 +63,7 @@ class AnonymousMedTechApiBuilder(Twin[AsyncAnonymousMedTechApiBuilder]):
         Raises:
             ConfigurationError: it is empty, or can't be part of a URL.
         """
-        self._inner.with_msg_gw_spec_id(msg_gw_spec_id)
+        self._here.with_msg_gw_spec_id(msg_gw_spec_id)
         return self
 
     def with_auth_process_by_email_id(self, auth_process_by_email_id: str) -> Self:
@@ -70,7 +72,7 @@ class AnonymousMedTechApiBuilder(Twin[AsyncAnonymousMedTechApiBuilder]):
         Raises:
             ConfigurationError: it is empty, or can't be part of a URL.
         """
-        self._inner.with_auth_process_by_email_id(auth_process_by_email_id)
+        self._here.with_auth_process_by_email_id(auth_process_by_email_id)
         return self
 
     def with_auth_process_by_sms_id(self, auth_process_by_sms_id: str) -> Self:
@@ -79,7 +81,7 @@ class AnonymousMedTechApiBuilder(Twin[AsyncAnonymousMedTechApiBuilder]):
         Raises:
             ConfigurationError: it is empty, or can't be part of a URL.
         """
-        self._inner.with_auth_process_by_sms_id(auth_process_by_sms_id)
+        self._here.with_auth_process_by_sms_id(auth_process_by_sms_id)
         return self
 
     def with_crypto(self, crypto: BlockingCrypto | Crypto) -> Self:
@@ -88,7 +90,7 @@ class AnonymousMedTechApiBuilder(Twin[AsyncAnonymousMedTechApiBuilder]):
         Raises:
             ConfigurationError: it lacks a method of ``Crypto``.
         """
-        self._inner.with_crypto(adapt(crypto, _crypto.CRYPTO_METHODS))
+        self._here.with_crypto(adapt(crypto, _crypto.CRYPTO_METHODS))
         return self
 
     def with_storage(self, storage: BlockingStorage | Storage) -> Self:
@@ -97,7 +99,7 @@ class AnonymousMedTechApiBuilder(Twin[AsyncAnonymousMedTechApiBuilder]):
         Raises:
             ConfigurationError: it lacks a method of ``Storage``.
         """
-        self._inner.with_storage(adapt(storage, _storage.STORAGE_METHODS))
+        self._here.with_storage(adapt(storage, _storage.STORAGE_METHODS))
         return self
 
     def with_key_storage(self, key_storage: BlockingKeyStorage | KeyStorage) -> Self:
@@ -109,7 +111,7 @@ class AnonymousMedTechApiBuilder(Twin[AsyncAnonymousMedTechApiBuilder]):
         Raises:
             ConfigurationError: it lacks a method of ``KeyStorage``.
         """
-        self._inner.with_key_storage(adapt(key_storage, _storage.KEY_STORAGE_METHODS))
+        self._here.with_key_storage(adapt(key_storage, _storage.KEY_STORAGE_METHODS))
         return self
 
     def with_storage_directory(self, directory: str | os.PathLike[str]) -> Self:
@@ -118,7 +120,7 @@ class AnonymousMedTechApiBuilder(Twin[AsyncAnonymousMedTechApiBuilder]):
         Raises:
             ConfigurationError: it is no path.
         """
-        self._inner.with_storage_directory(directory)
+        self._here.with_storage_directory(directory)
         return self
 
     def with_timeout(self, seconds: float) -> Self:
@@ -127,7 +129,7 @@ class AnonymousMedTechApiBuilder(Twin[AsyncAnonymousMedTechApiBuilder]):
         Raises:
             ConfigurationError: it is not positive.
         """
-        self._inner.with_timeout(seconds)
+        self._here.with_timeout(seconds)
         return self
 
     def with_public_key_policy(self, policy: Callable[[PublicKey], bool]) -> Self:
@@ -144,12 +146,12 @@ class AnonymousMedTechApiBuilder(Twin[AsyncAnonymousMedTechApiBuilder]):
         Raises:
             ConfigurationError: it cannot be called.
         """
-        self._inner.with_public_key_policy(callback(policy))
+        self._here.with_public_key_policy(callback(policy))
         return self
 
     def prevent_cookie_usage(self) -> Self:
         """Use Basic authentication on every request, as the reference does under this name."""
-        self._inner.prevent_cookie_usage()
+        self._here.prevent_cookie_usage()
         return self
 
     @classmethod
@@ -183,6 +185,8 @@ class AnonymousMedTechApiBuilder(Twin[AsyncAnonymousMedTechApiBuilder]):
 class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
     """Builds a :class:`MedTechApi` from a user name and a password or token."""
 
+    _portable = True
+
     def __init__(self) -> None:
         super().__init__(AsyncMedTechApiBuilder())
 
@@ -192,7 +196,7 @@ class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
         Raises:
             ConfigurationError: it is malformed.
         """
-        self._inner.with_icure_base_url(icure_base_url)
+        self._here.with_icure_base_url(icure_base_url)
         return self
 
     def with_msg_gw_url(self, msg_gw_url: str) -> Self:
@@ -201,7 +205,7 @@ class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
         Raises:
             ConfigurationError: it is malformed.
         """
-        self._inner.with_msg_gw_url(msg_gw_url)
+        self._here.with_msg_gw_url(msg_gw_url)
         return self
 
     def with_msg_gw_spec_id(self, msg_gw_spec_id: str) -> Self:
@@ -210,7 +214,7 @@ class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
         Raises:
             ConfigurationError: it is empty, or can't be part of a URL.
         """
-        self._inner.with_msg_gw_spec_id(msg_gw_spec_id)
+        self._here.with_msg_gw_spec_id(msg_gw_spec_id)
         return self
 
     def with_auth_process_by_email_id(self, auth_process_by_email_id: str) -> Self:
@@ -219,7 +223,7 @@ class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
         Raises:
             ConfigurationError: it is empty, or can't be part of a URL.
         """
-        self._inner.with_auth_process_by_email_id(auth_process_by_email_id)
+        self._here.with_auth_process_by_email_id(auth_process_by_email_id)
         return self
 
     def with_auth_process_by_sms_id(self, auth_process_by_sms_id: str) -> Self:
@@ -228,7 +232,7 @@ class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
         Raises:
             ConfigurationError: it is empty, or can't be part of a URL.
         """
-        self._inner.with_auth_process_by_sms_id(auth_process_by_sms_id)
+        self._here.with_auth_process_by_sms_id(auth_process_by_sms_id)
         return self
 
     def with_crypto(self, crypto: BlockingCrypto | Crypto) -> Self:
@@ -237,7 +241,7 @@ class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
         Raises:
             ConfigurationError: it lacks a method of ``Crypto``.
         """
-        self._inner.with_crypto(adapt(crypto, _crypto.CRYPTO_METHODS))
+        self._here.with_crypto(adapt(crypto, _crypto.CRYPTO_METHODS))
         return self
 
     def with_storage(self, storage: BlockingStorage | Storage) -> Self:
@@ -246,7 +250,7 @@ class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
         Raises:
             ConfigurationError: it lacks a method of ``Storage``.
         """
-        self._inner.with_storage(adapt(storage, _storage.STORAGE_METHODS))
+        self._here.with_storage(adapt(storage, _storage.STORAGE_METHODS))
         return self
 
     def with_key_storage(self, key_storage: BlockingKeyStorage | KeyStorage) -> Self:
@@ -258,7 +262,7 @@ class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
         Raises:
             ConfigurationError: it lacks a method of ``KeyStorage``.
         """
-        self._inner.with_key_storage(adapt(key_storage, _storage.KEY_STORAGE_METHODS))
+        self._here.with_key_storage(adapt(key_storage, _storage.KEY_STORAGE_METHODS))
         return self
 
     def with_storage_directory(self, directory: str | os.PathLike[str]) -> Self:
@@ -267,7 +271,7 @@ class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
         Raises:
             ConfigurationError: it is no path.
         """
-        self._inner.with_storage_directory(directory)
+        self._here.with_storage_directory(directory)
         return self
 
     def with_timeout(self, seconds: float) -> Self:
@@ -276,7 +280,7 @@ class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
         Raises:
             ConfigurationError: it is not positive.
         """
-        self._inner.with_timeout(seconds)
+        self._here.with_timeout(seconds)
         return self
 
     def with_public_key_policy(self, policy: Callable[[PublicKey], bool]) -> Self:
@@ -293,12 +297,12 @@ class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
         Raises:
             ConfigurationError: it cannot be called.
         """
-        self._inner.with_public_key_policy(callback(policy))
+        self._here.with_public_key_policy(callback(policy))
         return self
 
     def prevent_cookie_usage(self) -> Self:
         """Use Basic authentication on every request, as the reference does under this name."""
-        self._inner.prevent_cookie_usage()
+        self._here.prevent_cookie_usage()
         return self
 
     @classmethod
@@ -323,7 +327,7 @@ class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
         Raises:
             ConfigurationError: it is empty.
         """
-        self._inner.with_user_name(user_name)
+        self._here.with_user_name(user_name)
         return self
 
     def with_password(self, password: str) -> Self:
@@ -332,7 +336,7 @@ class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
         Raises:
             ConfigurationError: it is empty.
         """
-        self._inner.with_password(password)
+        self._here.with_password(password)
         return self
 
     def build(self) -> MedTechApi:

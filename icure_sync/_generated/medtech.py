@@ -52,7 +52,7 @@ class AnonymousMedTechApi(Twin[AsyncAnonymousMedTechApi]):
     def close(self) -> None:
         """Let go of the connection. Calling it again does nothing."""
         with trimmed_traceback:
-            self._run(self._inner.aclose)
+            self._close(self._inner.aclose)
 
     def __enter__(self) -> Self:
         with trimmed_traceback:
@@ -66,7 +66,7 @@ class AnonymousMedTechApi(Twin[AsyncAnonymousMedTechApi]):
         traceback: TracebackType | None,
     ) -> None:
         with trimmed_traceback:
-            self._run(self._inner.__aexit__, exc_type, exc_value, traceback)
+            self._close(self._inner.__aexit__, exc_type, exc_value, traceback)
 
     def generate_rsa_keypair(self) -> KeyPair:
         """Return a new RSA key pair. It is neither stored nor published."""
@@ -107,7 +107,7 @@ class MedTechApi(Twin[AsyncMedTechApi]):
     def close(self) -> None:
         """Let go of the connection. Calling it again does nothing."""
         with trimmed_traceback:
-            self._run(self._inner.aclose)
+            self._close(self._inner.aclose)
 
     def __enter__(self) -> Self:
         with trimmed_traceback:
@@ -121,7 +121,7 @@ class MedTechApi(Twin[AsyncMedTechApi]):
         traceback: TracebackType | None,
     ) -> None:
         with trimmed_traceback:
-            self._run(self._inner.__aexit__, exc_type, exc_value, traceback)
+            self._close(self._inner.__aexit__, exc_type, exc_value, traceback)
 
     def generate_rsa_keypair(self) -> KeyPair:
         """Return a new RSA key pair. It is neither stored nor published."""

@@ -96,7 +96,7 @@ class Sandbox(Twin[AsyncSandbox]):
         traceback: TracebackType | None,
     ) -> None:
         with trimmed_traceback:
-            self._run(self._inner.__aexit__, exc_type, exc, traceback)
+            self._close(self._inner.__aexit__, exc_type, exc, traceback)
 
     def start(self) -> None:
         """Open the database and start to listen.
@@ -113,7 +113,7 @@ class Sandbox(Twin[AsyncSandbox]):
     def close(self) -> None:
         """Stop to listen and close the database; does nothing when it is closed already."""
         with trimmed_traceback:
-            self._run(self._inner.aclose)
+            self._close(self._inner.aclose)
 
     @property
     def icure_url(self) -> str:

@@ -428,16 +428,19 @@ def test_a_plain_storage_that_fails_says_why(
         register(builder, sandbox)
 
 
-def test_the_storages_of_the_sdk_serve_both_packages(
+def test_the_storages_of_the_sdk_are_blocking_too(
     builder: AnonymousMedTechApiBuilder, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    people = {"+32470123456": MemoryKeyStorage(), "+32470123457": FileKeyStorage(tmp_path)}
+    people: dict[str, FileKeyStorage | MemoryKeyStorage] = {
+        "+32470123456": MemoryKeyStorage(),
+        "+32470123457": FileKeyStorage(tmp_path),
+    }
     for phone, keys in people.items():
         result = register(builder.with_key_storage(keys), sandbox, phone_number=phone)
         result.med_tech_api.close()
         user = sandbox.stored("user", result.user_id)
         assert user is not None
-        assert list(asyncio.run(keys.list_key_pairs(user["patientId"]))) == result.key_pairs
+        assert list(keys.list_key_pairs(user["patientId"])) == result.key_pairs
 
 
 def test_a_missing_option_is_named() -> None:

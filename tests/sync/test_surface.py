@@ -42,13 +42,25 @@ NAMES = (
     "PatientApi",
     "UserApi",
 )
+STORAGES = (
+    "EncryptedKeyStorage",
+    "FileKeyStorage",
+    "FileStorage",
+    "MemoryKeyStorage",
+    "MemoryStorage",
+    "StorageKeyStorage",
+)
 CLASSES: dict[type, type] = {
     **{getattr(icure_async, name): getattr(icure_sync, name) for name in NAMES},
+    **{getattr(icure_async.storage, n): getattr(icure_sync.storage, n) for n in STORAGES},
     AsyncSandbox: Sandbox,
 }
 PROTOCOLS: dict[type, type] = {
-    getattr(icure_async, name): getattr(icure_sync, f"Blocking{name}")
-    for name in ("Crypto", "KeyStorage", "Storage")
+    **{
+        getattr(icure_async, name): getattr(icure_sync, f"Blocking{name}")
+        for name in ("Crypto", "KeyStorage", "Storage")
+    },
+    icure_async.storage.LockableStorage: icure_sync.storage.BlockingLockableStorage,
 }
 TWINS = {
     **CLASSES,
@@ -56,8 +68,8 @@ TWINS = {
     icure_async.AuthenticationResult: icure_sync.AuthenticationResult,
 }
 RENAMED = {"aclose": "close", "__aenter__": "__enter__", "__aexit__": "__exit__"}
-LEFT_OUT = {"with_client_session"}
-CONSTRUCTED = {"AnonymousMedTechApiBuilder", "MedTechApiBuilder", "Sandbox"}
+LEFT_OUT = {"with_client_session", "storage"}
+CONSTRUCTED = {"AnonymousMedTechApiBuilder", "MedTechApiBuilder", "Sandbox", *STORAGES}
 
 
 def members(cls: type) -> Iterator[tuple[str, Any]]:
@@ -95,6 +107,8 @@ def twin_of(hint: Any, *, parameter: bool) -> Any:
     origin, parts = get_origin(hint), get_args(hint)
     if origin is Building:
         return TWINS[parts[0]]
+    if origin in (contextlib.AbstractAsyncContextManager, collections.abc.AsyncGenerator):
+        return types.GenericAlias(contextlib.AbstractContextManager, parts[:1])
     if origin is collections.abc.AsyncIterator:
         return types.GenericAlias(collections.abc.Iterator, parts)
     if parameter and origin is collections.abc.Callable:
@@ -145,7 +159,7 @@ def test_what_does_no_io_is_the_same_object() -> None:
     assert icure_sync.Patient is icure_async.Patient
     for name in icure_async.errors.__all__:
         assert getattr(icure_sync.errors, name) is getattr(icure_async.errors, name)
-    for name in icure_async.storage.__all__:
+    for name in set(icure_async.storage.__all__) - {*STORAGES}:
         assert getattr(icure_sync.storage, name) is getattr(icure_async.storage, name)
     assert icure_sync.storage.BlockingStorage is icure_sync.BlockingStorage
 
@@ -233,10 +247,22 @@ def test_a_class_and_its_twin_say_the_same(original: type) -> None:
     assert inspect.getdoc(twin) == reworded(inspect.getdoc(original))
     assert issubclass(twin, Twin) == (original in CLASSES)
     if twin.__name__ in CONSTRUCTED:
-        assert inspect.signature(twin) == inspect.signature(original)
-        assert hints(inspect.getattr_static(twin, "__init__")) == hints(
-            inspect.getattr_static(original, "__init__")
-        )
+        parameters = inspect.signature(twin).parameters
+        expected = {
+            name: parameter
+            for name, parameter in inspect.signature(original).parameters.items()
+            if not name.startswith("_")
+        }
+        assert list(parameters) == list(expected)
+        for name, parameter in parameters.items():
+            assert parameter.kind is expected[name].kind
+            assert parameter.default == expected[name].default
+        their_hints = hints(inspect.getattr_static(original, "__init__"))
+        assert hints(inspect.getattr_static(twin, "__init__")) == {
+            name: twin_of(hint, parameter=name != "return")
+            for name, hint in their_hints.items()
+            if not name.startswith("_")
+        }
 
 
 def test_the_result_has_the_same_members() -> None:

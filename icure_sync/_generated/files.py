@@ -1,0 +1,139 @@
+# Written by "python -m icure_sync._generate" from icure_async/storage/files.py.
+# Changes here are lost: change that module, or icure_sync/_rules.py.
+# pyright: reportPrivateUsage=false
+"""One file per item, durable when a write returns and whole at every moment."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from icure_async.storage.files import FileStorage as AsyncFileStorage
+from icure_sync._tracebacks import trimmed_traceback
+from icure_sync._twins import Twin
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Sequence
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    from icure_async.storage.locks import StorageLock
+
+__all__ = ["FileStorage"]
+
+
+class FileStorage(Twin[AsyncFileStorage]):
+    """A :class:`~icure_sync.storage.Storage` with one file per item in one folder.
+
+    File names and contents are those of the reference's directory store (cryptography.md §2): the
+    item name percent-encoded, and the raw UTF-8 value. Hidden files are never items.
+
+    The folder, with its missing parents, is created with mode 0700 by the first write, and files
+    with mode 0600, whatever the umask. A folder that exists with wider permissions is tightened to
+    0700 by a write, with one logged warning; a folder with the sticky bit (``/tmp``) is refused,
+    since it is meant to be shared. A file with wider permissions is tightened by its next write.
+
+    A write goes to a temporary file beside the item, is fsynced, takes the item's name in one step,
+    and the folder is fsynced: readers, other processes and a crash at any moment see the old value
+    or the new one, whole. Temporary files that a killed program left behind are removed after an
+    hour. A cancelled write has happened wholly or not at all when the cancellation is raised, and
+    never happens later. Disk access runs in worker threads.
+
+    :meth:`lock` makes tasks, threads and processes take turns. A killed process holds no lock.
+
+    Every method raises :class:`~icure_sync.errors.ValidationError`, before touching the disk, for
+    a name that is empty, holds NUL or lone surrogates, or is longer than 255 bytes once encoded;
+    and :class:`~icure_sync.errors.StorageError`, which names the item and never its content, where
+    the disk does not let it do its work: a full disk, missing permissions, a symbolic link or
+    folder in the item's place, a content that is not UTF-8.
+
+    Args:
+        directory: the folder, ``str`` or ``os.PathLike[str]``. A relative path is taken from the
+            working directory of this moment.
+    """
+
+    _portable = True
+
+    def __init__(self, directory: str | os.PathLike[str]) -> None:
+        super().__init__(AsyncFileStorage(directory))
+
+    @property
+    def directory(self) -> Path:
+        """Absolute path of the folder, which may not exist yet."""
+        return self._inner.directory
+
+    def path_of(self, name: str) -> Path:
+        """Return where the item's file is, or would be.
+
+        Raises:
+            ValidationError: the name cannot be a file name.
+        """
+        return self._here.path_of(name)
+
+    def get_item(self, name: str) -> str | None:
+        """Return the item, or None where there is none.
+
+        Raises:
+            ValidationError: the name cannot be a file name.
+            StorageError: the file cannot be read, or is not UTF-8 text.
+        """
+        with trimmed_traceback:
+            return self._run(self._inner.get_item, name)
+
+    def get_item_and_mode(self, name: str) -> tuple[str, int] | None:
+        """Return the item and the permission bits of its file, or None where there is none.
+
+        Both are taken from the same open file. Where the system has no POSIX permissions, the bits
+        are 0600.
+
+        Raises:
+            ValidationError: the name cannot be a file name.
+            StorageError: the file cannot be read, or is not UTF-8 text.
+        """
+        with trimmed_traceback:
+            return self._run(self._inner.get_item_and_mode, name)
+
+    def set_item(self, name: str, value: str) -> None:
+        """Write the item; it is durable when the call returns.
+
+        Raises:
+            ValidationError: the name cannot be a file name, or the value holds lone surrogates.
+            StorageError: the file cannot be written. The item is as it was before, except where the
+                message says otherwise.
+        """
+        with trimmed_traceback:
+            self._run(self._inner.set_item, name, value)
+
+    def remove_item(self, name: str) -> None:
+        """Remove the item; removing an absent one is no error.
+
+        Raises:
+            ValidationError: the name cannot be a file name.
+            StorageError: the file cannot be removed.
+        """
+        with trimmed_traceback:
+            self._run(self._inner.remove_item, name)
+
+    def list_items(self, prefix: str = "") -> Sequence[str]:
+        """Return the sorted names of the items that start with ``prefix``.
+
+        Symbolic links are listed, although reading them is an error: an item that cannot be read is
+        not an item that is absent.
+
+        Raises:
+            StorageError: the folder cannot be read.
+        """
+        with trimmed_traceback:
+            return self._run(self._inner.list_items, prefix)
+
+    def lock(self, name: str) -> AbstractContextManager[StorageLock]:
+        """Hold the lock of this name, of which all who use the folder have one.
+
+        Who waits looks again every 50 ms at the latest. Where the folder cannot be written, or its
+        file system has no locks, there is nobody to wait for; the latter is logged.
+
+        Raises:
+            ValidationError: the name is empty, or holds NUL or lone surrogates.
+            StorageError: the lock cannot be taken: there is something else in its file's place.
+        """
+        return self._enter(self._inner.lock, name)

@@ -1,0 +1,248 @@
+"""The storages of ``icure_sync``: blocking, and of use to its builders in whatever way made."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import icure_async.storage
+from icure_sync import KeyPair, MedTechApiBuilder
+from icure_sync._plain import adapt
+from icure_sync.errors import ConfigurationError, StorageError
+from icure_sync.sandbox import Sandbox
+from icure_sync.storage import (
+    BlockingKeyStorage,
+    BlockingLockableStorage,
+    BlockingStorage,
+    EncryptedKeyStorage,
+    FileKeyStorage,
+    FileStorage,
+    MemoryKeyStorage,
+    MemoryStorage,
+    StorageKeyStorage,
+    StorageLock,
+)
+from tests.sync.runtime_support import run_program
+
+WORLD = json.loads((Path(__file__).parents[1] / "golden" / "world.json").read_text("utf-8"))
+PAIR = KeyPair(
+    *(WORLD["users"]["ned"]["keyPairs"][0][half] for half in ("publicKey", "privateKey"))
+)
+OWNER = WORLD["users"]["ned"]["dataOwnerId"]
+
+
+class Dictionary:
+    """A plain storage as an application writes it."""
+
+    def __init__(self) -> None:
+        self.items: dict[str, str] = {}
+
+    def get_item(self, name: str) -> str | None:
+        return self.items.get(name)
+
+    def set_item(self, name: str, value: str) -> None:
+        self.items[name] = value
+
+    def remove_item(self, name: str) -> None:
+        self.items.pop(name, None)
+
+    def list_items(self, prefix: str = "") -> list[str]:
+        return sorted(name for name in self.items if name.startswith(prefix))
+
+
+@pytest.mark.parametrize("kind", ["files", "memory"])
+def test_items_are_written_read_listed_and_removed(kind: str, tmp_path: Path) -> None:
+    storage: BlockingStorage = FileStorage(tmp_path) if kind == "files" else MemoryStorage()
+    storage.set_item("b", "1")
+    storage.set_item("a", "2")
+
+    assert storage.get_item("b") == "1"
+    assert list(storage.list_items()) == ["a", "b"]
+    storage.remove_item("b")
+    assert storage.get_item("b") is None
+
+
+@pytest.mark.parametrize("kind", ["files", "memory", "encrypted", "plain", "twin"])
+def test_key_pairs_are_stored_read_listed_and_removed(kind: str, tmp_path: Path) -> None:
+    made: dict[str, Callable[[], BlockingKeyStorage]] = {
+        "files": lambda: FileKeyStorage(tmp_path),
+        "memory": MemoryKeyStorage,
+        "encrypted": lambda: EncryptedKeyStorage(tmp_path, passphrase="winter is coming"),
+        "plain": lambda: StorageKeyStorage(Dictionary()),
+        "twin": lambda: StorageKeyStorage(FileStorage(tmp_path)),
+    }
+    keys = made[kind]()
+    assert keys.get_key_pair(OWNER, PAIR.fingerprint) is None
+    keys.store_key_pair(OWNER, PAIR)
+
+    assert keys.get_key_pair(OWNER, PAIR.fingerprint) == PAIR
+    assert list(keys.list_key_pairs(OWNER)) == [PAIR]
+    keys.remove_key_pair(OWNER, PAIR.fingerprint)
+    assert list(keys.list_key_pairs(OWNER)) == []
+
+
+def test_both_packages_use_the_same_files(tmp_path: Path) -> None:
+    FileKeyStorage(tmp_path).store_key_pair(OWNER, PAIR)
+    theirs = icure_async.storage.FileKeyStorage(tmp_path)
+
+    assert asyncio.run(theirs.get_key_pair(OWNER, PAIR.fingerprint)) == PAIR
+
+
+def test_an_exposed_key_file_is_an_error_here_too(tmp_path: Path) -> None:
+    keys = StorageKeyStorage(FileStorage(tmp_path))
+    keys.store_key_pair(OWNER, PAIR)
+    for file in tmp_path.iterdir():
+        file.chmod(0o644)
+
+    with pytest.raises(StorageError, match="chmod"):
+        keys.get_key_pair(OWNER, PAIR.fingerprint)
+
+
+def test_what_is_no_storage_is_refused_at_once() -> None:
+    nothing: Any = object()
+    with pytest.raises(ConfigurationError, match=r"no method get_item\(\)"):
+        StorageKeyStorage(nothing)
+
+
+def test_a_repr_shows_where_and_not_what(tmp_path: Path) -> None:
+    keys = EncryptedKeyStorage(tmp_path, passphrase="winter is coming")
+    assert repr(keys) == f"EncryptedKeyStorage({str(tmp_path)!r})"
+    assert repr(FileStorage(tmp_path)) == f"FileStorage({str(tmp_path)!r})"
+
+
+@pytest.mark.parametrize("kind", ["files", "memory", "keys"])
+def test_threads_take_turns(kind: str, tmp_path: Path) -> None:
+    made: dict[str, Callable[[], BlockingLockableStorage]] = {
+        "files": lambda: FileStorage(tmp_path),
+        "memory": MemoryStorage,
+        "keys": MemoryKeyStorage,
+    }
+    storage = made[kind]()
+    inside = 0
+    most = 0
+
+    def take_turn(_: int) -> StorageLock:
+        nonlocal inside, most
+        with storage.lock("turn") as lock:
+            inside += 1
+            most = max(most, inside)
+            threading.Event().wait(0.02)
+            inside -= 1
+        return lock
+
+    with ThreadPoolExecutor(4) as pool:
+        locks = list(pool.map(take_turn, range(4)))
+    assert most == 1
+    assert sorted(lock.waited for lock in locks) == [False, True, True, True]
+
+
+def test_an_error_under_a_lock_lets_go_of_it_and_shows_no_plumbing() -> None:
+    storage = MemoryStorage()
+    with pytest.raises(ZeroDivisionError), storage.lock("turn"):
+        1 / 0  # noqa: B018
+    with storage.lock("turn") as lock:
+        assert not lock.waited
+
+
+def test_a_subclass_has_its_say_and_still_takes_turns(tmp_path: Path) -> None:
+    reads: list[str] = []
+
+    class Auditing(FileStorage):
+        def get_item(self, name: str) -> str | None:
+            reads.append(name)
+            return super().get_item(name)
+
+    keys = StorageKeyStorage(Auditing(tmp_path))
+    keys.store_key_pair(OWNER, PAIR)
+    assert reads
+
+    def take_turn() -> bool:
+        with keys.lock("turn") as lock:
+            return lock.waited
+
+    with ThreadPoolExecutor(1) as pool:
+        with FileStorage(tmp_path).lock("turn"):
+            waiting = pool.submit(take_turn)
+            with pytest.raises(TimeoutError):
+                waiting.result(timeout=0.1)
+        assert waiting.result(timeout=10)
+
+
+def test_a_subclass_may_replace_the_lock() -> None:
+    taken: list[str] = []
+
+    class Logging(MemoryStorage):
+        @contextmanager
+        def lock(self, name: str) -> Iterator[StorageLock]:
+            with super().lock(name) as lock:
+                taken.append(name)
+                yield lock
+
+    with StorageKeyStorage(Logging()).lock("turn") as lock:
+        assert lock == StorageLock(waited=False)
+    assert taken == ["turn"]
+
+
+def test_what_is_not_overridden_is_the_async_storage_itself() -> None:
+    class Named(MemoryStorage):
+        name = "mine"
+
+    storage = Named()
+    assert adapt(storage, ("get_item", "set_item")) is storage._inner
+
+
+def test_records_are_read_with_keys_in_a_plain_storage() -> None:
+    keys = StorageKeyStorage(Dictionary())
+    with Sandbox() as sandbox:
+        master = sandbox.master_hcp
+        keys.store_key_pair(master.data_owner_id, master.key_pair)
+        builder = (
+            MedTechApiBuilder()
+            .with_icure_base_url(sandbox.icure_url)
+            .with_user_name(master.login)
+            .with_password(master.password)
+            .with_key_storage(keys)
+        )
+        with builder.build() as api:
+            assert list(api.init_user_crypto()) == [master.key_pair]
+
+
+def test_storages_and_builders_serve_a_forked_process(tmp_path: Path) -> None:
+    ended = run_program(f"""
+        from icure_sync import MedTechApiBuilder
+        from icure_sync.storage import FileStorage, MemoryKeyStorage
+
+        storage = FileStorage({str(tmp_path)!r})
+        storage.set_item("a", "written by the parent")
+        builder = (
+            MedTechApiBuilder()
+            .with_icure_base_url("http://127.0.0.1:9")
+            .with_user_name("ned")
+            .with_password("winter")
+            .with_storage(storage)
+        )
+        with builder.build() as parents:
+            child = os.fork()
+            if not child:
+                signal.alarm(10)
+                say(storage.get_item("a"))
+                with builder.with_key_storage(MemoryKeyStorage()).build() as api:
+                    say(api)
+                    storage.set_item("a", "written by the child")
+                sys.exit(7)
+            say("child exited with", os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+        say(storage.get_item("a"))
+        """)
+
+    assert ended.lines[0] == "written by the parent", ended.errors
+    assert ended.lines[1].startswith("MedTechApi("), ended.errors
+    assert ended.lines[2:] == ["child exited with 7", "written by the child"], ended.errors
+    assert ended.errors == ""
