@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import json
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -60,6 +61,12 @@ def transcript() -> dict[str, Any]:
     """Every request the reference makes in the SMS flow. Not to be changed."""
     content: dict[str, Any] = json.loads((GOLDEN / "sms-flow-transcript.json").read_text("utf-8"))
     return content
+
+
+@pytest.fixture
+async def sdk_loop() -> asyncio.AbstractEventLoop:
+    """The event loop that the SDK runs on."""
+    return asyncio.get_running_loop()
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 
 from icure_async.sandbox import Sandbox
 
-from .support import Opener, Proxy, stage
+from .support import Backend, Opener, Proxy, stage
 
 
 @pytest.fixture
@@ -36,3 +36,8 @@ def opener(
 async def proxy(sandbox: Sandbox) -> AsyncIterator[Proxy]:
     async with Proxy(sandbox) as running:
         yield running
+
+
+@pytest.fixture
+def backend(sandbox: Sandbox, client_session: aiohttp.ClientSession) -> Backend:
+    return Backend(sandbox, client_session)

@@ -127,6 +127,28 @@ class Opener:
 
 
 @attrs.define
+class Backend:
+    """The patients on a sandbox, for tests that change them behind everybody's back."""
+
+    sandbox: Sandbox
+    session: aiohttp.ClientSession
+
+    async def patient(self, patient_id: str) -> Json:
+        stored = await self.sandbox.stored("patient", patient_id)
+        assert stored is not None
+        return stored
+
+    async def change(self, patient_id: str, **members: Any) -> None:
+        master = self.sandbox.master_hcp
+        async with self.session.put(
+            f"{self.sandbox.icure_url}/patient",
+            json=await self.patient(patient_id) | members,
+            headers={"Authorization": aiohttp.encode_basic_auth(master.login, master.password)},
+        ) as answer:
+            assert answer.status == 200, await answer.text()
+
+
+@attrs.define
 class Exchange:
     """One request through the proxy, and its answer once there is one."""
 

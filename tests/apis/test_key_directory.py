@@ -116,28 +116,26 @@ async def test_refused_views_count_as_empty_until_the_next_look(
 
 
 async def test_a_key_shared_after_the_first_look_is_found(
-    opener: Opener, world: Json, requests: RequestLog, sandbox: Sandbox
+    world: Json, client_session: aiohttp.ClientSession, requests: RequestLog
 ) -> None:
     """Views are kept, and looked up again once where nothing opens."""
-    hcp = await opener.golden("hcp")
-    assert (await hcp.patient_api.get_patient(ROBB_ID)).note is not None
-    master = sandbox.master_hcp
-    colleague = await opener.plain(master.login, master.password)
-    await colleague.init_user_crypto(master.key_pair)
+    seed = stage(world)
     hcp_id = world["users"]["hcp"]["dataOwnerId"]
-
-    keys = await colleague.patient_api._directory.exchange_keys_for([hcp_id])
-    user = await colleague.patient_api._current_user.get()
-    assert keys.keys() == {master.data_owner_id, hcp_id}
-    user["autoDelegations"] = {"all": [hcp_id]}  # type: ignore[index]
-    created = await colleague.patient_api.create_or_modify_patient(
-        Patient(first_name="A", note="n")
-    )
-    requests.take()
-    assert (await hcp.patient_api.get_patient(str(created.id))).note == "n"
-    reads = len(requests.take())
-    assert (await hcp.patient_api.get_patient(str(created.id))).note == "n"
-    assert len(requests.take()) == 1 < reads <= 9
+    add_hcp(seed, "colleague", autoDelegations={"all": [hcp_id]})
+    async with Sandbox(seed=seed, jwt=False) as sandbox:
+        opener = Opener(sandbox.icure_url, world, client_session)
+        hcp = await opener.golden("hcp")
+        assert (await hcp.patient_api.get_patient(ROBB_ID)).note is not None
+        colleague = await opener.plain("colleague")
+        await colleague.init_user_crypto(key_pair_of(world, "arya"))
+        created = await colleague.patient_api.create_or_modify_patient(
+            Patient(first_name="A", note="n")
+        )
+        requests.take()
+        assert (await hcp.patient_api.get_patient(str(created.id))).note == "n"
+        reads = len(requests.take())
+        assert (await hcp.patient_api.get_patient(str(created.id))).note == "n"
+        assert len(requests.take()) == 1 < reads <= 9
 
 
 async def test_backends_without_dataowner_endpoints(

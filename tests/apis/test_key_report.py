@@ -16,6 +16,7 @@ from icure_async.storage import FileKeyStorage, MemoryKeyStorage, MemoryStorage
 from tests.conftest import RequestLog
 
 from .support import (
+    Backend,
     ConnectionLostError,
     Json,
     Opener,
@@ -164,16 +165,15 @@ async def test_what_a_key_here_leads_to_is_recoverable_and_not_stored(
 
 
 async def test_a_chain_of_transfer_keys_is_followed(
-    ned: Ned, ned_id: str, old: KeyPair, sandbox: Sandbox, unchanged: Any
+    ned: Ned, ned_id: str, old: KeyPair, backend: Backend, unchanged: Any
 ) -> None:
     (second,) = await (await ned()).init_user_crypto(missing_key="allow")
     (third,) = await (await ned()).init_user_crypto(missing_key="allow")
     # Without the short way, from the first to the third.
-    stored = await sandbox.stored("patient", ned_id)
-    assert stored is not None
-    del stored["transferKeys"][old.public_key][third.public_key]
+    transfer_keys = (await backend.patient(ned_id))["transferKeys"]
+    del transfer_keys[old.public_key][third.public_key]
+    await backend.change(ned_id, transferKeys=transfer_keys)
     api = await ned(key_storage=await _keys_of(ned_id, old))
-    await _put(sandbox, api, stored)
 
     report = await _examine(api)
     by_fingerprint = {key.fingerprint: key for key in report.keys}
@@ -185,20 +185,14 @@ async def test_a_chain_of_transfer_keys_is_followed(
     assert f"{second.fingerprint} or {old.fingerprint}" in "\n".join(lost.problems)
 
 
-async def _put(sandbox: Sandbox, api: MedTechApi, document: Json) -> None:
-    response = await api._session.request("PUT", "/patient", action="edit", body=document)
-    assert response.json_object()["id"] == document["id"]
-
-
 async def test_a_damaged_transfer_key_leads_nowhere(
-    ned: Ned, ned_id: str, old: KeyPair, sandbox: Sandbox
+    ned: Ned, ned_id: str, old: KeyPair, backend: Backend
 ) -> None:
     (new,) = await (await ned()).init_user_crypto(missing_key="allow")
-    stored = await sandbox.stored("patient", ned_id)
-    assert stored is not None
-    stored["transferKeys"][old.public_key][new.public_key] = "00" * 48
+    transfer_keys = (await backend.patient(ned_id))["transferKeys"]
+    transfer_keys[old.public_key][new.public_key] = "00" * 48
+    await backend.change(ned_id, transferKeys=transfer_keys)
     api = await ned(key_storage=await _keys_of(ned_id, old))
-    await _put(sandbox, api, stored)
     statuses = [key.status for key in (await _examine(api)).keys]
     assert statuses == ["on_device", "missing"]
 
@@ -368,12 +362,10 @@ async def test_the_report_shows_no_secret(
 
 
 async def test_exchange_keys_in_the_legacy_form_count_once(
-    ned: Ned, ned_id: str, hcp_id: str, sandbox: Sandbox, old: KeyPair
+    ned: Ned, ned_id: str, backend: Backend, old: KeyPair
 ) -> None:
     report = await _examine(await ned())
-    stored = await sandbox.stored("patient", ned_id)
-    assert stored is not None
+    stored = await backend.patient(ned_id)
     assert stored["hcPartyKeys"].keys() & stored["aesExchangeKeys"][old.public_key].keys()
-    api = await ned(key_storage=await _keys_of(ned_id, old))
-    await _put(sandbox, api, stored | {"hcPartyKeys": {}})
+    await backend.change(ned_id, hcPartyKeys={})
     assert (await _examine(await ned())).keys == report.keys

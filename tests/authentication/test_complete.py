@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import re
+import time
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -37,7 +38,7 @@ from icure_async.errors import (
     UnknownProcessError,
     ValidationError,
 )
-from icure_async.sandbox import Sandbox
+from icure_async.sandbox import Fault, Sandbox
 from icure_async.storage import FileKeyStorage, MemoryKeyStorage, MemoryStorage
 from tests.authentication.support import (
     CAPTCHA,
@@ -641,53 +642,43 @@ async def test_the_second_task_succeeds_where_the_first_mistyped(
     await right.med_tech_api.aclose()
 
 
-class LateAccount:
-    """Lets the account appear at a given try: until then the login is refused."""
-
-    def __init__(self, api: AnonymousMedTechApi, requests: RequestLog, appears_after: int) -> None:
-        self.pauses: list[float] = []
-        self.requests: list[list[str]] = []
-        self._log = requests
-        self._appears_after = appears_after
-        authentication: Any = api.authentication_api
-        self._open_session = authentication._open_session
-        authentication._open_session = self.open_session
-        authentication._sleep = self.sleep
-
-    def open_session(self, user_name: str, password: str) -> Any:
-        refused = len(self.pauses) < self._appears_after
-        return self._open_session(user_name, "not-yet-there" if refused else password)
-
-    async def sleep(self, seconds: float) -> None:
-        self.requests.append(self._log.take())
-        self.pauses.append(seconds)
+def account_appears_after(refusals: int) -> Fault:
+    """Until then the login is refused."""
+    return Fault(path="*/auth/login", kind="status", status=401, nth=range(1, refusals + 1))
 
 
 @pytest.mark.parametrize("late", [1, 3])
 async def test_the_account_appears_late(
-    late: int, anonymous: AnonymousMedTechApi, sandbox: Sandbox, requests: RequestLog
+    late: int,
+    anonymous: AnonymousMedTechApi,
+    sandbox: Sandbox,
+    requests: RequestLog,
+    sign_in_pause: float,
 ) -> None:
     process, code = await start(anonymous, sandbox)
     requests.take()
-    account = LateAccount(anonymous, requests, late)
+    sandbox.inject_fault(account_appears_after(late))
+    started = time.monotonic()
     result = await anonymous.authentication_api.complete_authentication(process, code)
+    assert time.monotonic() - started >= sign_in_pause * late
     await result.med_tech_api.aclose()
-    assert account.pauses == [1.0] * late
+    made = requests.take()
+    assert made[1 : late + 2] == ["POST /rest/v1/auth/login"] * (late + 1)
     # The gateway is asked once.
-    assert [len(made) for made in account.requests] == [2] + [1] * (late - 1)
+    assert [line for line in made if "/msggtw/" in line] == made[:1]
 
 
 async def test_an_account_that_appears_too_late_can_be_waited_for(
-    anonymous: AnonymousMedTechApi, sandbox: Sandbox, requests: RequestLog
+    anonymous: AnonymousMedTechApi, sandbox: Sandbox, requests: RequestLog, sign_in_pause: float
 ) -> None:
     process, code = await start(anonymous, sandbox)
-    account = LateAccount(anonymous, requests, 4)
+    requests.take()
+    sandbox.inject_fault(account_appears_after(4))
     with pytest.raises(CodeExpiredError) as caught:
         await anonymous.authentication_api.complete_authentication(process, code)
     assert caught.value.process is not None
     assert caught.value.process.state is State.EXPIRED
-    assert account.pauses == [1.0] * 3
-    account.pauses.append(1.0)
+    assert requests.take()[1:] == ["POST /rest/v1/auth/login"] * 4
     result = await anonymous.authentication_api.complete_authentication(process, code)
     async with result.med_tech_api as ned:
         await assert_can_work(ned)
@@ -794,7 +785,7 @@ async def test_a_backend_that_chooses_the_token_itself(
 
 
 async def test_a_bypassed_check_leaves_the_decision_to_the_backend(
-    anonymous: AnonymousMedTechApi, sandbox: Sandbox
+    anonymous: AnonymousMedTechApi, sandbox: Sandbox, key_storage: MemoryKeyStorage
 ) -> None:
     # A demonstration user, whose code is fixed.
     registered = await authenticate(anonymous, sandbox)
@@ -810,7 +801,7 @@ async def test_a_bypassed_check_leaves_the_decision_to_the_backend(
             .with_msg_gw_url(demo.msg_gw_url)
             .with_msg_gw_spec_id(demo.spec_id)
             .with_auth_process_by_sms_id(demo.patient_process_by_sms_id)
-            .with_key_storage(anonymous._settings.key_storage)
+            .with_key_storage(key_storage)
         )
         async with builder.build() as api:
             # Unknown to this gateway, refused as a code, and accepted by the backend.

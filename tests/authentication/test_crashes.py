@@ -42,6 +42,11 @@ T = TypeVar("T")
 _numbers = itertools.count(470_000_000)
 
 
+@pytest.fixture(autouse=True)
+def known_keys(keys_validated_once: None) -> None:
+    """These tests use the same keys on many devices."""
+
+
 class DeathError(BaseException):
     """The program is gone: nobody handles this."""
 
@@ -135,9 +140,12 @@ class PooledCrypto(SoftwareCrypto):
     """Makes the same few key pairs for everyone, to save time; each only once per device."""
 
     _pool: ClassVar[list[KeyPair]] = []
+    _parsed: ClassVar[SoftwareCrypto] = SoftwareCrypto()
 
     def __init__(self) -> None:
         super().__init__()
+        self._private_keys = self._parsed._private_keys
+        self._public_keys = self._parsed._public_keys
         self._made = 0
 
     async def generate_key_pair(self) -> KeyPair:

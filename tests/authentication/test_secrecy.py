@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -56,14 +56,24 @@ def secrets_of(result: AuthenticationResult) -> list[str]:
     return [result.token, key_pair.private_key[200:232], result.med_tech_api._session._password]
 
 
+@pytest.fixture
+def loop_in_debug_mode(sdk_loop: asyncio.AbstractEventLoop) -> Iterator[None]:
+    """It then logs each step of each task."""
+    before = sdk_loop.slow_callback_duration
+    sdk_loop.slow_callback_duration = 0
+    sdk_loop.set_debug(True)
+    yield
+    sdk_loop.set_debug(False)
+    sdk_loop.slow_callback_duration = before
+
+
+@pytest.mark.usefixtures("loop_in_debug_mode")
 async def test_nothing_leaks(
     anonymous_builder: Callable[[], AnonymousMedTechApiBuilder],
     sandbox: Sandbox,
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    asyncio.get_running_loop().set_debug(True)
-    asyncio.get_running_loop().slow_callback_duration = 0
     caplog.set_level(logging.DEBUG)
     witness = Witness()
     secrets = [CAPTCHA]
@@ -116,7 +126,6 @@ async def test_nothing_leaks(
             NetworkError, api.authentication_api.complete_authentication(process, code)
         )
 
-    asyncio.get_running_loop().set_debug(False)
     for record in caplog.records:
         witness.see(record.getMessage(), record.__dict__)
         if record.exc_info and record.exc_info[1]:

@@ -455,7 +455,7 @@ async def test_resend_after_too_many_wrong_codes(
 
 
 async def test_resend_leaves_nothing_of_the_former_process(
-    anonymous: AnonymousMedTechApi, sandbox: Sandbox, storage: MemoryStorage
+    anonymous: AnonymousMedTechApi, sandbox: Sandbox, storage: MemoryStorage, sign_in_pause: float
 ) -> None:
     process, code = await start(anonymous, sandbox)
     # The code is accepted, and the account never appears.
@@ -474,7 +474,7 @@ async def test_resend_leaves_nothing_of_the_former_process(
 
 
 async def test_resend_goes_on_with_the_token_that_was_created(
-    anonymous: AnonymousMedTechApi, sandbox: Sandbox, storage: MemoryStorage
+    anonymous: AnonymousMedTechApi, sandbox: Sandbox, storage: MemoryStorage, no_pauses: None
 ) -> None:
     process, code = await start(anonymous, sandbox)
     # Created, and the answer lost: there is a token now that nobody was given.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import copy
+import inspect
 import logging
 import traceback
 import warnings
@@ -201,7 +202,8 @@ async def test_no_secret_is_ever_shown(
     for value in wire.authorizations:
         secrets.add("Authorization", value)
 
-    users = [await story.result.med_tech_api.user_api.get_logged_user()]
+    async with builder(story.result.process.login, story.token).build() as api:
+        users = [await api.user_api.get_logged_user()]
     story.objects += [key_storage, storage, users, *users, sandbox, sandbox.master_hcp]
     objects = list(_with_parts(story.objects))
     assert len(objects) > 50
@@ -233,19 +235,20 @@ async def test_no_secret_is_ever_shown(
 
 
 def _with_parts(objects: Iterable[Any]) -> Iterator[Any]:
-    """Objects of the package, and those they are made of: debuggers print any of them."""
+    """Objects of the packages, and those they are made of: debuggers print any of them."""
     queue, seen = list(objects), set[int]()
     while queue:
-        item = queue.pop()
+        # Where this runs for icure_sync, its objects come wrapped.
+        item = inspect.unwrap(queue.pop())
         if id(item) in seen:
             continue
         seen.add(id(item))
         if isinstance(item, dict | list | tuple):
             queue += item.values() if isinstance(item, dict) else item
-        elif type(item).__module__.startswith("icure_async"):
+        elif type(item).__module__.startswith(("icure_async", "icure_sync")):
             yield item
-            names = getattr(type(item), "__slots__", ())
-            queue += [getattr(item, name, None) for name in names]
+            for cls in type(item).__mro__:
+                queue += [getattr(item, name, None) for name in getattr(cls, "__slots__", ())]
             queue += vars(item).values() if hasattr(item, "__dict__") else ()
 
 

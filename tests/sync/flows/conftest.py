@@ -1,9 +1,15 @@
-"""The fixtures of the flow tests, with ``icure_sync`` in the place of ``icure_async``."""
+"""The flow tests of ``icure_async``, with ``icure_sync`` in its place.
+
+Each module here takes over all tests of one of ``icure_async``, but for those that ``left_out``
+names.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,33 +18,33 @@ import pytest
 
 import icure_sync
 from icure_async.rest import connection
+from icure_sync._runtime import get_runtime
 from icure_sync.sandbox import Sandbox
-from tests import conftest as shared
 from tests.apis import support
-from tests.apis.conftest import opener, proxy
-from tests.apis.support import stage
-from tests.authentication.conftest import (
-    _shortcuts,
-    anonymous,
-    key_storage,
-    storage,
-)
-from tests.conftest import RequestLog, anonymous_builder, builder
-from tests.flows.conftest import tell_story
 
-from .adapter import Adapted, Registry
+from .adapter import Adapted, Registry, listeners
+from .left_out import TESTS
 
-__all__ = [
-    "_shortcuts",
-    "anonymous",
-    "anonymous_builder",
-    "builder",
-    "key_storage",
-    "opener",
-    "proxy",
-    "storage",
-    "tell_story",
-]
+SOURCES = ("tests.conftest", "tests.apis.", "tests.authentication.", "tests.flows.")
+
+
+def pytest_pycollect_makeitem(name: str, obj: object) -> list[pytest.Item] | None:
+    """Collect nothing where a test is left out."""
+    if inspect.isfunction(obj):
+        written_in = obj.__module__.replace(".", "/") + ".py"
+        if obj.__qualname__ in TESTS.get(written_in, {}):
+            return []
+    return None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Function) -> Generator[None, object, object]:
+    """Let a test fail that never got to ``icure_sync``."""
+    outcome = yield
+    registry = item.funcargs.get("registry")
+    if isinstance(registry, Registry) and not registry.blocked:
+        pytest.fail("This made no call of icure_sync: name it in left_out.py.", pytrace=False)
+    return outcome
 
 
 @pytest.fixture
@@ -48,42 +54,30 @@ def registry() -> Iterator[Registry]:
     registry.close()
 
 
+@pytest.fixture
+def sdk_loop() -> asyncio.AbstractEventLoop:
+    """The event loop that the SDK runs on: that of the loop thread."""
+    return get_runtime().loop
+
+
 @pytest.fixture(autouse=True)
-def _blocking(
-    request: pytest.FixtureRequest,
-    monkeypatch: pytest.MonkeyPatch,
-    requests: RequestLog,
-    registry: Registry,
-) -> None:
-    """Have the tests and their fixtures make twins, whose requests are logged."""
+def _blocking(monkeypatch: pytest.MonkeyPatch, registry: Registry) -> None:
+    """Have the tests and their fixtures make twins."""
 
     def factory(cls: type) -> Callable[..., Adapted]:
         return lambda **options: registry.adapted(cls(**options))
 
-    written_in = sys.modules[request.function.__module__]
-    for module in (shared, support, written_in):
+    for module in [module for name, module in sys.modules.items() if name.startswith(SOURCES)]:
         for cls in (icure_sync.AnonymousMedTechApiBuilder, icure_sync.MedTechApiBuilder, Sandbox):
             # The sandbox of the support module is shared by all tests, and by both packages.
             if hasattr(module, cls.__name__) and (module, cls) != (support, Sandbox):
                 monkeypatch.setattr(module, cls.__name__, factory(cls))
 
-    def logged_session(**options: Any) -> aiohttp.ClientSession:
-        trace = aiohttp.TraceConfig()
-        trace.on_request_start.append(requests.record)
-        return aiohttp.ClientSession(trace_configs=[trace], **options)
+    def session_of_a_twin(**options: Any) -> aiohttp.ClientSession:
+        assert asyncio.get_running_loop() is get_runtime().loop
+        return aiohttp.ClientSession(trace_configs=[*listeners.get()], **options)
 
-    stand_in = SimpleNamespace(ClientSession=logged_session, DummyCookieJar=aiohttp.DummyCookieJar)
+    stand_in = SimpleNamespace(
+        ClientSession=session_of_a_twin, DummyCookieJar=aiohttp.DummyCookieJar
+    )
     monkeypatch.setattr(connection, "aiohttp", stand_in)
-
-
-@pytest.fixture
-def seed(request: pytest.FixtureRequest, world: dict[str, Any]) -> dict[str, Any] | None:
-    """What the sandbox starts with: for the tests of the APIs, the golden world."""
-    return stage(world) if "opener" in request.fixturenames else None
-
-
-@pytest.fixture
-async def sandbox(seed: dict[str, Any] | None, registry: Registry) -> AsyncIterator[Adapted]:
-    """The blocking sandbox."""
-    async with registry.adapted(Sandbox(seed=seed, jwt=seed is None)) as running:
-        yield running

@@ -1,0 +1,3 @@
+"""The tests of tests/apis/test_notaries.py, run for icure_sync."""
+
+from tests.apis.test_notaries import *  # noqa: F403

@@ -1,0 +1,3 @@
+"""The tests of tests/authentication/test_crashes.py, run for icure_sync."""
+
+from tests.authentication.test_crashes import *  # noqa: F403

@@ -1,0 +1,55 @@
+"""What of the flow tests of ``icure_async`` is not run for ``icure_sync``, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+_SAME = "It makes no call: what it tests is the same code in both packages."
+_OF_THE_CALLER = (
+    "It measures the steps of the task that awaits the SDK. A blocking caller has none; those on "
+    "the loop thread are of the same code."
+)
+
+FILES: Mapping[str, str] = {
+    "tests/authentication/test_contacts.py": _SAME,
+    "tests/authentication/test_process.py": _SAME,
+    "tests/authentication/test_progress.py": (
+        "It tests what the authentication API writes down, which has no twin: the same async "
+        "object works on the loop thread."
+    ),
+    "tests/flows/test_fault_matrix.py": (
+        "It takes minutes, and strikes below what icure_sync adds: its requests are made, and made "
+        "again, by the same async code."
+    ),
+    "tests/programs/test_at_once.py": (
+        "Its programs are asyncio programs of their own. In icure_sync the same async code takes "
+        "the locks and writes the files that they race for."
+    ),
+    "tests/programs/test_killing.py": (
+        "Its program is an asyncio program of its own, and killing it at each moment takes long. "
+        "In icure_sync the same async code writes what a killed process leaves behind."
+    ),
+}
+"""Files, by path."""
+
+TESTS: Mapping[str, Mapping[str, str]] = {
+    "tests/apis/test_key_report.py": {
+        "test_a_lost_key_that_opens_nothing_more_is_no_problem": _SAME,
+    },
+    "tests/apis/test_notaries.py": {
+        "test_a_share_goes_to_json_and_back": _SAME,
+        "test_json_that_is_no_share_is_refused": _SAME,
+        "test_a_text_that_is_no_json_is_refused_and_not_shown": _SAME,
+    },
+    "tests/apis/test_notifications.py": {
+        "test_the_golden_notifications_are_all_there": "It looks into a file, and makes no call.",
+    },
+    "tests/authentication/test_secrecy.py": {
+        "test_a_malformed_process_is_not_quoted": _SAME,
+    },
+    "tests/flows/test_event_loop.py": {
+        "test_no_step_of_the_story_holds_up_the_loop": _OF_THE_CALLER,
+        "test_reading_many_patients_leaves_room_for_others": _OF_THE_CALLER,
+    },
+}
+"""Tests of other files, by path and name."""
