@@ -4,7 +4,8 @@
 exit code tells whether they are what the source and the rules ask for. Where the package can't be
 imported since what is generated is out of date, ``python icure_sync/_generate.py`` does the same.
 
-The source is read with ``ast`` and never imported. The rules are in :mod:`icure_sync._rules`.
+The source is read with ``ast`` and never imported. The rules are in
+:mod:`icure_sync._generator.rules`.
 """
 
 from __future__ import annotations
@@ -24,9 +25,11 @@ if not __package__:
     _package.__path__ = [str(Path(__file__).parent)]
     sys.modules["icure_sync"] = _package
 
-from icure_sync._emit import ModuleWriter, Plan, blocking_name
-from icure_sync._rules import RULES, Rules
-from icure_sync._source import Package, Source
+from icure_sync._generator.modules import write_module
+from icure_sync._generator.plan import Plan
+from icure_sync._generator.rules import RULES, Rules
+from icure_sync._generator.signatures import blocking_name
+from icure_sync._generator.source import Package, Source
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -37,7 +40,7 @@ ROOT: Final = Path(__file__).resolve().parents[1]
 _TARGET: Final = Path("icure_sync", "_generated")
 _HEAD: Final = """\
 # Written by "python -m icure_sync._generate" from {source}.
-# Changes here are lost: change that module, or icure_sync/_rules.py.
+# Changes here are lost: change that module, or icure_sync/_generator/rules.py.
 # pyright: reportPrivateUsage=false
 """
 _INIT: Final = '"""The blocking twins of the classes of ``icure_async``."""\n'
@@ -56,7 +59,7 @@ def generate(root: Path = ROOT, rules: Rules = RULES) -> tuple[dict[Path, str], 
             plan.problem(f"rules: there is no module {module.source}")
             continue
         head = _HEAD.format(source=source.path.relative_to(root).as_posix())
-        files[_TARGET / f"{module.target}.py"] = head + ModuleWriter(plan, source, module).write()
+        files[_TARGET / f"{module.target}.py"] = head + write_module(plan, source, module)
     plan.problems += _check_facades(root, plan)
     plan.problems += _unused(plan)
     return files, plan.problems

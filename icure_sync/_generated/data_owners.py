@@ -1,5 +1,5 @@
 # Written by "python -m icure_sync._generate" from icure_async/apis/data_owners.py.
-# Changes here are lost: change that module, or icure_sync/_rules.py.
+# Changes here are lost: change that module, or icure_sync/_generator/rules.py.
 # pyright: reportPrivateUsage=false
 """Data owners: the professionals, patients and devices that users stand for."""
 

@@ -1,5 +1,5 @@
 # Written by "python -m icure_sync._generate" from icure_async/storage/locks.py.
-# Changes here are lost: change that module, or icure_sync/_rules.py.
+# Changes here are lost: change that module, or icure_sync/_generator/rules.py.
 # pyright: reportPrivateUsage=false
 """One at a time: locks that tasks, threads and, where the storage can, processes share."""
 

@@ -16,7 +16,7 @@ import pytest
 
 from icure_sync import _generate
 from icure_sync._generate import check, formatted, generate, write
-from icure_sync._rules import RULES, GeneratedModule
+from icure_sync._generator.rules import RULES, GeneratedModule
 
 ROOT = Path(__file__).parents[2]
 GENERATED = Path("icure_sync", "_generated")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from icure_sync._generate import generate
-from icure_sync._rules import GeneratedModule, Rules
+from icure_sync._generator.rules import GeneratedModule, Rules
 
 IMPORTS = """
 from __future__ import annotations

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
-from icure_sync._syntax import Function, flat, unquote
+from icure_sync._generator.syntax import Function, flat, unquote
 
 if TYPE_CHECKING:
     from pathlib import Path

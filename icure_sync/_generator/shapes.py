@@ -8,8 +8,8 @@ import re
 import sys
 from typing import TYPE_CHECKING, Final
 
-from icure_sync._source import Definition
-from icure_sync._syntax import (
+from icure_sync._generator.source import Definition
+from icure_sync._generator.syntax import (
     Function,
     flat,
     is_public,
@@ -21,7 +21,7 @@ from icure_sync._syntax import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
 
-    from icure_sync._source import Package, Source
+    from icure_sync._generator.source import Package, Source
 
 __all__ = ["Shapes"]
 

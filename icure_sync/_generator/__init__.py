@@ -1,0 +1,1 @@
+"""What ``python -m icure_sync._generate`` is made of."""

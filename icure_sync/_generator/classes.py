@@ -1,0 +1,419 @@
+"""Turns one class of ``icure_async`` into the text of its twin."""
+
+from __future__ import annotations
+
+import ast
+import re
+from typing import TYPE_CHECKING, Final, TypeGuard
+
+from icure_sync._generator.signatures import SignatureWriter, blocking_name, methods_constant
+from icure_sync._generator.source import Definition
+from icure_sync._generator.syntax import (
+    Function,
+    is_public,
+    last_name,
+    names_in,
+    returns_self,
+    set_attributes,
+    signature_of,
+    yields,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from icure_sync._generator.imports import Imports
+    from icure_sync._generator.rules import Kind
+    from icure_sync._generator.source import Source
+
+__all__ = ["ClassWriter"]
+
+_ITERATORS: Final = frozenset({"AsyncGenerator", "AsyncIterable", "AsyncIterator"})
+# Special methods of twins come from their base class; a protocol and a value have none of them.
+_COVERED: Final = frozenset({"__init__", "__repr__", "__slots__"})
+_PLAIN_BASES: Final = ("ABC", "Protocol")
+_PLAIN_DECORATORS: Final = ("final", "runtime_checkable")
+
+
+class ClassWriter(SignatureWriter):
+    """Writes one class.
+
+    Args:
+        imports: those of the generated module.
+        name: of the class.
+        kind: what is made of it.
+    """
+
+    def __init__(self, imports: Imports, name: str, kind: Kind) -> None:
+        super().__init__(imports, name)
+        self._kind: Final = kind
+        members = self._package.members(imports.source, name)
+        self._members = {member: found.statement for member, found in members.items()}
+        self._sources = {member: found.source for member, found in members.items()}
+        self._doc = ast.get_docstring(imports.source.classes[name]) or ""
+
+    def write(self) -> Iterator[str]:
+        """Return the lines of the class."""
+        self._check_class()
+        if self._kind == "value":
+            yield from self._write_value()
+        elif self._kind == "protocol":
+            yield from self._write_protocol()
+        else:
+            yield from self._write_twin()
+
+    def _check_class(self) -> None:
+        """Refuse what changes a class from outside, and is not taken over."""
+        for parent in self._package.lineage(self._imports.source, self._name):
+            for base in parent.node.bases:
+                self._check_base(parent.source, base)
+            for keyword in parent.node.keywords:
+                self._class_problem(f"has {ast.unparse(keyword)}")
+            for decorator in parent.node.decorator_list:
+                definition = self._package.resolve(parent.source, decorator)
+                is_plain = self._package.is_outside(definition, *_PLAIN_DECORATORS)
+                # A value has its decorators, too.
+                if not is_plain and self._kind != "value":
+                    self._class_problem(f"has @{ast.unparse(decorator)}")
+        if self._name in self._imports.source.unclear:
+            self._class_problem("is defined more than once")
+
+    def _check_base(self, source: Source, base: ast.expr) -> None:
+        is_plain = ast.unparse(base) == "object" or self._package.is_outside(
+            self._package.resolve(source, base), *_PLAIN_BASES
+        )
+        if not is_plain and self._package.class_of(source, base) is None:
+            self._class_problem(f"inherits from {ast.unparse(base)}")
+
+    def _class_problem(self, what: str) -> None:
+        where = f"{self._imports.source.module}.{self._name}"
+        self._plan.problem(f"{where}: {what}, and there is no rule for that")
+
+    # Values: the same members, with twins in the place of async objects.
+
+    def _write_value(self) -> Iterator[str]:
+        definition = Definition(self._source.module, self._name)
+        original = self._imports.async_for_annotations(definition)
+        node = self._source.classes[self._name]
+        for decorator in node.decorator_list:
+            yield f"@{self._text_of(decorator, now=True)}"
+        yield f"class {self._name}:"
+        yield from self._docstring(self._doc)
+        arguments: list[str] = []
+        for name, member in self._members.items():
+            self._source = self._sources[name]
+            if not isinstance(member, ast.AnnAssign) or not is_public(name):
+                self._problem(name, "there is no rule for such a member of a value")
+                continue
+            annotation = self._text_of(member.annotation)
+            self._check_field(name, member)
+            if member.value:
+                self._check_default(member.value, name)
+            default = member.value and f" = {self._text_of(member.value, now=True)}"
+            yield f"    {name}: {annotation}{default or ''}"
+            arguments.append(f"{name}={self._wrapped(member.annotation, f'inner.{name}', name)}")
+        self._imports.needs("typing", "Self")
+        yield "    @classmethod"
+        yield f"    def _wrap(cls, inner: {original}) -> Self:"
+        yield f"        return cls({', '.join(arguments)})"
+
+    def _check_field(self, name: str, member: ast.AnnAssign) -> None:
+        """Refuse what the constructor does not take under the name of the attribute."""
+        keywords = member.value.keywords if isinstance(member.value, ast.Call) else []
+        odd = {keyword.arg for keyword in keywords} & {"init", "alias"}
+        kinds = {last_name(part) for part in names_in(member.annotation)} & {"ClassVar", "InitVar"}
+        for what in sorted({*map(str, odd), *kinds}):
+            self._problem(name, f"has {what}, and there is no rule for it in a value")
+
+    # Protocols: plain methods.
+
+    def _write_protocol(self) -> Iterator[str]:
+        self._imports.needs("typing", "Protocol")
+        methods: list[str] = []
+        yield f"class {blocking_name(self._name)}(Protocol):"
+        yield from self._docstring(self._doc)
+        for name, member in self._members.items():
+            self._source = self._sources[name]
+            methods.append(name)
+            match member:
+                case ast.FunctionDef() if is_public(name) and (held := self._entered(member)):
+                    returns = self._plain_context_manager(held, name)
+                    yield from self._signature(member, name, returns=returns)
+                case ast.AsyncFunctionDef(decorator_list=[]) if is_public(name):
+                    self._check_plain(member)
+                    yield from self._signature(member, name)
+                case _:
+                    self._problem(name, "there is no rule for such a member of a protocol")
+                    continue
+            yield "        ..."
+        yield f"{methods_constant(self._name)}: Final = ({', '.join(map(repr, methods))},)"
+        self._imports.needs("typing", "Final")
+
+    def _check_plain(self, method: Function) -> None:
+        if method.returns is None:
+            self._problem(method.name, "has no annotation")
+        annotations = [argument.annotation for argument in signature_of(method.args)]
+        for annotation in (*annotations, method.returns):
+            if annotation is not None:
+                self._check_not_async(annotation, method.name)
+
+    # Twins: they hold the async object, and block on its calls.
+
+    def _write_twin(self) -> Iterator[str]:
+        original = self._imports.async_class(self._name)
+        yield f"class {self._name}({self._imports.runtime('Twin')}[{original}]):"
+        yield from self._docstring(self._doc)
+        members = dict(self._members)
+        constructor = members.pop("__init__", None)
+        for name, member in members.items():
+            self._source = self._sources[name]
+            if _is_assigned(member, name) and not self._is_left_out(name):
+                yield from self._constant(name, member)
+        if self._plan.uses("portable", self._name):
+            yield "    _portable = True"
+        if self._plan.uses("constructed", self._name):
+            self._source = self._sources.get("__init__", self._imports.source)
+            yield from self._constructor(constructor, original)
+        yield from self._attributes()
+        for name, member in members.items():
+            self._source = self._sources[name]
+            if self._plan.rules.renamed.get(name) in members:
+                self._problem(name, "is renamed to what another member is called; see renamed")
+            if not self._is_left_out(name):
+                yield from self._member(name, member)
+
+    def _constant(self, name: str, member: ast.Assign | ast.AnnAssign) -> Iterator[str]:
+        declared = name
+        if isinstance(member, ast.AnnAssign):
+            self._check_not_async(member.annotation, name)
+            declared = f"{name}: {self._text_of(member.annotation, now=True)}"
+        if not is_public(name):
+            self._problem(name, "is special, and there is no rule for it")
+            return
+        if member.value is None:
+            self._problem(name, "is a public attribute that has no value in the class")
+            return
+        names = {last_name(part) for part in names_in(member.value)}
+        if names & {*self._members} or not self._package.is_constant(self._source, member.value):
+            self._problem(name, "is a public attribute whose value is no constant")
+            return
+        yield f"    {declared} = {self._text_of(member.value, now=True)}"
+
+    def _is_left_out(self, name: str) -> bool:
+        return (
+            self._is_hidden(name)
+            or self._plan.uses("left_out", f"{self._name}.{name}")
+            or self._plan.uses("left_out", f"*.{name}")
+        )
+
+    def _is_hidden(self, name: str) -> bool:
+        is_special = name.startswith("__") and name.endswith("__")
+        return not is_public(name) and (not is_special or name in _COVERED)
+
+    def _constructor(self, constructor: ast.stmt | None, original: str) -> Iterator[str]:
+        if not isinstance(constructor, ast.FunctionDef):
+            self._problem("__init__", "is constructed, but has no constructor")
+            return
+        yield from self._signature(constructor, "__init__")
+        yield f"        super().__init__({original}({self._passed_on(constructor)}))"
+
+    def _attributes(self) -> Iterator[str]:
+        """Yield the public attributes that constructors set, inherited ones included."""
+        written: set[str] = set()
+        for source, method, name, statement in self._attributes_set():
+            if name in written or self._is_left_out(name):
+                continue
+            written.add(name)
+            if method != "__init__":
+                self._problem(name, f"is a public attribute that {method} sets; make it private")
+            elif isinstance(statement, ast.AnnAssign):
+                self._source = source
+                yield from self._attribute(name, statement)
+            else:
+                self._problem(name, "is a public attribute without an annotation")
+
+    def _attributes_set(self) -> Iterator[tuple[Source, str, str, ast.stmt]]:
+        methods = [
+            (source, method)
+            for source, node in self._package.lineage(self._imports.source, self._name)
+            for method in node.body
+            if isinstance(method, Function)
+        ]
+        # What is set later, too, would be out of date in the twin.
+        for source, method in sorted(methods, key=lambda found: found[1].name == "__init__"):
+            for name, statement in set_attributes(method):
+                yield source, method.name, name, statement
+
+    def _attribute(self, name: str, attribute: ast.AnnAssign) -> Iterator[str]:
+        described = re.search(rf"^ +{name}: (.+(?:\n {{8,}}.+)*)$", self._doc, re.MULTILINE)
+        if described is None:
+            self._problem(name, "is not described among the Attributes of its class")
+            return
+        self._imports.needs("functools", "cached_property")
+        yield "    @cached_property"
+        yield f"    def {name}(self) -> {self._text_of(attribute.annotation)}:"
+        text = " ".join(described[1].split())
+        yield from self._docstring(text[0].upper() + text[1:], name, indentation=8)
+        value = self._held(attribute.annotation, name)
+        yield f"        return {value}"
+
+    def _member(self, name: str, member: ast.stmt | None) -> Iterator[str]:
+        match member:
+            case _ if _is_assigned(member, name):
+                return
+            case ast.AsyncFunctionDef(decorator_list=[]):
+                yield from self._blocking_method(member)
+            case ast.FunctionDef(decorator_list=[]):
+                yield from self._plain_method(member)
+            case ast.AsyncFunctionDef() if held := self._entered(member):
+                yield from self._context_manager(member, held)
+            case ast.FunctionDef(decorator_list=[ast.Name(id="property")]):
+                value = self._held(member.returns, name)
+                # The twin of one object is one object, too.
+                cached = "._wrap(" in value
+                decorator = (
+                    self._imports.needs("functools", "cached_property") if cached else "property"
+                )
+                yield f"    @{decorator}"
+                yield from self._signature(member, name)
+                yield f"        return {value}"
+            case ast.FunctionDef(decorator_list=[ast.Name(id="classmethod")]):
+                yield "    @classmethod"
+                yield from self._signature(member, name)
+                call = f"Async{self._name}.{name}({self._passed_on(member)})"
+                value = self._wrapped(member.returns, call, name, owner="cls")
+                yield f"        return {value}"
+            case _:
+                self._problem(name, "there is no rule for such a member")
+
+    def _blocking_method(self, method: ast.AsyncFunctionDef) -> Iterator[str]:
+        name = method.name
+        if yields(method):
+            yield from self._iterator(method)
+            return
+        twin_name = self._plan.rules.renamed.get(name, name)
+        if self._plan.uses("renamed", name) or is_public(name):
+            yield from self._signature(method, twin_name)
+            how = "_close" if self._plan.uses("closing", name) else "_run"
+            call = f"self.{how}({_joined(f'self._inner.{name}', self._passed_on(method))})"
+            yield from self._blocking(self._returned(method, call))
+        else:
+            self._problem(name, "is async and special, and there is no rule for it; see renamed")
+
+    def _plain_method(self, method: ast.FunctionDef) -> Iterator[str]:
+        name = method.name
+        match method.returns:
+            case ast.Subscript(value=ast.Name(id=shape), slice=built) if (
+                shape in self._plan.rules.awaitables
+            ):
+                self._plan.uses("awaitables", shape)
+                yield from self._signature(method, name, returns=built)
+                call = _joined(f"self._inner.{name}", self._passed_on(method))
+                returned = f"        return {self._wrapped(built, f'self._run({call})', name)}"
+                yield from self._blocking([returned])
+            case ast.Subscript(value=ast.Name(id=shape)) if shape in _ITERATORS:
+                yield from self._iterator(method)
+            case _ if held := self._entered(method):
+                yield from self._context_manager(method, held)
+            case _ if not is_public(name):
+                self._problem(name, "is special, and there is no rule for it")
+            case _:
+                yield from self._signature(method, name)
+                yield from self._returned(method, f"self._here.{name}({self._passed_on(method)})")
+
+    def _iterator(self, method: Function) -> Iterator[str]:
+        match method.returns:
+            case ast.Subscript(value=ast.Name(id=shape), slice=items) if (
+                shape in _ITERATORS and self._plan.uses("iterators", f"{self._name}.{method.name}")
+            ):
+                item = items.elts[0] if isinstance(items, ast.Tuple) else items
+                self._check_not_async(item, method.name)
+                self._imports.for_annotations("collections.abc", "Iterator")
+                returns = ast.Subscript(ast.Name("Iterator"), item)
+                yield from self._signature(method, method.name, returns=returns)
+                call = _joined(f"self._inner.{method.name}", self._passed_on(method))
+                yield f"        return self._iterate({call})"
+            case _:
+                self._problem(method.name, "is an async iterator without a rule; see iterators")
+
+    def _entered(self, method: Function) -> ast.expr | None:
+        """Return what is entered where a method returns an async context manager with a rule."""
+        shapes: tuple[str, ...]
+        match method:
+            case ast.FunctionDef(decorator_list=[], returns=ast.Subscript(value=made, slice=held)):
+                shapes = ("AbstractAsyncContextManager", "AsyncContextManager")
+            case ast.AsyncFunctionDef(
+                decorator_list=[decorator], returns=ast.Subscript(value=made, slice=held)
+            ) if self._is(decorator, "asynccontextmanager"):
+                shapes = tuple(_ITERATORS)
+            case _:
+                return None
+        if not self._is(made, *shapes) or not self._plan.uses("entered", f"*.{method.name}"):
+            return None
+        return held.elts[0] if isinstance(held, ast.Tuple) else held
+
+    def _plain_context_manager(self, held: ast.expr, member: str) -> ast.expr:
+        """Return what a method returns instead of an async context manager."""
+        self._check_not_async(held, member)
+        self._imports.for_annotations("contextlib", "AbstractContextManager")
+        return ast.Subscript(ast.Name("AbstractContextManager"), held)
+
+    def _context_manager(self, method: Function, held: ast.expr) -> Iterator[str]:
+        returns = self._plain_context_manager(held, method.name)
+        yield from self._signature(method, method.name, returns=returns)
+        call = _joined(f"self._inner.{method.name}", self._passed_on(method))
+        yield f"        return self._enter({call})"
+
+    def _blocking(self, body: Iterable[str]) -> Iterator[str]:
+        """Yield a body in which an error shows no line of the runtime."""
+        yield f"        with {self._imports.runtime('trimmed_traceback')}:"
+        for line in body:
+            yield f"    {line}"
+
+    def _held(self, annotation: ast.expr | None, name: str) -> str:
+        """Return the expression for an attribute of the async object."""
+        value = self._wrapped(annotation, f"self._inner.{name}", name)
+        # What it holds was made with it, perhaps by the parent process.
+        return f"{value[:-1]}, pid=self._pid)" if "._wrap(" in value else value
+
+    def _returned(self, method: Function, call: str) -> Iterator[str]:
+        match method.returns:
+            case ast.Constant(value=None):
+                yield f"        {call}"
+            case ast.Name(id="Self"):
+                self._check_returns_self(method)
+                yield f"        {call}"
+                yield "        return self"
+            case _:
+                yield f"        return {self._wrapped(method.returns, call, method.name)}"
+
+    def _check_returns_self(self, method: Function) -> None:
+        if isinstance(method, ast.AsyncFunctionDef) and method.name != "__aenter__":
+            self._problem(method.name, "is async and returns Self; name the class that it returns")
+        elif not returns_self(method):
+            self._problem(method.name, "returns Self, but not self; name the class that it returns")
+
+    def _wrapped(
+        self, annotation: ast.expr | None, value: str, member: str, *, owner: str | None = None
+    ) -> str:
+        """Return the expression for a value that came from the async side."""
+        if annotation is None:
+            self._problem(member, "has no annotation")
+            return value
+        if isinstance(annotation, ast.Name):
+            if annotation.id == "Self" and owner is not None:
+                return f"{owner}._wrap({value})"
+            definition = self._plan.package.find(self._source, annotation.id)
+            module = self._plan.module_of(definition)
+            if definition and module and module.classes[str(definition.name)] != "protocol":
+                return f"{self._imports.twin(definition)}._wrap({value})"
+        self._check_not_async(annotation, member)
+        return value
+
+
+def _joined(*parts: str) -> str:
+    return ", ".join(part for part in parts if part)
+
+
+def _is_assigned(member: ast.stmt | None, name: str) -> TypeGuard[ast.Assign | ast.AnnAssign]:
+    return isinstance(member, ast.Assign | ast.AnnAssign) and name.isidentifier()
