@@ -17,6 +17,7 @@ from anyio.lowlevel import RunVar
 
 from icure_async.errors import ConfigurationError
 from icure_async.storage.locks import StorageLock
+from icure_sync._jobs import current_job
 from icure_sync._runtime import check_pid
 from icure_sync._twins import Twin
 
@@ -70,7 +71,7 @@ class _Adapted:
     def __init__(self, adapted: object, methods: dict[str, Any]) -> None:
         self._adapted = adapted
         for name, method in methods.items():
-            setattr(self, name, callback(method))
+            setattr(self, name, callback(_on_its_own(method)))
         lock = getattr(adapted, "lock", None)
         self.lock = partial(_adapted_lock, lock) if callable(lock) else None
 
@@ -80,19 +81,36 @@ class _Adapted:
 
 @contextlib.asynccontextmanager
 async def _adapted_lock(lock: Callable[[str], Any], name: str) -> AsyncGenerator[StorageLock, None]:
-    manager = await callback(lock)(name)
+    manager = await callback(_on_its_own(lock))(name)
     if hasattr(manager, "__aenter__"):
         async with manager as held:
             yield held
         return
-    held = await callback(manager.__enter__)()
+    held = await callback(_on_its_own(manager.__enter__))()
     try:
         # One that doesn't tell may have waited.
         yield held if isinstance(held, StorageLock) else StorageLock(waited=True)
     finally:
         # Nothing may keep the lock from being let go of.
         with CancelScope(shield=True):
-            await callback(manager.__exit__)(*sys.exc_info())
+            await callback(_on_its_own(manager.__exit__))(*sys.exc_info())
+
+
+def _on_its_own(method: Callable[P, T]) -> Callable[P, T]:
+    """Have the calls that a plain method makes be nobody's part: they are not aborted with it.
+
+    The SDK shields what must not be torn, and writes while it cleans up.
+    """
+    if _is_async(method):
+        return method
+
+    @wraps(method)
+    def call(*args: P.args, **kwargs: P.kwargs) -> T:
+        # In the copy of the context that the worker thread has.
+        current_job.set(None)
+        return method(*args, **kwargs)
+
+    return call
 
 
 @overload

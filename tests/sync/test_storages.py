@@ -5,17 +5,21 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import anyio
+import anyio.lowlevel
 import pytest
 
 import icure_async.storage
 from icure_sync import KeyPair, MedTechApiBuilder
 from icure_sync._plain import adapt
+from icure_sync._runtime import run
 from icure_sync.errors import ConfigurationError, StorageError
 from icure_sync.sandbox import Sandbox
 from icure_sync.storage import (
@@ -30,7 +34,7 @@ from icure_sync.storage import (
     StorageKeyStorage,
     StorageLock,
 )
-from tests.sync.runtime_support import run_program
+from tests.sync.runtime_support import Interrupted, interrupt_after, run_program
 
 WORLD = json.loads((Path(__file__).parents[1] / "golden" / "world.json").read_text("utf-8"))
 PAIR = KeyPair(
@@ -189,6 +193,44 @@ def test_a_subclass_may_replace_the_lock() -> None:
     with StorageKeyStorage(Logging()).lock("turn") as lock:
         assert lock == StorageLock(waited=False)
     assert taken == ["turn"]
+
+
+def test_an_interrupt_leaves_no_write_of_a_subclass_half_done() -> None:
+    class Slow(MemoryStorage):
+        def set_item(self, name: str, value: str) -> None:
+            time.sleep(0.3)
+            super().set_item(name, value)
+
+    storage = Slow()
+    adapted = adapt(storage, ("get_item", "set_item"))
+
+    async def write_and_go_on() -> None:
+        await adapted.set_item("a", "1")
+        await anyio.lowlevel.checkpoint()
+        await adapted.set_item("a", "2")
+
+    with pytest.raises(Interrupted), interrupt_after(0.1):
+        run(write_and_go_on)
+    assert storage.get_item("a") == "1"
+
+
+def test_a_subclass_can_be_written_to_while_an_interrupted_call_cleans_up() -> None:
+    class Upper(MemoryStorage):
+        def set_item(self, name: str, value: str) -> None:
+            super().set_item(name, value.upper())
+
+    storage = Upper()
+    adapted = adapt(storage, ("get_item", "set_item"))
+
+    async def clean_up() -> None:
+        try:
+            await anyio.sleep(5)
+        finally:
+            await adapted.set_item("a", "cleaned up")
+
+    with pytest.raises(Interrupted), interrupt_after(0.1):
+        run(clean_up)
+    assert storage.get_item("a") == "CLEANED UP"
 
 
 def test_what_is_not_overridden_is_the_async_storage_itself() -> None:
