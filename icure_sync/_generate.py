@@ -41,8 +41,12 @@ _TARGET: Final = Path("icure_sync", "_generated")
 _HEAD: Final = """\
 # Written by "python -m icure_sync._generate" from {source}.
 # Changes here are lost: change that module, or icure_sync/_generator/rules.py.
-# pyright: reportPrivateUsage=false
+# pyright: reportPrivateUsage=false, reportIncompatibleVariableOverride=false
 """
+_ADVICE: Final = (
+    "The rules are in icure_sync/_generator/rules.py, and what each of its tables is for. What has "
+    "no rule can be made private, written in another way, or left out there with a reason."
+)
 _INIT: Final = '"""The blocking twins of the classes of ``icure_async``."""\n'
 
 
@@ -58,6 +62,8 @@ def generate(root: Path = ROOT, rules: Rules = RULES) -> tuple[dict[Path, str], 
         if source is None:
             plan.problem(f"rules: there is no module {module.source}")
             continue
+        if _TARGET / f"{module.target}.py" in files:
+            plan.problem(f"rules: two modules have the target {module.target}")
         head = _HEAD.format(source=source.path.relative_to(root).as_posix())
         files[_TARGET / f"{module.target}.py"] = head + write_module(plan, source, module)
     plan.problems += _check_facades(root, plan)
@@ -215,6 +221,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     problems = (check if options.check else write)(options.root.resolve())
     for problem in problems:
         print(problem, file=sys.stderr)  # noqa: T201
+    if problems:
+        print(_ADVICE, file=sys.stderr)  # noqa: T201
     return 1 if problems else 0
 
 

@@ -80,20 +80,26 @@ class _Adapted:
 
 
 @contextlib.asynccontextmanager
-async def _adapted_lock(lock: Callable[[str], Any], name: str) -> AsyncGenerator[StorageLock, None]:
-    manager = await callback(_on_its_own(lock))(name)
+async def _adapted_lock(
+    lock: Callable[..., Any], /, *args: Any, **kwargs: Any
+) -> AsyncGenerator[StorageLock, None]:
+    manager = await callback(_on_its_own(lock))(*args, **kwargs)
     if hasattr(manager, "__aenter__"):
         async with manager as held:
-            yield held
+            yield _told(held)
         return
     held = await callback(_on_its_own(manager.__enter__))()
     try:
-        # One that doesn't tell may have waited.
-        yield held if isinstance(held, StorageLock) else StorageLock(waited=True)
+        yield _told(held)
     finally:
         # Nothing may keep the lock from being let go of.
         with CancelScope(shield=True):
             await callback(_on_its_own(manager.__exit__))(*sys.exc_info())
+
+
+def _told(held: object) -> StorageLock:
+    """Return what a lock says of itself; one that says nothing may have waited."""
+    return held if isinstance(held, StorageLock) else StorageLock(waited=True)
 
 
 def _on_its_own(method: Callable[P, T]) -> Callable[P, T]:
@@ -126,7 +132,12 @@ def callback(function: Callable[..., Any]) -> Callable[..., Coroutine[Any, Any, 
     returns is awaited on the loop thread. An async function is returned as it is.
 
     It may take as long as it likes, and make blocking calls itself: any number run at once.
+
+    Raises:
+        ConfigurationError: it is no function.
     """
+    if not callable(function):
+        raise ConfigurationError(f"A function is needed here, and not a {type(function).__name__}.")
     if _is_async(function):
         return function
 

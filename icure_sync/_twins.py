@@ -7,14 +7,16 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import os
 import threading
 import warnings
 import weakref
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, ParamSpec, Self, TypeVar, cast
 
 from icure_sync._iterators import entered, iterate
 from icure_sync._runtime import check_pid, close_at_exit, run
+from icure_sync._tracebacks import trimmed_traceback
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Awaitable, Callable
@@ -88,11 +90,34 @@ class Twin(Generic[A]):
             twin._hold(inner, pid)
             return twin
 
-    @property
-    def _here(self) -> A:
-        """The async object, unless the process was forked since it was made."""
-        check_pid(self._pid, f"This {type(self).__name__}")
-        return self._inner
+    @classmethod
+    def _made_by(cls, method: str, *args: Any, **kwargs: Any) -> Self:
+        """Return the twin of what a class method of the async class makes.
+
+        Args:
+            method: its name. What it calls to make an object is what our own constructor has made:
+                a subclass may have set options there.
+            args: its positional arguments.
+            kwargs: its keyword arguments.
+        """
+        twin = cast("Callable[[], Self]", cls)()
+        function = getattr(type(twin._inner), method).__func__
+        function(lambda: twin._inner, *args, **kwargs)
+        return twin
+
+    def __copy__(self) -> Self:
+        # What has no connection is a value; the rest can only be shared.
+        twin = type(self).__new__(type(self))
+        twin.__dict__.update(self.__dict__)
+        twin._hold(copy.copy(self._inner) if self._portable else self._inner, self._pid)
+        return twin
+
+    def _call(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call a plain function here, unless the process was forked meanwhile."""
+        __tracebackhide__ = True
+        with trimmed_traceback:
+            check_pid(self._pid, f"This {type(self).__name__}")
+            return function(*args, **kwargs)
 
     def _run(self, function: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Do as :func:`run` does, unless the process was forked meanwhile."""

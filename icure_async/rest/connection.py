@@ -22,6 +22,11 @@ class Connection:
         )
         self._users = 0
 
+    @property
+    def name(self) -> str:
+        """What the user knows it as."""
+        return "the API object" if self._owned else "the session given to with_client_session()"
+
     def acquire(self) -> Connection:
         """Count one more user, and return the connection."""
         self._users += 1

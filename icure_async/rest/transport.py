@@ -113,8 +113,8 @@ class Transport:
         client_session = self._connection.client_session
         if client_session.closed:
             raise ConfigurationError(
-                f"Could not {request.action}: the API object, or the session given to "
-                "with_client_session(), is closed. Keep it open while it is in use."
+                f"Could not {request.action}: {self._connection.name} is closed. Keep it open "
+                "while it is in use."
             )
         # Those of a session that the caller brought go on working inside ours.
         theirs: Sequence[aiohttp.ClientMiddlewareType] = getattr(client_session, "_middlewares", ())
@@ -161,7 +161,7 @@ class Transport:
         except ValueError:
             error = ConfigurationError(
                 f"Could not {request.action}: this makes no valid HTTP request. Check the URLs, "
-                "user name and ids, and the session given to with_client_session()."
+                f"user name and ids, and what {self._connection.name} adds to requests."
             )
         except (aiohttp.ClientError, OSError) as failure:
             advice = (

@@ -88,7 +88,7 @@ class FileStorage:
     A write goes to a temporary file beside the item, is fsynced, takes the item's name in one step,
     and the folder is fsynced: readers, other processes and a crash at any moment see the old value
     or the new one, whole. Temporary files that a killed program left behind are removed after an
-    hour. A cancelled write has happened wholly or not at all when the cancellation is raised, and
+    hour. A write that is cancelled has happened wholly or not at all when its call is over, and
     never happens later. Disk access runs in worker threads.
 
     :meth:`lock` makes tasks, threads and processes take turns. A killed process holds no lock.

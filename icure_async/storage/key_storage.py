@@ -81,8 +81,8 @@ class StorageKeyStorage:
       leaked.
 
     Keys are validated in full, in a worker thread, when they are stored or first read. The 32 most
-    recently used pairs are kept in memory so that reading them again costs no validation. Use an
-    object from one event loop at a time.
+    recently used pairs are kept in memory so that reading them again costs no validation.
+    Use an object from one event loop at a time.
 
     Every method raises :class:`~icure_async.errors.ValidationError` for a data owner id that is
     empty or holds a slash, a backslash or a control character.

@@ -51,7 +51,7 @@ class MemoryStorage:
 
     @asynccontextmanager
     async def lock(self, name: str) -> AsyncGenerator[StorageLock, None]:
-        """Hold the lock of this name, of which all tasks and threads of the program have one.
+        """Hold the lock of this name, of which all of the program have one.
 
         Raises:
             ValidationError: the name is empty, or holds NUL or lone surrogates.

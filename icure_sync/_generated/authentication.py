@@ -1,6 +1,6 @@
 # Written by "python -m icure_sync._generate" from icure_async/authentication/api.py.
 # Changes here are lost: change that module, or icure_sync/_generator/rules.py.
-# pyright: reportPrivateUsage=false
+# pyright: reportPrivateUsage=false, reportIncompatibleVariableOverride=false
 """Drives authentication processes: the input and output between two states of ``process.py``."""
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 # Written by "python -m icure_sync._generate" from icure_async/builders.py.
 # Changes here are lost: change that module, or icure_sync/_generator/rules.py.
-# pyright: reportPrivateUsage=false
+# pyright: reportPrivateUsage=false, reportIncompatibleVariableOverride=false
 """The two builders: collect options, check them, build."""
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class AnonymousMedTechApiBuilder(Twin[AsyncAnonymousMedTechApiBuilder]):
         Raises:
             ConfigurationError: it is malformed.
         """
-        self._here.with_icure_base_url(icure_base_url)
+        self._call(self._inner.with_icure_base_url, icure_base_url)
         return self
 
     def with_msg_gw_url(self, msg_gw_url: str) -> Self:
@@ -54,7 +54,7 @@ class AnonymousMedTechApiBuilder(Twin[AsyncAnonymousMedTechApiBuilder]):
         Raises:
             ConfigurationError: it is malformed.
         """
-        self._here.with_msg_gw_url(msg_gw_url)
+        self._call(self._inner.with_msg_gw_url, msg_gw_url)
         return self
 
     def with_msg_gw_spec_id(self, msg_gw_spec_id: str) -> Self:
@@ -63,7 +63,7 @@ class AnonymousMedTechApiBuilder(Twin[AsyncAnonymousMedTechApiBuilder]):
         Raises:
             ConfigurationError: it is empty, or can't be part of a URL.
         """
-        self._here.with_msg_gw_spec_id(msg_gw_spec_id)
+        self._call(self._inner.with_msg_gw_spec_id, msg_gw_spec_id)
         return self
 
     def with_auth_process_by_email_id(self, auth_process_by_email_id: str) -> Self:
@@ -72,7 +72,7 @@ class AnonymousMedTechApiBuilder(Twin[AsyncAnonymousMedTechApiBuilder]):
         Raises:
             ConfigurationError: it is empty, or can't be part of a URL.
         """
-        self._here.with_auth_process_by_email_id(auth_process_by_email_id)
+        self._call(self._inner.with_auth_process_by_email_id, auth_process_by_email_id)
         return self
 
     def with_auth_process_by_sms_id(self, auth_process_by_sms_id: str) -> Self:
@@ -81,7 +81,7 @@ class AnonymousMedTechApiBuilder(Twin[AsyncAnonymousMedTechApiBuilder]):
         Raises:
             ConfigurationError: it is empty, or can't be part of a URL.
         """
-        self._here.with_auth_process_by_sms_id(auth_process_by_sms_id)
+        self._call(self._inner.with_auth_process_by_sms_id, auth_process_by_sms_id)
         return self
 
     def with_crypto(self, crypto: BlockingCrypto | Crypto) -> Self:
@@ -90,7 +90,7 @@ class AnonymousMedTechApiBuilder(Twin[AsyncAnonymousMedTechApiBuilder]):
         Raises:
             ConfigurationError: it lacks a method of ``Crypto``.
         """
-        self._here.with_crypto(adapt(crypto, _crypto.CRYPTO_METHODS))
+        self._call(self._inner.with_crypto, adapt(crypto, _crypto.CRYPTO_METHODS))
         return self
 
     def with_storage(self, storage: BlockingStorage | Storage) -> Self:
@@ -99,7 +99,7 @@ class AnonymousMedTechApiBuilder(Twin[AsyncAnonymousMedTechApiBuilder]):
         Raises:
             ConfigurationError: it lacks a method of ``Storage``.
         """
-        self._here.with_storage(adapt(storage, _storage.STORAGE_METHODS))
+        self._call(self._inner.with_storage, adapt(storage, _storage.STORAGE_METHODS))
         return self
 
     def with_key_storage(self, key_storage: BlockingKeyStorage | KeyStorage) -> Self:
@@ -111,7 +111,7 @@ class AnonymousMedTechApiBuilder(Twin[AsyncAnonymousMedTechApiBuilder]):
         Raises:
             ConfigurationError: it lacks a method of ``KeyStorage``.
         """
-        self._here.with_key_storage(adapt(key_storage, _storage.KEY_STORAGE_METHODS))
+        self._call(self._inner.with_key_storage, adapt(key_storage, _storage.KEY_STORAGE_METHODS))
         return self
 
     def with_storage_directory(self, directory: str | os.PathLike[str]) -> Self:
@@ -120,7 +120,7 @@ class AnonymousMedTechApiBuilder(Twin[AsyncAnonymousMedTechApiBuilder]):
         Raises:
             ConfigurationError: it is no path.
         """
-        self._here.with_storage_directory(directory)
+        self._call(self._inner.with_storage_directory, directory)
         return self
 
     def with_timeout(self, seconds: float) -> Self:
@@ -129,7 +129,7 @@ class AnonymousMedTechApiBuilder(Twin[AsyncAnonymousMedTechApiBuilder]):
         Raises:
             ConfigurationError: it is not positive.
         """
-        self._here.with_timeout(seconds)
+        self._call(self._inner.with_timeout, seconds)
         return self
 
     def with_public_key_policy(self, policy: Callable[[PublicKey], bool]) -> Self:
@@ -146,12 +146,12 @@ class AnonymousMedTechApiBuilder(Twin[AsyncAnonymousMedTechApiBuilder]):
         Raises:
             ConfigurationError: it cannot be called.
         """
-        self._here.with_public_key_policy(callback(policy))
+        self._call(self._inner.with_public_key_policy, callback(policy))
         return self
 
     def prevent_cookie_usage(self) -> Self:
         """Use Basic authentication on every request, as the reference does under this name."""
-        self._here.prevent_cookie_usage()
+        self._call(self._inner.prevent_cookie_usage)
         return self
 
     @classmethod
@@ -170,7 +170,7 @@ class AnonymousMedTechApiBuilder(Twin[AsyncAnonymousMedTechApiBuilder]):
             ConfigurationError: one is missing or malformed, and the message names it; or the user
                 type is unknown.
         """
-        return cls._wrap(AsyncAnonymousMedTechApiBuilder.from_env(user_type=user_type))
+        return cls._made_by("from_env", user_type=user_type)
 
     def build(self) -> AnonymousMedTechApi:
         """Return the API object; entered with ``with``, it is closed at the end. Makes no request.
@@ -196,7 +196,7 @@ class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
         Raises:
             ConfigurationError: it is malformed.
         """
-        self._here.with_icure_base_url(icure_base_url)
+        self._call(self._inner.with_icure_base_url, icure_base_url)
         return self
 
     def with_msg_gw_url(self, msg_gw_url: str) -> Self:
@@ -205,7 +205,7 @@ class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
         Raises:
             ConfigurationError: it is malformed.
         """
-        self._here.with_msg_gw_url(msg_gw_url)
+        self._call(self._inner.with_msg_gw_url, msg_gw_url)
         return self
 
     def with_msg_gw_spec_id(self, msg_gw_spec_id: str) -> Self:
@@ -214,7 +214,7 @@ class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
         Raises:
             ConfigurationError: it is empty, or can't be part of a URL.
         """
-        self._here.with_msg_gw_spec_id(msg_gw_spec_id)
+        self._call(self._inner.with_msg_gw_spec_id, msg_gw_spec_id)
         return self
 
     def with_auth_process_by_email_id(self, auth_process_by_email_id: str) -> Self:
@@ -223,7 +223,7 @@ class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
         Raises:
             ConfigurationError: it is empty, or can't be part of a URL.
         """
-        self._here.with_auth_process_by_email_id(auth_process_by_email_id)
+        self._call(self._inner.with_auth_process_by_email_id, auth_process_by_email_id)
         return self
 
     def with_auth_process_by_sms_id(self, auth_process_by_sms_id: str) -> Self:
@@ -232,7 +232,7 @@ class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
         Raises:
             ConfigurationError: it is empty, or can't be part of a URL.
         """
-        self._here.with_auth_process_by_sms_id(auth_process_by_sms_id)
+        self._call(self._inner.with_auth_process_by_sms_id, auth_process_by_sms_id)
         return self
 
     def with_crypto(self, crypto: BlockingCrypto | Crypto) -> Self:
@@ -241,7 +241,7 @@ class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
         Raises:
             ConfigurationError: it lacks a method of ``Crypto``.
         """
-        self._here.with_crypto(adapt(crypto, _crypto.CRYPTO_METHODS))
+        self._call(self._inner.with_crypto, adapt(crypto, _crypto.CRYPTO_METHODS))
         return self
 
     def with_storage(self, storage: BlockingStorage | Storage) -> Self:
@@ -250,7 +250,7 @@ class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
         Raises:
             ConfigurationError: it lacks a method of ``Storage``.
         """
-        self._here.with_storage(adapt(storage, _storage.STORAGE_METHODS))
+        self._call(self._inner.with_storage, adapt(storage, _storage.STORAGE_METHODS))
         return self
 
     def with_key_storage(self, key_storage: BlockingKeyStorage | KeyStorage) -> Self:
@@ -262,7 +262,7 @@ class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
         Raises:
             ConfigurationError: it lacks a method of ``KeyStorage``.
         """
-        self._here.with_key_storage(adapt(key_storage, _storage.KEY_STORAGE_METHODS))
+        self._call(self._inner.with_key_storage, adapt(key_storage, _storage.KEY_STORAGE_METHODS))
         return self
 
     def with_storage_directory(self, directory: str | os.PathLike[str]) -> Self:
@@ -271,7 +271,7 @@ class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
         Raises:
             ConfigurationError: it is no path.
         """
-        self._here.with_storage_directory(directory)
+        self._call(self._inner.with_storage_directory, directory)
         return self
 
     def with_timeout(self, seconds: float) -> Self:
@@ -280,7 +280,7 @@ class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
         Raises:
             ConfigurationError: it is not positive.
         """
-        self._here.with_timeout(seconds)
+        self._call(self._inner.with_timeout, seconds)
         return self
 
     def with_public_key_policy(self, policy: Callable[[PublicKey], bool]) -> Self:
@@ -297,12 +297,12 @@ class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
         Raises:
             ConfigurationError: it cannot be called.
         """
-        self._here.with_public_key_policy(callback(policy))
+        self._call(self._inner.with_public_key_policy, callback(policy))
         return self
 
     def prevent_cookie_usage(self) -> Self:
         """Use Basic authentication on every request, as the reference does under this name."""
-        self._here.prevent_cookie_usage()
+        self._call(self._inner.prevent_cookie_usage)
         return self
 
     @classmethod
@@ -319,7 +319,7 @@ class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
             ConfigurationError: ``ICURE_URL`` is missing, one is malformed, or the user type is
                 unknown.
         """
-        return cls._wrap(AsyncMedTechApiBuilder.from_env(user_type=user_type))
+        return cls._made_by("from_env", user_type=user_type)
 
     def with_user_name(self, user_name: str) -> Self:
         """Set the user name: login, email address, phone number or user id.
@@ -327,7 +327,7 @@ class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
         Raises:
             ConfigurationError: it is empty.
         """
-        self._here.with_user_name(user_name)
+        self._call(self._inner.with_user_name, user_name)
         return self
 
     def with_password(self, password: str) -> Self:
@@ -336,7 +336,7 @@ class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
         Raises:
             ConfigurationError: it is empty.
         """
-        self._here.with_password(password)
+        self._call(self._inner.with_password, password)
         return self
 
     def build(self) -> MedTechApi:

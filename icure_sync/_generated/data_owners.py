@@ -1,6 +1,6 @@
 # Written by "python -m icure_sync._generate" from icure_async/apis/data_owners.py.
 # Changes here are lost: change that module, or icure_sync/_generator/rules.py.
-# pyright: reportPrivateUsage=false
+# pyright: reportPrivateUsage=false, reportIncompatibleVariableOverride=false
 """Data owners: the professionals, patients and devices that users stand for."""
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class DataOwnerApi(Twin[AsyncDataOwnerApi]):
         Raises:
             ValidationError: the user is none of them.
         """
-        return self._here.get_data_owner_id_of(user)
+        return self._call(self._inner.get_data_owner_id_of, user)
 
     def examine_keys(self) -> KeyReport:
         """Find out where the user's key pairs are, what leads to them, and what is half-done.

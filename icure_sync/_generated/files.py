@@ -1,6 +1,6 @@
 # Written by "python -m icure_sync._generate" from icure_async/storage/files.py.
 # Changes here are lost: change that module, or icure_sync/_generator/rules.py.
-# pyright: reportPrivateUsage=false
+# pyright: reportPrivateUsage=false, reportIncompatibleVariableOverride=false
 """One file per item, durable when a write returns and whole at every moment."""
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ __all__ = ["FileStorage"]
 
 
 class FileStorage(Twin[AsyncFileStorage]):
-    """A :class:`~icure_sync.storage.Storage` with one file per item in one folder.
+    """A :class:`~icure_sync.storage.BlockingStorage` with one file per item in one folder.
 
     File names and contents are those of the reference's directory store (cryptography.md §2): the
     item name percent-encoded, and the raw UTF-8 value. Hidden files are never items.
@@ -36,10 +36,10 @@ class FileStorage(Twin[AsyncFileStorage]):
     A write goes to a temporary file beside the item, is fsynced, takes the item's name in one step,
     and the folder is fsynced: readers, other processes and a crash at any moment see the old value
     or the new one, whole. Temporary files that a killed program left behind are removed after an
-    hour. A cancelled write has happened wholly or not at all when the cancellation is raised, and
+    hour. A write that Ctrl-C interrupts has happened wholly or not at all when its call is over, and
     never happens later. Disk access runs in worker threads.
 
-    :meth:`lock` makes tasks, threads and processes take turns. A killed process holds no lock.
+    :meth:`lock` makes threads and processes take turns. A killed process holds no lock.
 
     Every method raises :class:`~icure_sync.errors.ValidationError`, before touching the disk, for
     a name that is empty, holds NUL or lone surrogates, or is longer than 255 bytes once encoded;
@@ -68,7 +68,7 @@ class FileStorage(Twin[AsyncFileStorage]):
         Raises:
             ValidationError: the name cannot be a file name.
         """
-        return self._here.path_of(name)
+        return self._call(self._inner.path_of, name)
 
     def get_item(self, name: str) -> str | None:
         """Return the item, or None where there is none.

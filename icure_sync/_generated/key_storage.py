@@ -1,6 +1,6 @@
 # Written by "python -m icure_sync._generate" from icure_async/storage/key_storage.py.
 # Changes here are lost: change that module, or icure_sync/_generator/rules.py.
-# pyright: reportPrivateUsage=false
+# pyright: reportPrivateUsage=false, reportIncompatibleVariableOverride=false
 """Private keys on any storage, under the names and in the form of the reference."""
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ __all__ = ["FileKeyStorage", "MemoryKeyStorage", "StorageKeyStorage"]
 
 
 class StorageKeyStorage(Twin[AsyncStorageKeyStorage]):
-    """A :class:`~icure_sync.storage.KeyStorage` on any :class:`~icure_sync.storage.Storage`.
+    """A :class:`~icure_sync.storage.BlockingKeyStorage` on any :class:`~icure_sync.storage.BlockingStorage`.
 
     Names and contents are the reference's, byte for byte (cryptography.md §1.3, §2). A pair is
     written as ``{dataOwnerId}.{fingerprint}``. Reading also looks under
@@ -52,8 +52,8 @@ class StorageKeyStorage(Twin[AsyncStorageKeyStorage]):
       leaked.
 
     Keys are validated in full, in a worker thread, when they are stored or first read. The 32 most
-    recently used pairs are kept in memory so that reading them again costs no validation. Use an
-    object from one event loop at a time.
+    recently used pairs are kept in memory so that reading them again costs no validation.
+    Threads may share an object.
 
     Every method raises :class:`~icure_sync.errors.ValidationError` for a data owner id that is
     empty or holds a slash, a backslash or a control character.
@@ -151,99 +151,17 @@ class StorageKeyStorage(Twin[AsyncStorageKeyStorage]):
         return self._enter(self._inner.lock, name)
 
 
-class MemoryKeyStorage(Twin[AsyncMemoryKeyStorage]):
+class MemoryKeyStorage(StorageKeyStorage):
     """A :class:`StorageKeyStorage` in memory: its keys are gone when the program ends."""
 
+    _inner: AsyncMemoryKeyStorage
     _portable = True
 
     def __init__(self) -> None:
-        super().__init__(AsyncMemoryKeyStorage())
-
-    def get_key_pair(self, data_owner_id: str, fingerprint: str) -> KeyPair | None:
-        """Return the key pair with this fingerprint, or None.
-
-        Args:
-            data_owner_id: ``str``, id of the patient, healthcare party or device.
-            fingerprint: ``str``, 32 hex characters in either case; a whole public key also serves
-                (cryptography.md §1.4).
-
-        Returns:
-            The ``KeyPair`` as lower-case hex of canonical DER, or None.
-
-        Raises:
-            ValidationError: an argument is malformed.
-            StorageError: the key may be there, and cannot be read; or its file is exposed.
-        """
-        with trimmed_traceback:
-            return self._run(self._inner.get_key_pair, data_owner_id, fingerprint)
-
-    def list_key_pairs(self, data_owner_id: str) -> Sequence[KeyPair]:
-        """Return all key pairs of the data owner that are on this device, each once.
-
-        Broken items are skipped with a logged warning as long as there is one good pair.
-
-        Args:
-            data_owner_id: ``str``, id of the patient, healthcare party or device.
-
-        Returns:
-            A ``list`` of ``KeyPair``, sorted by item name; the reference's current names first.
-
-        Raises:
-            ValidationError: the id is malformed.
-            StorageError: the items cannot be listed, none of them can be read, or a key file is
-                exposed.
-        """
-        with trimmed_traceback:
-            return self._run(self._inner.list_key_pairs, data_owner_id)
-
-    def list_stored_keys(self) -> Sequence[StoredKey]:
-        """Return every item that is a key pair by its name, of any data owner, broken ones too.
-
-        Raises:
-            StorageError: the items cannot be listed.
-        """
-        with trimmed_traceback:
-            return self._run(self._inner.list_stored_keys)
-
-    def store_key_pair(self, data_owner_id: str, key_pair: KeyPair) -> None:
-        """Write the key pair; it is durable, and was read back, when the call returns.
-
-        An item that holds another private key, or something that might be one, is never
-        overwritten. Storing the same pair again is no error.
-
-        Args:
-            data_owner_id: ``str``, id of the patient, healthcare party or device.
-            key_pair: ``KeyPair`` of an RSA key of 2048 bits or more, public half in canonical DER.
-
-        Raises:
-            ValidationError: an argument is malformed, or the halves do not belong together. Nothing
-                was written.
-            StorageError: the item is taken, cannot be written, or does not read back the same. Do
-                not use the key pair.
-        """
-        with trimmed_traceback:
-            self._run(self._inner.store_key_pair, data_owner_id, key_pair)
-
-    def remove_key_pair(self, data_owner_id: str, fingerprint: str) -> None:
-        """Remove the key pair under all its names; removing an absent one is no error.
-
-        Args:
-            data_owner_id: ``str``, id of the patient, healthcare party or device.
-            fingerprint: ``str``, 32 hex characters in either case, or a whole public key.
-
-        Raises:
-            ValidationError: an argument is malformed.
-            StorageError: an item cannot be removed, or holds another key than its name says.
-        """
-        with trimmed_traceback:
-            self._run(self._inner.remove_key_pair, data_owner_id, fingerprint)
-
-    def lock(self, name: str) -> AbstractContextManager[StorageLock]:
-        """Return the storage's lock of this name; one that is always free if it has no locks."""
-        return self._enter(self._inner.lock, name)
+        self._hold(AsyncMemoryKeyStorage())
 
 
-class FileKeyStorage(Twin[AsyncFileKeyStorage]):
+class FileKeyStorage(StorageKeyStorage):
     """A :class:`StorageKeyStorage` on a :class:`~icure_sync.storage.FileStorage`.
 
     A key file to which group or others have any permission is a
@@ -254,93 +172,11 @@ class FileKeyStorage(Twin[AsyncFileKeyStorage]):
             write.
     """
 
+    _inner: AsyncFileKeyStorage
     _portable = True
 
     def __init__(self, directory: str | os.PathLike[str]) -> None:
-        super().__init__(AsyncFileKeyStorage(directory))
-
-    def get_key_pair(self, data_owner_id: str, fingerprint: str) -> KeyPair | None:
-        """Return the key pair with this fingerprint, or None.
-
-        Args:
-            data_owner_id: ``str``, id of the patient, healthcare party or device.
-            fingerprint: ``str``, 32 hex characters in either case; a whole public key also serves
-                (cryptography.md §1.4).
-
-        Returns:
-            The ``KeyPair`` as lower-case hex of canonical DER, or None.
-
-        Raises:
-            ValidationError: an argument is malformed.
-            StorageError: the key may be there, and cannot be read; or its file is exposed.
-        """
-        with trimmed_traceback:
-            return self._run(self._inner.get_key_pair, data_owner_id, fingerprint)
-
-    def list_key_pairs(self, data_owner_id: str) -> Sequence[KeyPair]:
-        """Return all key pairs of the data owner that are on this device, each once.
-
-        Broken items are skipped with a logged warning as long as there is one good pair.
-
-        Args:
-            data_owner_id: ``str``, id of the patient, healthcare party or device.
-
-        Returns:
-            A ``list`` of ``KeyPair``, sorted by item name; the reference's current names first.
-
-        Raises:
-            ValidationError: the id is malformed.
-            StorageError: the items cannot be listed, none of them can be read, or a key file is
-                exposed.
-        """
-        with trimmed_traceback:
-            return self._run(self._inner.list_key_pairs, data_owner_id)
-
-    def list_stored_keys(self) -> Sequence[StoredKey]:
-        """Return every item that is a key pair by its name, of any data owner, broken ones too.
-
-        Raises:
-            StorageError: the items cannot be listed.
-        """
-        with trimmed_traceback:
-            return self._run(self._inner.list_stored_keys)
-
-    def store_key_pair(self, data_owner_id: str, key_pair: KeyPair) -> None:
-        """Write the key pair; it is durable, and was read back, when the call returns.
-
-        An item that holds another private key, or something that might be one, is never
-        overwritten. Storing the same pair again is no error.
-
-        Args:
-            data_owner_id: ``str``, id of the patient, healthcare party or device.
-            key_pair: ``KeyPair`` of an RSA key of 2048 bits or more, public half in canonical DER.
-
-        Raises:
-            ValidationError: an argument is malformed, or the halves do not belong together. Nothing
-                was written.
-            StorageError: the item is taken, cannot be written, or does not read back the same. Do
-                not use the key pair.
-        """
-        with trimmed_traceback:
-            self._run(self._inner.store_key_pair, data_owner_id, key_pair)
-
-    def remove_key_pair(self, data_owner_id: str, fingerprint: str) -> None:
-        """Remove the key pair under all its names; removing an absent one is no error.
-
-        Args:
-            data_owner_id: ``str``, id of the patient, healthcare party or device.
-            fingerprint: ``str``, 32 hex characters in either case, or a whole public key.
-
-        Raises:
-            ValidationError: an argument is malformed.
-            StorageError: an item cannot be removed, or holds another key than its name says.
-        """
-        with trimmed_traceback:
-            self._run(self._inner.remove_key_pair, data_owner_id, fingerprint)
-
-    def lock(self, name: str) -> AbstractContextManager[StorageLock]:
-        """Return the storage's lock of this name; one that is always free if it has no locks."""
-        return self._enter(self._inner.lock, name)
+        self._hold(AsyncFileKeyStorage(directory))
 
     @property
     def directory(self) -> Path:
@@ -353,4 +189,4 @@ class FileKeyStorage(Twin[AsyncFileKeyStorage]):
         Raises:
             ValidationError: the name cannot be a file name.
         """
-        return self._here.path_of(name)
+        return self._call(self._inner.path_of, name)

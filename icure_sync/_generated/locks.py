@@ -1,7 +1,7 @@
 # Written by "python -m icure_sync._generate" from icure_async/storage/locks.py.
 # Changes here are lost: change that module, or icure_sync/_generator/rules.py.
-# pyright: reportPrivateUsage=false
-"""One at a time: locks that tasks, threads and, where the storage can, processes share."""
+# pyright: reportPrivateUsage=false, reportIncompatibleVariableOverride=false
+"""One at a time: locks that threads and, where the storage can, processes share."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ __all__ = ["LOCKABLE_STORAGE_METHODS", "BlockingLockableStorage"]
 class BlockingLockableStorage(Protocol):
     """What a storage can do in addition, so that programs that share it take turns.
 
-    A :class:`~icure_sync.storage.Storage` or :class:`~icure_sync.storage.KeyStorage` without it
+    A :class:`~icure_sync.storage.BlockingStorage` or :class:`~icure_sync.storage.BlockingKeyStorage` without it
     serves as well, as long as one program at a time uses it.
     """
 
     def lock(self, name: str) -> AbstractContextManager[StorageLock]:
         """Return what is entered to hold the lock of this name, and left to let go of it.
 
-        Entering waits until nobody else holds it; not even the same task can hold it twice. A lock
-        must not outlive the program that holds it. Its name may be that of an item, and has nothing
+        Entering waits until nobody else holds it; nobody can hold it twice. A lock must not
+        outlive the program that holds it. Its name may be that of an item, and has nothing
         to do with it.
         """
         ...

@@ -1,11 +1,10 @@
 # Written by "python -m icure_sync._generate" from icure_async/medtech.py.
 # Changes here are lost: change that module, or icure_sync/_generator/rules.py.
-# pyright: reportPrivateUsage=false
+# pyright: reportPrivateUsage=false, reportIncompatibleVariableOverride=false
 """The two API objects: they hold the APIs together and own their share of the connection."""
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
 from icure_async.medtech import AnonymousMedTechApi as AsyncAnonymousMedTechApi
@@ -42,7 +41,7 @@ class AnonymousMedTechApi(Twin[AsyncAnonymousMedTechApi]):
         authentication_api: authentication processes.
     """
 
-    @cached_property
+    @property
     def authentication_api(self) -> AuthenticationApi:
         """Authentication processes."""
         return _authentication.AuthenticationApi._wrap(
@@ -84,22 +83,22 @@ class MedTechApi(Twin[AsyncMedTechApi]):
         data_owner_api: data owners.
     """
 
-    @cached_property
+    @property
     def patient_api(self) -> PatientApi:
         """Patients."""
         return _patients.PatientApi._wrap(self._inner.patient_api, pid=self._pid)
 
-    @cached_property
+    @property
     def notification_api(self) -> NotificationApi:
         """Notifications."""
         return _notifications.NotificationApi._wrap(self._inner.notification_api, pid=self._pid)
 
-    @cached_property
+    @property
     def user_api(self) -> UserApi:
         """Users."""
         return _users.UserApi._wrap(self._inner.user_api, pid=self._pid)
 
-    @cached_property
+    @property
     def data_owner_api(self) -> DataOwnerApi:
         """Data owners."""
         return _data_owners.DataOwnerApi._wrap(self._inner.data_owner_api, pid=self._pid)
@@ -128,7 +127,7 @@ class MedTechApi(Twin[AsyncMedTechApi]):
         with trimmed_traceback:
             return self._run(self._inner.generate_rsa_keypair)
 
-    @cached_property
+    @property
     def authentication_api(self) -> AuthenticationApi:
         """Authentication processes, where the builder was given the gateway's settings.
 

@@ -1,6 +1,6 @@
 # Written by "python -m icure_sync._generate" from icure_async/storage/memory.py.
 # Changes here are lost: change that module, or icure_sync/_generator/rules.py.
-# pyright: reportPrivateUsage=false
+# pyright: reportPrivateUsage=false, reportIncompatibleVariableOverride=false
 """Items in memory: for tests, and for programs that keep their keys elsewhere."""
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ __all__ = ["MemoryStorage"]
 
 
 class MemoryStorage(Twin[AsyncMemoryStorage]):
-    """A :class:`~icure_sync.storage.Storage` that is gone when the program ends.
+    """A :class:`~icure_sync.storage.BlockingStorage` that is gone when the program ends.
 
     Its methods raise :class:`~icure_sync.errors.ValidationError` for names and values that a file
     could not hold either (empty, with NUL, lone surrogates), so that a test does not accept what a
@@ -54,7 +54,7 @@ class MemoryStorage(Twin[AsyncMemoryStorage]):
             return self._run(self._inner.list_items, prefix)
 
     def lock(self, name: str) -> AbstractContextManager[StorageLock]:
-        """Hold the lock of this name, of which all tasks and threads of the program have one.
+        """Hold the lock of this name, of which all of the program have one.
 
         Raises:
             ValidationError: the name is empty, or holds NUL or lone surrogates.

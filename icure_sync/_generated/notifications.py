@@ -1,6 +1,6 @@
 # Written by "python -m icure_sync._generate" from icure_async/apis/notifications.py.
 # Changes here are lost: change that module, or icure_sync/_generator/rules.py.
-# pyright: reportPrivateUsage=false
+# pyright: reportPrivateUsage=false, reportIncompatibleVariableOverride=false
 """Notifications: what one data owner has to tell another, carried by maintenance tasks."""
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from icure_sync._tracebacks import trimmed_traceback
 from icure_sync._twins import Twin
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from datetime import datetime
 
     from icure_async.models.enums import NotificationStatus
     from icure_async.models.filters import Filter
     from icure_async.models.notification import Notification, PotentiallyEncryptedNotification
+    from icure_sync._iterators import ClosableIterator
 
 __all__ = ["NotificationApi"]
 
@@ -80,7 +80,7 @@ class NotificationApi(Twin[AsyncNotificationApi]):
 
     def filter_notifications(
         self, notification_filter: Filter | None = None, *, page_size: int = 1000
-    ) -> Iterator[PotentiallyEncryptedNotification]:
+    ) -> ClosableIterator[PotentiallyEncryptedNotification]:
         """Iterate over what a filter finds, decrypted; pages are read as they are needed.
 
         One that no key at hand opens comes as an :class:`EncryptedNotification`, without

@@ -1,6 +1,6 @@
 # Written by "python -m icure_sync._generate" from icure_async/apis/patients.py.
 # Changes here are lost: change that module, or icure_sync/_generator/rules.py.
-# pyright: reportPrivateUsage=false
+# pyright: reportPrivateUsage=false, reportIncompatibleVariableOverride=false
 """Patients, encrypted on their way out and decrypted on their way in."""
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 # Written by "python -m icure_sync._generate" from icure_async/sandbox/server.py.
 # Changes here are lost: change that module, or icure_sync/_generator/rules.py.
-# pyright: reportPrivateUsage=false
+# pyright: reportPrivateUsage=false, reportIncompatibleVariableOverride=false
 """The sandbox itself: starts and stops the server, and what tests and demos ask it."""
 
 from __future__ import annotations
@@ -184,7 +184,7 @@ class Sandbox(Twin[AsyncSandbox]):
 
     def advance_clock(self, seconds: float) -> None:
         """Move the sandbox's clock forward, to see codes and tokens expire."""
-        self._here.advance_clock(seconds)
+        self._call(self._inner.advance_clock, seconds)
 
     def inject_fault(self, fault: Fault) -> InjectedFault:
         """Let something go wrong with coming requests, of whoever calls.
@@ -200,8 +200,8 @@ class Sandbox(Twin[AsyncSandbox]):
         Raises:
             TypeError: if it is no `Fault`.
         """
-        return self._here.inject_fault(fault)
+        return self._call(self._inner.inject_fault, fault)
 
     def clear_faults(self) -> None:
         """Let no injected fault happen any more; the counters of each stay as they are."""
-        self._here.clear_faults()
+        self._call(self._inner.clear_faults)

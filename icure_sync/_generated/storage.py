@@ -1,6 +1,6 @@
 # Written by "python -m icure_sync._generate" from icure_async/storage/protocols.py.
 # Changes here are lost: change that module, or icure_sync/_generator/rules.py.
-# pyright: reportPrivateUsage=false
+# pyright: reportPrivateUsage=false, reportIncompatibleVariableOverride=false
 """What a storage must be able to do. Any object with these methods serves."""
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from icure_sync._generator.source import Definition
 from icure_sync._generator.syntax import (
     Function,
     is_public,
+    is_stub,
     last_name,
     names_in,
     returns_self,
@@ -51,6 +52,7 @@ class ClassWriter(SignatureWriter):
         self._members = {member: found.statement for member, found in members.items()}
         self._sources = {member: found.source for member, found in members.items()}
         self._doc = ast.get_docstring(imports.source.classes[name]) or ""
+        self._base = self._base_twin() if kind == "twin" else None
 
     def write(self) -> Iterator[str]:
         """Return the lines of the class."""
@@ -61,6 +63,33 @@ class ClassWriter(SignatureWriter):
             yield from self._write_protocol()
         else:
             yield from self._write_twin()
+        if not self._doc and not self._members:
+            yield "    pass"
+
+    def _base_twin(self) -> Definition | None:
+        """Return the class that this one inherits from, and that has a twin, if there is one."""
+        found: list[Definition] = []
+        for base in self._imports.source.classes[self._name].bases:
+            parent = self._package.class_of(self._imports.source, base)
+            definition = parent and Definition(parent.source.module, parent.node.name)
+            module = self._plan.module_of(definition)
+            if definition and module and module.classes[str(definition.name)] == "twin":
+                found.append(definition)
+        if len(found) > 1:
+            self._class_problem("inherits from several classes that have twins")
+        return found[0] if found else None
+
+    def _inherited(self) -> set[str]:
+        """Return the members that the twin has from the twin it inherits from."""
+        if self._base is None:
+            return set()
+        source = self._package.source(self._base.module)
+        theirs = self._package.members(source, str(self._base.name)) if source else {}
+        return {
+            name
+            for name, member in self._members.items()
+            if name in theirs and theirs[name].statement is member
+        }
 
     def _check_class(self) -> None:
         """Refuse what changes a class from outside, and is not taken over."""
@@ -135,6 +164,10 @@ class ClassWriter(SignatureWriter):
         for name, member in self._members.items():
             self._source = self._sources[name]
             methods.append(name)
+            if name in self._plan.rules.renamed:
+                self._problem(name, "would be renamed, which there is no rule for in a protocol")
+            if isinstance(member, Function) and not is_stub(member):
+                self._problem(name, "has a body, which there is no rule for in a protocol")
             match member:
                 case ast.FunctionDef() if is_public(name) and (held := self._entered(member)):
                     returns = self._plain_context_manager(held, name)
@@ -161,10 +194,17 @@ class ClassWriter(SignatureWriter):
 
     def _write_twin(self) -> Iterator[str]:
         original = self._imports.async_class(self._name)
-        yield f"class {self._name}({self._imports.runtime('Twin')}[{original}]):"
+        if self._base is None:
+            base = f"{self._imports.runtime('Twin')}[{original}]"
+        else:
+            base = self._imports.base(self._base)
+        yield f"class {self._name}({base}):"
         yield from self._docstring(self._doc)
-        members = dict(self._members)
-        constructor = members.pop("__init__", None)
+        if self._base is not None:
+            yield f"    _inner: {original}"
+        inherited = self._inherited()
+        members = {n: member for n, member in self._members.items() if n not in inherited}
+        members.pop("__init__", None)
         for name, member in members.items():
             self._source = self._sources[name]
             if _is_assigned(member, name) and not self._is_left_out(name):
@@ -173,7 +213,7 @@ class ClassWriter(SignatureWriter):
             yield "    _portable = True"
         if self._plan.uses("constructed", self._name):
             self._source = self._sources.get("__init__", self._imports.source)
-            yield from self._constructor(constructor, original)
+            yield from self._constructor(self._members.get("__init__"), original)
         yield from self._attributes()
         for name, member in members.items():
             self._source = self._sources[name]
@@ -200,11 +240,7 @@ class ClassWriter(SignatureWriter):
         yield f"    {declared} = {self._text_of(member.value, now=True)}"
 
     def _is_left_out(self, name: str) -> bool:
-        return (
-            self._is_hidden(name)
-            or self._plan.uses("left_out", f"{self._name}.{name}")
-            or self._plan.uses("left_out", f"*.{name}")
-        )
+        return self._is_hidden(name) or self._plan.uses("left_out", f"{self._name}.{name}")
 
     def _is_hidden(self, name: str) -> bool:
         is_special = name.startswith("__") and name.endswith("__")
@@ -215,13 +251,19 @@ class ClassWriter(SignatureWriter):
             self._problem("__init__", "is constructed, but has no constructor")
             return
         yield from self._signature(constructor, "__init__")
-        yield f"        super().__init__({original}({self._passed_on(constructor)}))"
+        made = f"{original}({self._passed_on(constructor)})"
+        # A twin that it inherits from would make an object of another class.
+        held_by = "super().__init__" if self._base is None else "self._hold"
+        yield f"        {held_by}({made})"
 
     def _attributes(self) -> Iterator[str]:
         """Yield the public attributes that constructors set, inherited ones included."""
         written: set[str] = set()
-        for source, method, name, statement in self._attributes_set():
-            if name in written or self._is_left_out(name):
+        inherited = self._attributes_inherited()
+        for source, method, name, statement in self._attributes_set(
+            self._imports.source, self._name
+        ):
+            if name in written or name in inherited or self._is_left_out(name):
                 continue
             written.add(name)
             if method != "__init__":
@@ -232,10 +274,18 @@ class ClassWriter(SignatureWriter):
             else:
                 self._problem(name, "is a public attribute without an annotation")
 
-    def _attributes_set(self) -> Iterator[tuple[Source, str, str, ast.stmt]]:
+    def _attributes_inherited(self) -> set[str]:
+        source = self._package.source(self._base.module) if self._base else None
+        if self._base is None or source is None:
+            return set()
+        return {name for _, _, name, _ in self._attributes_set(source, str(self._base.name))}
+
+    def _attributes_set(
+        self, source: Source, cls: str
+    ) -> Iterator[tuple[Source, str, str, ast.stmt]]:
         methods = [
             (source, method)
-            for source, node in self._package.lineage(self._imports.source, self._name)
+            for source, node in self._package.lineage(source, cls)
             for method in node.body
             if isinstance(method, Function)
         ]
@@ -249,8 +299,7 @@ class ClassWriter(SignatureWriter):
         if described is None:
             self._problem(name, "is not described among the Attributes of its class")
             return
-        self._imports.needs("functools", "cached_property")
-        yield "    @cached_property"
+        yield "    @property"
         yield f"    def {name}(self) -> {self._text_of(attribute.annotation)}:"
         text = " ".join(described[1].split())
         yield from self._docstring(text[0].upper() + text[1:], name, indentation=8)
@@ -268,23 +317,24 @@ class ClassWriter(SignatureWriter):
             case ast.AsyncFunctionDef() if held := self._entered(member):
                 yield from self._context_manager(member, held)
             case ast.FunctionDef(decorator_list=[ast.Name(id="property")]):
-                value = self._held(member.returns, name)
-                # The twin of one object is one object, too.
-                cached = "._wrap(" in value
-                decorator = (
-                    self._imports.needs("functools", "cached_property") if cached else "property"
-                )
-                yield f"    @{decorator}"
+                yield "    @property"
                 yield from self._signature(member, name)
-                yield f"        return {value}"
+                yield f"        return {self._held(member.returns, name)}"
             case ast.FunctionDef(decorator_list=[ast.Name(id="classmethod")]):
                 yield "    @classmethod"
                 yield from self._signature(member, name)
-                call = f"Async{self._name}.{name}({self._passed_on(member)})"
-                value = self._wrapped(member.returns, call, name, owner="cls")
-                yield f"        return {value}"
+                yield f"        return {self._made_by(name, member)}"
             case _:
                 self._problem(name, "there is no rule for such a member")
+
+    def _made_by(self, name: str, method: ast.FunctionDef) -> str:
+        """Return the call of a class method."""
+        passed = self._passed_on(method)
+        if isinstance(method.returns, ast.Name) and method.returns.id == "Self":
+            if self._name in self._plan.rules.constructed:
+                return f"cls._made_by({_joined(repr(name), passed)})"
+            return f"cls._wrap(Async{self._name}.{name}({passed}))"
+        return self._wrapped(method.returns, f"Async{self._name}.{name}({passed})", name)
 
     def _blocking_method(self, method: ast.AsyncFunctionDef) -> Iterator[str]:
         name = method.name
@@ -319,17 +369,21 @@ class ClassWriter(SignatureWriter):
                 self._problem(name, "is special, and there is no rule for it")
             case _:
                 yield from self._signature(method, name)
-                yield from self._returned(method, f"self._here.{name}({self._passed_on(method)})")
+                call = _joined(f"self._inner.{name}", self._passed_on(method))
+                yield from self._returned(method, f"self._call({call})")
 
     def _iterator(self, method: Function) -> Iterator[str]:
+        if not is_public(method.name):
+            self._problem(method.name, "is special; let a method return the async iterator")
+            return
         match method.returns:
             case ast.Subscript(value=ast.Name(id=shape), slice=items) if (
                 shape in _ITERATORS and self._plan.uses("iterators", f"{self._name}.{method.name}")
             ):
                 item = items.elts[0] if isinstance(items, ast.Tuple) else items
                 self._check_not_async(item, method.name)
-                self._imports.for_annotations("collections.abc", "Iterator")
-                returns = ast.Subscript(ast.Name("Iterator"), item)
+                self._imports.for_annotations("icure_sync._iterators", "ClosableIterator")
+                returns = ast.Subscript(ast.Name("ClosableIterator"), item)
                 yield from self._signature(method, method.name, returns=returns)
                 call = _joined(f"self._inner.{method.name}", self._passed_on(method))
                 yield f"        return self._iterate({call})"
@@ -348,7 +402,9 @@ class ClassWriter(SignatureWriter):
                 shapes = tuple(_ITERATORS)
             case _:
                 return None
-        if not self._is(made, *shapes) or not self._plan.uses("entered", f"*.{method.name}"):
+        if not self._is(made, *shapes) or not self._plan.uses(
+            "entered", f"{self._name}.{method.name}"
+        ):
             return None
         return held.elts[0] if isinstance(held, ast.Tuple) else held
 
@@ -393,16 +449,12 @@ class ClassWriter(SignatureWriter):
         elif not returns_self(method):
             self._problem(method.name, "returns Self, but not self; name the class that it returns")
 
-    def _wrapped(
-        self, annotation: ast.expr | None, value: str, member: str, *, owner: str | None = None
-    ) -> str:
+    def _wrapped(self, annotation: ast.expr | None, value: str, member: str) -> str:
         """Return the expression for a value that came from the async side."""
         if annotation is None:
             self._problem(member, "has no annotation")
             return value
         if isinstance(annotation, ast.Name):
-            if annotation.id == "Self" and owner is not None:
-                return f"{owner}._wrap({value})"
             definition = self._plan.package.find(self._source, annotation.id)
             module = self._plan.module_of(definition)
             if definition and module and module.classes[str(definition.name)] != "protocol":

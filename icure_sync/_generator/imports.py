@@ -37,7 +37,7 @@ class Imports:
         self.plan: Final = plan
         self.source: Final = source
         self._module = module
-        self._meanings: dict[str, Definition | None] = {}
+        self._meanings: dict[str, Definition | None] = dict.fromkeys(_RUNTIME)
         self._imports: defaultdict[str, set[str]] = defaultdict(set)
         self._for_annotations: defaultdict[str, set[str]] = defaultdict(set)
 
@@ -83,6 +83,11 @@ class Imports:
             return str(definition.name)
         return f"{self.sibling(target)}.{definition.name}"
 
+    def base(self, definition: Definition) -> str:
+        """Import a generated class that another one inherits from, and return its name."""
+        target, name = str(self.plan.target_of(definition)), str(definition.name)
+        return name if target == self._module.target else self.needs(f"{GENERATED}.{target}", name)
+
     def for_annotations(self, module: str, name: str) -> None:
         """Import a name that only annotations need; an empty one stands for the module."""
         imports = self._imports if module == "typing" else self._for_annotations
@@ -107,8 +112,8 @@ class Imports:
         here = self.plan.package.find(self.source, name) if name in self._module.classes else None
         if self._meanings.setdefault(name, here or definition) != definition:
             self.plan.problem(
-                f"{source.module}.{name}: has another meaning in {self.source.module}, whose "
-                "classes inherit from that module; rename one of them"
+                f"{source.module}.{name}: has another meaning in the module that is generated "
+                f"from {self.source.module}; rename one of them"
             )
         if definition is None:
             return

@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Plan"]
 
-_SPEAKS_OF_ASYNC: Final = re.compile(r"\b(async|await|asyncio|aclose|icure_async)\b")
+_SPEAKS_OF_ASYNC: Final = re.compile(
+    r"\b(async\w*|await\w*|coroutines?|event loops?|aclose|icure_async)\b", re.IGNORECASE
+)
+_REFERENCE: Final = re.compile(r"\bicure_sync\.(\w+)")
 
 
 @dataclass
@@ -35,6 +38,8 @@ class Plan:
             if kind != "protocol"
         }
         self.shapes = Shapes(self.package, generated)
+        top = self.package.source(self.package.name)
+        self._public = frozenset(top.exported if top else ())
 
     def problem(self, text: str) -> None:
         """Note something that keeps the generator from doing its job."""
@@ -72,4 +77,7 @@ class Plan:
         left = _SPEAKS_OF_ASYNC.search(text)
         if left:
             self.problem(f"{where}: its docstring says {left[0]!r}; see words")
+        for name in _REFERENCE.findall(text):
+            if f"icure_sync.{name}" not in self.rules.facades and name not in self._public:
+                self.problem(f"{where}: its docstring names icure_sync.{name}; there is no such")
         return text

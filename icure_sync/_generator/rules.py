@@ -46,12 +46,11 @@ class Rules:
         renamed: methods that have another name without ``async``.
         closing: methods that close; in a forked process they leave the parent's objects alone.
         awaitables: classes of objects to await; the twin's method awaits them.
-        entered: methods whose async context manager becomes a plain one, as ``"*.method"``.
+        entered: methods whose async context manager becomes a plain one, as ``"Class.method"``.
         iterators: methods whose async iterator becomes a plain one, as ``"Class.method"``.
         callbacks: async functions as arguments; twins take plain ones, which run in a worker
             thread. As ``"Class.method.parameter"``.
-        left_out: public members and names that have no twin, and why. As ``"Class.member"``, or
-            ``"*.member"`` for all classes.
+        left_out: public members and names that have no twin, and why.
         facades: hand-written module of ``icure_sync`` → the one of ``icure_async`` whose public
             names it must have.
         shared_modules: modules whose public names are the same objects in both packages. Nothing
@@ -138,7 +137,12 @@ RULES: Final = Rules(
     renamed={"aclose": "close", "__aenter__": "__enter__", "__aexit__": "__exit__"},
     closing=("aclose", "__aexit__"),
     awaitables=("Building",),
-    entered=("*.lock",),
+    entered=(
+        "FileStorage.lock",
+        "LockableStorage.lock",
+        "MemoryStorage.lock",
+        "StorageKeyStorage.lock",
+    ),
     iterators=("NotificationApi.filter_notifications",),
     callbacks=(
         "AnonymousMedTechApiBuilder.with_public_key_policy.policy",
@@ -152,7 +156,7 @@ RULES: Final = Rules(
             "callers have none."
         ),
         "MedTechApiBuilder.with_client_session": "As for the other builder.",
-        "*.storage": "An object of the event loop. Who wants to use it has made it.",
+        "StorageKeyStorage.storage": "An async object. Who wants to use it has made its twin.",
     },
     facades={
         "icure_sync": "icure_async",
@@ -171,7 +175,12 @@ RULES: Final = Rules(
     words={
         "async with": "with",
         "aclose()": "close()",
+        "~icure_async.storage.Storage`": "~icure_sync.storage.BlockingStorage`",
+        "~icure_async.storage.KeyStorage`": "~icure_sync.storage.BlockingKeyStorage`",
         "icure_async.": "icure_sync.",
+        "tasks, threads and": "threads and",
+        "A write that is cancelled has": "A write that Ctrl-C interrupts has",
+        "Use an object from one event loop at a time.": "Threads may share an object.",
         "Return the API object to await or to enter.": (
             "Return the API object; entered with ``with``, it is closed at the end."
         ),

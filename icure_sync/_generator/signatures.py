@@ -59,7 +59,8 @@ class SignatureWriter:
         if text:
             where = f"{self._imports.source.module}.{self._name}.{member}".rstrip(".")
             quoted = self._plan.reworded(text, where).replace("\\", "\\\\")
-            end = "\n" if "\n" in quoted else ""
+            quoted = quoted.replace('"""', '\\"\\"\\"')
+            end = "\n" if "\n" in quoted or quoted.endswith('"') else ""
             yield indent(f'"""{quoted}{end}"""', " " * indentation)
 
     def _check_not_async(self, annotation: ast.expr, member: str) -> None:

@@ -13,6 +13,7 @@ __all__ = [
     "flat",
     "is_public",
     "is_starred",
+    "is_stub",
     "last_name",
     "names_in",
     "or_none",
@@ -148,6 +149,14 @@ def _nodes_of(method: Function) -> Iterator[ast.AST]:
         yield node
         if not isinstance(node, Function | ast.Lambda):
             nodes.extend(ast.iter_child_nodes(node))
+
+
+def is_stub(method: Function) -> bool:
+    """Return whether a method has nothing but a docstring and ``...``."""
+    return all(
+        isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
+        for statement in method.body
+    )
 
 
 def yields(method: ast.AsyncFunctionDef) -> bool:

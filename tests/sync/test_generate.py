@@ -237,12 +237,20 @@ def test_a_facade_of_nothing_is_named() -> None:
         ),
         ("async def find(self, name: str): ...", "find: has no annotation"),
         (
-            'async def find(self) -> None:\n    """Await it."""\n    await it',
+            'async def find(self) -> None:\n    """Find it."""\n    await it',
             None,
         ),
         (
             'async def find(self) -> None:\n    """Use ``await``."""',
             "find: its docstring says 'await'; see words",
+        ),
+        (
+            'async def find(self) -> None:\n    """Awaited, it blocks the event loop."""',
+            "find: its docstring says 'Awaited'; see words",
+        ),
+        (
+            'async def find(self) -> None:\n    """Use :mod:`icure_async.crypto.software`."""',
+            "find: its docstring names icure_sync.crypto; there is no such",
         ),
         ("class Page: ...", "Page: there is no rule for such a member"),
     ],
@@ -266,6 +274,26 @@ def test_what_is_async_without_a_rule_is_named(
     add_to_users(member)
     _, problems = generate(project)
     assert problems == ([] if problem is None else [f"icure_async.apis.users.UserApi.{problem}"])
+
+
+@pytest.mark.parametrize("doc", ['"x"', '"""', 'Say """x""" to "y"', "a\\b"])
+def test_a_docstring_may_have_quotes(
+    project: Path, add_to_users: Callable[[str], None], doc: str
+) -> None:
+    add_to_users(f"async def find(self) -> None:\n    {doc!r}")
+    files, problems = generate(project)
+    assert problems == []
+    tree = ast.parse(formatted(project, files)[GENERATED / "users.py"])
+    functions = (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef))
+    (found,) = [ast.get_docstring(node) for node in functions if node.name == "find"]
+    assert str(found).rstrip() == doc
+
+
+def test_a_second_module_of_one_target_is_named(project: Path) -> None:
+    module = GeneratedModule("icure_async.apis.patients", "users", {"PatientApi": "twin"})
+    rules = dataclasses.replace(RULES, modules=(*RULES.modules, module))
+    _, problems = generate(project, rules)
+    assert problems == ["rules: two modules have the target users"]
 
 
 def test_an_async_alias_or_value_is_seen_through(project: Path, edit: Edit) -> None:
@@ -398,11 +426,11 @@ def test_iterators_and_callbacks_with_a_rule(
     assert (
         '''    def all_users(
         self, prefix: str, /, *rest: str, page: int = 10, **options: bool
-    ) -> Iterator[User]:
+    ) -> ClosableIterator[User]:
         """Return all users."""
         return self._iterate(self._inner.all_users, prefix, *rest, page=page, **options)
 
-    def groups(self) -> Iterator[str]:
+    def groups(self) -> ClosableIterator[str]:
         return self._iterate(self._inner.groups)
 
     def watch(
@@ -417,4 +445,4 @@ def test_iterators_and_callbacks_with_a_rule(
     )
     assert "from icure_sync._plain import callback\n" in text
     assert "from icure_sync._twins import Twin\n" in text
-    assert "    from collections.abc import Callable, Iterator\n" in text
+    assert "    from icure_sync._iterators import ClosableIterator\n" in text

@@ -371,7 +371,7 @@ def test_a_name_with_two_meanings_in_a_generated_module_is_named(project: Projec
     members = "async def own(self) -> Later: ..."
     _, problems = project.generate(members, "Later = bytes", head="Api(elsewhere.Base)")
     assert len(problems) == 1
-    assert "Later: has another meaning in icure_async." in problems[0]
+    assert "Later: has another meaning in the module that is generated" in problems[0]
 
 
 def test_public_attributes_of_a_base_are_taken_over(project: Project) -> None:
@@ -419,6 +419,69 @@ def test_decorated_members_of_protocols_are_named(project: Project, member: str)
     _, problems = with_page(member, head="Api(Protocol)", modules=modules)
     assert len(problems) == 1
     assert problems[0].endswith("there is no rule for such a member of a protocol")
+
+
+@pytest.mark.parametrize(
+    ("member", "problem"),
+    [
+        ("async def get(self) -> int:\n    return 1", ".get: has a body, which there is no rule"),
+        ("async def aclose(self) -> None: ...", ".aclose: would be renamed, which there is no"),
+    ],
+)
+def test_what_a_plain_protocol_would_lose_is_named(
+    project: Project, member: str, problem: str
+) -> None:
+    modules = (GeneratedModule("icure_async.api", "api", {"Api": "protocol"}),)
+    _, problems = project.generate(
+        member, head="Api(Protocol)", modules=modules, renamed={"aclose": "close"}
+    )
+    assert problems[0].startswith(problem)
+
+
+def test_a_class_without_anything_has_a_twin(project: Project) -> None:
+    twin, problems = project.generate("")
+    assert problems == []
+    assert twin.partition("class Page")[0].strip() == "Twin[AsyncApi]):\n    pass"
+
+
+def test_a_special_iterator_is_named_even_with_a_rule(project: Project) -> None:
+    _, problems = project.generate(
+        "def __aiter__(self) -> AsyncIterator[str]: ...", iterators=("Api.__aiter__",)
+    )
+    assert ".__aiter__: is special; let a method return the async iterator" in problems
+
+
+BASE = """
+class Base:
+    def __init__(self, number: int) -> None: ...
+    async def get(self) -> int: ...
+    async def set(self, number: int) -> None: ...
+"""
+
+
+def test_a_twin_inherits_from_the_twin_of_its_base(project: Project) -> None:
+    modules = (GeneratedModule("icure_async.api", "api", {"Base": "twin", "Api": "twin"}),)
+    twin, problems = project.generate(
+        "def __init__(self) -> None: ...\nasync def set(self, number: int) -> None: ...",
+        BASE,
+        head="Api(Base)",
+        modules=modules,
+        constructed=("Api", "Base"),
+    )
+    assert problems == []
+    assert twin.startswith("Base):\n    _inner: AsyncApi\n")
+    assert "self._hold(AsyncApi())" in twin
+    assert "def set(" in twin
+    assert "def get(" not in twin
+
+
+def test_a_twin_inherits_from_one_twin(project: Project) -> None:
+    modules = (
+        GeneratedModule("icure_async.api", "api", dict.fromkeys(("Api", "Base", "Page"), "twin")),
+    )
+    _, problems = project.generate("", BASE, head="Api(Base, Page)", modules=modules)
+    problem = ": inherits from several classes that have twins, and there is no rule for that"
+    assert problem in problems
 
 
 RULE = "is a callback without a rule; see callbacks"

@@ -523,6 +523,12 @@ def test_any_number_of_plain_callbacks_may_wait_for_calls_of_their_own() -> None
     run(call_all)
 
 
+@pytest.mark.parametrize("function", [None, 3, "a text"])
+def test_what_can_not_be_called_is_a_configuration_error(function: Any) -> None:
+    with pytest.raises(ConfigurationError, match="A function is needed"):
+        callback(function)
+
+
 def test_an_async_callback_passes_through() -> None:
     class Callable:
         async def __call__(self) -> None:

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,6 @@ from icure_sync._runtime import run
 from icure_sync.errors import ConfigurationError, StorageError
 from icure_sync.sandbox import Sandbox
 from icure_sync.storage import (
-    BlockingKeyStorage,
     BlockingLockableStorage,
     BlockingStorage,
     EncryptedKeyStorage,
@@ -70,13 +69,14 @@ def test_items_are_written_read_listed_and_removed(kind: str, tmp_path: Path) ->
 
     assert storage.get_item("b") == "1"
     assert list(storage.list_items()) == ["a", "b"]
+    assert list(storage.list_items("b")) == ["b"]
     storage.remove_item("b")
     assert storage.get_item("b") is None
 
 
 @pytest.mark.parametrize("kind", ["files", "memory", "encrypted", "plain", "twin"])
 def test_key_pairs_are_stored_read_listed_and_removed(kind: str, tmp_path: Path) -> None:
-    made: dict[str, Callable[[], BlockingKeyStorage]] = {
+    made: dict[str, Callable[[], StorageKeyStorage]] = {
         "files": lambda: FileKeyStorage(tmp_path),
         "memory": MemoryKeyStorage,
         "encrypted": lambda: EncryptedKeyStorage(tmp_path, passphrase="winter is coming"),
@@ -89,8 +89,19 @@ def test_key_pairs_are_stored_read_listed_and_removed(kind: str, tmp_path: Path)
 
     assert keys.get_key_pair(OWNER, PAIR.fingerprint) == PAIR
     assert list(keys.list_key_pairs(OWNER)) == [PAIR]
+    assert [key.fingerprint for key in keys.list_stored_keys()] == [PAIR.fingerprint]
     keys.remove_key_pair(OWNER, PAIR.fingerprint)
     assert list(keys.list_key_pairs(OWNER)) == []
+
+
+def test_files_say_where_and_how_they_are(tmp_path: Path) -> None:
+    storage = FileStorage(tmp_path)
+    storage.set_item("a/b", "1")
+
+    assert storage.directory == FileKeyStorage(tmp_path).directory == tmp_path
+    assert storage.path_of("a/b").read_text() == "1"
+    assert FileKeyStorage(tmp_path).path_of("a/b") == storage.path_of("a/b")
+    assert storage.get_item_and_mode("a/b") == ("1", 0o600)
 
 
 def test_both_packages_use_the_same_files(tmp_path: Path) -> None:
@@ -178,6 +189,30 @@ def test_a_subclass_has_its_say_and_still_takes_turns(tmp_path: Path) -> None:
             with pytest.raises(TimeoutError):
                 waiting.result(timeout=0.1)
         assert waiting.result(timeout=10)
+
+
+@pytest.mark.parametrize("said", [None, "x"], ids=["nothing", "something else"])
+def test_a_lock_of_any_kind_serves(said: object) -> None:
+    class Lockable(Dictionary):
+        def lock(self, name: str) -> nullcontext[object]:
+            return nullcontext(said)
+
+    # It does not tell, so somebody may have done the work meanwhile.
+    with StorageKeyStorage(Lockable()).lock("turn") as lock:
+        assert lock == StorageLock(waited=True)
+
+
+def test_a_lock_may_be_asked_for_with_more_than_a_name() -> None:
+    async def hold(storage: Any) -> StorageLock:
+        async with storage.lock("turn", patience=1) as lock:
+            assert isinstance(lock, StorageLock)
+            return lock
+
+    class Lockable(Dictionary):
+        def lock(self, name: str, *, patience: float) -> nullcontext[StorageLock]:
+            return nullcontext(StorageLock(waited=patience > 1))
+
+    assert run(hold, adapt(Lockable(), ("get_item",))) == StorageLock(waited=False)
 
 
 def test_a_subclass_may_replace_the_lock() -> None:
