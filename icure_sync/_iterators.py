@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import _thread
 import asyncio
-import contextlib
 import os
 import threading
 from collections import deque
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from contextvars import copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Generic, ParamSpec, Self, TypeVar, cast
 
 from icure_async.errors import ConfigurationError
-from icure_sync._jobs import Job, Outcome
+from icure_sync._jobs import Job, Outcome, current_job, on_its_own
 from icure_sync._runtime import Runtime, check_pid, get_runtime
+from icure_sync._signals import raised_again
 from icure_sync._tracebacks import trimmed_traceback
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Generator
+    from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable
     from contextlib import AbstractAsyncContextManager
     from types import TracebackType
 
@@ -47,32 +47,31 @@ class _Pump(Job, Generic[T]):
         "_closing",
         "_demand",
         "_early",
-        "_ended",
         "_failure",
         "_interrupted",
         "_items",
         "_wake_up",
     )
 
-    def __init__(self, workshop: Workshop, items: AsyncIterable[T]) -> None:
-        super().__init__(workshop)
+    def __init__(self, items: AsyncIterable[T]) -> None:
+        super().__init__()
         self._items = items
-        self._interrupted: Outcome[T | object] | None = None
+        self._interrupted: list[Outcome[T | object]] = []
         self._demand: Outcome[T | object] | None = None
         self._early: deque[T] = deque()
         self._failure: BaseException | None = None
         self._wake_up: asyncio.Future[None] | None = None
         self._closing = False
-        self._ended = False
 
-    def demand(self, outcome: Outcome[T | object]) -> None:
+    def demand(self, workshop: Workshop, outcome: Outcome[T | object]) -> None:
         """Settle ``outcome`` with the next item, or with ``_END``."""
+        self._workshop = workshop
         if self._early:
             outcome.succeed(self._early.popleft())
             return
         self._demand = outcome
         if self._ended:
-            self._finished()
+            self._end()
         elif self._task is None:
             self._launch()
         else:
@@ -85,18 +84,26 @@ class _Pump(Job, Generic[T]):
         """
         self._closing = True
         self._early.clear()
-        self._interrupted, self._demand = self._demand, outcome
-        if self._interrupted is not None:
+        if self._interrupt_step(outcome):
             self.abort()
         elif self._task is None:
-            self._finished()
+            self._end()
         else:
             self._go_on()
 
-    def stop(self, outcome: Outcome[T | object]) -> None:
+    def stop(self, outcome: Outcome[T | object], cleaned: Outcome[None] | None = None) -> None:
         """Abort, and settle ``outcome`` after the cleanup, even if it was never asked for."""
-        self._demand = outcome
-        self.abort()
+        self._interrupt_step(outcome)
+        self._early.clear()
+        self.abort(cleaned)
+
+    def _interrupt_step(self, outcome: Outcome[T | object]) -> bool:
+        """Have ``outcome`` be what is settled at the end; return whether a step is under way."""
+        step, self._demand = self._demand, outcome
+        if step is None or step is outcome:
+            return False
+        self._interrupted.append(step)
+        return True
 
     def _go_on(self) -> None:
         if self._wake_up is not None and not self._wake_up.done():
@@ -146,10 +153,8 @@ class _Pump(Job, Generic[T]):
                 self._wake_up = None
 
     def _finished(self) -> None:
-        self._ended = True
-        interrupted, self._interrupted = self._interrupted, None
-        if interrupted is not None:
-            interrupted.succeed(_END)
+        while self._interrupted:
+            self._interrupted.pop().succeed(_END)
         outcome, self._demand = self._demand, None
         if outcome is None:
             return
@@ -195,10 +200,9 @@ def iterate(
     return ClosableIterator(function(*args, **kwargs))
 
 
-@contextlib.contextmanager
 def entered(
     function: Callable[P, AbstractAsyncContextManager[T]], /, *args: P.args, **kwargs: P.kwargs
-) -> Generator[T, None, None]:
+) -> AbstractContextManager[T]:
     """Return a context manager that enters and leaves an async one, both in the same task.
 
     What the block raises is not passed on to the async one: that is left as at the block's end.
@@ -208,8 +212,7 @@ def entered(
         args: its positional arguments.
         kwargs: its keyword arguments.
     """
-    with iterate(_held_by, partial(function, *args, **kwargs)) as held:
-        yield next(held)
+    return _Entered(iterate(_held_by, partial(function, *args, **kwargs)))
 
 
 async def _held_by(
@@ -217,6 +220,39 @@ async def _held_by(
 ) -> AsyncGenerator[T, None]:
     async with function() as held:
         yield held
+
+
+class _Entered(AbstractContextManager[T]):
+    """See :func:`entered`."""
+
+    def __init__(self, held: ClosableIterator[T]) -> None:
+        self._held = held
+        self._used = False
+
+    def __enter__(self) -> T:
+        __tracebackhide__ = True
+        with trimmed_traceback:
+            if self._used:
+                raise ConfigurationError(
+                    "This context manager was entered before: ask for another one each time."
+                )
+            self._used = True
+            try:
+                return next(self._held)
+            except BaseException:
+                # An interrupt may have come when it was already entered.
+                self._held.close()
+                raise
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        __tracebackhide__ = True
+        with trimmed_traceback:
+            self._held.close()
 
 
 class ClosableIterator(Iterator[T]):
@@ -227,11 +263,10 @@ class ClosableIterator(Iterator[T]):
     the next statement. Threads may share it.
     """
 
-    __slots__ = ("_context", "_items", "_lock", "_pid", "_pump", "_runtime", "_stepping")
+    __slots__ = ("_context", "_lock", "_pid", "_pump", "_runtime", "_stepping")
 
     def __init__(self, items: AsyncIterable[T]) -> None:
-        self._items: AsyncIterable[T] | None = items
-        self._pump: _Pump[T] | None = None
+        self._pump: _Pump[T] | None = _Pump(items)
         self._runtime: Runtime | None = None
         self._context = copy_context()
         # Reentrant: a signal handler may close what the interrupted code is iterating over.
@@ -246,8 +281,19 @@ class ClosableIterator(Iterator[T]):
         __tracebackhide__ = True
         with trimmed_traceback:
             check_pid(self._pid, "This iterator")
+            self._check_caller()
             with self._lock:
                 return self._step()
+
+    def _check_caller(self) -> None:
+        job = current_job.get()
+        while job is not None:
+            if job is self._pump:
+                raise ConfigurationError(
+                    "A callback can neither step nor close the iterator that waits for it: let it "
+                    "return first."
+                )
+            job = job.whole
 
     def _step(self) -> T:
         if self._stepping:
@@ -255,26 +301,26 @@ class ClosableIterator(Iterator[T]):
                 "This iterator is in the middle of a step, which the signal handler that asks for "
                 "another has interrupted: let the handler set a flag, or close the iterator."
             )
-        if self._items is not None:
-            self._runtime = get_runtime()
-            self._pump = _Pump(self._runtime.workshop, self._items)
-            self._items = None
-        pump, runtime = self._pump, self._runtime
-        if pump is None or runtime is None:
+        # In this order: a signal handler that closes in between either finds the runtime, or has
+        # left no pump.
+        runtime = self._runtime = self._runtime or get_runtime()
+        pump = self._pump
+        if pump is None:
             raise StopIteration
         runtime.check_thread()
         outcome: Outcome[Any] = Outcome(runtime.handover)
-        demand, stop = partial(pump.demand, outcome), partial(pump.stop, outcome)
+        demand = partial(pump.demand, runtime.workshop, outcome)
+        stop = partial(pump.stop, outcome)
         try:
             self._stepping = True
             runtime.request(outcome, demand, stop, self._context)
             if outcome.error is None and outcome.value is not _END:
                 return cast("T", outcome.value)
-        except BaseException:
+        except BaseException as interrupt:
+            # It may have come when the item was already there.
+            newest = runtime.abort(stop, interrupt)
             self._pump = None
-            # The interrupt may have come when the item was already there.
-            runtime.post(partial(pump.close, Outcome(runtime.handover)))
-            raise
+            raise newest  # noqa: B904
         finally:
             self._stepping = False
         self._pump = None
@@ -304,8 +350,9 @@ class ClosableIterator(Iterator[T]):
             return
         try:
             outcome.wait_at_most(_ABANDONED_SECONDS)
-        except KeyboardInterrupt:
-            _ctrl_c_after_this = _CtrlC()
+        except BaseException as interrupt:
+            # Without the traceback, which has this frame, and so what is to be dropped at its end.
+            _after_this = raised_again(interrupt.with_traceback(None))
             runtime.post(partial(pump.stop, outcome))
             outcome.wait_at_most(_ABANDONED_SECONDS)
         else:
@@ -322,28 +369,25 @@ class ClosableIterator(Iterator[T]):
         if self._pid != os.getpid():
             return
         with trimmed_traceback:
-            if self._runtime is not None:
-                self._runtime.check_thread()
+            self._check_caller()
+            on_its_own(self._close)
+
+    def _close(self) -> None:
+        runtime, pump = self._runtime, self._pump
+        if runtime is None or pump is None:
+            self._pump = None
+            return
+        runtime.check_thread()
+        outcome: Outcome[Any] = Outcome(runtime.handover)
+        close, stop = partial(pump.close, outcome), partial(pump.stop, outcome)
+        try:
             with self._lock:
-                pump, runtime = self._pump, self._runtime
-                self._items = self._pump = None
-            if pump is None or runtime is None:
-                return
-            outcome: Outcome[Any] = Outcome(runtime.handover)
-            close, stop = partial(pump.close, outcome), partial(pump.stop, outcome)
-            runtime.request(outcome, close, stop, self._context)
-            if outcome.error is not None:
-                outcome.raise_error()
-
-
-class _CtrlC:
-    """Presses Ctrl-C when it is garbage.
-
-    Python only reports what a ``__del__`` raises, and goes on as if nothing was. So Ctrl-C has to
-    come anew when the ``__del__`` has returned, which is when its variables are dropped. There must
-    be no line of Python between here and there: that would be what is interrupted.
-    """
-
-    __slots__ = ()
-
-    __del__ = _thread.interrupt_main
+                runtime.request(outcome, close, stop, self._context)
+        except BaseException as interrupt:
+            # It may have come before the request was made.
+            newest = runtime.abort(stop, interrupt)
+            self._pump = None
+            raise newest  # noqa: B904
+        self._pump = None
+        if outcome.error is not None:
+            outcome.raise_error()

@@ -6,8 +6,8 @@ import asyncio
 import concurrent.futures
 import os
 import threading
-from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, TypeVar, cast
+from contextvars import ContextVar, copy_context
+from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, ParamSpec, TypeVar, cast
 
 from anyio import CancelScope
 
@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 
     from icure_sync._handover import Handover
 
-__all__ = ["Call", "Job", "Outcome", "Workshop", "current_job"]
+__all__ = ["Call", "Job", "Outcome", "Workshop", "current_job", "on_its_own"]
 
 T = TypeVar("T")
+P = ParamSpec("P")
 
 # A lock acquired without a timeout is interrupted by Ctrl-C on POSIX only.
 _POLL_SECONDS: Final = -1 if os.name == "posix" else 0.1
@@ -55,12 +56,10 @@ class Outcome(Generic[T]):
             self._handover.let_go(self._lock)
 
     def wait(self) -> None:
-        """Wait until it is settled."""
-        while not self._handover.wait(self._lock, _POLL_SECONDS):
-            pass
+        """Wait until it is settled; also again, after an interrupt.
 
-    def wait_on(self) -> None:
-        """Wait again, after an interrupt: that may have come when the lock was acquired."""
+        That may have come when the lock was acquired.
+        """
         while not self._settled and not self._handover.wait(self._lock, _POLL_SECONDS):
             pass
 
@@ -128,22 +127,43 @@ class _Task(asyncio.Task[None]):
 class Job:
     """A task on the loop thread that can be aborted. Every method runs on the loop thread.
 
-    What a plain callback of a job asks for is part of that job, and aborted with it.
+    What a plain callback of a job asks for is part of that job, and struck when the job is aborted:
+    once, as cancellation strikes async code. So what the callback does to clean up has its way.
+
+    Attributes:
+        whole: the job whose callback has made this one, if any.
     """
 
-    __slots__ = ("_aborted", "_parts", "_scope", "_shelter", "_task", "_workshop")
+    __slots__ = (
+        "_aborted",
+        "_cleaned",
+        "_ended",
+        "_parts",
+        "_scope",
+        "_shelter",
+        "_struck",
+        "_task",
+        "_workshop",
+        "whole",
+    )
 
-    def __init__(self, workshop: Workshop) -> None:
-        self._workshop = workshop
+    _workshop: Workshop
+
+    def __init__(self) -> None:
+        self.whole = current_job.get()
         self._task: _Task | None = None
         self._scope: CancelScope | None = None
         self._shelter: CancelScope | None = None
         self._aborted = False
+        self._struck = False
+        self._ended = False
         self._parts: set[Callable[[], object]] = set()
+        self._cleaned: list[Outcome[None]] = []
 
     def begin_part(self, start: Callable[[], object], abort: Callable[[], object]) -> None:
-        """Start a part of this job, unless that was aborted: then abort the part."""
-        if self._aborted:
+        """Start a part of this job, or abort it where the job's abortion has struck none yet."""
+        if self._aborted and not self._struck and not self._ended:
+            self._struck = True
             abort()
         else:
             self._parts.add(abort)
@@ -153,9 +173,23 @@ class Job:
         """Forget about a part that has ended."""
         self._parts.discard(abort)
 
+    def abort(self, cleaned: Outcome[None] | None = None) -> None:
+        """Cancel the task, and settle ``cleaned`` when it has cleaned up after itself."""
+        self._aborted = True
+        if cleaned is not None:
+            self._cleaned.append(cleaned)
+        for abort in list(self._parts):
+            self._struck = True
+            abort()
+        if self._task is None:
+            self._end()
+        elif self._scope is not None and self._task.shelter is None:
+            self._task.shelter = self._shelter
+            self._scope.cancel()
+
     def _launch(self) -> None:
         if self._aborted:
-            self._finished()
+            self._end()
             return
         self._task = _Task(self._drive(), loop=self._workshop.loop)
         self._workshop.jobs[self._task] = self
@@ -169,18 +203,13 @@ class Job:
     def _forget(self, task: _Task) -> None:
         del self._workshop.jobs[task]
         self._task = None
-        self._finished()
+        self._end()
 
-    def abort(self) -> None:
-        """Cancel the task; :meth:`_finished` is called after its cleanup."""
-        self._aborted = True
-        for abort in list(self._parts):
-            abort()
-        if self._task is None:
-            self._finished()
-        elif self._scope is not None and self._task.shelter is None:
-            self._task.shelter = self._shelter
-            self._scope.cancel()
+    def _end(self) -> None:
+        self._ended = True
+        self._finished()
+        while self._cleaned:
+            self._cleaned.pop().succeed(None)
 
     async def _drive(self) -> None:
         current_job.set(self)
@@ -197,11 +226,23 @@ class Job:
         raise NotImplementedError
 
     def _finished(self) -> None:
+        """Settle whatever is waiting for this job."""
         raise NotImplementedError
 
 
 current_job: ContextVar[Job | None] = ContextVar("icure_sync_current_job", default=None)
 """The job that the code is part of, on the loop thread or in a callback."""
+
+
+def on_its_own(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    """Call a function whose calls are no part of the job that it is called in.
+
+    What closes, and what must not be torn, is not struck when the job is aborted.
+    """
+    __tracebackhide__ = True
+    context = copy_context()
+    context.run(current_job.set, None)
+    return context.run(function, *args, **kwargs)
 
 
 class Call(Job, Generic[T]):
@@ -212,7 +253,8 @@ class Call(Job, Generic[T]):
     def __init__(
         self, workshop: Workshop, outcome: Outcome[T], function: Callable[[], Awaitable[T]]
     ) -> None:
-        super().__init__(workshop)
+        super().__init__()
+        self._workshop = workshop
         self._outcome = outcome
         self._function = function
 
@@ -220,9 +262,22 @@ class Call(Job, Generic[T]):
         """Begin; the outcome is settled in any case."""
         self._launch()
 
+    def abort(self, cleaned: Outcome[None] | None = None) -> None:
+        """Cancel the task. What it had opened, and nobody has received, is closed."""
+        close = _closing(getattr(self._outcome, "value", None))
+        if cleaned is not None and close is not None:
+            Call(self._workshop, cleaned, close).start()
+        else:
+            super().abort(cleaned)
+
     async def _work(self) -> None:
         try:
             value = await self._function()
+            close = _closing(value) if self._aborted else None
+            if close is not None:
+                with CancelScope(shield=True):
+                    await close()
+                raise asyncio.CancelledError
         except BaseException as error:
             self._outcome.fail(error)
         else:
@@ -230,3 +285,8 @@ class Call(Job, Generic[T]):
 
     def _finished(self) -> None:
         self._outcome.fail(asyncio.CancelledError())
+
+
+def _closing(value: object) -> Callable[[], Awaitable[None]] | None:
+    """Return what closes something that was opened, or None where there is nothing to close."""
+    return getattr(value, "aclose", None)

@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import inspect
 import math
-import sys
+import threading
 from functools import partial, wraps
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, overload
 
@@ -17,12 +18,14 @@ from anyio.lowlevel import RunVar
 
 from icure_async.errors import ConfigurationError
 from icure_async.storage.locks import StorageLock
-from icure_sync._jobs import current_job
+from icure_sync._jobs import on_its_own
 from icure_sync._runtime import check_pid
+from icure_sync._signals import with_signals
 from icure_sync._twins import Twin
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Coroutine
+    from contextlib import AbstractContextManager
 
 __all__ = ["adapt", "callback"]
 
@@ -46,8 +49,8 @@ def adapt(obj: Any, protocol_methods: tuple[str, ...]) -> Any:
     if issubclass(type(obj), Twin):
         twin: Twin[Any] = obj
         check_pid(twin._pid, f"This {type(twin).__name__}")
-        if not any(map(twin._overrides, (*protocol_methods, "lock"))):
-            return twin._inner
+        if not any(map(twin._overrides, (*_SPECIAL, *protocol_methods))):
+            return adapt(twin._inner, protocol_methods)
     methods: dict[str, Any] = {}
     for name in protocol_methods:
         method = getattr(obj, name, None)
@@ -56,9 +59,18 @@ def adapt(obj: Any, protocol_methods: tuple[str, ...]) -> Any:
                 f"{type(obj).__name__} can't be used here: it has no method {name}()."
             )
         methods[name] = method
-    if all(_is_async(method) for method in methods.values()):
+    lock = getattr(obj, "lock", None)
+    if all(map(_is_async, methods.values())) and (lock is None or _is_ours(lock)):
         return obj
     return _Adapted(obj, methods)
+
+
+def _is_ours(method: Any) -> bool:
+    return str(getattr(method, "__module__", "")).startswith("icure_async.")
+
+
+_SPECIAL: Final = ("lock", "get_item_and_mode", "path_of")
+"""What a storage may have beside the methods of its protocol."""
 
 
 class _Adapted:
@@ -66,14 +78,18 @@ class _Adapted:
 
     Attributes:
         lock: as in ``LockableStorage``, if the implementation has such a method; else None.
+        get_item_and_mode: as in ``FileStorage``, or None.
+        path_of: as in ``FileStorage``, or None.
     """
 
     def __init__(self, adapted: object, methods: dict[str, Any]) -> None:
         self._adapted = adapted
         for name, method in methods.items():
             setattr(self, name, callback(_on_its_own(method)))
-        lock = getattr(adapted, "lock", None)
+        lock, get_item_and_mode, path_of = (getattr(adapted, name, None) for name in _SPECIAL)
         self.lock = partial(_adapted_lock, lock) if callable(lock) else None
+        self.get_item_and_mode = get_item_and_mode and callback(_on_its_own(get_item_and_mode))
+        self.path_of = path_of
 
     def __repr__(self) -> str:
         return f"<adapted {type(self._adapted).__name__}>"
@@ -88,13 +104,57 @@ async def _adapted_lock(
         async with manager as held:
             yield _told(held)
         return
-    held = await callback(_on_its_own(manager.__enter__))()
+    keeper = _Keeper(manager)
     try:
-        yield _told(held)
+        yield _told(await keeper.entered)
     finally:
+        keeper.leave()
         # Nothing may keep the lock from being let go of.
         with CancelScope(shield=True):
-            await callback(_on_its_own(manager.__exit__))(*sys.exc_info())
+            await keeper.left()
+
+
+class _Keeper:
+    """Enters a plain context manager and leaves it, both in the same worker thread.
+
+    Who gives up waiting needs not wait for the thread: it leaves as soon as it has entered.
+    """
+
+    def __init__(self, manager: AbstractContextManager[Any]) -> None:
+        self._manager = manager
+        self._loop = asyncio.get_running_loop()
+        self._may_leave = threading.Event()
+        self.entered: asyncio.Future[object] = self._loop.create_future()
+        self._keeping = asyncio.ensure_future(callback(_on_its_own(self._keep))())
+        _running.add(self._keeping)
+        self._keeping.add_done_callback(self._ended)
+
+    def leave(self) -> None:
+        """Have the thread leave."""
+        self._may_leave.set()
+
+    async def left(self) -> None:
+        """Wait until it has, if it had entered."""
+        if self.entered.done() and not self.entered.cancelled() and not self.entered.exception():
+            await self._keeping
+
+    def _keep(self) -> None:
+        with self._manager as held:
+            self._loop.call_soon_threadsafe(self._tell, held)
+            self._may_leave.wait()
+
+    def _tell(self, held: object) -> None:
+        if not self.entered.done():
+            self.entered.set_result(held)
+
+    def _ended(self, keeping: asyncio.Future[None]) -> None:
+        _running.discard(keeping)
+        error = None if keeping.cancelled() else keeping.exception()
+        if error is not None and not self.entered.done():
+            self.entered.set_exception(error)
+
+
+_running: set[asyncio.Future[None]] = set()
 
 
 def _told(held: object) -> StorageLock:
@@ -103,7 +163,7 @@ def _told(held: object) -> StorageLock:
 
 
 def _on_its_own(method: Callable[P, T]) -> Callable[P, T]:
-    """Have the calls that a plain method makes be nobody's part: they are not aborted with it.
+    """Return a plain method whose calls are no part of the job that calls it.
 
     The SDK shields what must not be torn, and writes while it cleans up.
     """
@@ -112,9 +172,7 @@ def _on_its_own(method: Callable[P, T]) -> Callable[P, T]:
 
     @wraps(method)
     def call(*args: P.args, **kwargs: P.kwargs) -> T:
-        # In the copy of the context that the worker thread has.
-        current_job.set(None)
-        return method(*args, **kwargs)
+        return on_its_own(method, *args, **kwargs)
 
     return call
 
@@ -143,7 +201,7 @@ def callback(function: Callable[..., Any]) -> Callable[..., Coroutine[Any, Any, 
 
     @wraps(function)
     async def call(*args: Any, **kwargs: Any) -> Any:
-        called = partial(function, *args, **kwargs)
+        called = partial(with_signals, partial(function, *args, **kwargs))
         result = await to_thread.run_sync(called, limiter=_unlimited())
         return await result if inspect.isawaitable(result) else result
 

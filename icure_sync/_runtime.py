@@ -29,6 +29,7 @@ from anyio import CancelScope
 from icure_async.errors import ConfigurationError
 from icure_sync._handover import Handover
 from icure_sync._jobs import Call, Outcome, Workshop, current_job
+from icure_sync._signals import block_signals
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -49,6 +50,13 @@ P = ParamSpec("P")
 
 EXIT_SECONDS: Final = 2.0
 """How long the interpreter's exit waits for running calls to clean up and for clients to close."""
+
+
+class Abort(Protocol):
+    """Aborts a job on the loop thread."""
+
+    def __call__(self, cleaned: Outcome[None] | None = None, /) -> object:
+        """Abort, and settle ``cleaned`` after the cleanup."""
 
 
 class Closable(Protocol):
@@ -128,13 +136,12 @@ class Runtime:
         self,
         outcome: Outcome[Any],
         start: Callable[[], object],
-        abort: Callable[[], object],
+        abort: Abort,
         context: Context,
     ) -> None:
         """Run ``start`` on the loop thread and wait until ``outcome`` is settled.
 
-        Whatever interrupts the wait, Ctrl-C before all, runs ``abort`` and waits again: what was
-        begun has cleaned up after itself when the interrupt gets on. A second one ends that wait.
+        Whatever interrupts the wait, Ctrl-C before all, aborts: see :meth:`abort`.
 
         Raises:
             ConfigurationError: the caller is on the loop thread, or the interpreter is exiting.
@@ -143,24 +150,60 @@ class Runtime:
         whole = current_job.get()
         if whole is not None:
             start = partial(whole.begin_part, start, abort)
-        self._waiting.add(outcome)
         try:
+            self._waiting.add(outcome)
             # After the line above: shutdown() settles whatever is waiting.
             if self._closed:
                 raise _exiting()
-            try:
-                self.post(start, context)
-                outcome.wait()
-            except BaseException:
-                self.post(abort)
-                outcome.wait_on()
-                raise
+            self.post(start, context)
+            outcome.wait()
+        except BaseException as interrupt:
+            newest, is_over = interrupt, False
+            while not is_over:
+                # Two signals may come at the same time. Here is no call outside of the try.
+                try:
+                    newest = self.abort(abort, newest)
+                    is_over = True
+                except BaseException as another:
+                    newest = another
+            raise newest  # noqa: B904
         finally:
             self._waiting.discard(outcome)
             if whole is not None:
                 self.post(partial(whole.end_part, abort))
         if isinstance(outcome.error, asyncio.CancelledError) and self.is_closed():
             raise _exiting()
+
+    def abort(self, abort: Abort, interrupt: BaseException) -> BaseException:
+        """Abort what was begun, and wait until it has cleaned up after itself.
+
+        Another interrupt ends that wait, but only once the abortion is on its way: two may come at
+        the same time.
+
+        Args:
+            abort: aborts, and settles the outcome it is given after the cleanup.
+            interrupt: what the caller is interrupted by.
+
+        Returns:
+            What the caller is to raise: the last interrupt.
+        """
+        cleaned: Outcome[None] = Outcome(self.handover)
+        is_on_its_way = False
+        # The exit aborts everything itself.
+        while not self._closed:
+            try:
+                self._waiting.add(cleaned)
+                if not is_on_its_way:
+                    self.post(partial(abort, cleaned))
+                    is_on_its_way = True
+                cleaned.wait()
+                break
+            except BaseException as another:
+                interrupt = another
+                if is_on_its_way:
+                    break
+        self._waiting.discard(cleaned)
+        return interrupt
 
     def post(self, function: Callable[[], object], context: Context | None = None) -> None:
         """Run ``function`` on the loop thread some time, unless that has ended."""
@@ -201,6 +244,7 @@ class Runtime:
                 os.dup2(substitute.fileno(), self.handover.fileno(), inheritable=False)
 
     def _work(self) -> None:
+        block_signals()
         serving = self.loop.create_task(self._serve())
         while not serving.done():
             # A SystemExit or KeyboardInterrupt that a task raises gets out of the event loop, too.

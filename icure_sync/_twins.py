@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import inspect
 import os
 import threading
 import warnings
@@ -15,6 +16,7 @@ import weakref
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, ParamSpec, Self, TypeVar, cast
 
 from icure_sync._iterators import entered, iterate
+from icure_sync._jobs import on_its_own
 from icure_sync._runtime import check_pid, close_at_exit, run
 from icure_sync._tracebacks import trimmed_traceback
 
@@ -135,7 +137,7 @@ class Twin(Generic[A]):
         """
         __tracebackhide__ = True
         if self._pid is None or self._pid == os.getpid():
-            run(function, *args, **kwargs)
+            on_its_own(run, function, *args, **kwargs)
 
     def _iterate(
         self, function: Callable[P, AsyncIterable[T]], /, *args: P.args, **kwargs: P.kwargs
@@ -157,9 +159,10 @@ class Twin(Generic[A]):
         return entered(function, *args, **kwargs)
 
     def _overrides(self, method: str) -> bool:
-        """Return whether a subclass of the generated class has a method of its own."""
-        home = getattr(getattr(type(self), method, None), "__module__", _GENERATED)
-        return not home.startswith(_GENERATED)
+        """Return whether a subclass of the generated class, or this object, has its own method."""
+        generated = next(cls for cls in type(self).__mro__ if cls.__module__.startswith(_GENERATED))
+        ours, theirs = (inspect.getattr_static(one, method, None) for one in (self, generated))
+        return ours is not theirs
 
     def _is_open(self) -> bool:
         """Return whether the async object is one that has to be closed, and was not."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -29,7 +30,6 @@ from icure_async.storage.key_storage import StorageKeyStorage
 from icure_async.storage.locks import StorageLock, lock_of
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Sequence
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
@@ -63,6 +63,7 @@ class EncryptedStorage:
         # The record that is stored, and the key it stands for.
         self._open: tuple[str, bytes] | None = None
         self._opening = anyio.Lock()
+        self._pid = os.getpid()
 
     async def get_item(self, name: str) -> str | None:
         """Return the item, or None where there is none.
@@ -130,6 +131,9 @@ class EncryptedStorage:
 
     async def _opened(self, *, create: bool) -> tuple[str, bytes]:
         """Return the record that is stored now, and its key."""
+        if self._pid != os.getpid():
+            # The parent process may have held the lock when it forked.
+            self._opening, self._pid = anyio.Lock(), os.getpid()
         async with self._opening:
             # Read each time: what is written under the key of a record that is gone is lost.
             record = await self._storage.get_item(RECORD_NAME)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import unicodedata
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 import attrs
 from anyio import to_thread
@@ -36,6 +36,7 @@ _logger = logging.getLogger(__name__)
 
 _BASE_LIBRARY_PREFIX: Final = "org.taktik.icure.rsa."
 _CACHE_SIZE: Final = 32
+_PRIVATE_MODE: Final = 0o600
 
 
 class _ExposedKeyError(StorageError):
@@ -268,19 +269,19 @@ class StorageKeyStorage:
         return items
 
     async def _read(self, name: str) -> str | None:
-        if not isinstance(self._storage, FileStorage):
-            return await self._storage.get_item(name)
-        found = await self._storage.get_item_and_mode(name)
-        if found is None:
-            return None
-        value, mode = found
+        files = cast("FileStorage", self._storage)
+        if not callable(getattr(files, "get_item_and_mode", None)):
+            return await files.get_item(name)
+        found = await files.get_item_and_mode(name)
+        value, mode = (None, _PRIVATE_MODE) if found is None else found
         if is_exposed(mode):
-            path = self._storage.path_of(name)
+            path = files.path_of(name)
             raise _ExposedKeyError(
                 f"The private key in {path} is open to other users of this machine (mode"
                 f" {mode:04o}), and may have leaked. Close it with: {chmod_command(path)}"
             )
-        return value
+        # A storage that is derived from it may keep other contents in the file.
+        return value if type(files) is FileStorage else await files.get_item(name)
 
     async def _load(self, name: str, fingerprint: str | None) -> KeyPair | None:
         value = await self._read(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
@@ -26,8 +27,12 @@ class MemoryStorage:
 
     def __init__(self) -> None:
         self._items: dict[str, str] = {}
+        self._make_locks()
+
+    def _make_locks(self) -> None:
         self._locks: WeakValueDictionary[str, threading.Lock] = WeakValueDictionary()
         self._finding_lock = threading.Lock()
+        self._pid = os.getpid()
 
     async def get_item(self, name: str) -> str | None:
         """Return the item, or None where there is none."""
@@ -57,6 +62,9 @@ class MemoryStorage:
             ValidationError: the name is empty, or holds NUL or lone surrogates.
         """
         check_item_name(name)
+        if self._pid != os.getpid():
+            # Those that the parent process held when it forked are held for ever here.
+            self._make_locks()
         # Not one of an event loop's: several may use this storage.
         with self._finding_lock:
             lock = self._locks.setdefault(name, threading.Lock())

@@ -14,6 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
+import pytest
+
+# Python only reports what is raised in a finaliser, be it one of the standard library's.
+swallowed_interrupts_are_no_matter = pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnraisableExceptionWarning"
+)
 ROOT = Path(__file__).parents[2]
 PREAMBLE = """
 import asyncio, atexit, gc, os, signal, sys, threading, time, warnings
@@ -56,7 +62,10 @@ class Program:
         return self._process.stdout.readline().strip()
 
     def press_ctrl_c(self) -> None:
-        self._process.send_signal(signal.SIGINT)
+        self.send(signal.SIGINT)
+
+    def send(self, signal_number: signal.Signals) -> None:
+        self._process.send_signal(signal_number)
 
     def wait(self) -> Ended:
         lines: list[str] = []

@@ -21,7 +21,12 @@ import pytest
 from icure_async.errors import ConfigurationError, ICureError
 from icure_sync import _runtime
 from icure_sync._runtime import run
-from tests.sync.runtime_support import Interrupted, interrupt_after, run_program
+from tests.sync.runtime_support import (
+    Interrupted,
+    interrupt_after,
+    run_program,
+    swallowed_interrupts_are_no_matter,
+)
 
 NUMBER: contextvars.ContextVar[int] = contextvars.ContextVar("NUMBER")
 
@@ -297,6 +302,55 @@ def test_an_interrupt_cancels_the_tasks_of_the_call() -> None:
     assert events == ["child", "child"]
 
 
+class Opened:
+    """Something that has to be closed."""
+
+    def __init__(self) -> None:
+        self.is_open = True
+
+    async def aclose(self) -> None:
+        await anyio.sleep(0.01)
+        self.is_open = False
+
+
+def test_what_was_opened_for_an_interrupted_call_is_closed() -> None:
+    made: list[Opened] = []
+
+    async def build() -> Opened:
+        # What is shielded goes on after the interrupt, to its end.
+        await anyio.to_thread.run_sync(time.sleep, 0.2)
+        made.append(Opened())
+        return made[0]
+
+    with pytest.raises(Interrupted), interrupt_after(0.1):
+        run(build)
+    assert [one.is_open for one in made] == [False]
+
+
+@swallowed_interrupts_are_no_matter
+def test_interrupts_at_any_moment_leave_nothing_open() -> None:
+    made: list[Opened] = []
+
+    async def build() -> Opened:
+        made.append(Opened())
+        return made[-1]
+
+    received = interrupted = 0
+    for step in range(60):
+        try:
+            with interrupt_after(0.0005 + step * 0.00002):
+                for _ in range(1000):
+                    run(build)
+                    received += 1
+        except Interrupted:
+            interrupted += 1
+    assert interrupted > 0
+    lost = sum(one.is_open for one in made) - received
+    # An interrupt between two lines of Python can't be ruled out.
+    assert lost <= interrupted / 4
+
+
+@swallowed_interrupts_are_no_matter
 def test_interrupts_at_any_moment_leave_the_runtime_usable() -> None:
     interrupted = 0
     for step in range(60):

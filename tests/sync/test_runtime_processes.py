@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -110,9 +111,17 @@ def test_a_second_ctrl_c_does_not_wait() -> None:
     assert ended.seconds_after_last_line < EXIT_SECONDS + SLACK_SECONDS
 
 
-def test_ctrl_c_while_an_abandoned_iterator_is_closed_is_not_lost() -> None:
+@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_an_abandoned_iterator_is_closed_is_not_lost(
+    signal_number: signal.Signals,
+) -> None:
     program = Program("""
         from icure_sync._iterators import iterate
+
+        def end(*_):
+            raise KeyboardInterrupt
+
+        signal.signal(signal.SIGTERM, end)
 
         async def items():
             try:
@@ -135,44 +144,63 @@ def test_ctrl_c_while_an_abandoned_iterator_is_closed_is_not_lost() -> None:
             say("interrupted")
         """)
     assert program.read_line() == "cleaning up"
-    program.press_ctrl_c()
+    program.send(signal_number)
     ended = program.wait()
 
     assert ended.lines == ["cleaned up", "interrupted"], ended.errors
     assert ended.errors == ""
 
 
-def test_ctrl_c_ends_the_calls_that_a_plain_callback_makes() -> None:
-    program = Program("""
-        from icure_sync._iterators import iterate
-        from icure_sync._plain import callback
-        from icure_sync._runtime import run
+CALLBACK = """
+from icure_sync._iterators import iterate
+from icure_sync._plain import callback
+from icure_sync._runtime import run
 
-        async def write():
-            try:
-                say("writing")
-                await anyio.sleep(60)
-                say("written")
-            finally:
-                say("cleaned up")
+async def write():
+    try:
+        say("writing")
+        await anyio.sleep(60)
+        say("written")
+    finally:
+        say("cleaned up")
 
-        async def numbers():
-            say("counting")
-            yield 1
+async def tidy():
+    say("tidied")
 
-        def call_back():
-            for call in (lambda: run(write), lambda: run(write), lambda: list(iterate(numbers))):
-                try:
-                    call()
-                except Exception as error:
-                    say(type(error).__name__)
+async def numbers():
+    try:
+        say("counting")
+        yield 1
+        await anyio.sleep(60)
+        yield 2
+    finally:
+        say("closed")
 
-        try:
-            run(callback(call_back))
-        except KeyboardInterrupt:
-            say("interrupted")
-        say("a call still works:", run(anyio.sleep, 0))
-        """)
+def go():
+    try:
+        run(callback(call_back))
+    except KeyboardInterrupt:
+        say("interrupted")
+    say("a call still works:", run(anyio.sleep, 0))
+"""
+
+
+def test_ctrl_c_ends_the_call_that_a_plain_callback_makes_but_not_its_cleanup() -> None:
+    program = Program(
+        CALLBACK
+        + """
+def call_back():
+    try:
+        run(write)
+    except Exception as error:
+        say(type(error).__name__)
+        raise
+    finally:
+        run(tidy)
+
+go()
+"""
+    )
     assert program.read_line() == "writing"
     program.press_ctrl_c()
     ended = program.wait()
@@ -180,11 +208,139 @@ def test_ctrl_c_ends_the_calls_that_a_plain_callback_makes() -> None:
     assert ended.lines == [
         "cleaned up",
         "CancelledError",
-        "CancelledError",
-        "CancelledError",
+        "tidied",
         "interrupted",
         "a call still works: None",
     ], ended.errors
+
+
+@pytest.mark.parametrize("call", ["run(write)", "list(iterate(numbers))"])
+def test_ctrl_c_while_a_plain_callback_computes_ends_its_next_call(call: str) -> None:
+    program = Program(
+        CALLBACK
+        + f"""
+def call_back():
+    say("computing")
+    time.sleep(0.5)
+    try:
+        {call}
+    except Exception as error:
+        say(type(error).__name__)
+    run(tidy)
+
+go()
+"""
+    )
+    assert program.read_line() == "computing"
+    program.press_ctrl_c()
+    ended = program.wait()
+
+    assert ended.lines == [
+        "CancelledError",
+        "tidied",
+        "interrupted",
+        "a call still works: None",
+    ], ended.errors
+
+
+def test_ctrl_c_ends_the_iteration_of_a_plain_callback() -> None:
+    program = Program(
+        CALLBACK
+        + """
+def call_back():
+    with iterate(numbers) as items:
+        for item in items:
+            say(item)
+
+go()
+"""
+    )
+    assert [program.read_line(), program.read_line()] == ["counting", "1"]
+    program.press_ctrl_c()
+    ended = program.wait()
+
+    assert ended.lines == ["closed", "interrupted", "a call still works: None"], ended.errors
+
+
+def test_what_a_plain_callback_opens_is_closed_after_ctrl_c() -> None:
+    program = Program(
+        CLIENT
+        + CALLBACK
+        + """
+def call_back():
+    with Client(AsyncClient()) as client:
+        say("computing")
+        time.sleep(0.5)
+
+go()
+"""
+    )
+    assert program.read_line() == "computing"
+    program.press_ctrl_c()
+    ended = program.wait()
+
+    assert ended.lines[:2] == ["connection closed", "interrupted"], ended.errors
+    assert ended.errors == ""
+
+
+def test_the_calls_of_what_outlives_an_interrupted_callback_go_on() -> None:
+    program = Program(
+        CALLBACK
+        + """
+from contextvars import copy_context
+released = threading.Event()
+
+def work():
+    released.wait(10)
+    run(tidy)
+
+def call_back():
+    threads.append(threading.Thread(target=copy_context().run, args=(work,)))
+    threads[0].start()
+    say("computing")
+    time.sleep(0.5)
+
+threads = []
+go()
+released.set()
+threads[0].join()
+"""
+    )
+    assert program.read_line() == "computing"
+    program.press_ctrl_c()
+    ended = program.wait()
+
+    assert ended.lines == ["interrupted", "a call still works: None", "tidied"], ended.errors
+    assert ended.errors == ""
+
+
+def test_two_signals_at_once_abort_the_call_too() -> None:
+    wrote = 0
+    for _ in range(5):
+        program = Program("""
+            from icure_sync._runtime import run
+
+            def leave(*_):
+                raise SystemExit(3)
+
+            async def work():
+                say("running")
+                await anyio.sleep(0.5)
+                say("written")
+
+            signal.signal(signal.SIGTERM, leave)
+            try:
+                run(work)
+            except BaseException:
+                pass
+            time.sleep(0.7)
+            """)
+        assert program.read_line() == "running"
+        program.press_ctrl_c()
+        program.send(signal.SIGTERM)
+        wrote += "written" in program.wait().lines
+    # A signal between two lines of Python can't be ruled out.
+    assert wrote <= 1
 
 
 def test_ctrl_c_that_nobody_catches_ends_the_program() -> None:

@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import contextvars
 import gc
+import subprocess
+import sys
 import threading
 import time
 import traceback
@@ -527,6 +529,15 @@ def test_any_number_of_plain_callbacks_may_wait_for_calls_of_their_own() -> None
 def test_what_can_not_be_called_is_a_configuration_error(function: Any) -> None:
     with pytest.raises(ConfigurationError, match="A function is needed"):
         callback(function)
+
+
+def test_processes_that_a_callback_starts_take_signals() -> None:
+    code = "import signal; print(sorted(signal.pthread_sigmask(signal.SIG_BLOCK, [])))"
+
+    def start() -> str:
+        return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout
+
+    assert run(callback(start)) == "[]\n"
 
 
 def test_an_async_callback_passes_through() -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
@@ -20,7 +22,7 @@ import icure_async.storage
 from icure_sync import KeyPair, MedTechApiBuilder
 from icure_sync._plain import adapt
 from icure_sync._runtime import run
-from icure_sync.errors import ConfigurationError, StorageError
+from icure_sync.errors import ConfigurationError, StorageError, ValidationError
 from icure_sync.sandbox import Sandbox
 from icure_sync.storage import (
     BlockingLockableStorage,
@@ -33,7 +35,12 @@ from icure_sync.storage import (
     StorageKeyStorage,
     StorageLock,
 )
-from tests.sync.runtime_support import Interrupted, interrupt_after, run_program
+from tests.sync.runtime_support import (
+    Interrupted,
+    interrupt_after,
+    run_program,
+    swallowed_interrupts_are_no_matter,
+)
 
 WORLD = json.loads((Path(__file__).parents[1] / "golden" / "world.json").read_text("utf-8"))
 PAIR = KeyPair(
@@ -215,6 +222,168 @@ def test_a_lock_may_be_asked_for_with_more_than_a_name() -> None:
     assert run(hold, adapt(Lockable(), ("get_item",))) == StorageLock(waited=False)
 
 
+def test_an_override_counts_however_it_is_made(tmp_path: Path) -> None:
+    written: list[str] = []
+
+    def audited(method: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(method)
+        def call(storage: Any, name: str, value: str) -> None:
+            written.append(name)
+            method(storage, name, value)
+
+        return call
+
+    class Decorated(MemoryStorage):
+        set_item = audited(MemoryStorage.set_item)
+
+    on_the_object: Any = MemoryStorage()
+    on_the_object.set_item = functools.partial(audited(MemoryStorage.set_item), MemoryStorage())
+    for storage in (Decorated(), on_the_object):
+        written.clear()
+        run(adapt(storage, ("get_item", "set_item")).set_item, "a", "1")
+        assert written == ["a"]
+
+
+def test_a_subclass_may_not_read_exposed_keys_either(tmp_path: Path) -> None:
+    class Logging(FileStorage):
+        def set_item(self, name: str, value: str) -> None:
+            super().set_item(name, value)
+
+    keys = StorageKeyStorage(Logging(tmp_path))
+    keys.store_key_pair(OWNER, PAIR)
+    assert keys.get_key_pair(OWNER, PAIR.fingerprint) == PAIR
+    for file in tmp_path.iterdir():
+        file.chmod(0o644)
+    with pytest.raises(StorageError, match="chmod"):
+        StorageKeyStorage(Logging(tmp_path)).get_key_pair(OWNER, PAIR.fingerprint)
+
+
+def test_an_async_storage_may_have_a_plain_lock() -> None:
+    class Lockable(icure_async.storage.MemoryStorage):
+        @contextmanager
+        def lock(self, name: str) -> Iterator[StorageLock]:  # type: ignore[override]
+            yield StorageLock(waited=False)
+
+    with StorageKeyStorage(Lockable()).lock("turn") as lock:
+        assert lock == StorageLock(waited=False)
+
+
+def test_an_async_storage_of_the_sdk_is_taken_as_it_is() -> None:
+    storage = icure_async.storage.MemoryStorage()
+    assert adapt(storage, ("get_item", "set_item")) is storage
+
+
+def test_a_plain_lock_may_belong_to_a_thread() -> None:
+    class Lockable(Dictionary):
+        turn = threading.RLock()
+
+        def lock(self, name: str) -> Any:
+            return self.turn
+
+    storage = Lockable()
+    keys = StorageKeyStorage(storage)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(hold, [keys] * 16))
+    assert storage.turn.acquire(blocking=False)
+
+
+def hold(keys: StorageKeyStorage) -> None:
+    with keys.lock("turn"):
+        time.sleep(0.001)
+
+
+def test_who_gives_up_waiting_for_a_plain_lock_has_not_got_it() -> None:
+    class Lockable(Dictionary):
+        turn = threading.Lock()
+
+        def lock(self, name: str) -> Any:
+            return self.turn
+
+    keys = StorageKeyStorage(Lockable())
+    Lockable.turn.acquire()
+    with pytest.raises(Interrupted), interrupt_after(0.1):
+        hold(keys)
+    Lockable.turn.release()
+    deadline = time.monotonic() + 5
+    while Lockable.turn.locked() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    # The thread that waited lets go of it at once.
+    hold(keys)
+    assert not Lockable.turn.locked()
+
+
+def test_a_plain_lock_that_is_an_item_is_removed_after_an_interrupt() -> None:
+    items = MemoryStorage()
+
+    class Lockable(MemoryStorage):
+        @contextmanager
+        def lock(self, name: str) -> Iterator[StorageLock]:
+            items.set_item(name, "held")
+            try:
+                yield StorageLock(waited=False)
+            finally:
+                items.remove_item(name)
+
+    adapted = adapt(Lockable(), ("get_item", "set_item"))
+
+    async def wait() -> None:
+        async with adapted.lock("turn"):
+            await anyio.sleep(5)
+
+    with pytest.raises(Interrupted), interrupt_after(0.1):
+        run(wait)
+    assert list(items.list_items()) == []
+
+
+@swallowed_interrupts_are_no_matter
+def test_interrupts_at_any_moment_leave_no_lock_held() -> None:
+    storage = MemoryStorage()
+
+    async def is_free(name: str) -> bool:
+        with anyio.move_on_after(0.5):
+            async with storage._inner.lock(name):
+                return True
+        return False
+
+    interrupted = 0
+    for step in range(60):
+        name = f"turn {step}"
+        try:
+            with interrupt_after(0.0002 + step * 0.00002):
+                for _ in range(100):
+                    with storage.lock(name):
+                        pass
+        except Interrupted:
+            interrupted += 1
+        assert run(is_free, name)
+    assert interrupted > 0
+
+
+def test_a_lock_is_entered_once() -> None:
+    lock = MemoryStorage().lock("turn")
+    with lock, pytest.raises(ConfigurationError, match="entered before"):
+        lock.__enter__()
+    with pytest.raises(ConfigurationError, match="entered before"):
+        lock.__enter__()
+
+
+def test_an_error_on_entering_shows_no_plumbing() -> None:
+    with pytest.raises(ValidationError) as raised, MemoryStorage().lock(""):
+        pass
+    modules = [
+        str(frame.f_globals["__name__"])
+        for frame, _ in traceback.walk_tb(raised.value.__traceback__)
+    ]
+    assert modules[0] == __name__
+    assert {name.partition(".")[0] for name in modules[1:]} <= {"icure_async", "contextlib"}
+
+
+def test_a_key_storage_is_no_storage() -> None:
+    keys: Any = MemoryKeyStorage()
+    with pytest.raises(ConfigurationError, match=r"MemoryKeyStorage .* no method get_item\(\)"):
+        StorageKeyStorage(keys)
+
+
 def test_a_subclass_may_replace_the_lock() -> None:
     taken: list[str] = []
 
@@ -290,6 +459,45 @@ def test_records_are_read_with_keys_in_a_plain_storage() -> None:
         )
         with builder.build() as api:
             assert list(api.init_user_crypto()) == [master.key_pair]
+
+
+def test_a_forked_process_waits_for_no_lock_of_its_parents(tmp_path: Path) -> None:
+    EncryptedKeyStorage(tmp_path, passphrase="winter is coming").store_key_pair(OWNER, PAIR)
+    ended = run_program(f"""
+        from icure_sync.storage import EncryptedKeyStorage, MemoryStorage
+
+        memory = MemoryStorage()
+        keys = EncryptedKeyStorage({str(tmp_path)!r}, passphrase="winter is coming")
+        inside, over = threading.Event(), threading.Event()
+
+        def hold():
+            with memory.lock("turn"):
+                inside.set()
+                over.wait(10)
+
+        def read():
+            return len(keys.list_key_pairs({OWNER!r}))
+
+        # The opening of the key storage takes half a second.
+        busy = [threading.Thread(target=hold), threading.Thread(target=read)]
+        for thread in busy:
+            thread.start()
+        inside.wait(10)
+        time.sleep(0.1)
+        child = os.fork()
+        if not child:
+            signal.alarm(10)
+            with memory.lock("turn") as lock:
+                say(lock.waited)
+            say(read())
+            os._exit(0)
+        say("child exited with", os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+        over.set()
+        for thread in busy:
+            thread.join()
+        """)
+
+    assert ended.lines == ["False", "1", "child exited with 0"], ended.errors
 
 
 def test_storages_and_builders_serve_a_forked_process(tmp_path: Path) -> None:
