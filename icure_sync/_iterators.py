@@ -69,6 +69,10 @@ class _Pump(Job, Generic[T]):
         if self._early:
             outcome.succeed(self._early.popleft())
             return
+        if self._closing and not self._ended:
+            # A signal handler asks, in the middle of close().
+            self._interrupted.append(outcome)
+            return
         self._demand = outcome
         if self._ended:
             self._end()

@@ -390,6 +390,22 @@ def test_a_signal_handler_closes_at_any_moment() -> None:
         assert next(numbers, None) is None
 
 
+def test_a_signal_handler_takes_no_step_while_the_iterator_is_closed() -> None:
+    stepped: list[object] = []
+
+    async def slow_to_close() -> AsyncIterator[int]:
+        try:
+            yield 1
+        finally:
+            await anyio.sleep(0.3)
+
+    numbers = iterate(slow_to_close)
+    next(numbers)
+    with handle_after(0.1, lambda: stepped.append(next(numbers, "over"))):
+        numbers.close()
+    assert stepped == ["over"]
+
+
 def test_a_signal_handler_can_not_take_a_step_within_a_step() -> None:
     errors: list[str] = []
 
