@@ -142,12 +142,11 @@ def test_a_repr_in_angle_brackets_is_renamed_too() -> None:
 
 
 def test_a_client_left_open_is_named_when_it_is_garbage() -> None:
-    client = Client()
-    del client
-
-    # It comes from a finaliser, which has nobody to raise it to.
+    # It comes from a finaliser, which has nobody to raise it to, and may run any time.
     with pytest.warns(ResourceWarning, match="A Client was not closed"):  # noqa: PT031
         warnings.simplefilter("always")
+        client = Client()
+        del client
         gc.collect()
 
 
