@@ -161,7 +161,7 @@ class Transport:
         except ValueError:
             error = ConfigurationError(
                 f"Could not {request.action}: this makes no valid HTTP request. Check the URLs, "
-                f"user name and ids, and the session given to with_client_session()."
+                "user name and ids, and the session given to with_client_session()."
             )
         except (aiohttp.ClientError, OSError) as failure:
             advice = (

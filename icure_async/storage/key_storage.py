@@ -36,7 +36,6 @@ _logger = logging.getLogger(__name__)
 
 _BASE_LIBRARY_PREFIX: Final = "org.taktik.icure.rsa."
 _CACHE_SIZE: Final = 32
-_PRIVATE_MODE: Final = 0o600
 
 
 class _ExposedKeyError(StorageError):
@@ -273,15 +272,16 @@ class StorageKeyStorage:
         if not callable(getattr(files, "get_item_and_mode", None)):
             return await files.get_item(name)
         found = await files.get_item_and_mode(name)
-        value, mode = (None, _PRIVATE_MODE) if found is None else found
-        if is_exposed(mode):
+        if found is not None and is_exposed(found[1]):
             path = files.path_of(name)
             raise _ExposedKeyError(
                 f"The private key in {path} is open to other users of this machine (mode"
-                f" {mode:04o}), and may have leaked. Close it with: {chmod_command(path)}"
+                f" {found[1]:04o}), and may have leaked. Close it with: {chmod_command(path)}"
             )
+        if type(files) is FileStorage:
+            return None if found is None else found[0]
         # A storage that is derived from it may keep other contents in the file.
-        return value if type(files) is FileStorage else await files.get_item(name)
+        return await files.get_item(name)
 
     async def _load(self, name: str, fingerprint: str | None) -> KeyPair | None:
         value = await self._read(name)

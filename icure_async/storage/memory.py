@@ -56,7 +56,7 @@ class MemoryStorage:
 
     @asynccontextmanager
     async def lock(self, name: str) -> AsyncGenerator[StorageLock, None]:
-        """Hold the lock of this name, of which all of the program have one.
+        """Hold the lock of this name, of which the program has one.
 
         Raises:
             ValidationError: the name is empty, or holds NUL or lone surrogates.

@@ -54,7 +54,7 @@ class MemoryStorage(Twin[AsyncMemoryStorage]):
             return self._run(self._inner.list_items, prefix)
 
     def lock(self, name: str) -> AbstractContextManager[StorageLock]:
-        """Hold the lock of this name, of which all of the program have one.
+        """Hold the lock of this name, of which the program has one.
 
         Raises:
             ValidationError: the name is empty, or holds NUL or lone surrogates.
