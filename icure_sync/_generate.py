@@ -132,9 +132,7 @@ def _check_facades(root: Path, plan: Plan) -> Iterator[str]:
 
 def _is_protocol(plan: Plan, source: Source, name: str) -> bool:
     """Return whether a public name of ``icure_async`` is a protocol that has a plain form."""
-    definition = plan.package.find(source, name)
-    module = plan.module_of(definition)
-    return bool(definition and module and module.classes[str(definition.name)] == "protocol")
+    return plan.kind_of(plan.package.find(source, name)) == "protocol"
 
 
 def _origin_of(plan: Plan, source: Source, name: str) -> str | None:

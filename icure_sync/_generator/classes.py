@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING, Final, TypeGuard
 
 from icure_sync._generator.signatures import SignatureWriter, blocking_name, methods_constant
-from icure_sync._generator.source import Definition
+from icure_sync._generator.source import Class, Definition
 from icure_sync._generator.syntax import (
     Function,
     is_public,
@@ -66,15 +66,11 @@ class ClassWriter(SignatureWriter):
         if not self._doc and not self._members:
             yield "    pass"
 
-    def _base_twin(self) -> Definition | None:
+    def _base_twin(self) -> Class | None:
         """Return the class that this one inherits from, and that has a twin, if there is one."""
-        found: list[Definition] = []
-        for base in self._imports.source.classes[self._name].bases:
-            parent = self._package.class_of(self._imports.source, base)
-            definition = parent and Definition(parent.source.module, parent.node.name)
-            module = self._plan.module_of(definition)
-            if definition and module and module.classes[str(definition.name)] == "twin":
-                found.append(definition)
+        bases = self._imports.source.classes[self._name].bases
+        parents = (self._package.class_of(self._imports.source, base) for base in bases)
+        found = [p for p in parents if p and self._plan.kind_of(p.definition) == "twin"]
         if len(found) > 1:
             self._class_problem("inherits from several classes that have twins")
         return found[0] if found else None
@@ -83,8 +79,7 @@ class ClassWriter(SignatureWriter):
         """Return the members that the twin has from the twin it inherits from."""
         if self._base is None:
             return set()
-        source = self._package.source(self._base.module)
-        theirs = self._package.members(source, str(self._base.name)) if source else {}
+        theirs = self._package.members(self._base.source, self._base.node.name)
         return {
             name
             for name, member in self._members.items()
@@ -197,7 +192,7 @@ class ClassWriter(SignatureWriter):
         if self._base is None:
             base = f"{self._imports.runtime('Twin')}[{original}]"
         else:
-            base = self._imports.base(self._base)
+            base = self._imports.base(self._base.definition)
         yield f"class {self._name}({base}):"
         yield from self._docstring(self._doc)
         if self._base is not None:
@@ -258,12 +253,11 @@ class ClassWriter(SignatureWriter):
 
     def _attributes(self) -> Iterator[str]:
         """Yield the public attributes that constructors set, inherited ones included."""
-        written: set[str] = set()
-        inherited = self._attributes_inherited()
-        for source, method, name, statement in self._attributes_set(
-            self._imports.source, self._name
-        ):
-            if name in written or name in inherited or self._is_left_out(name):
+        of_base = self._attributes_set(self._base) if self._base else ()
+        written = {name for _, _, name, _ in of_base}
+        own = Class(self._imports.source, self._imports.source.classes[self._name])
+        for source, method, name, statement in self._attributes_set(own):
+            if name in written or self._is_left_out(name):
                 continue
             written.add(name)
             if method != "__init__":
@@ -274,18 +268,10 @@ class ClassWriter(SignatureWriter):
             else:
                 self._problem(name, "is a public attribute without an annotation")
 
-    def _attributes_inherited(self) -> set[str]:
-        source = self._package.source(self._base.module) if self._base else None
-        if self._base is None or source is None:
-            return set()
-        return {name for _, _, name, _ in self._attributes_set(source, str(self._base.name))}
-
-    def _attributes_set(
-        self, source: Source, cls: str
-    ) -> Iterator[tuple[Source, str, str, ast.stmt]]:
+    def _attributes_set(self, cls: Class) -> Iterator[tuple[Source, str, str, ast.stmt]]:
         methods = [
             (source, method)
-            for source, node in self._package.lineage(source, cls)
+            for source, node in self._package.lineage(cls.source, cls.node.name)
             for method in node.body
             if isinstance(method, Function)
         ]
@@ -456,8 +442,7 @@ class ClassWriter(SignatureWriter):
             return value
         if isinstance(annotation, ast.Name):
             definition = self._plan.package.find(self._source, annotation.id)
-            module = self._plan.module_of(definition)
-            if definition and module and module.classes[str(definition.name)] != "protocol":
+            if definition and self._plan.kind_of(definition) in ("twin", "value"):
                 return f"{self._imports.twin(definition)}._wrap({value})"
         self._check_not_async(annotation, member)
         return value

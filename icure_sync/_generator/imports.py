@@ -117,10 +117,10 @@ class Imports:
             )
         if definition is None:
             return
-        module = self.plan.module_of(definition)
-        if module and module.classes[str(definition.name)] != "protocol":
-            if module.target != self._module.target:
-                add(f"{GENERATED}.{module.target}", _renamed(str(definition.name), name))
+        if self.plan.kind_of(definition) in ("twin", "value"):
+            target = self.plan.target_of(definition)
+            if target != self._module.target:
+                add(f"{GENERATED}.{target}", _renamed(str(definition.name), name))
             return
         direct = source.imports.get(name, definition)
         if direct.name is None:

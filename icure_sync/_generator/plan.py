@@ -10,7 +10,7 @@ from icure_sync._generator.shapes import Shapes
 from icure_sync._generator.source import Definition, Package
 
 if TYPE_CHECKING:
-    from icure_sync._generator.rules import GeneratedModule, Rules
+    from icure_sync._generator.rules import GeneratedModule, Kind, Rules
 
 __all__ = ["Plan"]
 
@@ -62,6 +62,11 @@ class Plan:
             ):
                 return module
         return None
+
+    def kind_of(self, definition: Definition | None) -> Kind | None:
+        """Return what is generated of a class, if anything is."""
+        module = self.module_of(definition)
+        return module.classes[str(definition.name)] if module and definition else None
 
     def target_of(self, definition: Definition) -> str | None:
         """Return the name of the generated module that has the twin of a class."""

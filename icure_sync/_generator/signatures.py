@@ -181,9 +181,7 @@ class SignatureWriter:
             return None
         name, _ = unless_none(argument.annotation)
         definition = self._package.resolve(self._source, name)
-        module = self._plan.module_of(definition)
-        is_protocol = definition and module and module.classes[str(definition.name)] == "protocol"
-        return definition if is_protocol else None
+        return definition if self._plan.kind_of(definition) == "protocol" else None
 
     def _callback_in(self, method: Function, argument: ast.arg) -> _Callback | None:
         """Return the async function that a parameter asks for, if there is a rule for it."""

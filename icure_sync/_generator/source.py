@@ -31,6 +31,11 @@ class Class(NamedTuple):
     source: Source
     node: ast.ClassDef
 
+    @property
+    def definition(self) -> Definition:
+        """Where it is defined."""
+        return Definition(self.source.module, self.node.name)
+
 
 class Member(NamedTuple):
     """What a class has under one name, and the module of the class that has it.
