@@ -19,7 +19,6 @@ from anyio.lowlevel import RunVar
 from icure_async.errors import ConfigurationError
 from icure_async.storage.locks import StorageLock
 from icure_sync._jobs import on_its_own
-from icure_sync._runtime import check_pid
 from icure_sync._signals import with_signals
 from icure_sync._twins import Twin
 
@@ -48,7 +47,7 @@ def adapt(obj: Any, protocol_methods: tuple[str, ...]) -> Any:
     """
     if issubclass(type(obj), Twin):
         twin: Twin[Any] = obj
-        check_pid(twin._pid, f"This {type(twin).__name__}")
+        twin._check_process()
         if not any(map(twin._overrides, (*_SPECIAL, *protocol_methods))):
             return adapt(twin._inner, protocol_methods)
     methods: dict[str, Any] = {}
@@ -85,10 +84,10 @@ class _Adapted:
     def __init__(self, adapted: object, methods: dict[str, Any]) -> None:
         self._adapted = adapted
         for name, method in methods.items():
-            setattr(self, name, callback(_on_its_own(method)))
+            setattr(self, name, _on_its_own(method))
         lock, get_item_and_mode, path_of = (getattr(adapted, name, None) for name in _SPECIAL)
         self.lock = partial(_adapted_lock, lock) if callable(lock) else None
-        self.get_item_and_mode = get_item_and_mode and callback(_on_its_own(get_item_and_mode))
+        self.get_item_and_mode = get_item_and_mode and _on_its_own(get_item_and_mode)
         self.path_of = path_of
 
     def __repr__(self) -> str:
@@ -99,7 +98,7 @@ class _Adapted:
 async def _adapted_lock(
     lock: Callable[..., Any], /, *args: Any, **kwargs: Any
 ) -> AsyncGenerator[StorageLock, None]:
-    manager = await callback(_on_its_own(lock))(*args, **kwargs)
+    manager = await _on_its_own(lock)(*args, **kwargs)
     if hasattr(manager, "__aenter__"):
         async with manager as held:
             yield _told(held)
@@ -125,7 +124,7 @@ class _Keeper:
         self._loop = asyncio.get_running_loop()
         self._may_leave = threading.Event()
         self.entered: asyncio.Future[object] = self._loop.create_future()
-        self._keeping = asyncio.ensure_future(callback(_on_its_own(self._keep))())
+        self._keeping = asyncio.ensure_future(_on_its_own(self._keep)())
         _running.add(self._keeping)
         self._keeping.add_done_callback(self._ended)
 
@@ -162,19 +161,12 @@ def _told(held: object) -> StorageLock:
     return held if isinstance(held, StorageLock) else StorageLock(waited=True)
 
 
-def _on_its_own(method: Callable[P, T]) -> Callable[P, T]:
-    """Return a plain method whose calls are no part of the job that calls it.
+def _on_its_own(method: Callable[..., Any]) -> Callable[..., Coroutine[Any, Any, Any]]:
+    """Do as :func:`callback` does with a method whose calls are no part of the job that calls it.
 
     The SDK shields what must not be torn, and writes while it cleans up.
     """
-    if _is_async(method):
-        return method
-
-    @wraps(method)
-    def call(*args: P.args, **kwargs: P.kwargs) -> T:
-        return on_its_own(method, *args, **kwargs)
-
-    return call
+    return method if _is_async(method) else callback(partial(on_its_own, method))
 
 
 @overload

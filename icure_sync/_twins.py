@@ -114,18 +114,22 @@ class Twin(Generic[A]):
         twin._hold(copy.copy(self._inner) if self._portable else self._inner, self._pid)
         return twin
 
+    def _check_process(self) -> None:
+        """Refuse to be used in a process that was forked since this was made."""
+        if self._pid != os.getpid():
+            check_pid(self._pid, f"This {type(self).__name__}")
+
     def _call(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Call a plain function here, unless the process was forked meanwhile."""
         __tracebackhide__ = True
         with trimmed_traceback:
-            check_pid(self._pid, f"This {type(self).__name__}")
+            self._check_process()
             return function(*args, **kwargs)
 
     def _run(self, function: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Do as :func:`run` does, unless the process was forked meanwhile."""
         __tracebackhide__ = True
-        if self._pid != os.getpid():
-            check_pid(self._pid, f"This {type(self).__name__}")
+        self._check_process()
         return run(function, *args, **kwargs)
 
     def _close(
@@ -144,7 +148,7 @@ class Twin(Generic[A]):
     ) -> ClosableIterator[T]:
         """Do as :func:`iterate` does, unless the process was forked meanwhile."""
         __tracebackhide__ = True
-        check_pid(self._pid, f"This {type(self).__name__}")
+        self._check_process()
         return iterate(function, *args, **kwargs)
 
     def _enter(
@@ -155,7 +159,7 @@ class Twin(Generic[A]):
         **kwargs: P.kwargs,
     ) -> AbstractContextManager[T]:
         """Do as :func:`entered` does, unless the process was forked meanwhile."""
-        check_pid(self._pid, f"This {type(self).__name__}")
+        self._check_process()
         return entered(function, *args, **kwargs)
 
     def _overrides(self, method: str) -> bool:
