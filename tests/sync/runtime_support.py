@@ -9,7 +9,8 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import Callable, Iterator
+import traceback
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -81,6 +82,20 @@ class Program:
 def run_program(source: str, *options: str) -> Ended:
     """Run a program to its end."""
     return Program(source, *options).wait()
+
+
+async def fail_at_the_end() -> AsyncIterator[int]:
+    """Yield an item, and fail in the cleanup."""
+    try:
+        yield 1
+    finally:
+        raise ValueError("cleanup")
+
+
+def modules_in(error: BaseException) -> list[str]:
+    """Return the modules of the lines that the traceback of an error shows."""
+    frames = traceback.walk_tb(error.__traceback__)
+    return [str(frame.f_globals["__name__"]) for frame, _ in frames]
 
 
 class Interrupted(BaseException):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import copy
-import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import pytest
 from icure_sync import MedTechApiBuilder
 from icure_sync.errors import NetworkError, ValidationError
 
-from .runtime_support import run_program
+from .runtime_support import modules_in, run_program
 
 GENERATED = Path(__file__).parents[2] / "icure_sync" / "_generated"
 ORIGINALS = {"close": "aclose", "__enter__": "__aenter__", "__exit__": "__aexit__"}
@@ -98,10 +97,7 @@ def test_a_traceback_shows_the_callers_line_and_the_sdks_but_no_plumbing() -> No
         with pytest.raises(NetworkError) as unreachable:
             api.init_user_crypto()
     for caught in (refused, unreachable):
-        modules = [
-            str(frame.f_globals["__name__"])
-            for frame, _ in traceback.walk_tb(caught.value.__traceback__)
-        ]
+        modules = modules_in(caught.value)
         assert modules[0] == __name__
         assert modules[1].startswith("icure_sync._generated.")
         assert modules[2:]

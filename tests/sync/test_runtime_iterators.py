@@ -18,6 +18,7 @@ from icure_sync._plain import callback
 from icure_sync._runtime import run
 from tests.sync.runtime_support import (
     Interrupted,
+    fail_at_the_end,
     handle_after,
     interrupt_after,
     swallowed_interrupts_are_no_matter,
@@ -153,13 +154,7 @@ def test_an_error_comes_when_its_item_would_have(pages: Pages) -> None:
 
 
 def test_an_error_of_the_cleanup_comes_from_close() -> None:
-    async def fail() -> AsyncIterator[int]:
-        try:
-            yield 1
-        finally:
-            raise ValueError("cleanup")
-
-    numbers = iterate(fail)
+    numbers = iterate(fail_at_the_end)
     next(numbers)
     with pytest.raises(ValueError, match="cleanup"):
         numbers.close()

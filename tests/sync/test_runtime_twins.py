@@ -30,6 +30,7 @@ from icure_sync._plain import adapt, callback
 from icure_sync._runtime import run
 from icure_sync._tracebacks import trimmed_traceback
 from icure_sync._twins import Twin
+from tests.sync.runtime_support import fail_at_the_end
 
 USER: contextvars.ContextVar[str] = contextvars.ContextVar("USER")
 
@@ -228,20 +229,14 @@ def test_the_error_of_an_iterator_is_trimmed_too(client: Client) -> None:
 
 
 def test_the_error_of_an_iterators_cleanup_is_trimmed_too() -> None:
-    async def fail() -> AsyncIterator[int]:
-        try:
-            yield 1
-        finally:
-            raise ValueError("cleanup")
-
-    numbers = iterate(fail)
+    numbers = iterate(fail_at_the_end)
     next(numbers)
     with pytest.raises(ValueError, match="cleanup") as raised:
         numbers.close()
 
     assert functions_in(raised.value) == [
         "test_the_error_of_an_iterators_cleanup_is_trimmed_too",
-        "fail",
+        "fail_at_the_end",
     ]
 
 

@@ -7,7 +7,6 @@ import functools
 import json
 import threading
 import time
-import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
@@ -38,6 +37,7 @@ from icure_sync.storage import (
 from tests.sync.runtime_support import (
     Interrupted,
     interrupt_after,
+    modules_in,
     run_program,
     swallowed_interrupts_are_no_matter,
 )
@@ -166,7 +166,7 @@ def test_threads_take_turns(kind: str, tmp_path: Path) -> None:
     assert sorted(lock.waited for lock in locks) == [False, True, True, True]
 
 
-def test_an_error_under_a_lock_lets_go_of_it_and_shows_no_plumbing() -> None:
+def test_an_error_under_a_lock_lets_go_of_it() -> None:
     storage = MemoryStorage()
     with pytest.raises(ZeroDivisionError), storage.lock("turn"):
         1 / 0  # noqa: B018
@@ -222,7 +222,7 @@ def test_a_lock_may_be_asked_for_with_more_than_a_name() -> None:
     assert run(hold, adapt(Lockable(), ("get_item",))) == StorageLock(waited=False)
 
 
-def test_an_override_counts_however_it_is_made(tmp_path: Path) -> None:
+def test_an_override_counts_however_it_is_made() -> None:
     written: list[str] = []
 
     def audited(method: Callable[..., None]) -> Callable[..., None]:
@@ -370,10 +370,7 @@ def test_a_lock_is_entered_once() -> None:
 def test_an_error_on_entering_shows_no_plumbing() -> None:
     with pytest.raises(ValidationError) as raised, MemoryStorage().lock(""):
         pass
-    modules = [
-        str(frame.f_globals["__name__"])
-        for frame, _ in traceback.walk_tb(raised.value.__traceback__)
-    ]
+    modules = modules_in(raised.value)
     assert modules[0] == __name__
     assert {name.partition(".")[0] for name in modules[1:]} <= {"icure_async", "contextlib"}
 
