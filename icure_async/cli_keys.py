@@ -195,7 +195,8 @@ def doctor(
     )
     report = asyncio.run(_examine(builder))
     if as_json:
-        _print_json({**attrs.asdict(report), "problems": report.problems})
+        keys = [{**attrs.asdict(key), "digest": key.digest} for key in report.keys]
+        _print_json({**attrs.asdict(report), "keys": keys, "problems": report.problems})
     else:
         _print_report(Console(), report)
     if report.problems:
@@ -317,6 +318,17 @@ def _print_report(console: Console, report: KeyReport) -> None:
         )
     if report.notaries:
         console.print(f"Notaries: {', '.join(report.notaries)}", markup=False, highlight=False)
+    for key in report.keys:
+        if key.fingerprint in report.unknown:
+            console.print(
+                f"Not known to this device: {key.fingerprint}, SHA-256 {key.digest or '?'}. If it "
+                "is not one of your other or lost devices, somebody has put it there to read your "
+                "records: tell the administrator of the backend.",
+                style="yellow",
+                markup=False,
+                highlight=False,
+                soft_wrap=True,
+            )
     for problem in report.problems:
         console.print(f"• {problem}", style="red", markup=False, highlight=False)
     if not report.problems:

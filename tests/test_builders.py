@@ -277,7 +277,7 @@ async def test_crypto_storage_and_key_storage_of_the_caller_are_used(sandbox: Sa
         user = await api.user_api.get_logged_user()
         owner_id = api.data_owner_api.get_data_owner_id_of(user)
     assert await key_storage.list_key_pairs(owner_id) == made[:1]
-    assert await storage.list_items() == []
+    assert await storage.list_items("icure.authentication.") == []
 
 
 async def test_a_storage_directory_keeps_what_the_next_program_needs(

@@ -435,6 +435,7 @@ class AuthenticationApi:
             token=progress.token,
             key_pairs=key_pairs,
             key_notices=list(api.key_notices),
+            unknown_public_keys=list(api.unknown_public_keys),
             process=advance(process, _Event.KEYS_READY),
         )
 

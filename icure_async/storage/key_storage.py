@@ -30,7 +30,13 @@ if TYPE_CHECKING:
 
     from icure_async.storage.protocols import Storage
 
-__all__ = ["FileKeyStorage", "MemoryKeyStorage", "StorageKeyStorage", "StoredKey"]
+__all__ = [
+    "FileKeyStorage",
+    "MemoryKeyStorage",
+    "StorageKeyStorage",
+    "StoredKey",
+    "is_in_memory",
+]
 
 _logger = logging.getLogger(__name__)
 
@@ -382,6 +388,11 @@ class FileKeyStorage(StorageKeyStorage):
 
     def __repr__(self) -> str:
         return f"FileKeyStorage({str(self._directory)!r})"
+
+
+def is_in_memory(key_storage: object) -> bool:
+    """Return whether the keys of a key storage are gone when the program ends."""
+    return isinstance(key_storage, StorageKeyStorage) and type(key_storage.storage) is MemoryStorage
 
 
 # The cryptography package takes long to import: what needs it does so in the worker threads in

@@ -21,11 +21,11 @@ from icure_sync import (
     AuthenticationResult,
     EncryptedPatient,
     KeyPair,
+    KeyQuestion,
     MedTechApi,
     MedTechApiBuilder,
     MissingKey,
     Patient,
-    PublicKey,
 )
 from icure_sync.errors import (
     CodeExpiredError,
@@ -148,7 +148,7 @@ def test_a_lost_key_is_asked_for_then_replaced_and_access_given_back(
         asked.append((question.fingerprints, threading.current_thread().name))
         return None
 
-    def is_known(key: PublicKey) -> bool:
+    def is_known(key: KeyQuestion) -> bool:
         asked.append(key.fingerprint)
         return True
 
