@@ -201,18 +201,17 @@ class KeyTrust:
         try:
             origin = await self._known.origin_of(own_id, key)
             has_changed = await self._known.has_others(own_id, key)
-            is_verified = await self._known.are_verified(own_id)
         except StorageError:
             if self._policy is not None:
                 raise
             _log.warning("What this device remembers of keys can't be read: no change is noticed")
-            origin, has_changed, is_verified = None, False, True
+            origin, has_changed = None, False
         if origin in _TRUSTED:
             return None
         history: KeyHistory = "new"
         if origin is not None:
             history = "seen"
-        elif has_changed or (self._policy is not None and not is_verified):
+        elif has_changed or (self._policy is not None and self._known.is_doubtful(own_id)):
             history = "changed"
         return KeyQuestion(
             kind=key.kind,

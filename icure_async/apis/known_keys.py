@@ -10,6 +10,7 @@ import functools
 import hmac
 import json
 import logging
+from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Final, Literal, cast, get_args
 
 import attrs
@@ -68,12 +69,6 @@ class KnownKey:
         )
 
 
-@attrs.define
-class _Record:
-    keys: dict[KnownKey, Origin] = attrs.field(factory=dict[KnownKey, Origin])
-    is_verified: bool = True
-
-
 class KnownKeys:
     """Remembers keys for one data owner after the other, in the storage given to the builder.
 
@@ -85,7 +80,10 @@ class KnownKeys:
     def __init__(self, storage: Storage, key_ring: KeyRing) -> None:
         self._storage = storage
         self._key_ring = key_ring
-        self._records: dict[str, _Record] = {}
+        self._records: dict[str, dict[KnownKey, Origin]] = {}
+        # What could not be written down is known as long as the program runs.
+        self._unsaved: defaultdict[str, dict[KnownKey, Origin]] = defaultdict(dict)
+        self._doubtful: set[str] = set()
 
     async def origin_of(self, own_id: str, key: KnownKey) -> Origin | None:
         """Return how this device got to know a key, or None where it does not know it.
@@ -94,10 +92,10 @@ class KnownKeys:
             StorageError: the storage can't be read.
         """
         known = self._records.get(own_id)
-        if known is None or key not in known.keys:
+        if known is None or key not in known:
             # Another program on this device may have got to know it.
             self._records[own_id] = known = await self._load(own_id)
-        return known.keys.get(key)
+        return known.get(key)
 
     async def has_others(self, own_id: str, key: KnownKey) -> bool:
         """Return whether another key is known in the place of this one.
@@ -107,16 +105,12 @@ class KnownKeys:
         """
         return any(
             other.is_of_same_place(key) and other.digest != key.digest
-            for other in (await self._record(own_id)).keys
+            for other in await self._record(own_id)
         )
 
-    async def are_verified(self, own_id: str) -> bool:
-        """Return False where something is remembered that can't be told from a forgery.
-
-        Raises:
-            StorageError: the storage can't be read.
-        """
-        return (await self._record(own_id)).is_verified
+    def is_doubtful(self, own_id: str) -> bool:
+        """Return whether something was remembered that could not be told from a forgery."""
+        return own_id in self._doubtful
 
     async def remember(self, own_id: str, key: KnownKey, origin: Origin) -> None:
         """Write down a key. It is durable when the call returns, unless the log says otherwise.
@@ -127,43 +121,43 @@ class KnownKeys:
         try:
             async with lock_of(self._storage, _PREFIX + own_id):
                 known = await self._load(own_id)
-                present = known.keys.get(key)
+                present = known.get(key)
                 if present is None or _RANK[present] < _RANK[origin]:
-                    known.keys[key] = origin
+                    known[key] = origin
                     await self._save(own_id, known)
+                    self._unsaved.pop(own_id, None)
         except StorageError:
             _log.warning(
                 "A key could not be remembered on this device: it may be asked about again"
             )
-            known = self._records.setdefault(own_id, _Record())
-            known.keys[key] = origin
-            return
+            known = self._records.get(own_id, {})
+            known[key] = self._unsaved[own_id][key] = origin
         self._records[own_id] = known
 
-    async def _record(self, own_id: str) -> _Record:
+    async def _record(self, own_id: str) -> dict[KnownKey, Origin]:
         known = self._records.get(own_id)
         if known is None:
             self._records[own_id] = known = await self._load(own_id)
         return known
 
-    async def _load(self, own_id: str) -> _Record:
+    async def _load(self, own_id: str) -> dict[KnownKey, Origin]:
         text = await self._storage.get_item(_PREFIX + own_id)
-        if text is None:
-            return _Record()
-        found = _parsed(text)
-        if found is None or not self._is_authentic(own_id, *found):
+        found = None if text is None else _parsed(text)
+        stored: dict[KnownKey, Origin] = {}
+        if found is not None and self._is_authentic(own_id, *found):
+            stored = _keys_of(found[0])
+        elif text is not None:
+            self._doubtful.add(own_id)
             _log.warning(
                 "What this device remembers of keys can't be verified, and counts as unknown"
             )
-            return _Record(is_verified=False)
-        return _Record(_keys_of(found[0]))
+        return stored | self._unsaved[own_id]
 
-    async def _save(self, own_id: str, record: _Record) -> None:
-        rows = sorted([*attrs.astuple(key), origin] for key, origin in record.keys.items())
+    async def _save(self, own_id: str, known: Mapping[KnownKey, Origin]) -> None:
+        rows = sorted([*attrs.astuple(key), origin] for key, origin in known.items())
         macs = {pair.fingerprint: _mac(pair, own_id, rows) for pair in self._key_ring.trusted_pairs}
         members = {"version": _VERSION, "keys": rows, "macs": macs}
         await self._storage.set_item(_PREFIX + own_id, json.dumps(members))
-        record.is_verified = True
 
     def _is_authentic(self, own_id: str, rows: list[list[str]], macs: Mapping[str, str]) -> bool:
         return any(

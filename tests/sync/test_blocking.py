@@ -37,7 +37,7 @@ from icure_sync.errors import (
     StorageError,
 )
 from icure_sync.sandbox import Sandbox
-from icure_sync.storage import FileKeyStorage, MemoryKeyStorage
+from icure_sync.storage import FileKeyStorage, FileStorage, MemoryKeyStorage, MemoryStorage
 from tests.authentication.conftest import _shortcuts
 
 __all__ = ["_shortcuts"]
@@ -149,7 +149,7 @@ def test_a_lost_key_is_asked_for_then_replaced_and_access_given_back(
         return None
 
     def is_known(key: KeyQuestion) -> bool:
-        asked.append(key.fingerprint)
+        asked.append(key.public_key)
         return True
 
     anew = configured(AnonymousMedTechApiBuilder(), sandbox).with_public_key_policy(is_known)
@@ -169,7 +169,25 @@ def test_a_lost_key_is_asked_for_then_replaced_and_access_given_back(
     (question, thread), *keys = asked
     assert question == (fingerprint,)
     assert thread != threading.current_thread().name
-    assert fingerprint in keys
+    assert result.key_pairs[0].public_key in keys
+
+
+def test_trust_on_first_use_needs_a_storage_that_stays(tmp_path: Path) -> None:
+    def build(storage: MemoryStorage | FileStorage) -> None:
+        (
+            MedTechApiBuilder()
+            .with_icure_base_url("https://example.org")
+            .with_user_name("ned")
+            .with_password("secret")
+            .with_storage(storage)
+            .with_trust_on_first_use(lambda question: question.history == "new")
+            .build()
+            .close()
+        )
+
+    with pytest.raises(ConfigurationError, match="with_storage_directory"):
+        build(MemoryStorage())
+    build(FileStorage(tmp_path))
 
 
 def test_a_wrong_code_then_the_right_one(
@@ -397,7 +415,7 @@ def test_plain_storages_and_crypto(builder: AnonymousMedTechApiBuilder, sandbox:
         created = api.patient_api.create_or_modify_patient(robb())
     assert list(keys.pairs.values()) == result.key_pairs
     assert storage.calls == {"get_item", "set_item", "remove_item"}
-    assert storage.items == {}
+    assert [name for name in storage.items if not name.startswith("icure.known_keys.")] == []
     assert threading.main_thread().name not in storage.threads
     assert crypto.calls >= {"random_bytes", "generate_key_pair", "rsa_encrypt", "aes_encrypt"}
 
