@@ -164,6 +164,45 @@ async def test_the_attacker_of_these_tests_reads_what_its_keys_open(scene: Scene
     assert not _reads_note(Attacker(private_keys=[scene.evil.private_key]), database, patient_id)
 
 
+async def test_what_is_stored_opens_for_nobody_without_a_key(scene: Scene) -> None:
+    attacker = Attacker(private_keys=[scene.evil.private_key])
+    for patient_id, document in scene.seed["entities"]["patient"].items():
+        if document.get("encryptedSelf"):
+            assert attacker.reads(scene.seed, patient_id) is None
+
+
+async def test_whom_to_share_with_automatically_is_the_backends_word(scene: Scene) -> None:
+    """The policy confirms keys: a colleague whose key is right may be named against one's will."""
+    friend = key_pair_of(scene.world, "arya")
+    friend_id = add_hcp(scene.seed, "friend")
+    scene.seed["entities"]["hcparty"][friend_id]["publicKey"] = friend.public_key
+    scene.genuine.add(digest(friend.public_key))
+    scene.user["autoDelegations"] = {"all": [friend_id]}
+    await scene.start()
+    api = await scene.open(policy=True)
+    await api.init_user_crypto(scene.pair)
+    patient_id = await _write(api)
+    colleague = Attacker(private_keys=[friend.private_key])
+    assert _reads_note(colleague, await scene.sandbox.export(), patient_id)
+
+
+async def test_an_older_revision_is_shown_as_the_present_one(scene: Scene) -> None:
+    await scene.start()
+    api = await scene.open(policy=True, public_key_policy=confirm_all)
+    await api.init_user_crypto(scene.pair)
+    patient_id = str(await _write(api))
+    before = await scene.sandbox.export()
+    patient = await api.patient_api.get_patient(patient_id)
+    patient.note = "changed"
+    await api.patient_api.create_or_modify_patient(patient)
+    await scene.stop()
+    scene.seed = before
+    await scene.start()
+    later = await scene.open(policy=True, public_key_policy=confirm_all)
+    await later.init_user_crypto()
+    assert (await later.patient_api.get_patient(patient_id)).note == NOTE
+
+
 @pytest.mark.parametrize("policy", [True, False])
 async def test_an_exchange_key_to_oneself_that_is_there_already(scene: Scene, policy: bool) -> None:
     known = os.urandom(32)
