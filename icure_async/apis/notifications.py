@@ -56,7 +56,7 @@ _PAGE_SIZE: Final = 1000
 _MAX_RESTARTS: Final = 8
 
 _CHANGEABLE: Final = {"status": "status", "identifiers": "identifier", "properties": "properties"}
-"""The members that a modification may change, and their names on the wire (§6.14)."""
+"""What a modification may change: members and their wire names (wire-protocol.md §6.14)."""
 
 _UNCHANGEABLE: Final = (
     "type",

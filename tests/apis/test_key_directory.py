@@ -49,7 +49,7 @@ async def test_a_child_reads_through_its_parents(
 async def test_a_child_reads_what_its_parent_was_given_back(
     world: Json, client_session: aiohttp.ClientSession
 ) -> None:
-    """Through what the parent had shared, with a new key pair of the parent's (§5.2.4)."""
+    """Through what the parent had shared, with the parent's new key (cryptography.md §5.2.4)."""
     seed = stage(world)
     hcp_id = world["users"]["hcp"]["dataOwnerId"]
     child = add_hcp(seed, "child")
