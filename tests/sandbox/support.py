@@ -149,7 +149,7 @@ class World:
                 "firstName": "Ned",
                 "lastName": "Stark",
                 "from": contact,
-                "hcpId": "",
+                "hcpId": self.sandbox.master_hcp.data_owner_id,
                 "email" if by_email else "mobilePhone": contact,
                 **fields,
             },
