@@ -22,7 +22,7 @@ __all__ = [
     "ROUTES",
     "authenticate",
     "secret_matches",
-    "token_is_valid",
+    "token_has_expired",
     "user_by_basic",
     "user_by_password",
     "users_named",
@@ -78,8 +78,14 @@ def token_is_valid(token: Json, now_ms: int) -> bool:
     """Whether an authentication token of a user can still be used."""
     if not token.get("token") or token.get("deletionDate"):
         return False
-    validity, created = token.get("validity", 0), token.get("creationTime", 0)
-    return bool(validity == -1 or created <= now_ms <= created + validity * 1000)
+    begun = token.get("creationTime", 0) <= now_ms
+    return token.get("validity") == -1 or (begun and not token_has_expired(token, now_ms))
+
+
+def token_has_expired(token: Json, now_ms: int) -> bool:
+    """Whether an authentication token of a user can never be used again."""
+    validity = token.get("validity", 0)
+    return bool(validity != -1 and now_ms > token.get("creationTime", 0) + validity * 1000)
 
 
 def user_by_basic(tx: Transaction, call: Call, header: str) -> Json:

@@ -94,7 +94,7 @@ def _window_bits(request: web.Request) -> int:
 
 
 async def _receive(request: web.Request, limit: _Limit) -> bytes:
-    known = request.get(_RECEIVED)
+    known: _Received | None = request.get(_RECEIVED)
     if known is not None:
         if known.error is not None:
             raise known.error

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from icure_async.sandbox import entities, hashing
 from icure_async.sandbox.access import can_manage_user, links_of
-from icure_async.sandbox.auth import secret_matches, token_is_valid, users_named
+from icure_async.sandbox.auth import secret_matches, token_has_expired, users_named
 from icure_async.sandbox.calls import Call, Route, Text
 from icure_async.sandbox.contacts import contact_key, is_email, is_phone, login_key, phone_key
 from icure_async.sandbox.dto import SCHEMAS
@@ -54,7 +54,7 @@ def add_token(
 
 
 def _without_expired(tokens: Json, now_ms: int) -> Json:
-    return {key: token for key, token in tokens.items() if token_is_valid(token, now_ms)}
+    return {key: token for key, token in tokens.items() if not token_has_expired(token, now_ms)}
 
 
 def _hashes_of(user: Json) -> list[str]:

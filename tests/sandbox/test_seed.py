@@ -4,6 +4,7 @@ import asyncio
 import copy
 import gc
 import json
+import os
 import sqlite3
 import sys
 import threading
@@ -143,6 +144,57 @@ async def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     with pytest.raises(sqlite3.DatabaseError):
         await sandbox.start()
     assert "not running" in repr(sandbox)
+
+
+def modes_in(directory: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_mode & 0o777 for path in directory.glob("sandbox.*")}
+
+
+on_posix = pytest.mark.skipif(os.name != "posix", reason="modes of files are POSIX")
+
+
+@pytest.fixture
+def exposed(fresh: Path) -> Path:
+    """A fresh database that others can read."""
+    fresh.chmod(0o644)
+    return fresh
+
+
+@on_posix
+async def test_a_database_that_others_can_read_is_made_private(
+    exposed: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with Sandbox(database=exposed) as sandbox:
+        assert await sandbox.stored("user", sandbox.master_hcp.user_id)
+        assert set(modes_in(exposed.parent).values()) == {0o600}
+    assert "0600" in caplog.text
+    assert str(exposed) in caplog.text
+    caplog.clear()
+    async with Sandbox(database=exposed):
+        assert "0600" not in caplog.text
+
+
+@on_posix
+async def test_a_database_whose_mode_can_not_be_changed_is_refused(
+    exposed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError("Operation not permitted")
+
+    monkeypatch.setattr(Path, "chmod", refuse)
+    sandbox = Sandbox(database=exposed)
+    with pytest.raises(PermissionError, match="others can read") as refused:
+        await sandbox.start()
+    assert "0600" in str(refused.value)
+    assert "not running" in repr(sandbox)
+
+
+@on_posix
+async def test_the_mode_of_a_file_that_is_no_database_stays(exposed: Path) -> None:
+    exposed.write_text("This is no database. " * 100, encoding="utf-8")
+    with pytest.raises(sqlite3.DatabaseError):
+        await Sandbox(database=exposed).start()
+    assert modes_in(exposed.parent) == {exposed.name: 0o644}
 
 
 async def test_closing_leaves_nothing_behind(session: aiohttp.ClientSession, fresh: Path) -> None:
