@@ -175,6 +175,8 @@ def modify(tx: Transaction, call: Call, kind: str, body: Any) -> Json:
     current = existing(tx, kind, entity)
     _require_change(call, kind, current, entity)
     check_revision(kind, current, entity)
+    if kind in _WITH_AUTHOR:
+        require_own_authorship(call, current, entity)
     metadata = current.get("securityMetadata")
     if metadata is not None and entity.get("securityMetadata") != metadata:
         raise bad_request("securityMetadata can only be changed by sharing the entity")
@@ -211,8 +213,6 @@ def _require_change(call: Call, kind: str, current: Json, entity: Json) -> None:
     ):
         return
     require_write(call, kind, current)
-    if kind in _WITH_AUTHOR:
-        require_own_authorship(call, current, entity)
     parent_changed = current.get("parentId") != entity.get("parentId")
     if kind == "hcparty" and parent_changed and not (call.legacy or call.caller.is_admin):
         raise forbidden("Only administrators change the parent of a healthcare party")

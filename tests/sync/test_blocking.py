@@ -217,7 +217,11 @@ def test_a_process_started_with_the_other_package_is_completed_here(
     async def started() -> str:
         async with configured(icure_async.AnonymousMedTechApiBuilder(), sandbox).build() as api:
             process = await api.authentication_api.start_authentication(
-                "captcha", phone_number=PHONE, first_name="Ned", last_name="Stark"
+                "captcha",
+                phone_number=PHONE,
+                first_name="Ned",
+                last_name="Stark",
+                healthcare_professional_id=sandbox.master_hcp.data_owner_id,
             )
             return process.to_json()
 
