@@ -152,10 +152,20 @@ class _Exchange:
             call.after_commit.clear()
             try:
                 return await backend.store.run(
-                    job, wanted=self._somebody_waits, committed=self._take_effect
+                    job,
+                    turn=self._turn,
+                    wanted=self._somebody_waits,
+                    committed=self._take_effect,
                 )
             except SlowHashWantedError as wanted:
                 await backend.workers.run(partial(call.slow.compute, wanted), self._somebody_waits)
+
+    @property
+    def _turn(self) -> int:
+        # A crowd at the door keeps nobody inside waiting.
+        if self._route.public:
+            return 2
+        return 0 if self._request.method == hdrs.METH_GET else 1
 
     def _somebody_waits(self) -> bool:
         """Whether the client is still there; asked in any thread."""

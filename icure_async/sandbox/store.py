@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import os
 import queue
@@ -13,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
+import attrs
 import orjson
 
 from icure_async.sandbox.errors import ClosingError
@@ -21,6 +23,7 @@ from icure_async.sandbox.workers import always
 __all__ = ["DATABASES", "KINDS", "Json", "Store", "Transaction"]
 
 _LOGGER = logging.getLogger("icure_async.sandbox")
+_LAST = 9
 _IN_MEMORY = ":memory:"
 _OWN_FILES = ("", "-wal", "-shm")
 _OTHERS = 0o077
@@ -197,6 +200,13 @@ def _object(body: bytes) -> Json:
     return loaded
 
 
+@attrs.frozen(order=True)
+class _Job:
+    turn: int
+    number: int
+    work: Callable[[sqlite3.Connection], None] | None = attrs.field(order=False)
+
+
 class Store:
     """One SQLite database behind one worker thread.
 
@@ -207,8 +217,8 @@ class Store:
     def __init__(self, path: str, linker: Linker) -> None:
         self._path = path
         self._linker = linker
-        self._jobs: queue.SimpleQueue[Callable[[sqlite3.Connection], None] | None]
-        self._jobs = queue.SimpleQueue()
+        self._jobs = queue.PriorityQueue[_Job]()
+        self._order = itertools.count()
         self._thread: threading.Thread | None = None
         self._closing = False
 
@@ -236,6 +246,7 @@ class Store:
         self,
         job: Callable[[Transaction], T],
         *,
+        turn: int = 0,
         wanted: Callable[[], bool] = always,
         committed: Callable[[], None] | None = None,
     ) -> T:
@@ -243,6 +254,7 @@ class Store:
 
         Args:
             job: what to do, and the result.
+            turn: of the jobs that wait the lowest goes first, and of the same ones the earliest.
             wanted: asked when its turn comes, whether anybody still waits for it.
             committed: called in the event loop after the commit, whoever still waits.
 
@@ -267,8 +279,11 @@ class Store:
             else:
                 _settle(loop, done, result=result, then=committed)
 
-        self._jobs.put(work)
+        self._put(work, turn)
         return await done
+
+    def _put(self, work: Callable[[sqlite3.Connection], None] | None, turn: int) -> None:
+        self._jobs.put(_Job(turn, next(self._order), work))
 
     def _transact(self, connection: sqlite3.Connection, job: Callable[[Transaction], T]) -> T:
         connection.execute("BEGIN IMMEDIATE")
@@ -290,7 +305,7 @@ class Store:
         thread, self._thread = self._thread, None
         if thread is None:
             return
-        self._jobs.put(None)
+        self._put(None, _LAST)
         await asyncio.to_thread(thread.join)
 
     def _work(self, loop: asyncio.AbstractEventLoop, opened: asyncio.Future[None]) -> None:
@@ -301,8 +316,8 @@ class Store:
             return
         _settle(loop, opened, result=None)
         try:
-            while (job := self._jobs.get()) is not None:
-                job(connection)
+            while (work := self._jobs.get().work) is not None:
+                work(connection)
         finally:
             connection.close()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -288,3 +288,30 @@ async def test_tokens_that_have_expired_go_with_the_next_write(world: World) -> 
     user = (await master.get(f"/user/{(await me(ned))['id']}")).body
     changed = await master.put("/user", {**user, "name": "Ned"})
     assert list(changed.body["authenticationTokens"]) == ["kept"]
+
+
+async def test_a_crowd_at_the_door_keeps_nobody_inside_waiting(world: World) -> None:
+    master = await world.master()
+    order: list[str] = []
+
+    async def noted(name: str, request: Awaitable[object]) -> None:
+        await request
+        order.append(name)
+
+    async with held_up(world.sandbox):
+        requests = [
+            asyncio.create_task(noted("registers", world.start(f"+3247000{number:04d}")))
+            for number in range(20)
+        ]
+        await asyncio.sleep(0.2)
+        body = {"id": "robb", "firstName": "Robb"}
+        for name, request in (
+            ("writes", master.post("/patient", body)),
+            ("reads", master.get("/user/current")),
+        ):
+            requests.append(asyncio.create_task(noted(name, request)))
+            await asyncio.sleep(0.05)
+    await asyncio.gather(*requests)
+    # The first of the others may have been on its way already.
+    assert order.index("reads") <= 1
+    assert order.index("writes") <= 2
