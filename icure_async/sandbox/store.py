@@ -366,14 +366,15 @@ def _settle(
     then: Callable[[], None] | None = None,
 ) -> None:
     def settle() -> None:
-        if then is not None:
-            then()
         if future.done():
-            return
-        if error is not None:
+            pass
+        elif error is not None:
             future.set_exception(error)
         else:
             future.set_result(result)  # type: ignore[arg-type]  # T may be None itself
+        # Whoever waits goes on in a later turn of the loop only.
+        if then is not None:
+            then()
 
     # The loop may have ended while the job ran: nobody waits for the answer any more.
     with suppress(RuntimeError):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from aiohttp import hdrs
 
@@ -168,5 +168,7 @@ def _origin(text: str) -> str:
 def _own_address(request: web.BaseRequest) -> _Address | None:
     """Return the address of this machine that the request came to."""
     transport = request.transport
-    name = None if transport is None else transport.get_extra_info("sockname")
-    return _address(name[0]) if isinstance(name, tuple) and name else None
+    if transport is None:
+        return None
+    name = cast("tuple[str, ...]", transport.get_extra_info("sockname") or ("",))
+    return _address(name[0])
