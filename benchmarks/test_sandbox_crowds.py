@@ -95,11 +95,18 @@ def test_closing(benchmark: BenchmarkFixture, runner: asyncio.Runner, abandoned:
 
 
 class Reader:
-    """Reads again and again, and notes how long it waited, and for how many jobs of others."""
+    """Reads again and again, and notes what passed until each answer.
+
+    Attributes:
+        seconds: by the clock on the wall.
+        processor_seconds: of this process, which a busy machine does not change much.
+        jobs: done for others at the database.
+    """
 
     def __init__(self, world: World) -> None:
         self._world = world
         self.seconds: list[float] = []
+        self.processor_seconds: list[float] = []
         self.jobs: list[int] = []
         self._begun = 0
 
@@ -117,9 +124,10 @@ class Reader:
         reader = self._world.with_headers(basic(master.login, master.password))
         path = f"/hcparty/{master.data_owner_id}"
         while not over():
-            begun, start = self._begun, time.perf_counter()
+            begun, start, used = self._begun, time.perf_counter(), time.process_time()
             assert (await reader.get(path)).status == 200
             self.seconds.append(time.perf_counter() - start)
+            self.processor_seconds.append(time.process_time() - used)
             self.jobs.append(self._begun - begun - 1)
             await asyncio.sleep(0.002)
 
@@ -158,9 +166,12 @@ def test_reading_while_200_people_register(
     reader = benchmark.pedantic(  # type: ignore[no-untyped-call]
         lambda: runner.run(story()), rounds=1
     )
-    ratio = percentile(reader.seconds, 99) / percentile(reader.seconds, 50)
-    waited = [percentile(reader.jobs, percent) for percent in (50, 99)]
+    wall, processor = (
+        percentile(values, 99) / percentile(values, 50)
+        for values in (reader.seconds, reader.processor_seconds)
+    )
     count(
-        f"{len(reader.seconds)} reads while {PEOPLE} people register: p99 is {ratio:.1f} times the "
-        f"median; jobs done before the read, median and p99: {waited[0]} and {waited[1]}"
+        f"{len(reader.jobs)} reads while {PEOPLE} people register: p99 is {wall:.1f} times the "
+        f"median, {processor:.1f} times in processor time; other jobs until the answer: median "
+        f"{percentile(reader.jobs, 50)}, p99 {percentile(reader.jobs, 99)}"
     )

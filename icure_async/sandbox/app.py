@@ -6,6 +6,7 @@ import asyncio
 import logging
 import uuid
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -64,6 +65,8 @@ class Backend:
     signer: TokenSigner | None
     gateway: Gateway
     faults: Faults
+    door: asyncio.Semaphore
+    """Passed by a few strangers at a time: a crowd keeps nobody waiting who is inside."""
 
 
 def build_app(backend: Backend) -> web.Application:
@@ -151,18 +154,18 @@ class _Exchange:
         while True:
             call.after_commit.clear()
             try:
-                return await backend.store.run(
-                    job,
-                    turn=self._turn,
-                    wanted=self._somebody_waits,
-                    committed=self._take_effect,
-                )
+                async with backend.door if self._route.public else nullcontext():
+                    return await backend.store.run(
+                        job,
+                        turn=self._turn,
+                        wanted=self._somebody_waits,
+                        committed=self._take_effect,
+                    )
             except SlowHashWantedError as wanted:
                 await backend.workers.run(partial(call.slow.compute, wanted), self._somebody_waits)
 
     @property
     def _turn(self) -> int:
-        # A crowd at the door keeps nobody inside waiting.
         if self._route.public:
             return 2
         return 0 if self._request.method == hdrs.METH_GET else 1

@@ -36,6 +36,7 @@ _SILENT.addHandler(logging.NullHandler())
 _IN_MEMORY = ":memory:"
 _DEFAULT_GROUP = "sandbox"
 _SHUTDOWN_TIMEOUT = 1.0
+_STRANGERS_AT_ONCE = 4
 _NOT_RUNNING: Final = "The sandbox is not running: start it first, best with a `with` statement"
 
 
@@ -182,6 +183,7 @@ class Sandbox:
             signer=signer,
             gateway=gateway,
             faults=self._faults,
+            door=asyncio.Semaphore(_STRANGERS_AT_ONCE),
         )
         runner = web.AppRunner(
             build_app(backend),
