@@ -28,6 +28,7 @@ from icure_async.errors import (
     AuthenticationError,
     AuthenticationProcessError,
     BackendError,
+    BadRequestError,
     CaptchaRefusedError,
     CodeExpiredError,
     ConfigurationError,
@@ -592,6 +593,15 @@ def _start_failure(process: AuthenticationProcess, error: BackendError) -> Backe
             "The message gateway does not know this application or process: check "
             f"with_msg_gw_spec_id() and with_auth_process_by_{process.channel}_id().",
             process=advance(process, _Event.PROCESS_UNKNOWN),
+            status=error.status,
+            request_id=error.request_id,
+            server_message=error.server_message,
+        )
+    if error.status == 422 and "hcpId" in (error.server_message or ""):
+        return BadRequestError(
+            "Nobody is registered with this contact, and the message gateway lets a new patient "
+            "register only with a healthcare professional to share with. Pass the id of one as "
+            "healthcare_professional_id. No code was sent.",
             status=error.status,
             request_id=error.request_id,
             server_message=error.server_message,

@@ -186,7 +186,7 @@ async def test_a_task_of_somebody_else_is_no_notice(
     auth = aiohttp.encode_basic_auth(arya["login"], arya["token"])
 
     async def forestall(exchange: Exchange) -> None:
-        forged = exchange.body | {"responsible": people.arya_id}
+        forged = exchange.body | {"responsible": people.arya_id, "author": arya["userId"]}
         async with (
             aiohttp.ClientSession(headers={"Authorization": auth}) as session,
             session.post(sandbox.icure_url + "/maintenancetask", json=forged) as answer,
