@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, Self, TypeVar
 
 import aiohttp
-import anyio.to_thread
 
 from icure_async.crypto.protocol import Crypto
 from icure_async.errors import ConfigurationError, ValidationError
@@ -22,6 +21,7 @@ from icure_async.storage.files import FileStorage
 from icure_async.storage.key_storage import FileKeyStorage, MemoryKeyStorage
 from icure_async.storage.memory import MemoryStorage
 from icure_async.storage.protocols import KeyStorage, Storage
+from icure_async.threads import OTHERS
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator
@@ -69,7 +69,7 @@ class Building(Generic[ApiT]):
             await self._api.aclose()
 
     async def _build(self) -> ApiT:
-        await anyio.to_thread.run_sync(_warm_up)
+        await OTHERS.run(_warm_up)
         return self._make(Connection(self._client_session))
 
 

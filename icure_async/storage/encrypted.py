@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import os
 import secrets
-from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import anyio
-from anyio import to_thread
 
 from icure_async.errors import ConfigurationError, StorageError, ValidationError
 from icure_async.storage._master_key import (
@@ -28,6 +26,7 @@ from icure_async.storage._sealing import (
 from icure_async.storage.files import FileStorage
 from icure_async.storage.key_storage import StorageKeyStorage
 from icure_async.storage.locks import StorageLock, lock_of
+from icure_async.threads import CRYPTO
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -84,7 +83,7 @@ class EncryptedStorage:
                 "import them."
             )
         _, key = await self._opened(create=False)
-        plaintext = await to_thread.run_sync(partial(_decrypt, key, name, value))
+        plaintext = await CRYPTO.run(_decrypt, key, name, value)
         if plaintext is None:
             raise StorageError(
                 f"The item {name!r} cannot be decrypted: it was changed or damaged, or belongs to "
@@ -105,7 +104,7 @@ class EncryptedStorage:
         _check_name(name)
         data = encode_value(name, value)
         record, key = await self._opened(create=True)
-        encrypted = await to_thread.run_sync(partial(_encrypt, key, name, data))
+        encrypted = await CRYPTO.run(_encrypt, key, name, data)
         await self._storage.set_item(name, encrypted)
         if await self._storage.get_item(RECORD_NAME) != record:
             raise StorageError(

@@ -8,7 +8,6 @@ import unicodedata
 from typing import TYPE_CHECKING, Final, cast
 
 import attrs
-from anyio import to_thread
 
 from icure_async.errors import StorageError, ValidationError
 from icure_async.models.key_pair import (
@@ -21,6 +20,7 @@ from icure_async.storage._names import file_name_of
 from icure_async.storage.files import FileStorage, chmod_command, is_exposed
 from icure_async.storage.locks import StorageLock, lock_of
 from icure_async.storage.memory import MemoryStorage
+from icure_async.threads import CRYPTO
 
 if TYPE_CHECKING:
     import os
@@ -209,7 +209,7 @@ class StorageKeyStorage:
                 not use the key pair.
         """
         _check_data_owner_id(data_owner_id)
-        value, stored = await to_thread.run_sync(_validated, key_pair)
+        value, stored = await CRYPTO.run(_validated, key_pair)
         name = f"{data_owner_id}.{stored.fingerprint}"
         await self._refuse_to_destroy(name, value, stored.public_key)
         await self._storage.set_item(name, value)
@@ -300,7 +300,7 @@ class StorageKeyStorage:
         key_pair = self._validated.pop(digest, None)
         if key_pair is None:
             try:
-                key_pair = await to_thread.run_sync(_key_pair_in, value)
+                key_pair = await CRYPTO.run(_key_pair_in, value)
             except ValidationError as error:
                 raise StorageError(
                     f"The item {name!r} holds no usable key pair: {error}. Restore it from a backup"

@@ -26,6 +26,7 @@ from hypothesis import strategies as st
 from icure_async.errors import StorageError, ValidationError
 from icure_async.storage import FileStorage
 from icure_async.storage._names import file_name_of, item_name_of
+from icure_async.threads import STORAGE
 
 from .conftest import assert_secret_free
 
@@ -281,7 +282,7 @@ async def test_symbolic_links_are_not_followed(
 async def test_symbolic_links_where_the_system_has_no_flag(
     storage: FileStorage, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("icure_async.storage.files._NO_FOLLOW", 0)
+    monkeypatch.setattr("icure_async.storage._disk._NO_FOLLOW", 0)
     folder.mkdir(parents=True)
     (folder / "item").symlink_to(tmp_path)
     with pytest.raises(StorageError, match=r"'item'.*symbolic link"):
@@ -542,12 +543,12 @@ async def test_cancelled_and_failed(
 
 
 async def test_write_cancelled_before_it_began(storage: FileStorage, folder: Path) -> None:
-    limiter = to_thread.current_default_thread_limiter()
+    limiter = STORAGE.limiter()
     before = limiter.total_tokens
     limiter.total_tokens = 1
     gate = threading.Event()
     try:
-        busy = asyncio.create_task(to_thread.run_sync(gate.wait))
+        busy = asyncio.create_task(STORAGE.run_or_leave(gate.wait))
         await asyncio.sleep(0.01)
         task = asyncio.create_task(storage.set_item("item", "value"))
         await asyncio.sleep(0.01)
@@ -657,7 +658,7 @@ def write(value, last_line):
 
     def trace(frame, event, argument):
         nonlocal lines
-        if Path(frame.f_code.co_filename).name not in {"files.py", "pathlib.py", "_local.py"}:
+        if Path(frame.f_code.co_filename).name not in {"files.py", "_disk.py", "_folders.py", "pathlib.py", "_local.py"}:
             return None
         lines += 1
         if lines == last_line:
