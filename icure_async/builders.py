@@ -17,6 +17,7 @@ from icure_async.models.converter import prepare
 from icure_async.rest.connection import Connection
 from icure_async.rest.transport import DEFAULT_TIMEOUT, retrying
 from icure_async.rest.urls import normalise_base_url, normalise_gateway_url, path
+from icure_async.secret_holders import SecretHolder
 from icure_async.storage.files import FileStorage
 from icure_async.storage.key_storage import FileKeyStorage, MemoryKeyStorage
 from icure_async.storage.memory import MemoryStorage
@@ -73,7 +74,7 @@ class Building(Generic[ApiT]):
         return self._make(Connection(self._client_session))
 
 
-class _Builder:
+class _Builder(SecretHolder):
     """The options both builders have."""
 
     def __init__(self) -> None:
@@ -89,6 +90,12 @@ class _Builder:
         self._public_key_policy: Callable[[PublicKey], Awaitable[bool]] | None = None
         self._timeout = DEFAULT_TIMEOUT
         self._client_session: aiohttp.ClientSession | None = None
+
+    def __copy__(self) -> Self:
+        # Options to start from; in this program, they show nobody anything.
+        builder = type(self).__new__(type(self))
+        builder.__dict__.update(self.__dict__)
+        return builder
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(base_url={self._base_url!r})"

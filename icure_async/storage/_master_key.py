@@ -16,6 +16,7 @@ from typing import Any, Final, Protocol, cast
 import orjson
 
 from icure_async.errors import StorageError
+from icure_async.secret_holders import SecretHolder
 from icure_async.storage._keyring import keep, look_up
 from icure_async.storage._sealing import (
     LOWEST_COST,
@@ -74,7 +75,7 @@ class Protection(Protocol):
         ...
 
 
-class PassphraseProtection:
+class PassphraseProtection(SecretHolder):
     """A master key that is sealed with a passphrase; deriving its key takes 0.4 s, once."""
 
     def __init__(self, passphrase: str, cost: ScryptCost) -> None:

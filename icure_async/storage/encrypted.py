@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import anyio
 
 from icure_async.errors import ConfigurationError, StorageError, ValidationError
+from icure_async.secret_holders import SecretHolder
 from icure_async.storage._master_key import (
     RECORD_NAME,
     KeyringProtection,
@@ -41,7 +42,7 @@ __all__ = ["EncryptedKeyStorage", "EncryptedStorage", "protection_of"]
 _PREFIX: Final = "icure-encrypted-1."
 
 
-class EncryptedStorage:
+class EncryptedStorage(SecretHolder):
     """A :class:`~icure_async.storage.Storage` on any other, in which every value is encrypted.
 
     Values are encrypted with AES-256-GCM under one master key. The name of an item is bound to its
@@ -177,7 +178,7 @@ class EncryptedStorage:
                 )
 
 
-class EncryptedKeyStorage(StorageKeyStorage):
+class EncryptedKeyStorage(SecretHolder, StorageKeyStorage):
     """A :class:`StorageKeyStorage` in encrypted files of one folder.
 
     The files are those of :class:`~icure_async.storage.FileKeyStorage`, names included, with their
@@ -187,7 +188,10 @@ class EncryptedKeyStorage(StorageKeyStorage):
     Who loses the passphrase, or the keyring, loses the keys: export a backup.
 
     Methods raise :class:`~icure_async.errors.StorageError` where the passphrase is wrong, or the
-    keyring cannot be used; then nothing was written.
+    keyring cannot be used, or does not answer within 10 s, perhaps because it waits for somebody to
+    unlock it; then nothing was written.
+
+    An object is neither pickled nor copied, since it holds secrets in clear: make another one.
 
     Args:
         directory: the folder, ``str`` or ``os.PathLike[str]``; created with mode 0700 by the first

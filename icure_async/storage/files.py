@@ -86,10 +86,11 @@ class FileStorage:
     value or the new one, whole. Temporary files that a killed program left behind are removed after
     an hour. Disk access runs in worker threads of the SDK's own.
 
-    A read that is cancelled is left behind. A write that is cancelled has happened wholly or not at
-    all when its call is over, and never happens later. To see to that, the call waits for up to 5 s
-    where the write has begun. A disk that takes longer finds the write given up, which is logged;
-    if it is stuck in the very last step, the next write of the item by this process waits for it.
+    A read that is cancelled is left behind.
+    A write that is cancelled has happened wholly or not at all when its call is over, and never
+    happens later. To see to that, the call waits for up to 5 s where the write has begun. A disk
+    that takes longer finds the write given up, which is logged; if it is stuck in the very last
+    step, the next write of the item by this process waits for it.
 
     :meth:`lock` makes tasks, threads and processes take turns. A killed process holds no lock.
 
