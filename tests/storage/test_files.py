@@ -658,7 +658,8 @@ def write(value, last_line):
 
     def trace(frame, event, argument):
         nonlocal lines
-        if Path(frame.f_code.co_filename).name not in {"files.py", "_disk.py", "_folders.py", "pathlib.py", "_local.py"}:
+        file = Path(frame.f_code.co_filename).name
+        if file not in {"files.py", "_disk.py", "_folders.py", "pathlib.py", "_local.py"}:
             return None
         lines += 1
         if lines == last_line:
