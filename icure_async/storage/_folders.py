@@ -145,7 +145,7 @@ def _check_parent(step: _Step) -> None:
         )
 
 
-def _is_volume(folder: Path, status: os.stat_result) -> bool:
+def _is_volume(folder: str | Path, status: os.stat_result) -> bool:
     return status.st_uid == _ROOT and os.path.ismount(folder)
 
 
@@ -160,7 +160,7 @@ class _Step:
         is_end: whether it is the folder that the way leads to.
     """
 
-    path: Path
+    path: str
     status: os.stat_result
     parent: os.stat_result
     is_end: bool
@@ -168,30 +168,26 @@ class _Step:
 
 def _way_to(folder: Path) -> Iterator[_Step]:
     """Yield what there is of the way to a folder, the targets of links included."""
-    here = Path(folder.anchor)
-    status = here.stat()
-    left = list(reversed(folder.parts[1:]))
+    here, *parts = folder.parts
+    status = os.stat(here)  # noqa: PTH116 - these steps are taken before every write.
+    parts.reverse()
     links = 0
-    while left:
-        part = left.pop()
-        if part == "..":
-            here = here.parent
-            status = here.stat()
-            continue
+    while parts:
+        path = os.path.normpath(os.path.join(here, parts.pop()))  # noqa: PTH118
         try:
-            found = (here / part).lstat()
+            found = os.lstat(path)
         except FileNotFoundError:
             return
-        is_link = stat.S_ISLNK(found.st_mode)
-        yield _Step(here / part, found, status, is_end=not left and not is_link)
-        if not is_link:
-            here, status = here / part, found
+        if not stat.S_ISLNK(found.st_mode):
+            yield _Step(path, found, status, is_end=not parts)
+            here, status = path, found
             continue
+        yield _Step(path, found, status, is_end=False)
         links += 1
         if links > _MAX_LINKS:
-            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(folder))
-        target = (here / part).readlink()
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
+        target = Path(path).readlink()
         if target.is_absolute():
-            here = Path(target.anchor)
-            status = here.stat()
-        left.extend(reversed(target.parts[1:] if target.is_absolute() else target.parts))
+            here = target.anchor
+            status = os.stat(here)  # noqa: PTH116
+        parts += reversed(target.parts[1:] if target.is_absolute() else target.parts)
