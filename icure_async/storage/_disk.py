@@ -37,6 +37,7 @@ _NO_FOLLOW: Final[int] = getattr(os, "O_NOFOLLOW", 0)
 _NON_BLOCK: Final[int] = getattr(os, "O_NONBLOCK", 0)
 _BINARY: Final[int] = getattr(os, "O_BINARY", 0)
 _DIRECTORY: Final[int] = getattr(os, "O_DIRECTORY", 0)
+_FROM_FOLDER: Final = os.open in os.supports_dir_fd
 
 CANNOT_PROTECT: Final = frozenset(
     {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS}
@@ -118,7 +119,7 @@ def _open_inside(folder: Path, link: Path, flags: int) -> int:
     real_folder, target = (Path(os.path.realpath(path, strict=True)) for path in (folder, link))
     if target == real_folder or not target.is_relative_to(real_folder):
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(link))
-    if os.open not in os.supports_dir_fd:
+    if not _FROM_FOLDER:
         return os.open(target, flags)
     *folders, name = target.relative_to(real_folder).parts
     at = os.open(real_folder, os.O_RDONLY | _DIRECTORY)
