@@ -292,13 +292,15 @@ def _asked(what: str, variable: str, *, hidden: bool = True, twice: bool = False
         with warnings.catch_warnings():
             # Without a terminal it would be read in sight of everybody, or not at all.
             warnings.simplefilter("error", getpass.GetPassWarning)
-            return str(typer.prompt(what, hide_input=hidden, confirmation_prompt=twice))
+            # On standard error: what is printed on the other one is for whoever reads the pipe.
+            return str(typer.prompt(what, hide_input=hidden, confirmation_prompt=twice, err=True))
     except getpass.GetPassWarning:
         pass
     except typer.Abort:
         if sys.stdin.isatty():
             raise
-    raise ConfigurationError(f"{what}: there is no terminal to ask for it. Set {variable}.")
+    typer.echo(err=True)
+    raise ConfigurationError(f"There is no terminal to ask for it: set {variable}.")
 
 
 def _row(key_storage: _KeyStorage, key: StoredKey) -> dict[str, str | None]:
