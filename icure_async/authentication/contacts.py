@@ -76,14 +76,15 @@ def normalise_email(email: str | None) -> str | None:
     text = _given(email, "email")
     if text is None:
         return None
-    address: str | None = _lower(text)
-    if address is not None and not re.fullmatch(f"{_LOCAL}@{_DOMAIN}", address):
-        address = _international_address(address)
-    if address is None:
+    address = _lower(text)
+    if re.fullmatch(f"{_LOCAL}@{_DOMAIN}", address):
+        return address
+    international = _international_address(address)
+    if international is None:
         raise ValidationError(
             "email is malformed: pass a plain address, for example ned@winterfell.example."
         )
-    return address
+    return international
 
 
 def _given(value: object, what: str) -> str | None:
