@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, Self, TypeVar
 
 import aiohttp
-import anyio.to_thread
 import attrs
 
 from icure_async.crypto.protocol import Crypto
@@ -21,10 +20,12 @@ from icure_async.models.converter import prepare
 from icure_async.rest.connection import Connection
 from icure_async.rest.transport import DEFAULT_TIMEOUT, retrying
 from icure_async.rest.urls import normalise_base_url, normalise_gateway_url, path
+from icure_async.secret_holders import SecretHolder
 from icure_async.storage.files import FileStorage
 from icure_async.storage.key_storage import FileKeyStorage, MemoryKeyStorage
 from icure_async.storage.memory import MemoryStorage
 from icure_async.storage.protocols import KeyStorage, Storage
+from icure_async.threads import OTHERS
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator
@@ -73,7 +74,7 @@ class Building(Generic[ApiT]):
             await self._api.aclose()
 
     async def _build(self) -> ApiT:
-        await anyio.to_thread.run_sync(_warm_up)
+        await OTHERS.run(_warm_up)
         return self._make(Connection(self._client_session))
 
 
@@ -93,7 +94,7 @@ class _FirstUse:
         return question.history != "changed" or await self.confirm_change(question)
 
 
-class _Builder:
+class _Builder(SecretHolder):
     """The options both builders have."""
 
     def __init__(self) -> None:
@@ -112,6 +113,12 @@ class _Builder:
         self._in_memory_keys_are_meant = False
         self._timeout = DEFAULT_TIMEOUT
         self._client_session: aiohttp.ClientSession | None = None
+
+    def __copy__(self) -> Self:
+        # Options to start from; in this program, they show nobody anything.
+        builder = type(self).__new__(type(self))
+        builder.__dict__.update(self.__dict__)
+        return builder
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(base_url={self._base_url!r})"

@@ -140,5 +140,7 @@ def main() -> None:
     try:
         app()
     except (ICureError, ValueError, OSError) as error:
-        Console(stderr=True).print(str(error), style="red", markup=False, highlight=False)
+        Console(stderr=True).print(
+            str(error), style="red", markup=False, highlight=False, soft_wrap=True
+        )
         raise SystemExit(1) from None

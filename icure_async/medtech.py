@@ -34,6 +34,7 @@ from icure_async.rest.patients import PatientResource
 from icure_async.rest.session import Session
 from icure_async.rest.transport import DEFAULT_TIMEOUT, Transport
 from icure_async.rest.users import UserResource
+from icure_async.secret_holders import SecretHolder
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -89,7 +90,7 @@ class Settings:
     clock: Callable[[], float] = time.time
 
 
-class _Api:
+class _Api(SecretHolder):
     """What both API objects share: settings, a share of the connection, and how to let it go."""
 
     def __init__(self, settings: Settings, connection: Connection) -> None:

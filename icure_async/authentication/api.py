@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Final
 from weakref import WeakValueDictionary
 
 import anyio
-import anyio.to_thread
 import attrs
 from anyio.lowlevel import RunVar
 
@@ -41,6 +40,7 @@ from icure_async.errors import (
 from icure_async.models.missing_key import MISSING_KEY_POLICIES, MissingKeyPolicy
 from icure_async.models.validation import validate_id
 from icure_async.rest.users import UserResource
+from icure_async.threads import OTHERS
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -211,8 +211,8 @@ class AuthenticationApi:
         if type(validation_code_length) is not int or validation_code_length not in _CODE_LENGTHS:
             raise ValidationError("validation_code_length must be an int between 4 and 12.")
         # In a thread: the first call loads the phone metadata of all countries.
-        email = await anyio.to_thread.run_sync(normalise_email, email)
-        phone_number = await anyio.to_thread.run_sync(normalise_phone_number, phone_number)
+        email = await OTHERS.run(normalise_email, email)
+        phone_number = await OTHERS.run(normalise_phone_number, phone_number)
         channel, process_id = self._choose_channel(email, phone_number)
         if channel == "sms":
             # With an address in the request the gateway would write to it, and make it the login.

@@ -8,6 +8,7 @@ from icure_async.crypto.encoding import decode_hex
 from icure_async.crypto.exchange_keys import LEGACY_KEY
 from icure_async.crypto.recent import Recent
 from icure_async.models.key_pair import fingerprint_of
+from icure_async.secret_holders import SecretHolder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -22,7 +23,7 @@ _OPENED_KEPT: Final = 8192
 _AES_KEY_LENGTHS: Final = frozenset({16, 24, EXCHANGE_KEY_BYTES})
 
 
-class KeyRing:
+class KeyRing(SecretHolder):
     """Key pairs by fingerprint, in the order they were added.
 
     Opened exchange keys are kept by their ciphertext, so that nothing here can become stale; the

@@ -133,10 +133,10 @@ async def test_both_contacts_go_by_email(
     )
     path, _, _, body = sent(responses)
     assert "/by-email/" in path
-    assert body["from"] == body["email"] == "Ned@winterfell.example"
+    assert body["from"] == body["email"] == "ned@winterfell.example"
     assert body["mobilePhone"] == PHONE
-    assert (process.channel, process.login) == ("email", "Ned@winterfell.example")
-    assert (process.email, process.phone_number) == ("Ned@winterfell.example", PHONE)
+    assert (process.channel, process.login) == ("email", "ned@winterfell.example")
+    assert (process.email, process.phone_number) == ("ned@winterfell.example", PHONE)
 
 
 async def test_both_contacts_without_email_process_go_by_sms(
@@ -218,9 +218,9 @@ async def test_codes_have_four_to_twelve_digits(
         ({"phone_number": "0470123456"}, "phone_number is malformed"),
         ({"email": "a b@x.be"}, "email is malformed"),
         ({"email": "<a@b.be>"}, "email is malformed"),
-        ({"email": "x@y"}, "email is malformed"),
+        ({"email": "x@"}, "email is malformed"),
         # Also where the code would go the other way.
-        ({"email": "x@y", "phone_number": PHONE}, "email is malformed"),
+        ({"email": "x@", "phone_number": PHONE}, "email is malformed"),
         ({"email": EMAIL, "phone_number": "12"}, "phone_number is malformed"),
         ({"phone_number": PHONE, "validation_code_length": 3}, "between 4 and 12"),
         ({"phone_number": PHONE, "validation_code_length": 13}, "between 4 and 12"),
