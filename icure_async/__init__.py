@@ -34,6 +34,7 @@ from icure_async.models import (
     KeyShare,
     KeySplit,
     KeyStatus,
+    LogoutResult,
     MissingKey,
     MissingKeyPolicy,
     Notification,
@@ -68,6 +69,7 @@ from icure_async.models import (
     TypedValueObject,
     UnionFilter,
     User,
+    UserToken,
 )
 from icure_async.storage import KeyStorage, Storage
 
@@ -103,6 +105,7 @@ __all__ = [
     "KeySplit",
     "KeyStatus",
     "KeyStorage",
+    "LogoutResult",
     "MedTechApi",
     "MedTechApiBuilder",
     "MissingKey",
@@ -143,6 +146,7 @@ __all__ = [
     "UnionFilter",
     "User",
     "UserApi",
+    "UserToken",
     "errors",
     "storage",
 ]

@@ -36,6 +36,7 @@ __all__ = [
     "RequestTimeoutError",
     "ServerError",
     "StorageError",
+    "TokenExpiredError",
     "TooManyAttemptsError",
     "TooManyRequestsError",
     "UnknownProcessError",
@@ -176,6 +177,13 @@ class InvalidResponseError(BackendError):
 
 class AuthenticationError(BackendError):
     """The credentials are refused, or the session can't be renewed."""
+
+
+class TokenExpiredError(AuthenticationError):
+    """The credentials were good once: the token has expired or was revoked. Log in with a new code.
+
+    Where nothing tells this from a wrong password it is an :class:`AuthenticationError`.
+    """
 
 
 class AuthenticationProcessError(AuthenticationError):

@@ -29,6 +29,7 @@ from icure_async.models import (
     KeyShare,
     KeySplit,
     KeyStatus,
+    LogoutResult,
     MissingKey,
     MissingKeyPolicy,
     Notification,
@@ -63,6 +64,7 @@ from icure_async.models import (
     TypedValueObject,
     UnionFilter,
     User,
+    UserToken,
 )
 from icure_async.storage import KeyStorage, Storage
 from icure_sync import errors, storage
@@ -112,6 +114,7 @@ __all__ = [
     "KeySplit",
     "KeyStatus",
     "KeyStorage",
+    "LogoutResult",
     "MedTechApi",
     "MedTechApiBuilder",
     "MissingKey",
@@ -152,6 +155,7 @@ __all__ = [
     "UnionFilter",
     "User",
     "UserApi",
+    "UserToken",
     "errors",
     "storage",
 ]

@@ -6,6 +6,7 @@ goes out in one write. Source: cryptography.md §9 and §10.
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any, Final
 
 import anyio
@@ -40,6 +41,12 @@ if TYPE_CHECKING:
 __all__ = ["InitialisedKeys", "KeyRegistration"]
 
 _PATIENT: Final = "patient"
+_RECENT_SECONDS: Final = 3600
+_SHARED_WITH_NOBODY: Final = (
+    "Nobody but this user can read what it creates: no healthcare professional was named, or the "
+    "gateway did not link the one that was. Name one with healthcare_professional_id of "
+    "start_authentication() when a person registers."
+)
 
 
 @attrs.frozen
@@ -49,10 +56,12 @@ class InitialisedKeys:
     Attributes:
         key_pairs: the key pairs in use; those that were recovered come last.
         notices: what became of the notifications about a new key pair; empty without one.
+        warnings: what somebody should know, in plain sentences.
     """
 
     key_pairs: list[KeyPair] = attrs.field(repr=False)
     notices: list[KeyPairUpdateNotice]
+    warnings: list[str]
 
 
 @attrs.frozen
@@ -130,7 +139,8 @@ class KeyRegistration:
                 await self._use_keys_of_parents(owner.id)
                 public_keys = [found.public_key for found in key_pairs]
                 notices = await self._notices.send_outstanding(owner_id, public_keys)
-                return InitialisedKeys(key_pairs, notices)
+                warnings = await self._warnings(owner, has_first_key=not published)
+                return InitialisedKeys(key_pairs, notices, warnings)
             # Somebody else was faster: perhaps the same user on another device, with other keys.
             self._key_ring.clear()
         raise ConflictError(
@@ -138,6 +148,18 @@ class KeyRegistration:
             "Call init_user_crypto() again.",
             retryable=True,
         )
+
+    async def _warnings(self, owner: TypedDataOwner, *, has_first_key: bool) -> list[str]:
+        """Return what a person who registers should know: that nobody is there to share with."""
+        if owner.kind != _PATIENT:
+            return []
+        user = self._current_user.known
+        if user is None or auto_delegates_of(user):
+            return []
+        # A registration that died after it had published the key is a login when it is repeated.
+        created = user.get("created")
+        is_recent = type(created) is int and created > (time.time() - _RECENT_SECONDS) * 1000
+        return [_SHARED_WITH_NOBODY] if has_first_key or is_recent else []
 
     async def _pairs_at_hand(
         self, owner_id: str, published: Sequence[str], choice: _Choice

@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from icure_async.rest.session import Session
 
 
-__all__ = ["DEFAULT_TOKEN_VALIDITY", "AuthenticationApi"]
+__all__ = ["DEFAULT_TOKEN_VALIDITY", "AuthenticationApi", "checked_validity"]
 
 DEFAULT_TOKEN_VALIDITY: Final = timedelta(days=30)
 """How long the token lives by default. The reference's lives ten years (wire-protocol.md §6.3)."""
@@ -75,7 +75,8 @@ _REFUSALS: Final = range(400, 500)
 _FAILURES: Final[Mapping[AuthenticationEvent, tuple[type[AuthenticationProcessError], str]]] = {
     _Event.CODE_REFUSED: (
         InvalidCodeError,
-        "The validation code is wrong. Try again with the same process and the right code.",
+        "The validation code is wrong. Try again with the same process and the right code; after "
+        "some more wrong ones the process is closed, and resend() gets another.",
     ),
     _Event.CODE_EXPIRED: (
         CodeExpiredError,
@@ -150,7 +151,7 @@ class AuthenticationApi:
         progress: ProgressStore,
         clock: Callable[[], float],
         open_session: Callable[[str, str], Session],
-        open_api: Callable[[str, str], MedTechApi],
+        open_api: Callable[[str, str, int], MedTechApi],
         sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
     ) -> None:
         self._gateway = gateway
@@ -294,7 +295,7 @@ class AuthenticationApi:
 
         Args:
             process: from :meth:`start_authentication` or ``AuthenticationProcess.from_json()``.
-            validation_code: as received; blanks around it don't matter.
+            validation_code: as received; blanks around and inside it don't matter.
             token_validity: how long the token in the result will be good for.
             missing_key: ``"allow"`` or ``"refuse"``: whether a new key pair may be published where
                 the published ones are not on this device.
@@ -318,11 +319,10 @@ class AuthenticationApi:
         """
         _check_process(process)
         code = _checked_code(process, validation_code)
-        if not isinstance(token_validity, timedelta) or token_validity < timedelta(seconds=1):
-            raise ValidationError("token_validity must be a timedelta of at least one second.")
+        validity = checked_validity(token_validity, "token_validity")
         if missing_key not in MISSING_KEY_POLICIES:
             raise ValidationError("missing_key must be 'allow' or 'refuse'.")
-        options = _Options(int(token_validity.total_seconds()), missing_key, find_key)
+        options = _Options(validity, missing_key, find_key)
         if process.state in _EVENT_BY_STATE:
             raise _failure(process, _EVENT_BY_STATE[process.state])
         if process.state not in _COMPLETABLE:
@@ -389,7 +389,7 @@ class AuthenticationApi:
             # created yet, or is good no more.
             with contextlib.suppress(AuthenticationError):
                 return await self._finish(
-                    advance(process, _Event.TOKEN_CREATED), progress, options, run
+                    advance(process, _Event.TOKEN_CREATED), progress, options, run, is_repeated=True
                 )
         if progress is not None and progress.is_for(code):
             interrupted = True
@@ -401,12 +401,12 @@ class AuthenticationApi:
         session, user_id, process = await self._sign_in(
             process, code, progress, interrupted=interrupted
         )
-        progress = await self._progress.code_proven(request_id, progress, code)
-        token = await UserResource(session).create_token(
+        progress = await self._progress.code_proven(
+            request_id, progress, code, expires_at=self._expiry(options)
+        )
+        await UserResource(session).create_token(
             user_id, progress.token_key, validity=options.token_validity, secret=progress.token
         )
-        if token != progress.token:
-            progress = await self._progress.token_replaced(request_id, progress, token, code)
         return await self._finish(advance(process, _Event.TOKEN_CREATED), progress, options, run)
 
     async def _finish(
@@ -415,13 +415,20 @@ class AuthenticationApi:
         progress: Progress,
         options: _Options,
         run: _Run,
+        *,
+        is_repeated: bool = False,
     ) -> AuthenticationResult:
-        api = self._open_api(process.login, progress.token)
+        expires_at = progress.expires_at or self._expiry(options)
+        api = self._open_api(process.login, progress.token, expires_at)
         try:
             user_id, group_id = await api.identify()
+            if is_repeated:
+                # A registration that died after the key was published still has its warnings.
+                await api.user_api.get_logged_user()
             key_pairs = await api.init_user_crypto(
                 missing_key=options.missing_key, find_key=options.find_key
             )
+            data_owner_id = await api.data_owner_id()
             await self._progress.forget(process.request_id)
         except BaseException:
             with anyio.CancelScope(shield=True):
@@ -432,11 +439,18 @@ class AuthenticationApi:
             med_tech_api=api,
             user_id=user_id,
             group_id=group_id,
+            data_owner_id=data_owner_id,
             token=progress.token,
+            token_expires_at=api.token_expires_at or expires_at,
             key_pairs=key_pairs,
             key_notices=list(api.key_notices),
+            warnings=list(api.warnings),
             process=advance(process, _Event.KEYS_READY),
         )
+
+    def _expiry(self, options: _Options) -> int:
+        """Return when a token ends that is created now."""
+        return int(self._clock() * 1000) + options.token_validity * 1000
 
     async def _sign_in(
         self, process: AuthenticationProcess, code: str, progress: Progress, *, interrupted: bool
@@ -530,6 +544,17 @@ class AuthenticationApi:
         )
 
 
+def checked_validity(validity: object, what: str) -> int:
+    """Return how many seconds a token is to work.
+
+    Raises:
+        ValidationError: it is no timedelta of at least one second.
+    """
+    if not isinstance(validity, timedelta) or validity < timedelta(seconds=1):
+        raise ValidationError(f"{what} must be a timedelta of at least one second.")
+    return int(validity.total_seconds())
+
+
 def _run_of(request_id: str) -> _Run:
     try:
         runs = _runs.get()
@@ -548,7 +573,11 @@ def _check_process(process: object) -> None:
 
 
 def _checked_code(process: AuthenticationProcess, validation_code: object) -> str:
-    code = validation_code.strip() if isinstance(validation_code, str) else ""
+    if isinstance(validation_code, int):
+        raise ValidationError(
+            "validation_code is malformed: pass a text, since a number loses the zeros in front."
+        )
+    code = "".join(validation_code.split()) if isinstance(validation_code, str) else ""
     if not _CODE_FORM.fullmatch(code):
         raise ValidationError(
             "validation_code is malformed: pass the code from the message, digits only."

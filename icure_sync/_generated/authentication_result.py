@@ -30,22 +30,29 @@ class AuthenticationResult:
             lives on when that one is closed, and is closed with ``close()``.
         user_id: id of the user.
         group_id: id of the user's group, where the backend tells it.
+        data_owner_id: id of the data owner the user is: the patient or the healthcare professional.
         token: the long-lived token: a password for :class:`~icure_sync.MedTechApiBuilder`. Never
             in a repr. Whoever has it is the user: keep it as safe as a password.
+        token_expires_at: when the token ends, in epoch milliseconds, as the backend says.
         key_pairs: the user's key pairs in use. Never in a repr. They are in the key storage
             already; whoever loses all of them loses the records encrypted for them.
         key_notices: what became of the notifications about a new key pair, recipient by recipient;
             empty unless this login has published one beside others.
             ``med_tech_api.data_owner_api.notify_key_pair_update()`` sends them again.
+        warnings: what somebody should know about this login, in plain sentences; empty for nothing.
+            No call failed because of it. For example that nobody is there to share with.
         process: the process, completed.
     """
 
     med_tech_api: MedTechApi
     user_id: str
     group_id: str | None
+    data_owner_id: str
     token: str = attrs.field(repr=False)
+    token_expires_at: int
     key_pairs: list[KeyPair] = attrs.field(repr=False)
     key_notices: list[KeyPairUpdateNotice]
+    warnings: list[str]
     process: AuthenticationProcess
 
     @classmethod
@@ -54,8 +61,11 @@ class AuthenticationResult:
             med_tech_api=_medtech.MedTechApi._wrap(inner.med_tech_api),
             user_id=inner.user_id,
             group_id=inner.group_id,
+            data_owner_id=inner.data_owner_id,
             token=inner.token,
+            token_expires_at=inner.token_expires_at,
             key_pairs=inner.key_pairs,
             key_notices=inner.key_notices,
+            warnings=inner.warnings,
             process=inner.process,
         )
