@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import anyio
-import attrs
 
 from icure_async.apis.current_user import CurrentUser
 from icure_async.crypto.encoding import new_uuid

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakValueDictionary
 
 import anyio
@@ -28,6 +28,7 @@ from icure_async.errors import (
     AuthenticationError,
     AuthenticationProcessError,
     BackendError,
+    BadRequestError,
     CaptchaRefusedError,
     CodeExpiredError,
     ConfigurationError,
@@ -72,11 +73,16 @@ _Event = AuthenticationEvent
 _TOO_MANY: Final = 429
 _REFUSALS: Final = range(400, 500)
 
+# Not said of the last one that may be tried: where the gateway says so, it is too many attempts.
+_WRONG_CODE: Final = (
+    "The validation code is wrong. Try again with the same process and the right code. After a few "
+    "wrong ones a process is closed: then resend() gets another code."
+)
+
 _FAILURES: Final[Mapping[AuthenticationEvent, tuple[type[AuthenticationProcessError], str]]] = {
     _Event.CODE_REFUSED: (
         InvalidCodeError,
-        "The validation code is wrong. Try again with the same process and the right code; after "
-        "some more wrong ones the process is closed, and resend() gets another.",
+        _WRONG_CODE,
     ),
     _Event.CODE_EXPIRED: (
         CodeExpiredError,
@@ -99,6 +105,18 @@ _EVENT_BY_STATUS: Final[Mapping[int, AuthenticationEvent]] = {
     410: _Event.CODE_EXPIRED,
     429: _Event.TOO_MANY_ATTEMPTS,
 }
+
+_CAPTCHA_REFUSED: Final = (
+    "The message gateway refused the captcha. Let the person solve a new one, and start again."
+)
+_PROFESSIONAL_NEEDED: Final = (
+    "The message gateway refuses to start this process. Patients who are new need "
+    "healthcare_professional_id: the id of a healthcare professional who is known there. Check the "
+    "email address or phone number, too."
+)
+_NOT_FOUND: Final = 404
+_NO_SUCH_PROCESS: Final = frozenset({_NOT_FOUND, 405, 501})
+_REFUSED_CONTENT: Final = frozenset({400, 422})
 
 _EVENT_BY_STATE: Final[Mapping[AuthenticationState, AuthenticationEvent]] = {
     _State.EXPIRED: _Event.CODE_EXPIRED,
@@ -605,23 +623,32 @@ def _failure(
 
 
 def _start_failure(process: AuthenticationProcess, error: BackendError) -> BackendError:
+    status = error.status
+    about: dict[str, Any] = {
+        "status": status,
+        "request_id": error.request_id,
+        "server_message": error.server_message,
+    }
     captcha_named = "captcha" in (error.server_message or "").lower()
-    if error.status in (401, 403) or (error.status == 400 and captcha_named):
-        return CaptchaRefusedError(
-            "The message gateway refused the captcha. Let the person solve a new one, and start "
-            "again.",
-            process=advance(process, _Event.CAPTCHA_REFUSED),
-            status=error.status,
-            request_id=error.request_id,
-            server_message=error.server_message,
-        )
-    if error.status == 404:
-        return UnknownProcessError(
-            "The message gateway does not know this application or process: check "
-            f"with_msg_gw_spec_id() and with_auth_process_by_{process.channel}_id().",
-            process=advance(process, _Event.PROCESS_UNKNOWN),
-            status=error.status,
-            request_id=error.request_id,
-            server_message=error.server_message,
-        )
+    if status in (401, 403) or (status == 400 and captcha_named):
+        # A backend in the place of the gateway asks everybody for credentials.
+        doubt = "" if captcha_named else " If that goes on, check with_msg_gw_url()."
+        refused = advance(process, _Event.CAPTCHA_REFUSED)
+        return CaptchaRefusedError(_CAPTCHA_REFUSED + doubt, process=refused, **about)
+    if status in _NO_SUCH_PROCESS:
+        unknown = advance(process, _Event.PROCESS_UNKNOWN)
+        return UnknownProcessError(_process_unknown(process, error), process=unknown, **about)
+    if status in _REFUSED_CONTENT and not process.healthcare_professional_id:
+        return BadRequestError(_PROFESSIONAL_NEEDED, **about)
     return error
+
+
+def _process_unknown(process: AuthenticationProcess, error: BackendError) -> str:
+    url = "check that with_msg_gw_url() is the message gateway's URL, not the backend's or a page's"
+    ids = f"with_msg_gw_spec_id() and with_auth_process_by_{process.channel}_id()"
+    if error.status != _NOT_FOUND or error.server_message is None:
+        return f"No message gateway answers at this address: {url}. If it is, check {ids}."
+    return (
+        f"The message gateway does not know this application or process: check {ids}. If they are "
+        f"right, {url}."
+    )

@@ -73,7 +73,7 @@ class Session:
         user_name: login, email, phone number or user id.
         password: password, long-lived token or validation code.
         basic_only: use Basic authentication on every request (``prevent_cookie_usage``).
-        token_expires_at: when the long-lived token ends, in epoch milliseconds, where that is known.
+        token_expires_at: when the long-lived token ends, in epoch milliseconds, where it is known.
         tokens: of a session that this one goes on with.
     """
 

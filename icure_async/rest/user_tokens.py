@@ -1,7 +1,7 @@
 """Long-lived tokens of users: what names them at the backend, and when they end.
 
-The key that names a token is made of its secret by a one-way function. Whoever holds the secret finds
-the token among the user's others, to revoke it; whoever sees the key learns nothing of the secret.
+The key that names a token is made of its secret by a one-way function. Whoever holds the secret
+finds the token among the user's others, to revoke it; whoever sees the key learns nothing of it.
 """
 
 from __future__ import annotations

@@ -170,7 +170,7 @@ class MedTechApi(Twin[AsyncMedTechApi]):
     def data_owner_id(self) -> str:
         """Return the id of the data owner the user is: the patient or the healthcare professional.
 
-        The backend is asked for the user unless that has been read already.
+        The backend is asked once.
 
         Raises:
             AuthenticationError: the credentials are refused.
