@@ -22,6 +22,7 @@ from icure_async.errors import (
     PermissionDeniedError,
     ValidationError,
 )
+from icure_async.models.base import has_id, has_rev
 from icure_async.models.converter import notification_from_wire, notification_to_wire
 from icure_async.models.encrypted_members import ENCRYPTED_NOTIFICATION_MEMBERS
 from icure_async.models.filters import Filter, NotificationFilter, epoch_milliseconds
@@ -122,7 +123,7 @@ class NotificationApi:
                 "An EncryptedNotification can't be saved as a Notification. To change its status, "
                 "use update_notification_status(), which leaves the encrypted part alone."
             )
-        creating = isinstance(notification, Notification) and notification.rev is None
+        creating = isinstance(notification, Notification) and not has_rev(notification)
         validate_notification_for_saving(notification, creating=creating)
         if delegate is not None:
             validate_id(delegate, "delegate")
@@ -288,7 +289,7 @@ class NotificationApi:
         return notification_id
 
     async def _create(self, notification: Notification, delegate: str) -> dict[str, Any]:
-        if notification.id is None:
+        if not has_id(notification):
             notification.id = await new_uuid(self._crypto)
         user = await self._current_user.get()
         exchange_keys = await self._directory.exchange_keys_for(
@@ -496,7 +497,7 @@ def _refuse_other_changes(notification: Notification, current: Notification) -> 
 
 def _same_content(stored: Notification, notification: Notification) -> bool:
     """Return whether the stored notification has what was to be saved."""
-    names = [*_CHANGEABLE, *(["type", "endOfLife"] if notification.rev is None else [])]
+    names = [*_CHANGEABLE, *(["type", "endOfLife"] if not has_rev(notification) else [])]
     ours = notification_from_wire(notification_to_wire(notification), decrypted=True)
     wanted, present = without_empty(ours.to_dict()), without_empty(stored.to_dict())
     unset = {name for name in ("status", "properties") if getattr(ours, name) is None}

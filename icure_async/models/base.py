@@ -2,11 +2,18 @@
 
 import copy
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeAlias, cast
 
 import attrs
 
-__all__ = ["EntityModel", "Model", "ValueModel"]
+__all__ = ["EntityModel", "Model", "SavedText", "ValueModel", "has_id", "has_rev"]
+
+if TYPE_CHECKING:
+    # To a type checker every record is a saved one: get_patient(patient.id) is right.
+    SavedText: TypeAlias = str
+else:
+    SavedText = str | None
+"""A text that every saved record has, and None until then."""
 
 
 @attrs.define(kw_only=True, repr=False)
@@ -73,15 +80,26 @@ class EntityModel(Model):
     """A model that the backend stores as a document of its own.
 
     Attributes:
-        id: id of the document.
-        rev: revision of the document; None as long as it was never saved.
+        id: id of the document. Where it was created without one it is None until it was saved;
+            type checkers are told that it is a text, which it is of every saved one.
+        rev: revision of the document; None until it was saved, as for the id.
         unknown_fields: members a newer backend sent, by wire name. They are written back as they
             are, and take no part in comparisons. None if the model was not read from a backend.
     """
 
-    id: str | None = None
-    rev: str | None = None
+    id: SavedText = attrs.field(default=cast("SavedText", None))
+    rev: SavedText = attrs.field(default=cast("SavedText", None))
     unknown_fields: dict[str, Any] | None = attrs.field(default=None, eq=False, repr=False)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(id={self.id!r}, rev={self.rev!r})"
+
+
+def has_id(record: EntityModel) -> bool:
+    """Return whether a record has an id, which one that was never saved may lack."""
+    return cast("str | None", record.id) is not None
+
+
+def has_rev(record: EntityModel) -> bool:
+    """Return whether a record has a revision, which one that was never saved lacks."""
+    return cast("str | None", record.rev) is not None
