@@ -39,8 +39,10 @@ __all__ = [
     "TokenExpiredError",
     "TooManyAttemptsError",
     "TooManyRequestsError",
+    "UnknownNameError",
     "UnknownProcessError",
     "ValidationError",
+    "WrongArgumentsError",
 ]
 
 
@@ -54,6 +56,14 @@ class ConfigurationError(ICureError):
 
 class ValidationError(ICureError):
     """An argument is malformed. Nothing was sent."""
+
+
+class WrongArgumentsError(ICureError, TypeError):
+    """A method was called with arguments that it does not have. Nothing was sent."""
+
+
+class UnknownNameError(ICureError, AttributeError):
+    """An object has no attribute of this name; the message says which one may be meant."""
 
 
 class StorageError(ICureError):

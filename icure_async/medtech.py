@@ -27,6 +27,7 @@ from icure_async.authentication.progress import ProgressStore
 from icure_async.crypto.entities import EntityCrypto
 from icure_async.crypto.key_ring import KeyRing
 from icure_async.errors import ConfigurationError
+from icure_async.mistakes import explained
 from icure_async.rest.data_owners import DataOwnerResource
 from icure_async.rest.maintenance_tasks import MaintenanceTaskResource
 from icure_async.rest.message_gateway import MessageGateway
@@ -147,6 +148,7 @@ class _Api:
         )
 
 
+@explained
 class AnonymousMedTechApi(_Api):
     """What can be done without being logged in. Built by ``AnonymousMedTechApiBuilder``.
 
@@ -162,6 +164,7 @@ class AnonymousMedTechApi(_Api):
         return f"AnonymousMedTechApi(base_url={self._settings.base_url!r})"
 
 
+@explained
 class MedTechApi(_Api):
     """A logged-in user's API. Built by ``MedTechApiBuilder`` or returned by authentication.
 

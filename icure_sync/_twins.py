@@ -15,6 +15,7 @@ import warnings
 import weakref
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, ParamSpec, Self, TypeVar, cast
 
+from icure_async.mistakes import explained
 from icure_sync._iterators import entered, iterate
 from icure_sync._jobs import on_its_own
 from icure_sync._runtime import check_pid, close_at_exit, run
@@ -64,6 +65,12 @@ class Twin(Generic[A]):
 
     def __init__(self, inner: A) -> None:
         self._hold(inner)
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        # Those that users derive have mistakes of their own.
+        if cls.__module__.startswith(_GENERATED):
+            explained(cls)
 
     def _hold(self, inner: A, pid: int | None = None) -> None:
         self._inner = inner

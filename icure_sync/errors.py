@@ -26,8 +26,10 @@ from icure_async.errors import (
     TokenExpiredError,
     TooManyAttemptsError,
     TooManyRequestsError,
+    UnknownNameError,
     UnknownProcessError,
     ValidationError,
+    WrongArgumentsError,
 )
 
 __all__ = [
@@ -56,6 +58,8 @@ __all__ = [
     "TokenExpiredError",
     "TooManyAttemptsError",
     "TooManyRequestsError",
+    "UnknownNameError",
     "UnknownProcessError",
     "ValidationError",
+    "WrongArgumentsError",
 ]

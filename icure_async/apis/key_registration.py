@@ -262,6 +262,11 @@ class KeyRegistration:
 
     async def _checked(self, key_pair: KeyPair) -> KeyPair:
         """Return a key pair in lower case, in which key pairs are compared."""
+        if isinstance(key_pair, list | tuple):
+            raise ValidationError(
+                "The key pair must be a KeyPair, and this is a list: pass one of the list, [0] for "
+                "the first. The others are found on the device."
+            )
         if not isinstance(key_pair, KeyPair):
             raise ValidationError("The key pair must be a KeyPair.")
         if not isinstance(key_pair.public_key, str) or not isinstance(key_pair.private_key, str):

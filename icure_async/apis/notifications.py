@@ -22,6 +22,7 @@ from icure_async.errors import (
     PermissionDeniedError,
     ValidationError,
 )
+from icure_async.mistakes import OneByOne, explained
 from icure_async.models.base import has_id, has_rev
 from icure_async.models.converter import notification_from_wire, notification_to_wire
 from icure_async.models.encrypted_members import ENCRYPTED_NOTIFICATION_MEMBERS
@@ -34,7 +35,7 @@ from icure_async.models.validation import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
     from datetime import datetime
 
     from icure_async.apis.current_user import CurrentUser
@@ -71,6 +72,7 @@ _UNCHANGEABLE: Final = (
 )
 
 
+@explained
 class NotificationApi:
     """Creates, reads, modifies and deletes notifications."""
 
@@ -190,7 +192,8 @@ class NotificationApi:
         )
         if not isinstance(page_size, int) or isinstance(page_size, bool) or page_size < 1:
             raise ValidationError("page_size must be a positive int.")
-        return self._iterate(wanted, page_size)
+        found = self._iterate(wanted, page_size)
+        return OneByOne(found, "notification_api.filter_notifications()")
 
     async def get_pending_notifications_after(
         self, from_date: datetime | int | None = None
@@ -407,7 +410,7 @@ class NotificationApi:
 
     async def _iterate(
         self, wanted: Filter, page_size: int, *, status: str | None = None
-    ) -> AsyncIterator[PotentiallyEncryptedNotification]:
+    ) -> AsyncGenerator[PotentiallyEncryptedNotification, None]:
         """Iterate over the pages of a filter; with a status, only over what has it."""
         own_id = await self._directory.own_id()
         chain = {"$type": "FilterChain", "filter": wanted.to_wire(own_id)}

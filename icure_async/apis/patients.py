@@ -21,6 +21,7 @@ from icure_async.errors import (
     PermissionDeniedError,
     ValidationError,
 )
+from icure_async.mistakes import explained
 from icure_async.models.base import has_id, has_rev
 from icure_async.models.converter import patient_from_wire, patient_to_wire
 from icure_async.models.encrypted_members import ENCRYPTED_PATIENT_MEMBERS
@@ -53,6 +54,7 @@ _SERVER_DEFAULTS: Final[Mapping[str, object]] = {
 }
 
 
+@explained
 class PatientApi:
     """Creates, reads, modifies and deletes patients."""
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from icure_async.authentication.api import DEFAULT_TOKEN_VALIDITY, checked_validity
 from icure_async.errors import InvalidResponseError, ValidationError
+from icure_async.mistakes import explained
 from icure_async.models.converter import user_from_wire
 from icure_async.models.validation import validate_id
 
@@ -24,6 +25,7 @@ __all__ = ["UserApi"]
 _LONGEST_NAME: Final = 100
 
 
+@explained
 class UserApi:
     """Reads users, and looks after the tokens of the one who is logged in."""
 

@@ -38,6 +38,7 @@ from icure_async.errors import (
     UnknownProcessError,
     ValidationError,
 )
+from icure_async.mistakes import explained
 from icure_async.models.missing_key import MISSING_KEY_POLICIES, MissingKeyPolicy
 from icure_async.models.validation import validate_id
 from icure_async.rest.users import UserResource
@@ -156,6 +157,7 @@ class _Run:
 _runs: Final[RunVar[WeakValueDictionary[str, _Run]]] = RunVar("icure_async.authentication.runs")
 
 
+@explained
 class AuthenticationApi:
     """Registers and logs in with a one-time code by email or SMS."""
 

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from icure_async.mistakes import explained
+
 if TYPE_CHECKING:
     from icure_async.authentication.process import AuthenticationProcess
     from icure_async.medtech import MedTechApi
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["AuthenticationResult"]
 
 
+@explained
 @attrs.frozen(kw_only=True)
 class AuthenticationResult:
     """The logged-in user, ready to work.

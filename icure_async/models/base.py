@@ -6,14 +6,12 @@ from typing import TYPE_CHECKING, Any, Self, TypeAlias, cast
 
 import attrs
 
-__all__ = ["EntityModel", "Model", "SavedText", "ValueModel", "has_id", "has_rev"]
+from icure_async.mistakes import explained
 
 if TYPE_CHECKING:
-    # To a type checker every record is a saved one: get_patient(patient.id) is right.
-    SavedText: TypeAlias = str
-else:
-    SavedText = str | None
-"""A text that every saved record has, and None until then."""
+    Attributes: TypeAlias = list[attrs.Attribute[Any]]
+
+__all__ = ["EntityModel", "Model", "ValueModel", "has_id", "has_rev"]
 
 
 @attrs.define(kw_only=True, repr=False)
@@ -27,6 +25,9 @@ class Model:
     """
 
     assumed_fields: dict[str, Any] = attrs.field(factory=dict[str, Any], eq=False, repr=False)
+
+    def __init_subclass__(cls) -> None:
+        explained(cls)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON-ready form that the documentation of the MedTech SDK prints.
@@ -75,7 +76,13 @@ class ValueModel(Model):
         return f"{type(self).__name__}({', '.join(names)})"
 
 
-@attrs.define(kw_only=True, repr=False)
+def _unset_until_saved(_cls: type, fields: "Attributes") -> "Attributes":
+    """Let what is checked, read and written see that new records have no id and no revision."""
+    absent = str | None
+    return [field.evolve(type=absent) if field.name in ("id", "rev") else field for field in fields]
+
+
+@attrs.define(kw_only=True, repr=False, field_transformer=_unset_until_saved)
 class EntityModel(Model):
     """A model that the backend stores as a document of its own.
 
@@ -87,8 +94,9 @@ class EntityModel(Model):
             are, and take no part in comparisons. None if the model was not read from a backend.
     """
 
-    id: SavedText = attrs.field(default=cast("SavedText", None))
-    rev: SavedText = attrs.field(default=cast("SavedText", None))
+    # To a type checker every record is a saved one: get_patient(patient.id) is right.
+    id: str = attrs.field(default=cast("str", None))
+    rev: str = attrs.field(default=cast("str", None))
     unknown_fields: dict[str, Any] | None = attrs.field(default=None, eq=False, repr=False)
 
     def __repr__(self) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Self
 
 import attrs
 
+from icure_async.mistakes import explained
 from icure_sync._generated import medtech as _medtech
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["AuthenticationResult"]
 
 
+@explained
 @attrs.frozen(kw_only=True)
 class AuthenticationResult:
     """The logged-in user, ready to work.
