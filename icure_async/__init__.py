@@ -1,6 +1,7 @@
 """Asyncio SDK for iCure: authentication by code, and end-to-end encrypted patient records."""
 
 from icure_async import errors, storage
+from icure_async._version import __version__ as __version__
 from icure_async.apis.data_owners import DataOwnerApi
 from icure_async.apis.notifications import NotificationApi
 from icure_async.apis.patients import PatientApi

@@ -19,6 +19,7 @@ __all__ = [
     "BackendError",
     "BackupError",
     "BadRequestError",
+    "BlockingCallWarning",
     "CaptchaRefusedError",
     "CodeExpiredError",
     "ConfigurationError",
@@ -56,6 +57,13 @@ class ConfigurationError(ICureError):
 
 class ValidationError(ICureError):
     """An argument is malformed. Nothing was sent."""
+
+
+class BlockingCallWarning(UserWarning):
+    """A blocking call of ``icure_sync`` holds up an event loop. Given once per process.
+
+    Not in notebooks, where it holds up nothing.
+    """
 
 
 class WrongArgumentsError(ICureError, TypeError):

@@ -16,6 +16,7 @@ from icure_async.errors import UnknownNameError, WrongArgumentsError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping, Sequence
+    from types import TracebackType
 
 __all__ = ["OneByOne", "explained", "no_attribute"]
 
@@ -90,6 +91,27 @@ def _takes_keywords(function: Any) -> bool:
     return inspect.isfunction(function) and function.__code__.co_kwonlyargcount > 0
 
 
+class _Unseen:
+    """Entered in a frame that only passes calls on, it keeps that frame out of tracebacks."""
+
+    __slots__ = ()
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if exc_value is not None and traceback is not None:
+            exc_value.__traceback__ = traceback.tb_next
+
+
+_unseen: Final = _Unseen()
+
+
 def _explaining(function: Callable[..., Any], name: str) -> Callable[..., Any]:
     # Two kinds, since others ask whether a method is async.
     if inspect.iscoroutinefunction(function):
@@ -97,25 +119,27 @@ def _explaining(function: Callable[..., Any], name: str) -> Callable[..., Any]:
         @functools.wraps(function)
         async def awaited(*args: Any, **kwargs: Any) -> Any:
             __tracebackhide__ = True
-            try:
-                coroutine = function(*args, **kwargs)
-            except TypeError:
-                coroutine = None
-            if coroutine is None:
-                raise _explanation(function, name, args, kwargs)
-            return await coroutine
+            with _unseen:
+                try:
+                    coroutine = function(*args, **kwargs)
+                except TypeError:
+                    coroutine = None
+                if coroutine is None:
+                    raise _explanation(function, name, args, kwargs)
+                return await coroutine
 
         return awaited
 
     @functools.wraps(function)
     def called(*args: Any, **kwargs: Any) -> Any:
         __tracebackhide__ = True
-        try:
-            return function(*args, **kwargs)
-        except TypeError:
-            if _fits(function, args, kwargs):
-                raise
-        raise _explanation(function, name, args, kwargs)
+        with _unseen:
+            try:
+                return function(*args, **kwargs)
+            except TypeError:
+                if _fits(function, args, kwargs):
+                    raise
+            raise _explanation(function, name, args, kwargs)
 
     return called
 

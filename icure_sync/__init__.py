@@ -4,6 +4,7 @@ The classes that do input and output have twins here, written by a generator; mo
 authentication process are the same objects in both packages.
 """
 
+from icure_async._version import __version__ as __version__
 from icure_async.authentication.process import AuthenticationProcess, AuthenticationState
 from icure_async.crypto.protocol import Crypto
 from icure_async.errors import ICureError

@@ -123,4 +123,4 @@ def test_the_sdk_does_without_what_the_command_needs() -> None:
         [sys.executable, "-c", program], check=False, capture_output=True, text=True
     )
     assert result.returncode == 1
-    assert result.stderr.strip().endswith("pip install 'icure-sdk[cli]'")
+    assert result.stderr.strip().endswith("pip install 'icure-async[cli]'")

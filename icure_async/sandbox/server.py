@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
+from weakref import WeakKeyDictionary
 
 from aiohttp import web
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-__all__ = ["Sandbox"]
+__all__ = ["Sandbox", "is_running_in"]
 
 _LOGGER = logging.getLogger("icure_async.sandbox")
 # What aiohttp logs of a malformed request is its path, which may contain a code.
@@ -34,6 +35,14 @@ _IN_MEMORY = ":memory:"
 _DEFAULT_GROUP = "sandbox"
 _SHUTDOWN_TIMEOUT = 1.0
 _NOT_RUNNING: Final = "The sandbox is not running: start it first, best with a `with` statement"
+
+
+_running: WeakKeyDictionary[Sandbox, asyncio.AbstractEventLoop] = WeakKeyDictionary()
+
+
+def is_running_in(loop: asyncio.AbstractEventLoop) -> bool:
+    """Return whether a sandbox needs this event loop to answer."""
+    return any(theirs is loop for theirs in list(_running.values()))
 
 
 class Sandbox:
@@ -123,13 +132,14 @@ class Sandbox:
         """Open the database and start to listen.
 
         Raises:
-            ImportError: if joserfc is missing: install ``icure-sdk[sandbox]``.
+            ImportError: if joserfc is missing: install ``icure-async[sandbox]``.
             OSError: if the port is in use.
             RuntimeError: if it runs already.
             ValueError: if the seed is malformed.
         """
         if self._runner is not None:
             raise RuntimeError("The sandbox is running already")
+        _running[self] = asyncio.get_running_loop()
         try:
             await self._start()
         except BaseException:
@@ -196,6 +206,7 @@ class Sandbox:
 
     async def aclose(self) -> None:
         """Stop to listen and close the database; does nothing when it is closed already."""
+        _running.pop(self, None)
         runner, self._runner = self._runner, None
         store, self._store = self._store, None
         try:
