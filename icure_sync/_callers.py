@@ -48,8 +48,8 @@ def check_caller(inner: object) -> None:
     if not _was_told and not _is_notebook():
         _was_told = True
         warnings.warn(
-            "A blocking call of icure_sync inside a coroutine holds up the other tasks of its event "
-            "loop. Use icure_async and await there, or make the call in a worker thread "
+            "A blocking call of icure_sync inside a coroutine holds up the other tasks of its "
+            "event loop. Use icure_async and await there, or make the call in a worker thread "
             "(asyncio.to_thread). This is said once.",
             BlockingCallWarning,
             stacklevel=_depth_of_caller(),

@@ -47,7 +47,9 @@ def logged_in(package: Any) -> Any:
 
 def shows_plumbing(error: BaseException) -> bool:
     frames = traceback.extract_tb(error.__traceback__)
-    return any(Path(frame.filename).parts[-2:] == ("icure_async", "mistakes.py") for frame in frames)
+    return any(
+        Path(frame.filename).parts[-2:] == ("icure_async", "mistakes.py") for frame in frames
+    )
 
 
 def run(coroutine: Any) -> None:
