@@ -240,7 +240,10 @@ class Session:
         if self.token_expires_at is not None and self.token_expires_at <= now_ms:
             what = "the token has expired"
         elif self._worked:
-            what = "it worked before: the token was revoked or has expired, or the password changed"
+            what = (
+                "the token or password worked before and is refused now: it has expired, was "
+                "revoked, or was changed"
+            )
         else:
             return None
         return TokenExpiredError(
