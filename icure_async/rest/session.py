@@ -236,8 +236,8 @@ class Session:
 
     def _expired(self, refusal: BackendError) -> TokenExpiredError | None:
         """Return the error for credentials that worked and do no more, as far as that is known."""
-        now_ms = (self._transport.clock() + self._skew) * 1000
-        if self.token_expires_at is not None and self.token_expires_at <= now_ms:
+        ends = self.token_expires_at
+        if ends is not None and ends <= self._transport.clock() * 1000:
             what = "the token has expired"
         elif self._worked:
             what = (
