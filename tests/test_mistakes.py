@@ -15,7 +15,13 @@ import pytest
 
 import icure_async
 import icure_sync
-from icure_async import AnonymousMedTechApiBuilder, MedTechApiBuilder, Patient
+from icure_async import (
+    AnonymousMedTechApiBuilder,
+    KeyPair,
+    MedTechApiBuilder,
+    NotificationFilter,
+    Patient,
+)
 from icure_async.authentication.process import AuthenticationProcess
 from icure_async.errors import (
     ICureError,
@@ -158,6 +164,12 @@ def test_models_explain_their_arguments() -> None:
         Patient(first_name="Ned").evolve(lastName="Stark")
 
 
+@pytest.mark.parametrize("package", [icure_async, icure_sync], ids=["async", "sync"])
+def test_the_encrypted_storage_explains_its_arguments(package: Any, tmp_path: Path) -> None:
+    with pytest.raises(WrongArgumentsError, match="passphrase="):
+        package.storage.EncryptedKeyStorage(tmp_path, "correct horse battery staple")
+
+
 # Attributes
 
 
@@ -170,6 +182,8 @@ CAMEL_CASE: list[tuple[Callable[[], object], str, str]] = [
     (lambda: anonymous(icure_async), "withMsgGwUrl", "with_msg_gw_url"),
     (lambda: logged_in(icure_sync), "withUserName", "with_user_name"),
     (Patient, "frist_name", "first_name"),
+    (NotificationFilter, "afterDate", "after_date"),
+    (lambda: KeyPair("00", "00"), "publicKey", "public_key"),
 ]
 
 

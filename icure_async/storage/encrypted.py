@@ -11,6 +11,7 @@ import anyio
 from anyio import to_thread
 
 from icure_async.errors import ConfigurationError, StorageError, ValidationError
+from icure_async.mistakes import explained
 from icure_async.storage._master_key import (
     RECORD_NAME,
     KeyringProtection,
@@ -178,6 +179,7 @@ class EncryptedStorage:
                 )
 
 
+@explained
 class EncryptedKeyStorage(StorageKeyStorage):
     """A :class:`StorageKeyStorage` in encrypted files of one folder.
 

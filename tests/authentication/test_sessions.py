@@ -230,6 +230,19 @@ async def test_tokens_are_listed_created_and_revoked(
             await export.user_api.list_tokens()
 
 
+async def test_a_token_and_its_revocation_are_in_no_log_line_and_no_repr(
+    ned: AuthenticationResult, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG")
+    users = ned.med_tech_api.user_api
+    secret = await users.create_token(name="tablet")
+    tokens = await users.list_tokens()
+    outcome = await ned.med_tech_api.logout()
+    for shown in (caplog.text, repr(tokens), repr(outcome), repr(users), repr(ned.med_tech_api)):
+        assert secret not in shown
+        assert ned.token not in shown
+
+
 async def test_a_revocation_gives_everything_else_back_as_it_was_read(
     ned: AuthenticationResult, sandbox: Sandbox
 ) -> None:
