@@ -1,6 +1,7 @@
 """Asyncio SDK for iCure: authentication by code, and end-to-end encrypted patient records."""
 
 from icure_async import errors, storage
+from icure_async._version import __version__ as __version__
 from icure_async.apis.data_owners import DataOwnerApi
 from icure_async.apis.notifications import NotificationApi
 from icure_async.apis.patients import PatientApi
@@ -37,6 +38,7 @@ from icure_async.models import (
     KeyShare,
     KeySplit,
     KeyStatus,
+    LogoutResult,
     MissingKey,
     MissingKeyPolicy,
     Notification,
@@ -71,6 +73,7 @@ from icure_async.models import (
     TypedValueObject,
     UnionFilter,
     User,
+    UserToken,
 )
 from icure_async.storage import KeyStorage, Storage
 
@@ -109,6 +112,7 @@ __all__ = [
     "KeySplit",
     "KeyStatus",
     "KeyStorage",
+    "LogoutResult",
     "MedTechApi",
     "MedTechApiBuilder",
     "MissingKey",
@@ -149,6 +153,7 @@ __all__ = [
     "UnionFilter",
     "User",
     "UserApi",
+    "UserToken",
     "errors",
     "storage",
 ]

@@ -8,14 +8,20 @@ import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Generic, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, NoReturn, Self, TypeVar
 
 import aiohttp
 import attrs
 
 from icure_async.crypto.protocol import Crypto
-from icure_async.errors import ConfigurationError, ValidationError
+from icure_async.errors import (
+    ConfigurationError,
+    UnknownNameError,
+    ValidationError,
+    WrongArgumentsError,
+)
 from icure_async.medtech import AnonymousMedTechApi, MedTechApi, Settings
+from icure_async.mistakes import explained
 from icure_async.models.converter import prepare
 from icure_async.rest.connection import Connection
 from icure_async.rest.transport import DEFAULT_TIMEOUT, retrying
@@ -41,6 +47,12 @@ UserType = Literal["hcp", "patient"]
 _USER_TYPES: Final[tuple[UserType, ...]] = ("hcp", "patient")
 _DEFAULT_GATEWAY: Final = "https://msg-gw.icure.cloud"
 _DIGEST: Final = re.compile("[0-9a-f]{64}")
+
+_NOT_BUILT: Final = (
+    "The API object is not built yet: write `async with builder.build() as api:`, or "
+    "`api = await builder.build()` and `await api.aclose()` at the end. Code without async uses "
+    "icure_sync."
+)
 
 ApiT = TypeVar("ApiT", bound=AnonymousMedTechApi | MedTechApi)
 
@@ -72,6 +84,20 @@ class Building(Generic[ApiT]):
     ) -> None:
         if self._api is not None:
             await self._api.aclose()
+
+    if not TYPE_CHECKING:
+        # Type checkers say it themselves.
+
+        def __getattr__(self, name: str) -> NoReturn:
+            if name.startswith("_"):
+                raise AttributeError(name)
+            raise UnknownNameError(_NOT_BUILT, name=name, obj=self)
+
+        def __enter__(self) -> NoReturn:
+            raise WrongArgumentsError(_NOT_BUILT)
+
+        def __exit__(self, *_: object) -> None:
+            """Never reached; ``with`` asks whether it is there."""
 
     async def _build(self) -> ApiT:
         await OTHERS.run(_warm_up)
@@ -390,6 +416,7 @@ class _Builder(SecretHolder):
         )
 
 
+@explained
 class AnonymousMedTechApiBuilder(_Builder):
     """Builds an :class:`AnonymousMedTechApi`: for registering, and for logging in with a code."""
 
@@ -445,6 +472,7 @@ class AnonymousMedTechApiBuilder(_Builder):
         )
 
 
+@explained
 class MedTechApiBuilder(_Builder):
     """Builds a :class:`MedTechApi` from a user name and a password or token."""
 

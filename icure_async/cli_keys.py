@@ -222,6 +222,7 @@ def _key_storage(folder: Path | None, encrypt: Protection | None = None) -> _Key
 def _key_directory(folder: Path | None) -> Path:
     try:
         if folder is None:
+            # Where the keys of earlier versions are: never to be renamed.
             return platformdirs.user_data_path("icure-sdk", appauthor=False) / "keys"
         folder = folder.expanduser()
     except RuntimeError:

@@ -19,6 +19,7 @@ __all__ = [
     "BackendError",
     "BackupError",
     "BadRequestError",
+    "BlockingCallWarning",
     "CaptchaRefusedError",
     "CodeExpiredError",
     "ConfigurationError",
@@ -37,10 +38,13 @@ __all__ = [
     "RequestTimeoutError",
     "ServerError",
     "StorageError",
+    "TokenExpiredError",
     "TooManyAttemptsError",
     "TooManyRequestsError",
+    "UnknownNameError",
     "UnknownProcessError",
     "ValidationError",
+    "WrongArgumentsError",
 ]
 
 
@@ -54,6 +58,21 @@ class ConfigurationError(ICureError):
 
 class ValidationError(ICureError):
     """An argument is malformed. Nothing was sent."""
+
+
+class BlockingCallWarning(UserWarning):
+    """A blocking call of ``icure_sync`` holds up an event loop. Given once per process.
+
+    Not in notebooks, where it holds up nothing.
+    """
+
+
+class WrongArgumentsError(ICureError, TypeError):
+    """A method was called with arguments that it does not have. Nothing was sent."""
+
+
+class UnknownNameError(ICureError, AttributeError):
+    """An object has no attribute of this name; the message says which one may be meant."""
 
 
 class StorageError(ICureError):
@@ -185,6 +204,13 @@ class InvalidResponseError(BackendError):
 
 class AuthenticationError(BackendError):
     """The credentials are refused, or the session can't be renewed."""
+
+
+class TokenExpiredError(AuthenticationError):
+    """The credentials were good once: the token has expired or was revoked. Log in with a new code.
+
+    Where nothing tells this from a wrong password it is an :class:`AuthenticationError`.
+    """
 
 
 class AuthenticationProcessError(AuthenticationError):

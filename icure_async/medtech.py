@@ -21,12 +21,14 @@ from icure_async.apis.known_keys import KnownKeys
 from icure_async.apis.notaries import KeyNotaries
 from icure_async.apis.notifications import NotificationApi
 from icure_async.apis.patients import PatientApi
+from icure_async.apis.user_tokens import Logout, UserTokens
 from icure_async.apis.users import UserApi
 from icure_async.authentication.api import AuthenticationApi
 from icure_async.authentication.progress import ProgressStore
 from icure_async.crypto.entities import EntityCrypto
 from icure_async.crypto.key_ring import KeyRing
 from icure_async.errors import ConfigurationError
+from icure_async.mistakes import explained
 from icure_async.rest.data_owners import DataOwnerResource
 from icure_async.rest.maintenance_tasks import MaintenanceTaskResource
 from icure_async.rest.message_gateway import MessageGateway
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
     from icure_async.models.key_question import KeyQuestion
     from icure_async.models.missing_key import MissingKey, MissingKeyPolicy
     from icure_async.models.public_key import PublicKey
+    from icure_async.models.user_token import LogoutResult
     from icure_async.rest.connection import Connection
     from icure_async.storage.protocols import KeyStorage, Storage
 
@@ -120,13 +123,16 @@ class _Api(SecretHolder):
         """Return a new RSA key pair. It is neither stored nor published."""
         return await self._settings.crypto.generate_key_pair()
 
-    def _open_session(self, user_name: str, password: str) -> Session:
+    def _open_session(
+        self, user_name: str, password: str, token_expires_at: int | None = None
+    ) -> Session:
         return Session(
             self._transport,
             base_url=self._settings.base_url,
             user_name=user_name,
             password=password,
             basic_only=self._settings.prevent_cookie_usage,
+            token_expires_at=token_expires_at,
         )
 
     def _make_authentication_api(self, spec_id: str) -> AuthenticationApi:
@@ -139,12 +145,17 @@ class _Api(SecretHolder):
             progress=ProgressStore(settings.storage, settings.crypto),
             clock=settings.clock,
             open_session=self._open_session,
-            open_api=lambda user_name, password: MedTechApi(
-                settings, self._connection, user_name=user_name, password=password
+            open_api=lambda user_name, token, expires_at: MedTechApi(
+                settings,
+                self._connection,
+                user_name=user_name,
+                password=token,
+                token_expires_at=expires_at,
             ),
         )
 
 
+@explained
 class AnonymousMedTechApi(_Api):
     """What can be done without being logged in. Built by ``AnonymousMedTechApiBuilder``.
 
@@ -160,6 +171,7 @@ class AnonymousMedTechApi(_Api):
         return f"AnonymousMedTechApi(base_url={self._settings.base_url!r})"
 
 
+@explained
 class MedTechApi(_Api):
     """A logged-in user's API. Built by ``MedTechApiBuilder`` or returned by authentication.
 
@@ -171,10 +183,17 @@ class MedTechApi(_Api):
     """
 
     def __init__(
-        self, settings: Settings, connection: Connection, *, user_name: str, password: str
+        self,
+        settings: Settings,
+        connection: Connection,
+        *,
+        user_name: str,
+        password: str,
+        token_expires_at: int | None = None,
     ) -> None:
         super().__init__(settings, connection)
-        self._session = self._open_session(user_name, password)
+        self._session = self._open_session(user_name, password, token_expires_at)
+        self._logout = Logout(self._session, clock=settings.clock)
         users = UserResource(self._session)
         owners = DataOwnerResource(self._session)
         crypto = settings.crypto
@@ -186,7 +205,7 @@ class MedTechApi(_Api):
             on_key_change=settings.on_key_change,
         )
         recovery = KeyRecovery(crypto, key_ring, settings.key_storage, trust)
-        directory = OwnKeyDirectory(
+        self._directory = directory = OwnKeyDirectory(
             owners,
             self._current_user,
             crypto,
@@ -206,6 +225,7 @@ class MedTechApi(_Api):
         )
         self._key_notices: Sequence[KeyPairUpdateNotice] = ()
         self._unknown_public_keys: Sequence[PublicKey] = ()
+        self._warnings: Sequence[str] = ()
         self._key_registration = KeyRegistration(
             crypto=crypto,
             key_ring=key_ring,
@@ -237,7 +257,12 @@ class MedTechApi(_Api):
             current_user=self._current_user,
             clock=settings.clock,
         )
-        self.user_api: UserApi = UserApi(users, self._current_user)
+        self.user_api: UserApi = UserApi(
+            users,
+            self._current_user,
+            tokens=UserTokens(users, self._current_user, clock=settings.clock),
+            crypto=crypto,
+        )
         self.data_owner_api: DataOwnerApi = DataOwnerApi(
             access_back=AccessBack(
                 crypto=crypto, key_ring=key_ring, directory=directory, trust=trust
@@ -305,6 +330,35 @@ class MedTechApi(_Api):
         """
         return self._trust.changes
 
+    @property
+    def warnings(self) -> Sequence[str]:
+        """What somebody should know about the last ``init_user_crypto()``, in plain sentences.
+
+        Empty for nothing. No call failed because of it.
+        """
+        return self._warnings
+
+    @property
+    def token_expires_at(self) -> int | None:
+        """When the token that this object logs in with ends, in epoch milliseconds.
+
+        None for a password, for a token that never ends, and before anything is known about it: the
+        backend says it of tokens that this SDK has created, once the user was read. A session goes
+        on for up to an hour after that.
+        """
+        return self._session.token_expires_at
+
+    async def data_owner_id(self) -> str:
+        """Return the id of the data owner the user is: the patient or the healthcare professional.
+
+        The backend is asked once.
+
+        Raises:
+            AuthenticationError: the credentials are refused.
+            CryptoError: the user is not a data owner.
+        """
+        return await self._directory.own_id()
+
     async def init_user_crypto(
         self,
         key_pair: KeyPair | None = None,
@@ -342,6 +396,7 @@ class MedTechApi(_Api):
         )
         self._key_notices = tuple(initialised.notices)
         self._unknown_public_keys = tuple(initialised.unknown_public_keys)
+        self._warnings = tuple(initialised.warnings)
         return initialised.key_pairs
 
     async def export_keys(self, passphrase: str) -> bytes:
@@ -403,3 +458,24 @@ class MedTechApi(_Api):
         user = await self._current_user.get()
         group_id = user.get("groupId")
         return str(user["id"]), group_id if isinstance(group_id, str) else None
+
+    async def logout(self) -> LogoutResult:
+        """End the session: forget the password and tokens here, and revoke the token.
+
+        From then on every call is refused, whatever the network does. The token that this object
+        logs in with is looked for among the user's and revoked: that works for tokens that
+        ``complete_authentication()`` and ``user_api.create_token()`` have created. The result says
+        where it did not work, and why. If the network breaks midway, calling again tries again; the
+        token is remembered until then, for nothing else.
+
+        An access token that is under way to the backend, or was stolen, ends by itself within its
+        hour. Private keys stay where they are stored. The object still has to be closed, with
+        ``aclose()``.
+
+        Returns:
+            Whether the token was revoked at the backend, and why not.
+
+        Raises:
+            ConfigurationError: the object was closed before. The session has ended here.
+        """
+        return await self._logout.run()

@@ -4,6 +4,7 @@ The classes that do input and output have twins here, written by a generator; mo
 authentication process are the same objects in both packages.
 """
 
+from icure_async._version import __version__ as __version__
 from icure_async.authentication.process import AuthenticationProcess, AuthenticationState
 from icure_async.crypto.protocol import Crypto
 from icure_async.errors import ICureError
@@ -32,6 +33,7 @@ from icure_async.models import (
     KeyShare,
     KeySplit,
     KeyStatus,
+    LogoutResult,
     MissingKey,
     MissingKeyPolicy,
     Notification,
@@ -66,6 +68,7 @@ from icure_async.models import (
     TypedValueObject,
     UnionFilter,
     User,
+    UserToken,
 )
 from icure_async.storage import KeyStorage, Storage
 from icure_sync import errors, storage
@@ -118,6 +121,7 @@ __all__ = [
     "KeySplit",
     "KeyStatus",
     "KeyStorage",
+    "LogoutResult",
     "MedTechApi",
     "MedTechApiBuilder",
     "MissingKey",
@@ -158,6 +162,7 @@ __all__ = [
     "UnionFilter",
     "User",
     "UserApi",
+    "UserToken",
     "errors",
     "storage",
 ]

@@ -6,6 +6,7 @@ from icure_async.errors import (
     BackendError,
     BackupError,
     BadRequestError,
+    BlockingCallWarning,
     CaptchaRefusedError,
     CodeExpiredError,
     ConfigurationError,
@@ -24,10 +25,13 @@ from icure_async.errors import (
     RequestTimeoutError,
     ServerError,
     StorageError,
+    TokenExpiredError,
     TooManyAttemptsError,
     TooManyRequestsError,
+    UnknownNameError,
     UnknownProcessError,
     ValidationError,
+    WrongArgumentsError,
 )
 
 __all__ = [
@@ -36,6 +40,7 @@ __all__ = [
     "BackendError",
     "BackupError",
     "BadRequestError",
+    "BlockingCallWarning",
     "CaptchaRefusedError",
     "CodeExpiredError",
     "ConfigurationError",
@@ -54,8 +59,11 @@ __all__ = [
     "RequestTimeoutError",
     "ServerError",
     "StorageError",
+    "TokenExpiredError",
     "TooManyAttemptsError",
     "TooManyRequestsError",
+    "UnknownNameError",
     "UnknownProcessError",
     "ValidationError",
+    "WrongArgumentsError",
 ]

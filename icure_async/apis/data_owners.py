@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from icure_async.errors import ValidationError
+from icure_async.mistakes import explained
 from icure_async.models.user import User
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["DataOwnerApi"]
 
 
+@explained
 class DataOwnerApi:
     """Tells which data owner a user stands for, and looks after its keys."""
 

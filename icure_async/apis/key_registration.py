@@ -6,6 +6,7 @@ goes out in one write. Source: cryptography.md §9 and §10.
 
 from __future__ import annotations
 
+import time
 import warnings
 from typing import TYPE_CHECKING, Any, Final
 
@@ -49,6 +50,12 @@ if TYPE_CHECKING:
 __all__ = ["InitialisedKeys", "KeyRegistration"]
 
 _PATIENT: Final = "patient"
+_RECENT_SECONDS: Final = 3600
+_SHARED_WITH_NOBODY: Final = (
+    "Nobody but this user can read what it creates: no healthcare professional was named, or the "
+    "gateway did not link the one that was. Name one with healthcare_professional_id of "
+    "start_authentication() when a person registers."
+)
 
 _warned_of_memory = False
 
@@ -61,11 +68,13 @@ class InitialisedKeys:
         key_pairs: the key pairs in use; those that were recovered come last.
         notices: what became of the notifications about a new key pair; empty without one.
         unknown_public_keys: published for the user, and neither on this device nor confirmed.
+        warnings: what somebody should know, in plain sentences.
     """
 
     key_pairs: list[KeyPair] = attrs.field(repr=False)
     notices: list[KeyPairUpdateNotice]
     unknown_public_keys: list[PublicKey]
+    warnings: list[str]
 
 
 @attrs.frozen
@@ -152,7 +161,8 @@ class KeyRegistration:
                     PublicKey(owner_id, public_key)
                     for public_key in await self._directory.unknown_public_keys()
                 ]
-                return InitialisedKeys(key_pairs, notices, unknown)
+                remarks = self._remarks(owner, has_first_key=not published)
+                return InitialisedKeys(key_pairs, notices, unknown, remarks)
             # Somebody else was faster: perhaps the same user on another device, with other keys.
             self._key_ring.clear()
         raise ConflictError(
@@ -167,6 +177,22 @@ class KeyRegistration:
             if not await self._trust.is_own(own_id, key_pair.public_key):
                 await self._key_ring.add(key_pair, read_only=True)
                 key_pairs.remove(key_pair)
+
+    def _remarks(self, owner: TypedDataOwner, *, has_first_key: bool) -> list[str]:
+        """Return what somebody should know: that a person who registers shares with nobody."""
+        remarks = [
+            f"The public key of data owner {printable(change.data_owner_id)} has changed, and was "
+            f"encrypted for. Its SHA-256 is {change.digest} now: ask its owner whether that is "
+            "right, and set a policy with with_public_key_policy()."
+            for change in self._trust.changes
+        ]
+        user = self._current_user.known
+        if owner.kind != _PATIENT or user is None or auto_delegates_of(user):
+            return remarks
+        # A registration that died after it had published the key is a login when it is repeated.
+        created = user.get("created")
+        is_recent = type(created) is int and created > (time.time() - _RECENT_SECONDS) * 1000
+        return [*remarks, _SHARED_WITH_NOBODY] if has_first_key or is_recent else remarks
 
     async def _pairs_at_hand(
         self, owner_id: str, published: Sequence[str], choice: _Choice
@@ -289,6 +315,11 @@ class KeyRegistration:
 
     async def _checked(self, key_pair: KeyPair) -> KeyPair:
         """Return a key pair in lower case, in which key pairs are compared."""
+        if isinstance(key_pair, list | tuple):
+            raise ValidationError(
+                "The key pair must be a KeyPair, and this is a list: pass one of the list, [0] for "
+                "the first. The others are found on the device."
+            )
         if not isinstance(key_pair, KeyPair):
             raise ValidationError("The key pair must be a KeyPair.")
         if not isinstance(key_pair.public_key, str) or not isinstance(key_pair.private_key, str):

@@ -21,6 +21,8 @@ from icure_async.errors import (
     PermissionDeniedError,
     ValidationError,
 )
+from icure_async.mistakes import explained
+from icure_async.models.base import has_id, has_rev
 from icure_async.models.converter import patient_from_wire, patient_to_wire
 from icure_async.models.encrypted_members import ENCRYPTED_PATIENT_MEMBERS
 from icure_async.models.names_completion import complete_patient_names
@@ -52,6 +54,7 @@ _SERVER_DEFAULTS: Final[Mapping[str, object]] = {
 }
 
 
+@explained
 class PatientApi:
     """Creates, reads, modifies and deletes patients."""
 
@@ -96,7 +99,7 @@ class PatientApi:
                 "An EncryptedPatient can't be saved as a Patient: use "
                 "modify_potentially_encrypted_patient(), which leaves the encrypted part alone."
             )
-        creating = isinstance(patient, Patient) and patient.rev is None
+        creating = isinstance(patient, Patient) and not has_rev(patient)
         validate_patient_for_saving(patient, creating=creating)
         if creating:
             saved = await self._create(patient)
@@ -228,7 +231,7 @@ class PatientApi:
         return patient_id
 
     async def _create(self, patient: Patient) -> PotentiallyEncryptedPatient:
-        if patient.id is None:
+        if not has_id(patient):
             patient.id = await new_uuid(self._crypto)
         user, exchange_keys, key_only = await self._current_user.sharing(self._keys_for_creation)
         now = self._now()
@@ -406,7 +409,7 @@ def _same_content(
 ) -> bool:
     ours, theirs = _content(patient), _content(stored)
     ignored = _SET_ON_SAVING | {name for name in _SET_ON_CREATION if name not in ours}
-    if patient.rev is None:
+    if not has_rev(patient):
         ignored |= _SET_ON_CREATION
     if isinstance(patient, EncryptedPatient):
         ignored |= {"note"}

@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import base64
 import copy
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import anyio
 import attrs
 
-from icure_async.errors import AuthenticationError, BackendError, ICureError
+from icure_async.errors import AuthenticationError, BackendError, ICureError, TokenExpiredError
 from icure_async.rest.tokens import SessionToken
 from icure_async.rest.transport import Request, Transport
+from icure_async.rest.user_tokens import TOKENS_MEMBER, key_among, token_expiry
 from icure_async.secret_holders import SecretHolder
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from icure_async.rest.responses import Response
 
@@ -73,6 +74,8 @@ class Session(SecretHolder):
         user_name: login, email, phone number or user id.
         password: password, long-lived token or validation code.
         basic_only: use Basic authentication on every request (``prevent_cookie_usage``).
+        token_expires_at: when the long-lived token ends, in epoch milliseconds, where it is known.
+        tokens: of a session that this one goes on with.
     """
 
     def __init__(
@@ -83,14 +86,20 @@ class Session(SecretHolder):
         user_name: str,
         password: str,
         basic_only: bool = False,
+        token_expires_at: int | None = None,
+        tokens: _Tokens | None = None,
     ) -> None:
+        self.token_expires_at = token_expires_at
         self._transport = transport
         self._base_url = base_url
         self.user_name = user_name
         self._password = password
         self._basic = basic_only
-        self._tokens: _Tokens | None = None
+        self._tokens = tokens
         self._skew = 0.0
+        self._ended = False
+        # Whether the backend has ever taken the password.
+        self._worked = tokens is not None
         self._answer = LoginAnswer()
         self._lock = anyio.Lock()
         # Logins and refreshes that came to an end, and the error of the last one.
@@ -109,6 +118,39 @@ class Session(SecretHolder):
         """
         await self._authorise()
         return self._answer
+
+    def end(self) -> Session:
+        """Forget password and tokens, and refuse every request from now on.
+
+        Returns:
+            A session that goes on with them, to log out with.
+        """
+        successor = Session(
+            self._transport,
+            base_url=self._base_url,
+            user_name=self.user_name,
+            password=self._password,
+            basic_only=self._basic,
+            token_expires_at=self.token_expires_at,
+            tokens=self._tokens,
+        )
+        self._ended = True
+        self._password, self._tokens, self._failure = "", None, None
+        return successor
+
+    def own_token_key(self, tokens: Iterable[str]) -> str | None:
+        """Return which of a user's tokens this session logs in with, where that can be told."""
+        return None if self._ended else key_among(tokens, self._password)
+
+    def read_expiry(self, user: Mapping[str, Any]) -> None:
+        """Remember when the token ends, where the document of the logged-in user says it."""
+        tokens = user.get(TOKENS_MEMBER)
+        if not isinstance(tokens, dict):
+            return
+        listed = cast("dict[str, object]", tokens)
+        key = self.own_token_key(listed)
+        if key is not None:
+            self.token_expires_at = token_expiry(listed[key])
 
     async def request(
         self,
@@ -151,6 +193,11 @@ class Session(SecretHolder):
             grant = await self._authorise(refused=grant.sign_ins)
             renewed = {**request.headers, "Authorization": grant.header}
             response = await self._transport.send(attrs.evolve(request, headers=renewed))
+        if grant.sign_ins is None and not self._ended:
+            error = response.error()
+            if response.status == _UNAUTHORIZED and error is not None:
+                raise self._expired(error) or error
+            self._worked = self._worked or error is None
         return response.raise_for_status()
 
     async def _authorise(self, *, refused: int | None = None) -> _Grant:
@@ -159,6 +206,7 @@ class Session(SecretHolder):
         Args:
             refused: ``sign_ins`` of a grant that the backend no longer takes.
         """
+        self._check_not_ended()
         if refused is None and (
             self._basic or (self._tokens and self._usable(self._tokens.access))
         ):
@@ -172,12 +220,40 @@ class Session(SecretHolder):
             # and each of the waiting requests would wait for a failing backend in turn.
             elif self._failure is not None:
                 raise copy.copy(self._failure)
+            self._check_not_ended()
             return self._current()
 
     def _current(self) -> _Grant:
         if self._tokens is None:
             return _Grant(_basic(self.user_name, self._password), None)
         return _Grant("Bearer " + self._tokens.access.text, self._sign_ins)
+
+    def _check_not_ended(self) -> None:
+        if self._ended:
+            raise AuthenticationError(
+                "This API object is logged out, and nothing was sent. Log in again: build another "
+                "one with MedTechApiBuilder, or start a new authentication process."
+            )
+
+    def _expired(self, refusal: BackendError) -> TokenExpiredError | None:
+        """Return the error for credentials that worked and do no more, as far as that is known."""
+        ends = self.token_expires_at
+        if ends is not None and ends <= self._transport.clock() * 1000:
+            what = "the token has expired"
+        elif self._worked:
+            what = (
+                "the token or password worked before and is refused now: it has expired, was "
+                "revoked, or was changed"
+            )
+        else:
+            return None
+        return TokenExpiredError(
+            f"Could not log in: {what} (HTTP {refusal.status}). Get a new token with a new "
+            "authentication process, or log in with the new password.",
+            status=refusal.status,
+            request_id=refusal.request_id,
+            server_message=refusal.server_message,
+        )
 
     def _usable(self, token: SessionToken) -> bool:
         return token.usable_at(self._transport.clock() + self._skew)
@@ -218,6 +294,7 @@ class Session(SecretHolder):
             return False
         if not isinstance(token, str) or not _fits_header(token):
             return False
+        self._check_not_ended()
         self._skew = response.clock_skew
         self._tokens = _Tokens(SessionToken.parse(token), refresh)
         return True
@@ -232,6 +309,7 @@ class Session(SecretHolder):
                 repeatable=True,
             )
         )
+        self._check_not_ended()
         # Only now: a cancellation must not leave a session that looks like one without tokens.
         self._tokens = None
         if response.status in _NO_SUCH_ENDPOINT:
@@ -239,7 +317,9 @@ class Session(SecretHolder):
             return
         error = response.error()
         if error is not None:
-            raise _refusal(error) or error
+            expired = self._expired(error) if error.status == _UNAUTHORIZED else None
+            raise expired or _refusal(error) or error
+        self._worked = True
         answer = response.json_object()
         token, refresh = answer.get("token"), answer.get("refreshToken")
         if not isinstance(token, str) or not token:

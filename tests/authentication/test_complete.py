@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import json
 import re
 import time
 from collections.abc import Callable, Sequence
@@ -38,6 +39,7 @@ from icure_async.errors import (
     UnknownProcessError,
     ValidationError,
 )
+from icure_async.rest.responses import Response
 from icure_async.sandbox import Fault, Sandbox
 from icure_async.storage import FileKeyStorage, MemoryKeyStorage, MemoryStorage
 from tests.authentication.support import (
@@ -286,6 +288,17 @@ async def test_a_malformed_code_is_refused_before_any_request(
     assert requests.take() == []
 
 
+@pytest.mark.parametrize("written", ["{} {}", " {}\t{}\n", "{}\u00a0{}"], ids=ascii)
+async def test_blanks_in_a_code_do_not_matter(
+    written: str, anonymous: AnonymousMedTechApi, sandbox: Sandbox
+) -> None:
+    process, code = await start(anonymous, sandbox)
+    result = await anonymous.authentication_api.complete_authentication(
+        process, written.format(code[:3], code[3:])
+    )
+    await result.med_tech_api.aclose()
+
+
 async def test_a_wrong_code_then_the_right_one(
     anonymous: AnonymousMedTechApi, sandbox: Sandbox, requests: RequestLog, storage: MemoryStorage
 ) -> None:
@@ -358,11 +371,11 @@ async def test_too_many_wrong_codes(
 ) -> None:
     async with anonymous_builder().build() as api:
         process, code = await start(api, sandbox)
-        for _ in range(5):
-            with pytest.raises(InvalidCodeError):
+        for _ in range(4):
+            with pytest.raises(InvalidCodeError, match="Try again"):
                 await api.authentication_api.complete_authentication(process, another(code))
-        with pytest.raises(TooManyAttemptsError) as caught:
-            await api.authentication_api.complete_authentication(process, code)
+        with pytest.raises(TooManyAttemptsError, match=r"resend\(\)") as caught:
+            await api.authentication_api.complete_authentication(process, another(code))
         locked = caught.value.process
         assert locked is not None
         assert locked.state is State.LOCKED
@@ -770,23 +783,40 @@ async def test_a_backend_that_does_not_say_who_logged_in(responses: aioresponses
             await api.authentication_api.complete_authentication(OFFLINE, "123456")
 
 
-async def test_a_backend_that_chooses_the_token_itself(
-    responses: aioresponses, no_pauses: None
+@pytest.mark.parametrize("answer", ["0982", "chosen-by-the-backend-itself-0123456789", '"0982"'])
+async def test_an_answer_that_is_not_the_token_asked_for_is_refused_and_never_kept(
+    answer: str, responses: aioresponses, no_pauses: None
 ) -> None:
     storage = MemoryStorage()
     responses.get(VALIDATE, body="true")
-    responses.post(LOGIN, payload={"successful": True})
-    responses.get(CURRENT, payload={"id": "u"})
-    responses.post(CREATE_TOKEN, body="chosen-by-the-backend")
-    responses.post(LOGIN, status=503, repeat=True)
+    responses.post(LOGIN, payload={"successful": True}, repeat=True)
+    responses.get(CURRENT, payload={"id": "u"}, repeat=True)
+    responses.post(CREATE_TOKEN, body=answer)
     async with offline().with_storage(storage).build() as api:
-        with pytest.raises(ServerError):
+        with pytest.raises(InvalidResponseError, match="another token") as caught:
             await api.authentication_api.complete_authentication(OFFLINE, "123456")
-    # The next run goes on with that one.
+    text = answer.strip('"')
+    assert text not in str(caught.value)
     (name,) = await storage.list_items()
     kept = await storage.get_item(name)
     assert kept is not None
-    assert "chosen-by-the-backend" in kept
+    assert json.loads(kept)["token"] != text
+    assert len(json.loads(kept)["token"]) == 36
+
+
+async def test_after_a_token_that_was_cut_off_the_next_call_gives_the_whole_one(
+    anonymous: AnonymousMedTechApi, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process, code = await start(anonymous, sandbox)
+    with monkeypatch.context() as patch:
+        patch.setattr(Response, "text", lambda self: self.body.decode()[:4])
+        with pytest.raises(InvalidResponseError):
+            await anonymous.authentication_api.complete_authentication(process, code)
+    result = await anonymous.authentication_api.complete_authentication(process, code)
+    async with result.med_tech_api as api:
+        assert len(result.token) == 36
+        assert len(await tokens_of(sandbox)) == 1
+        await assert_can_work(api)
 
 
 async def test_a_bypassed_check_leaves_the_decision_to_the_backend(

@@ -377,6 +377,38 @@ async def test_an_unknown_spec_id_names_the_method_to_check(
             await api.authentication_api.start_authentication(CAPTCHA, email=EMAIL)
 
 
+async def test_the_url_of_the_backend_is_no_gateway_and_the_message_names_the_method_to_check(
+    anonymous_builder: Callable[[], AnonymousMedTechApiBuilder], sandbox: Sandbox
+) -> None:
+    for url in (sandbox.icure_url, sandbox.icure_url.removesuffix("/rest/v1")):
+        async with anonymous_builder().with_msg_gw_url(url).build() as api:
+            with pytest.raises(BackendError, match=r"with_msg_gw_url\(\)"):
+                await api.authentication_api.start_authentication(CAPTCHA, email=EMAIL)
+
+
+@pytest.mark.parametrize("status", [401, 404, 405, 501])
+async def test_what_is_no_gateway_is_named_by_its_method(
+    status: int, both: AnonymousMedTechApi, responses: aioresponses
+) -> None:
+    responses.post(START, status=status)
+    with pytest.raises(BackendError, match=r"with_msg_gw_url\(\)"):
+        await both.authentication_api.start_authentication(CAPTCHA, phone_number=PHONE)
+
+
+@pytest.mark.parametrize("status", [400, 422])
+async def test_a_refusal_without_a_professional_says_that_patients_need_one(
+    status: int, both: AnonymousMedTechApi, responses: aioresponses
+) -> None:
+    responses.post(START, status=status, payload={"message": "hcpId is missing"}, repeat=True)
+    with pytest.raises(BadRequestError, match="healthcare_professional_id") as caught:
+        await both.authentication_api.start_authentication(CAPTCHA, phone_number=PHONE)
+    assert caught.value.status == status
+    with pytest.raises(BadRequestError, match="malformed"):
+        await both.authentication_api.start_authentication(
+            CAPTCHA, phone_number=PHONE, healthcare_professional_id="h"
+        )
+
+
 async def test_resend_has_another_code_sent_to_the_same_person(
     anonymous: AnonymousMedTechApi, sandbox: Sandbox
 ) -> None:
@@ -456,11 +488,11 @@ async def test_resend_after_too_many_wrong_codes(
     anonymous: AnonymousMedTechApi, sandbox: Sandbox
 ) -> None:
     process, code = await start(anonymous, sandbox)
-    for _ in range(5):
-        with pytest.raises(InvalidCodeError):
+    for _ in range(4):
+        with pytest.raises(InvalidCodeError, match="Try again"):
             await anonymous.authentication_api.complete_authentication(process, another(code))
     with pytest.raises(TooManyAttemptsError, match=r"resend\(\)") as caught:
-        await anonymous.authentication_api.complete_authentication(process, code)
+        await anonymous.authentication_api.complete_authentication(process, another(code))
     locked = caught.value.process
     assert locked is not None
     assert locked.state is State.LOCKED

@@ -188,6 +188,7 @@ def open_session(
     user_name: str = USER,
     password: str = PASSWORD,
     basic_only: bool = False,
+    token_expires_at: int | None = None,
 ) -> Session:
     return Session(
         transport,
@@ -195,6 +196,7 @@ def open_session(
         user_name=user_name,
         password=password,
         basic_only=basic_only,
+        token_expires_at=token_expires_at,
     )
 
 

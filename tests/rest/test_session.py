@@ -17,6 +17,7 @@ from icure_async.errors import (
     PermissionDeniedError,
     RequestTimeoutError,
     ServerError,
+    TokenExpiredError,
     TooManyRequestsError,
 )
 from icure_async.rest.session import LoginAnswer, Session
@@ -216,7 +217,7 @@ async def test_basic_only_never_logs_in(backend: Backend, transport: Transport) 
 
     assert await session.sign_in() == LoginAnswer()
     await read(session)
-    with pytest.raises(AuthenticationError, match="log in again"):
+    with pytest.raises(TokenExpiredError, match="worked before"):
         await read(session)
 
     assert backend.calls == [THING, THING]
@@ -575,6 +576,8 @@ async def test_those_who_wait_share_a_failed_login(
 
     outcomes = await many(session)
 
+    if refused_first and kind is AuthenticationError:
+        kind = TokenExpiredError  # The password was good before.
     assert {type(outcome) for outcome in outcomes} == {kind}
     assert len({str(outcome) for outcome in outcomes}) == 1
     # Each has an error of its own, with a traceback of its own.
@@ -771,3 +774,59 @@ def test_the_password_is_not_in_the_repr(transport: Transport) -> None:
     assert repr(open_session(transport, "https://host/rest/v1")) == (
         f"Session(base_url='https://host/rest/v1', user_name='{USER}')"
     )
+
+
+# Ending
+
+
+async def test_a_session_that_has_ended_sends_nothing(backend: Backend, session: Session) -> None:
+    backend.on(LOGIN, login_answer()).on(THING, {"ok": True})
+    await read(session)
+
+    successor = session.end()
+
+    with pytest.raises(AuthenticationError, match="logged out"):
+        await read(session)
+    assert backend.calls == [LOGIN, THING]
+    assert PASSWORD not in str(vars(session))
+    # What goes on does so without another login.
+    assert await read(successor) == {"ok": True}
+    assert backend.count(LOGIN) == 1
+
+
+@pytest.mark.parametrize("first", [LOGIN, REFRESH], ids=["login", "refresh"])
+async def test_an_answer_that_comes_after_the_end_brings_no_session_back(
+    backend: Backend, session: Session, clock: Clock, first: str
+) -> None:
+    gate = Gate(lambda: web.json_response(login_answer()))
+    backend.on(THING, {"ok": True})
+    if first == REFRESH:
+        backend.on(LOGIN, login_answer())
+        await read(session)
+        clock.now += 4000
+    backend.on(first, gate)
+    reading = asyncio.create_task(read(session))
+    await gate.reached()
+
+    session.end()
+    gate.opened.set()
+
+    with pytest.raises(AuthenticationError, match="logged out"):
+        await reading
+    with pytest.raises(AuthenticationError, match="logged out"):
+        await read(session)
+
+
+@pytest.mark.parametrize("passed", [False, True])
+async def test_a_token_whose_end_is_known_has_expired_when_that_is_past(
+    backend: Backend, transport: Transport, clock: Clock, passed: bool
+) -> None:
+    backend.on(LOGIN, 401)
+    ends = int(clock.now * 1000) + (-1 if passed else 60_000)
+    session = open_session(transport, backend.base_url, token_expires_at=ends)
+
+    with pytest.raises(AuthenticationError) as caught:
+        await read(session)
+
+    assert type(caught.value) is (TokenExpiredError if passed else AuthenticationError)
+    assert PASSWORD not in str(caught.value)

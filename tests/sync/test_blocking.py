@@ -507,8 +507,12 @@ def test_the_sandbox_can_be_started_and_closed_by_hand() -> None:
 
 
 def test_the_program_of_the_readme(
-    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    sandbox: Sandbox,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
 ) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
     programs = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
     (program,) = (text for text in programs if "from icure_sync import" in text)
     for name, value in sandbox.environment.items():
