@@ -181,7 +181,7 @@ def doctor(
     The password or token is asked for, or taken from ICURE_PASSWORD. Nothing is written, here or on
     the backend. The exit code is 1 if something is wrong.
     """
-    password = os.environ.get("ICURE_PASSWORD") or typer.prompt(
+    password = os.environ.get("ICURE_PASSWORD", "").strip("\r\n") or typer.prompt(
         "Password or token", hide_input=True
     )
     key_storage = _key_storage(folder)

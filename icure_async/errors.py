@@ -34,6 +34,7 @@ __all__ = [
     "PermissionDeniedError",
     "ProcessStateError",
     "RequestTimeoutError",
+    "ResponseTooLargeError",
     "ServerError",
     "StorageError",
     "TooManyAttemptsError",
@@ -172,6 +173,10 @@ class ServerError(BackendError):
 
 class InvalidResponseError(BackendError):
     """The answer is not what the protocol allows: HTML, truncated JSON, an empty body."""
+
+
+class ResponseTooLargeError(InvalidResponseError):
+    """The answer is larger than allowed (see ``with_max_response_size`` of the builders)."""
 
 
 class AuthenticationError(BackendError):

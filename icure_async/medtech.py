@@ -26,12 +26,13 @@ from icure_async.authentication.progress import ProgressStore
 from icure_async.crypto.entities import EntityCrypto
 from icure_async.crypto.key_ring import KeyRing
 from icure_async.errors import ConfigurationError
+from icure_async.rest.calls import Calls
 from icure_async.rest.data_owners import DataOwnerResource
 from icure_async.rest.maintenance_tasks import MaintenanceTaskResource
 from icure_async.rest.message_gateway import MessageGateway
 from icure_async.rest.patients import PatientResource
 from icure_async.rest.session import Session
-from icure_async.rest.transport import DEFAULT_TIMEOUT, Transport
+from icure_async.rest.transport import DEFAULT_MAX_RESPONSE_SIZE, DEFAULT_TIMEOUT, Transport
 from icure_async.rest.users import UserResource
 
 if TYPE_CHECKING:
@@ -65,7 +66,8 @@ class Settings:
         prevent_cookie_usage: use Basic authentication on every request.
         public_key_policy: asked before anything is encrypted for a public key; None trusts the
             backend.
-        timeout: seconds for one request with its answer.
+        timeout: seconds for one request with its answer, and for the calls under way at closing.
+        max_response_size: bytes of an answer, decompressed.
         clock: epoch seconds.
     """
 
@@ -80,6 +82,7 @@ class Settings:
     prevent_cookie_usage: bool = False
     public_key_policy: Callable[[PublicKey], Awaitable[bool]] | None = None
     timeout: float = DEFAULT_TIMEOUT
+    max_response_size: int = DEFAULT_MAX_RESPONSE_SIZE
     clock: Callable[[], float] = time.time
 
 
@@ -89,13 +92,28 @@ class _Api:
     def __init__(self, settings: Settings, connection: Connection) -> None:
         self._settings = settings
         self._connection = connection.acquire()
-        self._transport = Transport(connection, timeout=settings.timeout, clock=settings.clock)
+        self._calls = Calls(f"This {type(self).__name__}", connection)
+        self._transport = Transport(
+            connection,
+            timeout=settings.timeout,
+            max_response_size=settings.max_response_size,
+            clock=settings.clock,
+            calls=self._calls,
+        )
         self._closed = False
 
     async def aclose(self) -> None:
-        """Let go of the connection. Calling it again does nothing."""
-        if not self._closed:
-            self._closed = True
+        """Refuse new calls, let those under way finish, and let go of the connection.
+
+        Calls under way have as long as the time limit of a request, see ``with_timeout()`` of the
+        builder; those that take longer end with a ``NetworkError``. Calling it again does nothing.
+        """
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            await self._calls.close(self._settings.timeout)
+        finally:
             await self._connection.release()
 
     async def __aenter__(self) -> Self:
@@ -148,6 +166,8 @@ class AnonymousMedTechApi(_Api):
     def __init__(self, settings: Settings, connection: Connection, *, spec_id: str) -> None:
         super().__init__(settings, connection)
         self.authentication_api: AuthenticationApi = self._make_authentication_api(spec_id)
+        self._calls.guard(self)
+        self._calls.guard(self.authentication_api)
 
     def __repr__(self) -> str:
         return f"AnonymousMedTechApi(base_url={self._settings.base_url!r})"
@@ -245,6 +265,15 @@ class MedTechApi(_Api):
         )
         spec_id = settings.msg_gw_spec_id
         self._authentication_api = self._make_authentication_api(spec_id) if spec_id else None
+        for api in (
+            self,
+            self.patient_api,
+            self.notification_api,
+            self.user_api,
+            self.data_owner_api,
+            self._authentication_api,
+        ):
+            self._calls.guard(api)
 
     def __repr__(self) -> str:
         return f"MedTechApi(base_url={self._settings.base_url!r})"
