@@ -244,8 +244,7 @@ class _Builder:
     def with_connection_limit(self, limit: int) -> Self:
         """Set how many connections there may be at a time; the default is 100.
 
-        Further requests wait for a free one, and their time limits begin when they have it. It
-        can't be combined with a client session of the caller's, which has limits of its own.
+        Further requests wait for a free one, and their time limits begin when they have it.
 
         Raises:
             ConfigurationError: it is not a positive whole number.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from icure_async.errors import ConfigurationError, NetworkError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+    from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 
     from icure_async.rest.connection import Connection
 
@@ -47,7 +47,7 @@ class Calls:
         self._cut = False
 
     @contextlib.contextmanager
-    def call(self, action: str = "") -> Iterator[None]:
+    def call(self, action: str = "") -> Generator[None]:
         """Be a call under way, or a part of one.
 
         Args:
@@ -86,8 +86,9 @@ class Calls:
             NetworkError: the object was closed, and the answer did not come in time.
         """
         with self.call(action):
+            interruptible = asyncio.timeout(None)
             try:
-                async with asyncio.timeout(None) as interruptible:
+                async with interruptible:
                     self._interruptible.add(interruptible)
                     try:
                         return await send()
@@ -129,15 +130,15 @@ class Calls:
                     interruptible.reschedule(now)
 
     def guard(self, api: object) -> None:
-        """Make each public async method of an object a call."""
+        """Make each public async method of an object a call, and each step of its iterators."""
         for name in dir(type(api)):
-            if name.startswith("_") or name == "aclose":
-                continue
             function = inspect.getattr_static(type(api), name)
+            if name.startswith("_") or name == "aclose" or not inspect.isfunction(function):
+                continue
             if inspect.iscoroutinefunction(function):
                 setattr(api, name, self._guarded(getattr(api, name)))
-            elif inspect.isasyncgenfunction(function):
-                setattr(api, name, self._guarded_iterator(getattr(api, name)))
+            elif str(function.__annotations__.get("return")).startswith("AsyncIterator["):
+                setattr(api, name, self._guarded_steps(getattr(api, name)))
 
     def _guarded(self, method: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
         @functools.wraps(method)
@@ -147,19 +148,26 @@ class Calls:
 
         return guarded
 
-    def _guarded_iterator(
-        self, method: Callable[..., AsyncGenerator[Any, None]]
-    ) -> Callable[..., AsyncGenerator[Any, None]]:
-        # Each step is a call of its own: nobody waits for an iterator that nobody steps.
+    def _guarded_steps(
+        self, method: Callable[..., AsyncIterator[Any]]
+    ) -> Callable[..., AsyncIterator[Any]]:
         @functools.wraps(method)
-        async def guarded(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, None]:
-            async with contextlib.aclosing(method(*args, **kwargs)) as iterator:
-                while True:
-                    with self.call():
-                        try:
-                            item = await anext(iterator)
-                        except StopAsyncIteration:
-                            return
-                    yield item
+        def guarded(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
+            return self._steps(method(*args, **kwargs))
 
         return guarded
+
+    async def _steps(self, iterator: AsyncIterator[Any]) -> AsyncIterator[Any]:
+        # Each step is a call of its own: nobody waits for an iterator that nobody steps.
+        try:
+            while True:
+                with self.call():
+                    try:
+                        item = await anext(iterator)
+                    except StopAsyncIteration:
+                        return
+                yield item
+        finally:
+            close = getattr(iterator, "aclose", None)
+            if close is not None:
+                await close()

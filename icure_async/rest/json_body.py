@@ -75,8 +75,10 @@ def _object(members: list[tuple[str, Any]]) -> dict[str, Any]:
     return dict(members)
 
 
-def _integer(digits: str) -> int:
-    return int(digits)
+def _integer(digits: str) -> int | float:
+    number = int(digits)
+    # As orjson does.
+    return number if -(1 << 63) <= number < 1 << 64 else float(digits)
 
 
 def _number(text: str) -> float:

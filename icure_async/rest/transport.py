@@ -167,7 +167,7 @@ class Transport:
             try:
                 response = await self._exchange(request, url, data, proxy)
             except (
-                *(aiohttp.ClientError, OSError, ValueError, RuntimeError),
+                *(aiohttp.ClientError, OSError, ValueError, RuntimeError, AssertionError),
                 *(BodyTooLargeError, BrokenBodyError, UnknownEncodingError),
             ) as failure:
                 return explain(failure, self._attempt(request, proxy))

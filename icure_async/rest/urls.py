@@ -13,7 +13,7 @@ from icure_async.errors import ConfigurationError, ValidationError
 __all__ = ["normalise_base_url", "normalise_gateway_url", "path"]
 
 _REST: Final = "/rest/v1"
-_OTHER_REST: Final = re.compile(r"/rest/v[0-9]+")
+_OTHER_REST: Final = re.compile(r"/rest/v[0-9]+\Z")
 # Underscores are against RFC 952, and usual in the networks of containers.
 _NAME: Final = re.compile(r"[A-Za-z0-9_.-]+")
 _FORM: Final = "pass http(s)://host[:port][/path], without user name, query or fragment"
@@ -28,8 +28,8 @@ def normalise_base_url(url: object, method: str) -> str:
     base = _normalised(url, method)
     if base.endswith(_REST):
         return base
-    other = _OTHER_REST.search(base, base.rfind("/rest/"))
-    if other is not None and base.endswith(other[0]):
+    other = _OTHER_REST.search(base)
+    if other is not None:
         raise ConfigurationError(
             f"The URL given to {method}() ends with {other[0]}: this SDK speaks version 1 of "
             f"the protocol only. Pass the URL without {other[0]}, or with {_REST}."

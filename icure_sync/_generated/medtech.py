@@ -49,7 +49,11 @@ class AnonymousMedTechApi(Twin[AsyncAnonymousMedTechApi]):
         )
 
     def close(self) -> None:
-        """Let go of the connection. Calling it again does nothing."""
+        """Refuse new calls, let those under way finish, and let go of the connection.
+
+        Calls under way have as long as the time limit of a request, see ``with_timeout()`` of the
+        builder; those that take longer end with a ``NetworkError``. Calling it again does nothing.
+        """
         with trimmed_traceback:
             self._close(self._inner.aclose)
 
@@ -104,7 +108,11 @@ class MedTechApi(Twin[AsyncMedTechApi]):
         return _data_owners.DataOwnerApi._wrap(self._inner.data_owner_api, pid=self._pid)
 
     def close(self) -> None:
-        """Let go of the connection. Calling it again does nothing."""
+        """Refuse new calls, let those under way finish, and let go of the connection.
+
+        Calls under way have as long as the time limit of a request, see ``with_timeout()`` of the
+        builder; those that take longer end with a ``NetworkError``. Calling it again does nothing.
+        """
         with trimmed_traceback:
             self._close(self._inner.aclose)
 
