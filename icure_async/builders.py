@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, Self, TypeVar
 
 import aiohttp
-import anyio.to_thread
 import attrs
 import yarl
 
@@ -23,6 +22,7 @@ from icure_async.models.converter import prepare
 from icure_async.rest import retries
 from icure_async.rest.connection import Connection, ConnectionOptions, require_asyncio
 from icure_async.rest.proxies import Proxy, is_loopback
+from icure_async.rest.threads import in_thread
 from icure_async.rest.transport import DEFAULT_MAX_RESPONSE_SIZE, DEFAULT_TIMEOUT
 from icure_async.rest.urls import normalise_base_url, normalise_gateway_url, path
 from icure_async.storage.files import FileStorage
@@ -77,7 +77,7 @@ class Building(Generic[ApiT]):
 
     async def _build(self) -> ApiT:
         require_asyncio()
-        await anyio.to_thread.run_sync(_warm_up)
+        await in_thread(_warm_up)
         return self._make(self._connect())
 
 

@@ -12,6 +12,7 @@ import attrs
 
 from icure_async.errors import ConfigurationError
 from icure_async.rest.proxies import EnvironmentProxies, Proxy
+from icure_async.rest.resolver import own_resolver
 
 if TYPE_CHECKING:
     import ssl
@@ -69,7 +70,7 @@ class Connection:
         self._environment = EnvironmentProxies()
         # Without a cookie jar: a session cookie would mix up the users of one process.
         self.client_session: aiohttp.ClientSession = client_session or aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=self._options.limit),
+            connector=aiohttp.TCPConnector(limit=self._options.limit, resolver=own_resolver()),
             cookie_jar=aiohttp.DummyCookieJar(),
         )
         self.slots: asyncio.Semaphore = _slots_of(self.client_session)

@@ -129,10 +129,10 @@ def _of_time(failure: Exception, attempt: Attempt) -> Failure | None:
         return None
     # A time-out has used up the caller's patience, so it is final.
     was_sent = not isinstance(failure, aiohttp.ConnectionTimeoutError)
-    what = "no answer" if was_sent else "no connection"
+    what = f"no answer within {attempt.timeout:g} s" if was_sent else "no connection in time"
     error = RequestTimeoutError(
-        f"Could not {attempt.action}: {what} within {attempt.timeout:g} s. Check "
-        "the connection and try again, or allow more time with with_timeout().",
+        f"Could not {attempt.action}: {what}. Check the connection and try again, or allow more "
+        "time with with_timeout().",
         maybe_processed=was_sent,
     )
     return Failure(error, is_final=True)

@@ -1,4 +1,4 @@
-"""Worker threads for what would hold up the event loop: undoing compression, and parsing."""
+"""Worker threads for what would hold up the event loop: imports, undoing compression, parsing."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _limiter: Final[RunVar[anyio.CapacityLimiter]] = RunVar("icure_rest_threads")
 
 
 async def in_thread(function: Callable[[*Arguments], Result], *args: *Arguments) -> Result:
-    """Run a function in one of the few threads that are for answers in this event loop."""
+    """Run a function in one of the few threads that this room has in this event loop."""
     try:
         limiter = _limiter.get()
     except LookupError:

@@ -52,8 +52,8 @@ DEFAULT_MAX_RESPONSE_SIZE: Final = 64 << 20
 
 _TOO_MANY_REQUESTS: Final = 429
 _PROXY_REFUSES: Final = 407
-# Shorter than the whole, so that whatever ends before is known not to have been sent.
-_CONNECTING: Final = 0.99
+# Connecting may take so much of the time: what ends before is known not to have been sent.
+_CONNECTING: Final = 0.9
 # A server that asks for more than this gets an error that says how long to wait.
 _LONGEST_WAIT: Final = 30.0
 _LARGE_BODY_BYTES: Final = 1 << 20

@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import aiohttp
+import anyio
+import anyio.to_thread
 import pytest
 from aiohttp import web
 
+from icure_async import MedTechApiBuilder
 from icure_async.errors import ConfigurationError, NetworkError, RequestTimeoutError
 from icure_async.rest.connection import Connection, ConnectionOptions
 from icure_async.rest.threads import in_thread
@@ -120,11 +124,50 @@ async def test_a_connection_that_is_not_made_in_time_means_that_nothing_was_sent
                 raise aiohttp.ConnectionTimeoutError from None
 
     async with aiohttp.ClientSession(connector=Slow()) as session:
-        transport = Transport(Connection(session), timeout=0.2)
-        with pytest.raises(RequestTimeoutError, match=r"no connection within 0\.2 s") as caught:
+        transport = Transport(Connection(session), timeout=1)
+        with pytest.raises(RequestTimeoutError, match="no connection in time") as caught:
             await transport.send(at(backend, "POST"))
     assert not caught.value.maybe_processed
     assert backend.seen == []
+
+
+async def test_hosts_are_looked_up_although_the_application_has_used_up_its_threads(
+    backend: Backend,
+) -> None:
+    backend.on("GET /thing", {})
+    request = Request(
+        action="read it",
+        method="GET",
+        url=backend.base_url.replace("127.0.0.1", "localhost") + "/thing",
+        repeatable=True,
+    )
+    let_go = threading.Event()
+    loop = asyncio.get_running_loop()
+    with ThreadPoolExecutor(1) as executor:
+        loop.set_default_executor(executor)
+        blocked = asyncio.create_task(asyncio.to_thread(let_go.wait, 20))
+        try:
+            async with open_transport() as transport, asyncio.timeout(10):
+                assert (await transport.send(request)).status == 200
+        finally:
+            let_go.set()
+        await blocked
+
+
+async def test_building_needs_no_thread_of_the_applications(backend: Backend) -> None:
+    limiter = anyio.to_thread.current_default_thread_limiter()
+    let_go = threading.Event()
+    async with anyio.create_task_group() as group:
+        for _ in range(int(limiter.total_tokens)):
+            group.start_soon(anyio.to_thread.run_sync, let_go.wait, 20)
+        try:
+            await anyio.wait_all_tasks_blocked()
+            assert limiter.available_tokens == 0
+            async with asyncio.timeout(10):
+                building = MedTechApiBuilder().with_icure_base_url(backend.base_url)
+                await (await building.with_user_name("u").with_password("p").build()).aclose()
+        finally:
+            let_go.set()
 
 
 # Another event loop

@@ -261,6 +261,28 @@ async def test_a_password_that_is_no_text_is_refused_by_the_backend(
     assert caught.value.__context__ is None
 
 
+@pytest.mark.parametrize("answer", [404, 405, 501, {}, {"token": None}, {"token": ""}], ids=str)
+async def test_basic_authentication_nobody_asked_for_is_in_the_log_once(
+    backend: Backend, session: Session, answer: Answer, caplog: pytest.LogCaptureFixture
+) -> None:
+    backend.on(LOGIN, answer).on(THING, {})
+    for _ in range(3):
+        await read(session)
+
+    [record] = [record for record in caplog.records if record.levelname == "WARNING"]
+    assert record.name.startswith("icure_async.")
+    assert "the password goes with every request" in record.getMessage()
+    assert PASSWORD not in record.getMessage()
+
+
+async def test_basic_authentication_that_was_asked_for_is_not_in_the_log(
+    backend: Backend, transport: Transport, caplog: pytest.LogCaptureFixture
+) -> None:
+    backend.on(THING, {})
+    await read(open_session(transport, backend.base_url, basic_only=True))
+    assert not [record for record in caplog.records if record.levelname == "WARNING"]
+
+
 # Tokens that end
 
 

@@ -2,7 +2,11 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import json
+import logging
 import ssl
+import subprocess
+import sys
 import time
 from datetime import UTC, datetime
 from email.utils import format_datetime
@@ -301,6 +305,87 @@ async def test_the_waits_without_advice_are_short(
 
     assert len(waits) == 2
     assert all(0 < seconds <= 2 for seconds in waits)
+
+
+RETRYING = """
+import asyncio, sys
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from icure_async import MedTechApiBuilder
+from icure_async.errors import ServerError
+from icure_async.rest import retries
+
+async def pause(seconds):
+    print("waited")
+
+async def fail(request):
+    return web.Response(status=503)
+
+async def main():
+    retries.pause = pause
+    app = web.Application()
+    app.router.add_route("*", "/{tail:.*}", fail)
+    async with TestServer(app) as server:
+        builder = MedTechApiBuilder().with_icure_base_url(f"http://127.0.0.1:{server.port}")
+        async with builder.with_user_name("u").with_password("p").build() as api:
+            try:
+                await api.user_api.get_logged_user()
+            except ServerError:
+                print("failed")
+
+asyncio.run(main())
+"""
+
+
+def test_retries_print_nothing_where_no_logging_is_set_up() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", RETRYING], check=True, capture_output=True, text=True, timeout=30
+    )
+    assert ended.stdout.split() == ["waited", "waited", "failed"]
+    assert ended.stderr == ""
+
+
+async def test_retries_are_in_the_log_of_the_sdk_for_those_who_look(
+    responses: aioresponses,
+    transport: Transport,
+    waits: list[float],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.DEBUG, "icure_async")
+    responses.get(URL_OF_IT, status=503, headers={"Retry-After": "7"})
+    responses.get(URL_OF_IT, body=b"here")
+
+    await transport.send(GET)
+
+    assert [(record.name.split(".")[0], record.levelname) for record in caplog.records] == [
+        ("icure_async", "DEBUG")
+    ] * 3
+    assert [record.getMessage() for record in caplog.records] == [
+        "read it: HTTP 503",
+        "read it: trying again in 7.0 s",
+        "read it: HTTP 200",
+    ]
+
+
+FORGED = "x\nERROR root: forged line \x1b[2J\u202e"
+
+
+async def test_an_id_of_the_server_forges_no_line_in_log_or_message(
+    responses: aioresponses, transport: Transport, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    body = json.dumps({"message": FORGED}).encode()
+    responses.get(URL_OF_IT, status=404, body=body, headers={"X-Request-Id": FORGED[:1] + "\x1b"})
+    request = Request(action=f"read data owner {FORGED}", method="GET", url=URL_OF_IT)
+
+    error = (await transport.send(request)).error()
+
+    assert error is not None
+    for text in (str(error), error.server_message, *(r.getMessage() for r in caplog.records)):
+        assert text
+        assert text.isprintable()
+    assert r"read data owner x\nERROR root: forged line \x1b[2J\u202e" in str(error)
+    assert error.request_id is None
 
 
 @pytest.mark.usefixtures("no_pauses")
