@@ -236,8 +236,7 @@ async def test_a_step_of_an_iterator_finishes_and_the_next_one_is_refused(
     api = await builder(backend).build()
     iterator = aiter(api.notification_api.filter_notifications())
     step = asyncio.ensure_future(anext(iterator, None))
-    await asyncio.wait([step, asyncio.ensure_future(page.arrived.wait())], timeout=5)
-    assert page.arrived.is_set(), step
+    await asyncio.wait_for(page.arrived.wait(), 5)
 
     closing = asyncio.create_task(api.aclose())
     await asyncio.sleep(0.01)
