@@ -307,19 +307,20 @@ async def test_a_call_within_a_call_is_part_of_it(sandbox: Sandbox) -> None:
     assert users == [master.user_id]
 
 
-def test_another_event_loop_is_refused_by_every_call() -> None:
-    async def make() -> MedTechApi:
-        return await (
-            MedTechApiBuilder()
-            .with_icure_base_url("http://127.0.0.1:9")
-            .with_user_name("ned")
-            .with_password("hodor")
-            .with_msg_gw_spec_id("ic")
-            .with_auth_process_by_sms_id("sms")
-            .build()
-        )
+async def built_elsewhere() -> MedTechApi:
+    return await (
+        MedTechApiBuilder()
+        .with_icure_base_url("http://127.0.0.1:9")
+        .with_user_name("ned")
+        .with_password("hodor")
+        .with_msg_gw_spec_id("ic")
+        .with_auth_process_by_sms_id("sms")
+        .build()
+    )
 
-    api = asyncio.run(make())
+
+def test_another_event_loop_is_refused_by_every_call() -> None:
+    api = asyncio.run(built_elsewhere())
 
     async def use() -> None:
         for call in CALLS:
@@ -329,6 +330,22 @@ def test_another_event_loop_is_refused_by_every_call() -> None:
         await api.aclose()
 
     asyncio.run(use())
+
+
+def test_without_an_event_loop_of_asyncios_every_call_is_refused_but_closing() -> None:
+    """As under trio: nothing here waits for anything that asyncio would know of."""
+
+    api = asyncio.run(built_elsewhere())
+
+    async def use() -> None:
+        for call in CALLS:
+            with pytest.raises(ConfigurationError, match="needs a running event loop of asyncio's"):
+                await call(api)
+        await api.aclose()
+
+    with pytest.raises(StopIteration):
+        use().send(None)
+    assert api._connection.client_session.closed
 
 
 def test_building_needs_an_event_loop_of_asyncios() -> None:

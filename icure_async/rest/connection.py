@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import weakref
 from typing import TYPE_CHECKING, Final
 
@@ -129,11 +130,17 @@ class Connection:
         self._users -= 1
         if not self._owned or self._users > 0:
             return
-        if self._loop.is_closed() or self.is_running_here():
+        closing = self.client_session.close()
+        if self.is_running_here():
             with anyio.move_on_after(_CLOSING_SECONDS, shield=True):
-                await self.client_session.close()
+                await closing
+        elif self._loop.is_closed():
+            # Nothing is left that could be waited for, least of all in trio's event loop.
+            with contextlib.suppress(StopIteration, RuntimeError):
+                while True:
+                    closing.send(None)
         else:
-            asyncio.run_coroutine_threadsafe(self.client_session.close(), self._loop)
+            asyncio.run_coroutine_threadsafe(closing, self._loop)
 
 
 def require_asyncio() -> None:
