@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from operator import attrgetter
 from typing import TYPE_CHECKING, Self
 
 import attrs
@@ -26,7 +27,7 @@ from icure_async.authentication.progress import ProgressStore
 from icure_async.crypto.entities import EntityCrypto
 from icure_async.crypto.key_ring import KeyRing
 from icure_async.errors import ConfigurationError
-from icure_async.rest.calls import Calls
+from icure_async.rest.calls import Calls, guard_class
 from icure_async.rest.data_owners import DataOwnerResource
 from icure_async.rest.maintenance_tasks import MaintenanceTaskResource
 from icure_async.rest.message_gateway import MessageGateway
@@ -166,7 +167,6 @@ class AnonymousMedTechApi(_Api):
     def __init__(self, settings: Settings, connection: Connection, *, spec_id: str) -> None:
         super().__init__(settings, connection)
         self.authentication_api: AuthenticationApi = self._make_authentication_api(spec_id)
-        self._calls.guard(self)
         self._calls.guard(self.authentication_api)
 
     def __repr__(self) -> str:
@@ -266,7 +266,6 @@ class MedTechApi(_Api):
         spec_id = settings.msg_gw_spec_id
         self._authentication_api = self._make_authentication_api(spec_id) if spec_id else None
         for api in (
-            self,
             self.patient_api,
             self.notification_api,
             self.user_api,
@@ -399,3 +398,7 @@ class MedTechApi(_Api):
         user = await self._current_user.get()
         group_id = user.get("groupId")
         return str(user["id"]), group_id if isinstance(group_id, str) else None
+
+
+guard_class(AnonymousMedTechApi, attrgetter("_calls"))
+guard_class(MedTechApi, attrgetter("_calls"))

@@ -7,16 +7,17 @@ import contextlib
 import functools
 import inspect
 from contextvars import ContextVar
+from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from icure_async.errors import ConfigurationError, NetworkError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+    from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
 
     from icure_async.rest.connection import Connection
 
-__all__ = ["Calls"]
+__all__ = ["Calls", "guard_class"]
 
 Answer = TypeVar("Answer")
 
@@ -131,29 +132,21 @@ class Calls:
 
     def guard(self, api: object) -> None:
         """Make each public async method of an object a call, and each step of its iterators."""
-        for name in dir(type(api)):
-            function = inspect.getattr_static(type(api), name)
-            if name.startswith("_") or name == "aclose" or not inspect.isfunction(function):
-                continue
+        for name, function in _public_functions(type(api)):
             if inspect.iscoroutinefunction(function):
-                setattr(api, name, self._guarded(getattr(api, name)))
+                guarded = _as_call(function, lambda _: self)
             elif str(function.__annotations__.get("return")).startswith("AsyncIterator["):
-                setattr(api, name, self._guarded_steps(getattr(api, name)))
+                guarded = self._as_calls(function)
+            else:
+                continue
+            setattr(api, name, MethodType(guarded, api))
 
-    def _guarded(self, method: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-        @functools.wraps(method)
-        async def guarded(*args: Any, **kwargs: Any) -> Any:
-            with self.call():
-                return await method(*args, **kwargs)
-
-        return guarded
-
-    def _guarded_steps(
-        self, method: Callable[..., AsyncIterator[Any]]
+    def _as_calls(
+        self, function: Callable[..., AsyncIterator[Any]]
     ) -> Callable[..., AsyncIterator[Any]]:
-        @functools.wraps(method)
+        @functools.wraps(function)
         def guarded(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
-            return self._steps(method(*args, **kwargs))
+            return self._steps(function(*args, **kwargs))
 
         return guarded
 
@@ -171,3 +164,34 @@ class Calls:
             close = getattr(iterator, "aclose", None)
             if close is not None:
                 await close()
+
+
+def guard_class(cls: type, calls_of: Callable[[Any], Calls]) -> None:
+    """Do for all objects of a class what :meth:`Calls.guard` does for one.
+
+    Args:
+        cls: the class; its objects keep the attributes they are documented with, and no more.
+        calls_of: returns the calls of an object.
+    """
+    for name, function in _public_functions(cls):
+        if inspect.iscoroutinefunction(function):
+            setattr(cls, name, _as_call(function, calls_of))
+
+
+def _as_call(
+    function: Callable[..., Awaitable[Any]], calls_of: Callable[[Any], Calls]
+) -> Callable[..., Any]:
+    @functools.wraps(function)
+    async def guarded(api: object, *args: Any, **kwargs: Any) -> Any:
+        with calls_of(api).call():
+            return await function(api, *args, **kwargs)
+
+    return guarded
+
+
+def _public_functions(cls: type) -> Iterator[tuple[str, FunctionType]]:
+    """Yield the public methods of a class, but for what closes its objects."""
+    for name in dir(cls):
+        function = inspect.getattr_static(cls, name)
+        if inspect.isfunction(function) and not name.startswith("_") and name != "aclose":
+            yield name, function
