@@ -23,6 +23,7 @@ from yarl import URL
 from icure_async.errors import (
     BackendError,
     ConfigurationError,
+    ICureError,
     InvalidResponseError,
     NetworkError,
     RequestTimeoutError,
@@ -687,3 +688,49 @@ async def test_the_answer_keeps_what_was_asked(
     assert isinstance(response, Response)
     with pytest.raises(BackendError, match="Could not read it: "):
         response.raise_for_status()
+
+
+def http(first: bytes, *headers: bytes, body: bytes = b"") -> bytes:
+    return b"\r\n".join([b"HTTP/1.1 " + first, *headers, b"", body])
+
+
+TWO, NONE, CHUNKED = b"Content-Length: 2", b"Content-Length: 0", b"Transfer-Encoding: chunked"
+ODD = {
+    "status-0": http(b"0 OK"),
+    "status-999": http(b"999 Odd", NONE),
+    "status-abc": http(b"abc OK", NONE),
+    "http-0.9": b"<html></html>",
+    "http-3": b"HTTP/3.0 200 OK\r\n\r\n",
+    "many-headers": http(b"200 OK", *[b"X-A: b"] * 10_000, NONE),
+    "long-header": http(b"200 OK", b"X-A: " + b"x" * (1 << 20), NONE),
+    "no-colon": http(b"200 OK", b"X-A"),
+    "raw-bytes": http(b"200 \xff\xfe", b"X-A: \xff\x1b[2J", NONE),
+    "negative-length": http(b"200 OK", b"Content-Length: -1"),
+    "huge-length": http(b"200 OK", b"Content-Length: 1" + b"0" * 30, body=b"{}"),
+    "text-length": http(b"200 OK", b"Content-Length: two", body=b"{}"),
+    "two-lengths": http(b"200 OK", TWO, b"Content-Length: 3", body=b"{}"),
+    "length-and-chunks": http(b"200 OK", TWO, CHUNKED, body=b"2\r\n{}\r\n0\r\n\r\n"),
+    "odd-chunk": http(b"200 OK", CHUNKED, body=b"zz\r\n{}\r\n"),
+    "odd-encodings": http(b"200 OK", b"Content-Encoding: gzip, \xff", TWO, body=b"{}"),
+    "odd-date": http(b"503 No", b"Date: \xff", b"Retry-After: -1e400", NONE),
+    "odd-cookies": http(b"200 OK", b"Set-Cookie: \xff=;;=\x01", TWO, body=b"{}"),
+    "odd-location": http(b"302 Go", b"Location: http://[::1", NONE),
+    "early-hints": http(b"103 Early", b"Link: x") * 3 + OK,
+    "switching": http(
+        b"101 Switching", b"Upgrade: websocket", b"Connection: upgrade", body=b"\x81"
+    ),
+}
+
+
+@pytest.mark.parametrize("answer", ODD.values(), ids=ODD)
+@pytest.mark.parametrize("kind", ["GET", "POST"])
+@pytest.mark.usefixtures("no_pauses")
+async def test_an_odd_answer_is_an_answer_or_an_error_of_ours(answer: bytes, kind: str) -> None:
+    failure: ICureError | None
+    async with raw_server(*[answer] * 3) as (url, _), open_transport(timeout=1) as transport:
+        try:
+            failure = (await transport.send(at(url, KINDS[kind]))).error()
+        except ICureError as error:
+            failure = error
+    assert str(failure).isprintable()
+    assert not isinstance(failure, ConfigurationError)
