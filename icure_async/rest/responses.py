@@ -67,7 +67,7 @@ class Response:
         received_at: epoch seconds by the local clock.
     """
 
-    action: str = attrs.field(converter=printable)
+    action: str
     status: int
     headers: Mapping[str, str] = attrs.field(repr=False)
     body: bytes = attrs.field(repr=False)

@@ -196,16 +196,11 @@ class Transport:
             proxy=proxy.url if proxy else None,
             ssl=self._connection.ssl,
         ) as answer:
-            try:
-                body = await read_body(
-                    answer,
-                    limit=self._max_response_size,
-                    encoding="" if theirs else _encoding(answer),
-                )
-            except BaseException:
-                # What is left of it is not waited for.
-                answer.close()
-                raise
+            body = await read_body(
+                answer,
+                limit=self._max_response_size,
+                encoding="" if theirs else _encoding(answer),
+            )
             return Response(
                 action=request.action,
                 status=answer.status,
