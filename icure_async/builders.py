@@ -6,13 +6,17 @@ import functools
 import importlib
 import os
 import re
+import ssl
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, NoReturn, Self, TypeVar
 
 import aiohttp
 import attrs
+import yarl
 
+from icure_async.cautions import InsecureConnectionWarning
 from icure_async.crypto.protocol import Crypto
 from icure_async.errors import (
     ConfigurationError,
@@ -23,8 +27,10 @@ from icure_async.errors import (
 from icure_async.medtech import AnonymousMedTechApi, MedTechApi, Settings
 from icure_async.mistakes import explained
 from icure_async.models.converter import prepare
-from icure_async.rest.connection import Connection
-from icure_async.rest.transport import DEFAULT_TIMEOUT, retrying
+from icure_async.rest import retries
+from icure_async.rest.connection import Connection, ConnectionOptions, require_asyncio
+from icure_async.rest.proxies import Proxy, is_loopback
+from icure_async.rest.transport import DEFAULT_MAX_RESPONSE_SIZE, DEFAULT_TIMEOUT
 from icure_async.rest.urls import normalise_base_url, normalise_gateway_url, path
 from icure_async.secret_holders import SecretHolder
 from icure_async.storage.files import FileStorage
@@ -63,10 +69,10 @@ class Building(Generic[ApiT]):
     def __init__(
         self,
         make: Callable[[Connection], ApiT],
-        client_session: aiohttp.ClientSession | None,
+        connect: Callable[[], Connection],
     ) -> None:
         self._make = make
-        self._client_session = client_session
+        self._connect = connect
         self._api: ApiT | None = None
 
     def __await__(self) -> Generator[object, None, ApiT]:
@@ -100,8 +106,9 @@ class Building(Generic[ApiT]):
             """Never reached; ``with`` asks whether it is there."""
 
     async def _build(self) -> ApiT:
+        require_asyncio()
         await OTHERS.run(_warm_up)
-        return self._make(Connection(self._client_session))
+        return self._make(self._connect())
 
 
 @attrs.frozen
@@ -138,7 +145,11 @@ class _Builder(SecretHolder):
         self._on_key_change: Callable[[KeyQuestion], Awaitable[None]] | None = None
         self._in_memory_keys_are_meant = False
         self._timeout = DEFAULT_TIMEOUT
+        self._max_response_size = DEFAULT_MAX_RESPONSE_SIZE
         self._client_session: aiohttp.ClientSession | None = None
+        self._proxy: Proxy | None = None
+        self._ssl_context: ssl.SSLContext | None = None
+        self._connection_limit: int | None = None
 
     def __copy__(self) -> Self:
         # Options to start from; in this program, they show nobody anything.
@@ -150,7 +161,11 @@ class _Builder(SecretHolder):
         return f"{type(self).__name__}(base_url={self._base_url!r})"
 
     def with_icure_base_url(self, icure_base_url: str) -> Self:
-        """Set the URL of the backend; ``/rest/v1`` is appended to a bare host.
+        """Set the URL of the backend; ``/rest/v1`` is appended unless it ends with that.
+
+        Args:
+            icure_base_url: ``http(s)://host[:port][/path]``. The host may be an IPv6 address in
+                brackets, or have letters outside of ASCII.
 
         Raises:
             ConfigurationError: it is malformed.
@@ -160,6 +175,9 @@ class _Builder(SecretHolder):
 
     def with_msg_gw_url(self, msg_gw_url: str) -> Self:
         """Set the URL of the message gateway; the default is iCure's.
+
+        Args:
+            msg_gw_url: ``http(s)://host[:port][/path]``, as for the backend.
 
         Raises:
             ConfigurationError: it is malformed.
@@ -252,6 +270,8 @@ class _Builder(SecretHolder):
     def with_timeout(self, seconds: float) -> Self:
         """Set the time limit of one request with its answer; the default is 30 s.
 
+        It does not count the wait for a free connection, see :meth:`with_connection_limit`.
+
         Raises:
             ConfigurationError: it is not positive.
         """
@@ -261,8 +281,78 @@ class _Builder(SecretHolder):
         self._timeout = float(seconds)
         return self
 
+    def with_max_response_size(self, size: int) -> Self:
+        """Set how large an answer may be; the default is 64 MiB.
+
+        A larger one is not read to its end, and the call raises a ``ResponseTooLargeError``. Calls
+        that read many records ask for fewer at a time then.
+
+        Args:
+            size: bytes, after decompression.
+
+        Raises:
+            ConfigurationError: it is not a positive whole number.
+        """
+        self._max_response_size = _positive(size, "with_max_response_size", "of bytes")
+        return self
+
+    def with_connection_limit(self, limit: int) -> Self:
+        """Set how many connections there may be at a time; the default is 100.
+
+        Further requests wait for a free one, and their time limits begin when they have it.
+
+        Raises:
+            ConfigurationError: it is not a positive whole number.
+        """
+        self._connection_limit = _positive(limit, "with_connection_limit", "of connections")
+        return self
+
+    def with_proxy(self, proxy: str) -> Self:
+        """Set the HTTP proxy for all requests, whatever the environment says.
+
+        By default the proxies that ``HTTPS_PROXY`` and ``HTTP_PROXY`` name are used, except for the
+        hosts that ``NO_PROXY`` names, and for loopback addresses.
+
+        Args:
+            proxy: ``http(s)://[user:password@]host[:port]``, with %-escapes in user name and
+                password. It is in no message and no repr.
+
+        Raises:
+            ConfigurationError: it is malformed.
+        """
+        self._proxy = Proxy.parse(
+            proxy, source="What with_proxy() was given", name="the proxy given to with_proxy()"
+        )
+        return self
+
+    def with_ssl_context(self, ssl_context: ssl.SSLContext) -> Self:
+        """Set what certificates are checked with, for a private authority or a client certificate.
+
+        By default the certificates are trusted that the system trusts, or those in the file that
+        ``SSL_CERT_FILE`` names.
+
+        Args:
+            ssl_context: made by ``ssl.create_default_context()``, for example.
+
+        Raises:
+            ConfigurationError: it is none, or is one for servers.
+        """
+        if (
+            not isinstance(ssl_context, ssl.SSLContext)
+            or ssl_context.protocol == ssl.PROTOCOL_TLS_SERVER
+        ):
+            raise ConfigurationError(
+                "with_ssl_context() needs an ssl.SSLContext for clients, for example from "
+                "ssl.create_default_context()."
+            )
+        self._ssl_context = ssl_context
+        return self
+
     def with_client_session(self, client_session: aiohttp.ClientSession) -> Self:
         """Use a client session of the caller's, which is never closed by the SDK.
+
+        It brings its own proxies, certificates and number of connections, so it can't be combined
+        with the options for these.
 
         Raises:
             ConfigurationError: it is no aiohttp client session, or is closed.
@@ -379,7 +469,7 @@ class _Builder(SecretHolder):
             (_process_variable("EMAIL", registered), self.with_auth_process_by_email_id),
             (_process_variable("SMS", registered), self.with_auth_process_by_sms_id),
         ):
-            value = os.environ.get(name)
+            value = _env(name)
             if value:
                 try:
                     method(value)
@@ -398,6 +488,9 @@ class _Builder(SecretHolder):
                 "with_trust_on_first_use() needs a storage that outlives the program, or every "
                 "start would be the first use: call with_storage_directory() or with_storage()."
             )
+        if self._msg_gw_spec_id is not None:
+            _warn_if_insecure(self._msg_gw_url, "with_msg_gw_url")
+        _warn_if_insecure(self._base_url, "with_icure_base_url")
         return functools.partial(
             _make_settings,
             crypto=self._crypto,
@@ -413,7 +506,30 @@ class _Builder(SecretHolder):
             on_key_change=self._on_key_change,
             in_memory_keys_are_meant=self._in_memory_keys_are_meant,
             timeout=self._timeout,
+            max_response_size=self._max_response_size,
         )
+
+    def _connect(self) -> Callable[[], Connection]:
+        """Return what makes the connection, in the event loop it is for.
+
+        Raises:
+            ConfigurationError: options contradict each other.
+        """
+        ours = {
+            "with_proxy": self._proxy,
+            "with_ssl_context": self._ssl_context,
+            "with_connection_limit": self._connection_limit,
+        }
+        chosen = [f"{method}()" for method, value in ours.items() if value is not None]
+        if self._client_session is not None and chosen:
+            raise ConfigurationError(
+                f"with_client_session() can't be combined with {' and '.join(chosen)}: set these "
+                "on the client session, or leave it out."
+            )
+        options = ConnectionOptions(proxy=self._proxy, ssl_context=self._ssl_context)
+        if self._connection_limit is not None:
+            options = attrs.evolve(options, limit=self._connection_limit)
+        return functools.partial(Connection, self._client_session, options)
 
 
 @explained
@@ -468,7 +584,7 @@ class AnonymousMedTechApiBuilder(_Builder):
             )
         return Building(
             lambda connection: AnonymousMedTechApi(settings(), connection, spec_id=spec_id),
-            self._client_session,
+            self._connect(),
         )
 
 
@@ -506,7 +622,7 @@ class MedTechApiBuilder(_Builder):
         Raises:
             ConfigurationError: it is empty.
         """
-        self._user_name = _non_empty(user_name, "with_user_name")
+        self._user_name = _without_blanks_around(user_name, "with_user_name")
         return self
 
     def with_password(self, password: str) -> Self:
@@ -516,6 +632,11 @@ class MedTechApiBuilder(_Builder):
             ConfigurationError: it is empty.
         """
         self._password = _non_empty(password, "with_password")
+        if password != password.strip("\r\n"):
+            raise ConfigurationError(
+                "The password given to with_password() begins or ends with a line break, as the "
+                "content of a file often does: remove it."
+            )
         return self
 
     def build(self) -> Building[MedTechApi]:
@@ -534,14 +655,14 @@ class MedTechApiBuilder(_Builder):
             lambda connection: MedTechApi(
                 settings(), connection, user_name=user_name, password=password
             ),
-            self._client_session,
+            self._connect(),
         )
 
 
 def _warm_up() -> None:
     """Do what takes long at first use, in a thread: import libraries, and generate converters."""
     importlib.import_module("icure_async.crypto.software")
-    retrying()
+    retries.warm_up()
     prepare()
 
 
@@ -557,8 +678,41 @@ def _non_empty(value: object, method: str) -> str:
     return value
 
 
+def _without_blanks_around(value: object, method: str) -> str:
+    text = _non_empty(value, method)
+    if text != text.strip():
+        raise ConfigurationError(
+            f"What {method}() was given begins or ends with a blank or a line break: remove it."
+        )
+    return text
+
+
+def _positive(value: object, method: str, of_what: str) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ConfigurationError(f"{method}() needs a positive whole number {of_what}.")
+    return value
+
+
+_has_warned = False
+
+
+def _warn_if_insecure(url: str, method: str) -> None:
+    """Warn, once per process, of a URL that sends passwords over a network in clear."""
+    global _has_warned
+    parsed = yarl.URL(url)
+    if _has_warned or parsed.scheme != "http" or is_loopback(parsed.host or ""):
+        return
+    _has_warned = True
+    warnings.warn(
+        f"The URL given to {method}() begins with http://: passwords, tokens, and what is not "
+        "encrypted of the records go over the network in clear. Use https://.",
+        InsecureConnectionWarning,
+        stacklevel=4,
+    )
+
+
 def _gateway_id(value: object, method: str) -> str:
-    segment = _non_empty(value, method)
+    segment = _without_blanks_around(value, method)
     try:
         path(segment)
     except ValidationError:
@@ -579,9 +733,14 @@ def _process_variable(channel: str, user_type: str) -> str:
     return f"AUTH_BY_{channel}_{user_type.upper()}_PROCESS_ID"
 
 
+def _env(name: str) -> str:
+    """Return the value of a variable without the line break that files of secrets end with."""
+    return os.environ.get(name, "").strip()
+
+
 def _user_type_in_env() -> UserType:
     for user_type in _USER_TYPES:
-        if any(os.environ.get(_process_variable(name, user_type)) for name in ("EMAIL", "SMS")):
+        if any(_env(_process_variable(name, user_type)) for name in ("EMAIL", "SMS")):
             return user_type
     return "hcp"
 

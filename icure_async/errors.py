@@ -36,6 +36,7 @@ __all__ = [
     "PermissionDeniedError",
     "ProcessStateError",
     "RequestTimeoutError",
+    "ResponseTooLargeError",
     "ServerError",
     "StorageError",
     "TokenExpiredError",
@@ -200,6 +201,10 @@ class ServerError(BackendError):
 
 class InvalidResponseError(BackendError):
     """The answer is not what the protocol allows: HTML, truncated JSON, an empty body."""
+
+
+class ResponseTooLargeError(InvalidResponseError):
+    """The answer is larger than allowed (see ``with_max_response_size`` of the builders)."""
 
 
 class AuthenticationError(BackendError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from operator import attrgetter
 from typing import TYPE_CHECKING, Self
 
 import attrs
@@ -29,12 +30,13 @@ from icure_async.crypto.entities import EntityCrypto
 from icure_async.crypto.key_ring import KeyRing
 from icure_async.errors import ConfigurationError
 from icure_async.mistakes import explained
+from icure_async.rest.calls import Calls, guard_class
 from icure_async.rest.data_owners import DataOwnerResource
 from icure_async.rest.maintenance_tasks import MaintenanceTaskResource
 from icure_async.rest.message_gateway import MessageGateway
 from icure_async.rest.patients import PatientResource
 from icure_async.rest.session import Session
-from icure_async.rest.transport import DEFAULT_TIMEOUT, Transport
+from icure_async.rest.transport import DEFAULT_MAX_RESPONSE_SIZE, DEFAULT_TIMEOUT, Transport
 from icure_async.rest.users import UserResource
 from icure_async.secret_holders import SecretHolder
 
@@ -73,7 +75,8 @@ class Settings:
             None trusts the backend.
         on_key_change: told of a data owner's public key that has changed, where there is no policy.
         in_memory_keys_are_meant: whether the application looks after keys that live in memory.
-        timeout: seconds for one request with its answer.
+        timeout: seconds for one request with its answer, and for the calls under way at closing.
+        max_response_size: bytes of an answer, decompressed.
         clock: epoch seconds.
     """
 
@@ -90,6 +93,7 @@ class Settings:
     on_key_change: Callable[[KeyQuestion], Awaitable[None]] | None = None
     in_memory_keys_are_meant: bool = False
     timeout: float = DEFAULT_TIMEOUT
+    max_response_size: int = DEFAULT_MAX_RESPONSE_SIZE
     clock: Callable[[], float] = time.time
 
 
@@ -99,13 +103,28 @@ class _Api(SecretHolder):
     def __init__(self, settings: Settings, connection: Connection) -> None:
         self._settings = settings
         self._connection = connection.acquire()
-        self._transport = Transport(connection, timeout=settings.timeout, clock=settings.clock)
+        self._calls = Calls(f"This {type(self).__name__}", connection)
+        self._transport = Transport(
+            connection,
+            timeout=settings.timeout,
+            max_response_size=settings.max_response_size,
+            clock=settings.clock,
+            calls=self._calls,
+        )
         self._closed = False
 
     async def aclose(self) -> None:
-        """Let go of the connection. Calling it again does nothing."""
-        if not self._closed:
-            self._closed = True
+        """Refuse new calls, let those under way finish, and let go of the connection.
+
+        Calls under way have as long as the time limit of a request, see ``with_timeout()`` of the
+        builder; those that take longer end with a ``NetworkError``. Calling it again does nothing.
+        """
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            await self._calls.close(self._settings.timeout)
+        finally:
             await self._connection.release()
 
     async def __aenter__(self) -> Self:
@@ -166,6 +185,7 @@ class AnonymousMedTechApi(_Api):
     def __init__(self, settings: Settings, connection: Connection, *, spec_id: str) -> None:
         super().__init__(settings, connection)
         self.authentication_api: AuthenticationApi = self._make_authentication_api(spec_id)
+        self._calls.guard(self.authentication_api)
 
     def __repr__(self) -> str:
         return f"AnonymousMedTechApi(base_url={self._settings.base_url!r})"
@@ -285,6 +305,14 @@ class MedTechApi(_Api):
         )
         spec_id = settings.msg_gw_spec_id
         self._authentication_api = self._make_authentication_api(spec_id) if spec_id else None
+        for api in (
+            self.patient_api,
+            self.notification_api,
+            self.user_api,
+            self.data_owner_api,
+            self._authentication_api,
+        ):
+            self._calls.guard(api)
 
     def __repr__(self) -> str:
         return f"MedTechApi(base_url={self._settings.base_url!r})"
@@ -479,3 +507,7 @@ class MedTechApi(_Api):
             ConfigurationError: the object was closed before. The session has ended here.
         """
         return await self._logout.run()
+
+
+guard_class(AnonymousMedTechApi, attrgetter("_calls"))
+guard_class(MedTechApi, attrgetter("_calls"))

@@ -23,6 +23,7 @@ from icure_async.errors import (
     KeysInMemoryWarning,
     ValidationError,
 )
+from icure_async.foreign_text import printable
 from icure_async.models.encrypted_members import ENCRYPTED_PATIENT_MEMBERS
 from icure_async.models.key_pair import KeyPair, fingerprint_of, is_fingerprint
 from icure_async.models.missing_key import MISSING_KEY_POLICIES, MissingKey

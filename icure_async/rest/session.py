@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import copy
+import logging
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import anyio
@@ -26,7 +27,11 @@ if TYPE_CHECKING:
 
 __all__ = ["LoginAnswer", "Session"]
 
+_log: Final = logging.getLogger(__name__)
+
 _UNAUTHORIZED: Final = 401
+# A token that the server has just made is good for as long as this, whatever the clocks say.
+_FRESH_SECONDS: Final = 60.0
 _NO_SUCH_ENDPOINT: Final = frozenset({404, 405, 501})
 _LOGIN_ADVICE: Final[Mapping[int, str]] = {
     401: "the user name, password, token or code is wrong, or has expired",
@@ -47,8 +52,38 @@ class LoginAnswer:
 
 @attrs.frozen
 class _Tokens:
+    """What the server handed out.
+
+    Attributes:
+        access: for the Authorization header.
+        refresh: for another access token.
+        received_at: epoch seconds by the local clock, of the access token.
+        skew: how many seconds the server's clock is ahead of ours.
+    """
+
     access: SessionToken
     refresh: SessionToken | None
+    received_at: float
+    skew: float
+
+    @classmethod
+    def of(cls, response: Response, access: SessionToken, refresh: SessionToken | None) -> _Tokens:
+        """Return the tokens of an answer, with what it tells about the server's clock."""
+        # Some proxies remove the Date header. A token then tells when it was made.
+        now = response.server_time or access.issued_at
+        skew = 0.0 if now is None else now - response.received_at
+        return cls(access, refresh, response.received_at, skew)
+
+    def may_access(self, local_time: float) -> bool:
+        """Return whether the access token is good, as far as we can tell without asking."""
+        age = local_time - self.received_at
+        # The one that the server has just made is tried, even where it looks as if it had expired
+        # or can't be read: otherwise each call would log in. A refusal still leads to a login.
+        return 0 <= age < _FRESH_SECONDS or self.access.usable_at(local_time + self.skew)
+
+    def may_refresh(self, local_time: float) -> bool:
+        """Return whether there is a refresh token that has not expired."""
+        return self.refresh is not None and self.refresh.usable_at(local_time + self.skew)
 
 
 @attrs.frozen
@@ -96,7 +131,6 @@ class Session(SecretHolder):
         self._password = password
         self._basic = basic_only
         self._tokens = tokens
-        self._skew = 0.0
         self._ended = False
         # Whether the backend has ever taken the password.
         self._worked = tokens is not None
@@ -116,6 +150,7 @@ class Session(SecretHolder):
             AuthenticationError: the credentials are refused.
             NetworkError: no answer.
         """
+        self._transport.check("log in")
         await self._authorise()
         return self._answer
 
@@ -178,6 +213,8 @@ class Session(SecretHolder):
             BackendError: one of its subclasses, by status.
             NetworkError: no answer.
         """
+        # Before anything that waits, and so belongs to one event loop.
+        self._transport.check(action)
         grant = await self._authorise()
         request = Request(
             action=action,
@@ -207,9 +244,7 @@ class Session(SecretHolder):
             refused: ``sign_ins`` of a grant that the backend no longer takes.
         """
         self._check_not_ended()
-        if refused is None and (
-            self._basic or (self._tokens and self._usable(self._tokens.access))
-        ):
+        if refused is None and (self._basic or self._may_access()):
             return self._current()
         known = self._sign_ins if refused is None else refused
         async with self._lock:
@@ -255,8 +290,8 @@ class Session(SecretHolder):
             server_message=refusal.server_message,
         )
 
-    def _usable(self, token: SessionToken) -> bool:
-        return token.usable_at(self._transport.clock() + self._skew)
+    def _may_access(self) -> bool:
+        return self._tokens is not None and self._tokens.may_access(self._transport.clock())
 
     async def _sign_in_once(self, *, renew: bool) -> None:
         """Refresh or log in, and keep the outcome for those who wait for it."""
@@ -274,8 +309,9 @@ class Session(SecretHolder):
 
     async def _refresh(self) -> bool:
         """Get a new access token; return False where only a login can help."""
-        refresh = self._tokens.refresh if self._tokens else None
-        if refresh is None or not self._usable(refresh):
+        tokens = self._tokens
+        refresh = tokens.refresh if tokens else None
+        if tokens is None or refresh is None or not tokens.may_refresh(self._transport.clock()):
             return False
         response = await self._transport.send(
             Request(
@@ -295,8 +331,7 @@ class Session(SecretHolder):
         if not isinstance(token, str) or not _fits_header(token):
             return False
         self._check_not_ended()
-        self._skew = response.clock_skew
-        self._tokens = _Tokens(SessionToken.parse(token), refresh)
+        self._tokens = _Tokens.of(response, SessionToken.parse(token), refresh)
         return True
 
     async def _log_in(self) -> None:
@@ -313,7 +348,7 @@ class Session(SecretHolder):
         # Only now: a cancellation must not leave a session that looks like one without tokens.
         self._tokens = None
         if response.status in _NO_SUCH_ENDPOINT:
-            self._basic = True
+            self._fall_back_to_basic()
             return
         error = response.error()
         if error is not None:
@@ -323,12 +358,12 @@ class Session(SecretHolder):
         answer = response.json_object()
         token, refresh = answer.get("token"), answer.get("refreshToken")
         if not isinstance(token, str) or not token:
-            self._basic = True
+            self._fall_back_to_basic()
             return
         if not _fits_header(token):
             raise response.invalid("the server's token is malformed")
-        self._skew = response.clock_skew
-        self._tokens = _Tokens(
+        self._tokens = _Tokens.of(
+            response,
             SessionToken.parse(token),
             SessionToken.parse(refresh) if isinstance(refresh, str) else None,
         )
@@ -336,6 +371,14 @@ class Session(SecretHolder):
             user_id=_text(answer.get("userId")),
             group_id=_text(answer.get("groupId")),
             data_owner_id=_text(answer.get("dataOwnerId")),
+        )
+
+    def _fall_back_to_basic(self) -> None:
+        self._basic = True
+        _log.warning(
+            "%s gives no JSON Web Token at login: the password goes with every request of this "
+            "session.",
+            self._base_url,
         )
 
 

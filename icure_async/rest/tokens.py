@@ -5,11 +5,14 @@ from __future__ import annotations
 import base64
 import math
 import re
-from typing import Final, cast
+from typing import TYPE_CHECKING, Final, cast
 
 import attrs
 
 from icure_async.rest.json_body import load_json
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 __all__ = ["SessionToken"]
 
@@ -26,38 +29,47 @@ class SessionToken:
         text: the token itself. Never in a repr.
         expires_at: epoch seconds by the server's clock; minus infinity for a token that can't be
             parsed or says nothing, which therefore counts as expired.
+        issued_at: the same for when it was made; None where it says nothing, or nothing that goes
+            with when it expires.
     """
 
     text: str = attrs.field(repr=False)
     expires_at: float
+    issued_at: float | None = None
 
     @classmethod
     def parse(cls, text: str) -> SessionToken:
-        """Read ``exp`` from the payload; the signature is the server's business."""
-        return cls(text, _expiry(text))
+        """Read ``exp`` and ``iat`` from the payload; the signature is the server's business."""
+        claims = _claims(text)
+        expires_at, issued_at = _moment(claims.get("exp")), _moment(claims.get("iat"))
+        if expires_at is None:
+            return cls(text, _NEVER_USABLE)
+        is_likely = issued_at is not None and issued_at < expires_at
+        return cls(text, expires_at, issued_at if is_likely else None)
 
     def usable_at(self, server_time: float) -> bool:
         """Return whether the token is still good at this moment of the server's clock."""
         return server_time < self.expires_at
 
 
-def _expiry(text: str) -> float:
+def _claims(text: str) -> Mapping[str, object]:
     match = _FORM.fullmatch(text)
     if match is None:
-        return _NEVER_USABLE
+        return {}
     payload = match[1].replace("+", "-").replace("/", "_")
     padding = "=" * (-len(payload) % 4)
     try:
         claims = load_json(base64.urlsafe_b64decode(payload + padding))
     except ValueError:
-        return _NEVER_USABLE
-    if not isinstance(claims, dict):
-        return _NEVER_USABLE
-    expiry = cast("dict[str, object]", claims).get("exp")
-    if isinstance(expiry, bool) or not isinstance(expiry, int | float):
-        return _NEVER_USABLE
+        return {}
+    return cast("dict[str, object]", claims) if isinstance(claims, dict) else {}
+
+
+def _moment(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
     try:
-        moment = float(expiry)
+        moment = float(value)
     except OverflowError:
-        return _NEVER_USABLE
-    return moment if math.isfinite(moment) else _NEVER_USABLE
+        return None
+    return moment if math.isfinite(moment) else None

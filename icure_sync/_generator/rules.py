@@ -173,6 +173,7 @@ RULES: Final = Rules(
     },
     shared_modules=(
         "icure_async.authentication.process",
+        "icure_async.cautions",
         "icure_async.errors",
         "icure_async.models",
         "icure_async.sandbox.faults",
