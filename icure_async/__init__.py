@@ -10,7 +10,7 @@ from icure_async.authentication.api import AuthenticationApi
 from icure_async.authentication.process import AuthenticationProcess, AuthenticationState
 from icure_async.authentication.result import AuthenticationResult
 from icure_async.builders import AnonymousMedTechApiBuilder, MedTechApiBuilder
-from icure_async.cautions import InsecureConnectionWarning
+from icure_async.cautions import BlockingCallWarning, InsecureConnectionWarning, KeysInMemoryWarning
 from icure_async.crypto.protocol import Crypto
 from icure_async.errors import ICureError
 from icure_async.medtech import AnonymousMedTechApi, MedTechApi
@@ -89,6 +89,7 @@ __all__ = [
     "AuthenticationResult",
     "AuthenticationState",
     "AuthenticationToken",
+    "BlockingCallWarning",
     "CodingReference",
     "ComplementFilter",
     "Crypto",
@@ -114,6 +115,7 @@ __all__ = [
     "KeySplit",
     "KeyStatus",
     "KeyStorage",
+    "KeysInMemoryWarning",
     "LogoutResult",
     "MedTechApi",
     "MedTechApiBuilder",

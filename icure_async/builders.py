@@ -447,7 +447,7 @@ class _Builder(SecretHolder):
         """Say that keys in memory are meant: the program keeps them elsewhere, or needs no record.
 
         Without it, publishing a key pair that is in memory only gives a
-        :class:`~icure_async.errors.KeysInMemoryWarning`.
+        :class:`~icure_async.KeysInMemoryWarning`.
         """
         self._in_memory_keys_are_meant = True
         return self

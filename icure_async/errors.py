@@ -19,7 +19,6 @@ __all__ = [
     "BackendError",
     "BackupError",
     "BadRequestError",
-    "BlockingCallWarning",
     "CaptchaRefusedError",
     "CodeExpiredError",
     "ConfigurationError",
@@ -30,7 +29,6 @@ __all__ = [
     "InvalidCodeError",
     "InvalidResponseError",
     "KeyPairNotFoundError",
-    "KeysInMemoryWarning",
     "NetworkError",
     "NotFoundError",
     "PermissionDeniedError",
@@ -59,13 +57,6 @@ class ConfigurationError(ICureError):
 
 class ValidationError(ICureError):
     """An argument is malformed. Nothing was sent."""
-
-
-class BlockingCallWarning(UserWarning):
-    """A blocking call of ``icure_sync`` holds up an event loop. Given once per process.
-
-    Not in notebooks, where it holds up nothing.
-    """
 
 
 class WrongArgumentsError(ICureError, TypeError):
@@ -102,14 +93,6 @@ class KeyPairNotFoundError(CryptoError):
         super().__init__(message)
         self.data_owner_id = data_owner_id
         self.fingerprints: tuple[str, ...] = tuple(fingerprints)
-
-
-class KeysInMemoryWarning(UserWarning):
-    """A key pair is about to be published that is lost when the program ends.
-
-    Given once per process. ``with_storage_directory()`` keeps keys in files;
-    ``with_in_memory_keys()`` says that memory is meant.
-    """
 
 
 class DecryptionError(CryptoError):

@@ -6,7 +6,7 @@ authentication process are the same objects in both packages.
 
 from icure_async._version import __version__ as __version__
 from icure_async.authentication.process import AuthenticationProcess, AuthenticationState
-from icure_async.cautions import InsecureConnectionWarning
+from icure_async.cautions import BlockingCallWarning, InsecureConnectionWarning, KeysInMemoryWarning
 from icure_async.crypto.protocol import Crypto
 from icure_async.errors import ICureError
 from icure_async.models import (
@@ -95,6 +95,7 @@ __all__ = [
     "AuthenticationResult",
     "AuthenticationState",
     "AuthenticationToken",
+    "BlockingCallWarning",
     "BlockingCrypto",
     "BlockingKeyStorage",
     "BlockingStorage",
@@ -123,6 +124,7 @@ __all__ = [
     "KeySplit",
     "KeyStatus",
     "KeyStorage",
+    "KeysInMemoryWarning",
     "LogoutResult",
     "MedTechApi",
     "MedTechApiBuilder",

@@ -13,7 +13,8 @@ import sys
 import warnings
 from typing import Final
 
-from icure_async.errors import BlockingCallWarning, ConfigurationError
+from icure_async.cautions import BlockingCallWarning
+from icure_async.errors import ConfigurationError
 
 __all__ = ["check_caller"]
 

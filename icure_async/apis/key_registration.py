@@ -15,12 +15,12 @@ import attrs
 
 from icure_async.apis.current_user import auto_delegates_of
 from icure_async.apis.key_directory import MAX_CONFLICTS
+from icure_async.cautions import KeysInMemoryWarning
 from icure_async.crypto.delegations import entries_for
 from icure_async.crypto.exchange_keys import public_keys_of
 from icure_async.errors import (
     ConflictError,
     KeyPairNotFoundError,
-    KeysInMemoryWarning,
     ValidationError,
 )
 from icure_async.foreign_text import printable

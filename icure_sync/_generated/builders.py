@@ -267,7 +267,7 @@ class AnonymousMedTechApiBuilder(Twin[AsyncAnonymousMedTechApiBuilder]):
         """Say that keys in memory are meant: the program keeps them elsewhere, or needs no record.
 
         Without it, publishing a key pair that is in memory only gives a
-        :class:`~icure_sync.errors.KeysInMemoryWarning`.
+        :class:`~icure_sync.KeysInMemoryWarning`.
         """
         self._call(self._inner.with_in_memory_keys)
         return self
@@ -540,7 +540,7 @@ class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
         """Say that keys in memory are meant: the program keeps them elsewhere, or needs no record.
 
         Without it, publishing a key pair that is in memory only gives a
-        :class:`~icure_sync.errors.KeysInMemoryWarning`.
+        :class:`~icure_sync.KeysInMemoryWarning`.
         """
         self._call(self._inner.with_in_memory_keys)
         return self

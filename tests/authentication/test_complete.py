@@ -41,7 +41,7 @@ from icure_async.errors import (
 )
 from icure_async.rest.responses import Response
 from icure_async.sandbox import Fault, Sandbox
-from icure_async.storage import FileKeyStorage, MemoryKeyStorage, MemoryStorage
+from icure_async.storage import FileKeyStorage, FileStorage, MemoryKeyStorage, MemoryStorage
 from tests.authentication.support import (
     CAPTCHA,
     EMAIL,
@@ -49,6 +49,7 @@ from tests.authentication.support import (
     another,
     assert_can_work,
     authenticate,
+    left_in,
     owner_of,
     public_keys_of,
     start,
@@ -209,7 +210,7 @@ async def test_the_key_lives_in_the_storage_directory(
     owner_id = (await owner_of(sandbox))["id"]
     assert await FileKeyStorage(directory / "keys").list_key_pairs(owner_id) == first.key_pairs
     # Nothing is left of the processes.
-    assert list((directory / "state").iterdir()) == []
+    assert await left_in(FileStorage(directory / "state")) == []
 
 
 async def test_the_token_is_a_password(
@@ -312,11 +313,11 @@ async def test_a_wrong_code_then_the_right_one(
         process = caught.value.process
         assert (process.state, process.wrong_codes) == (State.CODE_SENT, wrong_codes)
     assert await user_named(sandbox, PHONE) is None
-    assert await storage.list_items() == []
+    assert await left_in(storage) == []
     result = await anonymous.authentication_api.complete_authentication(process, code)
     await result.med_tech_api.aclose()
     assert result.process.wrong_codes == 2
-    assert await storage.list_items() == []
+    assert await left_in(storage) == []
 
 
 async def test_a_finished_process_stays_finished_whoever_keeps_an_error_of_it(

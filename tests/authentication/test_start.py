@@ -33,7 +33,16 @@ from icure_async.errors import (
 )
 from icure_async.sandbox import Fault, Sandbox
 from icure_async.storage import MemoryStorage
-from tests.authentication.support import CAPTCHA, EMAIL, PHONE, Json, another, start, tokens_of
+from tests.authentication.support import (
+    CAPTCHA,
+    EMAIL,
+    PHONE,
+    Json,
+    another,
+    left_in,
+    start,
+    tokens_of,
+)
 from tests.conftest import RequestLog
 
 State = AuthenticationState
@@ -403,6 +412,17 @@ async def test_a_refusal_without_a_professional_says_that_patients_need_one(
     with pytest.raises(BadRequestError, match="healthcare_professional_id") as caught:
         await both.authentication_api.start_authentication(CAPTCHA, phone_number=PHONE)
     assert caught.value.status == status
+    # Where the gateway speaks of the one that was named, it is that one.
+    with pytest.raises(BadRequestError, match="healthcare_professional_id"):
+        await both.authentication_api.start_authentication(
+            CAPTCHA, phone_number=PHONE, healthcare_professional_id="h"
+        )
+
+
+async def test_another_refusal_of_a_registration_is_not_about_the_professional(
+    both: AnonymousMedTechApi, responses: aioresponses
+) -> None:
+    responses.post(START, status=400, payload={"message": "no"}, repeat=True)
     with pytest.raises(BadRequestError, match="malformed"):
         await both.authentication_api.start_authentication(
             CAPTCHA, phone_number=PHONE, healthcare_professional_id="h"
@@ -515,11 +535,11 @@ async def test_resend_leaves_nothing_of_the_former_process(
     sandbox.clear_faults()
     assert caught.value.process is not None
     again = await anonymous.authentication_api.resend(caught.value.process, CAPTCHA)
-    assert await storage.list_items() == []
+    assert await left_in(storage) == []
     result = await anonymous.authentication_api.complete_authentication(
         again, await sandbox.wait_for_code(PHONE)
     )
-    assert await storage.list_items() == []
+    assert await left_in(storage) == []
     await result.med_tech_api.aclose()
 
 
@@ -539,7 +559,7 @@ async def test_resend_goes_on_with_the_token_that_was_created(
         await anonymous.authentication_api.complete_authentication(again, another(fresh))
     result = await anonymous.authentication_api.complete_authentication(again, fresh)
     assert list(await tokens_of(sandbox)) == [lost]
-    assert await storage.list_items() == []
+    assert await left_in(storage) == []
     await result.med_tech_api.aclose()
 
 

@@ -10,8 +10,9 @@ import types
 import pytest
 
 import icure_async.sandbox
+from icure_async import BlockingCallWarning
 from icure_sync import MedTechApiBuilder, _callers
-from icure_sync.errors import BlockingCallWarning, ConfigurationError
+from icure_sync.errors import ConfigurationError
 from icure_sync.sandbox import Sandbox
 from icure_sync.storage import FileStorage
 from tests.authentication.conftest import _shortcuts
