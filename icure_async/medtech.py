@@ -214,11 +214,13 @@ class MedTechApi(_Api):
             entities=entities,
             recovery=recovery,
             notices=key_notices,
-            trust=trust,
             in_memory_is_meant=settings.in_memory_keys_are_meant,
         )
         self._key_backup = OwnKeyBackup(
-            key_storage=settings.key_storage, key_ring=key_ring, directory=directory
+            key_storage=settings.key_storage,
+            key_ring=key_ring,
+            directory=directory,
+            recovery=recovery,
         )
         self.patient_api: PatientApi = PatientApi(
             PatientResource(self._session),
@@ -253,8 +255,8 @@ class MedTechApi(_Api):
             notaries=KeyNotaries(
                 crypto=crypto,
                 key_ring=key_ring,
-                key_storage=settings.key_storage,
                 directory=directory,
+                recovery=recovery,
             ),
         )
         spec_id = settings.msg_gw_spec_id

@@ -89,6 +89,11 @@ class OwnKeyDirectory:
         self._looking_up: defaultdict[object, anyio.Lock] = defaultdict(anyio.Lock)
         self._writing = anyio.Lock()
 
+    @property
+    def has_policy(self) -> bool:
+        """Whether the application decides which keys are written with."""
+        return self._trust.has_policy
+
     async def own(self) -> TypedDataOwner:
         """Return the current data owner.
 

@@ -9,7 +9,7 @@ from icure_async.crypto.transfer_keys import recover_key_pairs
 from icure_async.errors import StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from icure_async.apis.key_trust import KeyTrust
     from icure_async.crypto.key_ring import KeyRing
@@ -32,6 +32,32 @@ class KeyRecovery:
         self._key_ring = key_ring
         self._key_storage = key_storage
         self._trust = trust
+
+    async def distrust(self, own_id: str, key_pairs: Iterable[KeyPair]) -> list[KeyPair]:
+        """Let those key pairs of the ring only read that nobody has made or confirmed.
+
+        Returns:
+            The others.
+        """
+        trusted: list[KeyPair] = []
+        for key_pair in key_pairs:
+            if await self._trust.is_own(own_id, key_pair.public_key):
+                trusted.append(key_pair)
+            else:
+                await self._key_ring.add(key_pair, read_only=True)
+        return trusted
+
+    async def store_foreign(self, own_id: str, key_pair: KeyPair) -> None:
+        """Store a key pair that others have handed over, and put it to use.
+
+        It only reads until the policy has confirmed it.
+        """
+        # What is remembered is under a MAC of some key pair, of this one where there is no other.
+        await self._key_ring.add(key_pair, read_only=bool(self._key_ring.trusted_pairs))
+        await self._trust.remember_recovered(own_id, key_pair.public_key)
+        await self._key_storage.store_key_pair(own_id, key_pair)
+        await self._key_ring.add(key_pair)
+        await self.distrust(own_id, [key_pair])
 
     async def recover(self, owner: Mapping[str, Any]) -> list[KeyPair]:
         """Add what can be recovered to the key ring and to the key storage, and return it.

@@ -18,6 +18,7 @@ from icure_async.crypto.delegations import entries_for
 from icure_async.crypto.exchange_keys import public_keys_of
 from icure_async.errors import (
     ConflictError,
+    CryptoError,
     KeyPairNotFoundError,
     KeysInMemoryWarning,
     ValidationError,
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
     from icure_async.apis.key_directory import OwnKeyDirectory
     from icure_async.apis.key_notices import KeyNotices
     from icure_async.apis.key_recovery import KeyRecovery
-    from icure_async.apis.key_trust import KeyTrust
     from icure_async.crypto.entities import EntityCrypto
     from icure_async.crypto.key_ring import KeyRing
     from icure_async.crypto.protocol import Crypto
@@ -91,7 +91,6 @@ class KeyRegistration:
         entities: EntityCrypto,
         recovery: KeyRecovery,
         notices: KeyNotices,
-        trust: KeyTrust,
         in_memory_is_meant: bool = False,
     ) -> None:
         self._crypto = crypto
@@ -102,7 +101,6 @@ class KeyRegistration:
         self._entities = entities
         self._recovery = recovery
         self._notices = notices
-        self._trust = trust
         self._in_memory_is_meant = in_memory_is_meant
         self._lock = anyio.Lock()
 
@@ -142,8 +140,10 @@ class KeyRegistration:
             key_pairs, choice = await self._pairs_at_hand(owner.id, published, choice)
             for found in key_pairs:
                 await self._key_ring.add(found)
-            await self._distrust_recovered(owner.id, key_pairs)
+            key_pairs = await self._recovery.distrust(owner.id, key_pairs)
             key_pairs += await self._recovery.recover(owner.document)
+            if not key_pairs:
+                raise _none_confirmed(owner.id)
             if await self._publish(owner, key_pairs[0]):
                 await self._use_keys_of_parents(owner.id)
                 public_keys = [found.public_key for found in key_pairs]
@@ -160,13 +160,6 @@ class KeyRegistration:
             "Call init_user_crypto() again.",
             retryable=True,
         )
-
-    async def _distrust_recovered(self, own_id: str, key_pairs: list[KeyPair]) -> None:
-        """Let those key pairs only read which came through the backend, and nobody confirmed."""
-        for key_pair in list(key_pairs):
-            if not await self._trust.is_own(own_id, key_pair.public_key):
-                await self._key_ring.add(key_pair, read_only=True)
-                key_pairs.remove(key_pair)
 
     async def _pairs_at_hand(
         self, owner_id: str, published: Sequence[str], choice: _Choice
@@ -247,7 +240,8 @@ class KeyRegistration:
             for fingerprint in _well_formed(public_keys_of(parent)):
                 found = await self._key_storage.get_key_pair(parent_id, fingerprint)
                 if found is not None:
-                    await self._key_ring.add(found)
+                    # Who the parents are is the backend's word.
+                    await self._key_ring.add(found, read_only=True)
 
     async def _publish(self, owner: TypedDataOwner, key_pair: KeyPair) -> bool:
         """Write whatever the owner's document lacks; return False where it changed meanwhile."""
@@ -321,6 +315,15 @@ def _not_found(
         "changed.",
         data_owner_id=owner_id,
         fingerprints=fingerprints,
+    )
+
+
+def _none_confirmed(owner_id: str) -> CryptoError:
+    return CryptoError(
+        f"The key pairs of data owner {owner_id} on this device came through the backend, and were "
+        "not confirmed by the policy given to with_public_key_policy(). They only read, and "
+        "nothing was written. Confirm the one that is the user's, or import its backup on another "
+        "device."
     )
 
 

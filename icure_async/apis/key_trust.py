@@ -141,9 +141,13 @@ class KeyTrust:
             return False
 
     async def remember_made(self, own_id: str, delegate_id: str, exchange_key: bytes) -> None:
-        """Remember an exchange key that this device has made, before it is published."""
+        """Remember an exchange key that this device has made, before it is published.
+
+        Without a policy it is given to public keys that nobody has confirmed: a later policy is
+        asked about it.
+        """
         key = KnownKey("exchange_key", own_id, delegate_id, digest_of(exchange_key))
-        await self._known.remember(own_id, key, "made")
+        await self._known.remember(own_id, key, "made" if self.has_policy else "seen")
 
     async def remember_recovered(self, own_id: str, public_key: str) -> None:
         """Remember that a key pair of the user's own came through the backend's documents."""

@@ -36,7 +36,7 @@ _VERSION: Final = 1
 Origin = Literal["made", "confirmed", "seen", "recovered"]
 """How this device got to know a key.
 
-* ``"made"``: on this device.
+* ``"made"``: on this device, under a policy.
 * ``"confirmed"``: by the policy.
 * ``"seen"``: it was written with, without a policy.
 * ``"recovered"``: a key pair of the user's own that a transfer key led to.
@@ -100,9 +100,13 @@ class KnownKeys:
     async def has_others(self, own_id: str, key: KnownKey) -> bool:
         """Return whether another key is known in the place of this one.
 
+        Of the user's own public keys, those on this device are known.
+
         Raises:
             StorageError: the storage can't be read.
         """
+        if key.kind == "public_key" and key.owner_id == own_id and self._key_ring.trusted_pairs:
+            return True
         return any(
             other.is_of_same_place(key) and other.digest != key.digest
             for other in await self._record(own_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from icure_async.sandbox import Sandbox
 from icure_async.storage import FileStorage, KeyStorage, MemoryKeyStorage, MemoryStorage, Storage
 from tests.key_material import as_key_pair
 
+from .attacker import Attacker
 from .support import Json, add_hcp, key_pair_of, stage
 
 RECORD = "icure.known_keys."
@@ -395,3 +397,180 @@ async def test_a_friend_with_two_keys_has_not_changed(
         device = Device(world, client_session, sandbox, _Persistent())
         await _write(await device.start(lambda builder: builder.with_trust_on_first_use(person)))
         assert person.asked == []
+
+
+async def test_trust_on_first_use_asks_about_another_key_of_the_user(
+    device: Device, new_pair: KeyPair
+) -> None:
+    """The user's own keys are known where one of them is on the device."""
+    device.storage = _Persistent()
+    person = Person(answer=False)
+    ned_id = device.world["users"]["ned"]["dataOwnerId"]
+
+    def plant(exported: Json) -> None:
+        ned = exported["entities"]["patient"][ned_id]
+        ned["aesExchangeKeys"][new_pair.public_key] = {}
+
+    async with await _moved(device.sandbox, plant) as elsewhere:
+        moved = Device(device.world, device.session, elsewhere, device.storage, device.keys)
+        api = await moved.start(lambda builder: builder.with_trust_on_first_use(person))
+        with pytest.raises(CryptoError, match="not confirmed"):
+            await api.data_owner_api.give_access_back_to(ned_id, new_pair.public_key)
+        assert _kinds(person.take()) == [("public_key", "changed", None)]
+        person.answer = True
+        await api.data_owner_api.give_access_back_to(ned_id, new_pair.public_key)
+        assert len(person.take()) == 1
+
+
+async def test_trust_on_first_use_gives_no_new_private_key_to_a_key_it_finds(
+    device: Device, new_pair: KeyPair
+) -> None:
+    person = Person(answer=False)
+    ned_id = device.world["users"]["ned"]["dataOwnerId"]
+
+    def plant(exported: Json) -> None:
+        ned = exported["entities"]["patient"][ned_id]
+        ned["aesExchangeKeys"][new_pair.public_key] = {}
+
+    async with await _moved(device.sandbox, plant) as elsewhere:
+        fresh = Device(device.world, device.session, elsewhere, _Persistent())
+        api = await fresh.builder().with_trust_on_first_use(person).build()
+        (made,) = await api.init_user_crypto(missing_key="allow")
+        published = {asked.public_key for asked in person.take()}
+        assert published == {key_pair_of(device.world, "ned").public_key, new_pair.public_key}
+        attacker = Attacker(private_keys=[new_pair.private_key])
+        attacker.learn(await elsewhere.export())
+        assert not attacker.knows_private_key(made.private_key)
+
+
+@pytest.mark.parametrize(
+    "configure",
+    [
+        lambda builder: builder.with_public_key_policy(lambda question: True),
+        lambda builder: builder.with_trust_on_first_use(lambda question: True),
+    ],
+)
+async def test_a_policy_that_is_no_async_function_is_refused(
+    device: Device, new_pair: KeyPair, configure: Callable[[MedTechApiBuilder], object]
+) -> None:
+    device.storage = _Persistent()
+    api = await device.start(configure)
+    ned_id = device.world["users"]["ned"]["dataOwnerId"]
+
+    def plant(exported: Json) -> None:
+        ned = exported["entities"]["patient"][ned_id]
+        ned["aesExchangeKeys"][new_pair.public_key] = {}
+
+    async with await _moved(device.sandbox, plant) as elsewhere:
+        moved = Device(device.world, device.session, elsewhere, device.storage, device.keys)
+        api = await moved.start(configure)
+        with pytest.raises(ConfigurationError, match="async function"):
+            await api.data_owner_api.give_access_back_to(ned_id, new_pair.public_key)
+
+
+async def test_a_listener_that_is_no_async_function_is_refused(
+    device: Device, new_pair: KeyPair
+) -> None:
+    told: list[KeyQuestion] = []
+    await _write(await device.start(lambda builder: None))
+
+    def change(exported: Json) -> None:
+        exported["entities"]["hcparty"]["hcp-friend"]["publicKey"] = new_pair.public_key
+        ned = exported["entities"]["patient"][device.world["users"]["ned"]["dataOwnerId"]]
+        for by_delegate in ned["aesExchangeKeys"].values():
+            by_delegate.pop("hcp-friend", None)
+        ned["hcPartyKeys"].pop("hcp-friend", None)
+
+    async with await _moved(device.sandbox, change) as elsewhere:
+        moved = Device(device.world, device.session, elsewhere, device.storage, device.keys)
+        listener: Any = told.append
+        api = await moved.start(lambda builder: builder.on_key_change(listener))
+        with pytest.raises(ConfigurationError, match="async function"):
+            await _write(api)
+
+
+async def test_a_policy_may_read_with_the_same_api(device: Device) -> None:
+    """To show the person whom it asks a name, for example."""
+    apis: list[MedTechApi] = []
+
+    async def look_it_up(question: KeyQuestion) -> bool:
+        (api,) = apis
+        sansa = "c69063c1-3f21-4a48-8974-6902818d4265"
+        return (await api.patient_api.get_patient(sansa)).first_name == "Sansa"
+
+    apis.append(await device.start(lambda builder: builder.with_public_key_policy(look_it_up)))
+    await _write(apis[0])
+
+
+@pytest.mark.parametrize("in_a_task", [True, False])
+async def test_a_policy_that_writes_with_the_same_api_is_refused(
+    device: Device, in_a_task: bool
+) -> None:
+    """The key that it is asked about would be needed for that: it would wait for itself."""
+    apis: list[MedTechApi] = []
+
+    async def write(question: KeyQuestion) -> bool:
+        if in_a_task:
+            await asyncio.create_task(_write(apis[0]))
+        else:
+            await _write(apis[0])
+        return True
+
+    apis.append(await device.start(lambda builder: builder.with_public_key_policy(write)))
+    with pytest.raises(ConfigurationError, match="while it is asked"):
+        async with asyncio.timeout(5):
+            await _write(apis[0])
+
+
+async def test_a_question_that_is_given_up_is_asked_again(device: Device) -> None:
+    person = Person()
+    asked = asyncio.Event()
+
+    async def never(question: KeyQuestion) -> bool:
+        asked.set()
+        await asyncio.Event().wait()
+        return True
+
+    policies = [never, person]
+
+    async def policy(question: KeyQuestion) -> bool:
+        return await policies[0](question)
+
+    api = await device.start(lambda builder: builder.with_public_key_policy(policy))
+    writing = asyncio.create_task(_write(api))
+    await asked.wait()
+    writing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await writing
+    policies.pop(0)
+    await _write(api)
+    assert len(person.take()) == 2
+
+
+async def test_several_calls_at_once_ask_once(device: Device) -> None:
+    person = Person()
+
+    async def slowly(question: KeyQuestion) -> bool:
+        await asyncio.sleep(0.01)
+        return await person(question)
+
+    api = await device.start(lambda builder: builder.with_public_key_policy(slowly))
+    await asyncio.gather(*(_write(api) for _ in range(4)))
+    assert len(person.take()) == 2
+
+
+async def test_what_a_policy_raises_reaches_the_caller_and_confirms_nothing(
+    device: Device,
+) -> None:
+    class NobodyIsThereError(Exception):
+        pass
+
+    async def fail(question: KeyQuestion) -> bool:
+        raise NobodyIsThereError
+
+    api = await device.start(lambda builder: builder.with_public_key_policy(fail))
+    with pytest.raises(NobodyIsThereError):
+        await _write(api)
+    person = Person()
+    await _write(await device.start(lambda builder: builder.with_public_key_policy(person)))
+    assert len(person.take()) == 2
