@@ -14,6 +14,7 @@ import aiohttp
 import anyio.to_thread
 import attrs
 
+from icure_async.apis.key_trust import answer_of
 from icure_async.crypto.protocol import Crypto
 from icure_async.errors import ConfigurationError, ValidationError
 from icure_async.medtech import AnonymousMedTechApi, MedTechApi, Settings
@@ -90,7 +91,9 @@ class _FirstUse:
     confirm_change: Callable[[KeyQuestion], Awaitable[bool]]
 
     async def __call__(self, question: KeyQuestion) -> bool:
-        return question.history != "changed" or await self.confirm_change(question)
+        return question.history != "changed" or await answer_of(
+            self.confirm_change, question, "with_trust_on_first_use"
+        )
 
 
 class _Builder:

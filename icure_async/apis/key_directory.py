@@ -94,6 +94,14 @@ class OwnKeyDirectory:
         """Whether the application decides which keys are written with."""
         return self._trust.has_policy
 
+    def refuse_while_asking(self) -> None:
+        """Refuse what the function that is asked about keys does with this API object.
+
+        Raises:
+            ConfigurationError: the application is being asked.
+        """
+        self._trust.refuse_while_asking()
+
     async def own(self) -> TypedDataOwner:
         """Return the current data owner.
 
@@ -191,6 +199,7 @@ class OwnKeyDirectory:
             CryptoError: no key pair of ours is in use, or an exchange key of ours can't be opened.
             ConflictError: our document keeps changing under our hands.
         """
+        self.refuse_while_asking()
         async with self._writing:
             own_id = await self.own_id()
             for _ in range(MAX_CONFLICTS):

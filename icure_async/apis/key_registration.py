@@ -33,7 +33,7 @@ from icure_async.storage.key_storage import is_in_memory
 from icure_async.storage.locks import lock_of
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
     from icure_async.apis.current_user import CurrentUser
     from icure_async.apis.key_directory import OwnKeyDirectory
@@ -124,6 +124,7 @@ class KeyRegistration:
             raise ValidationError("missing_key must be 'allow' or 'refuse'.")
         if key_pair is not None:
             key_pair = await self._checked(key_pair)
+        self._directory.refuse_while_asking()
         async with self._lock:
             owner_id = await self._directory.own_id()
             # Of all programs on this device: two of them must not make two key pairs.
@@ -259,21 +260,21 @@ class KeyRegistration:
         is_new = key_pair.fingerprint not in map(fingerprint_of, published)
         if not is_new and not lacks_delegation:
             return document
-        delegates = (
-            auto_delegates_of(await self._current_user.get_for_sharing())
-            if lacks_delegation
-            else []
-        )
+        readers: list[str] = []
         if not published:
             document = dict(document) | {"publicKey": key_pair.public_key}
         elif is_new:
             # Written down first: whoever finds the key published has somebody to tell about it.
             await self._notices.remember(owner.id, key_pair.public_key)
             document = await self._directory.with_new_key_pair(document, key_pair)
-            delegates = [*delegates, *await self._notices.readers()]
-        document, exchange_keys = await self._directory.prepare(document, delegates)
+            readers = await self._notices.readers()
         if not lacks_delegation:
-            return document
+            return (await self._directory.prepare(document, readers))[0]
+
+        async def keys_for(user: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, bytes]]:
+            return await self._directory.prepare(document, [*auto_delegates_of(user), *readers])
+
+        document, exchange_keys = await self._current_user.sharing(keys_for)
         if document.get("delegations") or document.get("encryptionKeys"):
             # Made by a professional, who still has to share it: the patient gets a secret id only.
             return await self._entities.add_secret_id(document, owner.id, exchange_keys[owner.id])

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 from collections import defaultdict
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Final
 
 import anyio
@@ -18,11 +20,14 @@ if TYPE_CHECKING:
     from icure_async.apis.known_keys import KnownKeys
     from icure_async.models.key_question import KeyHistory
 
-__all__ = ["KeyTrust"]
+__all__ = ["KeyTrust", "answer_of"]
 
 _log: Final = logging.getLogger(__name__)
 
 _TRUSTED: Final = ("made", "confirmed")
+
+# Those that wait for an answer of the application, on behalf of which this code runs.
+_waiting: ContextVar[tuple[object, ...]] = ContextVar("waiting", default=())
 
 
 class KeyTrust:
@@ -55,6 +60,21 @@ class KeyTrust:
     def has_policy(self) -> bool:
         """Whether the application decides."""
         return self._policy is not None
+
+    def refuse_while_asking(self) -> None:
+        """Refuse what the application calls from within the function that is asked.
+
+        It would wait for the answer that it is to give.
+
+        Raises:
+            ConfigurationError: the application is being asked.
+        """
+        if self in _waiting.get():
+            raise ConfigurationError(
+                "The function given to with_public_key_policy() or on_key_change() calls the SDK "
+                "while it is asked: it may read with this API object, and write with another one "
+                "only. Nothing was written."
+            )
 
     @property
     def changes(self) -> Sequence[KeyQuestion]:
@@ -161,16 +181,15 @@ class KeyTrust:
         question: KeyQuestion,
         policy: Callable[[KeyQuestion], Awaitable[bool]],
     ) -> bool:
+        self.refuse_while_asking()
         async with self._asking[key]:
             if await self._known.origin_of(own_id, key) in _TRUSTED:
                 return True
-            answer: object = await policy(question)
-            if not isinstance(answer, bool):
-                # A coroutine that nobody awaited would count as yes.
-                raise ConfigurationError(
-                    "The function given to with_public_key_policy() must return True or False, "
-                    f"and returned a {type(answer).__name__}. Nothing was written."
-                )
+            token = _waiting.set((*_waiting.get(), self))
+            try:
+                answer = await answer_of(policy, question, "with_public_key_policy")
+            finally:
+                _waiting.reset(token)
             if answer:
                 await self._known.remember(own_id, key, "confirmed")
             else:
@@ -195,8 +214,18 @@ class KeyTrust:
                 key.digest,
             )
             if self._on_key_change is not None:
-                await self._on_key_change(question)
+                await self._tell(self._on_key_change, question)
         await self._known.remember(own_id, key, "seen")
+
+    async def _tell(
+        self, listener: Callable[[KeyQuestion], Awaitable[None]], question: KeyQuestion
+    ) -> None:
+        self.refuse_while_asking()
+        token = _waiting.set((*_waiting.get(), self))
+        try:
+            await _awaited(listener(question), "on_key_change")
+        finally:
+            _waiting.reset(token)
 
     async def _question(
         self, own_id: str, key: KnownKey, public_key: str | None = None
@@ -225,3 +254,36 @@ class KeyTrust:
             history=history,
             public_key=public_key,
         )
+
+
+async def answer_of(
+    function: Callable[[KeyQuestion], Awaitable[bool]], question: KeyQuestion, method: str
+) -> bool:
+    """Return what a function of the application answers.
+
+    Args:
+        function: as it was given to the builder.
+        question: what it is asked.
+        method: of the builder, for the message.
+
+    Raises:
+        ConfigurationError: it answers neither yes nor no.
+    """
+    answer = await _awaited(function(question), method)
+    if not isinstance(answer, bool):
+        # A coroutine that nobody awaited would count as yes.
+        raise ConfigurationError(
+            f"The function given to {method}() must return True or False, and returned a "
+            f"{type(answer).__name__}. Nothing was written."
+        )
+    return answer
+
+
+async def _awaited(returned: object, method: str) -> object:
+    if not inspect.isawaitable(returned):
+        raise ConfigurationError(
+            f"{method}() needs an async function, and was given one that returns a "
+            f"{type(returned).__name__} at once. Nothing was written."
+        )
+    answer: object = await returned
+    return answer

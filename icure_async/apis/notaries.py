@@ -70,6 +70,7 @@ class KeyNotaries:
         needed = _checked_threshold(threshold, len(ids))
         wanted = _checked_fingerprint(fingerprint)
         self._require_key_pair()
+        self._directory.refuse_while_asking()
         async with self._lock:
             # What is stored now counts: a notary may have published its first key just now.
             await self._directory.refresh()

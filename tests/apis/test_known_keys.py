@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -531,7 +531,7 @@ async def test_a_question_that_is_given_up_is_asked_again(device: Device) -> Non
         await asyncio.Event().wait()
         return True
 
-    policies = [never, person]
+    policies: list[Callable[[KeyQuestion], Awaitable[bool]]] = [never, person]
 
     async def policy(question: KeyQuestion) -> bool:
         return await policies[0](question)
