@@ -363,7 +363,10 @@ class _Builder:
                 "The URL of the backend is missing: call with_icure_base_url(), or set ICURE_URL "
                 "and use from_env()."
             )
-        if self._policy_needs_memory and type(self._storage or MemoryStorage()) is MemoryStorage:
+        # One that is empty may count as false.
+        storage = MemoryStorage() if self._storage is None else self._storage
+        key_storage = MemoryKeyStorage() if self._key_storage is None else self._key_storage
+        if self._policy_needs_memory and type(storage) is MemoryStorage:
             raise ConfigurationError(
                 "with_trust_on_first_use() needs a storage that outlives the program, or every "
                 "start would be the first use: call with_storage_directory() or with_storage()."
@@ -372,8 +375,8 @@ class _Builder:
             _make_settings,
             crypto=self._crypto,
             base_url=self._base_url,
-            storage=self._storage or MemoryStorage(),
-            key_storage=self._key_storage or MemoryKeyStorage(),
+            storage=storage,
+            key_storage=key_storage,
             msg_gw_url=self._msg_gw_url,
             msg_gw_spec_id=self._msg_gw_spec_id,
             auth_process_by_email_id=self._auth_process_by_email_id,
