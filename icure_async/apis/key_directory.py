@@ -371,6 +371,14 @@ class OwnKeyDirectory:
 
     async def _encryptable(self, owner_id: str, owner: Mapping[str, Any]) -> list[str]:
         """Return the owner's public keys that really are such, and may be encrypted for."""
+        well_formed = await self._well_formed(owner_id, owner)
+        foreign = [key for key in well_formed if not self._key_ring.holds(key)]
+        own_id = await self.own_id()
+        usable = await self._trust.encryptable(own_id, owner_id, foreign)
+        return [key for key in well_formed if key in usable or self._key_ring.holds(key)]
+
+    async def _well_formed(self, owner_id: str, owner: Mapping[str, Any]) -> list[str]:
+        """Return the owner's public keys that really are such."""
         well_formed: list[str] = []
         for public_key in public_keys_of(owner):
             try:
@@ -379,17 +387,17 @@ class OwnKeyDirectory:
                 _log.warning("A public key of data owner %s is malformed", owner_id)
                 continue
             well_formed.append(public_key)
-        foreign = [key for key in well_formed if not self._key_ring.holds(key)]
-        own_id = await self.own_id()
-        usable = await self._trust.encryptable(own_id, owner_id, foreign)
-        return [key for key in well_formed if key in usable or self._key_ring.holds(key)]
+        return well_formed
 
     async def unknown_public_keys(self) -> list[str]:
-        """Return our published keys that are neither on this device nor confirmed."""
+        """Return our published keys that are neither on this device nor confirmed.
+
+        One that is malformed nobody can encrypt for.
+        """
         own = await self.own()
         return [
             key
-            for key in public_keys_of(own.document)
+            for key in await self._well_formed(own.id, own.document)
             if not self._key_ring.own_among([key])
             and not await self._trust.confirmed_before(own.id, key)
         ]

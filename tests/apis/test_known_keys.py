@@ -15,6 +15,10 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from icure_async import KeyPair, KeyQuestion, MedTechApi, MedTechApiBuilder, Patient, PublicKey
+from icure_async.apis.key_trust import KeyTrust
+from icure_async.apis.known_keys import KnownKey, KnownKeys
+from icure_async.crypto.key_ring import KeyRing
+from icure_async.crypto.software import SoftwareCrypto
 from icure_async.errors import ConfigurationError, CryptoError, StorageError
 from icure_async.sandbox import Sandbox
 from icure_async.storage import FileStorage, KeyStorage, MemoryKeyStorage, MemoryStorage, Storage
@@ -574,3 +578,95 @@ async def test_what_a_policy_raises_reaches_the_caller_and_confirms_nothing(
     person = Person()
     await _write(await device.start(lambda builder: builder.with_public_key_policy(person)))
     assert len(person.take()) == 2
+
+
+@pytest.mark.parametrize("planted", ["zz", "30", "0" * 588, "1cf103acacb3f2158c64f50203010001"])
+async def test_what_is_no_public_key_is_none_of_the_users(device: Device, planted: str) -> None:
+    """Each of those that are named can be compared by its digest."""
+    ned_id = device.world["users"]["ned"]["dataOwnerId"]
+
+    def plant(exported: Json) -> None:
+        exported["entities"]["patient"][ned_id]["aesExchangeKeys"][planted] = {}
+
+    async with await _moved(device.sandbox, plant) as elsewhere:
+        moved = Device(device.world, device.session, elsewhere)
+        api = await moved.start(lambda builder: builder.with_pinned_keys([]))
+        assert list(api.unknown_public_keys) == []
+        again = await Device(device.world, device.session, elsewhere).builder().build()
+        await again.init_user_crypto(missing_key="allow")
+        assert [key.digest for key in again.unknown_public_keys] == [
+            PublicKey("", key_pair_of(device.world, "ned").public_key).digest
+        ]
+
+
+async def test_nothing_is_forgotten_while_no_key_pair_is_in_use(device: Device) -> None:
+    """What is remembered has no MAC then, and replaces nothing that has one."""
+    key = KnownKey("public_key", "somebody", "", "0" * 64)
+    ring = KeyRing(SoftwareCrypto())
+    await ring.add(key_pair_of(device.world, "ned"))
+    await KnownKeys(device.storage, ring).remember("ned", key, "confirmed")
+    emptied = KnownKeys(device.storage, KeyRing(SoftwareCrypto()))
+    other = KnownKey("public_key", "somebody else", "", "1" * 64)
+    await emptied.remember("ned", other, "confirmed")
+    assert await emptied.origin_of("ned", other) == "confirmed"
+    assert not emptied.is_doubtful("ned")
+    assert await KnownKeys(device.storage, ring).origin_of("ned", key) == "confirmed"
+
+
+@pytest.mark.parametrize("broken", [True, False])
+async def test_what_is_known_better_is_not_forgotten_for_what_is_known_less(
+    device: Device, broken: bool
+) -> None:
+    class Full(MemoryStorage):
+        async def set_item(self, name: str, value: str) -> None:
+            raise StorageError("The disk is full.")
+
+    key = KnownKey("public_key", "somebody", "", "0" * 64)
+    ring = KeyRing(SoftwareCrypto())
+    await ring.add(key_pair_of(device.world, "ned"))
+    known = KnownKeys(Full() if broken else device.storage, ring)
+    await known.remember("ned", key, "confirmed")
+    await known.remember("ned", key, "seen")
+    assert await known.origin_of("ned", key) == "confirmed"
+
+
+async def test_keys_remembered_at_the_same_time_are_all_remembered(
+    device: Device, tmp_path: Path
+) -> None:
+    """By two programs, for example: each reads, adds and writes."""
+    ring = KeyRing(SoftwareCrypto())
+    await ring.add(key_pair_of(device.world, "ned"))
+    keys = [KnownKey("public_key", "somebody", "", f"{number:064}") for number in range(8)]
+    programs = [KnownKeys(FileStorage(tmp_path), ring) for _ in keys]
+    await asyncio.gather(
+        *(program.remember("ned", key, "made") for program, key in zip(programs, keys, strict=True))
+    )
+    later = KnownKeys(FileStorage(tmp_path), ring)
+    assert [await later.origin_of("ned", key) for key in keys] == ["made"] * 8
+
+
+async def test_a_key_made_here_comes_before_those_that_need_an_answer(device: Device) -> None:
+    person = Person(answer=False)
+    ring = KeyRing(SoftwareCrypto())
+    await ring.add(key_pair_of(device.world, "ned"))
+    trust = KeyTrust(KnownKeys(device.storage, ring), policy=person)
+    made, planted = bytes(32), bytes([1]) * 32
+    await trust.remember_made("ned", "friend", made)
+    assert await trust.first_usable("ned", "ned", "friend", [planted, made]) == made
+    assert person.asked == []
+
+
+async def test_a_record_of_one_data_owner_says_nothing_under_the_name_of_another(
+    device: Device,
+) -> None:
+    """The same key pair may be on the device for both."""
+    ring = KeyRing(SoftwareCrypto())
+    await ring.add(key_pair_of(device.world, "ned"))
+    key = KnownKey("public_key", "somebody", "", "0" * 64)
+    await KnownKeys(device.storage, ring).remember("ned", key, "confirmed")
+    record = await device.storage.get_item(f"{RECORD}ned")
+    assert record is not None
+    await device.storage.set_item(f"{RECORD}arya", record)
+    known = KnownKeys(device.storage, ring)
+    assert await known.origin_of("arya", key) is None
+    assert known.is_doubtful("arya")
