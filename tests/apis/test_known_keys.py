@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import json
 import logging
 from collections.abc import Awaitable, Callable
@@ -670,3 +671,68 @@ async def test_a_record_of_one_data_owner_says_nothing_under_the_name_of_another
     known = KnownKeys(device.storage, ring)
     assert await known.origin_of("arya", key) is None
     assert known.is_doubtful("arya")
+
+
+class _Dying(MemoryStorage):
+    """A storage whose program dies before or after one of its calls."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls = 0
+        self.dies_at: tuple[int, str] | None = None
+
+    async def get_item(self, name: str) -> str | None:
+        self._die("before")
+        value = await super().get_item(name)
+        self._die("after")
+        return value
+
+    async def set_item(self, name: str, value: str) -> None:
+        self._die("before")
+        await super().set_item(name, value)
+        self._die("after")
+
+    def _die(self, when: str) -> None:
+        self.calls += when == "before"
+        if (self.calls, when) == self.dies_at:
+            raise _DeathError
+
+
+class _DeathError(BaseException):
+    pass
+
+
+async def test_what_a_device_made_is_known_wherever_its_program_dies(device: Device) -> None:
+    """An exchange key is never published and unknown: the policy would be asked about it."""
+    ned_id = device.world["users"]["ned"]["dataOwnerId"]
+
+    def take_away(exported: Json) -> None:
+        ned = exported["entities"]["patient"][ned_id]
+        ned["hcPartyKeys"] = {}
+        ned["aesExchangeKeys"] = {key_pair_of(device.world, "ned").public_key: {}}
+
+    async def only_the_friend(question: KeyQuestion) -> bool:
+        assert question.kind == "public_key", question
+        return question.data_owner_id == "hcp-friend"
+
+    async def run(storage: _Dying, sandbox: Sandbox) -> None:
+        own = Device(device.world, device.session, sandbox, storage, device.keys)
+        api = await own.start(lambda builder: builder.with_public_key_policy(only_the_friend))
+        stored = await sandbox.stored("patient", await _write(api))
+        assert stored is not None
+        assert stored["delegations"].keys() == {ned_id, "hcp-friend"}
+
+    before = await device.sandbox.export()
+    take_away(before)
+    whole = _Dying()
+    async with Sandbox(seed=copy.deepcopy(before), jwt=False) as elsewhere:
+        await run(whole, elsewhere)
+    for call in range(1, whole.calls + 1):
+        for when in ("before", "after"):
+            storage = _Dying()
+            storage.dies_at = call, when
+            async with Sandbox(seed=copy.deepcopy(before), jwt=False) as elsewhere:
+                with pytest.raises(_DeathError):
+                    await run(storage, elsewhere)
+                storage.dies_at = None
+                await run(storage, elsewhere)
