@@ -289,7 +289,9 @@ class _Builder:
     ) -> Self:
         """Trust the first keys that the backend names for somebody, and have changes confirmed.
 
-        What was used is remembered in the storage, which has to outlive the program.
+        What was used is remembered in the storage, which has to outlive the program. Other public
+        keys of the user's own count as changed where one of its key pairs is on this device. What
+        was used before, without a policy, is trusted as well.
 
         Args:
             confirm_change: asked about a key of somebody for whom this device remembers others;

@@ -62,7 +62,5 @@ class OwnKeyBackup:
         # No lock is taken: the callback that finds a missing key, which may call this, has it.
         own_id = await self._directory.own_id()
         await restore_backup(self._key_storage, backup, data_owner_id=own_id)
-        for key_pair in backup.key_pairs:
-            await self._key_ring.add(key_pair)
-        await self._recovery.distrust(own_id, backup.key_pairs)
+        await self._recovery.use(own_id, backup.key_pairs)
         return list(backup.key_pairs)

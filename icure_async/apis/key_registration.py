@@ -139,9 +139,7 @@ class KeyRegistration:
             owner = await self._directory.own()
             published = public_keys_of(owner.document)
             key_pairs, choice = await self._pairs_at_hand(owner.id, published, choice)
-            for found in key_pairs:
-                await self._key_ring.add(found)
-            key_pairs = await self._recovery.distrust(owner.id, key_pairs)
+            key_pairs = await self._recovery.use(owner.id, key_pairs)
             key_pairs += await self._recovery.recover(owner.document)
             if not key_pairs:
                 raise _none_confirmed(owner.id)

@@ -136,17 +136,12 @@ class KeyTrust:
                 return candidates[key]
         return None
 
-    async def is_own(self, own_id: str, public_key: str) -> bool:
-        """Return whether a key pair on this device counts as made here.
-
-        One that was recovered through the backend's documents does not, unless it is confirmed.
-        """
+    async def is_recovered(self, own_id: str, public_key: str) -> bool:
+        """Return whether a key pair came through the backend's documents, as the policy sees it."""
         if self._policy is None:
-            return True
+            return False
         key = KnownKey("public_key", own_id, "", digest_of(bytes.fromhex(public_key)))
-        if await self._known.origin_of(own_id, key) != "recovered":
-            return True
-        return bool(await self.encryptable(own_id, own_id, [public_key]))
+        return await self._known.origin_of(own_id, key) == "recovered"
 
     async def confirmed_before(self, own_id: str, public_key: str) -> bool:
         """Return whether the policy has confirmed a public key of the current data owner."""

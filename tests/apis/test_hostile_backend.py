@@ -7,6 +7,7 @@ reference: these tests say how far.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import os
 from collections.abc import AsyncIterator, Callable
@@ -532,6 +533,8 @@ async def test_a_record_that_the_attacker_made_for_the_user(scene: Scene, policy
     if policy:
         with pytest.raises(CryptoError, match="exchange key"):
             await api.patient_api.create_or_modify_patient(read)
+        places = {(asked.data_owner_id, asked.delegate_id) for asked in scene.asked}
+        assert places == {(scene.hcp_id, scene.ned_id)}
     else:
         await api.patient_api.create_or_modify_patient(read)
     attacker = Attacker(exchange_keys=[known])
@@ -770,6 +773,40 @@ async def test_the_key_pair_of_an_invented_parent_is_not_ones_own(scene: Scene) 
     )
     await api.init_user_crypto(pair)
     patient_id = await _write(api)
+    assert patient_id is not None
+    attacker = Attacker(private_keys=[scene.evil.private_key])
+    assert not _reads_note(attacker, await scene.sandbox.export(), patient_id)
+
+
+async def test_a_recovered_key_pair_only_reads_while_the_policy_is_asked(scene: Scene) -> None:
+    """The person takes their time, and the program goes on writing."""
+    _plant_recoverable_pair(scene)
+    scene.ned["aesExchangeKeys"][scene.pair.public_key].pop(scene.ned_id)
+    scene.ned["hcPartyKeys"].pop(scene.ned_id)
+    scene.user["autoDelegations"] = {}
+    await scene.start()
+    believing = await scene.open(policy=False)
+    await believing.init_user_crypto(scene.pair)
+    asked, answered = asyncio.Event(), asyncio.Event()
+    starts = 0
+
+    async def take_time(question: KeyQuestion) -> bool:
+        if starts == 2 and question.public_key == scene.evil.public_key:
+            asked.set()
+            await answered.wait()
+        return False
+
+    api = await scene.open(policy=True, public_key_policy=take_time)
+    starts = 1
+    await api.init_user_crypto()
+    starts = 2
+    again = asyncio.create_task(api.init_user_crypto())
+    await asked.wait()
+    writing = asyncio.create_task(_write(api))
+    await asyncio.wait([writing], timeout=0.3)
+    answered.set()
+    await again
+    patient_id = await writing
     assert patient_id is not None
     attacker = Attacker(private_keys=[scene.evil.private_key])
     assert not _reads_note(attacker, await scene.sandbox.export(), patient_id)
