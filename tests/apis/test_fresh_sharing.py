@@ -14,7 +14,7 @@ from icure_async.errors import ConflictError
 from icure_async.sandbox import Sandbox
 from tests.conftest import RequestLog
 
-from .support import Exchange, Json, Opener, Proxy, add_hcp, add_user, key_pair_of
+from .support import Exchange, Json, Opener, Proxy, add_hcp, add_patient, add_user, key_pair_of
 
 CURRENT = "GET /rest/v1/user/current"
 
@@ -175,6 +175,7 @@ def seed(seed: Json, world: Json) -> Json:
         "lastName": "Stark",
         "delegations": {world["users"]["ned"]["dataOwnerId"]: []},
     }
+    add_patient(seed, "bran", autoDelegations={"all": ["hcp-friend"]})
     add_user(seed, "lonely", healthcarePartyId="hcp-lonely", autoDelegations={"all": []})
     return seed
 
@@ -291,3 +292,23 @@ async def test_notices_about_a_new_key_follow_while_they_are_sent(
     assert len(others) > 1
     # Its own one, as somebody who has exchange keys with the user, and no other.
     assert sum(friend in task["delegations"] for task in others) == 1
+
+
+async def test_the_first_login_of_a_patient_follows_as_well(
+    seed: Json,
+    friend: str,
+    clock: time_machine.Traveller,
+    opener: Opener,
+    sandbox: Sandbox,
+    proxy: Proxy,
+) -> None:
+    async def slowly(_: Exchange) -> None:
+        await _share_with(sandbox, {"id": "user-bran"})
+        clock.shift(20)
+
+    api = await opener.plain("bran", url=proxy.url)
+    proxy.before(f"GET /dataowner/{friend}", slowly)
+    await api.init_user_crypto()
+    stored = await sandbox.stored("patient", "patient-bran")
+    assert stored is not None
+    assert stored["delegations"].keys() == {"patient-bran"}

@@ -736,3 +736,21 @@ async def test_what_a_device_made_is_known_wherever_its_program_dies(device: Dev
                     await run(storage, elsewhere)
                 storage.dies_at = None
                 await run(storage, elsewhere)
+
+
+async def test_several_questions_about_one_key_at_once_are_one(device: Device) -> None:
+    """Giving access back and saving a record do not wait for each other."""
+    person = Person()
+
+    async def slowly(question: KeyQuestion) -> bool:
+        await asyncio.sleep(0.01)
+        return await person(question)
+
+    ring = KeyRing(SoftwareCrypto())
+    await ring.add(key_pair_of(device.world, "ned"))
+    trust = KeyTrust(KnownKeys(device.storage, ring), policy=slowly)
+    answers = await asyncio.gather(
+        *(trust.encryptable("ned", "friend", ["aa"]) for _ in range(3)),
+    )
+    assert answers == [["aa"]] * 3
+    assert len(person.take()) == 1
