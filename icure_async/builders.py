@@ -16,6 +16,7 @@ import aiohttp
 import attrs
 import yarl
 
+from icure_async.apis.key_trust import answer_of
 from icure_async.cautions import InsecureConnectionWarning
 from icure_async.crypto.protocol import Crypto
 from icure_async.errors import (
@@ -124,7 +125,9 @@ class _FirstUse:
     confirm_change: Callable[[KeyQuestion], Awaitable[bool]]
 
     async def __call__(self, question: KeyQuestion) -> bool:
-        return question.history != "changed" or await self.confirm_change(question)
+        return question.history != "changed" or await answer_of(
+            self.confirm_change, question, "with_trust_on_first_use"
+        )
 
 
 class _Builder(SecretHolder):
@@ -409,7 +412,9 @@ class _Builder(SecretHolder):
     ) -> Self:
         """Trust the first keys that the backend names for somebody, and have changes confirmed.
 
-        What was used is remembered in the storage, which has to outlive the program.
+        What was used is remembered in the storage, which has to outlive the program. Other public
+        keys of the user's own count as changed where one of its key pairs is on this device. What
+        was used before, without a policy, is trusted as well.
 
         Args:
             confirm_change: asked about a key of somebody for whom this device remembers others;
@@ -483,7 +488,10 @@ class _Builder(SecretHolder):
                 "The URL of the backend is missing: call with_icure_base_url(), or set ICURE_URL "
                 "and use from_env()."
             )
-        if self._policy_needs_memory and type(self._storage or MemoryStorage()) is MemoryStorage:
+        # One that is empty may count as false.
+        storage = MemoryStorage() if self._storage is None else self._storage
+        key_storage = MemoryKeyStorage() if self._key_storage is None else self._key_storage
+        if self._policy_needs_memory and type(storage) is MemoryStorage:
             raise ConfigurationError(
                 "with_trust_on_first_use() needs a storage that outlives the program, or every "
                 "start would be the first use: call with_storage_directory() or with_storage()."
@@ -495,8 +503,8 @@ class _Builder(SecretHolder):
             _make_settings,
             crypto=self._crypto,
             base_url=self._base_url,
-            storage=self._storage or MemoryStorage(),
-            key_storage=self._key_storage or MemoryKeyStorage(),
+            storage=storage,
+            key_storage=key_storage,
             msg_gw_url=self._msg_gw_url,
             msg_gw_spec_id=self._msg_gw_spec_id,
             auth_process_by_email_id=self._auth_process_by_email_id,

@@ -255,11 +255,13 @@ class MedTechApi(_Api):
             entities=entities,
             recovery=recovery,
             notices=key_notices,
-            trust=trust,
             in_memory_is_meant=settings.in_memory_keys_are_meant,
         )
         self._key_backup = OwnKeyBackup(
-            key_storage=settings.key_storage, key_ring=key_ring, directory=directory
+            key_storage=settings.key_storage,
+            key_ring=key_ring,
+            directory=directory,
+            recovery=recovery,
         )
         self.patient_api: PatientApi = PatientApi(
             PatientResource(self._session),
@@ -299,8 +301,8 @@ class MedTechApi(_Api):
             notaries=KeyNotaries(
                 crypto=crypto,
                 key_ring=key_ring,
-                key_storage=settings.key_storage,
                 directory=directory,
+                recovery=recovery,
             ),
         )
         spec_id = settings.msg_gw_spec_id
@@ -360,11 +362,12 @@ class MedTechApi(_Api):
 
     @property
     def warnings(self) -> Sequence[str]:
-        """What somebody should know about the last ``init_user_crypto()``, in plain sentences.
+        """What somebody should know about this user's keys and sharing, in plain sentences.
 
-        Empty for nothing. No call failed because of it.
+        What the last ``init_user_crypto()`` found, and which public keys of others have changed
+        since. Empty for nothing. No call failed because of it.
         """
-        return self._warnings
+        return [*self._warnings, *self._trust.remarks]
 
     @property
     def token_expires_at(self) -> int | None:

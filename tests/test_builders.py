@@ -27,7 +27,7 @@ from icure_async.crypto.software import SoftwareCrypto
 from icure_async.errors import ConfigurationError, ResponseTooLargeError
 from icure_async.rest.connection import ConnectionOptions
 from icure_async.sandbox import Sandbox
-from icure_async.storage import MemoryKeyStorage, MemoryStorage
+from icure_async.storage import MemoryKeyStorage, MemoryStorage, StorageKeyStorage
 from tests.conftest import RequestLog
 
 URL = "https://kraken.example"
@@ -583,3 +583,22 @@ def test_keys_in_memory_are_warned_of_once(option: str, expected: int, tmp_path:
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("KeysInMemoryWarning") == expected
     assert done.stderr.count("with_storage_directory()") == expected
+
+
+async def test_an_empty_storage_that_counts_as_false_is_used() -> None:
+    class Counting(MemoryStorage):
+        def __len__(self) -> int:
+            return 0
+
+    storage = Counting()
+    keys = StorageKeyStorage(Counting())
+    builder = MedTechApiBuilder().with_icure_base_url("https://example.org")
+    builder.with_storage(storage).with_key_storage(keys).with_trust_on_first_use(_confirm)
+    api = await builder.with_user_name("ned").with_password("secret").build()
+    assert api._settings.storage is storage
+    assert api._settings.key_storage is keys
+    await api.aclose()
+
+
+async def _confirm(question: object) -> bool:
+    return True

@@ -20,10 +20,10 @@ from icure_async.crypto.delegations import entries_for
 from icure_async.crypto.exchange_keys import public_keys_of
 from icure_async.errors import (
     ConflictError,
+    CryptoError,
     KeyPairNotFoundError,
     ValidationError,
 )
-from icure_async.foreign_text import printable
 from icure_async.models.encrypted_members import ENCRYPTED_PATIENT_MEMBERS
 from icure_async.models.key_pair import KeyPair, fingerprint_of, is_fingerprint
 from icure_async.models.missing_key import MISSING_KEY_POLICIES, MissingKey
@@ -34,13 +34,12 @@ from icure_async.storage.key_storage import is_in_memory
 from icure_async.storage.locks import lock_of
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
     from icure_async.apis.current_user import CurrentUser
     from icure_async.apis.key_directory import OwnKeyDirectory
     from icure_async.apis.key_notices import KeyNotices
     from icure_async.apis.key_recovery import KeyRecovery
-    from icure_async.apis.key_trust import KeyTrust
     from icure_async.crypto.entities import EntityCrypto
     from icure_async.crypto.key_ring import KeyRing
     from icure_async.crypto.protocol import Crypto
@@ -101,7 +100,6 @@ class KeyRegistration:
         entities: EntityCrypto,
         recovery: KeyRecovery,
         notices: KeyNotices,
-        trust: KeyTrust,
         in_memory_is_meant: bool = False,
     ) -> None:
         self._crypto = crypto
@@ -112,7 +110,6 @@ class KeyRegistration:
         self._entities = entities
         self._recovery = recovery
         self._notices = notices
-        self._trust = trust
         self._in_memory_is_meant = in_memory_is_meant
         self._lock = anyio.Lock()
 
@@ -136,6 +133,7 @@ class KeyRegistration:
             raise ValidationError("missing_key must be 'allow' or 'refuse'.")
         if key_pair is not None:
             key_pair = await self._checked(key_pair)
+        self._directory.refuse_while_asking()
         async with self._lock:
             owner_id = await self._directory.own_id()
             # Of all programs on this device: two of them must not make two key pairs.
@@ -150,10 +148,10 @@ class KeyRegistration:
             owner = await self._directory.own()
             published = public_keys_of(owner.document)
             key_pairs, choice = await self._pairs_at_hand(owner.id, published, choice)
-            for found in key_pairs:
-                await self._key_ring.add(found)
-            await self._distrust_recovered(owner.id, key_pairs)
+            key_pairs = await self._recovery.use(owner.id, key_pairs)
             key_pairs += await self._recovery.recover(owner.document)
+            if not key_pairs:
+                raise _none_confirmed(owner.id)
             if await self._publish(owner, key_pairs[0]):
                 await self._use_keys_of_parents(owner.id)
                 public_keys = [found.public_key for found in key_pairs]
@@ -172,28 +170,15 @@ class KeyRegistration:
             retryable=True,
         )
 
-    async def _distrust_recovered(self, own_id: str, key_pairs: list[KeyPair]) -> None:
-        """Let those key pairs only read which came through the backend, and nobody confirmed."""
-        for key_pair in list(key_pairs):
-            if not await self._trust.is_own(own_id, key_pair.public_key):
-                await self._key_ring.add(key_pair, read_only=True)
-                key_pairs.remove(key_pair)
-
     def _remarks(self, owner: TypedDataOwner, *, has_first_key: bool) -> list[str]:
-        """Return what somebody should know: that a person who registers shares with nobody."""
-        remarks = [
-            f"The public key of data owner {printable(change.data_owner_id)} has changed, and was "
-            f"encrypted for. Its SHA-256 is {change.digest} now: ask its owner whether that is "
-            "right, and set a policy with with_public_key_policy()."
-            for change in self._trust.changes
-        ]
+        """Return what a person who registers should know: that nobody is there to share with."""
         user = self._current_user.known
         if owner.kind != _PATIENT or user is None or auto_delegates_of(user):
-            return remarks
+            return []
         # A registration that died after it had published the key is a login when it is repeated.
         created = user.get("created")
         is_recent = type(created) is int and created > (time.time() - _RECENT_SECONDS) * 1000
-        return [*remarks, _SHARED_WITH_NOBODY] if has_first_key or is_recent else remarks
+        return [_SHARED_WITH_NOBODY] if has_first_key or is_recent else []
 
     async def _pairs_at_hand(
         self, owner_id: str, published: Sequence[str], choice: _Choice
@@ -274,7 +259,8 @@ class KeyRegistration:
             for fingerprint in _well_formed(public_keys_of(parent)):
                 found = await self._key_storage.get_key_pair(parent_id, fingerprint)
                 if found is not None:
-                    await self._key_ring.add(found)
+                    # Who the parents are is the backend's word.
+                    await self._key_ring.add(found, read_only=True)
 
     async def _publish(self, owner: TypedDataOwner, key_pair: KeyPair) -> bool:
         """Write whatever the owner's document lacks; return False where it changed meanwhile."""
@@ -292,21 +278,21 @@ class KeyRegistration:
         is_new = key_pair.fingerprint not in map(fingerprint_of, published)
         if not is_new and not lacks_delegation:
             return document
-        delegates = (
-            auto_delegates_of(await self._current_user.get_for_sharing())
-            if lacks_delegation
-            else []
-        )
+        readers: list[str] = []
         if not published:
             document = dict(document) | {"publicKey": key_pair.public_key}
         elif is_new:
             # Written down first: whoever finds the key published has somebody to tell about it.
             await self._notices.remember(owner.id, key_pair.public_key)
             document = await self._directory.with_new_key_pair(document, key_pair)
-            delegates = [*delegates, *await self._notices.readers()]
-        document, exchange_keys = await self._directory.prepare(document, delegates)
+            readers = await self._notices.readers()
         if not lacks_delegation:
-            return document
+            return (await self._directory.prepare(document, readers))[0]
+
+        async def keys_for(user: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, bytes]]:
+            return await self._directory.prepare(document, [*auto_delegates_of(user), *readers])
+
+        document, exchange_keys = await self._current_user.sharing(keys_for)
         if document.get("delegations") or document.get("encryptionKeys"):
             # Made by a professional, who still has to share it: the patient gets a secret id only.
             return await self._entities.add_secret_id(document, owner.id, exchange_keys[owner.id])
@@ -353,6 +339,15 @@ def _not_found(
         "changed.",
         data_owner_id=owner_id,
         fingerprints=fingerprints,
+    )
+
+
+def _none_confirmed(owner_id: str) -> CryptoError:
+    return CryptoError(
+        f"The key pairs of data owner {owner_id} on this device came through the backend, and were "
+        "not confirmed by the policy given to with_public_key_policy(). They only read, and "
+        "nothing was written. Confirm the one that is the user's, or import its backup on another "
+        "device."
     )
 
 

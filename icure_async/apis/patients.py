@@ -316,15 +316,18 @@ class PatientApi:
 
     async def _add_key(self, document: dict[str, Any]) -> dict[str, Any]:
         """Encrypt a patient that never had a key for us, our delegates, and all who can read it."""
-        user = await self._current_user.get_for_sharing()
         delegations: dict[str, Any] = document.get("delegations") or {}
-        delegates = [*auto_delegates_of(user), *delegations]
-        if document["id"] == await self._directory.own_id():
-            # Our exchange keys are on this very document, and go out with it.
-            document, exchange_keys = await self._directory.prepare(document, delegates)
-        else:
-            exchange_keys = await self._directory.exchange_keys_for(delegates)
-        return await self._entities.add_key(document, ENCRYPTED_PATIENT_MEMBERS, exchange_keys)
+        is_own = document["id"] == await self._directory.own_id()
+
+        async def keys_for(user: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, bytes]]:
+            delegates = [*auto_delegates_of(user), *delegations]
+            if is_own:
+                # Our exchange keys are on this very document, and go out with it.
+                return await self._directory.prepare(document, delegates)
+            return document, await self._directory.exchange_keys_for(delegates)
+
+        prepared, exchange_keys = await self._current_user.sharing(keys_for)
+        return await self._entities.add_key(prepared, ENCRYPTED_PATIENT_MEMBERS, exchange_keys)
 
     async def _saved_before(
         self, patient: PotentiallyEncryptedPatient, conflict: ConflictError

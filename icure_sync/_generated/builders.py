@@ -234,7 +234,9 @@ class AnonymousMedTechApiBuilder(Twin[AsyncAnonymousMedTechApiBuilder]):
     def with_trust_on_first_use(self, confirm_change: Callable[[KeyQuestion], bool]) -> Self:
         """Trust the first keys that the backend names for somebody, and have changes confirmed.
 
-        What was used is remembered in the storage, which has to outlive the program.
+        What was used is remembered in the storage, which has to outlive the program. Other public
+        keys of the user's own count as changed where one of its key pairs is on this device. What
+        was used before, without a policy, is trusted as well.
 
         Args:
             confirm_change: asked about a key of somebody for whom this device remembers others;
@@ -507,7 +509,9 @@ class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
     def with_trust_on_first_use(self, confirm_change: Callable[[KeyQuestion], bool]) -> Self:
         """Trust the first keys that the backend names for somebody, and have changes confirmed.
 
-        What was used is remembered in the storage, which has to outlive the program.
+        What was used is remembered in the storage, which has to outlive the program. Other public
+        keys of the user's own count as changed where one of its key pairs is on this device. What
+        was used before, without a policy, is trusted as well.
 
         Args:
             confirm_change: asked about a key of somebody for whom this device remembers others;

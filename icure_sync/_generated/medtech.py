@@ -178,9 +178,10 @@ class MedTechApi(Twin[AsyncMedTechApi]):
 
     @property
     def warnings(self) -> Sequence[str]:
-        """What somebody should know about the last ``init_user_crypto()``, in plain sentences.
+        """What somebody should know about this user's keys and sharing, in plain sentences.
 
-        Empty for nothing. No call failed because of it.
+        What the last ``init_user_crypto()`` found, and which public keys of others have changed
+        since. Empty for nothing. No call failed because of it.
         """
         return self._inner.warnings
 
