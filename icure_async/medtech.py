@@ -174,7 +174,6 @@ class _Api(SecretHolder):
         )
 
 
-@explained
 class AnonymousMedTechApi(_Api):
     """What can be done without being logged in. Built by ``AnonymousMedTechApiBuilder``.
 
@@ -191,7 +190,6 @@ class AnonymousMedTechApi(_Api):
         return f"AnonymousMedTechApi(base_url={self._settings.base_url!r})"
 
 
-@explained
 class MedTechApi(_Api):
     """A logged-in user's API. Built by ``MedTechApiBuilder`` or returned by authentication.
 
@@ -512,5 +510,7 @@ class MedTechApi(_Api):
         return await self._logout.run()
 
 
-guard_class(AnonymousMedTechApi, attrgetter("_calls"))
-guard_class(MedTechApi, attrgetter("_calls"))
+# Mistaken arguments are explained before a call is one, so that is the outer layer.
+for _api in (AnonymousMedTechApi, MedTechApi):
+    guard_class(_api, attrgetter("_calls"))
+    explained(_api)

@@ -66,6 +66,12 @@ class OneByOne(AsyncIterator[ItemT]):
         self._items = items
         self._call = call
 
+    def through(
+        self, wrap: Callable[[AsyncGenerator[ItemT, None]], AsyncGenerator[ItemT, None]]
+    ) -> OneByOne[ItemT]:
+        """Return the same, with something done around each step."""
+        return OneByOne(wrap(self._items), self._call)
+
     async def __anext__(self) -> ItemT:
         return await anext(self._items)
 

@@ -11,9 +11,17 @@ from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from icure_async.errors import ConfigurationError, NetworkError
+from icure_async.mistakes import OneByOne
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
+    from collections.abc import (
+        AsyncGenerator,
+        AsyncIterator,
+        Awaitable,
+        Callable,
+        Generator,
+        Iterator,
+    )
 
     from icure_async.rest.connection import Connection
 
@@ -146,11 +154,12 @@ class Calls:
     ) -> Callable[..., AsyncIterator[Any]]:
         @functools.wraps(function)
         def guarded(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
-            return self._steps(function(*args, **kwargs))
+            items = function(*args, **kwargs)
+            return items.through(self._steps) if isinstance(items, OneByOne) else self._steps(items)
 
         return guarded
 
-    async def _steps(self, iterator: AsyncIterator[Any]) -> AsyncIterator[Any]:
+    async def _steps(self, iterator: AsyncIterator[Any]) -> AsyncGenerator[Any, None]:
         # Each step is a call of its own: nobody waits for an iterator that nobody steps.
         try:
             while True:
