@@ -21,18 +21,16 @@ from icure_async.apis.notaries import KeyNotaries
 from icure_async.apis.notifications import NotificationApi
 from icure_async.apis.patients import PatientApi
 from icure_async.apis.users import UserApi
+from icure_async.apis.whole_owners import WholeDataOwners
 from icure_async.authentication.api import AuthenticationApi
 from icure_async.authentication.progress import ProgressStore
 from icure_async.crypto.entities import EntityCrypto
 from icure_async.crypto.key_ring import KeyRing
 from icure_async.errors import ConfigurationError
-from icure_async.rest.data_owners import DataOwnerResource
-from icure_async.rest.maintenance_tasks import MaintenanceTaskResource
+from icure_async.rest.checked import CheckedMaintenanceTasks, CheckedPatients, CheckedUsers
 from icure_async.rest.message_gateway import MessageGateway
-from icure_async.rest.patients import PatientResource
 from icure_async.rest.session import Session
 from icure_async.rest.transport import DEFAULT_TIMEOUT, Transport
-from icure_async.rest.users import UserResource
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -168,8 +166,8 @@ class MedTechApi(_Api):
     ) -> None:
         super().__init__(settings, connection)
         self._session = self._open_session(user_name, password)
-        users = UserResource(self._session)
-        owners = DataOwnerResource(self._session)
+        users = CheckedUsers(self._session)
+        owners = WholeDataOwners(self._session)
         crypto = settings.crypto
         self._current_user = CurrentUser(users, clock=settings.clock)
         key_ring = KeyRing(crypto)
@@ -184,7 +182,7 @@ class MedTechApi(_Api):
             trust=trust,
         )
         entities = EntityCrypto(crypto, key_ring, directory)
-        tasks = MaintenanceTaskResource(self._session)
+        tasks = CheckedMaintenanceTasks(self._session)
         key_notices = KeyNotices(
             storage=settings.storage,
             tasks=tasks,
@@ -208,7 +206,7 @@ class MedTechApi(_Api):
             key_storage=settings.key_storage, key_ring=key_ring, directory=directory
         )
         self.patient_api: PatientApi = PatientApi(
-            PatientResource(self._session),
+            CheckedPatients(self._session),
             crypto=crypto,
             entities=entities,
             directory=directory,

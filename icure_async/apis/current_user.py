@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import anyio
 
 from icure_async.crypto.shapes import as_list, as_object
-from icure_async.errors import CryptoError, InvalidResponseError
+from icure_async.errors import CryptoError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -53,12 +53,7 @@ class CurrentUser:
         """Return the user; ``fresh`` asks the backend even where one is kept."""
         async with self._lock:
             if fresh or self._user is None or self._clock() - self._read_at > _MAX_AGE_SECONDS:
-                user = await self._users.current()
-                if not isinstance(user.get("id"), str):
-                    raise InvalidResponseError(
-                        "Could not read the current user: the server answers without its id."
-                    )
-                self._user = user
+                self._user = await self._users.current()
                 self._read_at = self._clock()
             return self._user
 

@@ -19,14 +19,16 @@ from icure_async.crypto.exchange_keys import (
 )
 from icure_async.crypto.key_ring import EXCHANGE_KEY_BYTES
 from icure_async.crypto.transfer_keys import add_transfer_keys
+from icure_async.crypto.wholeness import looks_whole, owner_looks_whole
 from icure_async.errors import (
     BadRequestError,
     ConflictError,
     CryptoError,
-    InvalidResponseError,
+    DecryptionError,
     NotFoundError,
     PermissionDeniedError,
 )
+from icure_async.foreign_text import printable
 from icure_async.models.key_pair import fingerprint_of
 from icure_async.rest.data_owners import DATA_OWNER_KINDS, DataOwnerKind, TypedDataOwner
 
@@ -42,12 +44,15 @@ if TYPE_CHECKING:
     from icure_async.models.key_pair import KeyPair
     from icure_async.rest.data_owners import DataOwnerResource
 
-__all__ = ["MAX_CONFLICTS", "OwnKeyDirectory"]
+__all__ = ["MAX_CONFLICTS", "MAX_PARENTS", "OwnKeyDirectory"]
 
 _log: Final = logging.getLogger(__name__)
 
 MAX_CONFLICTS: Final = 8
 """How often a data owner's document is re-read and merged before giving up."""
+
+MAX_PARENTS: Final = 32
+"""How many parents a data owner may have, one above the other."""
 
 _REFUSED: Final = (NotFoundError, PermissionDeniedError, BadRequestError)
 
@@ -114,17 +119,26 @@ class OwnKeyDirectory:
         """Return the current data owner and its parents, nearest first: id → wire JSON.
 
         A parent that can't be read has no members.
+
+        Raises:
+            DecryptionError: they go round in a circle, or are more than there can be.
         """
         own = await self.own()
         found: dict[str, Mapping[str, Any]] = {own.id: own.document}
         document: Mapping[str, Any] = own.document
-        while True:
-            parent_id = document.get("parentId")
-            if not isinstance(parent_id, str) or not parent_id or parent_id in found:
-                return found
+        while parent_id := document.get("parentId"):
+            if parent_id in found or len(found) > MAX_PARENTS:
+                raise DecryptionError(
+                    f"The parents of data owner {printable(own.id)} never end: there is a circle "
+                    f"among them, or there are more than {MAX_PARENTS}. Have an administrator of "
+                    "the backend correct parentId.",
+                    entity_type="data owner",
+                    entity_ids=[own.id],
+                )
             parent = await self._other(parent_id)
             document = parent.document if parent else {}
             found[parent_id] = document
+        return found
 
     async def exchange_keys_towards(
         self, delegate_id: str, delegator_ids: Sequence[str]
@@ -173,8 +187,11 @@ class OwnKeyDirectory:
 
     def learn(self, document: Mapping[str, Any]) -> None:
         """Take note of a patient document as the backend just gave it, if it is our own."""
-        if self._own is not None and self._own.id == document.get("id"):
-            self._own = TypedDataOwner(self._own.kind, dict(document))
+        if self._own is None or self._own.id != document.get("id"):
+            return
+        whole = owner_looks_whole(document) and looks_whole(document)
+        # Else it is read when it is needed, with more care.
+        self._own = TypedDataOwner(self._own.kind, dict(document)) if whole else None
 
     async def exchange_keys_for(self, delegate_ids: Sequence[str]) -> dict[str, bytes]:
         """Return the exchange keys to write with: to ourselves first, then to the delegates.
@@ -205,7 +222,7 @@ class OwnKeyDirectory:
         """Write our own document; return False where it was changed meanwhile."""
         self._own = None
         try:
-            self._own = _checked(await self._owners.modify(owner), owner.id)
+            self._own = await self._owners.modify(owner)
         except ConflictError:
             return False
         return True
@@ -219,7 +236,7 @@ class OwnKeyDirectory:
         """Write another data owner's document; return False where it was changed meanwhile."""
         self._others.pop(owner.id, None)
         try:
-            self._others[owner.id] = _checked(await self._owners.modify(owner), owner.id)
+            self._others[owner.id] = await self._owners.modify(owner)
         except ConflictError:
             return False
         self._views.clear()
@@ -366,7 +383,7 @@ class OwnKeyDirectory:
                 return owner
             user = await self._current_user.get()
         kind, owner_id = data_owner_of(user)
-        return _checked(await self._owners.get_of_kind(kind, owner_id), owner_id)
+        return await self._owners.get_of_kind(kind, owner_id)
 
     async def _view(self, kind: DataOwnerKind, delegate_id: str) -> Mapping[str, Any]:
         view = self._views.get((kind, delegate_id))
@@ -394,13 +411,3 @@ def _no_own_key(document: Mapping[str, Any], key_ring: KeyRing) -> CryptoError:
     return CryptoError(
         f"No key pair of data owner {document['id']} is in use: call init_user_crypto() first."
     )
-
-
-def _checked(owner: TypedDataOwner, owner_id: str) -> TypedDataOwner:
-    """Return a data owner of the backend if it is the one that was asked for."""
-    if owner.document.get("id") != owner_id:
-        raise InvalidResponseError(
-            f"Could not read or modify data owner {owner_id}: the server answers with another "
-            "document."
-        )
-    return owner

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from icure_async.errors import InvalidResponseError
 from icure_async.models.converter import user_from_wire
 from icure_async.models.validation import validate_id
 
@@ -39,9 +38,4 @@ class UserApi:
             NotFoundError: there is no such user.
             PermissionDeniedError: the logged-in user may not see it.
         """
-        user = await self._users.get(validate_id(user_id, "user id"))
-        if user.get("id") != user_id:
-            raise InvalidResponseError(
-                f"Could not read user {user_id}: the server answers with another document."
-            )
-        return user_from_wire(user)
+        return user_from_wire(await self._users.get(validate_id(user_id, "user id")))

@@ -5,11 +5,14 @@ from __future__ import annotations
 import base64
 import math
 import re
-from typing import Final, cast
+from typing import TYPE_CHECKING, Final, cast
 
 import attrs
 
 from icure_async.rest.json_body import load_json
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 __all__ = ["SessionToken"]
 
@@ -26,34 +29,47 @@ class SessionToken:
         text: the token itself. Never in a repr.
         expires_at: epoch seconds by the server's clock; minus infinity for a token that can't be
             parsed or says nothing, which therefore counts as expired.
+        user_id: id of the user it is for, where it says so.
+        data_owner_id: id of the user's data owner, where it says so.
     """
 
     text: str = attrs.field(repr=False)
     expires_at: float
+    user_id: str | None = None
+    data_owner_id: str | None = None
 
     @classmethod
     def parse(cls, text: str) -> SessionToken:
-        """Read ``exp`` from the payload; the signature is the server's business."""
-        return cls(text, _expiry(text))
+        """Read the payload (server-behaviour.md §3.5); the signature is the server's business."""
+        claims = _claims(text)
+        return cls(text, _expiry(claims), _text(claims.get("u")), _text(claims.get("doId")))
 
     def usable_at(self, server_time: float) -> bool:
         """Return whether the token is still good at this moment of the server's clock."""
         return server_time < self.expires_at
 
+    def may_be_of(self, user_id: str | None, data_owner_id: str | None) -> bool:
+        """Return whether what it says of its user goes together with these ids, where known."""
+        return (self.user_id is None or user_id in (None, self.user_id)) and (
+            self.data_owner_id is None or data_owner_id in (None, self.data_owner_id)
+        )
 
-def _expiry(text: str) -> float:
+
+def _claims(text: str) -> Mapping[str, object]:
     match = _FORM.fullmatch(text)
     if match is None:
-        return _NEVER_USABLE
+        return {}
     payload = match[1].replace("+", "-").replace("/", "_")
     padding = "=" * (-len(payload) % 4)
     try:
         claims = load_json(base64.urlsafe_b64decode(payload + padding))
     except ValueError:
-        return _NEVER_USABLE
-    if not isinstance(claims, dict):
-        return _NEVER_USABLE
-    expiry = cast("dict[str, object]", claims).get("exp")
+        return {}
+    return cast("dict[str, object]", claims) if isinstance(claims, dict) else {}
+
+
+def _expiry(claims: Mapping[str, object]) -> float:
+    expiry = claims.get("exp")
     if isinstance(expiry, bool) or not isinstance(expiry, int | float):
         return _NEVER_USABLE
     try:
@@ -61,3 +77,7 @@ def _expiry(text: str) -> float:
     except OverflowError:
         return _NEVER_USABLE
     return moment if math.isfinite(moment) else _NEVER_USABLE
+
+
+def _text(claim: object) -> str | None:
+    return claim if isinstance(claim, str) and claim else None
