@@ -69,7 +69,7 @@ def auto_delegates_of(
     """Return the data owners with whom the user shares what it creates, without doubles."""
     by_category = as_object(user.get("autoDelegations"))
     listed = [owner for category in categories for owner in as_list(by_category.get(category))]
-    return list(dict.fromkeys(owner for owner in listed if isinstance(owner, str)))
+    return list(dict.fromkeys(owner for owner in listed if isinstance(owner, str) and owner))
 
 
 def data_owner_of(user: Mapping[str, Any]) -> tuple[DataOwnerKind, str]:

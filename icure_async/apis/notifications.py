@@ -377,6 +377,8 @@ class NotificationApi:
             DecryptionError: it has keys, and none at hand is one of them.
         """
         changed = stored | changes
+        if opened.key is None and has_keys(stored):
+            raise _decryption_error(stored["id"])
         require_all_parts(changed, ENCRYPTED_NOTIFICATION_MEMBERS, "notification")
         if opened.key is not None:
             try:
@@ -393,8 +395,6 @@ class NotificationApi:
             changed.get(name) != stored.get(name) for name in ENCRYPTED_NOTIFICATION_MEMBERS
         ):
             return changed
-        if has_keys(stored):
-            raise _decryption_error(stored["id"])
         exchange_keys = await self._directory.exchange_keys_for(
             list(as_object(stored.get("delegations")))
         )

@@ -335,21 +335,18 @@ class PatientApi:
             DecryptionError: what is stored can't be decrypted, so that it would be lost.
         """
         opened = await self._entities.open(document)
+        closed = opened is None or (opened.key is None and has_keys(document))
+        if closed and (note is not None or not keep_unreadable):
+            raise _decryption_error(document["id"])
         if not keep_unreadable:
             require_all_parts(document, ENCRYPTED_PATIENT_MEMBERS, "patient")
-        if opened is None and (note is not None or not keep_unreadable):
-            raise _decryption_error(document["id"])
         if opened is None or not _is_certain(document):
             await self._compare_with_stored(document)
-        if opened is None or (keep_unreadable and is_in_clear(document) and note is None):
+        if opened is None or closed or (keep_unreadable and is_in_clear(document) and not note):
             return document
         if opened.key is not None:
             return await self._sealed_again(document, opened.key)
-        if not has_keys(document):
-            return await self._add_key(document)
-        if note is not None:
-            raise _decryption_error(document["id"])
-        return document
+        return await self._add_key(document)
 
     async def _sealed_again(self, document: dict[str, Any], key: bytes) -> dict[str, Any]:
         try:

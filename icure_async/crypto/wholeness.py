@@ -49,9 +49,11 @@ KEY_MATERIAL: Final = (
 """The members of a data owner that hold keys."""
 
 _BLOCK_BYTES: Final = 16
-_ENTRY_KEY: Final = re.compile(r"(?:[0-9a-fA-F]{32}){2,}")
-_PUBLIC_KEY: Final = re.compile(r"(?:[0-9a-fA-F]{2}){32,}")
-_RSA_CIPHERTEXT: Final = re.compile(r"(?:[0-9a-fA-F]{128})+")
+# IV and content, of at most 500 bytes in an entry and twice a PKCS#8 in a transfer key.
+_ENTRY_KEY: Final = re.compile(r"(?:[0-9a-fA-F]{32}){2,32}")
+_TRANSFER_KEY: Final = re.compile(r"(?:[0-9a-fA-F]{32}){2,320}")
+_PUBLIC_KEY: Final = re.compile(r"(?:[0-9a-fA-F]{2}){32,1200}")
+_RSA_CIPHERTEXT: Final = re.compile(r"(?:[0-9a-fA-F]{128}){1,16}")
 
 
 def has_key_material(document: Mapping[str, Any]) -> bool:
@@ -117,6 +119,7 @@ def _has_whole_entries(entries: object) -> bool:
             whole = (
                 is_object(entry)
                 and entry.get("delegatedTo") == delegate_id
+                and not entry.get("tags")
                 and bool(entry.get("owner"))
                 and isinstance(entry.get("key"), str)
                 and _ENTRY_KEY.fullmatch(entry["key"])
@@ -195,7 +198,7 @@ def _transfers_are_whole(owner: Mapping[str, Any]) -> bool:
     transfers = list(transfer_keys_of(owner))
     by_transfer_key = {(key.holder, key.target) for key in transfers}
     return by_exchange_key == by_transfer_key and all(
-        _ENTRY_KEY.fullmatch(key.ciphertext) for key in transfers
+        _TRANSFER_KEY.fullmatch(key.ciphertext) for key in transfers
     )
 
 
