@@ -25,12 +25,14 @@ from icure_async.errors import (
     ConflictError,
     CryptoError,
     DecryptionError,
+    ICureError,
     NotFoundError,
     PermissionDeniedError,
 )
 from icure_async.foreign_text import printable
 from icure_async.models.key_pair import fingerprint_of
 from icure_async.rest.data_owners import DATA_OWNER_KINDS, DataOwnerKind, TypedDataOwner
+from icure_async.rest.documents import is_id
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -53,6 +55,8 @@ MAX_CONFLICTS: Final = 8
 
 MAX_PARENTS: Final = 32
 """How many parents a data owner may have, one above the other."""
+
+_READ_AT_ONCE: Final = 16
 
 _REFUSED: Final = (NotFoundError, PermissionDeniedError, BadRequestError)
 
@@ -174,6 +178,41 @@ class OwnKeyDirectory:
         self._views.clear()
         if self._key_ring:
             await self._recovery.recover((await self.own()).document)
+
+    async def encryptable_among(self, owner_ids: Sequence[str]) -> list[str]:
+        """Return those data owners who can be read and have a public key."""
+        with_keys: list[str] = []
+        for owner_id, owner in (await self._others_among(owner_ids)).items():
+            if owner is not None and public_keys_of(owner.document):
+                with_keys.append(owner_id)
+            else:
+                # It may publish one any moment: looked up again next time.
+                self._others.pop(owner_id, None)
+        return with_keys
+
+    async def _others_among(self, owner_ids: Sequence[str]) -> dict[str, TypedDataOwner | None]:
+        """Return other data owners by id, None for those who can't be read; many several a time."""
+        if len(owner_ids) <= _READ_AT_ONCE:
+            return {owner_id: await self._other(owner_id) for owner_id in owner_ids}
+        found: dict[str, TypedDataOwner | None] = dict.fromkeys(owner_ids)
+        limiter = anyio.CapacityLimiter(_READ_AT_ONCE)
+        failures: list[ICureError] = []
+
+        async def look_up(owner_id: str) -> None:
+            async with limiter:
+                if failures:
+                    return
+                try:
+                    found[owner_id] = await self._other(owner_id)
+                except ICureError as error:
+                    failures.append(error)
+
+        async with anyio.create_task_group() as tasks:
+            for owner_id in found:
+                tasks.start_soon(look_up, owner_id)
+        if failures:
+            raise failures[0]
+        return found
 
     async def correspondents(self) -> list[str]:
         """Return the ids of all who have exchange keys from or to the current data owner."""
@@ -323,7 +362,9 @@ class OwnKeyDirectory:
         """Return a delegate's document if it has a public key."""
         delegate = await self._other(delegate_id)
         if delegate is None:
-            _log.warning("Not sharing with data owner %s: it cannot be read", delegate_id)
+            _log.warning(
+                "Not sharing with data owner %s: it cannot be read", printable(delegate_id)
+            )
             return None
         if not public_keys_of(delegate.document):
             _log.warning("Not sharing with data owner %s: it has no public key yet", delegate_id)
@@ -347,6 +388,9 @@ class OwnKeyDirectory:
         return usable
 
     async def _other(self, owner_id: str) -> TypedDataOwner | None:
+        if not is_id(owner_id):
+            # Somebody has put it into a document: nobody can have it.
+            return None
         known = self._others.get(owner_id)
         if known is not None:
             return known

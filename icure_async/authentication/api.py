@@ -408,7 +408,8 @@ class AuthenticationApi:
         )
         if token != progress.token:
             progress = await self._progress.token_replaced(request_id, progress, token, code)
-        return await self._finish(advance(process, _Event.TOKEN_CREATED), progress, options, run)
+        process = advance(process, _Event.TOKEN_CREATED)
+        return await self._finish(process, progress, options, run, expected_user_id=user_id)
 
     async def _finish(
         self,
@@ -416,10 +417,18 @@ class AuthenticationApi:
         progress: Progress,
         options: _Options,
         run: _Run,
+        *,
+        expected_user_id: str | None = None,
     ) -> AuthenticationResult:
         api = self._open_api(process.login, progress.token)
         try:
             user_id, group_id = await api.identify()
+            if expected_user_id not in (None, user_id):
+                raise InvalidResponseError(
+                    "Could not log in: the backend takes the token for one of another user than "
+                    "the code. Start again with a new authentication process; where it stays so, "
+                    "call the administrator of the backend."
+                )
             key_pairs = await api.init_user_crypto(
                 missing_key=options.missing_key, find_key=options.find_key
             )

@@ -23,6 +23,7 @@ __all__ = [
     "checked_exchange_key_view",
     "checked_id",
     "checked_page",
+    "is_id",
 ]
 
 DocumentKind = Literal["device", "hcparty", "maintenancetask", "patient", "user"]
@@ -78,12 +79,7 @@ def _id(value: object) -> None:
 
 def _own_id(value: object) -> None:
     _text(value)
-    try:
-        fits = len(validate_id(value)) <= _LONGEST_ID
-        str(value).encode("utf-8")
-    except (ValidationError, UnicodeEncodeError):
-        fits = False
-    if not fits:
+    if not is_id(value):
         raise _Unfit("is not an id")
 
 
@@ -232,6 +228,15 @@ _CHECKS: Final[Mapping[DocumentKind, _Check]] = {
 _PAGE: Final = _object_of(
     {"nextKeyPair": _object_of({"startKeyDocId": _id}), "rows": _list_of(_object_of({}))}, "rows"
 )
+
+
+def is_id(value: object) -> bool:
+    """Return whether this can be the id of a document, and be shown and put into a path."""
+    try:
+        text = validate_id(value)
+    except ValidationError:
+        return False
+    return len(text) <= _LONGEST_ID and text.isprintable() and text not in (".", "..")
 
 
 def checked_id(value: object, what: str, action: str) -> str | None:
