@@ -30,6 +30,7 @@ from icure_async.models.encrypted_members import ENCRYPTED_NOTIFICATION_MEMBERS
 from icure_async.models.filters import Filter, NotificationFilter, epoch_milliseconds
 from icure_async.models.notification import EncryptedNotification, Notification
 from icure_async.models.validation import (
+    UnusualValueError,
     validate_id,
     validate_notification_for_saving,
     validate_notification_status,
@@ -127,7 +128,12 @@ class NotificationApi:
                 "use update_notification_status(), which leaves the encrypted part alone."
             )
         creating = isinstance(notification, Notification) and notification.rev is None
-        validate_notification_for_saving(notification, creating=creating)
+        try:
+            validate_notification_for_saving(notification, creating=creating)
+        except UnusualValueError:
+            # Perhaps the value is the stored one: known once that is read.
+            if creating or notification.unknown_fields is not None:
+                raise
         if delegate is not None:
             validate_id(delegate, "delegate")
         elif creating:
@@ -352,6 +358,9 @@ class NotificationApi:
             raise _decryption_error(task_id)
         current = notification_from_wire(opened.document, decrypted=True)
         _refuse_other_changes(notification, current)
+        if notification.unknown_fields is None:
+            completed = with_stored_members(notification, current)
+            validate_notification_for_saving(completed, creating=False)
         if delegate is not None and delegate not in as_object(stored.get("delegations")):
             raise ValidationError(
                 "The delegates of a notification can't be changed: create another one. Nothing was "

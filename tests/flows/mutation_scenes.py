@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 from uuid import uuid4
 
 import aiohttp
@@ -82,7 +82,7 @@ class Place:
         self._stack = contextlib.AsyncExitStack()
         self.sandbox = Sandbox(seed=world.seed if world else None)
 
-    async def __aenter__(self) -> Place:
+    async def __aenter__(self) -> Self:
         await self._stack.enter_async_context(self.sandbox)
         self.session = await self._stack.enter_async_context(aiohttp.ClientSession())
         return self
@@ -393,9 +393,7 @@ class AccessBack(Flow):
 
     async def run(self) -> None:
         _, new = self.world.key_pairs
-        given = await self.api.data_owner_api.give_access_back_to(
-            self.world.ned_id, new.public_key
-        )
+        given = await self.api.data_owner_api.give_access_back_to(self.world.ned_id, new.public_key)
         assert given.given > 0
 
 
@@ -532,9 +530,9 @@ async def _check_readable(flow: Flow, after: Json, *, finished: bool) -> None:
                 continue
             if after["patient"][patient_id].get("deletionDate"):
                 continue
-            if patient_id == created and api is hcp:
-                if world.hcp_id not in after["patient"][patient_id]["delegations"]:
-                    continue
+            delegates = after["patient"][patient_id]["delegations"]
+            if patient_id == created and api is hcp and world.hcp_id not in delegates:
+                continue
             note = (await api.patient_api.get_patient(patient_id)).note
             notes = flow.notes(patient_id)
             assert note in notes, "a note is another one"
