@@ -274,10 +274,10 @@ class Session:
         """Return what a login's answer says of the user, if it is the one who logs in."""
         action = response.action
         said = LoginAnswer(
-            user_id=checked_id(answer.get("userId") or access.user_id, "userId", action),
+            user_id=checked_id(answer.get("userId", access.user_id), "userId", action),
             group_id=checked_id(answer.get("groupId"), "groupId", action),
             data_owner_id=checked_id(
-                answer.get("dataOwnerId") or access.data_owner_id, "dataOwnerId", action
+                answer.get("dataOwnerId", access.data_owner_id), "dataOwnerId", action
             ),
         )
         named = answer.get("username")

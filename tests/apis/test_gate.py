@@ -269,7 +269,8 @@ async def test_what_one_answer_lacks_is_not_destroyed_by_saving_a_patient(
     member: str, ned: MedTechApi, proxy: Proxy, backend: Backend
 ) -> None:
     before = await backend.patient(ROBB_ID)
-    for value in (None, {}, ""):
+    values: list[Any] = [None, {}, ""]
+    for value in values:
         proxy.after(f"GET /patient/{ROBB_ID}", setting(member, value))
         with pytest.raises(ICureError):
             await _change(ned)

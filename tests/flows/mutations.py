@@ -96,8 +96,8 @@ class Case:
             return WRONG[self.mutation].encode()
         document = orjson.loads(body)
         around = document
-        for step, place in zip(self.path[:-1], self.places[:-1], strict=True):
-            around = around[_like(around, step, place)]
+        for step, position in zip(self.path[:-1], self.places[:-1], strict=True):
+            around = around[_like(around, step, position)]
         last = _like(around, self.path[-1], self.places[-1])
         member = json.dumps(around[last])
         if self.mutation == DELETED:

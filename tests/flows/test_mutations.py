@@ -19,7 +19,7 @@ from icure_async import KeyPair
 from icure_async.authentication import api as authentication
 from icure_async.crypto.software import SoftwareCrypto
 from icure_async.errors import ICureError
-from icure_async.sandbox import server
+from icure_async.sandbox import app, server
 from tests.conftest import Count
 from tests.shortcuts import make_key_pairs
 
@@ -90,12 +90,12 @@ class Bench:
 def bench() -> Iterator[Bench]:
     made = Bench()
     with pytest.MonkeyPatch.context() as patch:
-        build_app = server.build_app
+        build_app = app.build_app
 
         def with_mutations(*args: object) -> object:
-            app = build_app(*args)  # type: ignore[arg-type]
-            app.middlewares.insert(0, made.mutator.middleware)
-            return app
+            built = build_app(*args)  # type: ignore[arg-type]
+            built.middlewares.insert(0, made.mutator.middleware)
+            return built
 
         patch.setattr(server, "build_app", with_mutations)
         asyncio.run(made.set_up())

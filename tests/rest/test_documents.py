@@ -218,7 +218,12 @@ def test_a_page_passes(page: dict[str, Any]) -> None:
 def test_exchange_keys_are_texts_three_levels_down() -> None:
     view = {"o": {"fp": {"fp2": "0a"}}, "p": {}}
     assert checked_exchange_key_view(view, "read") is view
-    for wrong in ({"o": []}, {"o": {"fp": "0a"}}, {"o": {"fp": {"fp2": 5}}}):
+    malformed: list[dict[str, Any]] = [
+        {"o": []},
+        {"o": {"fp": "0a"}},
+        {"o": {"fp": {"fp2": 5}}},
+    ]
+    for wrong in malformed:
         with pytest.raises(InvalidResponseError):
             checked_exchange_key_view(wrong, "read")
 
@@ -226,6 +231,7 @@ def test_exchange_keys_are_texts_three_levels_down() -> None:
 def test_the_answer_to_a_deletion_is_about_what_was_to_be_deleted() -> None:
     check_deletion([], "a", "delete it")
     check_deletion([{"id": "a", "rev": "2-b"}], "a", "delete it")
-    for wrong in ([5], [{}], [{"id": "b"}], [{"id": "a"}, {"id": "b"}]):
+    malformed: list[list[Any]] = [[5], [{}], [{"id": "b"}], [{"id": "a"}, {"id": "b"}]]
+    for wrong in malformed:
         with pytest.raises(InvalidResponseError, match="Could not delete it"):
             check_deletion(wrong, "a", "delete it")
