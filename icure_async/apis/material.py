@@ -13,7 +13,12 @@ from icure_async.foreign_text import printable
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["is_in_clear", "require_all_parts", "require_same_material"]
+__all__ = [
+    "is_in_clear",
+    "require_all_parts",
+    "require_no_content",
+    "require_same_material",
+]
 
 
 def is_in_clear(document: Mapping[str, Any]) -> bool:
@@ -47,6 +52,20 @@ def require_all_parts(document: Mapping[str, Any], members: Sequence[str], what:
             f"{' and no '.join(missing)}: it looks as if a part was cut off, which saving would "
             "destroy. Nothing was sent. Read it again; where it stays so, call the administrator "
             "of the backend."
+        )
+
+
+def require_no_content(document: Mapping[str, Any], what: str) -> None:
+    """Refuse to give an entity its first keys where something is encrypted with others already.
+
+    Raises:
+        CryptoError: it has encrypted content.
+    """
+    if document.get(ENCRYPTED_SELF):
+        raise CryptoError(
+            f"{what.capitalize()} {printable(document['id'])} has encrypted content, and no keys: "
+            "it looks as if a part was cut off, which saving would destroy. Nothing was sent. Try "
+            "again; where it stays so, call the administrator of the backend."
         )
 
 

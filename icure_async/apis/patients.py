@@ -409,8 +409,12 @@ class PatientApi:
         document = await self._read(str(patient.id))
         if document.get("rev") != patient.rev:
             raise ConflictError(f"Patient {patient.id} has another rev by now", status=409)
-        opened = await self._entities.open(document)
-        stored = patient_from_wire(opened.document if opened else document, decrypted=True)
+        if isinstance(patient, EncryptedPatient):
+            # What we could open of it by now stays closed.
+            stored = _model(document, None)
+        else:
+            opened = await self._entities.open(document)
+            stored = patient_from_wire(opened.document if opened else document, decrypted=True)
         return attrs.evolve(
             with_stored_members(patient, stored),
             system_meta_data=stored.system_meta_data,

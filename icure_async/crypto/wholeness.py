@@ -49,11 +49,11 @@ KEY_MATERIAL: Final = (
 """The members of a data owner that hold keys."""
 
 _BLOCK_BYTES: Final = 16
-# IV and content, of at most 500 bytes in an entry and twice a PKCS#8 in a transfer key.
-_ENTRY_KEY: Final = re.compile(r"(?:[0-9a-fA-F]{32}){2,32}")
-_TRANSFER_KEY: Final = re.compile(r"(?:[0-9a-fA-F]{32}){2,320}")
+# IV and content in hex: of two ids in an entry, of a PKCS#8 in a transfer key.
+_ENTRY_KEY: Final = re.compile(r"(?:[0-9a-fA-F]{32}){4,32}")
+_TRANSFER_KEY: Final = re.compile(r"(?:[0-9a-fA-F]{32}){20,320}")
 _PUBLIC_KEY: Final = re.compile(r"(?:[0-9a-fA-F]{2}){32,1200}")
-_RSA_CIPHERTEXT: Final = re.compile(r"(?:[0-9a-fA-F]{128}){1,16}")
+_RSA_CIPHERTEXT: Final = re.compile(r"(?:[0-9a-fA-F]{128}){2,16}")
 
 
 def has_key_material(document: Mapping[str, Any]) -> bool:

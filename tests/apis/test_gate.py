@@ -24,7 +24,18 @@ from icure_async.errors import (
 from icure_async.sandbox import Sandbox
 from tests.conftest import RequestLog
 
-from .support import Backend, Exchange, Json, Opener, Proxy, Trick, add_hcp, key_pair_of, stage
+from .support import (
+    Backend,
+    Exchange,
+    Json,
+    Opener,
+    Proxy,
+    Trick,
+    add_hcp,
+    add_patient,
+    key_pair_of,
+    stage,
+)
 
 ROBB_ID = "e3d39276-5730-4fbc-9069-bb7f99dfde55"
 OTHER_ID = "11111111-2222-4333-8444-555555555555"
@@ -110,8 +121,6 @@ async def test_keys_of_a_wrong_type_are_not_taken_for_none(
 async def test_malformed_names_of_a_patient_who_logs_in_first_are_an_error_of_ours(
     names: Any, opener: Opener, proxy: Proxy, seed: Json
 ) -> None:
-    from .support import add_patient
-
     patient_id = add_patient(seed, "bran")
     async with Sandbox(seed=seed, jwt=False) as sandbox, Proxy(sandbox) as ours:
         bran = await opener.plain("bran", url=ours.url)
@@ -123,33 +132,45 @@ async def test_malformed_names_of_a_patient_who_logs_in_first_are_an_error_of_ou
         assert "publicKey" not in stored
 
 
-def first_of(keys: Any) -> Any:
-    return next(iter(keys.values()))
+async def test_content_without_keys_is_not_replaced_by_a_first_login(
+    seed: Json, world: Json, client_session: aiohttp.ClientSession
+) -> None:
+    patient_id = add_patient(seed, "bran", {"encryptedSelf": "AAAA" * 16})
+    async with Sandbox(seed=seed, jwt=False) as sandbox:
+        before = await sandbox.stored("patient", patient_id)
+        bran = await Opener(sandbox.icure_url, world, client_session).plain("bran")
+        with pytest.raises(CryptoError, match="a part was cut off"):
+            await bran.init_user_crypto(key_pair_of(world, "arya"))
+        assert await sandbox.stored("patient", patient_id) == before
+
+
+async def test_a_first_login_keeps_what_a_professional_wrote(
+    seed: Json, world: Json, client_session: aiohttp.ClientSession
+) -> None:
+    robb = copy.deepcopy(seed["entities"]["patient"][ROBB_ID])
+    patient_id = add_patient(seed, "bran", {name: robb[name] for name in MATERIAL})
+    async with Sandbox(seed=seed, jwt=False) as sandbox:
+        opener = Opener(sandbox.icure_url, world, client_session)
+        bran = await opener.plain("bran")
+        await bran.init_user_crypto(key_pair_of(world, "arya"))
+        after = await sandbox.stored("patient", patient_id)
+        assert after is not None
+        own = after["delegations"].pop(patient_id)
+        assert [entry["owner"] for entry in own] == [patient_id]
+        assert same_material(after, robb, MATERIAL)
 
 
 @pytest.mark.parametrize(
-    ("member", "where"),
-    [
-        ("aesExchangeKeys", owner_in),
-        ("hcPartyKeys", owner_in),
-        ("publicKey", owner_in),
-        ("delegations", owner_in),
-        ("encryptionKeys", owner_in),
-        ("encryptedSelf", owner_in),
-    ],
+    "member",
+    ["aesExchangeKeys", "hcPartyKeys", "publicKey", *MATERIAL],
 )
 async def test_what_one_answer_lacks_is_not_destroyed_by_a_login(
-    member: str,
-    where: Callable[[Any], Any],
-    opener: Opener,
-    proxy: Proxy,
-    sandbox: Sandbox,
-    world: Json,
+    member: str, opener: Opener, proxy: Proxy, sandbox: Sandbox, world: Json
 ) -> None:
     user = world["users"]["ned"]
     before = await sandbox.stored("patient", user["dataOwnerId"])
     api = await opener.plain(user["login"], user["token"], url=proxy.url)
-    proxy.after("GET /dataowner/current", dropping(member, where))
+    proxy.after("GET /dataowner/current", dropping(member, owner_in))
     with pytest.raises(InvalidResponseError, match="two things about its keys"):
         await api.init_user_crypto(missing_key="allow")
     assert await sandbox.stored("patient", user["dataOwnerId"]) == before
@@ -472,9 +493,13 @@ async def test_a_patient_that_cannot_be_read_and_has_unusual_values_can_be_chang
     await stranger.patient_api.modify_potentially_encrypted_patient(
         patient.evolve(profession="king")
     )
+    built = EncryptedPatient.from_dict(
+        (await stranger.patient_api.get_patient_and_try_decrypt(ROBB_ID)).to_dict()
+    )
+    await stranger.patient_api.modify_potentially_encrypted_patient(built.evolve(profession="fool"))
     stored = await backend.patient(ROBB_ID)
     assert (stored["dateOfBirth"], stored["note"]) == (19870631, "of whoever wrote it")
-    assert stored["profession"] == "king"
+    assert stored["profession"] == "fool"
 
 
 # --- Notifications --------------------------------------------------------------------------------
