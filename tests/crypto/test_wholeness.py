@@ -73,7 +73,14 @@ def _spoilt(document: Json, path: tuple[Any, ...]) -> None:
     _around(document, path)[path[-1]] = "A" * 20_001
 
 
-DAMAGES = [_deleted, _emptied, _spoilt]
+def _typed(document: Json, path: tuple[Any, ...]) -> None:
+    """Put what has the length of a ciphertext there, and is none."""
+    around, last = _around(document, path), path[-1]
+    length = len(around[last]) if isinstance(around[last], str) else 128
+    around[last] = "a" * length
+
+
+DAMAGES = [_deleted, _emptied, _spoilt, _typed]
 
 
 @pytest.mark.parametrize("damage", DAMAGES)

@@ -39,7 +39,7 @@ WRONG: dict[str, str] = {
     "control characters": '"x\\nERROR forged \\u001b[2J"',
     "20 kB": json.dumps("A" * 20_000),
     "base64": json.dumps("AAAA" * 16),
-    "hex": json.dumps("0a" * 20),
+    "hex": json.dumps("0a" * 96),
     "a uuid": '"11111111-2222-4333-8444-555555555555"',
     "an empty list": "[]",
     "a list": '["x"]',
