@@ -11,7 +11,7 @@ import orjson
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-__all__ = ["Answer", "Case", "Mutator", "cases_of"]
+__all__ = ["WRONG", "Answer", "Case", "Mutator", "cases_of"]
 
 _PLACE = "the-place-of-the-mutation"
 
