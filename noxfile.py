@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+import time
+from typing import TYPE_CHECKING
+
 import nox
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "uv|virtualenv"
@@ -10,6 +17,7 @@ nox.options.reuse_existing_virtualenvs = True
 nox.options.sessions = ["lint", "generate", "typecheck", "tests", "interop", "demo"]
 
 PACKAGES = ["icure_async", "icure_sync"]
+OTHER_PYTHONS = ["3.12", "3.13"]
 COVERAGE_PERCENT = 95
 # Coverage would slow down what tries many cases, and disturb what interrupts programs at any line.
 UNTRACED = ["tests/flows/test_fault_matrix.py", "tests/programs", "tests/sync"]
@@ -28,7 +36,26 @@ def _install(session: nox.Session, *groups: str) -> None:
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 
 
+def budget(minutes: float) -> Callable[[Callable[[nox.Session], None]], Callable[..., None]]:
+    """Let a session fail that takes longer on two cores: those of CI share twenty minutes."""
+
+    def limited(session_function: Callable[[nox.Session], None]) -> Callable[..., None]:
+        @functools.wraps(session_function)
+        def run(session: nox.Session) -> None:
+            begun = time.monotonic()
+            session_function(session)
+            taken = (time.monotonic() - begun) / 60
+            session.log(f"{taken:.1f} of {minutes:g} minutes")
+            if taken > minutes:
+                session.error("This took longer than CI has room for: see budget() in noxfile.py.")
+
+        return run
+
+    return limited
+
+
 @nox.session
+@budget(0.5)
 def lint(session: nox.Session) -> None:
     """Style, common mistakes, and formatting."""
     session.install(*nox.project.dependency_groups(PYPROJECT, "lint"))
@@ -37,6 +64,7 @@ def lint(session: nox.Session) -> None:
 
 
 @nox.session
+@budget(1)
 def generate(session: nox.Session) -> None:
     """Whether icure_sync is what the generator makes of icure_async."""
     _install(session, "lint")
@@ -44,6 +72,7 @@ def generate(session: nox.Session) -> None:
 
 
 @nox.session
+@budget(3)
 def typecheck(session: nox.Session) -> None:
     """mypy strict over everything, pyright over the packages, and complete public types."""
     _install(session, "test", "bench", "typecheck")
@@ -54,6 +83,7 @@ def typecheck(session: nox.Session) -> None:
 
 
 @nox.session
+@budget(12)
 def tests(session: nox.Session) -> None:
     """All tests that need nothing but Python, with branch coverage; or those that are named."""
     # The tests of the generator need ruff.
@@ -75,6 +105,7 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session
+@budget(2.5)
 def interop(session: nox.Session) -> None:
     """Drive the sandbox with the published @icure/api package, and read each other's patients."""
     _install(session, "test")
@@ -82,10 +113,31 @@ def interop(session: nox.Session) -> None:
 
 
 @nox.session
+@budget(1)
 def demo(session: nox.Session) -> None:
     """Run the whole story on a fresh sandbox."""
     session.install(".[cli]")
     session.run("icure", "demo")
+
+
+@nox.session
+def mutate(session: nox.Session) -> None:
+    """Put any JSON in place of any member of any answer of every flow: all of it, for an hour."""
+    _install(session, "test")
+    session.run(
+        "pytest",
+        *SIDE_BY_SIDE,
+        "--timeout=7200",
+        *(session.posargs or ["tests/flows/test_mutations.py"]),
+        env={"ICURE_MUTATIONS": "all"},
+    )
+
+
+@nox.session(python=OTHER_PYTHONS)
+def other_pythons(session: nox.Session) -> None:
+    """All tests on the other Python versions that the classifiers name."""
+    _install(session, "test", "lint")
+    session.run("pytest", *SIDE_BY_SIDE, "-m", "not interop", *session.posargs)
 
 
 @nox.session

@@ -5,11 +5,13 @@ from __future__ import annotations
 import functools
 import importlib
 import os
+import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, Self, TypeVar
 
 import aiohttp
-import anyio.to_thread
+import attrs
 
 from icure_async.crypto.protocol import Crypto
 from icure_async.errors import ConfigurationError, ValidationError
@@ -18,16 +20,18 @@ from icure_async.models.converter import prepare
 from icure_async.rest.connection import Connection
 from icure_async.rest.transport import DEFAULT_TIMEOUT, retrying
 from icure_async.rest.urls import normalise_base_url, normalise_gateway_url, path
+from icure_async.secret_holders import SecretHolder
 from icure_async.storage.files import FileStorage
 from icure_async.storage.key_storage import FileKeyStorage, MemoryKeyStorage
 from icure_async.storage.memory import MemoryStorage
 from icure_async.storage.protocols import KeyStorage, Storage
+from icure_async.threads import OTHERS
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator
     from types import TracebackType
 
-    from icure_async.models.public_key import PublicKey
+    from icure_async.models.key_question import KeyQuestion
 
 __all__ = ["AnonymousMedTechApiBuilder", "Building", "MedTechApiBuilder", "UserType"]
 
@@ -36,6 +40,7 @@ UserType = Literal["hcp", "patient"]
 
 _USER_TYPES: Final[tuple[UserType, ...]] = ("hcp", "patient")
 _DEFAULT_GATEWAY: Final = "https://msg-gw.icure.cloud"
+_DIGEST: Final = re.compile("[0-9a-f]{64}")
 
 ApiT = TypeVar("ApiT", bound=AnonymousMedTechApi | MedTechApi)
 
@@ -69,11 +74,27 @@ class Building(Generic[ApiT]):
             await self._api.aclose()
 
     async def _build(self) -> ApiT:
-        await anyio.to_thread.run_sync(_warm_up)
+        await OTHERS.run(_warm_up)
         return self._make(Connection(self._client_session))
 
 
-class _Builder:
+@attrs.frozen
+class _Pinned:
+    digests: frozenset[str]
+
+    async def __call__(self, question: KeyQuestion) -> bool:
+        return question.digest in self.digests
+
+
+@attrs.frozen
+class _FirstUse:
+    confirm_change: Callable[[KeyQuestion], Awaitable[bool]]
+
+    async def __call__(self, question: KeyQuestion) -> bool:
+        return question.history != "changed" or await self.confirm_change(question)
+
+
+class _Builder(SecretHolder):
     """The options both builders have."""
 
     def __init__(self) -> None:
@@ -86,9 +107,18 @@ class _Builder:
         self._storage: Storage | None = None
         self._key_storage: KeyStorage | None = None
         self._prevent_cookie_usage = False
-        self._public_key_policy: Callable[[PublicKey], Awaitable[bool]] | None = None
+        self._key_policy: Callable[[KeyQuestion], Awaitable[bool]] | None = None
+        self._policy_needs_memory = False
+        self._on_key_change: Callable[[KeyQuestion], Awaitable[None]] | None = None
+        self._in_memory_keys_are_meant = False
         self._timeout = DEFAULT_TIMEOUT
         self._client_session: aiohttp.ClientSession | None = None
+
+    def __copy__(self) -> Self:
+        # Options to start from; in this program, they show nobody anything.
+        builder = type(self).__new__(type(self))
+        builder.__dict__.update(self.__dict__)
+        return builder
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(base_url={self._base_url!r})"
@@ -216,23 +246,94 @@ class _Builder:
         self._client_session = client_session
         return self
 
-    def with_public_key_policy(self, policy: Callable[[PublicKey], Awaitable[bool]]) -> Self:
-        """Have the application confirm public keys before anything is encrypted for them.
+    def with_public_key_policy(self, policy: Callable[[KeyQuestion], Awaitable[bool]]) -> Self:
+        """Have the application confirm every key before anything is written with it.
 
-        The policy is asked once for each public key of another data owner, and for those of the
-        user's other devices. Where it says no, nothing is shared with that key. By default every
-        key the backend names is trusted, as in the reference: the policy is for applications that
-        don't trust their backend, and let people compare ``PublicKey.digest`` out of band.
+        The policy is asked about public keys, of other data owners and of the user's other devices,
+        and about exchange keys that are there already: in short, about each key that was not made
+        on this device. Where it says no, nothing is written that this key opens. What it confirms
+        is remembered in the storage, so that a device asks once. By default every key that the
+        backend names is trusted, as in the reference.
 
         Args:
-            policy: returns whether the key is what it is said to be.
+            policy: returns whether the key is what it is said to be. Compare
+                ``KeyQuestion.digest`` with the data owner by another channel.
 
         Raises:
             ConfigurationError: it cannot be called.
         """
         if not callable(policy):
             raise ConfigurationError("with_public_key_policy() needs an async function.")
-        self._public_key_policy = policy
+        self._key_policy = policy
+        self._policy_needs_memory = False
+        return self
+
+    def with_pinned_keys(self, digests: Iterable[str]) -> Self:
+        """Write only with keys that were made on this device, or have one of these digests.
+
+        Args:
+            digests: SHA-256 of each whole key, in hex (64 characters): ``PublicKey.digest`` of
+                public keys, ``KeyQuestion.digest`` of exchange keys.
+
+        Raises:
+            ConfigurationError: one of them is no such digest.
+        """
+        if isinstance(digests, str) or not isinstance(digests, Iterable):
+            raise ConfigurationError("with_pinned_keys() needs a list of digests.")
+        pinned = [digest.lower() if isinstance(digest, str) else "" for digest in digests]
+        if not all(map(_DIGEST.fullmatch, pinned)):
+            raise ConfigurationError(
+                "with_pinned_keys() needs whole digests: SHA-256 in hex, 64 characters each."
+            )
+        self.with_public_key_policy(_Pinned(frozenset(pinned)))
+        return self
+
+    def with_trust_on_first_use(
+        self, confirm_change: Callable[[KeyQuestion], Awaitable[bool]]
+    ) -> Self:
+        """Trust the first keys that the backend names for somebody, and have changes confirmed.
+
+        What was used is remembered in the storage, which has to outlive the program.
+
+        Args:
+            confirm_change: asked about a key of somebody for whom this device remembers others;
+                returns whether it is right.
+
+        Raises:
+            ConfigurationError: it cannot be called. ``build()`` raises it where the storage is in
+                memory.
+        """
+        if not callable(confirm_change):
+            raise ConfigurationError("with_trust_on_first_use() needs an async function.")
+        self.with_public_key_policy(_FirstUse(confirm_change))
+        self._policy_needs_memory = True
+        return self
+
+    def on_key_change(self, notify: Callable[[KeyQuestion], Awaitable[None]]) -> Self:
+        """Have a function told of each public key of another data owner that has changed.
+
+        For programs without a policy, which encrypt for the new key all the same. The change is in
+        the log too, and in ``AuthenticationResult.warnings``.
+
+        Args:
+            notify: called before anything is encrypted for the new key; what it raises ends the
+                call.
+
+        Raises:
+            ConfigurationError: it cannot be called.
+        """
+        if not callable(notify):
+            raise ConfigurationError("on_key_change() needs an async function.")
+        self._on_key_change = notify
+        return self
+
+    def with_in_memory_keys(self) -> Self:
+        """Say that keys in memory are meant: the program keeps them elsewhere, or needs no record.
+
+        Without it, publishing a key pair that is in memory only gives a
+        :class:`~icure_async.errors.KeysInMemoryWarning`.
+        """
+        self._in_memory_keys_are_meant = True
         return self
 
     def prevent_cookie_usage(self) -> Self:
@@ -266,6 +367,11 @@ class _Builder:
                 "The URL of the backend is missing: call with_icure_base_url(), or set ICURE_URL "
                 "and use from_env()."
             )
+        if self._policy_needs_memory and type(self._storage or MemoryStorage()) is MemoryStorage:
+            raise ConfigurationError(
+                "with_trust_on_first_use() needs a storage that outlives the program, or every "
+                "start would be the first use: call with_storage_directory() or with_storage()."
+            )
         return functools.partial(
             _make_settings,
             crypto=self._crypto,
@@ -277,7 +383,9 @@ class _Builder:
             auth_process_by_email_id=self._auth_process_by_email_id,
             auth_process_by_sms_id=self._auth_process_by_sms_id,
             prevent_cookie_usage=self._prevent_cookie_usage,
-            public_key_policy=self._public_key_policy,
+            key_policy=self._key_policy,
+            on_key_change=self._on_key_change,
+            in_memory_keys_are_meant=self._in_memory_keys_are_meant,
             timeout=self._timeout,
         )
 

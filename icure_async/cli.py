@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 import signal
 import sqlite3
 from pathlib import Path
@@ -20,6 +21,7 @@ from icure_async.cli_keys import keys
 from icure_async.demo import Demo
 from icure_async.errors import ICureError
 from icure_async.sandbox import Sandbox
+from icure_async.sandbox.visitors import is_loopback
 
 __all__ = ["app", "main"]
 
@@ -50,11 +52,48 @@ def sandbox(
     seed: Annotated[
         Path | None, typer.Option(help="JSON file with entities and tokens to start with.")
     ] = None,
+    allow_origin: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="URL", help="Origin of web pages that may call it; more than once for several."
+        ),
+    ] = None,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME", help="Further host name it is called by; more than once for several."
+        ),
+    ] = None,
+    lenient: Annotated[
+        bool,
+        typer.Option(
+            help="Let new patients register without a healthcare professional.",
+        ),
+    ] = False,
 ) -> None:
-    """Run a local iCure backend and message gateway until Ctrl-C or SIGTERM."""
-    server = Sandbox(host=host, port=port, database=database, seed=seed)
+    """Run a local iCure backend and message gateway until Ctrl-C or SIGTERM.
+
+    What it prints can be sourced by a shell; what people are to know goes to stderr.
+    """
+    server = Sandbox(
+        host=host,
+        port=port,
+        database=database,
+        seed=seed,
+        allow_origins=allow_origin or (),
+        allow_hosts=allow_host or (),
+        lenient=lenient,
+    )
+    notes = Console(stderr=True)
+    if not is_loopback(host):
+        notes.print(
+            f"Warning: whoever reaches {host} can read every code and use this sandbox. Keep it "
+            "out of networks that you share, and real data out of it.",
+            style="yellow",
+            highlight=False,
+        )
     try:
-        asyncio.run(_serve(Console(), server))
+        asyncio.run(_serve(Console(), notes, server))
     except KeyboardInterrupt:
         pass
     except sqlite3.Error as error:
@@ -63,17 +102,24 @@ def sandbox(
         raise OSError(f"Could not run the sandbox on {host}, port {port}: {error}") from None
 
 
-async def _serve(console: Console, server: Sandbox) -> None:
+async def _serve(console: Console, notes: Console, server: Sandbox) -> None:
     async with server:
-        for name, value in server.environment.items():
-            console.print(f"export {name}={value}", highlight=False, soft_wrap=True)
         master = server.master_hcp
-        console.print(
-            f"\nHealthcare professional {master.data_owner_id}: log in as {master.login} with "
-            f"password {master.password}.\n"
+        environment = server.environment | {
+            "ICURE_SANDBOX_PROFESSIONAL_ID": master.data_owner_id,
+            "ICURE_SANDBOX_LOGIN": master.login,
+            "ICURE_SANDBOX_PASSWORD": master.password,
+        }
+        for name, value in environment.items():
+            line = f"export {name}={shlex.quote(value)}"
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
+        notes.print(
+            f"\nHealthcare professional {master.data_owner_id} logs in with ICURE_SANDBOX_LOGIN "
+            "and ICURE_SANDBOX_PASSWORD.\n"
             f"Codes arrive at {server.msg_gw_url}/{server.spec_id}/lastSMS/(phone) and "
             "…/lastEmail/(email). Ctrl-C stops.",
             highlight=False,
+            markup=False,
             soft_wrap=True,
         )
         await _stopped()
@@ -94,5 +140,7 @@ def main() -> None:
     try:
         app()
     except (ICureError, ValueError, OSError) as error:
-        Console(stderr=True).print(str(error), style="red", markup=False, highlight=False)
+        Console(stderr=True).print(
+            str(error), style="red", markup=False, highlight=False, soft_wrap=True
+        )
         raise SystemExit(1) from None

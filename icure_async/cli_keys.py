@@ -1,14 +1,18 @@
 """The ``icure keys`` commands: list, back up, restore and examine the key pairs on this device.
 
 Passphrases and passwords are asked for, or taken from the environment, and never arguments, which
-other users of the machine can see. A folder that is encrypted is recognised.
+other users of the machine can see. A folder that is encrypted is recognised. What is printed are
+lines of their own, never broken, so that ids can be copied and lines be searched.
 """
 
 from __future__ import annotations
 
 import asyncio
+import getpass
 import json
 import os
+import sys
+import warnings
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -18,17 +22,16 @@ import attrs
 import platformdirs
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from icure_async.builders import MedTechApiBuilder
-from icure_async.errors import BackupError, StorageError
+from icure_async.errors import BackupError, ConfigurationError, StorageError
 from icure_async.storage.backup import MAX_BACKUP_BYTES, export_key_pairs, import_key_pairs
 from icure_async.storage.encrypted import EncryptedKeyStorage, protection_of
 from icure_async.storage.files import FileStorage, write_private_file
 from icure_async.storage.key_storage import FileKeyStorage
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from icure_async.models.key_report import KeyReport, PublishedKey
     from icure_async.storage.key_storage import StoredKey
@@ -71,7 +74,7 @@ _Folder = Annotated[
 _Owner = Annotated[
     str | None, typer.Option("--owner", help="Id of the data owner whose key pairs are meant.")
 ]
-_Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
+_Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of lines.")]
 
 
 @keys.command("list")
@@ -85,9 +88,9 @@ def list_keys(folder: _Folder = None, as_json: _Json = False) -> None:
     if as_json:
         _print_json([_row(key_storage, key) for key in stored])
     elif stored:
-        _print_stored(Console(), key_storage, stored)
+        _print_stored(key_storage, stored)
     else:
-        Console().print(f"There are no key pairs in {key_storage.directory}.", markup=False)
+        _say(f"There are no key pairs in {key_storage.directory}.")
     if any(key.problem for key in stored):
         raise typer.Exit(1)
 
@@ -119,17 +122,14 @@ def export_keys(
         _check_target(file, overwrite=False)
     except OSError as error:
         raise OSError(f"Could not write {file}: {error.strerror or error}.") from None
-    Console().print(
+    _say(
         f"The key pairs of data owner {owner_id} are in {file}. Keep the file and the passphrase "
-        "in different places, both away from this device.",
-        markup=False,
-        highlight=False,
+        "in different places, both away from this device."
     )
     if left_out:
-        console = Console(stderr=True)
-        console.print("NOT in it are those that cannot be read:", markup=False)
+        _say("NOT in it are those that cannot be read:", error=True)
         for key in left_out:
-            console.print(f"  {key.problem}", markup=False, highlight=False, soft_wrap=True)
+            _say(f"  {key.problem}", error=True)
         raise typer.Exit(1)
 
 
@@ -148,42 +148,35 @@ def import_keys(
     The passphrase is asked for, or taken from ICURE_PASSPHRASE; that of an encrypted folder from
     ICURE_STORAGE_PASSPHRASE.
     """
+    data = _content_of(file)
     key_storage = _key_storage(folder, encrypt)
-    with file.open("rb") as source:
-        data = source.read(MAX_BACKUP_BYTES + 1)
     restore = partial(import_key_pairs, key_storage, data, _passphrase(new=False))
     backup = asyncio.run(restore(data_owner_id=owner))
-    console = Console()
-    console.print(
-        f"These key pairs of data owner {backup.data_owner_id} are in {key_storage.directory} now:",
-        markup=False,
-        highlight=False,
-        soft_wrap=True,
+    _say(
+        f"These key pairs of data owner {backup.data_owner_id} are in {key_storage.directory} now:"
     )
     for key_pair in backup.key_pairs:
-        console.print(f"  {key_pair.fingerprint}", highlight=False)
+        _say(f"  {key_pair.fingerprint}")
 
 
 @keys.command()
 def doctor(
     url: Annotated[str, typer.Option(envvar="ICURE_URL", help="URL of the backend.")],
     login: Annotated[
-        str,
-        typer.Option(
-            envvar="ICURE_LOGIN", prompt="Login", help="Login, email address or phone number."
-        ),
-    ],
+        str | None,
+        typer.Option(envvar="ICURE_LOGIN", help="Login, email address or phone number."),
+    ] = None,
     folder: _Folder = None,
     as_json: _Json = False,
 ) -> None:
     """Say for a user which published keys are on this device, what leads to them, what is wrong.
 
-    The password or token is asked for, or taken from ICURE_PASSWORD. Nothing is written, here or on
-    the backend. The exit code is 1 if something is wrong.
+    The login, and the password or token, are asked for, or taken from ICURE_LOGIN and
+    ICURE_PASSWORD. Nothing is written, here or on the backend. The exit code is 1 if something is
+    wrong.
     """
-    password = os.environ.get("ICURE_PASSWORD") or typer.prompt(
-        "Password or token", hide_input=True
-    )
+    login = login or _asked("Login", "ICURE_LOGIN", hidden=False)
+    password = _asked("Password or token", "ICURE_PASSWORD")
     key_storage = _key_storage(folder)
     builder = (
         MedTechApiBuilder()
@@ -195,9 +188,10 @@ def doctor(
     )
     report = asyncio.run(_examine(builder))
     if as_json:
-        _print_json({**attrs.asdict(report), "problems": report.problems})
+        keys = [{**attrs.asdict(key), "digest": key.digest} for key in report.keys]
+        _print_json({**attrs.asdict(report), "keys": keys, "problems": report.problems})
     else:
-        _print_report(Console(), report)
+        _print_report(report)
     if report.problems:
         raise typer.Exit(1)
 
@@ -221,16 +215,20 @@ def _key_storage(folder: Path | None, encrypt: Protection | None = None) -> _Key
         return FileKeyStorage(directory)
     if protection == Protection.keyring.value:
         return EncryptedKeyStorage(directory, use_keyring=True)
-    given = os.environ.get("ICURE_STORAGE_PASSPHRASE") or typer.prompt(
-        f"Passphrase of {directory}", hide_input=True, confirmation_prompt=found is None
-    )
+    given = _asked(f"Passphrase of {directory}", "ICURE_STORAGE_PASSPHRASE", twice=found is None)
     return EncryptedKeyStorage(directory, passphrase=given)
 
 
 def _key_directory(folder: Path | None) -> Path:
-    if folder is None:
-        return platformdirs.user_data_path("icure-sdk", appauthor=False) / "keys"
-    folder = folder.expanduser()
+    try:
+        if folder is None:
+            return platformdirs.user_data_path("icure-sdk", appauthor=False) / "keys"
+        folder = folder.expanduser()
+    except RuntimeError:
+        raise ConfigurationError(
+            "The home folder of this user is not known: set HOME, or name the folder of the keys "
+            "in full, with --keys or ICURE_KEYS."
+        ) from None
     is_parent = any((folder / name).is_dir() for name in ("keys", "state"))
     return folder / "keys" if is_parent else folder
 
@@ -265,9 +263,45 @@ def _check_target(file: Path, *, overwrite: bool) -> None:
         raise FileExistsError(f"{file} exists: choose another name, or add --overwrite.")
 
 
+def _content_of(file: Path) -> bytes:
+    """Return what is in the file of a backup, or a little more than can be one."""
+    try:
+        with file.open("rb") as source:
+            return source.read(MAX_BACKUP_BYTES + 1)
+    except FileNotFoundError:
+        reason = "there is no such file"
+    except IsADirectoryError:
+        reason = "it is a folder"
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+    raise BackupError(
+        f"Could not read {file}: {reason}. Name the file that 'icure keys export' wrote. Nothing "
+        "was imported."
+    )
+
+
 def _passphrase(*, new: bool) -> str:
-    given = os.environ.get("ICURE_PASSPHRASE")
-    return given or str(typer.prompt("Passphrase", hide_input=True, confirmation_prompt=new))
+    return _asked("Passphrase", "ICURE_PASSPHRASE", twice=new)
+
+
+def _asked(what: str, variable: str, *, hidden: bool = True, twice: bool = False) -> str:
+    """Return what the environment says, or else the person who runs the command."""
+    given = os.environ.get(variable)
+    if given:
+        return given
+    try:
+        with warnings.catch_warnings():
+            # Without a terminal it would be read in sight of everybody, or not at all.
+            warnings.simplefilter("error", getpass.GetPassWarning)
+            # On standard error: what is printed on the other one is for whoever reads the pipe.
+            return str(typer.prompt(what, hide_input=hidden, confirmation_prompt=twice, err=True))
+    except getpass.GetPassWarning:
+        pass
+    except typer.Abort:
+        if sys.stdin.isatty():
+            raise
+    typer.echo(err=True)
+    raise ConfigurationError(f"There is no terminal to ask for it: set {variable}.")
 
 
 def _row(key_storage: _KeyStorage, key: StoredKey) -> dict[str, str | None]:
@@ -283,44 +317,64 @@ def _print_json(value: Any) -> None:
     typer.echo(json.dumps(value, indent=2))
 
 
-def _print_stored(console: Console, key_storage: _KeyStorage, stored: Sequence[StoredKey]) -> None:
-    console.print(f"Key pairs in {key_storage.directory}", markup=False, highlight=False)
+def _say(text: str, *, style: str | None = None, error: bool = False) -> None:
+    """Print a line, which is never broken."""
+    console = Console(stderr=error)
+    console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+
+
+def _print_stored(key_storage: _KeyStorage, stored: Sequence[StoredKey]) -> None:
+    _say(f"Key pairs in {key_storage.directory}")
     for owner_id in sorted({key.data_owner_id for key in stored}):
-        console.print(f"Data owner {owner_id}:", markup=False, highlight=False)
-        table = _table("fingerprint", "file")
-        for key in stored:
-            if key.data_owner_id == owner_id:
-                table.add_row(key.fingerprint or "?", key_storage.path_of(key.name).name)
-        console.print(table)
-    for key in stored:
-        if key.problem:
-            console.print(f"• {key.problem}", style="red", markup=False, highlight=False)
+        _say(f"Data owner {owner_id}:")
+        _print_rows(
+            ("fingerprint", "file"),
+            [
+                (key.fingerprint or "?", key_storage.path_of(key.name).name)
+                for key in stored
+                if key.data_owner_id == owner_id
+            ],
+        )
+    _print_problems([key.problem for key in stored if key.problem])
 
 
-def _print_report(console: Console, report: KeyReport) -> None:
+def _print_report(report: KeyReport) -> None:
+    owner = f"data owner {report.data_owner_id} ({report.data_owner_type})"
     if report.keys:
-        console.print(
-            f"Published keys of data owner {report.data_owner_id} ({report.data_owner_type}):",
-            markup=False,
-            highlight=False,
+        _say(f"Published keys of {owner}:")
+        _print_rows(
+            ("fingerprint", "private half", "ways to it"),
+            [(key.fingerprint, _STATUS_WORDS[key.status], _ways_to(key)) for key in report.keys],
         )
-        table = _table("fingerprint", "private half", "ways to it")
-        for key in report.keys:
-            table.add_row(key.fingerprint, _STATUS_WORDS[key.status], _ways_to(key))
-        console.print(table)
     else:
-        console.print(
-            f"Data owner {report.data_owner_id} ({report.data_owner_type}) has not published a key "
-            "yet.",
-            markup=False,
-            highlight=False,
-        )
+        _say(f"D{owner[1:]} has not published a key yet.")
     if report.notaries:
-        console.print(f"Notaries: {', '.join(report.notaries)}", markup=False, highlight=False)
-    for problem in report.problems:
-        console.print(f"• {problem}", style="red", markup=False, highlight=False)
+        _say(f"Notaries: {', '.join(report.notaries)}")
+    for key in report.keys:
+        if key.fingerprint in report.unknown:
+            _say(
+                f"Not known to this device: {key.fingerprint}, SHA-256 {key.digest or '?'}. If it "
+                "is not one of your other or lost devices, somebody has put it there to read your "
+                "records: tell the administrator of the backend.",
+                style="yellow",
+            )
+    _print_problems(report.problems)
     if not report.problems:
-        console.print("Nothing is wrong.", style="green")
+        _say("Nothing is wrong.", style="green")
+
+
+def _print_problems(problems: Iterable[str]) -> None:
+    for problem in problems:
+        _say(f"• {problem}", style="red")
+
+
+def _print_rows(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table with two blanks between its columns."""
+    table = [titles, *rows]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    for row in table:
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        _say(f"  {'  '.join(cells)}".rstrip())
 
 
 def _ways_to(key: PublishedKey) -> str:
@@ -329,11 +383,4 @@ def _ways_to(key: PublishedKey) -> str:
         ways.append("from " + ", ".join(key.led_to_by))
     if key.helpers:
         ways.append("access back from " + ", ".join(key.helpers))
-    return "\n".join(ways)
-
-
-def _table(*columns: str) -> Table:
-    table = Table()
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    return table
+    return "; ".join(ways)

@@ -29,6 +29,7 @@ __all__ = [
     "InvalidCodeError",
     "InvalidResponseError",
     "KeyPairNotFoundError",
+    "KeysInMemoryWarning",
     "NetworkError",
     "NotFoundError",
     "PermissionDeniedError",
@@ -81,6 +82,14 @@ class KeyPairNotFoundError(CryptoError):
         super().__init__(message)
         self.data_owner_id = data_owner_id
         self.fingerprints: tuple[str, ...] = tuple(fingerprints)
+
+
+class KeysInMemoryWarning(UserWarning):
+    """A key pair is about to be published that is lost when the program ends.
+
+    Given once per process. ``with_storage_directory()`` keeps keys in files;
+    ``with_in_memory_keys()`` says that memory is meant.
+    """
 
 
 class DecryptionError(CryptoError):

@@ -17,6 +17,7 @@ from icure_async.apis.key_recovery import KeyRecovery
 from icure_async.apis.key_registration import KeyRegistration
 from icure_async.apis.key_report import KeyExaminer
 from icure_async.apis.key_trust import KeyTrust
+from icure_async.apis.known_keys import KnownKeys
 from icure_async.apis.notaries import KeyNotaries
 from icure_async.apis.notifications import NotificationApi
 from icure_async.apis.patients import PatientApi
@@ -31,6 +32,7 @@ from icure_async.rest.checked import CheckedMaintenanceTasks, CheckedPatients, C
 from icure_async.rest.message_gateway import MessageGateway
 from icure_async.rest.session import Session
 from icure_async.rest.transport import DEFAULT_TIMEOUT, Transport
+from icure_async.secret_holders import SecretHolder
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from icure_async.crypto.protocol import Crypto
     from icure_async.models.key_change import KeyPairUpdateNotice
     from icure_async.models.key_pair import KeyPair
+    from icure_async.models.key_question import KeyQuestion
     from icure_async.models.missing_key import MissingKey, MissingKeyPolicy
     from icure_async.models.public_key import PublicKey
     from icure_async.rest.connection import Connection
@@ -61,8 +64,10 @@ class Settings:
         auth_process_by_email_id: the gateway's process for codes by email.
         auth_process_by_sms_id: the gateway's process for codes by SMS.
         prevent_cookie_usage: use Basic authentication on every request.
-        public_key_policy: asked before anything is encrypted for a public key; None trusts the
-            backend.
+        key_policy: asked before anything is written with a key that was not made on this device;
+            None trusts the backend.
+        on_key_change: told of a data owner's public key that has changed, where there is no policy.
+        in_memory_keys_are_meant: whether the application looks after keys that live in memory.
         timeout: seconds for one request with its answer.
         clock: epoch seconds.
     """
@@ -76,12 +81,14 @@ class Settings:
     auth_process_by_email_id: str | None = None
     auth_process_by_sms_id: str | None = None
     prevent_cookie_usage: bool = False
-    public_key_policy: Callable[[PublicKey], Awaitable[bool]] | None = None
+    key_policy: Callable[[KeyQuestion], Awaitable[bool]] | None = None
+    on_key_change: Callable[[KeyQuestion], Awaitable[None]] | None = None
+    in_memory_keys_are_meant: bool = False
     timeout: float = DEFAULT_TIMEOUT
     clock: Callable[[], float] = time.time
 
 
-class _Api:
+class _Api(SecretHolder):
     """What both API objects share: settings, a share of the connection, and how to let it go."""
 
     def __init__(self, settings: Settings, connection: Connection) -> None:
@@ -171,8 +178,12 @@ class MedTechApi(_Api):
         crypto = settings.crypto
         self._current_user = CurrentUser(users, clock=settings.clock)
         key_ring = KeyRing(crypto)
-        recovery = KeyRecovery(crypto, key_ring, settings.key_storage)
-        trust = KeyTrust(settings.public_key_policy)
+        self._trust = trust = KeyTrust(
+            KnownKeys(settings.storage, key_ring),
+            policy=settings.key_policy,
+            on_key_change=settings.on_key_change,
+        )
+        recovery = KeyRecovery(crypto, key_ring, settings.key_storage, trust)
         directory = OwnKeyDirectory(
             owners,
             self._current_user,
@@ -192,6 +203,7 @@ class MedTechApi(_Api):
             clock=settings.clock,
         )
         self._key_notices: Sequence[KeyPairUpdateNotice] = ()
+        self._unknown_public_keys: Sequence[PublicKey] = ()
         self._key_registration = KeyRegistration(
             crypto=crypto,
             key_ring=key_ring,
@@ -201,6 +213,8 @@ class MedTechApi(_Api):
             entities=entities,
             recovery=recovery,
             notices=key_notices,
+            trust=trust,
+            in_memory_is_meant=settings.in_memory_keys_are_meant,
         )
         self._key_backup = OwnKeyBackup(
             key_storage=settings.key_storage, key_ring=key_ring, directory=directory
@@ -229,6 +243,7 @@ class MedTechApi(_Api):
             examiner=KeyExaminer(
                 crypto=crypto,
                 key_storage=settings.key_storage,
+                storage=settings.storage,
                 owners=owners,
                 directory=directory,
                 notices=key_notices,
@@ -271,6 +286,23 @@ class MedTechApi(_Api):
         """
         return self._key_notices
 
+    @property
+    def unknown_public_keys(self) -> Sequence[PublicKey]:
+        """The user's published keys that are neither on this device nor confirmed by the policy.
+
+        Usually those of the user's other devices, or of lost ones. Where the user has no other,
+        somebody has put the key there, to read what others share with the user from now on.
+        """
+        return self._unknown_public_keys
+
+    @property
+    def key_changes(self) -> Sequence[KeyQuestion]:
+        """The public keys of other data owners that have changed, and were encrypted for.
+
+        Empty where ``with_public_key_policy()`` or one of its like decides about them.
+        """
+        return self._trust.changes
+
     async def init_user_crypto(
         self,
         key_pair: KeyPair | None = None,
@@ -307,6 +339,7 @@ class MedTechApi(_Api):
             key_pair, missing_key=missing_key, find_key=find_key
         )
         self._key_notices = tuple(initialised.notices)
+        self._unknown_public_keys = tuple(initialised.unknown_public_keys)
         return initialised.key_pairs
 
     async def export_keys(self, passphrase: str) -> bytes:

@@ -8,16 +8,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
-import math
 import threading
 from functools import partial, wraps
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, overload
 
-from anyio import CancelScope, CapacityLimiter, to_thread
-from anyio.lowlevel import RunVar
+from anyio import CancelScope
+from anyio.lowlevel import checkpoint_if_cancelled
 
 from icure_async.errors import ConfigurationError
 from icure_async.storage.locks import StorageLock
+from icure_async.threads import PATIENCE_SECONDS, outcome_of, start
 from icure_sync._jobs import on_its_own
 from icure_sync._signals import with_signals
 from icure_sync._twins import Twin
@@ -84,10 +84,10 @@ class _Adapted:
     def __init__(self, adapted: object, methods: dict[str, Any]) -> None:
         self._adapted = adapted
         for name, method in methods.items():
-            setattr(self, name, _on_its_own(method))
+            setattr(self, name, _on_its_own(method, _patience_for(name)))
         lock, get_item_and_mode, path_of = (getattr(adapted, name, None) for name in _SPECIAL)
         self.lock = partial(_adapted_lock, lock) if callable(lock) else None
-        self.get_item_and_mode = get_item_and_mode and _on_its_own(get_item_and_mode)
+        self.get_item_and_mode = get_item_and_mode and _on_its_own(get_item_and_mode, 0)
         self.path_of = path_of
 
     def __repr__(self) -> str:
@@ -133,9 +133,11 @@ class _Keeper:
         self._may_leave.set()
 
     async def left(self) -> None:
-        """Wait until it has, if it had entered."""
+        """Wait until it has, if it had entered, and if it does not take too long."""
         if self.entered.done() and not self.entered.cancelled() and not self.entered.exception():
-            await self._keeping
+            await asyncio.wait([self._keeping], timeout=PATIENCE_SECONDS)
+            if self._keeping.done():
+                await self._keeping
 
     def _keep(self) -> None:
         with self._manager as held:
@@ -161,27 +163,43 @@ def _told(held: object) -> StorageLock:
     return held if isinstance(held, StorageLock) else StorageLock(waited=True)
 
 
-def _on_its_own(method: Callable[..., Any]) -> Callable[..., Coroutine[Any, Any, Any]]:
+def _patience_for(method: str) -> float:
+    """Return how long a call that is given up waits for a method: not at all if that only reads."""
+    return 0 if method.startswith(("get_", "list_")) else PATIENCE_SECONDS
+
+
+def _on_its_own(
+    method: Callable[..., Any], patience: float = PATIENCE_SECONDS
+) -> Callable[..., Coroutine[Any, Any, Any]]:
     """Do as :func:`callback` does with a method whose calls are no part of the job that calls it.
 
     The SDK shields what must not be torn, and writes while it cleans up.
     """
-    return method if _is_async(method) else callback(partial(on_its_own, method))
+    return method if _is_async(method) else callback(partial(on_its_own, method), patience)
 
 
 @overload
 def callback(
-    function: Callable[P, Coroutine[Any, Any, T]],
+    function: Callable[P, Coroutine[Any, Any, T]], patience: float = PATIENCE_SECONDS
 ) -> Callable[P, Coroutine[Any, Any, T]]: ...
 @overload
-def callback(function: Callable[P, T]) -> Callable[P, Coroutine[Any, Any, T]]: ...
-def callback(function: Callable[..., Any]) -> Callable[..., Coroutine[Any, Any, Any]]:
+def callback(
+    function: Callable[P, T], patience: float = PATIENCE_SECONDS
+) -> Callable[P, Coroutine[Any, Any, T]]: ...
+def callback(
+    function: Callable[..., Any], patience: float = PATIENCE_SECONDS
+) -> Callable[..., Coroutine[Any, Any, Any]]:
     """Return an async function that runs a plain one in a worker thread.
 
     The function sees the context variables of the call it was made in. An awaitable that it
     returns is awaited on the loop thread. An async function is returned as it is.
 
-    It may take as long as it likes, and make blocking calls itself: any number run at once.
+    It may take as long as it likes, and make blocking calls itself: any number run at once. Where
+    the call is given up, it is waited for only so long.
+
+    Args:
+        function: what to run.
+        patience: how many seconds that is.
 
     Raises:
         ConfigurationError: it is no function.
@@ -193,24 +211,13 @@ def callback(function: Callable[..., Any]) -> Callable[..., Coroutine[Any, Any, 
 
     @wraps(function)
     async def call(*args: Any, **kwargs: Any) -> Any:
-        called = partial(with_signals, partial(function, *args, **kwargs))
-        result = await to_thread.run_sync(called, limiter=_unlimited())
+        await checkpoint_if_cancelled()
+        # No limit: callbacks that wait for calls must not take the threads that these calls need.
+        called = start(partial(with_signals, partial(function, *args, **kwargs)))
+        result = await outcome_of(called, patience)
         return await result if inspect.isawaitable(result) else result
 
     return call
-
-
-_limiter: Final[RunVar[CapacityLimiter]] = RunVar("icure_sync_callbacks")
-
-
-def _unlimited() -> CapacityLimiter:
-    # Callbacks that wait for calls must not take the worker threads that these calls need.
-    try:
-        return _limiter.get()
-    except LookupError:
-        limiter = CapacityLimiter(math.inf)
-        _limiter.set(limiter)
-        return limiter
 
 
 def _is_async(function: Any) -> bool:

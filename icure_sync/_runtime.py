@@ -11,6 +11,7 @@ was left open and stops the thread within :data:`EXIT_SECONDS`.
 
 from __future__ import annotations
 
+import _thread
 import asyncio
 import atexit
 import concurrent.futures
@@ -47,6 +48,8 @@ __all__ = [
 
 T = TypeVar("T")
 P = ParamSpec("P")
+
+_START_NEW_THREAD: Final = _thread.start_new_thread
 
 EXIT_SECONDS: Final = 2.0
 """How long the interpreter's exit waits for running calls to clean up and for clients to close."""
@@ -305,8 +308,14 @@ def get_runtime() -> Runtime:
     """Return the loop thread of this process, started if need be.
 
     Raises:
-        ConfigurationError: the interpreter is exiting.
+        ConfigurationError: the interpreter is exiting, or threads were replaced behind our back.
     """
+    if _thread.start_new_thread is not _START_NEW_THREAD:
+        raise ConfigurationError(
+            "Threads were replaced after icure_sync was imported, and its calls would wait for "
+            "ever: call gevent.monkey.patch_all(), or its like, before the first import of "
+            "icure_sync. With gunicorn's gevent workers, leave --preload out."
+        )
     return _runtime or _start_runtime()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,7 +11,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from icure_async import AnonymousMedTechApiBuilder, KeyPair, MedTechApiBuilder, Patient
+from icure_async import AnonymousMedTechApiBuilder, KeyPair, KeyQuestion, MedTechApiBuilder, Patient
 from icure_async.crypto.software import SoftwareCrypto
 from icure_async.errors import ConfigurationError
 from icure_async.sandbox import Sandbox
@@ -277,7 +279,7 @@ async def test_crypto_storage_and_key_storage_of_the_caller_are_used(sandbox: Sa
         user = await api.user_api.get_logged_user()
         owner_id = api.data_owner_api.get_data_owner_id_of(user)
     assert await key_storage.list_key_pairs(owner_id) == made[:1]
-    assert await storage.list_items() == []
+    assert await storage.list_items("icure.authentication.") == []
 
 
 async def test_a_storage_directory_keeps_what_the_next_program_needs(
@@ -303,3 +305,93 @@ async def test_a_storage_directory_keeps_what_the_next_program_needs(
         assert (await api.patient_api.get_patient(saved.id)).note == "n"
     files = list((tmp_path / "app" / "keys").iterdir())
     assert [file.stat().st_mode & 0o777 for file in files] == [0o600]
+
+
+async def _yes(question: KeyQuestion) -> bool:
+    return True
+
+
+@pytest.mark.parametrize("storage", [None, MemoryStorage()])
+def test_trust_on_first_use_needs_a_storage_that_stays(storage: MemoryStorage | None) -> None:
+    builder = (
+        MedTechApiBuilder()
+        .with_icure_base_url("https://example.org")
+        .with_user_name("ned")
+        .with_password("secret")
+        .with_trust_on_first_use(_yes)
+    )
+    if storage is not None:
+        builder.with_storage(storage)
+    with pytest.raises(ConfigurationError, match="with_storage_directory"):
+        builder.build()
+
+
+@pytest.mark.parametrize("digests", ["ab" * 32, 5, ["ab"], ["x" * 64], [None], ["0203010001"]])
+def test_only_whole_digests_are_pinned(digests: Any) -> None:
+    with pytest.raises(ConfigurationError, match="with_pinned_keys"):
+        MedTechApiBuilder().with_pinned_keys(digests)
+
+
+@pytest.mark.parametrize("method", ["with_trust_on_first_use", "on_key_change"])
+def test_what_cannot_be_called_is_refused(method: str) -> None:
+    with pytest.raises(ConfigurationError, match=method):
+        getattr(MedTechApiBuilder(), method)("yes")
+
+
+def test_a_storage_that_stays_may_be_trusted_on_first_use(tmp_path: Path) -> None:
+    (
+        MedTechApiBuilder()
+        .with_icure_base_url("https://example.org")
+        .with_user_name("ned")
+        .with_password("secret")
+        .with_trust_on_first_use(_yes)
+        .with_storage_directory(tmp_path)
+        .build()
+    )
+
+
+_PROGRAM = """
+import asyncio, sys, warnings
+from icure_async import AnonymousMedTechApiBuilder
+from icure_async.sandbox import Sandbox
+
+async def main(option):
+    async with Sandbox() as sandbox:
+        for number in ("+32588235595", "+32588235596"):
+            builder = (
+                AnonymousMedTechApiBuilder()
+                .with_icure_base_url(sandbox.icure_url)
+                .with_msg_gw_url(sandbox.msg_gw_url)
+                .with_msg_gw_spec_id(sandbox.spec_id)
+                .with_auth_process_by_sms_id(sandbox.patient_process_by_sms_id)
+            )
+            if option == "meant":
+                builder.with_in_memory_keys()
+            if option == "files":
+                builder.with_storage_directory(sys.argv[2])
+            async with builder.build() as api:
+                process = await api.authentication_api.start_authentication(
+                    "captcha", phone_number=number, first_name="Ned", last_name="Stark",
+                    healthcare_professional_id=sandbox.master_hcp.data_owner_id,
+                )
+                code = await sandbox.wait_for_code(number, timeout=10)
+                result = await api.authentication_api.complete_authentication(process, code)
+                await result.med_tech_api.aclose()
+
+warnings.simplefilter("always")
+asyncio.run(main(sys.argv[1]))
+"""
+
+
+@pytest.mark.parametrize(("option", "expected"), [("none", 1), ("meant", 0), ("files", 0)])
+def test_keys_in_memory_are_warned_of_once(option: str, expected: int, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _PROGRAM, option, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("KeysInMemoryWarning") == expected
+    assert done.stderr.count("with_storage_directory()") == expected

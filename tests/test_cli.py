@@ -8,13 +8,17 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+import uuid
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiohttp
 import pytest
 
 from icure_async.cli import main
+
+from .sandbox.support import basic
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -74,7 +78,7 @@ async def test_the_sandbox_prints_the_environment_and_answers(
     )
     assert process.stdout is not None
     try:
-        lines = [(await process.stdout.readline()).decode() for _ in range(7)]
+        lines = [(await process.stdout.readline()).decode() for _ in range(10)]
         environment = dict(re.findall(r"export (\w+)=(\S+)", "".join(lines)))
         assert set(environment) == {
             "ICURE_URL",
@@ -84,6 +88,9 @@ async def test_the_sandbox_prints_the_environment_and_answers(
             "AUTH_BY_SMS_HCP_PROCESS_ID",
             "AUTH_BY_EMAIL_PATIENT_PROCESS_ID",
             "AUTH_BY_SMS_PATIENT_PROCESS_ID",
+            "ICURE_SANDBOX_PROFESSIONAL_ID",
+            "ICURE_SANDBOX_LOGIN",
+            "ICURE_SANDBOX_PASSWORD",
         }
         async with (
             aiohttp.ClientSession() as session,
@@ -99,9 +106,102 @@ async def test_the_sandbox_prints_the_environment_and_answers(
         assert database.stat().st_mode & 0o777 == 0o600
 
 
+class RunningSandbox:
+    """The command ``icure sandbox``, with what it printed until it listened."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+        self.printed = ""
+
+    async def begin(self) -> None:
+        assert self._process.stdout is not None
+        for _ in range(10):
+            self.printed += (await self._process.stdout.readline()).decode()
+
+    async def end(self) -> tuple[str, str]:
+        """Return all of both outputs."""
+        self._process.send_signal(signal.SIGTERM)
+        out, err = await asyncio.wait_for(self._process.communicate(), timeout=10)
+        return self.printed + out.decode(), err.decode()
+
+
+@asynccontextmanager
+async def sandbox_command(*options: str) -> AsyncIterator[RunningSandbox]:
+    process = await asyncio.create_subprocess_exec(
+        *ICURE, "sandbox", "--port", "0", *options, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    running = RunningSandbox(process)
+    try:
+        await running.begin()
+        yield running
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs a POSIX shell")
+async def test_a_script_sources_what_the_sandbox_prints_and_logs_in_with_it(
+    tmp_path: Path,
+) -> None:
+    async with sandbox_command() as running:
+        script = tmp_path / "environment.sh"
+        script.write_text(running.printed)
+        names = "$ICURE_URL $ICURE_SANDBOX_LOGIN $ICURE_SANDBOX_PASSWORD"
+        names += " $ICURE_SANDBOX_PROFESSIONAL_ID"
+        shell = await asyncio.create_subprocess_exec(
+            "sh", "-euc", f". {script}; echo {names}", stdout=subprocess.PIPE
+        )
+        said, _ = await shell.communicate()
+        url, login, password, professional = said.decode().split()
+        async with (
+            aiohttp.ClientSession(headers=basic(login, password)) as session,
+            session.get(f"{url}/hcparty/{professional}") as answer,
+        ):
+            assert answer.status == 200
+            assert (await answer.json())["id"] == professional
+        out, err = await running.end()
+    assert all(line.startswith("export ") for line in out.splitlines())
+    assert password not in err
+    assert "lastSMS" in err
+    assert "Warning" not in err
+
+
+async def test_listening_for_other_machines_is_warned_of() -> None:
+    async with sandbox_command("--host", "0.0.0.0") as running:
+        _, err = await running.end()
+    assert "Warning" in err
+    assert "0.0.0.0" in err
+
+
+async def test_origins_host_names_and_lenience_are_options() -> None:
+    options = ["--allow-origin", "http://localhost:3000", "--allow-origin", "https://app.example"]
+    async with (
+        sandbox_command(*options, "--allow-host", "sandbox.internal", "--lenient") as running,
+        aiohttp.ClientSession() as session,
+    ):
+        environment = dict(re.findall(r"export (\w+)=(\S+)", running.printed))
+        url = environment["ICURE_URL"] + "/icure/ok"
+        for origin, status in (
+            ("http://localhost:3000", 200),
+            ("https://app.example", 200),
+            ("https://evil.example", 403),
+        ):
+            headers = {"Origin": origin, "Host": "sandbox.internal"}
+            async with session.get(url, headers=headers) as answer:
+                assert answer.status == status
+        process = f"{environment['ICURE_MSG_GTW_URL']}/ic/process/patient-sms/{uuid.uuid4()}"
+        body = {"captcha": "solved", "mobilePhone": "+32588235595"}
+        async with session.post(process, json=body) as answer:
+            assert answer.status == 200
+        await running.end()
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
+        (["sandbox", "--port", "0", "--allow-origin", "app.example"], "http://localhost:3000"),
+        (["sandbox", "--port", "0", "--allow-host", "http://app.example"], "sandbox.internal"),
         (["sandbox", "--port", "0", "--seed", "nowhere.json"], "nowhere.json"),
         (["sandbox", "--port", "0", "--host", "256.1.1.1"], "256.1.1.1"),
         (["sandbox", "--port", "0", "--database", "/nowhere/x.sqlite"], "/nowhere/x.sqlite"),

@@ -17,7 +17,7 @@ import typer.testing
 
 from icure_async import KeyPair
 from icure_async.cli import app, main
-from icure_async.storage import FileKeyStorage, FileStorage
+from icure_async.storage import EncryptedKeyStorage, FileKeyStorage, FileStorage
 from icure_async.storage.backup import import_key_pairs
 from icure_async.storage.files import write_private_file
 from icure_sync import MedTechApiBuilder
@@ -552,3 +552,142 @@ class TestDoctor:
         assert result.exit_code == 1
         assert '"status": "missing"' in result.output
         assert master.password not in result.output
+
+
+class TestOutput:
+    """What is printed can be copied, cut and searched, however narrow the terminal is."""
+
+    @pytest.fixture(autouse=True)
+    def narrow(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("COLUMNS", "40")
+
+    def test_each_key_is_one_line(self, run: Run, folder: Path, pairs: list[KeyPair]) -> None:
+        _store(folder, *pairs)
+        lines = run("list", "--keys", folder).stdout.splitlines()
+        rows = [line.split("  ") for line in lines if line.startswith("  ")]
+        assert [[cell.strip() for cell in row if cell] for row in rows[1:]] == sorted(
+            [pair.fingerprint, f"{OWNER}.{pair.fingerprint}"] for pair in pairs
+        )
+        assert lines[0] == f"Key pairs in {folder}"
+
+    def test_a_problem_with_its_command_is_one_line(
+        self, run: Run, folder: Path, pairs: list[KeyPair]
+    ) -> None:
+        _store(folder, pairs[0])
+        file = folder / f"{OWNER}.{pairs[0].fingerprint}"
+        file.chmod(0o644)
+        said = run("list", "--keys", folder).stdout.splitlines()
+        assert said[-1].endswith(f"chmod 600 {file}")
+
+    def test_an_error_is_one_line(self, run: Run, tmp_path: Path) -> None:
+        said = run("export", tmp_path / "file", "--keys", tmp_path / "empty").stderr
+        assert said.count("\n") == 1
+        assert str(tmp_path / "empty") in said
+
+    def test_an_import_and_an_export_name_files_in_one_piece(
+        self, run: Run, folder: Path, tmp_path: Path, pairs: list[KeyPair]
+    ) -> None:
+        _store(folder, pairs[0])
+        file = tmp_path / "my.backup"
+        assert f"{OWNER} are in {file}." in run("export", file, "--keys", folder).stdout
+        said = run("import", file, "--keys", tmp_path / "new").stdout
+        assert said == (
+            f"These key pairs of data owner {OWNER} are in {tmp_path / 'new'} now:\n"
+            f"  {pairs[0].fingerprint}\n"
+        )
+
+
+class TestWithoutATerminal:
+    """As in a pipeline: a program of its own, in a session of its own."""
+
+    def icure(self, *arguments: str | Path, **environment: str) -> Result:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("ICURE_")}
+        return subprocess.run(
+            [sys.executable, "-c", "from icure_async.cli import main; main()", "keys"]
+            + [str(argument) for argument in arguments],
+            env=kept | environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            start_new_session=True,
+            timeout=60,
+        )
+
+    def test_an_encrypted_folder_names_the_variable_with_its_passphrase(
+        self, folder: Path, pairs: list[KeyPair]
+    ) -> None:
+        keys = EncryptedKeyStorage(folder, passphrase=PASSPHRASE)
+        asyncio.run(keys.store_key_pair(OWNER, pairs[0]))
+        ended = self.icure("list", "--keys", folder)
+        assert ended.returncode == 1
+        assert ended.stdout == ""
+        assert ended.stderr == (
+            f"Passphrase of {folder}:\n"
+            "There is no terminal to ask for it: set ICURE_STORAGE_PASSPHRASE.\n"
+        )
+        ended = self.icure("list", "--keys", folder, ICURE_STORAGE_PASSPHRASE=PASSPHRASE)
+        assert (ended.returncode, ended.stderr) == (0, "")
+        assert f"{pairs[0].fingerprint}  {OWNER}.{pairs[0].fingerprint}" in ended.stdout
+
+    def test_each_of_the_others_names_its_variable(
+        self, folder: Path, tmp_path: Path, pairs: list[KeyPair]
+    ) -> None:
+        _store(folder, pairs[0])
+        export = self.icure("export", tmp_path / "file", "--keys", folder)
+        (tmp_path / "backup").write_text("{}")
+        imported = self.icure("import", tmp_path / "backup", "--keys", folder)
+        doctor = self.icure("doctor", "--url", "http://127.0.0.1:9", "--keys", folder)
+        password = self.icure("doctor", ICURE_URL="http://127.0.0.1:9", ICURE_LOGIN="ned")
+        for ended, variable in (
+            (export, "ICURE_PASSPHRASE"),
+            (imported, "ICURE_PASSPHRASE"),
+            (doctor, "ICURE_LOGIN"),
+            (password, "ICURE_PASSWORD"),
+        ):
+            assert ended.returncode == 1
+            assert ended.stderr.endswith(f"There is no terminal to ask for it: set {variable}.\n")
+            assert "Warning" not in ended.stderr
+            assert "Abort" not in ended.stderr
+        assert not (tmp_path / "file").exists()
+
+
+class TestHome:
+    def test_a_user_without_a_home_is_told_what_to_do(
+        self, run: Run, monkeypatch: pytest.MonkeyPatch, folder: Path, pairs: list[KeyPair]
+    ) -> None:
+        def unknown(uid: int) -> object:
+            raise KeyError(uid)
+
+        for name in ("HOME", "XDG_DATA_HOME", "USERPROFILE"):
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setattr("pwd.getpwuid", unknown)
+        for arguments in (["list"], ["list", "--keys", "~/keys"], ["list", "--keys", "~nobody-/"]):
+            result = run(*arguments)
+            assert result.returncode == 1
+            assert result.stdout == ""
+            assert result.stderr.count("\n") == 1
+            assert "set HOME" in result.stderr
+            assert "--keys" in result.stderr
+        _store(folder, pairs[0])
+        assert run("list", "--keys", folder).returncode == 0
+
+
+class TestMissingBackups:
+    @pytest.mark.parametrize("kind", ["missing", "folder", "unreadable"])
+    def test_a_file_that_cannot_be_read_is_told_with_what_to_name(
+        self, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+    ) -> None:
+        file = tmp_path if kind == "folder" else tmp_path / "my.backup"
+        if kind == "unreadable":
+            file.touch()
+
+            def refuse(*_: object, **__: object) -> None:
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+            monkeypatch.setattr(Path, "open", refuse)
+        result = run("import", file, "--keys", tmp_path / "new")
+        assert result.returncode == 1
+        assert result.stderr.startswith(f"Could not read {file}: ")
+        assert "icure keys export" in result.stderr
+        assert "Errno" not in result.stderr

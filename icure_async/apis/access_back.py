@@ -133,7 +133,7 @@ class AccessBack:
                     f"Data owner {owner_id} does not exist, or the current user may not read it: "
                     "check the id. Nothing was changed."
                 )
-            await self._check_may_be_given(theirs.document, public_key)
+            await self._check_may_be_given(owner_id, theirs.document, public_key)
             changed = await gift.on(theirs.document, {own.id: own.document.get("publicKey")})
             if changed is theirs.document or await self._directory.save_other(
                 TypedDataOwner(theirs.kind, dict(changed))
@@ -159,7 +159,7 @@ class AccessBack:
         gift = _Gift(self._key_ring, public_key)
         own = await self._directory.own()
         for _ in range(MAX_CONFLICTS):
-            await self._check_may_be_given(own.document, public_key)
+            await self._check_may_be_given(own.id, own.document, public_key)
             delegates = dict.fromkeys(delegates_of(own.document))
             delegates[own.id] = own.document.get("publicKey")
             changed = await gift.on(own.document, delegates)
@@ -183,7 +183,7 @@ class AccessBack:
         fingerprint = fingerprint_of(public_key)
         present = {key.target for key in transfer_keys_of(document) if key.holder == fingerprint}
         published = {fingerprint_of(key): key for key in public_keys_of(document)}
-        for key_pair in self._key_ring.key_pairs:
+        for key_pair in self._key_ring.trusted_pairs:
             target = key_pair.fingerprint
             if target in present or target not in published or target == fingerprint:
                 continue
@@ -192,8 +192,12 @@ class AccessBack:
                 exchange_key = await self._key_ring.open(wrapped)
                 if exchange_key is None or fingerprint not in wrapped:
                     continue
+                # A private key goes under it: whoever made it can read that.
+                if not await self._directory.may_write_with(own_id, own_id, exchange_key):
+                    continue
             else:
                 exchange_key = await self._crypto.random_bytes(EXCHANGE_KEY_BYTES)
+                await self._trust.remember_made(own_id, own_id, exchange_key)
                 readers = self._key_ring.own_among(published.values())
                 document = add_exchange_key(
                     document,
@@ -221,14 +225,16 @@ class AccessBack:
             ) from None
         return normalised
 
-    async def _check_may_be_given(self, document: Mapping[str, Any], public_key: str) -> None:
-        owner_id = str(document["id"])
+    async def _check_may_be_given(
+        self, owner_id: str, document: Mapping[str, Any], public_key: str
+    ) -> None:
         if public_key not in (key.lower() for key in public_keys_of(document)):
             raise ValidationError(
                 f"The public key {fingerprint_of(public_key)} is not one of data owner {owner_id}: "
                 "it has to be published before access can be given back to it. Nothing was changed."
             )
-        if not await self._trust.confirms(owner_id, public_key):
+        own_id = await self._directory.own_id()
+        if not await self._trust.encryptable(own_id, owner_id, [public_key]):
             raise CryptoError(
                 f"The public key {fingerprint_of(public_key)} of data owner {owner_id} was not "
                 "confirmed by the policy given to with_public_key_policy(). Nothing was changed."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import anyio
 
@@ -10,7 +10,7 @@ from icure_async.crypto.shapes import as_list, as_object
 from icure_async.errors import CryptoError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from icure_async.rest.data_owners import DataOwnerKind
     from icure_async.rest.users import UserResource
@@ -23,14 +23,19 @@ __all__ = [
     "data_owner_of",
 ]
 
-# What the user shares with may be changed on another device: not believed for longer than this.
 _MAX_AGE_SECONDS: Final = 300.0
+# What the user shares with may be changed on another device, and is to hold there at once. A user
+# who shares with nobody shares nothing on old knowledge, and pays no request.
+_MAX_AGE_OF_SHARING_SECONDS: Final = 5.0
+_MAX_ROUNDS: Final = 3
 
 AUTO_DELEGATIONS_ON_CREATION: Final = ("all", "medicalInformation")
 """Categories whose data owners get access to a new patient (cryptography.md §8)."""
 
 KEY_ONLY_AUTO_DELEGATIONS: Final = ("anonymousMedicalInformation",)
 """Categories whose data owners get the key of a new patient, and no secret id."""
+
+Prepared = TypeVar("Prepared")
 
 _OWNER_MEMBERS: Final[tuple[tuple[str, DataOwnerKind], ...]] = (
     ("healthcarePartyId", "hcparty"),
@@ -48,14 +53,49 @@ class CurrentUser:
         self._user: dict[str, Any] | None = None
         self._read_at = 0.0
         self._lock = anyio.Lock()
+        self._refreshing = anyio.Lock()
 
     async def get(self, *, fresh: bool = False) -> Mapping[str, Any]:
         """Return the user; ``fresh`` asks the backend even where one is kept."""
         async with self._lock:
-            if fresh or self._user is None or self._clock() - self._read_at > _MAX_AGE_SECONDS:
+            if fresh or self._user is None or not self._is_younger_than(_MAX_AGE_SECONDS):
                 self._user = await self._users.current()
                 self._read_at = self._clock()
             return self._user
+
+    async def get_for_sharing(self) -> Mapping[str, Any]:
+        """Return the user; where it shares with anybody, as the backend has it now."""
+        user = await self.get()
+        if self._is_fresh_for_sharing(user):
+            return user
+        async with self._refreshing:
+            # Of many who need it at once, one asks.
+            user = await self.get()
+            return user if self._is_fresh_for_sharing(user) else await self.get(fresh=True)
+
+    async def sharing(
+        self, prepare: Callable[[Mapping[str, Any]], Awaitable[Prepared]]
+    ) -> Prepared:
+        """Return what is prepared for whom the user shares with automatically.
+
+        Where preparing takes so long that this may have changed, it is done again.
+        """
+        for _ in range(_MAX_ROUNDS):
+            user = await self.get_for_sharing()
+            prepared = await prepare(user)
+            if self._is_fresh_for_sharing(user):
+                break
+        return prepared
+
+    def _is_fresh_for_sharing(self, user: Mapping[str, Any]) -> bool:
+        shares = any(as_object(user.get("autoDelegations")).values())
+        return not shares or (
+            user is self._user and self._is_younger_than(_MAX_AGE_OF_SHARING_SECONDS)
+        )
+
+    def _is_younger_than(self, seconds: float) -> bool:
+        # A clock that was set back says nothing.
+        return 0 <= self._clock() - self._read_at <= seconds
 
     @property
     def known(self) -> Mapping[str, Any] | None:

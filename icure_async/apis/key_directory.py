@@ -287,18 +287,24 @@ class OwnKeyDirectory:
         """Return our document with one more key pair, which the older ones lead to (§10).
 
         Its exchange key to ourselves is for all our key pairs, and its private half is there for
-        the holders of the older ones. What is in the document stays as it is. Nothing is written.
+        the holders of those older ones that are on this device or confirmed by the policy. What is
+        in the document stays as it is. Nothing is written.
         """
         own_id, public_key = str(document["id"]), key_pair.public_key
-        older = await self._encryptable(document)
-        exchange_key = await self._crypto.random_bytes(EXCHANGE_KEY_BYTES)
+        older = await self._encryptable(own_id, document)
+        exchange_key = await self._made_key(own_id, own_id)
         wrapped = await self._key_ring.wrap(exchange_key, [public_key, *older])
         self._key_ring.remember(wrapped, exchange_key)
         document = add_exchange_key(
             document, own_id, owner_key=public_key, wrapped=wrapped, delegate_public_key=None
         )
+        # Whoever can write the document can name a key of their own among the older ones: the new
+        # private half is for keys only that are known to be the user's.
+        holders = [key for key in older if self._trust.has_policy or self._key_ring.holds(key)]
+        if not holders:
+            return document
         transfer = await self._crypto.aes_encrypt(exchange_key, bytes.fromhex(key_pair.private_key))
-        return add_transfer_keys(document, older, public_key, transfer)
+        return add_transfer_keys(document, holders, public_key, transfer)
 
     async def prepare(
         self, document: dict[str, Any], delegate_ids: Sequence[str]
@@ -310,30 +316,64 @@ class OwnKeyDirectory:
         own_id = str(document["id"])
         keys: dict[str, bytes] = {}
         for delegate_id in dict.fromkeys([own_id, *delegate_ids]):
-            exchange_key = await self._usable_key(document, delegate_id)
+            opened = await self._opened_keys(document, delegate_id)
+            exchange_key = await self._trust.first_usable(own_id, own_id, delegate_id, opened)
             if exchange_key is None:
-                delegate = document if delegate_id == own_id else await self._delegate(delegate_id)
+                is_own = delegate_id == own_id
+                if opened and not self._has_free_slot(document, delegate_id):
+                    if is_own:
+                        raise _not_confirmed(own_id)
+                    continue
+                delegate = document if is_own else await self._delegate(delegate_id)
                 if delegate is None:
                     continue
-                public_keys = await self._encryptable(delegate)
+                public_keys = await self._encryptable(delegate_id, delegate)
                 # Never left out ourselves: what we write, we must be able to read.
-                if not public_keys and delegate_id != own_id:
+                if not public_keys and not is_own:
                     continue
-                document, exchange_key = await self._create(document, delegate, public_keys)
+                document, exchange_key = await self._create(
+                    document, delegate_id, delegate, public_keys
+                )
             keys[delegate_id] = exchange_key
         return document, keys
 
-    async def _usable_key(self, document: Mapping[str, Any], delegate_id: str) -> bytes | None:
-        for wrapped in exchange_keys_to(document, delegate_id):
-            exchange_key = await self._key_ring.open(wrapped)
-            if exchange_key is not None:
-                return exchange_key
-        return None
+    async def may_write_with(self, owner_id: str, delegate_id: str, exchange_key: bytes) -> bool:
+        """Return whether an exchange key protects what is written, as the policy sees it."""
+        own_id = await self.own_id()
+        usable = await self._trust.first_usable(own_id, owner_id, delegate_id, [exchange_key])
+        return usable is not None
+
+    async def _opened_keys(self, document: Mapping[str, Any], delegate_id: str) -> list[bytes]:
+        wrapped_keys = exchange_keys_to(document, delegate_id)
+        if not self._trust.has_policy:
+            # The first one will be used: the others need not be opened.
+            for wrapped in wrapped_keys:
+                exchange_key = await self._key_ring.open(wrapped)
+                if exchange_key is not None:
+                    return [exchange_key]
+            return []
+        opened = [await self._key_ring.open(wrapped) for wrapped in wrapped_keys]
+        return [exchange_key for exchange_key in opened if exchange_key is not None]
+
+    def _has_free_slot(self, document: Mapping[str, Any], delegate_id: str) -> bool:
+        return any(
+            not has_exchange_key(document, delegate_id, owner_key=key)
+            for key in self._key_ring.own_among(public_keys_of(document))
+        )
+
+    async def _made_key(self, own_id: str, delegate_id: str) -> bytes:
+        """Return a new exchange key, which this device will know again."""
+        exchange_key = await self._crypto.random_bytes(EXCHANGE_KEY_BYTES)
+        await self._trust.remember_made(own_id, delegate_id, exchange_key)
+        return exchange_key
 
     async def _create(
-        self, document: dict[str, Any], delegate: Mapping[str, Any], public_keys: Sequence[str]
+        self,
+        document: dict[str, Any],
+        delegate_id: str,
+        delegate: Mapping[str, Any],
+        public_keys: Sequence[str],
     ) -> tuple[dict[str, Any], bytes]:
-        delegate_id = str(delegate["id"])
         own_keys = self._key_ring.own_among(public_keys_of(document))
         if not own_keys:
             raise _no_own_key(document, self._key_ring)
@@ -346,7 +386,7 @@ class OwnKeyDirectory:
                 "none of the key pairs in use opens it. Nothing was changed: it may be readable "
                 "with another key pair of this data owner."
             )
-        exchange_key = await self._crypto.random_bytes(EXCHANGE_KEY_BYTES)
+        exchange_key = await self._made_key(str(document["id"]), delegate_id)
         wrapped = await self._key_ring.wrap(exchange_key, [*own_keys, *public_keys])
         self._key_ring.remember(wrapped, exchange_key)
         changed = add_exchange_key(
@@ -373,19 +413,30 @@ class OwnKeyDirectory:
             return None
         return delegate.document
 
-    async def _encryptable(self, owner: Mapping[str, Any]) -> list[str]:
+    async def _encryptable(self, owner_id: str, owner: Mapping[str, Any]) -> list[str]:
         """Return the owner's public keys that really are such, and may be encrypted for."""
-        usable: list[str] = []
+        well_formed: list[str] = []
         for public_key in public_keys_of(owner):
             try:
                 await self._crypto.rsa_encrypt(public_key, b"")
             except ValueError:
-                _log.warning("A public key of data owner %s is malformed", owner["id"])
+                _log.warning("A public key of data owner %s is malformed", owner_id)
                 continue
-            known = self._key_ring.holds(public_key)
-            if known or await self._trust.confirms(str(owner["id"]), public_key):
-                usable.append(public_key)
-        return usable
+            well_formed.append(public_key)
+        foreign = [key for key in well_formed if not self._key_ring.holds(key)]
+        own_id = await self.own_id()
+        usable = await self._trust.encryptable(own_id, owner_id, foreign)
+        return [key for key in well_formed if key in usable or self._key_ring.holds(key)]
+
+    async def unknown_public_keys(self) -> list[str]:
+        """Return our published keys that are neither on this device nor confirmed."""
+        own = await self.own()
+        return [
+            key
+            for key in public_keys_of(own.document)
+            if not self._key_ring.own_among([key])
+            and not await self._trust.confirmed_before(own.id, key)
+        ]
 
     async def _other(self, owner_id: str) -> TypedDataOwner | None:
         if not is_id(owner_id):
@@ -442,6 +493,15 @@ class OwnKeyDirectory:
                     view = {}
                 self._views[kind, delegate_id] = view
             return view
+
+
+def _not_confirmed(own_id: str) -> CryptoError:
+    return CryptoError(
+        f"The exchange key that is stored for data owner {own_id} itself was not made on this "
+        "device, and not confirmed by the policy given to with_public_key_policy(). Nothing was "
+        "written. Confirm it where another device of the user's made it; else call the "
+        "administrator of the backend."
+    )
 
 
 def _no_own_key(document: Mapping[str, Any], key_ring: KeyRing) -> CryptoError:

@@ -125,8 +125,9 @@ class KeyNotices:
             ValidationError: it has no such key pair.
         """
         owner = await self._directory.own()
-        published = {fingerprint_of(key): key for key in public_keys_of(owner.document)}
-        key = published.get(fingerprint_of(public_key)) if isinstance(public_key, str) else None
+        # Whole keys: whoever reads the notice gives access to the key that it names.
+        published = {key.lower(): key for key in public_keys_of(owner.document)}
+        key = published.get(public_key.lower()) if isinstance(public_key, str) else None
         if key is None:
             raise ValidationError(
                 f"The public key is not one of data owner {owner.id}: pass one of its key pairs'."
@@ -244,7 +245,7 @@ class KeyNotices:
         }
 
     async def _auto_delegates(self) -> list[str]:
-        return auto_delegates_of(await self._current_user.get(), _ON_CREATION)
+        return auto_delegates_of(await self._current_user.get_for_sharing(), _ON_CREATION)
 
 
 def _record_name(owner_id: str, public_key: str) -> str:

@@ -11,6 +11,7 @@ from icure_async.errors import StorageError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from icure_async.apis.key_trust import KeyTrust
     from icure_async.crypto.key_ring import KeyRing
     from icure_async.crypto.protocol import Crypto
     from icure_async.models.key_pair import KeyPair
@@ -24,26 +25,39 @@ _log: Final = logging.getLogger(__name__)
 class KeyRecovery:
     """Recovers key pairs through the transfer keys of the current data owner."""
 
-    def __init__(self, crypto: Crypto, key_ring: KeyRing, key_storage: KeyStorage) -> None:
+    def __init__(
+        self, crypto: Crypto, key_ring: KeyRing, key_storage: KeyStorage, trust: KeyTrust
+    ) -> None:
         self._crypto = crypto
         self._key_ring = key_ring
         self._key_storage = key_storage
+        self._trust = trust
 
     async def recover(self, owner: Mapping[str, Any]) -> list[KeyPair]:
         """Add what can be recovered to the key ring and to the key storage, and return it.
 
+        Somebody who may write the document can make it lead to a key pair of their own. So one
+        that the policy does not confirm only reads, and is not stored.
+
         Args:
             owner: the current data owner's document.
         """
-        recovered = await recover_key_pairs(self._crypto, self._key_ring, owner)
-        for key_pair in recovered:
+        own_id = str(owner["id"])
+        recovered: list[KeyPair] = []
+        for key_pair in await recover_key_pairs(self._crypto, self._key_ring, owner):
+            public_key = key_pair.public_key
+            if not await self._trust.encryptable(own_id, own_id, [public_key]):
+                continue
+            recovered.append(key_pair)
+            await self._key_ring.add(key_pair)
+            await self._trust.remember_recovered(own_id, public_key)
             try:
-                await self._key_storage.store_key_pair(str(owner["id"]), key_pair)
+                await self._key_storage.store_key_pair(own_id, key_pair)
             except StorageError:
                 # In use all the same, and recovered again next time.
                 _log.warning(
                     "The recovered key pair %s of data owner %s could not be stored on this device",
                     key_pair.fingerprint,
-                    owner["id"],
+                    own_id,
                 )
         return recovered

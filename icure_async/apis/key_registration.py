@@ -6,6 +6,7 @@ goes out in one write. Source: cryptography.md §9 and §10.
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any, Final
 
 import anyio
@@ -16,12 +17,19 @@ from icure_async.apis.key_directory import MAX_CONFLICTS
 from icure_async.apis.material import require_no_content
 from icure_async.crypto.delegations import entries_for
 from icure_async.crypto.exchange_keys import public_keys_of
-from icure_async.errors import ConflictError, KeyPairNotFoundError, ValidationError
+from icure_async.errors import (
+    ConflictError,
+    KeyPairNotFoundError,
+    KeysInMemoryWarning,
+    ValidationError,
+)
 from icure_async.models.encrypted_members import ENCRYPTED_PATIENT_MEMBERS
 from icure_async.models.key_pair import KeyPair, fingerprint_of, is_fingerprint
 from icure_async.models.missing_key import MISSING_KEY_POLICIES, MissingKey
 from icure_async.models.names_completion import complete_patient_names
+from icure_async.models.public_key import PublicKey
 from icure_async.rest.data_owners import TypedDataOwner
+from icure_async.storage.key_storage import is_in_memory
 from icure_async.storage.locks import lock_of
 
 if TYPE_CHECKING:
@@ -31,6 +39,7 @@ if TYPE_CHECKING:
     from icure_async.apis.key_directory import OwnKeyDirectory
     from icure_async.apis.key_notices import KeyNotices
     from icure_async.apis.key_recovery import KeyRecovery
+    from icure_async.apis.key_trust import KeyTrust
     from icure_async.crypto.entities import EntityCrypto
     from icure_async.crypto.key_ring import KeyRing
     from icure_async.crypto.protocol import Crypto
@@ -42,6 +51,8 @@ __all__ = ["InitialisedKeys", "KeyRegistration"]
 
 _PATIENT: Final = "patient"
 
+_warned_of_memory = False
+
 
 @attrs.frozen
 class InitialisedKeys:
@@ -50,10 +61,12 @@ class InitialisedKeys:
     Attributes:
         key_pairs: the key pairs in use; those that were recovered come last.
         notices: what became of the notifications about a new key pair; empty without one.
+        unknown_public_keys: published for the user, and neither on this device nor confirmed.
     """
 
     key_pairs: list[KeyPair] = attrs.field(repr=False)
     notices: list[KeyPairUpdateNotice]
+    unknown_public_keys: list[PublicKey]
 
 
 @attrs.frozen
@@ -79,6 +92,8 @@ class KeyRegistration:
         entities: EntityCrypto,
         recovery: KeyRecovery,
         notices: KeyNotices,
+        trust: KeyTrust,
+        in_memory_is_meant: bool = False,
     ) -> None:
         self._crypto = crypto
         self._key_ring = key_ring
@@ -88,6 +103,8 @@ class KeyRegistration:
         self._entities = entities
         self._recovery = recovery
         self._notices = notices
+        self._trust = trust
+        self._in_memory_is_meant = in_memory_is_meant
         self._lock = anyio.Lock()
 
     async def initialise(
@@ -126,12 +143,17 @@ class KeyRegistration:
             key_pairs, choice = await self._pairs_at_hand(owner.id, published, choice)
             for found in key_pairs:
                 await self._key_ring.add(found)
+            await self._distrust_recovered(owner.id, key_pairs)
             key_pairs += await self._recovery.recover(owner.document)
             if await self._publish(owner, key_pairs[0]):
                 await self._use_keys_of_parents(owner.id)
                 public_keys = [found.public_key for found in key_pairs]
                 notices = await self._notices.send_outstanding(owner_id, public_keys)
-                return InitialisedKeys(key_pairs, notices)
+                unknown = [
+                    PublicKey(owner_id, public_key)
+                    for public_key in await self._directory.unknown_public_keys()
+                ]
+                return InitialisedKeys(key_pairs, notices, unknown)
             # Somebody else was faster: perhaps the same user on another device, with other keys.
             self._key_ring.clear()
         raise ConflictError(
@@ -139,6 +161,13 @@ class KeyRegistration:
             "Call init_user_crypto() again.",
             retryable=True,
         )
+
+    async def _distrust_recovered(self, own_id: str, key_pairs: list[KeyPair]) -> None:
+        """Let those key pairs only read which came through the backend, and nobody confirmed."""
+        for key_pair in list(key_pairs):
+            if not await self._trust.is_own(own_id, key_pair.public_key):
+                await self._key_ring.add(key_pair, read_only=True)
+                key_pairs.remove(key_pair)
 
     async def _pairs_at_hand(
         self, owner_id: str, published: Sequence[str], choice: _Choice
@@ -192,8 +221,24 @@ class KeyRegistration:
                 if pending.fingerprint not in fingerprints:
                     return pending
         key_pair = given or await self._crypto.generate_key_pair()
+        self._warn_of_memory()
         await self._key_storage.store_key_pair(owner_id, key_pair)
         return key_pair
+
+    def _warn_of_memory(self) -> None:
+        """Warn, once per process, of keys that are gone with the program."""
+        global _warned_of_memory
+        if _warned_of_memory or self._in_memory_is_meant or not is_in_memory(self._key_storage):
+            return
+        _warned_of_memory = True
+        warnings.warn(
+            "A key pair is about to be published that is kept in memory only: when the program "
+            "ends, it is lost, and with it every record that is encrypted for it alone. Keep it "
+            "with with_storage_directory(), or say with with_in_memory_keys() that the program "
+            "looks after AuthenticationResult.key_pairs itself.",
+            KeysInMemoryWarning,
+            stacklevel=2,
+        )
 
     async def _use_keys_of_parents(self, owner_id: str) -> None:
         """Read with the key pairs of our parents, as far as they are on this device (§5.2.5)."""
@@ -221,7 +266,11 @@ class KeyRegistration:
         is_new = key_pair.fingerprint not in map(fingerprint_of, published)
         if not is_new and not lacks_delegation:
             return document
-        delegates = auto_delegates_of(await self._current_user.get()) if lacks_delegation else []
+        delegates = (
+            auto_delegates_of(await self._current_user.get_for_sharing())
+            if lacks_delegation
+            else []
+        )
         if not published:
             document = dict(document) | {"publicKey": key_pair.public_key}
         elif is_new:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import attrs
 
+from icure_async.apis.key_trust import KeyTrust
+from icure_async.apis.known_keys import KnownKeys
 from icure_async.crypto.delegations import entries_for
 from icure_async.crypto.exchange_keys import (
     LEGACY_KEY,
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
     from icure_async.models.key_pair import KeyPair
     from icure_async.models.key_report import KeyStatus
     from icure_async.rest.data_owners import DataOwnerResource
-    from icure_async.storage.protocols import KeyStorage
+    from icure_async.storage.protocols import KeyStorage, Storage
 
 __all__ = ["KeyExaminer", "OutstandingNotices"]
 
@@ -85,12 +87,14 @@ class KeyExaminer:
         *,
         crypto: Crypto,
         key_storage: KeyStorage,
+        storage: Storage,
         owners: DataOwnerResource,
         directory: OwnKeyDirectory,
         notices: OutstandingNotices | None = None,
     ) -> None:
         self._crypto = crypto
         self._key_storage = key_storage
+        self._storage = storage
         self._owners = owners
         self._directory = directory
         self._notices = notices
@@ -117,7 +121,7 @@ class KeyExaminer:
                 status = "recoverable"
             else:
                 status = "missing" if await self._is_public_key(public_key) else "malformed"
-            keys.append(_published_key(document, own.id, fingerprint, status, closed))
+            keys.append(_published_key(document, own.id, public_key, status, closed))
         return KeyReport(
             data_owner_id=own.id,
             data_owner_type=own.kind,
@@ -136,6 +140,7 @@ class KeyExaminer:
             and own.kind == _PATIENT
             and not _has_own_entry(document, own.id),
             unreadable=tuple(device.unreadable),
+            unknown=tuple(await self._unknown(own.id, public_keys, here)),
         )
 
     async def _on_device(self, owner_id: str, published: Sequence[str]) -> _OnDevice:
@@ -171,6 +176,24 @@ class KeyExaminer:
             await ring.add(key_pair)
         recovered = await recover_key_pairs(self._crypto, ring, document)
         return {key_pair.fingerprint for key_pair in recovered}
+
+    async def _unknown(
+        self, own_id: str, public_keys: Sequence[str], here: Mapping[str, KeyPair]
+    ) -> list[str]:
+        """Return the fingerprints of the published keys that nobody on this device has vouched for.
+
+        Whole keys are compared: one with a given fingerprint is easily made.
+        """
+        ring = KeyRing(self._crypto)
+        for key_pair in here.values():
+            await ring.add(key_pair)
+        trust = KeyTrust(KnownKeys(self._storage, ring))
+        return [
+            fingerprint_of(public_key)
+            for public_key in public_keys
+            if not ring.own_among([public_key])
+            and not await trust.confirmed_before(own_id, public_key)
+        ]
 
     async def _towards(self, own_id: str, published: Sequence[str]) -> list[_ExchangeKey]:
         """Return the exchange keys that others have towards the data owner."""
@@ -233,10 +256,11 @@ def _exchange_key(
 def _published_key(
     document: Mapping[str, Any],
     own_id: str,
-    fingerprint: str,
+    public_key: str,
     status: KeyStatus,
     closed: Sequence[_ExchangeKey],
 ) -> PublishedKey:
+    fingerprint = fingerprint_of(public_key)
     opened_by_it = [key for key in closed if fingerprint in key.openers]
     helpers = dict.fromkeys(
         printable(key.correspondent_id)
@@ -249,6 +273,7 @@ def _published_key(
         led_to_by=tuple(map(printable, _leading_to(document, fingerprint))),
         only_opens=len(opened_by_it),
         helpers=tuple(helpers),
+        public_key=public_key,
     )
 
 

@@ -1,44 +1,223 @@
-"""Whether a public key is encrypted for: the application's say."""
+"""Which keys are written with: what this device made, and what the application confirms."""
 
 from __future__ import annotations
 
 import logging
+from collections import defaultdict
 from typing import TYPE_CHECKING, Final
 
-from icure_async.models.public_key import PublicKey
+import anyio
+
+from icure_async.apis.known_keys import KnownKey
+from icure_async.errors import ConfigurationError, StorageError
+from icure_async.models.key_question import KeyQuestion, digest_of
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
+
+    from icure_async.apis.known_keys import KnownKeys
+    from icure_async.models.key_question import KeyHistory
 
 __all__ = ["KeyTrust"]
 
 _log: Final = logging.getLogger(__name__)
 
+_TRUSTED: Final = ("made", "confirmed")
+
 
 class KeyTrust:
-    """Asks the policy given to the builder about every public key, once for each.
+    """Asks the policy given to the builder about every key that this device has not made.
 
-    Without a policy the backend is believed, as the reference does. What was confirmed is kept for
-    the life of the API object; what was not is asked about again.
+    Without a policy the backend is believed, as the reference does; a public key that has changed
+    is noticed then, and told.
+
+    Args:
+        known: what this device remembers.
+        policy: returns whether a key may be written with; None believes the backend.
+        on_key_change: told of a public key that has changed, where there is no policy.
     """
 
-    def __init__(self, policy: Callable[[PublicKey], Awaitable[bool]] | None) -> None:
+    def __init__(
+        self,
+        known: KnownKeys,
+        *,
+        policy: Callable[[KeyQuestion], Awaitable[bool]] | None = None,
+        on_key_change: Callable[[KeyQuestion], Awaitable[None]] | None = None,
+    ) -> None:
+        self._known = known
         self._policy = policy
-        self._confirmed: set[PublicKey] = set()
+        self._on_key_change = on_key_change
+        self._changes: dict[KnownKey, KeyQuestion] = {}
+        # Of several tasks with the same question, one asks it.
+        self._asking: defaultdict[KnownKey, anyio.Lock] = defaultdict(anyio.Lock)
 
-    async def confirms(self, data_owner_id: str, public_key: str) -> bool:
-        """Return whether a public key may be encrypted for."""
+    @property
+    def has_policy(self) -> bool:
+        """Whether the application decides."""
+        return self._policy is not None
+
+    @property
+    def changes(self) -> Sequence[KeyQuestion]:
+        """The public keys that have changed and were believed all the same."""
+        return tuple(self._changes.values())
+
+    async def encryptable(
+        self, own_id: str, owner_id: str, public_keys: Iterable[str]
+    ) -> list[str]:
+        """Return those public keys that the backend names for a data owner which may be used.
+
+        Args:
+            own_id: id of the current data owner.
+            owner_id: whose they are said to be: the one who was asked for.
+            public_keys: hex of the SPKI of each.
+
+        Raises:
+            ValueError: a public key is not hex.
+            StorageError: there is a policy, and what is remembered can't be read.
+        """
+        # All questions before the first answer: an owner who is new may have several keys.
+        questions: dict[KnownKey, tuple[str, KeyQuestion | None]] = {}
+        for public_key in public_keys:
+            digest = digest_of(bytes.fromhex(public_key))
+            key = KnownKey("public_key", owner_id, "", digest)
+            questions[key] = public_key, await self._question(own_id, key, public_key.lower())
+        usable: list[str] = []
+        for key, (public_key, question) in questions.items():
+            if self._policy is None:
+                await self._notice(own_id, key, question)
+                usable.append(public_key)
+            elif question is None or await self._is_confirmed(own_id, key, question, self._policy):
+                usable.append(public_key)
+        return usable
+
+    async def first_usable(
+        self, own_id: str, owner_id: str, delegate_id: str, exchange_keys: Iterable[bytes]
+    ) -> bytes | None:
+        """Return the first exchange key that may be written with, those made here before others.
+
+        Args:
+            own_id: id of the current data owner.
+            owner_id: who is said to have made them.
+            delegate_id: for whom they are said to be.
+            exchange_keys: as the backend has them.
+
+        Raises:
+            StorageError: there is a policy, and what is remembered can't be read.
+        """
+        candidates = {
+            KnownKey("exchange_key", owner_id, delegate_id, digest_of(exchange_key)): exchange_key
+            for exchange_key in exchange_keys
+        }
+        if self._policy is None:
+            return next(iter(candidates.values()), None)
+        questions = {key: await self._question(own_id, key) for key in candidates}
+        for key, question in sorted(questions.items(), key=lambda item: item[1] is not None):
+            if question is None or await self._is_confirmed(own_id, key, question, self._policy):
+                return candidates[key]
+        return None
+
+    async def is_own(self, own_id: str, public_key: str) -> bool:
+        """Return whether a key pair on this device counts as made here.
+
+        One that was recovered through the backend's documents does not, unless it is confirmed.
+        """
         if self._policy is None:
             return True
-        key = PublicKey(data_owner_id, public_key.lower())
-        if key not in self._confirmed:
-            if not await self._policy(key):
-                _log.warning(
-                    "The public key %s of data owner %s is not confirmed: nothing is encrypted "
-                    "for it",
-                    key.fingerprint,
-                    data_owner_id,
+        key = KnownKey("public_key", own_id, "", digest_of(bytes.fromhex(public_key)))
+        if await self._known.origin_of(own_id, key) != "recovered":
+            return True
+        return bool(await self.encryptable(own_id, own_id, [public_key]))
+
+    async def confirmed_before(self, own_id: str, public_key: str) -> bool:
+        """Return whether the policy has confirmed a public key of the current data owner."""
+        try:
+            digest = digest_of(bytes.fromhex(public_key))
+        except ValueError:
+            return False
+        key = KnownKey("public_key", own_id, "", digest)
+        try:
+            return await self._known.origin_of(own_id, key) in _TRUSTED
+        except StorageError:
+            return False
+
+    async def remember_made(self, own_id: str, delegate_id: str, exchange_key: bytes) -> None:
+        """Remember an exchange key that this device has made, before it is published."""
+        key = KnownKey("exchange_key", own_id, delegate_id, digest_of(exchange_key))
+        await self._known.remember(own_id, key, "made")
+
+    async def remember_recovered(self, own_id: str, public_key: str) -> None:
+        """Remember that a key pair of the user's own came through the backend's documents."""
+        key = KnownKey("public_key", own_id, "", digest_of(bytes.fromhex(public_key)))
+        await self._known.remember(own_id, key, "recovered")
+
+    async def _is_confirmed(
+        self,
+        own_id: str,
+        key: KnownKey,
+        question: KeyQuestion,
+        policy: Callable[[KeyQuestion], Awaitable[bool]],
+    ) -> bool:
+        async with self._asking[key]:
+            if await self._known.origin_of(own_id, key) in _TRUSTED:
+                return True
+            answer: object = await policy(question)
+            if not isinstance(answer, bool):
+                # A coroutine that nobody awaited would count as yes.
+                raise ConfigurationError(
+                    "The function given to with_public_key_policy() must return True or False, "
+                    f"and returned a {type(answer).__name__}. Nothing was written."
                 )
-                return False
-            self._confirmed.add(key)
-        return True
+            if answer:
+                await self._known.remember(own_id, key, "confirmed")
+            else:
+                _log.warning(
+                    "The %s of data owner %a with the SHA-256 %s is not confirmed: nothing is "
+                    "written with it",
+                    key.kind.replace("_", " "),
+                    key.owner_id,
+                    key.digest,
+                )
+            return answer
+
+    async def _notice(self, own_id: str, key: KnownKey, question: KeyQuestion | None) -> None:
+        """Tell of a public key that has changed, and remember it."""
+        if question is None or question.history == "seen":
+            return
+        if question.history == "changed" and key.owner_id != own_id:
+            self._changes[key] = question
+            _log.warning(
+                "The public key of data owner %a has changed: its SHA-256 is %s now",
+                key.owner_id,
+                key.digest,
+            )
+            if self._on_key_change is not None:
+                await self._on_key_change(question)
+        await self._known.remember(own_id, key, "seen")
+
+    async def _question(
+        self, own_id: str, key: KnownKey, public_key: str | None = None
+    ) -> KeyQuestion | None:
+        """Return what there is to be asked about a key, or None for one that is trusted."""
+        try:
+            origin = await self._known.origin_of(own_id, key)
+            has_changed = await self._known.has_others(own_id, key)
+        except StorageError:
+            if self._policy is not None:
+                raise
+            _log.warning("What this device remembers of keys can't be read: no change is noticed")
+            origin, has_changed = None, False
+        if origin in _TRUSTED:
+            return None
+        history: KeyHistory = "new"
+        if origin is not None:
+            history = "seen"
+        elif has_changed or (self._policy is not None and self._known.is_doubtful(own_id)):
+            history = "changed"
+        return KeyQuestion(
+            kind=key.kind,
+            data_owner_id=key.owner_id,
+            delegate_id=key.delegate_id or None,
+            digest=key.digest,
+            history=history,
+            public_key=public_key,
+        )

@@ -237,12 +237,14 @@ class KeyNotaries:
         return document | {_PARTITIONS: partitions}
 
     async def _key_to(self, document: Mapping[str, Any], notary: TypedDataOwner) -> bytes | None:
-        """Return an exchange key to the notary that both of us can open."""
+        """Return an exchange key to the notary that both of us can open, and may write with."""
         names = {fingerprint_of(public_key) for public_key in public_keys_of(notary.document)}
         for wrapped in exchange_keys_to(document, notary.id):
             if (names | {LEGACY_KEY}) & wrapped.keys():
                 exchange_key = await self._key_ring.open(wrapped)
-                if exchange_key is not None:
+                if exchange_key is not None and await self._directory.may_write_with(
+                    str(document["id"]), notary.id, exchange_key
+                ):
                     return exchange_key
         return None
 

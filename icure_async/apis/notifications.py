@@ -61,7 +61,7 @@ _MAX_RESTARTS: Final = 8
 _MAX_ROWS: Final = 1_000_000
 
 _CHANGEABLE: Final = {"status": "status", "identifiers": "identifier", "properties": "properties"}
-"""The members that a modification may change, and their names on the wire (§6.14)."""
+"""What a modification may change: members and their wire names (wire-protocol.md §6.14)."""
 
 _UNCHANGEABLE: Final = (
     "type",
@@ -306,10 +306,12 @@ class NotificationApi:
     async def _create(self, notification: Notification, delegate: str) -> dict[str, Any]:
         if notification.id is None:
             notification.id = await new_uuid(self._crypto)
-        user = await self._current_user.get()
-        exchange_keys = await self._directory.exchange_keys_for(
-            [delegate, *auto_delegates_of(user, _AUTO_DELEGATIONS)]
-        )
+
+        async def keys_for(user: Mapping[str, Any]) -> tuple[Mapping[str, Any], dict[str, bytes]]:
+            delegates = [delegate, *auto_delegates_of(user, _AUTO_DELEGATIONS)]
+            return user, await self._directory.exchange_keys_for(delegates)
+
+        user, exchange_keys = await self._current_user.sharing(keys_for)
         if delegate not in exchange_keys:
             raise CryptoError(
                 f"Data owner {delegate} can't be notified: it can't be read, or has no public key "

@@ -233,10 +233,7 @@ class PatientApi:
     async def _create(self, patient: Patient) -> PotentiallyEncryptedPatient:
         if patient.id is None:
             patient.id = await new_uuid(self._crypto)
-        user = await self._current_user.get()
-        delegates = [await self._directory.own_id(), *auto_delegates_of(user)]
-        key_only = set(auto_delegates_of(user, KEY_ONLY_AUTO_DELEGATIONS)) - set(delegates)
-        exchange_keys = await self._directory.exchange_keys_for([*delegates, *sorted(key_only)])
+        user, exchange_keys, key_only = await self._current_user.sharing(self._keys_for_creation)
         now = self._now()
         # Keys and delegations of a patient this one was copied from are not its own.
         clear = patient_to_wire(patient.evolve(system_meta_data=None))
@@ -267,6 +264,15 @@ class PatientApi:
         else:
             require_same_material(sealed, saved, "patient", "create")
         return await self._try_decrypt(saved)
+
+    async def _keys_for_creation(
+        self, user: Mapping[str, Any]
+    ) -> tuple[Mapping[str, Any], dict[str, bytes], set[str]]:
+        """Return the user, the exchange keys, and who gets the key of the patient only."""
+        delegates = [await self._directory.own_id(), *auto_delegates_of(user)]
+        key_only = set(auto_delegates_of(user, KEY_ONLY_AUTO_DELEGATIONS)) - set(delegates)
+        keys = await self._directory.exchange_keys_for([*delegates, *sorted(key_only)])
+        return user, keys, key_only
 
     async def _modify(
         self, patient: PotentiallyEncryptedPatient, *, keep_unreadable: bool
@@ -360,7 +366,7 @@ class PatientApi:
 
     async def _add_key(self, document: dict[str, Any]) -> dict[str, Any]:
         """Encrypt a patient that never had a key for us, our delegates, and all who can read it."""
-        user = await self._current_user.get()
+        user = await self._current_user.get_for_sharing()
         delegations: dict[str, Any] = document.get("delegations") or {}
         delegates = [*auto_delegates_of(user), *delegations]
         if document["id"] == await self._directory.own_id():

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Final
 from weakref import WeakValueDictionary
 
 import anyio
-import anyio.to_thread
 import attrs
 from anyio.lowlevel import RunVar
 
@@ -28,6 +27,7 @@ from icure_async.errors import (
     AuthenticationError,
     AuthenticationProcessError,
     BackendError,
+    BadRequestError,
     CaptchaRefusedError,
     CodeExpiredError,
     ConfigurationError,
@@ -41,6 +41,7 @@ from icure_async.models.missing_key import MISSING_KEY_POLICIES, MissingKeyPolic
 from icure_async.models.validation import validate_id
 from icure_async.rest.checked import CheckedUsers
 from icure_async.rest.users import UserResource
+from icure_async.threads import OTHERS
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -211,8 +212,8 @@ class AuthenticationApi:
         if type(validation_code_length) is not int or validation_code_length not in _CODE_LENGTHS:
             raise ValidationError("validation_code_length must be an int between 4 and 12.")
         # In a thread: the first call loads the phone metadata of all countries.
-        email = await anyio.to_thread.run_sync(normalise_email, email)
-        phone_number = await anyio.to_thread.run_sync(normalise_phone_number, phone_number)
+        email = await OTHERS.run(normalise_email, email)
+        phone_number = await OTHERS.run(normalise_phone_number, phone_number)
         channel, process_id = self._choose_channel(email, phone_number)
         if channel == "sms":
             # With an address in the request the gateway would write to it, and make it the login.
@@ -445,6 +446,7 @@ class AuthenticationApi:
             token=progress.token,
             key_pairs=key_pairs,
             key_notices=list(api.key_notices),
+            unknown_public_keys=list(api.unknown_public_keys),
             process=advance(process, _Event.KEYS_READY),
         )
 
@@ -601,6 +603,15 @@ def _start_failure(process: AuthenticationProcess, error: BackendError) -> Backe
             "The message gateway does not know this application or process: check "
             f"with_msg_gw_spec_id() and with_auth_process_by_{process.channel}_id().",
             process=advance(process, _Event.PROCESS_UNKNOWN),
+            status=error.status,
+            request_id=error.request_id,
+            server_message=error.server_message,
+        )
+    if error.status == 422 and "hcpId" in (error.server_message or ""):
+        return BadRequestError(
+            "Nobody is registered with this contact, and the message gateway lets a new patient "
+            "register only with a healthcare professional to share with. Pass the id of one as "
+            "healthcare_professional_id. No code was sent.",
             status=error.status,
             request_id=error.request_id,
             server_message=error.server_message,

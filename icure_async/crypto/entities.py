@@ -72,6 +72,10 @@ class KeyDirectory(Protocol):
         """Forget what is cached."""
         ...
 
+    async def may_write_with(self, owner_id: str, delegate_id: str, exchange_key: bytes) -> bool:
+        """Return whether an exchange key of that owner to that delegate may protect new content."""
+        ...
+
 
 @attrs.frozen
 class OpenedEntity:
@@ -82,6 +86,16 @@ class OpenedEntity:
 
     document: dict[str, Any] = attrs.field(repr=False)
     key: bytes | None = attrs.field(repr=False)
+
+
+@attrs.frozen
+class _Secret:
+    """What an entry hides, and the exchange key that opened it. Its repr shows neither."""
+
+    text: str = attrs.field(repr=False)
+    owner_id: str
+    delegate_id: str
+    exchange_key: bytes = attrs.field(repr=False)
 
 
 class EntityCrypto:
@@ -157,8 +171,17 @@ class EntityCrypto:
 
         Raises:
             ValueError: ``key`` does not open the document's present ``encryptedSelf``.
+            CryptoError: the policy confirms none of the exchange keys that lead to ``key``.
         """
-        return await encrypt_members(self._crypto, key, document, members)
+        sealed = await encrypt_members(self._crypto, key, document, members)
+        if not await self._may_write_with(document, key):
+            raise CryptoError(
+                f"Entity {document['id']} is encrypted with a key that came with an exchange key "
+                "which was neither made on this device nor confirmed by the policy given to "
+                "with_public_key_policy(): somebody else might read what is written. Nothing was "
+                "sent. Have the exchange key confirmed by the data owner who shared it."
+            )
+        return sealed
 
     async def add_key(
         self,
@@ -199,7 +222,7 @@ class EntityCrypto:
             tried: set[bytes] = set()
             async for secrets in self._secrets(document):
                 for secret in secrets:
-                    key = entity_key_of(secret)
+                    key = entity_key_of(secret.text)
                     if key is None or key in tried:
                         continue
                     tried.add(key)
@@ -210,7 +233,20 @@ class EntityCrypto:
                     return OpenedEntity(clear, key)
         return None if encrypted else OpenedEntity(dict(document), None)
 
-    async def _secrets(self, document: Mapping[str, Any]) -> AsyncIterator[list[str]]:
+    async def _may_write_with(self, document: Mapping[str, Any], key: bytes) -> bool:
+        """Return whether the key of an entity came with an exchange key that may be written with.
+
+        Whoever knows the exchange key knows the key of the entity.
+        """
+        async for secrets in self._secrets(document):
+            for secret in secrets:
+                if entity_key_of(secret.text) == key and await self._directory.may_write_with(
+                    secret.owner_id, secret.delegate_id, secret.exchange_key
+                ):
+                    return True
+        return False
+
+    async def _secrets(self, document: Mapping[str, Any]) -> AsyncIterator[list[_Secret]]:
         """Yield what opens the entity for us, then for our parents, the likeliest first (§5.2)."""
         # The parents are only looked up where our own secrets don't do.
         own_id = await self._directory.own_id()
@@ -220,18 +256,18 @@ class EntityCrypto:
                 yield await self._secrets_for(document, owner_id)
             yield await self._secrets_given_back(document, owner_id, owner)
 
-    async def _secrets_for(self, document: Mapping[str, Any], delegate_id: str) -> list[str]:
+    async def _secrets_for(self, document: Mapping[str, Any], delegate_id: str) -> list[_Secret]:
         """Return what the entries for a delegate hide, in the order of the entries."""
         entries = entries_for(_with_secrets(document), delegate_id)
         wrapped = await self._directory.exchange_keys_towards(delegate_id, owners_of(entries))
-        return await self._open_entries(entries, wrapped)
+        return await self._open_entries(entries, delegate_id, wrapped)
 
     async def _secrets_given_back(
         self, document: Mapping[str, Any], owner_id: str, owner: Mapping[str, Any]
-    ) -> list[str]:
+    ) -> list[_Secret]:
         """Read an owner's data through what it shared, after a delegate gave access back."""
         by_delegate = _with_secrets(document)
-        secrets: list[str] = []
+        secrets: list[_Secret] = []
         for delegate_id in by_delegate:
             entries = [
                 entry
@@ -239,23 +275,24 @@ class EntityCrypto:
                 if entry["owner"] == owner_id
             ]
             wrapped = {owner_id: exchange_keys_to(owner, delegate_id)}
-            secrets += await self._open_entries(entries, wrapped)
+            secrets += await self._open_entries(entries, delegate_id, wrapped)
         return secrets
 
     async def _open_entries(
         self,
         entries: Sequence[Mapping[str, Any]],
+        delegate_id: str,
         wrapped: Mapping[str, Sequence[WrappedKey]],
-    ) -> list[str]:
-        secrets: list[str] = []
+    ) -> list[_Secret]:
+        secrets: list[_Secret] = []
         for entry in entries:
             for candidate in wrapped.get(entry["owner"], ()):
                 exchange_key = await self._key_ring.open(candidate)
                 if exchange_key is None:
                     continue
-                secret = await decrypt_entry(self._crypto, exchange_key, entry)
-                if secret is not None and secret not in secrets:
-                    secrets.append(secret)
+                text = await decrypt_entry(self._crypto, exchange_key, entry)
+                if text is not None:
+                    secrets.append(_Secret(text, entry["owner"], delegate_id, exchange_key))
         return secrets
 
     async def _entries(

@@ -8,6 +8,7 @@ from icure_async.crypto.encoding import decode_hex
 from icure_async.crypto.exchange_keys import LEGACY_KEY
 from icure_async.crypto.recent import Recent
 from icure_async.models.key_pair import fingerprint_of
+from icure_async.secret_holders import SecretHolder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -22,7 +23,7 @@ _OPENED_KEPT: Final = 8192
 _AES_KEY_LENGTHS: Final = frozenset({16, 24, EXCHANGE_KEY_BYTES})
 
 
-class KeyRing:
+class KeyRing(SecretHolder):
     """Key pairs by fingerprint, in the order they were added.
 
     Opened exchange keys are kept by their ciphertext, so that nothing here can become stale; the
@@ -32,20 +33,31 @@ class KeyRing:
     def __init__(self, crypto: Crypto) -> None:
         self._crypto = crypto
         self._key_pairs: dict[str, KeyPair] = {}
+        self._read_only: set[str] = set()
         self._opened: Recent[str, bytes] = Recent(_OPENED_KEPT)
 
-    async def add(self, key_pair: KeyPair) -> None:
+    async def add(self, key_pair: KeyPair, *, read_only: bool = False) -> None:
         """Add a key pair.
+
+        Args:
+            key_pair: one of the user's or its parents'.
+            read_only: whether it opens what is there, and nothing is to be encrypted for it:
+                somebody else may have its private half.
 
         Raises:
             ValidationError: it is malformed, or its halves don't belong together.
         """
         await self._crypto.load_key_pair(key_pair)
         self._key_pairs[key_pair.fingerprint] = key_pair
+        if read_only:
+            self._read_only.add(key_pair.fingerprint)
+        else:
+            self._read_only.discard(key_pair.fingerprint)
 
     def clear(self) -> None:
         """Remove all key pairs, and what they have opened."""
         self._key_pairs.clear()
+        self._read_only.clear()
         self._opened.clear()
 
     @property
@@ -53,24 +65,29 @@ class KeyRing:
         """The key pairs, oldest first."""
         return list(self._key_pairs.values())
 
+    @property
+    def trusted_pairs(self) -> list[KeyPair]:
+        """The key pairs that may be encrypted for, oldest first."""
+        return [pair for pair in self.key_pairs if pair.fingerprint not in self._read_only]
+
     def __contains__(self, fingerprint: str) -> bool:
         """Whether there is a key pair with this fingerprint, which proves nothing about a key."""
         return fingerprint_of(fingerprint) in self._key_pairs
 
     def holds(self, public_key: str) -> bool:
-        """Return whether it is the public half of a key pair, all of it.
+        """Return whether it is the public half of a trusted key pair, all of it.
 
         Another key with the same fingerprint is easily made.
         """
-        key_pair = self._key_pairs.get(fingerprint_of(public_key))
-        return key_pair is not None and key_pair.public_key.lower() == public_key.lower()
+        return any(pair.public_key.lower() == public_key.lower() for pair in self.trusted_pairs)
 
     def own_among(self, public_keys: Iterable[str]) -> list[str]:
         """Return those public keys that are ours, whole where they were named by fingerprint."""
+        trusted = {pair.fingerprint: pair.public_key for pair in self.trusted_pairs}
         return [
-            self._key_pairs[fingerprint_of(public_key)].public_key
+            trusted[fingerprint_of(public_key)]
             for public_key in public_keys
-            if self.holds(public_key) or public_key.lower() in self._key_pairs
+            if self.holds(public_key) or public_key.lower() in trusted
         ]
 
     def __bool__(self) -> bool:

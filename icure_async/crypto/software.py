@@ -17,6 +17,7 @@ from icure_async.crypto.recent import Recent
 from icure_async.crypto.threads import in_thread, in_thread_if_large, slices
 from icure_async.errors import ValidationError
 from icure_async.models.key_pair import KeyPair
+from icure_async.secret_holders import SecretHolder
 
 if TYPE_CHECKING:
     from typing import Final
@@ -38,7 +39,7 @@ _OAEP: Final = padding.OAEP(
 )
 
 
-class SoftwareCrypto:
+class SoftwareCrypto(SecretHolder):
     """RSA and AES in software. Keys are parsed once and kept, the last thousand of them.
 
     RSA with a private key, key generation and long messages run in worker threads, so that the

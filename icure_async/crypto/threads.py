@@ -5,8 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final, TypeVar, TypeVarTuple
 
-import anyio.to_thread
-from anyio.lowlevel import RunVar
+from icure_async.threads import CRYPTO
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -19,20 +18,10 @@ Arguments = TypeVarTuple("Arguments")
 INLINE_BYTES: Final = 128 * 1024
 """A thread hop costs about as much as encrypting this much."""
 
-# OpenSSL works under the interpreter's lock here: more threads make nothing faster, and each one
-# more stands in line with the event loop for that lock.
-_THREADS: Final = 2
-_limiter: Final[RunVar[anyio.CapacityLimiter]] = RunVar("icure_crypto_threads")
-
 
 async def in_thread(function: Callable[[*Arguments], Result], *args: *Arguments) -> Result:
     """Run a function in one of the few threads that are for cryptography in this event loop."""
-    try:
-        limiter = _limiter.get()
-    except LookupError:
-        limiter = anyio.CapacityLimiter(_THREADS)
-        _limiter.set(limiter)
-    return await anyio.to_thread.run_sync(function, *args, limiter=limiter)
+    return await CRYPTO.run(function, *args)
 
 
 async def in_thread_if_large(

@@ -81,7 +81,7 @@ def add_transfer_keys(
 async def recover_key_pairs(
     crypto: Crypto, key_ring: KeyRing, owner: Mapping[str, Any]
 ) -> list[KeyPair]:
-    """Add to the ring every key pair that transfer keys lead to, and return these.
+    """Add to the ring every key pair that transfer keys lead to, to read with, and return these.
 
     A damaged transfer key is left alone, with a warning in the log.
 
@@ -121,7 +121,7 @@ async def _recover(
     try:
         private_key = await crypto.aes_decrypt(exchange_key, decode_hex(transfer.ciphertext))
         key_pair = KeyPair(public_key, private_key.hex())
-        await key_ring.add(key_pair)
+        await key_ring.add(key_pair, read_only=True)
     except (ValueError, ValidationError):
         _log.warning(
             "A transfer key of data owner %s to the key pair %s is damaged",

@@ -34,6 +34,7 @@ from icure_async.models.filters import (
 )
 from icure_async.models.key_change import AccessGivenBack, KeyPairUpdate, KeyPairUpdateNotice
 from icure_async.models.key_pair import KeyPair
+from icure_async.models.key_question import KeyHistory, KeyKind, KeyQuestion
 from icure_async.models.key_report import KeyReport, KeyStatus, PublishedKey
 from icure_async.models.key_share import KeyShare, KeySplit
 from icure_async.models.missing_key import MissingKey, MissingKeyPolicy
@@ -69,9 +70,12 @@ __all__ = [
     "Gender",
     "Identifier",
     "IntersectionFilter",
+    "KeyHistory",
+    "KeyKind",
     "KeyPair",
     "KeyPairUpdate",
     "KeyPairUpdateNotice",
+    "KeyQuestion",
     "KeyReport",
     "KeyShare",
     "KeySplit",

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Literal
 
 import attrs
 
+from icure_async.models.key_question import digest_of
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -27,6 +29,7 @@ class PublishedKey:
 
     Attributes:
         fingerprint: of the key pair (32 hex characters).
+        public_key: hex of the DER SubjectPublicKeyInfo, as it is published.
         status: where its private half is.
         led_to_by: fingerprints of the data owner's other key pairs that lead to it, directly or
             through others, by transfer keys: a device that holds one of them recovers it.
@@ -40,6 +43,15 @@ class PublishedKey:
     led_to_by: tuple[str, ...] = ()
     only_opens: int = 0
     helpers: tuple[str, ...] = ()
+    public_key: str = attrs.field(default="", eq=False, repr=False)
+
+    @property
+    def digest(self) -> str | None:
+        """SHA-256 of the whole public key, in hex; None for one that is malformed."""
+        try:
+            return digest_of(bytes.fromhex(self.public_key)) if self.public_key else None
+        except ValueError:
+            return None
 
 
 @attrs.frozen(kw_only=True)
@@ -56,6 +68,8 @@ class KeyReport:
         outstanding_notices: fingerprints of new key pairs of which not everybody has been told.
         lacks_self_delegation: whether this is a patient whose own record is not shared with itself.
         unreadable: what is wrong with key pairs on this device that cannot be read.
+        unknown: fingerprints of published keys that are neither on this device nor confirmed by
+            the policy: those of other devices, of lost ones, or of an attacker.
     """
 
     data_owner_id: str
@@ -67,6 +81,7 @@ class KeyReport:
     outstanding_notices: tuple[str, ...] = ()
     lacks_self_delegation: bool = False
     unreadable: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
 
     @property
     def problems(self) -> list[str]:

@@ -17,6 +17,7 @@ from icure_async.errors import AuthenticationError, BackendError, ICureError
 from icure_async.rest.documents import checked_id
 from icure_async.rest.tokens import SessionToken
 from icure_async.rest.transport import Request, Transport
+from icure_async.secret_holders import SecretHolder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -64,7 +65,7 @@ class _Grant:
     sign_ins: int | None
 
 
-class Session:
+class Session(SecretHolder):
     """Makes requests in the name of one user.
 
     Args:

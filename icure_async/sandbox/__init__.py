@@ -1,7 +1,8 @@
 """A local iCure backend and message gateway, to develop and test against.
 
 It is a second implementation of the backend's contract: it shares nothing with the SDK, so that a
-mistake in one shows against the other.
+mistake in one shows against the other. The sections that its modules cite are those of
+server-behaviour.md.
 """
 
 from __future__ import annotations

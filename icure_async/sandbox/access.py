@@ -22,6 +22,7 @@ __all__ = [
     "links_of",
     "only_exchange_keys_differ",
     "owner_of",
+    "require_own_authorship",
     "require_read",
     "require_write",
     "user_is_active",
@@ -149,6 +150,20 @@ def require_write(call: Call, kind: str, entity: Json) -> None:
         raise forbidden("You are not allowed to change this entity")
 
 
+def require_own_authorship(call: Call, current: Json, entity: Json) -> None:
+    """Refuse with 403 to name somebody else as the author, or as responsible.
+
+    In the legacy profile healthcare parties may; nobody has to own up to what was there before.
+    """
+    caller = call.caller
+    if caller.is_admin or (call.legacy and caller.is_hcp):
+        return
+    own = {"author": {caller.user_id}, "responsible": caller.identities}
+    for prop, allowed in own.items():
+        if entity.get(prop) not in (None, current.get(prop), *allowed):
+            raise forbidden(f"You are not allowed to name somebody else as {prop}")
+
+
 def only_exchange_keys_differ(kind: str, current: Json, changed: Json) -> bool:
     """Whether a change of a data owner does nothing but give exchange keys.
 
@@ -175,9 +190,11 @@ def can_manage_user(call: Call, user: Json) -> bool:
     caller = call.caller
     if caller.is_admin or user.get("id") == caller.user_id:
         return True
-    if not caller.is_hcp or user_is_admin(user) or user.get("healthcarePartyId"):
+    if not caller.is_hcp or user_is_admin(user):
         return False
-    return call.legacy or bool(user.get("patientId"))
+    if call.legacy:
+        return True
+    return bool(user.get("patientId")) and not user.get("healthcarePartyId")
 
 
 def links_of(user: Json) -> dict[str, Any]:

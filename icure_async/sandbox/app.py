@@ -6,7 +6,9 @@ import asyncio
 import logging
 import uuid
 from collections.abc import Awaitable, Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from contextlib import nullcontext
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
 import orjson
@@ -14,16 +16,26 @@ from aiohttp import hdrs, web
 
 from icure_async.sandbox import auth, data_owners, maintenance_tasks, users
 from icure_async.sandbox.auth import authenticate
+from icure_async.sandbox.bodies import LARGEST_OF_ANYBODY, read_body
 from icure_async.sandbox.calls import Call, Reply, Route, Settings, Text
-from icure_async.sandbox.errors import ApiError
-from icure_async.sandbox.fault_injection import FaultEndpoints, fault_middleware
+from icure_async.sandbox.errors import ApiError, ClosingError, too_large
+from icure_async.sandbox.fault_injection import (
+    HANDLED_ANYWAY,
+    FaultEndpoints,
+    fault_middleware,
+)
+from icure_async.sandbox.hashing import SlowHashWantedError
 
 if TYPE_CHECKING:
+    from aiohttp.typedefs import Middleware
+
     from icure_async.sandbox.clock import Clock
     from icure_async.sandbox.faults import Faults
     from icure_async.sandbox.gateway import Gateway
     from icure_async.sandbox.store import Store, Transaction
     from icure_async.sandbox.tokens import TokenSigner
+    from icure_async.sandbox.visitors import Visitors
+    from icure_async.sandbox.workers import Workers
 
 __all__ = ["GATEWAY_ROOT", "REST_ROOT", "SANDBOX_ROOT", "Backend", "build_app"]
 
@@ -32,10 +44,11 @@ GATEWAY_ROOT = "/msggtw"
 SANDBOX_ROOT = "/sandbox"
 
 _LOGGER = logging.getLogger("icure_async.sandbox")
-_LARGEST_BODY = 128 * 1024 * 1024
 _JSON = "application/json"
 _VERSION = "sandbox"
 _REQUEST_ID = web.RequestKey("request_id", str)
+
+T = TypeVar("T")
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -45,18 +58,23 @@ class Backend:
     """What the endpoints work with."""
 
     store: Store
+    workers: Workers
+    visitors: Visitors
     clock: Clock
     settings: Settings
     signer: TokenSigner | None
     gateway: Gateway
     faults: Faults
+    door: asyncio.Semaphore
+    """Passed by a few strangers at a time: a crowd keeps nobody waiting who is inside."""
 
 
 def build_app(backend: Backend) -> web.Application:
     """Return the REST API, the message gateway and the sandbox's own API as one application."""
     strike = fault_middleware(backend.faults, spared=SANDBOX_ROOT + "/")
-    app = web.Application(middlewares=[strike, _answer_errors], client_max_size=_LARGEST_BODY)
-    app.on_response_prepare.append(_add_headers)
+    check = _door(backend.visitors)
+    app = web.Application(middlewares=[_answer_errors, check, strike, _answer_errors])
+    app.on_response_prepare.append(partial(_add_headers, backend.visitors))
     rest = [*_ICURE_ROUTES, *auth.ROUTES, *users.ROUTES, *data_owners.ROUTES]
     rest += maintenance_tasks.ROUTES
     _add_routes(app, REST_ROOT, rest, backend)
@@ -86,25 +104,7 @@ _ICURE_ROUTES = [
 
 def _handler(route: Route, backend: Backend) -> Handler:
     async def handle(request: web.Request) -> web.StreamResponse:
-        call = Call(
-            method=request.method,
-            params=request.match_info,
-            query=request.query,
-            headers=request.headers,
-            raw=await request.read(),
-            clock=backend.clock,
-            settings=backend.settings,
-            signer=backend.signer,
-        )
-
-        def work(tx: Transaction) -> _Encoded:
-            if not route.public:
-                call.known_caller = authenticate(tx, call)
-            return _encoded(route.endpoint(tx, call))
-
-        encoded = await backend.store.run(work)
-        for effect in call.after_commit:
-            effect()
+        encoded = await _Exchange(route, backend, request).answer()
         return web.Response(
             status=encoded.status,
             body=encoded.body,
@@ -113,6 +113,70 @@ def _handler(route: Route, backend: Backend) -> Handler:
         )
 
     return handle
+
+
+class _Exchange:
+    """One request, from its headers to what is answered."""
+
+    def __init__(self, route: Route, backend: Backend, request: web.Request) -> None:
+        self._route = route
+        self._backend = backend
+        self._request = request
+        self._call = Call(
+            method=request.method,
+            params=request.match_info,
+            query=request.query,
+            headers=request.headers,
+            clock=backend.clock,
+            settings=backend.settings,
+            signer=backend.signer,
+        )
+
+    async def answer(self) -> _Encoded:
+        self._call.raw = await read_body(self._request, self._backend.workers, self._admit)
+        return await self._run(self._work)
+
+    async def _admit(self) -> None:
+        """Let a caller send more than anybody may."""
+        if self._route.public:
+            raise too_large(LARGEST_OF_ANYBODY)
+        await self._run(partial(authenticate, call=self._call))
+
+    def _work(self, tx: Transaction) -> _Encoded:
+        call = self._call
+        if not self._route.public:
+            call.known_caller = authenticate(tx, call)
+        return _encoded(self._route.endpoint(tx, call))
+
+    async def _run(self, job: Callable[[Transaction], T]) -> T:
+        """Run a job in a transaction, again as often as it lacks a slow hash."""
+        call, backend = self._call, self._backend
+        while True:
+            call.after_commit.clear()
+            try:
+                async with backend.door if self._route.public else nullcontext():
+                    return await backend.store.run(
+                        job,
+                        turn=self._turn,
+                        wanted=self._somebody_waits,
+                        committed=self._take_effect,
+                    )
+            except SlowHashWantedError as wanted:
+                await backend.workers.run(partial(call.slow.compute, wanted), self._somebody_waits)
+
+    @property
+    def _turn(self) -> int:
+        if self._route.public:
+            return 2
+        return 0 if self._request.method == hdrs.METH_GET else 1
+
+    def _somebody_waits(self) -> bool:
+        """Whether the client is still there; asked in any thread."""
+        return self._request.transport is not None or HANDLED_ANYWAY in self._request
+
+    def _take_effect(self) -> None:
+        for effect in self._call.after_commit:
+            effect()
 
 
 @attrs.frozen
@@ -135,16 +199,27 @@ def _error(status: int, message: str) -> web.Response:
     return web.Response(status=status, body=orjson.dumps({"message": message}), content_type=_JSON)
 
 
+def _door(visitors: Visitors) -> Middleware:
+    @web.middleware
+    async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
+        visitors.check(request)
+        if request.method == hdrs.METH_OPTIONS:
+            return web.Response()
+        return await handler(request)
+
+    return check
+
+
 @web.middleware
 async def _answer_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
-    if request.method == hdrs.METH_OPTIONS:
-        return web.Response()
     try:
         return await handler(request)
     except ApiError as error:
         return _error(error.status, error.message)
     except web.HTTPException as error:
         return _error(error.status, error.reason)
+    except ClosingError:
+        return _error(503, "The sandbox is being closed")
     except (asyncio.CancelledError, ConnectionError):
         raise
     except Exception:
@@ -161,16 +236,12 @@ def _request_id(request: web.Request) -> str:
     return request_id
 
 
-async def _add_headers(request: web.Request, response: web.StreamResponse) -> None:
+async def _add_headers(
+    visitors: Visitors, request: web.Request, response: web.StreamResponse
+) -> None:
     headers = response.headers
     headers["X-Request-Id"] = _request_id(request)
-    headers["Access-Control-Expose-Headers"] = "X-Request-Id"
-    headers["Access-Control-Allow-Origin"] = request.headers.get(hdrs.ORIGIN, "*")
+    headers["X-Content-Type-Options"] = "nosniff"
+    headers["Cross-Origin-Resource-Policy"] = "same-origin"
     headers["Vary"] = hdrs.ORIGIN
-    if hdrs.ORIGIN in request.headers:
-        headers["Access-Control-Allow-Credentials"] = "true"
-    if request.method == hdrs.METH_OPTIONS:
-        headers["Access-Control-Allow-Methods"] = "GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS"
-        headers["Access-Control-Allow-Headers"] = request.headers.get(
-            hdrs.ACCESS_CONTROL_REQUEST_HEADERS, "*"
-        )
+    headers.update(visitors.headers_for(request))

@@ -11,14 +11,22 @@ from typing import TYPE_CHECKING
 from icure_async.sandbox import hashing
 from icure_async.sandbox.access import caller_of, user_is_active
 from icure_async.sandbox.calls import Call, Caller, Reply, Route, Text
-from icure_async.sandbox.contacts import normalise_phone
+from icure_async.sandbox.contacts import login_key, phone_key
 from icure_async.sandbox.errors import unauthorized
 from icure_async.sandbox.shapes import object_in
 
 if TYPE_CHECKING:
     from icure_async.sandbox.store import Json, Transaction
 
-__all__ = ["ROUTES", "authenticate", "user_by_basic", "user_by_password", "users_named"]
+__all__ = [
+    "ROUTES",
+    "authenticate",
+    "secret_matches",
+    "token_has_expired",
+    "user_by_basic",
+    "user_by_password",
+    "users_named",
+]
 
 
 def users_named(tx: Transaction, name: str) -> list[Json]:
@@ -27,44 +35,60 @@ def users_named(tx: Transaction, name: str) -> list[Json]:
     by_id = tx.get("user", name)
     if by_id is not None:
         found[name] = by_id
-    phone = normalise_phone(name) if not any(c.isalpha() or c == "@" for c in name) else ""
-    for relation, target in (("login", name), ("email", name), ("phone", phone)):
+    key = login_key(name)
+    phone = phone_key(name) if not any(c.isalpha() or c == "@" for c in name) else ""
+    for relation, target in (("login", key), ("email", key), ("phone", phone)):
         if target:
             for user in tx.linked("user", relation, target):
                 found.setdefault(user["id"], user)
     return list(found.values())
 
 
-def user_by_password(tx: Transaction, now_ms: int, name: str, secret: str) -> Json | None:
+def user_by_password(tx: Transaction, call: Call, name: str, secret: str) -> Json | None:
     """Return the active user whom this name and this secret belong to."""
     candidates = [user for user in users_named(tx, name) if user_is_active(user)]
     for user in sorted(candidates, key=lambda candidate: str(candidate["id"])):
-        if _secret_matches(tx, now_ms, user, secret):
+        if secret_matches(tx, call, user, secret):
             return user
     return None
 
 
-def _secret_matches(tx: Transaction, now_ms: int, user: Json, secret: str) -> bool:
+def secret_matches(
+    tx: Transaction, call: Call, user: Json, secret: str, *, password: bool = True
+) -> bool:
+    """Whether a secret is a token of this user that can be used, or its password if it may be."""
     given = secret.encode("utf-8", "surrogatepass")
     for seeded in tx.seeded_tokens(user["id"]):
         if hmac.compare_digest(given, seeded.encode()):
             return True
-    for token in object_in(user, "authenticationTokens").values():
-        if token_is_valid(token, now_ms) and hashing.matches(secret, token["token"]):
-            return True
-    password_hash = user.get("passwordHash")
-    return password_hash is not None and hashing.matches(secret, password_hash)
+    stored = [
+        token["token"]
+        for token in object_in(user, "authenticationTokens").values()
+        if token_is_valid(token, call.now_ms)
+    ]
+    if password and user.get("passwordHash") is not None:
+        stored.append(user["passwordHash"])
+    # The slow ones last: most logins then need none.
+    return any(
+        hashing.matches(secret, hashed, call.slow) for hashed in sorted(stored, key=hashing.is_slow)
+    )
 
 
 def token_is_valid(token: Json, now_ms: int) -> bool:
     """Whether an authentication token of a user can still be used."""
     if not token.get("token") or token.get("deletionDate"):
         return False
-    validity, created = token.get("validity", 0), token.get("creationTime", 0)
-    return bool(validity == -1 or created <= now_ms <= created + validity * 1000)
+    begun = token.get("creationTime", 0) <= now_ms
+    return token.get("validity") == -1 or (begun and not token_has_expired(token, now_ms))
 
 
-def user_by_basic(tx: Transaction, now_ms: int, header: str) -> Json:
+def token_has_expired(token: Json, now_ms: int) -> bool:
+    """Whether an authentication token of a user can never be used again."""
+    validity = token.get("validity", 0)
+    return bool(validity != -1 and now_ms > token.get("creationTime", 0) + validity * 1000)
+
+
+def user_by_basic(tx: Transaction, call: Call, header: str) -> Json:
     """Return the user of an ``Authorization: Basic`` header.
 
     Raises:
@@ -84,7 +108,7 @@ def user_by_basic(tx: Transaction, now_ms: int, header: str) -> Json:
         spellings = list(dict.fromkeys([as_utf8, *spellings]))
     for spelling in spellings:
         name, colon, secret = spelling.partition(":")
-        user = user_by_password(tx, now_ms, name, secret) if colon else None
+        user = user_by_password(tx, call, name, secret) if colon else None
         if user is not None:
             return user
     raise unauthorized("Invalid username or password")
@@ -99,7 +123,7 @@ def authenticate(tx: Transaction, call: Call) -> Caller:
     header = call.headers.get("Authorization", "")
     scheme = header.partition(" ")[0].lower()
     if scheme == "basic":
-        return caller_of(tx, user_by_basic(tx, call.now_ms, header))
+        return caller_of(tx, user_by_basic(tx, call, header))
     token = header.partition(" ")[2].strip() if scheme == "bearer" else call.query.get("jwt")
     if not token or call.signer is None:
         raise unauthorized()
@@ -119,7 +143,7 @@ def _credentials(call: Call) -> tuple[str, str] | None:
 
 def _login(tx: Transaction, call: Call) -> Json | Reply:
     credentials = _credentials(call)
-    user = user_by_password(tx, call.now_ms, *credentials) if credentials else None
+    user = user_by_password(tx, call, *credentials) if credentials else None
     if credentials is None or user is None:
         return Reply(401, {"successful": False})
     caller = caller_of(tx, user)
@@ -156,7 +180,7 @@ def _refresh(tx: Transaction, call: Call) -> Json:
 
 def _check(tx: Transaction, call: Call) -> Json | Reply:
     credentials = _credentials(call)
-    if credentials is None or user_by_password(tx, call.now_ms, *credentials) is None:
+    if credentials is None or user_by_password(tx, call, *credentials) is None:
         return Reply(401, {"successful": False})
     return {"successful": True}
 

@@ -11,6 +11,7 @@ import attrs
 import orjson
 
 from icure_async.sandbox.errors import bad_request, unauthorized
+from icure_async.sandbox.hashing import SlowHashes
 from icure_async.sandbox.shapes import is_list, is_object, is_string_list, list_in
 from icure_async.sandbox.store import Json, Transaction
 
@@ -34,6 +35,7 @@ class Settings:
     access_token_validity: float
     refresh_token_validity: float
     max_code_attempts: int
+    lenient: bool
     captcha: str | None = attrs.field(repr=False)
 
 
@@ -83,16 +85,17 @@ class Reply:
 
 @attrs.define
 class Call:
-    """A request whose body has been read."""
+    """A request on its way through an endpoint."""
 
     method: str
     params: Mapping[str, str] = attrs.field(repr=False)
     query: Mapping[str, str] = attrs.field(repr=False)
     headers: Mapping[str, str] = attrs.field(repr=False)
-    raw: bytes = attrs.field(repr=False)
     clock: Clock
     settings: Settings
     signer: TokenSigner | None = attrs.field(repr=False)
+    raw: bytes = attrs.field(default=b"", repr=False)
+    slow: SlowHashes = attrs.field(factory=SlowHashes, repr=False)
     known_caller: Caller | None = attrs.field(default=None, repr=False)
     after_commit: list[Callable[[], None]] = attrs.field(
         factory=list[Callable[[], None]], repr=False
@@ -103,6 +106,9 @@ class Call:
         """The JSON body, or None; read when an endpoint asks for it, as many ignore theirs."""
         if not self.raw:
             return None
+        given = self.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        if given != "application/json" and not given.endswith("+json"):
+            raise bad_request("The Content-Type of the body must be application/json")
         try:
             return orjson.loads(self.raw)
         except orjson.JSONDecodeError:

@@ -1,27 +1,56 @@
-"""Phone numbers and email addresses as contacts are compared (§3.2, §10.2)."""
+"""Email addresses and phone numbers: what is one, and which spellings are the same one."""
 
 from __future__ import annotations
 
+import contextlib
 import re
+import unicodedata
 
+import idna
 import phonenumbers
 
-__all__ = ["contact_key", "is_email", "is_phone", "normalise_phone", "phone_index"]
+__all__ = ["contact_key", "is_email", "is_phone", "login_key", "phone_index", "phone_key"]
 
-_EMAIL = re.compile(r"[^@\s<>,;]+@[^@\s<>,;]+")
+_LOCAL_PART = r'(?:"(?:[^"\\]|\\.)*"|[^@\s<>,;"]+)'
+_DOMAIN = r"(?:\[[^\]\s]+\]|[^@\s<>,;\[\]]+)"
+_EMAIL = re.compile(f"(?P<local>{_LOCAL_PART})@(?P<domain>{_DOMAIN})")
+_NEEDLESSLY_QUOTED = re.compile(r'"([^\s"\\@(),:;<>\[\]]+)"')
 _PHONE = re.compile(r"\+?[0-9]{6,20}")
-_PHONE_AS_TYPED = re.compile(r"\+?[0-9 ./()-]+")
+_PHONE_AS_TYPED = re.compile(r"\+?[0-9 ./()\u2010-\u2015-]+")
+_E164 = re.compile(r"\+[1-9][0-9]{3,14}")
 
 
-def normalise_phone(phone: str) -> str:
-    """Return the digits of a number, with its leading plus."""
-    digits = re.sub(r"[^0-9]", "", phone)
-    return f"+{digits}" if phone.lstrip().startswith("+") else digits
+def _visible(text: str) -> str:
+    """Return a text without direction marks and the like, in one form for each character."""
+    kept = (c for c in text if unicodedata.category(c) != "Cf")
+    return unicodedata.normalize("NFC", "".join(kept)).strip()
+
+
+def _typed_phone(phone: str) -> str:
+    # Any digit, blank and plus sign that people type, as the plain one.
+    plain = unicodedata.normalize("NFKC", _visible(phone))
+    return "".join(" " if c.isspace() else str(unicodedata.decimal(c, c)) for c in plain).strip()
+
+
+def phone_key(phone: str) -> str:
+    """Return one form for all spellings of a number: its digits, with the leading plus if any."""
+    typed = _typed_phone(phone)
+    digits = re.sub(r"[^0-9]", "", typed)
+    if not typed.startswith("+"):
+        return digits
+    with contextlib.suppress(phonenumbers.NumberParseException):
+        # It knows that the zero of +32 (0)588 is none to dial.
+        number = phonenumbers.format_number(
+            phonenumbers.parse(typed), phonenumbers.PhoneNumberFormat.E164
+        )
+        if _E164.fullmatch(number):
+            return number
+    return f"+{digits}"
 
 
 def phone_index(phone: str) -> list[str]:
     """Forms a number is found by: in full, without country prefix, and that with a leading 0."""
-    full = normalise_phone(phone)
+    full = phone_key(phone)
     if not full:
         return []
     try:
@@ -38,11 +67,32 @@ def is_email(text: str) -> bool:
 
 def is_phone(text: str) -> bool:
     """Whether this looks like a phone number."""
-    typed = text.strip()
-    return bool(_PHONE_AS_TYPED.fullmatch(typed) and _PHONE.fullmatch(normalise_phone(typed)))
+    typed = _typed_phone(text)
+    digits = re.sub(r"[^+0-9]", "", typed)
+    return bool(_PHONE_AS_TYPED.fullmatch(typed) and _PHONE.fullmatch(digits))
+
+
+def _email_key(email: str) -> str:
+    local, _, domain = email.rpartition("@")
+    quoted = _NEEDLESSLY_QUOTED.fullmatch(local)
+    local = unicodedata.normalize("NFC", (quoted[1] if quoted else local).lower())
+    domain = domain.lower()
+    # Address literals and names of machines are none of IDNA's.
+    with contextlib.suppress(idna.IDNAError, UnicodeError):
+        domain = idna.encode(domain, uts46=True).decode("ascii")
+    return f"{local}@{domain}"
 
 
 def contact_key(contact: str) -> str:
-    """One form for all spellings of an email address or a phone number."""
-    contact = contact.strip()
-    return contact.lower() if "@" in contact else normalise_phone(contact)
+    """Return one form for all spellings of an email address or a phone number.
+
+    Capital letters make no other person, as no provider of mailboxes tells them apart; what
+    follows a plus does.
+    """
+    visible = _visible(contact)
+    return _email_key(visible) if "@" in visible else phone_key(visible)
+
+
+def login_key(login: str) -> str:
+    """Return one form for all spellings of a login, which may be an email address."""
+    return contact_key(login) if "@" in login else login

@@ -12,10 +12,11 @@ from icure_async.sandbox.access import (
     can_write,
     delegates_of,
     only_exchange_keys_differ,
+    require_own_authorship,
     require_read,
     require_write,
 )
-from icure_async.sandbox.contacts import phone_index
+from icure_async.sandbox.contacts import contact_key, login_key, phone_index
 from icure_async.sandbox.dto import SCHEMAS
 from icure_async.sandbox.errors import ApiError, bad_request, conflict, forbidden, not_found
 from icure_async.sandbox.shapes import object_in
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from icure_async.sandbox.store import Json, Transaction
 
 __all__ = [
+    "LINKS_VERSION",
     "batch",
     "check_revision",
     "create",
@@ -49,7 +51,17 @@ __all__ = [
 _FORBIDDEN_IN_ID = re.compile(r"[/\\?#%\s\x00-\x1f\x7f]")
 _WITH_AUTHOR = frozenset({"patient", "device", "maintenancetask"})
 _WITH_DELEGATIONS = frozenset({"patient", "maintenancetask"})
+_USER_KEYS: dict[str, Callable[[str], str]] = {
+    "login": login_key,
+    "email": contact_key,
+    "patientId": str,
+    "healthcarePartyId": str,
+}
 _LABELS = {"user": "User", "patient": "Patient", "hcparty": "Healthcare party", "device": "Device"}
+
+
+LINKS_VERSION = "2"
+"""Changes when `link_entity` does: what older databases find entities by is then made again."""
 
 
 def link_entity(kind: str, entity: Json) -> Iterable[tuple[str, str]]:
@@ -63,9 +75,9 @@ def link_entity(kind: str, entity: Json) -> Iterable[tuple[str, str]]:
             for delegate in by_delegate:
                 yield "exchange", delegate
     if kind == "user":
-        for relation in ("login", "email", "patientId", "healthcarePartyId"):
+        for relation, key_of in _USER_KEYS.items():
             if entity.get(relation):
-                yield relation, entity[relation]
+                yield relation, key_of(entity[relation])
         for phone in phone_index(entity.get("mobilePhone") or ""):
             yield "phone", phone
 
@@ -151,6 +163,8 @@ def create(tx: Transaction, call: Call, kind: str, body: Any) -> Json:
     entity = SCHEMAS[kind].read(body)
     _check_content(kind, entity, creating=True)
     _require_creation(call, kind)
+    if kind in _WITH_AUTHOR:
+        require_own_authorship(call, {}, entity)
     return show(kind, save_new(tx, call, kind, entity))
 
 
@@ -161,6 +175,8 @@ def modify(tx: Transaction, call: Call, kind: str, body: Any) -> Json:
     current = existing(tx, kind, entity)
     _require_change(call, kind, current, entity)
     check_revision(kind, current, entity)
+    if kind in _WITH_AUTHOR:
+        require_own_authorship(call, current, entity)
     metadata = current.get("securityMetadata")
     if metadata is not None and entity.get("securityMetadata") != metadata:
         raise bad_request("securityMetadata can only be changed by sharing the entity")

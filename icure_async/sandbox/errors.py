@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-__all__ = ["ApiError", "bad_request", "conflict", "forbidden", "not_found", "unauthorized"]
+__all__ = [
+    "ApiError",
+    "ClosingError",
+    "bad_request",
+    "conflict",
+    "forbidden",
+    "not_found",
+    "too_large",
+    "unauthorized",
+    "unprocessable",
+]
 
 
 class ApiError(Exception):
@@ -15,6 +25,13 @@ class ApiError(Exception):
         super().__init__(message)
         self.status = status
         self.message = message
+
+
+class ClosingError(RuntimeError):
+    """The sandbox was closed before this began."""
+
+    def __init__(self) -> None:
+        super().__init__("The sandbox is closed")
 
 
 def bad_request(message: str) -> ApiError:
@@ -40,3 +57,13 @@ def not_found(message: str) -> ApiError:
 def conflict(message: str) -> ApiError:
     """Somebody else wrote first, or the id is in use."""
     return ApiError(409, message)
+
+
+def unprocessable(message: str) -> ApiError:
+    """Refuse what is well-formed and asks for something that can't be."""
+    return ApiError(422, message)
+
+
+def too_large(limit: int) -> ApiError:
+    """Refuse because there is more than this number of bytes to read."""
+    return ApiError(413, f"The body is larger than {limit // 2**20} MiB")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from aiohttp import hdrs, web
 
+from icure_async.sandbox.bodies import read_along
 from icure_async.sandbox.calls import Call, Route
 from icure_async.sandbox.errors import bad_request, forbidden
 from icure_async.sandbox.faults import Fault, Faults, InjectedFault
@@ -19,7 +20,10 @@ if TYPE_CHECKING:
 
     from icure_async.sandbox.store import Json, Transaction
 
-__all__ = ["FaultEndpoints", "fault_middleware"]
+__all__ = ["HANDLED_ANYWAY", "FaultEndpoints", "fault_middleware"]
+
+HANDLED_ANYWAY = web.RequestKey("handled_anyway", bool)
+"""Set for a request that a slow network seems to deliver after its sender lost patience."""
 
 _Strike = Callable[[Fault, web.Request, "Handler"], Awaitable[web.StreamResponse]]
 
@@ -46,7 +50,8 @@ def fault_middleware(faults: Faults, *, spared: str) -> Middleware:
 
 async def _delay(fault: Fault, request: web.Request, handler: Handler) -> web.StreamResponse:
     # Read now: a sender who loses patience takes what has not been read along.
-    await request.read()
+    await read_along(request)
+    request[HANDLED_ANYWAY] = True
     await asyncio.sleep(fault.seconds or 0)
     return await handler(request)
 
@@ -71,7 +76,7 @@ def _dropped(request: web.Request) -> web.Response:
 
 async def _status(fault: Fault, request: web.Request, _handler: Handler) -> web.StreamResponse:
     # Clients that are still sending would take an early answer for a broken connection.
-    await request.read()
+    await read_along(request)
     status = fault.status or 500
     answer = web.Response(
         status=status,

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from icure_async.sandbox.calls import Call
-from icure_async.sandbox.contacts import normalise_phone
+from icure_async.sandbox.contacts import phone_key
 from icure_async.sandbox.dto import SCHEMAS
 from icure_async.sandbox.errors import bad_request
 from icure_async.sandbox.shapes import is_integer, is_list, is_object, is_string_list, list_in
@@ -208,12 +208,12 @@ def _patients_by_prefix(prop: str, field: str, *, required: bool) -> Resolver:
 
 def _patients_by_telecom(asked: _Filter) -> Iterator[Json]:
     query = asked.string("searchString") or ""
-    digits = normalise_phone(query)
+    digits = phone_key(query)
     for patient in asked.owned("patient"):
         numbers = [telecom.get("telecomNumber") or "" for telecom in _telecoms(patient)]
         if any(
             number.lower().startswith(query.lower())
-            or (digits and normalise_phone(number).startswith(digits))
+            or (digits and phone_key(number).startswith(digits))
             for number in numbers
             if number
         ):

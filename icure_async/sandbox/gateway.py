@@ -17,7 +17,14 @@ from icure_async.sandbox.calls import Call, Reply, Route, Text
 from icure_async.sandbox.contacts import is_email, is_phone
 from icure_async.sandbox.data_owners import find_data_owner
 from icure_async.sandbox.entities import first_revision, next_revision
-from icure_async.sandbox.errors import ApiError, bad_request, conflict, not_found, unauthorized
+from icure_async.sandbox.errors import (
+    ApiError,
+    bad_request,
+    conflict,
+    not_found,
+    unauthorized,
+    unprocessable,
+)
 from icure_async.sandbox.users import add_token
 
 if TYPE_CHECKING:
@@ -32,7 +39,6 @@ _DEFAULT_CODE_LENGTH = 6
 _SHORTEST_CODE, _LONGEST_CODE = 4, 12
 _SENDER = "no-reply@sandbox.example"
 _CAPTCHAS = ("g-recaptcha-response", "friendly-captcha-response", "captcha")
-_DOTTED_DOMAIN = re.compile(r".+@[^@]+\.[^@.]+")
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _VALIDATION = re.compile(rf"(?P<request>{_UUID.pattern})-(?P<code>.+)")
 
@@ -89,12 +95,18 @@ class Gateway:
         email, phone = _contacts(body)
         if tx.process(request_id) is not None:
             raise conflict("This request id is already in use")
+        hcp_id = _text(body, "hcpId")
+        if _user_of(tx, email or phone) is None and not _may_register(tx, call, definition, hcp_id):
+            raise unprocessable(
+                "A new patient needs a healthcare professional who is known here: hcpId must be "
+                "the id of one. Nothing was sent"
+            )
         code = "".join(secrets.choice("0123456789") for _ in range(length))
         tx.put_process(
             request_id,
             {
                 "process": definition.process_id,
-                "code": hashing.hash_password(code),
+                "code": hashing.hash_code(code),
                 "created": call.now_ms,
                 "attempts": 0,
                 "validated": False,
@@ -102,7 +114,7 @@ class Gateway:
                 "mobilePhone": phone,
                 "firstName": _text(body, "firstName"),
                 "lastName": _text(body, "lastName"),
-                "hcpId": _text(body, "hcpId"),
+                "hcpId": hcp_id,
             },
         )
         channel: Channel = "email" if email else "sms"
@@ -131,13 +143,18 @@ class Gateway:
             raise ApiError(429, "Too many wrong codes: start a new process")
         if call.now_ms > process["created"] + call.settings.code_validity * 1000:
             raise ApiError(410, "The code has expired: start a new process")
-        if not hashing.matches(parts["code"], process["code"]):
+        if not hashing.matches(parts["code"], process["code"], call.slow):
             tx.put_process(request_id, {**process, "attempts": process["attempts"] + 1})
             return Reply(401, {"message": "The code is wrong"})
         tx.put_process(request_id, {**process, "validated": True})
         user = _user_of_process(tx, call, process)
         add_token(
-            user, request_id, parts["code"], now_ms=call.now_ms, validity=_CODE_TOKEN_VALIDITY
+            user,
+            request_id,
+            parts["code"],
+            now_ms=call.now_ms,
+            validity=_CODE_TOKEN_VALIDITY,
+            slow=call.slow,
         )
         tx.put("user", {**user, "rev": next_revision(user["rev"])})
         return True
@@ -194,7 +211,7 @@ def _require_user(tx: Transaction, call: Call) -> None:
     header = call.headers.get("Authorization", "")
     if header.partition(" ")[0].lower() != "basic":
         raise unauthorized("The gateway needs Basic credentials of a user")
-    user_by_basic(tx, call.now_ms, header)
+    user_by_basic(tx, call, header)
 
 
 def _text(body: Json, name: str) -> str:
@@ -219,20 +236,40 @@ def _contacts(body: Json) -> tuple[str, str]:
     email, phone = _text(body, "email"), _text(body, "mobilePhone")
     if not (email or phone):
         raise bad_request("An email or a mobile phone is needed to send a code")
-    if email and not (is_email(email) and _DOTTED_DOMAIN.fullmatch(email)):
+    if email and not is_email(email):
         raise bad_request("The email address is not valid")
     if phone and not is_phone(phone):
         raise bad_request("The phone number is not valid")
     return email, phone
 
 
+def _user_of(tx: Transaction, contact: str) -> Json | None:
+    """Return the user who owns a contact, if there is one: a process is then a login."""
+    users = (user for user in users_named(tx, contact) if not user.get("deletionDate"))
+    return next(users, None)
+
+
+def _is_data_owner(tx: Transaction, owner_id: str) -> bool:
+    return bool(owner_id) and find_data_owner(tx, owner_id) is not None
+
+
+def _may_register(tx: Transaction, call: Call, definition: ProcessDefinition, hcp_id: str) -> bool:
+    """Whether somebody new may register: a patient, with a professional to share with."""
+    if definition.creates != "patient" or call.settings.lenient:
+        return True
+    hcp = tx.get("hcparty", hcp_id) if hcp_id else None
+    return hcp is not None and not hcp.get("deletionDate")
+
+
 def _user_of_process(tx: Transaction, call: Call, process: Json) -> Json:
     """Return the user who owns the contact, created with its data owner when there is none."""
     login: str = process["email"] or process["mobilePhone"]
-    existing = next((user for user in users_named(tx, login) if not user.get("deletionDate")), None)
+    existing = _user_of(tx, login)
     if existing is not None:
         return existing
     definition = PROCESSES[process["process"]]
+    if not _may_register(tx, call, definition, process["hcpId"]):
+        raise not_found("What this request was for is gone: start a new one")
     now = call.now_ms
     names = {name: process[name] for name in ("firstName", "lastName") if process[name]}
     telecoms = [
@@ -267,7 +304,7 @@ def _user_of_process(tx: Transaction, call: Call, process: Json) -> Json:
         if "lastName" not in names:
             # The backend keeps no professional without any name.
             owner["name"] = login
-    if process["hcpId"] and find_data_owner(tx, process["hcpId"]):
+    if definition.creates == "patient" and _is_data_owner(tx, process["hcpId"]):
         user["autoDelegations"] = {"all": [process["hcpId"]]}
     tx.put(definition.creates, owner)
     tx.put("user", user)

@@ -1,4 +1,9 @@
-"""Secrets at rest: passwords, codes and tokens are stored as hashes only."""
+"""Secrets at rest: passwords, codes and tokens are stored as hashes only.
+
+What a person may have chosen for a long time gets a slow hash. Slow hashes are never computed
+while a transaction has the database to itself: it ends with `SlowHashWantedError`, and runs again
+when the hash is there.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +11,72 @@ import hashlib
 import hmac
 import re
 import secrets
+from typing import TYPE_CHECKING
 
-__all__ = ["hash_password", "hash_token", "is_hash", "matches"]
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = [
+    "SlowHashWantedError",
+    "SlowHashes",
+    "hash_code",
+    "hash_password",
+    "hash_token",
+    "is_hash",
+    "is_slow",
+    "matches",
+]
 
 _LONG_TOKEN = 32
+_SHORT_LIVED = range(1, 601)
 _LEGACY_SHA256 = re.compile(r"[0-9a-f]{64}")
 _OWN = re.compile(r"(sha256|scrypt)\$[0-9a-f]+\$[0-9a-f]+")
+_SLOW = "scrypt$"
+
+
+class SlowHashWantedError(Exception):
+    """A transaction needs a slow hash that is not computed yet.
+
+    Attributes:
+        secret: what to hash.
+        salt: in hex.
+    """
+
+    def __init__(self, secret: str, salt: str) -> None:
+        super().__init__("A slow hash is needed")
+        self.secret = secret
+        self.salt = salt
+
+
+class SlowHashes:
+    """The slow hashes of one request, kept between two runs of its transaction."""
+
+    def __init__(self) -> None:
+        self._digests: dict[tuple[str, str], str] = {}
+        self._new_salt = secrets.token_hex(16)
+
+    def digest(self, secret: str, salt: str) -> str:
+        """Return a hash that was computed before.
+
+        Raises:
+            SlowHashWantedError: it was not.
+        """
+        try:
+            return self._digests[secret, salt]
+        except KeyError:
+            raise SlowHashWantedError(secret, salt) from None
+
+    def compute(self, wanted: SlowHashWantedError) -> None:
+        """Compute what a transaction lacked; takes some time."""
+        self._digests[wanted.secret, wanted.salt] = _scrypt(wanted.secret, wanted.salt)
+
+    def salt_like(self, stored: Iterable[str]) -> str:
+        """Return the salt that slow hashes of this user have, else a new one.
+
+        With one salt a secret is hashed once to be compared with all of them.
+        """
+        salts = (hashed.split("$")[1] for hashed in stored if is_slow(hashed))
+        return next(salts, self._new_salt)
 
 
 def _scrypt(secret: str, salt: str) -> str:
@@ -29,18 +94,23 @@ def _bytes_of(secret: str) -> bytes:
     return secret.encode("utf-8", "surrogatepass")
 
 
-def hash_password(secret: str) -> str:
-    """Hash something a person may have chosen."""
-    salt = secrets.token_hex(16)
-    return f"scrypt${salt}${_scrypt(secret, salt)}"
+def hash_password(secret: str, slow: SlowHashes, others: Iterable[str] = ()) -> str:
+    """Hash something a person may have chosen; ``others`` are the stored hashes of this user."""
+    salt = slow.salt_like(others)
+    return f"{_SLOW}{salt}${slow.digest(secret, salt)}"
 
 
-def hash_token(secret: str) -> str:
-    """Hash a token: cheaply when it is as long as a random one, slowly when it could be guessed."""
-    if len(secret) < _LONG_TOKEN:
-        return hash_password(secret)
+def hash_code(secret: str) -> str:
+    """Hash what is of no use a few minutes later: cheaply."""
     salt = secrets.token_hex(16)
     return f"sha256${salt}${_sha256(secret, salt)}"
+
+
+def hash_token(secret: str, validity: float, slow: SlowHashes, others: Iterable[str] = ()) -> str:
+    """Hash a token: slowly only when it could be guessed and lives for long (§3.4)."""
+    if len(secret) >= _LONG_TOKEN or validity in _SHORT_LIVED:
+        return hash_code(secret)
+    return hash_password(secret, slow, others)
 
 
 def is_hash(value: str) -> bool:
@@ -48,12 +118,17 @@ def is_hash(value: str) -> bool:
     return bool(_LEGACY_SHA256.fullmatch(value) or _OWN.fullmatch(value))
 
 
-def matches(secret: str, stored: str) -> bool:
+def is_slow(stored: str) -> bool:
+    """Whether a comparison with this stored hash takes a slow hash."""
+    return stored.startswith(_SLOW) and is_hash(stored)
+
+
+def matches(secret: str, stored: str, slow: SlowHashes) -> bool:
     """Whether ``secret`` is what was hashed into ``stored``, compared in constant time."""
     if _LEGACY_SHA256.fullmatch(stored):
         return hmac.compare_digest(hashlib.sha256(_bytes_of(secret)).hexdigest(), stored)
     if not _OWN.fullmatch(stored):
         return False
     scheme, salt, digest = stored.split("$")
-    actual = _scrypt(secret, salt) if scheme == "scrypt" else _sha256(secret, salt)
+    actual = slow.digest(secret, salt) if scheme == "scrypt" else _sha256(secret, salt)
     return hmac.compare_digest(actual, digest)

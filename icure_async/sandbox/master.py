@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from icure_async.models.key_pair import KeyPair
 from icure_async.sandbox.entities import first_revision
+from icure_async.sandbox.hashing import SlowHashes
 from icure_async.sandbox.users import add_token
 
 if TYPE_CHECKING:
@@ -149,7 +150,8 @@ def _administrator(master: MasterHcp, group_id: str, now_ms: int) -> Json:
         "healthcarePartyId": master.data_owner_id,
         "permissions": [{"grants": [grant], "revokes": []}],
     }
-    add_token(user, "master", master.password, now_ms=now_ms, validity=-1)
+    # As long as a random token, the password needs no slow hash.
+    add_token(user, "master", master.password, now_ms=now_ms, validity=-1, slow=SlowHashes())
     return user
 
 

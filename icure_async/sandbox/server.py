@@ -19,8 +19,11 @@ from icure_async.sandbox.mailbox import Mailbox
 from icure_async.sandbox.master import MasterHcp, create_master, generate_key_pair, load_master
 from icure_async.sandbox.store import KINDS, Json, Store, Transaction
 from icure_async.sandbox.tokens import TokenSigner, generate_signing_key
+from icure_async.sandbox.visitors import Visitors, is_wildcard
+from icure_async.sandbox.workers import Workers
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
     from types import TracebackType
 
@@ -33,6 +36,7 @@ _SILENT.addHandler(logging.NullHandler())
 _IN_MEMORY = ":memory:"
 _DEFAULT_GROUP = "sandbox"
 _SHUTDOWN_TIMEOUT = 1.0
+_STRANGERS_AT_ONCE = 4
 _NOT_RUNNING: Final = "The sandbox is not running: start it first, best with a `with` statement"
 
 
@@ -58,6 +62,15 @@ class Sandbox:
         refresh_token_validity: seconds during which a refresh token is accepted.
         max_code_attempts: wrong codes after which a process is refused for good.
         captcha: the only captcha solution to accept, by default any that is not empty.
+        lenient: True to let new patients register without a healthcare professional to share with.
+        allow_hosts: further host names it is called by, for example in a network of containers.
+            Requests under any other name than those of loopback, and its own address, are refused.
+        allow_origins: origins of web pages that may call it, like ``"http://localhost:3000"``.
+            Requests of pages of any other origin are refused.
+
+    Raises:
+        TypeError: if ``allow_hosts`` or ``allow_origins`` is one text instead of several.
+        ValueError: if the profile, a host name or an origin makes no sense.
     """
 
     patient_process_by_sms_id = "patient-sms"
@@ -80,6 +93,9 @@ class Sandbox:
         refresh_token_validity: float = 86400.0,
         max_code_attempts: int = 5,
         captcha: str | None = None,
+        lenient: bool = False,
+        allow_hosts: Iterable[str] = (),
+        allow_origins: Iterable[str] = (),
     ) -> None:
         if profile not in ("legacy", "strict"):
             raise ValueError(f'profile must be "legacy" or "strict", not {profile!r}')
@@ -95,11 +111,14 @@ class Sandbox:
             refresh_token_validity=refresh_token_validity,
             max_code_attempts=max_code_attempts,
             captcha=captcha,
+            lenient=lenient,
         )
+        self._visitors = Visitors(host, allow_hosts, allow_origins)
         self._clock = Clock()
         self._mailbox = Mailbox()
         self._faults = Faults()
         self._store: Store | None = None
+        self._workers: Workers | None = None
         self._runner: web.AppRunner | None = None
         self._master: MasterHcp | None = None
 
@@ -124,7 +143,7 @@ class Sandbox:
 
         Raises:
             ImportError: if joserfc is missing: install ``icure-sdk[sandbox]``.
-            OSError: if the port is in use.
+            OSError: if the port is in use, or others can read the database.
             RuntimeError: if it runs already.
             ValueError: if the seed is malformed.
         """
@@ -143,6 +162,7 @@ class Sandbox:
         )
         store = self._store = Store(self._database, entities.link_entity)
         await store.open()
+        workers = self._workers = Workers()
         signing_key = await self._prepare(store, seed)
         signer = None
         if signing_key is not None:
@@ -154,11 +174,22 @@ class Sandbox:
                 refresh_validity=self._settings.refresh_token_validity,
             )
         gateway = Gateway(self._mailbox)
-        backend = Backend(store, self._clock, self._settings, signer, gateway, self._faults)
+        backend = Backend(
+            store=store,
+            workers=workers,
+            visitors=self._visitors,
+            clock=self._clock,
+            settings=self._settings,
+            signer=signer,
+            gateway=gateway,
+            faults=self._faults,
+            door=asyncio.Semaphore(_STRANGERS_AT_ONCE),
+        )
         runner = web.AppRunner(
             build_app(backend),
             access_log=None,
             logger=_SILENT,
+            auto_decompress=False,
             shutdown_timeout=_SHUTDOWN_TIMEOUT,
         )
         self._runner = runner
@@ -186,6 +217,9 @@ class Sandbox:
                     create_master(tx, new_pair, group_id, self._clock.now_ms())
             if new_key is not None:
                 tx.set_meta("jwt", new_key)
+            if tx.meta("links") != entities.LINKS_VERSION:
+                tx.relink("user")
+                tx.set_meta("links", entities.LINKS_VERSION)
             prepared = load_master(tx)
             if prepared is None:
                 raise RuntimeError("The database has no master")
@@ -195,21 +229,29 @@ class Sandbox:
         return (signing_key or new_key) if self._jwt else None
 
     async def aclose(self) -> None:
-        """Stop to listen and close the database; does nothing when it is closed already."""
+        """Stop to listen and close the database; does nothing when it is closed already.
+
+        Requests under way are finished and answered, those that have not begun are dropped.
+        """
         runner, self._runner = self._runner, None
-        store, self._store = self._store, None
+        parts = [part for part in (self._workers, self._store) if part is not None]
+        self._workers = self._store = None
+        for part in parts:
+            part.stop()
         try:
             if runner is not None:
                 await runner.cleanup()
         finally:
-            if store is not None:
-                await store.close()
+            for part in parts:
+                await part.close()
 
     @property
     def _address(self) -> str:
         if self._runner is None or not self._runner.addresses:
             raise RuntimeError(_NOT_RUNNING)
         host, port = self._runner.addresses[0][:2]
+        if is_wildcard(host):
+            host = "::1" if ":" in host else "127.0.0.1"
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
     @property

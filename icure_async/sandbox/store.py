@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import logging
 import os
 import queue
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, TypeVar
 
+import attrs
 import orjson
 
+from icure_async.sandbox.errors import ClosingError
+from icure_async.sandbox.workers import always
+
 __all__ = ["DATABASES", "KINDS", "Json", "Store", "Transaction"]
+
+_LOGGER = logging.getLogger("icure_async.sandbox")
+_LAST = 9
+_IN_MEMORY = ":memory:"
+_OWN_FILES = ("", "-wal", "-shm")
+_OTHERS = 0o077
 
 Json = dict[str, Any]
 """An entity, or any other JSON object."""
@@ -93,6 +106,11 @@ class Transaction:
                 for relation, target in self._linker(kind, entity)
             ],
         )
+
+    def relink(self, kind: str) -> None:
+        """Store every entity of a kind again, to be found by what the linker says now."""
+        for entity in self.everything(kind):
+            self.put(kind, entity)
 
     def id_taken(self, kind: str, entity_id: str) -> bool:
         """Whether the id is in use in the database of this kind, deleted entities included."""
@@ -182,6 +200,13 @@ def _object(body: bytes) -> Json:
     return loaded
 
 
+@attrs.frozen(order=True)
+class _Job:
+    turn: int
+    number: int
+    work: Callable[[sqlite3.Connection], None] | None = attrs.field(order=False)
+
+
 class Store:
     """One SQLite database behind one worker thread.
 
@@ -192,15 +217,17 @@ class Store:
     def __init__(self, path: str, linker: Linker) -> None:
         self._path = path
         self._linker = linker
-        self._jobs: queue.SimpleQueue[Callable[[sqlite3.Connection], None] | None]
-        self._jobs = queue.SimpleQueue()
+        self._jobs = queue.PriorityQueue[_Job]()
+        self._order = itertools.count()
         self._thread: threading.Thread | None = None
+        self._closing = False
 
     async def open(self) -> None:
         """Start the thread and open the database.
 
         Raises:
             sqlite3.Error: if the file can't be opened or is no database.
+            OSError: if others can read the file, and its mode can't be changed.
         """
         loop = asyncio.get_running_loop()
         opened: asyncio.Future[None] = loop.create_future()
@@ -215,67 +242,119 @@ class Store:
             await self.close()
             raise
 
-    async def run(self, job: Callable[[Transaction], T]) -> T:
-        """Run ``job`` in a transaction: committed when it returns, undone when it raises."""
-        if self._thread is None:
-            raise RuntimeError("The sandbox is closed")
+    async def run(
+        self,
+        job: Callable[[Transaction], T],
+        *,
+        turn: int = 0,
+        wanted: Callable[[], bool] = always,
+        committed: Callable[[], None] | None = None,
+    ) -> T:
+        """Run ``job`` in a transaction: committed when it returns, undone when it raises.
+
+        Args:
+            job: what to do, and the result.
+            turn: of the jobs that wait the lowest goes first, and of the same ones the earliest.
+            wanted: asked when its turn comes, whether anybody still waits for it.
+            committed: called in the event loop after the commit, whoever still waits.
+
+        Raises:
+            ClosingError: the store was closed before its turn came.
+            ConnectionResetError: nobody waited any more.
+        """
+        if self._thread is None or self._closing:
+            raise ClosingError
         loop = asyncio.get_running_loop()
         done: asyncio.Future[T] = loop.create_future()
 
         def work(connection: sqlite3.Connection) -> None:
             try:
-                connection.execute("BEGIN IMMEDIATE")
-                try:
-                    result = job(Transaction(connection, self._linker))
-                except BaseException:
-                    connection.execute("ROLLBACK")
-                    raise
-                connection.execute("COMMIT")
+                if self._closing:
+                    raise ClosingError
+                if done.done() or not wanted():
+                    raise ConnectionResetError("Nobody waits for this any more")
+                result = self._transact(connection, job)
             except BaseException as error:
                 _settle(loop, done, error=error)
             else:
-                _settle(loop, done, result=result)
+                _settle(loop, done, result=result, then=committed)
 
-        self._jobs.put(work)
+        self._put(work, turn)
         return await done
 
+    def _put(self, work: Callable[[sqlite3.Connection], None] | None, turn: int) -> None:
+        self._jobs.put(_Job(turn, next(self._order), work))
+
+    def _transact(self, connection: sqlite3.Connection, job: Callable[[Transaction], T]) -> T:
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            result = job(Transaction(connection, self._linker))
+        except BaseException:
+            connection.execute("ROLLBACK")
+            raise
+        connection.execute("COMMIT")
+        return result
+
+    def stop(self) -> None:
+        """Drop the jobs that have not begun, and take no more."""
+        self._closing = True
+
     async def close(self) -> None:
-        """Finish the jobs under way, close the database and end the thread."""
+        """Finish the job under way, drop the others, close the database and end the thread."""
+        self.stop()
         thread, self._thread = self._thread, None
         if thread is None:
             return
-        self._jobs.put(None)
+        self._put(None, _LAST)
         await asyncio.to_thread(thread.join)
 
     def _work(self, loop: asyncio.AbstractEventLoop, opened: asyncio.Future[None]) -> None:
         try:
             connection = self._connect()
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             _settle(loop, opened, error=error)
             return
         _settle(loop, opened, result=None)
         try:
-            while (job := self._jobs.get()) is not None:
-                job(connection)
+            while (work := self._jobs.get().work) is not None:
+                work(connection)
         finally:
             connection.close()
 
     def _connect(self) -> sqlite3.Connection:
-        if self._path != ":memory:":
+        if self._path != _IN_MEMORY:
             # It holds private keys of the master's and the server's.
             with suppress(OSError):
                 os.close(os.open(self._path, os.O_CREAT | os.O_EXCL, 0o600))
         connection = sqlite3.connect(self._path, isolation_level=None)
         try:
             connection.execute("PRAGMA busy_timeout = 5000")
-            if self._path != ":memory:":
+            if self._path != _IN_MEMORY:
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.execute("PRAGMA synchronous = NORMAL")
             connection.executescript(_SCHEMA)
-        except sqlite3.Error:
+            if self._path != _IN_MEMORY and os.name == "posix":
+                self._keep_private()
+        except (sqlite3.Error, OSError):
             connection.close()
             raise
         return connection
+
+    def _keep_private(self) -> None:
+        # Not before it proved to be a database of ours: it may be anybody's file.
+        for path in (Path(self._path + suffix) for suffix in _OWN_FILES):
+            if not path.exists() or not path.stat().st_mode & _OTHERS:
+                continue
+            try:
+                path.chmod(0o600)
+            except OSError:
+                raise PermissionError(
+                    f"others can read {path}, which holds private keys, and this user can't "
+                    "change its mode: make it 0600, or keep the database in another file"
+                ) from None
+            _LOGGER.warning(
+                "Others could read %s, which holds private keys: its mode is 0600 now", path
+            )
 
 
 def _settle(
@@ -284,14 +363,18 @@ def _settle(
     *,
     result: T | None = None,
     error: BaseException | None = None,
+    then: Callable[[], None] | None = None,
 ) -> None:
     def settle() -> None:
         if future.done():
-            return
-        if error is not None:
+            pass
+        elif error is not None:
             future.set_exception(error)
         else:
             future.set_result(result)  # type: ignore[arg-type]  # T may be None itself
+        # Whoever waits goes on in a later turn of the loop only.
+        if then is not None:
+            then()
 
     # The loop may have ended while the job ran: nobody waits for the answer any more.
     with suppress(RuntimeError):

@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 from icure_async.sandbox import entities, hashing
 from icure_async.sandbox.access import can_manage_user, links_of
-from icure_async.sandbox.auth import token_is_valid, users_named
+from icure_async.sandbox.auth import secret_matches, token_has_expired, users_named
 from icure_async.sandbox.calls import Call, Route, Text
-from icure_async.sandbox.contacts import is_email, is_phone, normalise_phone
+from icure_async.sandbox.contacts import contact_key, is_email, is_phone, login_key, phone_key
 from icure_async.sandbox.dto import SCHEMAS
 from icure_async.sandbox.errors import bad_request, forbidden, not_found
 from icure_async.sandbox.filters import filter_page, match_ids, page_of
 from icure_async.sandbox.shapes import object_in
 
 if TYPE_CHECKING:
+    from icure_async.sandbox.hashing import SlowHashes
     from icure_async.sandbox.store import Json, Transaction
 
 __all__ = ["ROUTES", "add_token", "check_unique", "show_user"]
@@ -39,22 +40,36 @@ def show_user(user: Json) -> Json:
     return shown
 
 
-def add_token(user: Json, key: str, secret: str, *, now_ms: int, validity: int) -> None:
-    """Let this secret log the user in for ``validity`` seconds; it replaces the one of that key."""
-    tokens = user.setdefault("authenticationTokens", {})
-    tokens[key] = {
-        "token": hashing.hash_token(secret),
-        "creationTime": now_ms,
-        "validity": validity,
-    }
+def add_token(
+    user: Json, key: str, secret: str, *, now_ms: int, validity: int, slow: SlowHashes
+) -> None:
+    """Let this secret log the user in for ``validity`` seconds; it replaces the one of that key.
+
+    Tokens that have expired go.
+    """
+    hashed = hashing.hash_token(secret, validity, slow, _hashes_of(user))
+    tokens = _without_expired(object_in(user, "authenticationTokens"), now_ms)
+    tokens[key] = {"token": hashed, "creationTime": now_ms, "validity": validity}
+    user["authenticationTokens"] = tokens
+
+
+def _without_expired(tokens: Json, now_ms: int) -> Json:
+    return {key: token for key, token in tokens.items() if not token_has_expired(token, now_ms)}
+
+
+def _hashes_of(user: Json) -> list[str]:
+    """Return the stored hashes of a user's secrets."""
+    tokens = object_in(user, "authenticationTokens").values()
+    hashes = [user.get("passwordHash"), *(token.get("token") for token in tokens)]
+    return [hashed for hashed in hashes if hashed]
 
 
 def check_unique(tx: Transaction, user: Json) -> None:
     """Refuse a login, email or phone that another user has."""
     named = [
-        ("Login", user.get("login"), "login", user.get("login")),
-        ("Email", user.get("email"), "email", user.get("email")),
-        ("Phone", user.get("mobilePhone"), "phone", normalise_phone(user.get("mobilePhone") or "")),
+        ("Login", user.get("login"), "login", login_key(user.get("login") or "")),
+        ("Email", user.get("email"), "email", contact_key(user.get("email") or "")),
+        ("Phone", user.get("mobilePhone"), "phone", phone_key(user.get("mobilePhone") or "")),
     ]
     for label, value, relation, target in named:
         if target and any(o["id"] != user["id"] for o in tx.linked("user", relation, target)):
@@ -77,7 +92,7 @@ def _read_user(body: Any) -> Json:
     return user
 
 
-def _stored_password(user: Json, previous: Json | None) -> str | None:
+def _stored_password(call: Call, user: Json, previous: Json | None) -> str | None:
     given = user.get("passwordHash")
     if given is None:
         return None
@@ -90,21 +105,21 @@ def _stored_password(user: Json, previous: Json | None) -> str | None:
         raise bad_request(
             f"Your password is too short. It must have at least {_SHORTEST_PASSWORD} characters."
         )
-    return hashing.hash_password(given)
+    return hashing.hash_password(given, call.slow, _hashes_of(previous or {}))
 
 
 def _stored_tokens(call: Call, user: Json, previous: Json | None) -> Json:
-    tokens: Json = dict((previous or {}).get("authenticationTokens") or {})
+    known = _hashes_of(previous or {})
+    tokens = _without_expired(object_in(previous or {}, "authenticationTokens"), call.now_ms)
     for key, token in user["authenticationTokens"].items():
         if token.get("deletionDate") is not None:
             tokens.pop(key, None)
         elif token.get("token") is not None:
-            secret = token["token"]
-            tokens[key] = {
-                "token": secret if hashing.is_hash(secret) else hashing.hash_token(secret),
-                "creationTime": token.get("creationTime", call.now_ms),
-                "validity": token["validity"],
-            }
+            secret, validity = token["token"], token["validity"]
+            if not hashing.is_hash(secret):
+                secret = hashing.hash_token(secret, validity, call.slow, known)
+            created = token.get("creationTime", call.now_ms)
+            tokens[key] = {"token": secret, "creationTime": created, "validity": validity}
     return tokens
 
 
@@ -117,7 +132,7 @@ def _protect(call: Call, user: Json, previous: Json | None) -> None:
     if read({"permissions": user["permissions"]})["permissions"] != granted:
         raise forbidden("Only administrators change the permissions of a user")
     if previous is None:
-        if user.get("healthcarePartyId"):
+        if user.get("healthcarePartyId") and not call.legacy:
             raise forbidden("Only administrators create users of healthcare parties")
     elif links_of(user) != links_of(previous):
         own = previous["id"] == call.caller.user_id
@@ -132,6 +147,7 @@ def _create(tx: Transaction, call: Call) -> Json:
         if not call.caller.is_hcp or not (call.legacy or user.get("patientId")):
             raise forbidden("You are not allowed to create this user")
         _protect(call, user, None)
+        _require_unclaimed(tx, user)
     check_unique(tx, user)
     user.setdefault("status", "ACTIVE")
     user["groupId"] = call.caller.user.get("groupId")
@@ -139,8 +155,15 @@ def _create(tx: Transaction, call: Call) -> Json:
     return show_user(entities.save_new(tx, call, "user", user))
 
 
+def _require_unclaimed(tx: Transaction, user: Json) -> None:
+    """Refuse a second user who would act as a professional who has one already."""
+    hcp_id = user.get("healthcarePartyId")
+    if hcp_id and next(tx.linked("user", "healthcarePartyId", hcp_id), None) is not None:
+        raise forbidden("This healthcare party has a user already")
+
+
 def _set_secrets(call: Call, user: Json, previous: Json | None) -> None:
-    password = _stored_password(user, previous)
+    password = _stored_password(call, user, previous)
     user.pop("passwordHash", None)
     if password is not None:
         user["passwordHash"] = password
@@ -193,11 +216,11 @@ def _first(tx: Transaction, call: Call, relation: str, target: str) -> Json:
 
 
 def _by_email(tx: Transaction, call: Call) -> Json:
-    return _first(tx, call, "email", call.params["email"])
+    return _first(tx, call, "email", contact_key(call.params["email"]))
 
 
 def _by_phone(tx: Transaction, call: Call) -> Json:
-    return _first(tx, call, "phone", normalise_phone(call.params["phone"]))
+    return _first(tx, call, "phone", phone_key(call.params["phone"]))
 
 
 def _ids_by(tx: Transaction, call: Call, relation: str) -> list[str]:
@@ -234,18 +257,16 @@ def _create_token(tx: Transaction, call: Call) -> Text:
     if validity < 1 and validity != -1:
         raise bad_request("tokenValidity must be a positive number of seconds, or -1")
     secret = call.headers.get("token") or str(uuid.uuid4())
-    add_token(user, call.params["key"], secret, now_ms=call.now_ms, validity=validity)
+    add_token(
+        user, call.params["key"], secret, now_ms=call.now_ms, validity=validity, slow=call.slow
+    )
     entities.save_changed(tx, call, "user", user)
     return Text(secret)
 
 
 def _check_token(tx: Transaction, call: Call) -> bool:
     user = _named(tx, call)
-    given = call.headers.get("token", "")
-    return given in tx.seeded_tokens(user["id"]) or any(
-        token_is_valid(token, call.now_ms) and hashing.matches(given, token["token"])
-        for token in object_in(user, "authenticationTokens").values()
-    )
+    return secret_matches(tx, call, user, call.headers.get("token", ""), password=False)
 
 
 def _require_search(call: Call) -> None:

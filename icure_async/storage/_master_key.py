@@ -11,11 +11,13 @@ from __future__ import annotations
 import secrets
 import uuid
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, cast
+from typing import Any, Final, Protocol, cast
 
 import orjson
 
-from icure_async.errors import ConfigurationError, StorageError
+from icure_async.errors import StorageError
+from icure_async.secret_holders import SecretHolder
+from icure_async.storage._keyring import keep, look_up
 from icure_async.storage._sealing import (
     LOWEST_COST,
     NONCE_BYTES,
@@ -29,10 +31,7 @@ from icure_async.storage._sealing import (
     open_envelope,
     seal_envelope,
 )
-from icure_async.storage._threads import run_to_completion
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from icure_async.threads import CRYPTO, OTHERS
 
 __all__ = [
     "KEYRING",
@@ -63,14 +62,6 @@ _KEYRING_MEMBERS: Final = (
     "account",
 )
 
-_NO_KEYRING: Final = (
-    "The system keyring cannot be used{reason}. On a machine without one, as in a container or "
-    "without a desktop session, give a passphrase instead, or let FileKeyStorage keep the keys in "
-    "files that only this user can read. Nothing was written."
-)
-
-Result = TypeVar("Result")
-
 
 class Protection(Protocol):
     """How a master key is kept."""
@@ -84,7 +75,7 @@ class Protection(Protocol):
         ...
 
 
-class PassphraseProtection:
+class PassphraseProtection(SecretHolder):
     """A master key that is sealed with a passphrase; deriving its key takes 0.4 s, once."""
 
     def __init__(self, passphrase: str, cost: ScryptCost) -> None:
@@ -111,7 +102,7 @@ class PassphraseProtection:
             cost=self._cost,
         )
         try:
-            record = await _in_thread(seal)
+            record = await OTHERS.run(seal)
         except SealError as error:
             raise StorageError(f"The storage cannot be encrypted: {error}.") from None
         return record.decode("utf-8"), key
@@ -131,7 +122,7 @@ class PassphraseProtection:
         if self._refused is not None and self._refused[0] == record:
             raise StorageError(self._refused[1])
         try:
-            key = await _in_thread(partial(self._open, record))
+            key = await OTHERS.run(self._open, record)
         except SealError as error:
             message = (
                 f"The encrypted storage cannot be opened: its item {RECORD_NAME!r} is of no use, "
@@ -172,7 +163,7 @@ class KeyringProtection:
         """
         key = secrets.token_bytes(_KEY_BYTES)
         account = str(uuid.uuid4())
-        await _in_thread(partial(_keep, _SERVICE, account, key))
+        await keep(_SERVICE, account, key)
         header = {
             "format": _FORMAT,
             "version": _VERSION,
@@ -181,7 +172,7 @@ class KeyringProtection:
             "service": _SERVICE,
             "account": account,
         }
-        record = header | {"check": encode_base64(await _in_thread(partial(_check, key, header)))}
+        record = header | {"check": encode_base64(await CRYPTO.run(_check, key, header))}
         return orjson.dumps(record).decode("utf-8"), key
 
     async def open(self, record: str) -> bytes:
@@ -198,14 +189,14 @@ class KeyringProtection:
                 "use_keyring out."
             )
         header, check = _keyring_members(record)
-        key = await _in_thread(partial(_find, str(header["service"]), str(header["account"])))
-        if key is None:
+        key = await look_up(str(header["service"]), str(header["account"]))
+        if key is None or len(key) != _KEY_BYTES:
             raise StorageError(
                 "The system keyring has no key for this encrypted storage: it was made on another "
                 "machine or by another user, or the entry was deleted. Restore the keyring, or "
                 "import a backup into a new folder. Nothing was written."
             )
-        if not await _in_thread(partial(_is_checked, key, header, check)):
+        if not await CRYPTO.run(_is_checked, key, header, check):
             raise StorageError(
                 f"The key in the system keyring is not the one of this encrypted storage, or its "
                 f"item {RECORD_NAME!r} was changed. Restore the item from a copy of the storage, "
@@ -270,50 +261,3 @@ def _is_checked(key: bytes, header: dict[str, Any], check: bytes) -> bool:
     except (InvalidTag, ValueError):
         return False
     return True
-
-
-def _keep(service: str, account: str, key: bytes) -> None:
-    backend = _backend()
-    text = encode_base64(key)
-    _call(lambda: backend.set_password(service, account, text))
-    # There are backends that forget everything.
-    if _call(lambda: backend.get_password(service, account)) != text:
-        raise StorageError(_NO_KEYRING.format(reason=": it does not keep what it is given"))
-
-
-def _find(service: str, account: str) -> bytes | None:
-    backend = _backend()
-    text = _call(lambda: backend.get_password(service, account))
-    key = decode_base64(text)
-    return key if key is not None and len(key) == _KEY_BYTES else None
-
-
-def _backend() -> Any:
-    """Return the system keyring, with ``get_password`` and ``set_password``."""
-    try:
-        import keyring
-    except ImportError:
-        keyring = None  # type: ignore[assignment]
-    if keyring is None:
-        raise ConfigurationError(
-            "The system keyring needs its extra: pip install 'icure-sdk[keyring]'. Or give a "
-            "passphrase instead."
-        )
-    return keyring
-
-
-def _call(work: Callable[[], Result]) -> Result:
-    # Raised outside of the except clause, and without its text: a backend of somebody else's may
-    # say anything, and raise anything.
-    try:
-        return work()
-    except Exception as error:
-        name = type(error).__name__
-    raise StorageError(_NO_KEYRING.format(reason=f" ({name})"))
-
-
-async def _in_thread(work: Callable[[], Result]) -> Result:
-    """Run work in a worker thread, and wait for it even where the call is cancelled."""
-    results: list[Result] = []
-    await run_to_completion(lambda: results.append(work()))
-    return results[0]

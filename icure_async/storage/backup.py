@@ -21,12 +21,10 @@ fingerprints, are encrypted.
 from __future__ import annotations
 
 import unicodedata
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import attrs
 import orjson
-from anyio import to_thread
 
 from icure_async.errors import BackupError, ValidationError
 from icure_async.storage._sealing import (
@@ -41,6 +39,7 @@ from icure_async.storage._sealing import (
     open_envelope,
     seal_envelope,
 )
+from icure_async.threads import OTHERS
 
 if TYPE_CHECKING:
     from icure_async.models.key_pair import KeyPair
@@ -146,7 +145,7 @@ async def write_backup(
             f"No key pair of data owner {backup.data_owner_id} is on this device, so there is "
             "nothing to export. Use the device that has them."
         )
-    return await to_thread.run_sync(partial(_write, backup, checked, _cost))
+    return await OTHERS.run(_write, backup, checked, _cost)
 
 
 async def read_backup(
@@ -170,7 +169,7 @@ async def read_backup(
         data = data.encode("utf-8", "surrogatepass")
     if not isinstance(data, (bytes, bytearray, memoryview)):
         raise ValidationError("The backup must be the content of a file, as bytes.")
-    return await to_thread.run_sync(partial(_read, bytes(data), checked, _lowest))
+    return await OTHERS.run(_read, bytes(data), checked, _lowest)
 
 
 async def restore_backup(

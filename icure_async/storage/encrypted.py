@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import secrets
-from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import anyio
-from anyio import to_thread
 
 from icure_async.errors import ConfigurationError, StorageError, ValidationError
+from icure_async.secret_holders import SecretHolder
 from icure_async.storage._master_key import (
     RECORD_NAME,
     KeyringProtection,
@@ -28,6 +27,7 @@ from icure_async.storage._sealing import (
 from icure_async.storage.files import FileStorage
 from icure_async.storage.key_storage import StorageKeyStorage
 from icure_async.storage.locks import StorageLock, lock_of
+from icure_async.threads import CRYPTO
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,7 +42,7 @@ __all__ = ["EncryptedKeyStorage", "EncryptedStorage", "protection_of"]
 _PREFIX: Final = "icure-encrypted-1."
 
 
-class EncryptedStorage:
+class EncryptedStorage(SecretHolder):
     """A :class:`~icure_async.storage.Storage` on any other, in which every value is encrypted.
 
     Values are encrypted with AES-256-GCM under one master key. The name of an item is bound to its
@@ -84,7 +84,7 @@ class EncryptedStorage:
                 "import them."
             )
         _, key = await self._opened(create=False)
-        plaintext = await to_thread.run_sync(partial(_decrypt, key, name, value))
+        plaintext = await CRYPTO.run(_decrypt, key, name, value)
         if plaintext is None:
             raise StorageError(
                 f"The item {name!r} cannot be decrypted: it was changed or damaged, or belongs to "
@@ -105,7 +105,7 @@ class EncryptedStorage:
         _check_name(name)
         data = encode_value(name, value)
         record, key = await self._opened(create=True)
-        encrypted = await to_thread.run_sync(partial(_encrypt, key, name, data))
+        encrypted = await CRYPTO.run(_encrypt, key, name, data)
         await self._storage.set_item(name, encrypted)
         if await self._storage.get_item(RECORD_NAME) != record:
             raise StorageError(
@@ -178,7 +178,7 @@ class EncryptedStorage:
                 )
 
 
-class EncryptedKeyStorage(StorageKeyStorage):
+class EncryptedKeyStorage(SecretHolder, StorageKeyStorage):
     """A :class:`StorageKeyStorage` in encrypted files of one folder.
 
     The files are those of :class:`~icure_async.storage.FileKeyStorage`, names included, with their
@@ -188,7 +188,10 @@ class EncryptedKeyStorage(StorageKeyStorage):
     Who loses the passphrase, or the keyring, loses the keys: export a backup.
 
     Methods raise :class:`~icure_async.errors.StorageError` where the passphrase is wrong, or the
-    keyring cannot be used; then nothing was written.
+    keyring cannot be used, or does not answer within 10 s, perhaps because it waits for somebody to
+    unlock it; then nothing was written.
+
+    An object is neither pickled nor copied, since it holds secrets in clear: make another one.
 
     Args:
         directory: the folder, ``str`` or ``os.PathLike[str]``; created with mode 0700 by the first

@@ -17,10 +17,18 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn
 
-import anyio
-from anyio import to_thread
-
 from icure_async.errors import StorageError
+from icure_async.storage._disk import (
+    FILE_MODE,
+    GROUP_AND_OTHERS,
+    POSIX,
+    advice_for,
+    open_to_read,
+    replace,
+    sync_folder,
+    unlink,
+    write_new_file,
+)
 from icure_async.storage._file_locks import (
     CANNOT_LOCK,
     NOTHING_TO_LOCK,
@@ -28,13 +36,14 @@ from icure_async.storage._file_locks import (
     try_lock,
     unlock,
 )
+from icure_async.storage._folders import prepare_folder
 from icure_async.storage._names import (
     check_item_name,
     encode_value,
     file_name_of,
     item_name_of,
 )
-from icure_async.storage._threads import run_to_completion
+from icure_async.storage._threads import GivenUpError, Undertaking, finish, read, write
 from icure_async.storage.locks import StorageLock, wait_for
 
 if TYPE_CHECKING:
@@ -44,34 +53,10 @@ __all__ = ["FileStorage", "chmod_command", "is_exposed", "write_private_file"]
 
 _logger = logging.getLogger(__name__)
 
-_FILE_MODE: Final = 0o600
-_FOLDER_MODE: Final = 0o700
-_GROUP_AND_OTHERS: Final = 0o077
 _STALE_AFTER: Final = 3600.0
 _NO_LOCK: Final = -1
 _LOCK_SUFFIX: Final = ".lock"
 _TEMPORARY_NAME: Final = re.compile(r"\.icure-[0-9a-f]{32}\.(?:tmp|lock)")
-
-# Windows has neither POSIX modes, nor fsync of a folder, nor these flags.
-_POSIX: Final = os.name == "posix"
-_NO_FOLLOW: Final[int] = getattr(os, "O_NOFOLLOW", 0)
-_NON_BLOCK: Final[int] = getattr(os, "O_NONBLOCK", 0)
-_BINARY: Final[int] = getattr(os, "O_BINARY", 0)
-
-_ADVICE: Final[dict[int, str]] = {
-    errno.ENOSPC: "the disk is full; free some space and try again",
-    errno.EDQUOT: "the disk quota is used up; free some space and try again",
-    errno.EROFS: "the disk is read-only; make it writable or choose another folder",
-    errno.EACCES: "permission denied; give this user access to the folder and to the file",
-    errno.EPERM: "the operation is not permitted; give this user ownership of the folder",
-    errno.ENOTDIR: "a part of the folder's path is a file; choose another folder",
-    errno.ELOOP: "it is a symbolic link, and links are not followed; put the file itself there",
-    errno.EMLINK: "it is a symbolic link, and links are not followed; put the file itself there",
-    errno.EISDIR: "there is a folder in place of the file; move it away",
-    errno.ENOENT: "the folder disappeared meanwhile; make sure that nothing removes it",
-    errno.EMFILE: "too many files are open; close some and try again",
-    errno.ENFILE: "too many files are open; close some and try again",
-}
 
 
 class FileStorage:
@@ -84,20 +69,36 @@ class FileStorage:
     with mode 0600, whatever the umask. A folder that exists with wider permissions is tightened to
     0700 by a write, with one logged warning; a folder with the sticky bit (``/tmp``) is refused,
     since it is meant to be shared. A file with wider permissions is tightened by its next write.
+    Where the file system cannot keep others from reading, nothing is written.
 
-    A write goes to a temporary file beside the item, is fsynced, takes the item's name in one step,
-    and the folder is fsynced: readers, other processes and a crash at any moment see the old value
-    or the new one, whole. Temporary files that a killed program left behind are removed after an
-    hour. A write that is cancelled has happened wholly or not at all when its call is over, and
-    never happens later. Disk access runs in worker threads.
+    Nothing is written either where others could put something else in the folder's place: it must
+    belong to this user or to root, no other user may be able to write to a parent of it, and no
+    link of somebody else's may lead to it. Sticky parents (``/tmp``) are fine, as is the top of a
+    volume that root mounted (an ``emptyDir``), and parents that a group may write to if they belong
+    to this user or to root. A program that runs as root, as in a container, may use a folder that
+    belongs to anybody. Reading looks at none of this.
+
+    Reading follows a symbolic link to a file in the same folder, as there are in a mounted
+    Kubernetes Secret; no other link is followed, and none by a write.
+
+    A write goes to a temporary file next to the item, is fsynced, takes the item's name in one
+    step, and the folder is fsynced: readers, other processes and a crash at any moment see the old
+    value or the new one, whole. Temporary files that a killed program left behind are removed after
+    an hour. Disk access runs in worker threads of the SDK's own.
+
+    A read that is cancelled is left behind.
+    A write that is cancelled has happened wholly or not at all when its call is over, and never
+    happens later. To see to that, the call waits for up to 5 s where the write has begun. A disk
+    that takes longer finds the write given up, which is logged; if it is stuck in the very last
+    step, the next write of the item by this process waits for it.
 
     :meth:`lock` makes tasks, threads and processes take turns. A killed process holds no lock.
 
     Every method raises :class:`~icure_async.errors.ValidationError`, before touching the disk, for
     a name that is empty, holds NUL or lone surrogates, or is longer than 255 bytes once encoded;
     and :class:`~icure_async.errors.StorageError`, which names the item and never its content, where
-    the disk does not let it do its work: a full disk, missing permissions, a symbolic link or
-    folder in the item's place, a content that is not UTF-8.
+    the disk does not let it do its work: a full disk, missing permissions, a folder in the item's
+    place, a content that is not UTF-8.
 
     Args:
         directory: the folder, ``str`` or ``os.PathLike[str]``. A relative path is taken from the
@@ -144,7 +145,7 @@ class FileStorage:
             StorageError: the file cannot be read, or is not UTF-8 text.
         """
         path = self.path_of(name)
-        return await to_thread.run_sync(partial(self._read, name, path))
+        return await read(partial(self._read, name, path))
 
     async def set_item(self, name: str, value: str) -> None:
         """Write the item; it is durable when the call returns.
@@ -156,7 +157,11 @@ class FileStorage:
         """
         path = self.path_of(name)
         data = encode_value(name, value)
-        await run_to_completion(partial(self._write, name, path, data))
+        await write(
+            partial(self._write, name, path, data),
+            what=f"write the item {name!r}",
+            turn=str(path),
+        )
 
     async def remove_item(self, name: str) -> None:
         """Remove the item; removing an absent one is no error.
@@ -166,18 +171,22 @@ class FileStorage:
             StorageError: the file cannot be removed.
         """
         path = self.path_of(name)
-        await run_to_completion(partial(self._remove, name, path))
+        await write(
+            partial(self._remove, name, path),
+            what=f"remove the item {name!r}",
+            turn=str(path),
+        )
 
     async def list_items(self, prefix: str = "") -> Sequence[str]:
         """Return the sorted names of the items that start with ``prefix``.
 
-        Symbolic links are listed, although reading them is an error: an item that cannot be read is
-        not an item that is absent.
+        All symbolic links are listed, also those that cannot be read: an item that cannot be read
+        is not an item that is absent.
 
         Raises:
             StorageError: the folder cannot be read.
         """
-        return await to_thread.run_sync(partial(self._list, prefix))
+        return await read(partial(self._list, prefix))
 
     @asynccontextmanager
     async def lock(self, name: str) -> AsyncGenerator[StorageLock, None]:
@@ -193,40 +202,39 @@ class FileStorage:
         check_item_name(name)
         digest = hashlib.sha256(name.encode()).hexdigest()[:32]
         path = self._directory / f".icure-{digest}{_LOCK_SUFFIX}"
-        descriptor: int | None = None
+        held: list[int] = []
 
-        def take() -> None:
-            nonlocal descriptor
+        def take(undertaking: Undertaking) -> bool:
             descriptor = self._try_lock(name, path)
-
-        async def attempt() -> bool:
-            await run_to_completion(take)
-            return descriptor is not None
+            if descriptor is None:
+                return False
+            held.append(descriptor)
+            try:
+                undertaking.check()
+            except GivenUpError:
+                release()
+                raise
+            return True
 
         def release() -> None:
-            nonlocal descriptor
-            if descriptor is not None and descriptor != _NO_LOCK:
-                unlock(path, descriptor)
-            descriptor = None
+            # Popped first: one that is given up while it is taken may be released by two.
+            while held:
+                with contextlib.suppress(OSError, IndexError):
+                    _let_go(path, held.pop())
 
         try:
+            attempt = partial(write, take, what=f"lock the item {name!r}")
             yield StorageLock(waited=await wait_for(attempt))
         finally:
-            try:
-                with anyio.CancelScope(shield=True):
-                    await run_to_completion(release)
-            finally:
-                # Does nothing but where a cancellation came before the thread began.
-                release()
+            if held:
+                await finish(release, what=f"unlock the item {name!r}")
 
     def __repr__(self) -> str:
         return f"FileStorage({str(self._directory)!r})"
 
     def _read(self, name: str, path: Path) -> tuple[str, int] | None:
         try:
-            self._refuse_link(path)
-            # Without O_NONBLOCK, opening a named pipe waits for a writer that may never come.
-            descriptor = os.open(path, os.O_RDONLY | _NO_FOLLOW | _NON_BLOCK | _BINARY)
+            descriptor = open_to_read(path)
             try:
                 status = os.fstat(descriptor)
                 self._refuse_other_than_file(name, path, status)
@@ -244,30 +252,35 @@ class FileStorage:
                 f"The item {name!r} is not UTF-8 text: {path} is damaged, or not ours."
                 " Restore it from a backup or move it away."
             )
-        return text, stat.S_IMODE(status.st_mode) if _POSIX else _FILE_MODE
+        return text, stat.S_IMODE(status.st_mode) if POSIX else FILE_MODE
 
-    def _write(self, name: str, path: Path, data: bytes) -> None:
+    def _write(
+        self, name: str, path: Path, data: bytes, undertaking: Undertaking | None = None
+    ) -> None:
         temporary = self._directory / f".icure-{secrets.token_hex(16)}.tmp"
         try:
-            self._prepare_folder(name)
+            self._prepare_folder()
             self._remove_stale_files()
             with contextlib.suppress(FileNotFoundError):
                 self._refuse_other_than_file(name, path, path.lstat())
             try:
-                _write_new_file(temporary, data)
-                temporary.replace(path)
+                write_new_file(temporary, data)
+                if undertaking is not None:
+                    undertaking.check()
+                replace(temporary, path)
             except BaseException:
                 with contextlib.suppress(OSError):
-                    temporary.unlink()
+                    unlink(temporary)
                 raise
         except OSError as error:
             self._fail("write", name, path, error)
         self._make_durable("written", name)
 
-    def _remove(self, name: str, path: Path) -> None:
+    def _remove(self, name: str, path: Path, undertaking: Undertaking) -> None:
         try:
             self._refuse_other_than_file(name, path, path.lstat())
-            path.unlink()
+            undertaking.check()
+            unlink(path)
         except FileNotFoundError:
             return
         except OSError as error:
@@ -288,7 +301,7 @@ class FileStorage:
             return []
         except OSError as error:
             raise StorageError(
-                f"Cannot list the items in {self._directory}: {_advice(error)}."
+                f"Cannot list the items in {self._directory}: {advice_for(error)}."
             ) from error
         return sorted(names)
 
@@ -298,7 +311,7 @@ class FileStorage:
             try:
                 return try_lock(path)
             except FileNotFoundError:
-                self._prepare_folder(name)
+                self._prepare_folder()
                 return try_lock(path)
         except OSError as error:
             if error.errno not in NOTHING_TO_LOCK | CANNOT_LOCK:
@@ -311,43 +324,11 @@ class FileStorage:
                 )
             return _NO_LOCK
 
-    def _prepare_folder(self, name: str) -> None:
-        missing: list[Path] = []
-        folder = self._directory
-        while not folder.exists() and folder != folder.parent:
-            missing.append(folder)
-            folder = folder.parent
-        for folder in reversed(missing):
-            try:
-                folder.mkdir(_FOLDER_MODE)
-            except FileExistsError:
-                continue
-            # The umask may have taken bits of our own.
-            folder.chmod(_FOLDER_MODE)
-            _sync_folder(folder.parent)
-        status = self._directory.stat()
-        if not stat.S_ISDIR(status.st_mode):
-            raise StorageError(
-                f"Cannot write the item {name!r}: {self._directory} is not a folder."
-                " Choose another folder."
-            )
-        if not _POSIX or not status.st_mode & _GROUP_AND_OTHERS:
-            return
-        if status.st_mode & stat.S_ISVTX:
-            raise StorageError(
-                f"Cannot write the item {name!r}: {self._directory} is a folder that several users"
-                " share. Choose a folder of its own, for example inside it."
-            )
-        mode = stat.S_IMODE(status.st_mode)
-        try:
-            self._directory.chmod(_FOLDER_MODE)
-        except PermissionError:
-            outcome = "which this user cannot change; use a folder of its own"
-        else:
-            outcome = "changed to 0700, since keys may be in it"
-        if not self._warned:
+    def _prepare_folder(self) -> None:
+        done = prepare_folder(self._directory)
+        if done is not None and not self._warned:
             self._warned = True
-            _logger.warning("The folder %s had mode %04o: %s.", self._directory, mode, outcome)
+            _logger.warning("The folder %s %s.", self._directory, done)
 
     def _remove_stale_files(self) -> None:
         now = time.monotonic()
@@ -371,16 +352,12 @@ class FileStorage:
 
     def _make_durable(self, done: str, name: str) -> None:
         try:
-            _sync_folder(self._directory)
+            sync_folder(self._directory)
         except OSError as error:
             raise StorageError(
                 f"The item {name!r} is {done}, but a power failure now might undo it:"
-                f" {_advice(error)}. Try again."
+                f" {advice_for(error)}. Try again."
             ) from error
-
-    def _refuse_link(self, path: Path) -> None:
-        if not _NO_FOLLOW and path.is_symlink():
-            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
 
     def _refuse_other_than_file(self, name: str, path: Path, status: os.stat_result) -> None:
         if stat.S_ISLNK(status.st_mode):
@@ -394,7 +371,7 @@ class FileStorage:
 
     def _fail(self, verb: str, name: str, path: Path, error: OSError) -> NoReturn:
         raise StorageError(
-            f"Cannot {verb} the item {name!r} ({path}): {_advice(error)}."
+            f"Cannot {verb} the item {name!r} ({path}): {advice_for(error)}."
         ) from error
 
 
@@ -414,15 +391,15 @@ def write_private_file(path: Path, data: bytes, *, overwrite: bool = False) -> N
     """
     temporary = path.with_name(f".icure-{secrets.token_hex(16)}.tmp")
     try:
-        _write_new_file(temporary, data)
+        write_new_file(temporary, data)
         if overwrite:
-            temporary.replace(path)
+            replace(temporary, path)
         else:
             _move_to_free_name(temporary, path)
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 def chmod_command(path: Path) -> str:
@@ -432,14 +409,7 @@ def chmod_command(path: Path) -> str:
 
 def is_exposed(mode: int) -> bool:
     """Whether group or others have any permission."""
-    return bool(mode & _GROUP_AND_OTHERS)
-
-
-def _advice(error: OSError) -> str:
-    if error.errno in _ADVICE:
-        return _ADVICE[error.errno]
-    reason = os.strerror(error.errno) if error.errno is not None else "the system gives no reason"
-    return f"{reason}; check the disk and the folder, and try again"
+    return bool(mode & GROUP_AND_OTHERS)
 
 
 def _decode(data: bytes) -> str | None:
@@ -448,17 +418,6 @@ def _decode(data: bytes) -> str | None:
         return data.decode("utf-8")
     except UnicodeDecodeError:
         return None
-
-
-def _write_new_file(path: Path, data: bytes) -> None:
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_FOLLOW | _BINARY
-    descriptor = os.open(path, flags, _FILE_MODE)
-    with os.fdopen(descriptor, "wb") as file:
-        if _POSIX:
-            os.fchmod(descriptor, _FILE_MODE)
-        file.write(data)
-        file.flush()
-        os.fsync(descriptor)
 
 
 def _move_to_free_name(temporary: Path, path: Path) -> None:
@@ -473,15 +432,6 @@ def _move_to_free_name(temporary: Path, path: Path) -> None:
         temporary.rename(path)
 
 
-def _sync_folder(path: Path) -> None:
-    if not _POSIX:
-        return
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        # Some network and user-space file systems cannot sync a folder at all.
-        if error.errno not in {errno.EINVAL, errno.ENOTSUP}:
-            raise
-    finally:
-        os.close(descriptor)
+def _let_go(path: Path, descriptor: int) -> None:
+    if descriptor != _NO_LOCK:
+        unlock(path, descriptor)

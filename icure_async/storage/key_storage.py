@@ -8,7 +8,6 @@ import unicodedata
 from typing import TYPE_CHECKING, Final, cast
 
 import attrs
-from anyio import to_thread
 
 from icure_async.errors import StorageError, ValidationError
 from icure_async.models.key_pair import (
@@ -17,10 +16,12 @@ from icure_async.models.key_pair import (
     fingerprint_of,
     is_fingerprint,
 )
+from icure_async.secret_holders import SecretHolder
 from icure_async.storage._names import file_name_of
 from icure_async.storage.files import FileStorage, chmod_command, is_exposed
 from icure_async.storage.locks import StorageLock, lock_of
 from icure_async.storage.memory import MemoryStorage
+from icure_async.threads import CRYPTO
 
 if TYPE_CHECKING:
     import os
@@ -30,12 +31,19 @@ if TYPE_CHECKING:
 
     from icure_async.storage.protocols import Storage
 
-__all__ = ["FileKeyStorage", "MemoryKeyStorage", "StorageKeyStorage", "StoredKey"]
+__all__ = [
+    "FileKeyStorage",
+    "MemoryKeyStorage",
+    "StorageKeyStorage",
+    "StoredKey",
+    "is_in_memory",
+]
 
 _logger = logging.getLogger(__name__)
 
 _BASE_LIBRARY_PREFIX: Final = "org.taktik.icure.rsa."
 _CACHE_SIZE: Final = 32
+_HALVES: Final = frozenset({"publicKey", "privateKey"})
 
 
 class _ExposedKeyError(StorageError):
@@ -69,16 +77,18 @@ class StorageKeyStorage:
 
     What counts as what:
 
-    * An item whose JSON object lacks ``privateKey`` holds no key pair. One that lacks ``publicKey``
-      does, since the private half tells the public one; the reference takes it for none.
-    * A broken item (not JSON, mangled numbers, halves that do not match, another key than its name
-      says) is a :class:`~icure_async.errors.StorageError` that names it. Where another item gives
-      the key that was asked for, or at least one key of the list, the broken one is skipped with a
-      logged warning. Where it is all there is, it is an error and not "no keys": a program that
-      believed so would create a new key, and the old records would seem lost.
+    * An item whose JSON object has no other member than ``publicKey``, if any, holds no key pair.
+      One that lacks ``publicKey`` does, since the private half tells the public one; the reference
+      takes it for none.
+    * A broken item (not JSON, another member in place of ``privateKey``, mangled numbers, halves
+      that do not match, another key than its name says) is a
+      :class:`~icure_async.errors.StorageError` that names it. Where another item gives the key that
+      was asked for, or at least one key of the list, the broken one is skipped with a logged
+      warning. Where it is all there is, it is an error and not "no keys": a program that believed
+      so would create a new key, and the old records would seem lost.
     * On a :class:`~icure_async.storage.FileStorage`, a key file to which group or others have any
       permission is always an error, which names the file and the ``chmod`` to run: the key may have
-      leaked.
+      leaked. Of a mounted Kubernetes Secret, it says which mode to set.
 
     Keys are validated in full, in a worker thread, when they are stored or first read. The 32 most
     recently used pairs are kept in memory so that reading them again costs no validation.
@@ -94,6 +104,10 @@ class StorageKeyStorage:
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
         self._validated: dict[bytes, KeyPair] = {}
+
+    def __getstate__(self) -> dict[str, object]:
+        # What is copied, or pickled for another process, reads its keys again.
+        return {**self.__dict__, "_validated": {}}
 
     @property
     def storage(self) -> Storage:
@@ -209,7 +223,7 @@ class StorageKeyStorage:
                 not use the key pair.
         """
         _check_data_owner_id(data_owner_id)
-        value, stored = await to_thread.run_sync(_validated, key_pair)
+        value, stored = await CRYPTO.run(_validated, key_pair)
         name = f"{data_owner_id}.{stored.fingerprint}"
         await self._refuse_to_destroy(name, value, stored.public_key)
         await self._storage.set_item(name, value)
@@ -273,11 +287,7 @@ class StorageKeyStorage:
             return await files.get_item(name)
         found = await files.get_item_and_mode(name)
         if found is not None and is_exposed(found[1]):
-            path = files.path_of(name)
-            raise _ExposedKeyError(
-                f"The private key in {path} is open to other users of this machine (mode"
-                f" {found[1]:04o}), and may have leaked. Close it with: {chmod_command(path)}"
-            )
+            raise _ExposedKeyError(_exposed(files.path_of(name), found[1]))
         if type(files) is FileStorage:
             return None if found is None else found[0]
         # A storage that is derived from it may keep other contents in the file.
@@ -300,7 +310,7 @@ class StorageKeyStorage:
         key_pair = self._validated.pop(digest, None)
         if key_pair is None:
             try:
-                key_pair = await to_thread.run_sync(_key_pair_in, value)
+                key_pair = await CRYPTO.run(_key_pair_in, value)
             except ValidationError as error:
                 raise StorageError(
                     f"The item {name!r} holds no usable key pair: {error}. Restore it from a backup"
@@ -344,7 +354,7 @@ class StorageKeyStorage:
         return None if key_pair is None else key_pair.fingerprint
 
 
-class MemoryKeyStorage(StorageKeyStorage):
+class MemoryKeyStorage(SecretHolder, StorageKeyStorage):
     """A :class:`StorageKeyStorage` in memory: its keys are gone when the program ends."""
 
     def __init__(self) -> None:
@@ -384,6 +394,11 @@ class FileKeyStorage(StorageKeyStorage):
         return f"FileKeyStorage({str(self._directory)!r})"
 
 
+def is_in_memory(key_storage: object) -> bool:
+    """Return whether the keys of a key storage are gone when the program ends."""
+    return isinstance(key_storage, StorageKeyStorage) and type(key_storage.storage) is MemoryStorage
+
+
 # The cryptography package takes long to import: what needs it does so in the worker threads in
 # which keys are checked.
 
@@ -400,11 +415,25 @@ def _key_pair_in(value: str) -> KeyPair | None:
     document = jwk.load_document(value)
     private = document.get("privateKey")
     if private is None:
+        # A private half may be there all the same, under a name that was damaged.
+        if any(document[member] is not None for member in document.keys() - _HALVES):
+            raise ValidationError("privateKey is missing, and there is something else")
         return None
     if document.get("publicKey") is None:
         # The public numbers are among the private ones.
         document = {**document, "publicKey": private}
     return jwk.key_pair_from_document(document)
+
+
+def _exposed(path: Path, mode: int) -> str:
+    found = f"The private key in {path} is open to other users of this machine (mode {mode:04o})"
+    if path.is_symlink():
+        return (
+            f"{found}. For the volume of a Kubernetes Secret set defaultMode: 0400; where the pod "
+            "needs an fsGroup, which opens the files to a group, mount an encrypted folder, and "
+            "read it with EncryptedKeyStorage."
+        )
+    return f"{found}, and may have leaked. Close it with: {chmod_command(path)}"
 
 
 def _digest(value: str) -> bytes:

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
+from icure_async.secret_holders import SecretHolder
 from icure_async.storage._names import check_item_name, encode_value
 from icure_async.storage.locks import StorageLock, wait_for
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["MemoryStorage"]
 
 
-class MemoryStorage:
+class MemoryStorage(SecretHolder):
     """A :class:`~icure_async.storage.Storage` that is gone when the program ends.
 
     Its methods raise :class:`~icure_async.errors.ValidationError` for names and values that a file

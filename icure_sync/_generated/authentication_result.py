@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from icure_async.authentication.result import AuthenticationResult as AsyncAuthenticationResult
     from icure_async.models.key_change import KeyPairUpdateNotice
     from icure_async.models.key_pair import KeyPair
+    from icure_async.models.public_key import PublicKey
     from icure_sync._generated.medtech import MedTechApi
 
 __all__ = ["AuthenticationResult"]
@@ -37,6 +38,8 @@ class AuthenticationResult:
         key_notices: what became of the notifications about a new key pair, recipient by recipient;
             empty unless this login has published one beside others.
             ``med_tech_api.data_owner_api.notify_key_pair_update()`` sends them again.
+        unknown_public_keys: published for the user, and neither on this device nor confirmed by
+            the policy: those of other devices, of lost ones, or of an attacker.
         process: the process, completed.
     """
 
@@ -46,6 +49,7 @@ class AuthenticationResult:
     token: str = attrs.field(repr=False)
     key_pairs: list[KeyPair] = attrs.field(repr=False)
     key_notices: list[KeyPairUpdateNotice]
+    unknown_public_keys: list[PublicKey]
     process: AuthenticationProcess
 
     @classmethod
@@ -57,5 +61,6 @@ class AuthenticationResult:
             token=inner.token,
             key_pairs=inner.key_pairs,
             key_notices=inner.key_notices,
+            unknown_public_keys=inner.unknown_public_keys,
             process=inner.process,
         )

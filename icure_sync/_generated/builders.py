@@ -18,11 +18,11 @@ from icure_sync._twins import Twin
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from icure_async.builders import UserType
     from icure_async.crypto.protocol import Crypto
-    from icure_async.models.public_key import PublicKey
+    from icure_async.models.key_question import KeyQuestion
     from icure_async.storage.protocols import KeyStorage, Storage
     from icure_sync._generated.crypto import BlockingCrypto
     from icure_sync._generated.medtech import AnonymousMedTechApi, MedTechApi
@@ -132,21 +132,77 @@ class AnonymousMedTechApiBuilder(Twin[AsyncAnonymousMedTechApiBuilder]):
         self._call(self._inner.with_timeout, seconds)
         return self
 
-    def with_public_key_policy(self, policy: Callable[[PublicKey], bool]) -> Self:
-        """Have the application confirm public keys before anything is encrypted for them.
+    def with_public_key_policy(self, policy: Callable[[KeyQuestion], bool]) -> Self:
+        """Have the application confirm every key before anything is written with it.
 
-        The policy is asked once for each public key of another data owner, and for those of the
-        user's other devices. Where it says no, nothing is shared with that key. By default every
-        key the backend names is trusted, as in the reference: the policy is for applications that
-        don't trust their backend, and let people compare ``PublicKey.digest`` out of band.
+        The policy is asked about public keys, of other data owners and of the user's other devices,
+        and about exchange keys that are there already: in short, about each key that was not made
+        on this device. Where it says no, nothing is written that this key opens. What it confirms
+        is remembered in the storage, so that a device asks once. By default every key that the
+        backend names is trusted, as in the reference.
 
         Args:
-            policy: returns whether the key is what it is said to be.
+            policy: returns whether the key is what it is said to be. Compare
+                ``KeyQuestion.digest`` with the data owner by another channel.
 
         Raises:
             ConfigurationError: it cannot be called.
         """
         self._call(self._inner.with_public_key_policy, callback(policy))
+        return self
+
+    def with_pinned_keys(self, digests: Iterable[str]) -> Self:
+        """Write only with keys that were made on this device, or have one of these digests.
+
+        Args:
+            digests: SHA-256 of each whole key, in hex (64 characters): ``PublicKey.digest`` of
+                public keys, ``KeyQuestion.digest`` of exchange keys.
+
+        Raises:
+            ConfigurationError: one of them is no such digest.
+        """
+        self._call(self._inner.with_pinned_keys, digests)
+        return self
+
+    def with_trust_on_first_use(self, confirm_change: Callable[[KeyQuestion], bool]) -> Self:
+        """Trust the first keys that the backend names for somebody, and have changes confirmed.
+
+        What was used is remembered in the storage, which has to outlive the program.
+
+        Args:
+            confirm_change: asked about a key of somebody for whom this device remembers others;
+                returns whether it is right.
+
+        Raises:
+            ConfigurationError: it cannot be called. ``build()`` raises it where the storage is in
+                memory.
+        """
+        self._call(self._inner.with_trust_on_first_use, callback(confirm_change))
+        return self
+
+    def on_key_change(self, notify: Callable[[KeyQuestion], None]) -> Self:
+        """Have a function told of each public key of another data owner that has changed.
+
+        For programs without a policy, which encrypt for the new key all the same. The change is in
+        the log too, and in ``AuthenticationResult.warnings``.
+
+        Args:
+            notify: called before anything is encrypted for the new key; what it raises ends the
+                call.
+
+        Raises:
+            ConfigurationError: it cannot be called.
+        """
+        self._call(self._inner.on_key_change, callback(notify))
+        return self
+
+    def with_in_memory_keys(self) -> Self:
+        """Say that keys in memory are meant: the program keeps them elsewhere, or needs no record.
+
+        Without it, publishing a key pair that is in memory only gives a
+        :class:`~icure_sync.errors.KeysInMemoryWarning`.
+        """
+        self._call(self._inner.with_in_memory_keys)
         return self
 
     def prevent_cookie_usage(self) -> Self:
@@ -283,21 +339,77 @@ class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
         self._call(self._inner.with_timeout, seconds)
         return self
 
-    def with_public_key_policy(self, policy: Callable[[PublicKey], bool]) -> Self:
-        """Have the application confirm public keys before anything is encrypted for them.
+    def with_public_key_policy(self, policy: Callable[[KeyQuestion], bool]) -> Self:
+        """Have the application confirm every key before anything is written with it.
 
-        The policy is asked once for each public key of another data owner, and for those of the
-        user's other devices. Where it says no, nothing is shared with that key. By default every
-        key the backend names is trusted, as in the reference: the policy is for applications that
-        don't trust their backend, and let people compare ``PublicKey.digest`` out of band.
+        The policy is asked about public keys, of other data owners and of the user's other devices,
+        and about exchange keys that are there already: in short, about each key that was not made
+        on this device. Where it says no, nothing is written that this key opens. What it confirms
+        is remembered in the storage, so that a device asks once. By default every key that the
+        backend names is trusted, as in the reference.
 
         Args:
-            policy: returns whether the key is what it is said to be.
+            policy: returns whether the key is what it is said to be. Compare
+                ``KeyQuestion.digest`` with the data owner by another channel.
 
         Raises:
             ConfigurationError: it cannot be called.
         """
         self._call(self._inner.with_public_key_policy, callback(policy))
+        return self
+
+    def with_pinned_keys(self, digests: Iterable[str]) -> Self:
+        """Write only with keys that were made on this device, or have one of these digests.
+
+        Args:
+            digests: SHA-256 of each whole key, in hex (64 characters): ``PublicKey.digest`` of
+                public keys, ``KeyQuestion.digest`` of exchange keys.
+
+        Raises:
+            ConfigurationError: one of them is no such digest.
+        """
+        self._call(self._inner.with_pinned_keys, digests)
+        return self
+
+    def with_trust_on_first_use(self, confirm_change: Callable[[KeyQuestion], bool]) -> Self:
+        """Trust the first keys that the backend names for somebody, and have changes confirmed.
+
+        What was used is remembered in the storage, which has to outlive the program.
+
+        Args:
+            confirm_change: asked about a key of somebody for whom this device remembers others;
+                returns whether it is right.
+
+        Raises:
+            ConfigurationError: it cannot be called. ``build()`` raises it where the storage is in
+                memory.
+        """
+        self._call(self._inner.with_trust_on_first_use, callback(confirm_change))
+        return self
+
+    def on_key_change(self, notify: Callable[[KeyQuestion], None]) -> Self:
+        """Have a function told of each public key of another data owner that has changed.
+
+        For programs without a policy, which encrypt for the new key all the same. The change is in
+        the log too, and in ``AuthenticationResult.warnings``.
+
+        Args:
+            notify: called before anything is encrypted for the new key; what it raises ends the
+                call.
+
+        Raises:
+            ConfigurationError: it cannot be called.
+        """
+        self._call(self._inner.on_key_change, callback(notify))
+        return self
+
+    def with_in_memory_keys(self) -> Self:
+        """Say that keys in memory are meant: the program keeps them elsewhere, or needs no record.
+
+        Without it, publishing a key pair that is in memory only gives a
+        :class:`~icure_sync.errors.KeysInMemoryWarning`.
+        """
+        self._call(self._inner.with_in_memory_keys)
         return self
 
     def prevent_cookie_usage(self) -> Self:

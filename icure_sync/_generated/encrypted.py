@@ -27,7 +27,10 @@ class EncryptedKeyStorage(StorageKeyStorage):
     Who loses the passphrase, or the keyring, loses the keys: export a backup.
 
     Methods raise :class:`~icure_sync.errors.StorageError` where the passphrase is wrong, or the
-    keyring cannot be used; then nothing was written.
+    keyring cannot be used, or does not answer within 10 s, perhaps because it waits for somebody to
+    unlock it; then nothing was written.
+
+    An object is neither pickled nor copied, since it holds secrets in clear: make another one.
 
     Args:
         directory: the folder, ``str`` or ``os.PathLike[str]``; created with mode 0700 by the first

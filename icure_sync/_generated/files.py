@@ -32,20 +32,36 @@ class FileStorage(Twin[AsyncFileStorage]):
     with mode 0600, whatever the umask. A folder that exists with wider permissions is tightened to
     0700 by a write, with one logged warning; a folder with the sticky bit (``/tmp``) is refused,
     since it is meant to be shared. A file with wider permissions is tightened by its next write.
+    Where the file system cannot keep others from reading, nothing is written.
 
-    A write goes to a temporary file beside the item, is fsynced, takes the item's name in one step,
-    and the folder is fsynced: readers, other processes and a crash at any moment see the old value
-    or the new one, whole. Temporary files that a killed program left behind are removed after an
-    hour. A write that Ctrl-C interrupts has happened wholly or not at all when its call is over, and
-    never happens later. Disk access runs in worker threads.
+    Nothing is written either where others could put something else in the folder's place: it must
+    belong to this user or to root, no other user may be able to write to a parent of it, and no
+    link of somebody else's may lead to it. Sticky parents (``/tmp``) are fine, as is the top of a
+    volume that root mounted (an ``emptyDir``), and parents that a group may write to if they belong
+    to this user or to root. A program that runs as root, as in a container, may use a folder that
+    belongs to anybody. Reading looks at none of this.
+
+    Reading follows a symbolic link to a file in the same folder, as there are in a mounted
+    Kubernetes Secret; no other link is followed, and none by a write.
+
+    A write goes to a temporary file next to the item, is fsynced, takes the item's name in one
+    step, and the folder is fsynced: readers, other processes and a crash at any moment see the old
+    value or the new one, whole. Temporary files that a killed program left behind are removed after
+    an hour. Disk access runs in worker threads of the SDK's own.
+
+    A read that is cancelled is left behind.
+    A write that Ctrl-C interrupts has happened wholly or not at all when its call is over, and never
+    happens later. To see to that, the call waits for up to 5 s where the write has begun. A disk
+    that takes longer finds the write given up, which is logged; if it is stuck in the very last
+    step, the next write of the item by this process waits for it.
 
     :meth:`lock` makes threads and processes take turns. A killed process holds no lock.
 
     Every method raises :class:`~icure_sync.errors.ValidationError`, before touching the disk, for
     a name that is empty, holds NUL or lone surrogates, or is longer than 255 bytes once encoded;
     and :class:`~icure_sync.errors.StorageError`, which names the item and never its content, where
-    the disk does not let it do its work: a full disk, missing permissions, a symbolic link or
-    folder in the item's place, a content that is not UTF-8.
+    the disk does not let it do its work: a full disk, missing permissions, a folder in the item's
+    place, a content that is not UTF-8.
 
     Args:
         directory: the folder, ``str`` or ``os.PathLike[str]``. A relative path is taken from the
@@ -117,8 +133,8 @@ class FileStorage(Twin[AsyncFileStorage]):
     def list_items(self, prefix: str = "") -> Sequence[str]:
         """Return the sorted names of the items that start with ``prefix``.
 
-        Symbolic links are listed, although reading them is an error: an item that cannot be read is
-        not an item that is absent.
+        All symbolic links are listed, also those that cannot be read: an item that cannot be read
+        is not an item that is absent.
 
         Raises:
             StorageError: the folder cannot be read.

@@ -40,16 +40,18 @@ class StorageKeyStorage(Twin[AsyncStorageKeyStorage]):
 
     What counts as what:
 
-    * An item whose JSON object lacks ``privateKey`` holds no key pair. One that lacks ``publicKey``
-      does, since the private half tells the public one; the reference takes it for none.
-    * A broken item (not JSON, mangled numbers, halves that do not match, another key than its name
-      says) is a :class:`~icure_sync.errors.StorageError` that names it. Where another item gives
-      the key that was asked for, or at least one key of the list, the broken one is skipped with a
-      logged warning. Where it is all there is, it is an error and not "no keys": a program that
-      believed so would create a new key, and the old records would seem lost.
+    * An item whose JSON object has no other member than ``publicKey``, if any, holds no key pair.
+      One that lacks ``publicKey`` does, since the private half tells the public one; the reference
+      takes it for none.
+    * A broken item (not JSON, another member in place of ``privateKey``, mangled numbers, halves
+      that do not match, another key than its name says) is a
+      :class:`~icure_sync.errors.StorageError` that names it. Where another item gives the key that
+      was asked for, or at least one key of the list, the broken one is skipped with a logged
+      warning. Where it is all there is, it is an error and not "no keys": a program that believed
+      so would create a new key, and the old records would seem lost.
     * On a :class:`~icure_sync.storage.FileStorage`, a key file to which group or others have any
       permission is always an error, which names the file and the ``chmod`` to run: the key may have
-      leaked.
+      leaked. Of a mounted Kubernetes Secret, it says which mode to set.
 
     Keys are validated in full, in a worker thread, when they are stored or first read. The 32 most
     recently used pairs are kept in memory so that reading them again costs no validation.

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 
     from icure_async.models.key_change import KeyPairUpdateNotice
     from icure_async.models.key_pair import KeyPair
+    from icure_async.models.key_question import KeyQuestion
     from icure_async.models.missing_key import MissingKey, MissingKeyPolicy
+    from icure_async.models.public_key import PublicKey
     from icure_sync._generated.authentication import AuthenticationApi
     from icure_sync._generated.data_owners import DataOwnerApi
     from icure_sync._generated.notifications import NotificationApi
@@ -147,6 +149,23 @@ class MedTechApi(Twin[AsyncMedTechApi]):
         help, by the next ``init_user_crypto()``.
         """
         return self._inner.key_notices
+
+    @property
+    def unknown_public_keys(self) -> Sequence[PublicKey]:
+        """The user's published keys that are neither on this device nor confirmed by the policy.
+
+        Usually those of the user's other devices, or of lost ones. Where the user has no other,
+        somebody has put the key there, to read what others share with the user from now on.
+        """
+        return self._inner.unknown_public_keys
+
+    @property
+    def key_changes(self) -> Sequence[KeyQuestion]:
+        """The public keys of other data owners that have changed, and were encrypted for.
+
+        Empty where ``with_public_key_policy()`` or one of its like decides about them.
+        """
+        return self._inner.key_changes
 
     def init_user_crypto(
         self,

@@ -13,6 +13,7 @@ from icure_sync._tracebacks import trimmed_traceback
 from icure_sync._twins import Twin
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
     from types import TracebackType
 
@@ -45,6 +46,15 @@ class Sandbox(Twin[AsyncSandbox]):
         refresh_token_validity: seconds during which a refresh token is accepted.
         max_code_attempts: wrong codes after which a process is refused for good.
         captcha: the only captcha solution to accept, by default any that is not empty.
+        lenient: True to let new patients register without a healthcare professional to share with.
+        allow_hosts: further host names it is called by, for example in a network of containers.
+            Requests under any other name than those of loopback, and its own address, are refused.
+        allow_origins: origins of web pages that may call it, like ``"http://localhost:3000"``.
+            Requests of pages of any other origin are refused.
+
+    Raises:
+        TypeError: if ``allow_hosts`` or ``allow_origins`` is one text instead of several.
+        ValueError: if the profile, a host name or an origin makes no sense.
     """
 
     patient_process_by_sms_id = "patient-sms"
@@ -67,6 +77,9 @@ class Sandbox(Twin[AsyncSandbox]):
         refresh_token_validity: float = 86400.0,
         max_code_attempts: int = 5,
         captcha: str | None = None,
+        lenient: bool = False,
+        allow_hosts: Iterable[str] = (),
+        allow_origins: Iterable[str] = (),
     ) -> None:
         super().__init__(
             AsyncSandbox(
@@ -81,6 +94,9 @@ class Sandbox(Twin[AsyncSandbox]):
                 refresh_token_validity=refresh_token_validity,
                 max_code_attempts=max_code_attempts,
                 captcha=captcha,
+                lenient=lenient,
+                allow_hosts=allow_hosts,
+                allow_origins=allow_origins,
             )
         )
 
@@ -103,7 +119,7 @@ class Sandbox(Twin[AsyncSandbox]):
 
         Raises:
             ImportError: if joserfc is missing: install ``icure-sdk[sandbox]``.
-            OSError: if the port is in use.
+            OSError: if the port is in use, or others can read the database.
             RuntimeError: if it runs already.
             ValueError: if the seed is malformed.
         """
@@ -111,7 +127,10 @@ class Sandbox(Twin[AsyncSandbox]):
             self._run(self._inner.start)
 
     def close(self) -> None:
-        """Stop to listen and close the database; does nothing when it is closed already."""
+        """Stop to listen and close the database; does nothing when it is closed already.
+
+        Requests under way are finished and answered, those that have not begun are dropped.
+        """
         with trimmed_traceback:
             self._close(self._inner.aclose)
 

@@ -31,7 +31,9 @@ __all__ = ["ClassWriter"]
 
 _ITERATORS: Final = frozenset({"AsyncGenerator", "AsyncIterable", "AsyncIterator"})
 # Special methods of twins come from their base class; a protocol and a value have none of them.
-_COVERED: Final = frozenset({"__init__", "__repr__", "__slots__"})
+_COVERED: Final = frozenset(
+    {"__copy__", "__getstate__", "__init__", "__reduce_ex__", "__repr__", "__slots__"}
+)
 _PLAIN_BASES: Final = ("ABC", "Protocol")
 _PLAIN_DECORATORS: Final = ("final", "runtime_checkable")
 

@@ -145,10 +145,14 @@ RULES: Final = Rules(
     ),
     iterators=("NotificationApi.filter_notifications",),
     callbacks=(
+        "AnonymousMedTechApiBuilder.on_key_change.notify",
         "AnonymousMedTechApiBuilder.with_public_key_policy.policy",
+        "AnonymousMedTechApiBuilder.with_trust_on_first_use.confirm_change",
         "AuthenticationApi.complete_authentication.find_key",
         "MedTechApi.init_user_crypto.find_key",
+        "MedTechApiBuilder.on_key_change.notify",
         "MedTechApiBuilder.with_public_key_policy.policy",
+        "MedTechApiBuilder.with_trust_on_first_use.confirm_change",
     ),
     left_out={
         "AnonymousMedTechApiBuilder.with_client_session": (

@@ -15,13 +15,18 @@ import attrs
 from aiohttp import web
 
 from icure_async import KeyPair, MedTechApi, MedTechApiBuilder
-from icure_async.models.public_key import PublicKey
+from icure_async.models.key_question import KeyQuestion
 from icure_async.sandbox import Sandbox
 from icure_async.storage import KeyStorage, Storage
 
 Json = dict[str, Any]
 
 PASSWORD = "correct horse battery staple"
+
+
+async def confirm_all(_: KeyQuestion) -> bool:
+    """A policy for somebody who knows all devices of the user."""
+    return True
 
 
 def key_pair_of(world: Json, name: str) -> KeyPair:
@@ -107,7 +112,7 @@ class Opener:
         url: str | None = None,
         key_storage: KeyStorage | None = None,
         storage: Storage | None = None,
-        public_key_policy: Callable[[PublicKey], Awaitable[bool]] | None = None,
+        public_key_policy: Callable[[KeyQuestion], Awaitable[bool]] | None = None,
     ) -> MedTechApi:
         """An API before ``init_user_crypto``."""
         builder = (

@@ -26,6 +26,7 @@ from .support import (
     Opener,
     Proxy,
     add_patient,
+    confirm_all,
     key_pair_of,
     stage,
 )
@@ -46,8 +47,8 @@ def seed(world: Json) -> Json:
 def ned(world: Json, opener: Opener) -> Open:
     user = world["users"]["ned"]
 
-    async def open_api(keys: MemoryKeyStorage | None = None) -> MedTechApi:
-        return await opener.plain(user["login"], user["token"], key_storage=keys)
+    async def open_api(keys: MemoryKeyStorage | None = None, **options: Any) -> MedTechApi:
+        return await opener.plain(user["login"], user["token"], key_storage=keys, **options)
 
     return open_api
 
@@ -145,7 +146,8 @@ async def test_a_pair_that_could_not_be_stored_is_exported_all_the_same(
                 raise StorageError("The disk is full.")
             await super().store_key_pair(data_owner_id, key_pair)
 
-    (new,) = await (await ned()).init_user_crypto(missing_key="allow")
+    other = await ned(public_key_policy=confirm_all)
+    (new,) = await other.init_user_crypto(missing_key="allow")
     api = await ned(keys := Full())
     await api.import_keys(backup, PASSPHRASE)
     keys.full = True

@@ -9,7 +9,7 @@ import pytest
 
 from icure_async import Patient
 from icure_async.errors import CryptoError, DecryptionError, InvalidResponseError
-from icure_async.models.public_key import PublicKey
+from icure_async.models.key_question import KeyQuestion
 from icure_async.sandbox import Sandbox
 from icure_async.storage import MemoryKeyStorage
 from tests.conftest import RequestLog
@@ -49,7 +49,7 @@ async def test_a_child_reads_through_its_parents(
 async def test_a_child_reads_what_its_parent_was_given_back(
     world: Json, client_session: aiohttp.ClientSession
 ) -> None:
-    """Through what the parent had shared, with a new key pair of the parent's (§5.2.4)."""
+    """Through what the parent had shared, with the parent's new key (cryptography.md §5.2.4)."""
     seed = stage(world)
     hcp_id = world["users"]["hcp"]["dataOwnerId"]
     child = add_hcp(seed, "child")
@@ -216,7 +216,7 @@ async def test_a_forged_key_of_ones_own_is_not_taken_for_the_real_one(
     seed["entities"]["patient"][ned["dataOwnerId"]]["publicKey"] = forged.public_key
     seed["entities"]["user"][ned["userId"]]["autoDelegations"]["all"].append(newcomer)
 
-    async def policy(key: PublicKey) -> bool:
+    async def policy(key: KeyQuestion) -> bool:
         return trusted or key.public_key != forged.public_key
 
     async with Sandbox(seed=seed, jwt=False) as sandbox:

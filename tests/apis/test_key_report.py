@@ -24,6 +24,7 @@ from .support import (
     add_hcp,
     add_patient,
     add_user,
+    confirm_all,
     key_pair_of,
     stage,
 )
@@ -147,7 +148,7 @@ async def test_with_a_new_key_here_the_way_back_is_to_that(
 async def test_what_a_key_here_leads_to_is_recoverable_and_not_stored(
     ned: Ned, ned_id: str, old: KeyPair, unchanged: Any
 ) -> None:
-    second = await ned()
+    second = await ned(public_key_policy=confirm_all)
     (new,) = await second.init_user_crypto(missing_key="allow")
     keys = await _keys_of(ned_id, old)
     first = await ned(key_storage=keys)
@@ -167,8 +168,9 @@ async def test_what_a_key_here_leads_to_is_recoverable_and_not_stored(
 async def test_a_chain_of_transfer_keys_is_followed(
     ned: Ned, ned_id: str, old: KeyPair, backend: Backend, unchanged: Any
 ) -> None:
-    (second,) = await (await ned()).init_user_crypto(missing_key="allow")
-    (third,) = await (await ned()).init_user_crypto(missing_key="allow")
+    confident = {"public_key_policy": confirm_all}
+    (second,) = await (await ned(**confident)).init_user_crypto(missing_key="allow")
+    (third,) = await (await ned(**confident)).init_user_crypto(missing_key="allow")
     # Without the short way, from the first to the third.
     transfer_keys = (await backend.patient(ned_id))["transferKeys"]
     del transfer_keys[old.public_key][third.public_key]
@@ -188,7 +190,7 @@ async def test_a_chain_of_transfer_keys_is_followed(
 async def test_a_damaged_transfer_key_leads_nowhere(
     ned: Ned, ned_id: str, old: KeyPair, backend: Backend
 ) -> None:
-    (new,) = await (await ned()).init_user_crypto(missing_key="allow")
+    (new,) = await (await ned(public_key_policy=confirm_all)).init_user_crypto(missing_key="allow")
     transfer_keys = (await backend.patient(ned_id))["transferKeys"]
     transfer_keys[old.public_key][new.public_key] = "00" * 48
     await backend.change(ned_id, transferKeys=transfer_keys)

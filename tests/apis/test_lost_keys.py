@@ -19,13 +19,24 @@ from icure_async.errors import (
     ValidationError,
 )
 from icure_async.models.key_change import KeyPairUpdateNotice
+from icure_async.models.key_question import KeyQuestion
 from icure_async.models.missing_key import MissingKey
 from icure_async.models.public_key import PublicKey
 from icure_async.sandbox import Fault, Sandbox
 from icure_async.storage import MemoryKeyStorage, MemoryStorage
 from tests.conftest import RequestLog
 
-from .support import ConnectionLostError, Exchange, Json, Opener, Proxy, add_hcp, key_pair_of, stage
+from .support import (
+    ConnectionLostError,
+    Exchange,
+    Json,
+    Opener,
+    Proxy,
+    add_hcp,
+    confirm_all,
+    key_pair_of,
+    stage,
+)
 
 
 class People:
@@ -102,7 +113,7 @@ async def test_a_new_key_is_published_beside_the_old_one(
 ) -> None:
     before = await _ned(sandbox, people)
     storage = MemoryKeyStorage()
-    ned = await people.ned(key_storage=storage)
+    ned = await people.ned(key_storage=storage, public_key_policy=confirm_all)
     (pair,) = await ned.init_user_crypto(missing_key="allow")
     assert await storage.list_key_pairs(people.ned_id) == [pair]
     writes = [line for line in requests.take() if line.startswith("PUT")]
@@ -175,7 +186,7 @@ async def test_a_task_of_somebody_else_is_no_notice(
     auth = aiohttp.encode_basic_auth(arya["login"], arya["token"])
 
     async def forestall(exchange: Exchange) -> None:
-        forged = exchange.body | {"responsible": people.arya_id}
+        forged = exchange.body | {"responsible": people.arya_id, "author": arya["userId"]}
         async with (
             aiohttp.ClientSession(headers={"Authorization": auth}) as session,
             session.post(sandbox.icure_url + "/maintenancetask", json=forged) as answer,
@@ -234,7 +245,7 @@ async def test_the_other_device_gives_back_everything(people: People, opener: Op
 async def test_the_first_device_reads_what_the_second_wrote(people: People, opener: Opener) -> None:
     first = await people.ned(key_storage=(first_keys := MemoryKeyStorage()))
     await first.init_user_crypto(people.old_pair)
-    second = await people.ned()
+    second = await people.ned(public_key_policy=confirm_all)
     (pair,) = await second.init_user_crypto(missing_key="allow")
     created = await second.patient_api.create_or_modify_patient(
         Patient(first_name="Bran", note="three-eyed")
@@ -252,13 +263,13 @@ async def test_the_first_device_reads_what_the_second_wrote(people: People, open
 async def test_two_devices_replace_the_key_at_once(
     people: People, opener: Opener, sandbox: Sandbox, proxy: Proxy
 ) -> None:
-    second = await people.ned()
+    second = await people.ned(public_key_policy=confirm_all)
 
     async def meanwhile(_: Exchange) -> None:
         await second.init_user_crypto(missing_key="allow")
 
     proxy.before("PUT /patient", meanwhile)
-    first = await people.ned(url=proxy.url)
+    first = await people.ned(url=proxy.url, public_key_policy=confirm_all)
     (pair,) = await first.init_user_crypto(missing_key="allow")
     document = await _ned(sandbox, people)
     assert document["aesExchangeKeys"].keys() > {people.old_pair.public_key, pair.public_key}
@@ -414,13 +425,13 @@ async def test_a_notice_that_fails_is_reported_and_sent_by_the_next_login(
     assert failed[0].problem
     assert failed[0].recipient_id in caplog.text
     assert len(await _tasks(sandbox)) == 1
-    assert await state.list_items() != []
+    assert await state.list_items("icure.key_notices.") != []
 
     again = await people.ned(key_storage=keys, storage=state)
     await again.init_user_crypto()
     assert all(notice.delivered for notice in _to_readable(again, people))
     assert len(await _tasks(sandbox)) == 2
-    assert await state.list_items() == []
+    assert await state.list_items("icure.key_notices.") == []
     await again.init_user_crypto()
     assert list(again.key_notices) == []
     assert pair in await keys.list_key_pairs(people.ned_id)
@@ -593,9 +604,9 @@ class Doorkeeper:
 
     def __init__(self) -> None:
         self.confirmed: set[str] = set()
-        self.asked: list[PublicKey] = []
+        self.asked: list[KeyQuestion] = []
 
-    async def __call__(self, key: PublicKey) -> bool:
+    async def __call__(self, key: KeyQuestion) -> bool:
         self.asked.append(key)
         return key.digest in self.confirmed
 
@@ -613,9 +624,14 @@ async def test_a_key_is_given_access_once_it_is_confirmed(
     with pytest.raises(CryptoError, match="confirmed"):
         await hcp.data_owner_api.give_access_back_to(people.ned_id, pair.public_key)
     assert await _ned(sandbox, people) == before
-    asked = PublicKey(people.ned_id, pair.public_key)
+    asked = KeyQuestion(
+        kind="public_key",
+        data_owner_id=people.ned_id,
+        digest=PublicKey(people.ned_id, pair.public_key).digest,
+        history="new",
+        public_key=pair.public_key,
+    )
     assert doorkeeper.asked == [asked]
-    assert asked.fingerprint == pair.fingerprint
 
     doorkeeper.confirmed.add(asked.digest)
     await hcp.data_owner_api.give_access_back_to(people.ned_id, pair.public_key)
@@ -648,7 +664,7 @@ async def test_a_damaged_transfer_key_is_left_alone(
     client_session: aiohttp.ClientSession,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    second = await people.ned()
+    second = await people.ned(public_key_policy=confirm_all)
     (pair,) = await second.init_user_crypto(missing_key="allow")
     export = await sandbox.export()
     document = export["entities"]["patient"][people.ned_id]

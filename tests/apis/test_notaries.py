@@ -32,7 +32,7 @@ from icure_async.storage import MemoryKeyStorage
 from tests.conftest import RequestLog
 from tests.shortcuts import make_key_pairs
 
-from .support import Backend, Exchange, Json, Opener, Proxy, add_hcp, key_pair_of
+from .support import Backend, Exchange, Json, Opener, Proxy, add_hcp, confirm_all, key_pair_of
 
 ROBB_ID = "e3d39276-5730-4fbc-9069-bb7f99dfde55"
 NAMES = ("maester", "septon", "smith")
@@ -79,10 +79,10 @@ Device = Callable[..., Any]
 def new_device(opener: Opener, world: Json) -> Device:
     """Ned's API on a device without keys."""
 
-    async def open_(storage: MemoryKeyStorage | None = None) -> MedTechApi:
+    async def open_(storage: MemoryKeyStorage | None = None, **options: Any) -> MedTechApi:
         ned = world["users"]["ned"]
         return await opener.plain(
-            ned["login"], ned["token"], key_storage=storage or MemoryKeyStorage()
+            ned["login"], ned["token"], key_storage=storage or MemoryKeyStorage(), **options
         )
 
     return open_
@@ -305,7 +305,7 @@ async def test_shares_of_another_key_pair_are_not_replaced_unasked(
 ) -> None:
     ned = await opener.golden("ned")
     await ned.data_owner_api.split_private_key_among(IDS[:2])
-    device = await new_device()
+    device = await new_device(public_key_policy=confirm_all)
     [new_pair] = await device.init_user_crypto(missing_key="allow")
     before = (await backend.patient(ned_id))[PARTITIONS]
 

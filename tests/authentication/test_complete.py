@@ -111,7 +111,12 @@ async def test_a_patient_registers_by_email(
 ) -> None:
     api = anonymous.authentication_api
     process = await api.start_authentication(
-        CAPTCHA, email=EMAIL, phone_number=PHONE, first_name="Ned", last_name="Stark"
+        CAPTCHA,
+        email=EMAIL,
+        phone_number=PHONE,
+        first_name="Ned",
+        last_name="Stark",
+        healthcare_professional_id=sandbox.master_hcp.data_owner_id,
     )
     code = await sandbox.wait_for_code(EMAIL)
     result = await api.complete_authentication(process, code)

@@ -96,6 +96,9 @@ class DictDirectory:
     async def refresh(self) -> None:
         self.refreshed += 1
 
+    async def may_write_with(self, owner_id: str, delegate_id: str, exchange_key: bytes) -> bool:
+        return True
+
 
 async def ring_of(*pairs: KeyPair, crypto: Crypto = CRYPTO) -> KeyRing:
     ring = KeyRing(crypto)

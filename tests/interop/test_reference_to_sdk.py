@@ -52,6 +52,11 @@ async def test_a_patient_is_read_and_modified_by_both(
     hcp = sandbox.master_hcp
     async with sdk(sandbox, hcp.login, hcp.password) as api:
         await api.init_user_crypto(hcp.key_pair)
+        if professional:
+            # Unlike a patient, it shares with nobody unasked.
+            with pytest.raises(DecryptionError):
+                await api.patient_api.get_patient(created["id"])
+            return
         assert (await api.patient_api.get_patient(created["id"])).note == "Modified by our SDK"
 
 

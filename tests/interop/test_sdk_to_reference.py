@@ -10,6 +10,7 @@ from icure_async import Patient
 
 from .notes import LONE_SURROGATES, MARKER, NOTES
 from .our_sdk import register_with_sdk, sdk
+from .reference_sdk import ReferenceSdkError
 from .support import assert_encrypted, log_in_as_master, stored_patient
 
 if TYPE_CHECKING:
@@ -34,20 +35,24 @@ async def test_a_patient_is_read_and_modified_by_both(
         assert patient.id is not None
         assert_encrypted(await stored_patient(sandbox, patient.id))
 
-        as_hcp = await start_reference()
-        await log_in_as_master(as_hcp, sandbox)
-        read = await as_hcp.get_patient(patient.id)
-        assert read["note"] == MARKER
-        assert (read["firstName"], read["lastName"], read["gender"]) == ("Robb", "Stark", "male")
-
         as_user = await start_reference()
         user = await as_user.login(sandbox.icure_url, PHONE, result.token)
         assert user["id"] == result.user_id
         await as_user.use_key_pair(result.key_pairs[0])
-        assert (await as_user.get_patient(patient.id))["note"] == MARKER
+        read = await as_user.get_patient(patient.id)
+        assert read["note"] == MARKER
+        assert (read["firstName"], read["lastName"], read["gender"]) == ("Robb", "Stark", "male")
         await as_user.modify_patient(patient.id, note="Modified by the user")
         assert (await api.patient_api.get_patient(patient.id)).note == "Modified by the user"
 
+        as_hcp = await start_reference()
+        await log_in_as_master(as_hcp, sandbox)
+        if professional:
+            # Unlike a patient, it shares with nobody unasked.
+            with pytest.raises(ReferenceSdkError, match="decrypt"):
+                await as_hcp.get_patient(patient.id)
+            return
+        assert (await as_hcp.get_patient(patient.id))["note"] == "Modified by the user"
         await as_hcp.modify_patient(patient.id, note="Modified by the doctor")
         assert (await api.patient_api.get_patient(patient.id)).note == "Modified by the doctor"
 

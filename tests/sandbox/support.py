@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import uuid
-from collections.abc import Mapping
+from collections.abc import AsyncIterable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import quote
@@ -64,7 +64,7 @@ class Client:
         body: Any = None,
         *,
         headers: Mapping[str, str] | None = None,
-        data: bytes | BinaryIO | None = None,
+        data: bytes | BinaryIO | AsyncIterable[bytes] | None = None,
     ) -> Answer:
         async with self.session.request(
             method,
@@ -149,7 +149,7 @@ class World:
                 "firstName": "Ned",
                 "lastName": "Stark",
                 "from": contact,
-                "hcpId": "",
+                "hcpId": self.sandbox.master_hcp.data_owner_id,
                 "email" if by_email else "mobilePhone": contact,
                 **fields,
             },

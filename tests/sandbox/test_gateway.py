@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import re
 import uuid
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -49,9 +50,75 @@ async def test_with_both_contacts_the_email_wins(world: World) -> None:
     assert (user["login"], user["email"], user["mobilePhone"]) == (EMAIL, EMAIL, PHONE)
 
 
-async def test_an_unknown_hcp_is_no_reason_to_fail(world: World) -> None:
-    ned = await world.register(PHONE, hcpId="no-data-owner")
-    assert (await me(ned))["autoDelegations"] == {}
+async def test_an_unknown_hcp_is_no_reason_to_fail_for_a_professional(world: World) -> None:
+    luwin = await world.register_hcp(EMAIL, hcpId="no-data-owner")
+    assert (await me(luwin))["autoDelegations"] == {}
+
+
+async def test_a_professional_shares_with_nobody_automatically(world: World) -> None:
+    luwin = await world.register_hcp(EMAIL, hcpId=world.sandbox.master_hcp.data_owner_id)
+    assert (await me(luwin))["autoDelegations"] == {}
+
+
+def start_body(**fields: Any) -> Json:
+    return {"g-recaptcha-response": "solved", "firstName": "Ned", "lastName": "Stark", **fields}
+
+
+@pytest.mark.parametrize("hcp_id", ["", None, "no-data-owner", "a-patient", "gone"])
+async def test_a_new_patient_needs_a_professional_who_is_known(
+    world: World, hcp_id: str | None
+) -> None:
+    master = await world.master()
+    await master.created("/patient", {"id": "a-patient", "firstName": "Robb"})
+    await master.created("/hcparty", {"id": "gone", "name": "Pycelle"})
+    await master.delete("/hcparty/gone")
+    body = start_body(mobilePhone=PHONE, hcpId=hcp_id)
+    answer = await world.gateway.post(f"/process/patient-sms/{uuid.uuid4()}", body)
+    assert answer.status == 422
+    assert "healthcare professional" in answer.body["message"]
+    assert "hcpId" in answer.body["message"]
+    with pytest.raises(TimeoutError):
+        await world.sandbox.wait_for_code(PHONE, timeout=0.05)
+
+
+async def test_a_refused_registration_can_be_started_again_with_the_same_request_id(
+    world: World,
+) -> None:
+    path = f"/process/patient-sms/{uuid.uuid4()}"
+    assert (await world.gateway.post(path, start_body(mobilePhone=PHONE))).status == 422
+    known = {"hcpId": world.sandbox.master_hcp.data_owner_id}
+    assert (await world.gateway.post(path, start_body(mobilePhone=PHONE, **known))).status == 200
+
+
+@pytest.mark.parametrize("contact", [PHONE, EMAIL])
+async def test_a_login_needs_no_professional(world: World, contact: str) -> None:
+    first = await me(await world.register(contact))
+    again = await me(await world.register(contact, hcpId="", firstName="", lastName=""))
+    assert again["id"] == first["id"]
+    # Not even at a process for professionals' patients whose professional has gone.
+    assert (await me(await world.register(contact, hcpId="no-data-owner")))["id"] == first["id"]
+
+
+async def test_a_lenient_sandbox_registers_patients_without_a_professional(
+    session: aiohttp.ClientSession, fresh: Path
+) -> None:
+    async with Sandbox(database=fresh, lenient=True) as sandbox:
+        ned = await World(sandbox, session).register(PHONE, hcpId="")
+        assert (await me(ned))["autoDelegations"] == {}
+        arya = await World(sandbox, session).register(EMAIL, hcpId="no-data-owner")
+        assert (await me(arya))["autoDelegations"] == {}
+
+
+async def test_a_patient_does_not_come_into_being_once_the_professional_has_gone(
+    world: World,
+) -> None:
+    master = await world.master()
+    hcp = await master.created("/hcparty", {"name": "Pycelle"})
+    request_id = await world.start(PHONE, hcpId=hcp["id"])
+    code = await world.sandbox.wait_for_code(PHONE)
+    await master.delete(f"/hcparty/{hcp['id']}")
+    assert (await world.validate(request_id, code)).status == 404
+    assert (await master.get(f"/user/byPhoneNumber/{encoded(PHONE)}")).status == 404
 
 
 async def test_who_is_known_logs_in_and_keeps_everything(world: World) -> None:
@@ -108,7 +175,8 @@ async def test_waiting_for_a_code_waits_and_hands_out_each_code_once(world: Worl
     ],
 )
 async def test_what_a_start_needs(world: World, change: Json, status: int) -> None:
-    body: dict[str, Any] = {"g-recaptcha-response": "solved", "mobilePhone": PHONE, **change}
+    hcp_id = world.sandbox.master_hcp.data_owner_id
+    body = start_body(mobilePhone=PHONE, hcpId=hcp_id) | change
     answer = await world.gateway.post(f"/process/patient-sms/{uuid.uuid4()}", body)
     assert answer.status == status
     if "g-recaptcha-response" in change and status == 400:

@@ -234,6 +234,49 @@ async def test_what_is_no_filter_for_notifications_is_refused(world: World, quer
     assert await status_of(ned, "POST", "/maintenancetask/filter", {"filter": query}) == 400
 
 
+@pytest.mark.parametrize("prop", ["author", "responsible"])
+async def test_a_patient_names_nobody_else_as_author_or_responsible(
+    either: World, prop: str
+) -> None:
+    ned, luwin = await either.register(NED), await either.register_hcp(LUWIN)
+    ned_id, luwin_id = await owner_id(ned), await owner_id(luwin)
+    other = luwin_id if prop == "responsible" else (await me(luwin))["id"]
+    for path, fields in (("/patient", {"firstName": "R"}), ("/maintenancetask", {"taskType": "t"})):
+        body = {"id": str(uuid.uuid4()), **fields, **shared_with(ned_id, luwin_id)}
+        for value in ("SOMEONE_ELSE", other):
+            assert await status_of(ned, "POST", path, {**body, prop: value}) == 403
+        stored = await ned.created(path, body)
+        assert await status_of(ned, "PUT", path, {**stored, prop: other}) == 403
+        assert await status_of(ned, "PUT", path, stored) == 200
+
+
+async def test_what_names_somebody_else_already_may_be_changed(either: World) -> None:
+    ned, luwin = await either.register(NED), await either.register_hcp(LUWIN)
+    ned_id, luwin_id = await owner_id(ned), await owner_id(luwin)
+    patient = await luwin.created("/patient", {"firstName": "R", **shared_with(luwin_id, ned_id)})
+    assert patient["responsible"] == luwin_id
+    changed = {**patient, "alias": "King"}
+    assert await status_of(ned, "PUT", "/patient", changed) == 200
+    own = {"author": (await me(ned))["id"], "responsible": ned_id}
+    await ned.created("/patient", {"firstName": "R", **own, **shared_with(ned_id)})
+
+
+async def test_professionals_name_others_in_the_legacy_profile_only(either: World) -> None:
+    luwin, master = await either.register_hcp(LUWIN), await either.master()
+    body = {"id": "robb", "firstName": "Robb", "responsible": "SOMEONE_ELSE"}
+    expected = 200 if either.sandbox._settings.profile == "legacy" else 403
+    assert await status_of(luwin, "POST", "/patient", body) == expected
+    assert await status_of(master, "POST", "/patient", {**body, "id": "bran"}) == 200
+
+
+async def test_a_professional_is_responsible_in_the_name_of_its_parent(strict: World) -> None:
+    master, luwin = await strict.master(), await strict.register_hcp(LUWIN)
+    parent = await master.created("/hcparty", {"name": "Citadel"})
+    hcp = (await luwin.get("/hcparty/current")).body
+    await master.put("/hcparty", {**hcp, "parentId": parent["id"]})
+    await luwin.created("/patient", {"firstName": "R", "responsible": parent["id"]})
+
+
 async def test_a_user_without_data_owner_has_no_data(world: World) -> None:
     master, ned = await world.master(), await world.register(NED)
     await master.created("/user", {"login": "plain", "passwordHash": "plain-password"})

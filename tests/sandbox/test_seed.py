@@ -4,6 +4,7 @@ import asyncio
 import copy
 import gc
 import json
+import os
 import sqlite3
 import sys
 import threading
@@ -14,7 +15,7 @@ import aiohttp
 import pytest
 
 from icure_async.sandbox import Sandbox
-from tests.sandbox.support import World, golden_stage, golden_user, me
+from tests.sandbox.support import Client, World, basic, golden_stage, golden_user, me
 
 STAGES = ["1-shared", "2-key-lost", "3-access-given-back"]
 
@@ -145,6 +146,57 @@ async def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     assert "not running" in repr(sandbox)
 
 
+def modes_in(directory: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_mode & 0o777 for path in directory.glob("sandbox.*")}
+
+
+on_posix = pytest.mark.skipif(os.name != "posix", reason="modes of files are POSIX")
+
+
+@pytest.fixture
+def exposed(fresh: Path) -> Path:
+    """A fresh database that others can read."""
+    fresh.chmod(0o644)
+    return fresh
+
+
+@on_posix
+async def test_a_database_that_others_can_read_is_made_private(
+    exposed: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with Sandbox(database=exposed) as sandbox:
+        assert await sandbox.stored("user", sandbox.master_hcp.user_id)
+        assert set(modes_in(exposed.parent).values()) == {0o600}
+    assert "0600" in caplog.text
+    assert str(exposed) in caplog.text
+    caplog.clear()
+    async with Sandbox(database=exposed):
+        assert "0600" not in caplog.text
+
+
+@on_posix
+async def test_a_database_whose_mode_can_not_be_changed_is_refused(
+    exposed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError("Operation not permitted")
+
+    monkeypatch.setattr(Path, "chmod", refuse)
+    sandbox = Sandbox(database=exposed)
+    with pytest.raises(PermissionError, match="others can read") as refused:
+        await sandbox.start()
+    assert "0600" in str(refused.value)
+    assert "not running" in repr(sandbox)
+
+
+@on_posix
+def test_the_mode_of_a_file_that_is_no_database_stays(exposed: Path) -> None:
+    exposed.write_text("This is no database. " * 100, encoding="utf-8")
+    with pytest.raises(sqlite3.DatabaseError):
+        asyncio.run(Sandbox(database=exposed).start())
+    assert modes_in(exposed.parent) == {exposed.name: 0o644}
+
+
 async def test_closing_leaves_nothing_behind(session: aiohttp.ClientSession, fresh: Path) -> None:
     tasks, threads = asyncio.all_tasks(), {t for t in threading.enumerate() if "sandbox" in t.name}
     for _ in range(3):
@@ -205,6 +257,48 @@ def test_the_clock_moves_forward_only() -> None:
 def test_an_unknown_profile_is_refused() -> None:
     with pytest.raises(ValueError, match="lenient"):
         Sandbox(profile="lenient")  # type: ignore[arg-type]
+
+
+@on_posix
+async def test_what_was_acknowledged_is_there_after_a_kill(
+    session: aiohttp.ClientSession, fresh: Path
+) -> None:
+    program = (
+        "import asyncio, sys\n"
+        "from icure_async.sandbox import Sandbox\n"
+        "async def main():\n"
+        "    async with Sandbox(database=sys.argv[1]) as sandbox:\n"
+        "        print(sandbox.icure_url, sandbox.master_hcp.login, flush=True)\n"
+        "        print(sandbox.master_hcp.password, flush=True)\n"
+        "        await asyncio.Event().wait()\n"
+        "asyncio.run(main())\n"
+    )
+    acknowledged: set[str] = set()
+
+    async def write(client: Client) -> None:
+        while True:
+            patient = await client.created("/patient", {"firstName": "Robb"})
+            acknowledged.add(patient["id"])
+
+    for _ in range(3):
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", program, str(fresh), stdout=asyncio.subprocess.PIPE
+        )
+        assert process.stdout is not None
+        url, login = (await process.stdout.readline()).decode().split()
+        password = (await process.stdout.readline()).decode().strip()
+        client = Client(session, url, basic(login, password))
+        known = len(acknowledged)
+        writers = [asyncio.create_task(write(client)) for _ in range(8)]
+        async with asyncio.timeout(20):
+            while len(acknowledged) < known + 50:  # noqa: ASYNC110 - written by the tasks
+                await asyncio.sleep(0.005)
+        process.kill()
+        await process.wait()
+        outcomes = await asyncio.gather(*writers, return_exceptions=True)
+        assert all(isinstance(outcome, aiohttp.ClientError) for outcome in outcomes)
+    async with Sandbox(database=fresh) as sandbox:
+        assert acknowledged <= set((await sandbox.export())["entities"]["patient"])
 
 
 async def test_the_master_gives_way_to_a_seeded_login(session: aiohttp.ClientSession) -> None:

@@ -21,23 +21,6 @@ async def test_every_answer_carries_its_own_request_id(world: World) -> None:
     assert len({answer.headers["X-Request-Id"] for answer in answers}) == len(answers)
 
 
-async def test_a_browser_may_call_from_any_origin(world: World) -> None:
-    preflight = await world.anonymous.send(
-        "OPTIONS",
-        "/patient",
-        headers={
-            "Origin": "https://app.example",
-            "Access-Control-Request-Headers": "authorization,content-type",
-        },
-    )
-    assert preflight.status == 200
-    assert preflight.headers["Access-Control-Allow-Origin"] == "https://app.example"
-    assert preflight.headers["Access-Control-Allow-Credentials"] == "true"
-    assert "PUT" in preflight.headers["Access-Control-Allow-Methods"]
-    assert preflight.headers["Access-Control-Allow-Headers"] == "authorization,content-type"
-    assert preflight.headers["Access-Control-Expose-Headers"] == "X-Request-Id"
-
-
 async def test_public_endpoints_answer_without_credentials(world: World) -> None:
     assert (await world.anonymous.get("/icure/v?ts=1")).status == 200
     assert (await world.anonymous.get("/icure/ok")).body == "true"

@@ -178,6 +178,118 @@ async def test_hcps_manage_the_users_of_patients(either: World) -> None:
     assert await luwin.filtered("/user", query) == []
 
 
+async def test_in_the_legacy_profile_a_professional_makes_the_user_of_a_colleague(
+    world: World,
+) -> None:
+    luwin = await world.register_hcp(LUWIN)
+    hcp = await luwin.created("/hcparty", {"name": "Pycelle"})
+    fields = {"healthcarePartyId": hcp["id"], "email": "pycelle@kingslanding.example"}
+    user = await luwin.created("/user", {**fields, "passwordHash": "grand-maester"})
+    assert user["passwordHash"] == "*"
+    assert (await luwin.get(f"/user/{user['id']}")).body == user
+    found = await luwin.get(f"/user/byHealthcarePartyId/{hcp['id']}")
+    assert found.body == [user["id"]]
+    pycelle = await world.login(fields["email"], "grand-maester")
+    assert (await pycelle.get("/hcparty/current")).body["id"] == hcp["id"]
+    renamed = {**(await me(pycelle)), "name": "Grand Maester"}
+    assert (await luwin.put("/user", renamed)).status == 200
+
+    admin = [{"grants": [{"type": "ADMIN"}], "revokes": []}]
+    second = {"id": str(uuid.uuid4()), "login": "second", "healthcarePartyId": hcp["id"]}
+    assert (await luwin.post("/user", second)).status == 403
+    other = await luwin.created("/hcparty", {"name": "Qyburn"})
+    granted = {**second, "healthcarePartyId": other["id"], "permissions": admin}
+    assert (await luwin.post("/user", granted)).status == 403
+    current = (await luwin.get(f"/user/{user['id']}")).body
+    assert (await luwin.put("/user", {**current, "permissions": admin})).status == 403
+    assert (await luwin.put("/user", {**current, "healthcarePartyId": other["id"]})).status == 403
+
+
+async def test_in_the_strict_profile_only_administrators_make_users_of_professionals(
+    strict: World,
+) -> None:
+    luwin, master = await strict.register_hcp(LUWIN), await strict.master()
+    hcp = await master.created("/hcparty", {"name": "Pycelle"})
+    user = {"id": "u", "login": "pycelle", "healthcarePartyId": hcp["id"]}
+    assert (await luwin.post("/user", user)).status == 403
+    assert (await master.post("/user", user)).status == 200
+    assert (await luwin.get("/user/u")).status == 403
+    assert (await luwin.post("/user/token/u/key")).status == 403
+
+
+async def test_patients_make_no_users(world: World) -> None:
+    ned = await world.register(NED)
+    assert (await ned.post("/user", {"id": "u", "login": "u"})).status == 403
+
+
+async def test_users_manage_their_own_tokens(either: World) -> None:
+    ned = await either.register(NED)
+    own = await me(ned)
+    secret = (await ned.post(f"/user/token/{own['id']}/phone?tokenValidity=2592000")).body
+    shown = (await me(ned))["authenticationTokens"]["phone"]
+    assert shown["validity"] == 2592000
+    assert shown["creationTime"] > 1_600_000_000_000
+    assert set(shown) == {"creationTime", "validity"}
+    device = await either.login(NED, secret)
+
+    # What a client read, it may send back: nothing changes.
+    current = await me(device)
+    unchanged = (await device.put("/user", current)).body
+    assert unchanged["authenticationTokens"] == current["authenticationTokens"]
+    await either.login(NED, secret)
+
+    revoked = {"phone": {**shown, "deletionDate": shown["creationTime"] + 1}}
+    removed = await device.put("/user", {**unchanged, "authenticationTokens": revoked})
+    assert "phone" not in removed.body["authenticationTokens"]
+    assert set(unchanged["authenticationTokens"]) - set(removed.body["authenticationTokens"]) == {
+        "phone"
+    }
+    body = {"username": NED, "password": secret}
+    assert (await either.anonymous.post("/auth/login", body)).status == 401
+    # The session that the token began ends by itself.
+    assert (await me(device))["id"] == own["id"]
+
+
+async def test_a_token_that_comes_with_a_change_is_added_or_replaced(world: World) -> None:
+    ned = await world.register(NED)
+    own = await me(ned)
+
+    async def change(**tokens: Json) -> Json:
+        current = await me(ned)
+        answer = await ned.put("/user", {**current, "authenticationTokens": tokens})
+        assert answer.status == 200, answer.body
+        changed: Json = answer.body["authenticationTokens"]
+        return changed
+
+    code_token = set(own["authenticationTokens"])
+    added = await change(a={"token": "first-token-of-a", "validity": 60, "creationTime": 2**41})
+    assert added["a"] == {"validity": 60, "creationTime": 2**41}
+    added = await change(b={"token": "first-token-of-b", "validity": -1})
+    assert set(added) == code_token | {"a", "b"}
+    replaced = await change(b={"token": "second-token-of-b", "validity": -1})
+    assert set(replaced) == code_token | {"a", "b"}
+    await world.login(NED, "second-token-of-b")
+    body = {"username": NED, "password": "first-token-of-b"}
+    assert (await world.anonymous.post("/auth/login", body)).status == 401
+    # An entry that is deleted stays out, even if it carries a token, and if nobody knew it.
+    gone = await change(
+        b={"token": "third-token-of-b", "validity": -1, "deletionDate": 1},
+        unknown={"validity": 1, "deletionDate": 1},
+        nothing={"validity": 60},
+    )
+    assert set(gone) == code_token | {"a"}
+
+
+async def test_a_stale_change_of_tokens_is_a_conflict(world: World) -> None:
+    ned = await world.register(NED)
+    stale = await me(ned)
+    await ned.post(f"/user/token/{stale['id']}/phone")
+    removal = {"phone": {"validity": 1, "deletionDate": 1}}
+    answer = await ned.put("/user", {**stale, "authenticationTokens": removal})
+    assert answer.status == 409
+    assert "phone" in (await me(ned))["authenticationTokens"]
+
+
 async def test_nobody_gains_rights_by_changing_a_user(world: World) -> None:
     ned, luwin = await world.register(NED), await world.register_hcp(LUWIN)
     victim = (await me(await world.register(ARYA)))["patientId"]

@@ -14,8 +14,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import anyio.lowlevel
 import pytest
@@ -24,8 +25,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from icure_async.errors import StorageError, ValidationError
-from icure_async.storage import FileStorage
+from icure_async.storage import FileStorage, _disk
 from icure_async.storage._names import file_name_of, item_name_of
+from icure_async.threads import STORAGE
 
 from .conftest import assert_secret_free
 
@@ -218,22 +220,33 @@ async def test_wide_folder_is_tightened_with_one_warning(
     assert SECRET not in caplog.text
 
 
-async def test_foreign_wide_folder_is_used_with_a_warning(
+async def test_a_wide_folder_that_cannot_be_closed_is_used_with_a_warning(
     folder: Path,
     storage: FileStorage,
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     folder.mkdir(parents=True)
-    folder.chmod(0o755)
-
-    def refuse(path: Path, mode: int) -> None:
-        raise PermissionError(errno.EPERM, "no")
-
-    monkeypatch.setattr(Path, "chmod", refuse)
+    folder.chmod(0o775)
+    monkeypatch.setattr(Path, "chmod", refuse_to_change)
     await storage.set_item("item", "value")
     assert "cannot change" in caplog.text
     assert mode_of(folder / "item") == 0o600
+
+
+def refuse_to_change(*_: object) -> None:
+    raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+
+async def test_a_folder_that_anybody_may_write_to_and_that_cannot_be_closed_is_refused(
+    folder: Path, storage: FileStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder.mkdir(parents=True)
+    folder.chmod(0o777)
+    monkeypatch.setattr(Path, "chmod", refuse_to_change)
+    with pytest.raises(StorageError, match=r"other users .* may write to the folder"):
+        await storage.set_item("item", "value")
+    assert names_in(folder) == []
 
 
 async def test_shared_folder_is_refused(folder: Path, storage: FileStorage) -> None:
@@ -281,7 +294,7 @@ async def test_symbolic_links_are_not_followed(
 async def test_symbolic_links_where_the_system_has_no_flag(
     storage: FileStorage, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("icure_async.storage.files._NO_FOLLOW", 0)
+    monkeypatch.setattr("icure_async.storage._disk._NO_FOLLOW", 0)
     folder.mkdir(parents=True)
     (folder / "item").symlink_to(tmp_path)
     with pytest.raises(StorageError, match=r"'item'.*symbolic link"):
@@ -382,25 +395,132 @@ async def test_system_errors(
     assert hidden_files(folder) == []
 
 
-async def test_folder_that_cannot_be_synced(
-    storage: FileStorage, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("kind", ["file", "folder"])
+async def test_what_cannot_be_synced(
+    storage: FileStorage, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     await storage.set_item("item", "old")
     fsync = os.fsync
-    code = errno.EINVAL
+    code = 0
 
     def fail(descriptor: int) -> None:
-        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode) == (kind == "folder"):
             raise OSError(code, "text")
         fsync(descriptor)
 
     monkeypatch.setattr(os, "fsync", fail)
-    await storage.set_item("item", "new")
+    for value, number in (("new", errno.EINVAL), ("newer", errno.ENOTSUP)):
+        code = number
+        await storage.set_item("item", value)
+        assert await storage.get_item("item") == value
     code = errno.EIO
-    with pytest.raises(StorageError, match="'item' is written, but a power failure"):
-        await storage.set_item("item", "newer")
-    with pytest.raises(StorageError, match="'item' is removed, but a power failure"):
-        await storage.remove_item("item")
+    if kind == "folder":
+        with pytest.raises(StorageError, match="'item' is written, but a power failure"):
+            await storage.set_item("item", "newest")
+        with pytest.raises(StorageError, match="'item' is removed, but a power failure"):
+            await storage.remove_item("item")
+    else:
+        with pytest.raises(StorageError, match=r"Cannot write the item 'item'.*check the disk"):
+            await storage.set_item("item", "newest")
+        assert await storage.get_item("item") == "newer"
+
+
+@pytest.mark.parametrize("code", [errno.EPERM, errno.ENOTSUP, None])
+async def test_a_file_system_that_cannot_keep_others_from_reading_is_refused(
+    storage: FileStorage, folder: Path, monkeypatch: pytest.MonkeyPatch, code: int | None
+) -> None:
+    """Without an error, too: there are some that do as if they had done it."""
+    real_open = os.open
+
+    def open_to_all(path: str, flags: int, mode: int = 0o777, **options: int) -> int:
+        descriptor = real_open(path, flags, mode, **options)
+        if flags & os.O_CREAT:
+            Path(path).chmod(0o644)
+        return descriptor
+
+    def refuse(descriptor: int, mode: int) -> None:
+        if code is not None:
+            raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, "open", open_to_all)
+    monkeypatch.setattr(os, "fchmod", refuse)
+    with pytest.raises(StorageError, match=r"'item'.*keys cannot be protected there") as caught:
+        await storage.set_item("item", SECRET)
+    assert "ownership" not in str(caught.value)
+    assert_secret_free(caught.value, SECRET)
+    assert names_in(folder) == []
+
+
+async def test_a_file_system_that_protects_every_file_by_itself_serves(
+    storage: FileStorage, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "fchmod", refuse_to_change)
+    await storage.set_item("item", "value")
+    assert mode_of(folder / "item") == 0o600
+    # One that is mounted with umask=077 may say that every file can be run.
+    real_open = os.open
+
+    def open_to_run(path: str, flags: int, mode: int = 0o777, **options: int) -> int:
+        descriptor = real_open(path, flags, mode, **options)
+        if flags & os.O_CREAT:
+            Path(path).chmod(0o700)
+        return descriptor
+
+    monkeypatch.setattr(os, "open", open_to_run)
+    await storage.set_item("item", "newer")
+    assert await storage.get_item_and_mode("item") == ("newer", 0o700)
+
+
+class Windows:
+    """A system that refuses an operation for some time, as Windows does while a file is open."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, owner: object, name: str) -> None:
+        self.refusals = 3
+        self.calls = 0
+        real = getattr(owner, name)
+
+        def operate(*args: Any, **options: Any) -> object:
+            self.calls += 1
+            if self.calls <= self.refusals:
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+            return real(*args, **options)
+
+        monkeypatch.setattr(owner, name, operate)
+        monkeypatch.setattr(_disk, "_WINDOWS", True)
+        monkeypatch.setattr(_disk, "_REFUSAL_SECONDS", 0.2)
+
+
+@pytest.mark.parametrize(
+    ("owner", "name"), [(Path, "replace"), (Path, "unlink"), (os, "open")], ids=str
+)
+async def test_windows_is_asked_again_for_a_second(
+    storage: FileStorage, monkeypatch: pytest.MonkeyPatch, owner: object, name: str
+) -> None:
+    assert _disk._REFUSAL_SECONDS == 1
+    await storage.set_item("item", "old")
+    calls: dict[str, Callable[[], Awaitable[object]]] = {
+        "replace": lambda: storage.set_item("item", "new"),
+        "unlink": lambda: storage.remove_item("item"),
+        "open": lambda: storage.get_item("item"),
+    }
+    windows = Windows(monkeypatch, owner, name)
+    await calls[name]()
+    assert windows.calls == 4
+    storage.path_of("item").touch()
+    windows.refusals = 1000
+    begun = time.monotonic()
+    with pytest.raises(StorageError, match="permission denied"):
+        await calls[name]()
+    assert 0.2 <= time.monotonic() - begun < 5
+
+
+async def test_other_systems_mean_it(storage: FileStorage, monkeypatch: pytest.MonkeyPatch) -> None:
+    await storage.set_item("item", "old")
+    system = Windows(monkeypatch, Path, "replace")
+    monkeypatch.setattr(_disk, "_WINDOWS", False)
+    with pytest.raises(StorageError, match="permission denied"):
+        await storage.set_item("item", "new")
+    assert system.calls == 1
 
 
 async def test_order_of_the_steps(
@@ -542,12 +662,12 @@ async def test_cancelled_and_failed(
 
 
 async def test_write_cancelled_before_it_began(storage: FileStorage, folder: Path) -> None:
-    limiter = to_thread.current_default_thread_limiter()
+    limiter = STORAGE.limiter()
     before = limiter.total_tokens
     limiter.total_tokens = 1
     gate = threading.Event()
     try:
-        busy = asyncio.create_task(to_thread.run_sync(gate.wait))
+        busy = asyncio.create_task(STORAGE.run_or_leave(gate.wait))
         await asyncio.sleep(0.01)
         task = asyncio.create_task(storage.set_item("item", "value"))
         await asyncio.sleep(0.01)
@@ -566,7 +686,7 @@ async def test_write_cancelled_before_it_began(storage: FileStorage, folder: Pat
 
 WRITER = """
 import asyncio, sys
-from icure_async.storage import FileStorage
+from icure_async.storage import FileStorage, _disk
 
 async def main(folder, letters, rounds):
     storage = FileStorage(folder)
@@ -647,7 +767,7 @@ async def test_killed_at_any_moment(
 KILLED_AT_EACH_LINE = """
 import os, signal, sys
 from pathlib import Path
-from icure_async.storage import FileStorage
+from icure_async.storage import FileStorage, _disk
 
 folder = Path(sys.argv[1])
 item = folder / "item"
@@ -657,7 +777,8 @@ def write(value, last_line):
 
     def trace(frame, event, argument):
         nonlocal lines
-        if Path(frame.f_code.co_filename).name not in {"files.py", "pathlib.py", "_local.py"}:
+        file = Path(frame.f_code.co_filename).name
+        if file not in {"files.py", "_disk.py", "pathlib.py", "_local.py"}:
             return None
         lines += 1
         if lines == last_line:

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import logging
+import re
 import shlex
 import subprocess
 import threading
@@ -468,3 +470,83 @@ async def test_many_at_once(keys: StorageKeyStorage, pairs: Sequence[KeyPair]) -
     )
     assert set(found) == set(pairs)
     assert set(await keys.list_key_pairs(OWNER)) == set(pairs)
+
+
+# Damage of a single bit, everywhere but in the digits of the numbers.
+
+
+def flipped(text: str, position: int, bit: int) -> str | None:
+    """Return the text with a bit changed, or None where it is no text any more."""
+    data = bytearray(text.encode())
+    data[position] ^= 1 << bit
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return None
+
+
+def outside_of_numbers(text: str) -> list[int]:
+    numbers = [match.span(1) for match in re.finditer(r'"([\w-]{20,})"', text)]
+    return [
+        position
+        for position in range(len(text))
+        if not any(begin <= position < end for begin, end in numbers)
+    ]
+
+
+@pytest.mark.parametrize("kind", ["ours", "fuller"])
+async def test_a_key_with_a_damaged_bit_is_damaged_and_never_absent(
+    pair: KeyPair, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = compact(document_of(pair)) if kind == "ours" else full_text(pair)
+    assembled = functools.cache(lambda numbers: assemble(dict(numbers)))
+    assemble = jwk._assemble
+    # Most of the damage leaves the numbers as they are, and to validate them takes long.
+    monkeypatch.setattr(jwk, "_assemble", lambda numbers: assembled(tuple(numbers.items())))
+    outcomes: dict[str, int] = {"damaged": 0, "read": 0}
+    positions = outside_of_numbers(text)
+    assert len(positions) > 100
+    for position in positions:
+        for bit in range(8):
+            damaged = flipped(text, position, bit)
+            if damaged is None:
+                continue
+            storage = MemoryStorage()
+            await storage.set_item(name_of(pair), damaged or "x")
+            keys = StorageKeyStorage(storage)
+            try:
+                assert await keys.get_key_pair(OWNER, pair.fingerprint) == pair, damaged
+                outcomes["read"] += 1
+            except StorageError:
+                with pytest.raises(StorageError):
+                    await keys.list_key_pairs(OWNER)
+                outcomes["damaged"] += 1
+    assert outcomes["damaged"] > outcomes["read"] > 0
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"publicKey":{"kty":"RSA"},"privateKex":{"kty":"RSA"}}',
+        '{"publicKey":null,"privateKey":null,"private":{}}',
+        '{"keyPair":{"publicKey":{},"privateKey":{}}}',
+        '{"PrivateKey":1}',
+        "[]",
+        "null",
+        "1",
+        '"text"',
+    ],
+)
+async def test_a_document_that_is_no_key_pair_is_an_error_and_stays(
+    keys: StorageKeyStorage, storage: Storage, pair: KeyPair, text: str
+) -> None:
+    await storage.set_item(name_of(pair), text)
+    for attempt in (
+        keys.get_key_pair(OWNER, pair.fingerprint),
+        keys.list_key_pairs(OWNER),
+        keys.store_key_pair(OWNER, pair),
+    ):
+        with pytest.raises(StorageError, match=name_of(pair)):
+            await attempt
+    assert [key.problem is None for key in await keys.list_stored_keys()] == [False]
+    assert await storage.get_item(name_of(pair)) == text

@@ -21,11 +21,11 @@ from icure_sync import (
     AuthenticationResult,
     EncryptedPatient,
     KeyPair,
+    KeyQuestion,
     MedTechApi,
     MedTechApiBuilder,
     MissingKey,
     Patient,
-    PublicKey,
 )
 from icure_sync.errors import (
     CodeExpiredError,
@@ -37,7 +37,7 @@ from icure_sync.errors import (
     StorageError,
 )
 from icure_sync.sandbox import Sandbox
-from icure_sync.storage import FileKeyStorage, MemoryKeyStorage
+from icure_sync.storage import FileKeyStorage, FileStorage, MemoryKeyStorage, MemoryStorage
 from tests.authentication.conftest import _shortcuts
 
 __all__ = ["_shortcuts"]
@@ -148,8 +148,8 @@ def test_a_lost_key_is_asked_for_then_replaced_and_access_given_back(
         asked.append((question.fingerprints, threading.current_thread().name))
         return None
 
-    def is_known(key: PublicKey) -> bool:
-        asked.append(key.fingerprint)
+    def is_known(key: KeyQuestion) -> bool:
+        asked.append(key.public_key)
         return True
 
     anew = configured(AnonymousMedTechApiBuilder(), sandbox).with_public_key_policy(is_known)
@@ -169,7 +169,25 @@ def test_a_lost_key_is_asked_for_then_replaced_and_access_given_back(
     (question, thread), *keys = asked
     assert question == (fingerprint,)
     assert thread != threading.current_thread().name
-    assert fingerprint in keys
+    assert result.key_pairs[0].public_key in keys
+
+
+def test_trust_on_first_use_needs_a_storage_that_stays(tmp_path: Path) -> None:
+    def build(storage: MemoryStorage | FileStorage) -> None:
+        (
+            MedTechApiBuilder()
+            .with_icure_base_url("https://example.org")
+            .with_user_name("ned")
+            .with_password("secret")
+            .with_storage(storage)
+            .with_trust_on_first_use(lambda question: question.history == "new")
+            .build()
+            .close()
+        )
+
+    with pytest.raises(ConfigurationError, match="with_storage_directory"):
+        build(MemoryStorage())
+    build(FileStorage(tmp_path))
 
 
 def test_a_wrong_code_then_the_right_one(
@@ -217,7 +235,11 @@ def test_a_process_started_with_the_other_package_is_completed_here(
     async def started() -> str:
         async with configured(icure_async.AnonymousMedTechApiBuilder(), sandbox).build() as api:
             process = await api.authentication_api.start_authentication(
-                "captcha", phone_number=PHONE, first_name="Ned", last_name="Stark"
+                "captcha",
+                phone_number=PHONE,
+                first_name="Ned",
+                last_name="Stark",
+                healthcare_professional_id=sandbox.master_hcp.data_owner_id,
             )
             return process.to_json()
 
@@ -245,9 +267,17 @@ def test_the_second_of_two_writers_is_told(
             hcp.patient_api.create_or_modify_patient(hers)
 
 
-def test_a_stranger_can_not_decrypt(builder: AnonymousMedTechApiBuilder, sandbox: Sandbox) -> None:
+@pytest.fixture
+def lenient() -> Iterator[Sandbox]:
+    """A sandbox where a patient may share with nobody."""
+    with Sandbox(lenient=True) as running:
+        yield running
+
+
+def test_a_stranger_can_not_decrypt(lenient: Sandbox) -> None:
+    sandbox = lenient
     master = sandbox.master_hcp
-    with builder.build() as api:
+    with configured(AnonymousMedTechApiBuilder(), sandbox).build() as api:
         process = api.authentication_api.start_authentication("captcha", phone_number=PHONE)
         code = sandbox.wait_for_code(PHONE)
         result = api.authentication_api.complete_authentication(process, code)
@@ -397,7 +427,7 @@ def test_plain_storages_and_crypto(builder: AnonymousMedTechApiBuilder, sandbox:
         created = api.patient_api.create_or_modify_patient(robb())
     assert list(keys.pairs.values()) == result.key_pairs
     assert storage.calls == {"get_item", "set_item", "remove_item"}
-    assert storage.items == {}
+    assert [name for name in storage.items if not name.startswith("icure.known_keys.")] == []
     assert threading.main_thread().name not in storage.threads
     assert crypto.calls >= {"random_bytes", "generate_key_pair", "rsa_encrypt", "aes_encrypt"}
 

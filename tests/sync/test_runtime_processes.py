@@ -620,3 +620,23 @@ atexit.register(_at_exit)
 
     assert len(ended.lines) == 1, ended.errors
     assert ended.lines[0].startswith("ConfigurationError The interpreter is exiting")
+
+
+def test_threads_that_were_replaced_after_the_import_are_refused() -> None:
+    """As gevent does it where a server imports the application before it patches."""
+    ended = run_program(
+        CLIENT
+        + """
+import _thread
+from icure_sync.errors import ConfigurationError
+
+real = _thread.start_new_thread
+_thread.start_new_thread = lambda *arguments: real(*arguments)
+try:
+    Client(AsyncClient()).where()
+except ConfigurationError as error:
+    say(error)
+"""
+    )
+    assert len(ended.lines) == 1, ended.errors
+    assert "before the first import of icure_sync" in ended.lines[0]
