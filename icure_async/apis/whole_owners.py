@@ -37,7 +37,7 @@ class WholeDataOwners(CheckedDataOwners):
 
     async def current(self) -> TypedDataOwner | None:
         """Return the logged-in user's data owner, or None where the answer is of no use."""
-        return await _confirmed(super().current)
+        return await _confirmed(super().current, with_transfers=True)
 
     async def get(self, owner_id: str) -> TypedDataOwner | None:
         """Return a data owner of any kind, or None where the answer is of no use."""
@@ -64,7 +64,9 @@ class WholeDataOwners(CheckedDataOwners):
         return saved
 
 
-async def _confirmed(read: Callable[[], Awaitable[OwnerT]]) -> OwnerT:
+async def _confirmed(
+    read: Callable[[], Awaitable[OwnerT]], *, with_transfers: bool = False
+) -> OwnerT:
     """Read a data owner, and once more where something may be missing.
 
     Raises:
@@ -72,7 +74,7 @@ async def _confirmed(read: Callable[[], Awaitable[OwnerT]]) -> OwnerT:
     """
     owner = await read()
     for _ in range(_MAX_READS - 1):
-        if owner is None or _is_whole(owner):
+        if owner is None or _is_whole(owner, with_transfers=with_transfers):
             break
         before, owner = owner, await read()
         if owner is None or owner.id != before.id:
@@ -84,9 +86,10 @@ async def _confirmed(read: Callable[[], Awaitable[OwnerT]]) -> OwnerT:
     return owner
 
 
-def _is_whole(owner: TypedDataOwner) -> bool:
+def _is_whole(owner: TypedDataOwner, *, with_transfers: bool) -> bool:
     document = owner.document
-    return owner_looks_whole(document) and (owner.kind != "patient" or looks_whole(document))
+    is_whole = owner_looks_whole(document, with_transfers=with_transfers)
+    return is_whole and (owner.kind != "patient" or looks_whole(document))
 
 
 def _unsteady(owner: TypedDataOwner) -> InvalidResponseError:

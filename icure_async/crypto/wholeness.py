@@ -81,11 +81,16 @@ def looks_whole(document: Mapping[str, Any]) -> bool:
     )
 
 
-def owner_looks_whole(owner: Mapping[str, Any]) -> bool:
+def owner_looks_whole(owner: Mapping[str, Any], *, with_transfers: bool = False) -> bool:
     """Return whether a data owner has the keys it should have (cryptography.md §3).
 
     Each of its key pairs has an exchange key to the same people, itself among them, and the first
     has them in the legacy form too; older key pairs lead to the newer ones.
+
+    Args:
+        owner: the data owner.
+        with_transfers: whether there should be transfer keys where there may be. There are none for
+            key pairs that the device with the newer one did not know.
     """
     levels = as_object(owner.get("aesExchangeKeys"))
     if owner.get("privateKeyShamirPartitions") or owner.get("publicKeysForOaepWithSha256"):
@@ -97,7 +102,7 @@ def owner_looks_whole(owner: Mapping[str, Any]) -> bool:
         all(map(_PUBLIC_KEY.fullmatch, [first, *levels]))
         and _is_mirrored(as_object(levels.get(first)), as_object(owner.get("hcPartyKeys")))
         and all(_is_whole_level(owner, level) for level in levels)
-        and _transfers_are_whole(owner)
+        and _transfers_are_whole(owner, may_be_none=not with_transfers)
     )
 
 
@@ -192,7 +197,7 @@ def _is_whole_slot(owner: Mapping[str, Any], wrapped: Any, level: str, *, is_own
     )
 
 
-def _transfers_are_whole(owner: Mapping[str, Any]) -> bool:
+def _transfers_are_whole(owner: Mapping[str, Any], *, may_be_none: bool) -> bool:
     """Return whether transfer keys go the ways that the exchange keys to oneself go."""
     public_keys = public_keys_of(owner)
     fingerprints = {fingerprint_of(public_key) for public_key in public_keys}
@@ -204,6 +209,8 @@ def _transfers_are_whole(owner: Mapping[str, Any]) -> bool:
     }
     transfers = list(transfer_keys_of(owner))
     by_transfer_key = {(key.holder, key.target) for key in transfers}
+    if may_be_none and not transfers:
+        return True
     return by_exchange_key == by_transfer_key and all(
         _is_hex_ciphertext(key.ciphertext, _TRANSFER_KEY) for key in transfers
     )

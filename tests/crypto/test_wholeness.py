@@ -109,6 +109,23 @@ def test_nothing_can_be_taken_from_a_data_owner_with_one_key_unnoticed(
             assert not owner_looks_whole(changed), path
 
 
+def test_transfer_keys_may_be_none_or_all(world: Json) -> None:
+    owner = stored(world, "2-key-lost", "ned")
+    first, (second,) = owner["publicKey"], owner["aesExchangeKeys"].keys() - {owner["publicKey"]}
+    levels = owner["aesExchangeKeys"]
+    people = levels[first].keys() & levels[second].keys()
+    owner["aesExchangeKeys"] = {
+        key: {name: level[name] for name in people} for key, level in levels.items()
+    }
+    for strictly in (False, True):
+        assert owner_looks_whole(owner, with_transfers=strictly)
+    without = {name: value for name, value in owner.items() if name != "transferKeys"}
+    assert owner_looks_whole(without)
+    assert not owner_looks_whole(without, with_transfers=True)
+    spoilt = owner | {"transferKeys": {first: {second: "x"}}}
+    assert not owner_looks_whole(spoilt)
+
+
 def test_forms_of_the_past_are_looked_at_twice(world: Json) -> None:
     entity = stored(world, "1-shared", "ned")
     forms: list[Json] = [
