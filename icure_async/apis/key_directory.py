@@ -10,14 +10,17 @@ import anyio
 
 from icure_async.apis.current_user import data_owner_of
 from icure_async.crypto.exchange_keys import (
+    LEGACY_KEY,
     add_exchange_key,
     delegates_of,
+    exchange_key_of_pair,
     exchange_keys_in_view,
     exchange_keys_to,
     has_exchange_key,
     public_keys_of,
 )
 from icure_async.crypto.key_ring import EXCHANGE_KEY_BYTES
+from icure_async.crypto.shapes import as_object
 from icure_async.crypto.transfer_keys import add_transfer_keys
 from icure_async.crypto.wholeness import looks_whole, owner_looks_whole
 from icure_async.errors import (
@@ -26,6 +29,7 @@ from icure_async.errors import (
     CryptoError,
     DecryptionError,
     ICureError,
+    InvalidResponseError,
     NotFoundError,
     PermissionDeniedError,
 )
@@ -215,11 +219,17 @@ class OwnKeyDirectory:
         return found
 
     async def correspondents(self) -> list[str]:
-        """Return the ids of all who have exchange keys from or to the current data owner."""
+        """Return the ids of all who have exchange keys from or to the current data owner.
+
+        Raises:
+            InvalidResponseError: our document lacks a key pair that the backend's view names.
+        """
         own = await self.own()
         found: dict[str, None] = {}
         for kind in _VIEW_ORDER[own.kind]:
-            found.update(dict.fromkeys(await self._view(kind, own.id)))
+            view = await self._view(kind, own.id)
+            _require_all_key_pairs(own, view)
+            found.update(dict.fromkeys(view))
         found.update(dict.fromkeys(delegates_of(own.document)))
         found.pop(own.id, None)
         return list(found)
@@ -502,6 +512,27 @@ def _not_confirmed(own_id: str) -> CryptoError:
         "written. Confirm it where another device of the user's made it; else call the "
         "administrator of the backend."
     )
+
+
+def _require_all_key_pairs(own: TypedDataOwner, view: Mapping[str, Any]) -> None:
+    """Refuse a document of ours that lacks an exchange key to ourselves, or a key that opens it."""
+    present = {
+        (fingerprint_of(level), fingerprint)
+        for level in public_keys_of(own.document)
+        for fingerprint in exchange_key_of_pair(own.document, own.id, owner_key=level)
+    }
+    named = {
+        (fingerprint_of(level), fingerprint_of(name))
+        for level, wrapped in as_object(view.get(own.id)).items()
+        for name in as_object(wrapped)
+        if name != LEGACY_KEY
+    }
+    if not named <= present:
+        raise InvalidResponseError(
+            f"Could not read data owner {printable(own.id)}: the server says two things about its "
+            "keys. Nothing was changed. Try again; where it stays so, call the administrator of "
+            "the backend."
+        )
 
 
 def _no_own_key(document: Mapping[str, Any], key_ring: KeyRing) -> CryptoError:
