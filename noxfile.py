@@ -21,6 +21,7 @@ OTHER_PYTHONS = ["3.12", "3.13"]
 COVERAGE_PERCENT = 95
 # Coverage would slow down what tries many cases, and disturb what interrupts programs at any line.
 UNTRACED = ["tests/flows/test_fault_matrix.py", "tests/programs", "tests/sync"]
+NEEDS_PYTHON_ONLY = "not interop and not typing"
 SIDE_BY_SIDE = ["--numprocesses=auto", "--maxprocesses=4", "--dist=worksteal"]
 
 
@@ -74,12 +75,16 @@ def generate(session: nox.Session) -> None:
 @nox.session
 @budget(3)
 def typecheck(session: nox.Session) -> None:
-    """mypy strict over everything, pyright over the packages, and complete public types."""
+    """mypy strict over everything, pyright over the packages, and complete public types.
+
+    Both of them over the programs of the README, as those who copy these would.
+    """
     _install(session, "test", "bench", "typecheck")
     session.run("mypy")
     session.run("pyright")
     for package in PACKAGES:
         session.run("pyright", "--ignoreexternal", "--verifytypes", package)
+    session.run("pytest", "-m", "typing", "tests/test_readme.py")
 
 
 @nox.session
@@ -89,13 +94,13 @@ def tests(session: nox.Session) -> None:
     # The tests of the generator need ruff.
     _install(session, "test", "lint")
     if session.posargs:
-        session.run("pytest", "-m", "not interop", *session.posargs)
+        session.run("pytest", "-m", NEEDS_PYTHON_ONLY, *session.posargs)
         return
     session.run(
         "pytest",
         *SIDE_BY_SIDE,
         "-m",
-        "not interop",
+        NEEDS_PYTHON_ONLY,
         *(f"--ignore={path}" for path in UNTRACED),
         "--cov",
         "--cov-report=term",

@@ -1,6 +1,7 @@
 """Asyncio SDK for iCure: authentication by code, and end-to-end encrypted patient records."""
 
 from icure_async import errors, storage
+from icure_async._version import __version__ as __version__
 from icure_async.apis.data_owners import DataOwnerApi
 from icure_async.apis.notifications import NotificationApi
 from icure_async.apis.patients import PatientApi
@@ -9,6 +10,7 @@ from icure_async.authentication.api import AuthenticationApi
 from icure_async.authentication.process import AuthenticationProcess, AuthenticationState
 from icure_async.authentication.result import AuthenticationResult
 from icure_async.builders import AnonymousMedTechApiBuilder, MedTechApiBuilder
+from icure_async.cautions import BlockingCallWarning, InsecureConnectionWarning, KeysInMemoryWarning
 from icure_async.crypto.protocol import Crypto
 from icure_async.errors import ICureError
 from icure_async.medtech import AnonymousMedTechApi, MedTechApi
@@ -37,6 +39,7 @@ from icure_async.models import (
     KeyShare,
     KeySplit,
     KeyStatus,
+    LogoutResult,
     MissingKey,
     MissingKeyPolicy,
     Notification,
@@ -71,6 +74,7 @@ from icure_async.models import (
     TypedValueObject,
     UnionFilter,
     User,
+    UserToken,
 )
 from icure_async.storage import KeyStorage, Storage
 
@@ -85,6 +89,7 @@ __all__ = [
     "AuthenticationResult",
     "AuthenticationState",
     "AuthenticationToken",
+    "BlockingCallWarning",
     "CodingReference",
     "ComplementFilter",
     "Crypto",
@@ -97,6 +102,7 @@ __all__ = [
     "Gender",
     "ICureError",
     "Identifier",
+    "InsecureConnectionWarning",
     "IntersectionFilter",
     "KeyHistory",
     "KeyKind",
@@ -109,6 +115,8 @@ __all__ = [
     "KeySplit",
     "KeyStatus",
     "KeyStorage",
+    "KeysInMemoryWarning",
+    "LogoutResult",
     "MedTechApi",
     "MedTechApiBuilder",
     "MissingKey",
@@ -149,6 +157,7 @@ __all__ = [
     "UnionFilter",
     "User",
     "UserApi",
+    "UserToken",
     "errors",
     "storage",
 ]

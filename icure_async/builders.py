@@ -6,19 +6,32 @@ import functools
 import importlib
 import os
 import re
+import ssl
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Generic, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, NoReturn, Self, TypeVar
 
 import aiohttp
 import attrs
+import yarl
 
+from icure_async.apis.key_trust import answer_of
+from icure_async.cautions import InsecureConnectionWarning
 from icure_async.crypto.protocol import Crypto
-from icure_async.errors import ConfigurationError, ValidationError
+from icure_async.errors import (
+    ConfigurationError,
+    UnknownNameError,
+    ValidationError,
+    WrongArgumentsError,
+)
 from icure_async.medtech import AnonymousMedTechApi, MedTechApi, Settings
+from icure_async.mistakes import explained
 from icure_async.models.converter import prepare
-from icure_async.rest.connection import Connection
-from icure_async.rest.transport import DEFAULT_TIMEOUT, retrying
+from icure_async.rest import retries
+from icure_async.rest.connection import Connection, ConnectionOptions, require_asyncio
+from icure_async.rest.proxies import Proxy, is_loopback
+from icure_async.rest.transport import DEFAULT_MAX_RESPONSE_SIZE, DEFAULT_TIMEOUT
 from icure_async.rest.urls import normalise_base_url, normalise_gateway_url, path
 from icure_async.secret_holders import SecretHolder
 from icure_async.storage.files import FileStorage
@@ -42,6 +55,12 @@ _USER_TYPES: Final[tuple[UserType, ...]] = ("hcp", "patient")
 _DEFAULT_GATEWAY: Final = "https://msg-gw.icure.cloud"
 _DIGEST: Final = re.compile("[0-9a-f]{64}")
 
+_NOT_BUILT: Final = (
+    "The API object is not built yet: write `async with builder.build() as api:`, or "
+    "`api = await builder.build()` and `await api.aclose()` at the end. Code without async uses "
+    "icure_sync."
+)
+
 ApiT = TypeVar("ApiT", bound=AnonymousMedTechApi | MedTechApi)
 
 
@@ -51,10 +70,10 @@ class Building(Generic[ApiT]):
     def __init__(
         self,
         make: Callable[[Connection], ApiT],
-        client_session: aiohttp.ClientSession | None,
+        connect: Callable[[], Connection],
     ) -> None:
         self._make = make
-        self._client_session = client_session
+        self._connect = connect
         self._api: ApiT | None = None
 
     def __await__(self) -> Generator[object, None, ApiT]:
@@ -73,9 +92,24 @@ class Building(Generic[ApiT]):
         if self._api is not None:
             await self._api.aclose()
 
+    if not TYPE_CHECKING:
+        # Type checkers say it themselves.
+
+        def __getattr__(self, name: str) -> NoReturn:
+            if name.startswith("_"):
+                raise AttributeError(name)
+            raise UnknownNameError(_NOT_BUILT, name=name, obj=self)
+
+        def __enter__(self) -> NoReturn:
+            raise WrongArgumentsError(_NOT_BUILT)
+
+        def __exit__(self, *_: object) -> None:
+            """Never reached; ``with`` asks whether it is there."""
+
     async def _build(self) -> ApiT:
+        require_asyncio()
         await OTHERS.run(_warm_up)
-        return self._make(Connection(self._client_session))
+        return self._make(self._connect())
 
 
 @attrs.frozen
@@ -91,7 +125,9 @@ class _FirstUse:
     confirm_change: Callable[[KeyQuestion], Awaitable[bool]]
 
     async def __call__(self, question: KeyQuestion) -> bool:
-        return question.history != "changed" or await self.confirm_change(question)
+        return question.history != "changed" or await answer_of(
+            self.confirm_change, question, "with_trust_on_first_use"
+        )
 
 
 class _Builder(SecretHolder):
@@ -112,7 +148,11 @@ class _Builder(SecretHolder):
         self._on_key_change: Callable[[KeyQuestion], Awaitable[None]] | None = None
         self._in_memory_keys_are_meant = False
         self._timeout = DEFAULT_TIMEOUT
+        self._max_response_size = DEFAULT_MAX_RESPONSE_SIZE
         self._client_session: aiohttp.ClientSession | None = None
+        self._proxy: Proxy | None = None
+        self._ssl_context: ssl.SSLContext | None = None
+        self._connection_limit: int | None = None
 
     def __copy__(self) -> Self:
         # Options to start from; in this program, they show nobody anything.
@@ -124,7 +164,11 @@ class _Builder(SecretHolder):
         return f"{type(self).__name__}(base_url={self._base_url!r})"
 
     def with_icure_base_url(self, icure_base_url: str) -> Self:
-        """Set the URL of the backend; ``/rest/v1`` is appended to a bare host.
+        """Set the URL of the backend; ``/rest/v1`` is appended unless it ends with that.
+
+        Args:
+            icure_base_url: ``http(s)://host[:port][/path]``. The host may be an IPv6 address in
+                brackets, or have letters outside of ASCII.
 
         Raises:
             ConfigurationError: it is malformed.
@@ -134,6 +178,9 @@ class _Builder(SecretHolder):
 
     def with_msg_gw_url(self, msg_gw_url: str) -> Self:
         """Set the URL of the message gateway; the default is iCure's.
+
+        Args:
+            msg_gw_url: ``http(s)://host[:port][/path]``, as for the backend.
 
         Raises:
             ConfigurationError: it is malformed.
@@ -226,6 +273,8 @@ class _Builder(SecretHolder):
     def with_timeout(self, seconds: float) -> Self:
         """Set the time limit of one request with its answer; the default is 30 s.
 
+        It does not count the wait for a free connection, see :meth:`with_connection_limit`.
+
         Raises:
             ConfigurationError: it is not positive.
         """
@@ -235,8 +284,78 @@ class _Builder(SecretHolder):
         self._timeout = float(seconds)
         return self
 
+    def with_max_response_size(self, size: int) -> Self:
+        """Set how large an answer may be; the default is 64 MiB.
+
+        A larger one is not read to its end, and the call raises a ``ResponseTooLargeError``. Calls
+        that read many records ask for fewer at a time then.
+
+        Args:
+            size: bytes, after decompression.
+
+        Raises:
+            ConfigurationError: it is not a positive whole number.
+        """
+        self._max_response_size = _positive(size, "with_max_response_size", "of bytes")
+        return self
+
+    def with_connection_limit(self, limit: int) -> Self:
+        """Set how many connections there may be at a time; the default is 100.
+
+        Further requests wait for a free one, and their time limits begin when they have it.
+
+        Raises:
+            ConfigurationError: it is not a positive whole number.
+        """
+        self._connection_limit = _positive(limit, "with_connection_limit", "of connections")
+        return self
+
+    def with_proxy(self, proxy: str) -> Self:
+        """Set the HTTP proxy for all requests, whatever the environment says.
+
+        By default the proxies that ``HTTPS_PROXY`` and ``HTTP_PROXY`` name are used, except for the
+        hosts that ``NO_PROXY`` names, and for loopback addresses.
+
+        Args:
+            proxy: ``http(s)://[user:password@]host[:port]``, with %-escapes in user name and
+                password. It is in no message and no repr.
+
+        Raises:
+            ConfigurationError: it is malformed.
+        """
+        self._proxy = Proxy.parse(
+            proxy, source="What with_proxy() was given", name="the proxy given to with_proxy()"
+        )
+        return self
+
+    def with_ssl_context(self, ssl_context: ssl.SSLContext) -> Self:
+        """Set what certificates are checked with, for a private authority or a client certificate.
+
+        By default the certificates are trusted that the system trusts, or those in the file that
+        ``SSL_CERT_FILE`` names.
+
+        Args:
+            ssl_context: made by ``ssl.create_default_context()``, for example.
+
+        Raises:
+            ConfigurationError: it is none, or is one for servers.
+        """
+        if (
+            not isinstance(ssl_context, ssl.SSLContext)
+            or ssl_context.protocol == ssl.PROTOCOL_TLS_SERVER
+        ):
+            raise ConfigurationError(
+                "with_ssl_context() needs an ssl.SSLContext for clients, for example from "
+                "ssl.create_default_context()."
+            )
+        self._ssl_context = ssl_context
+        return self
+
     def with_client_session(self, client_session: aiohttp.ClientSession) -> Self:
         """Use a client session of the caller's, which is never closed by the SDK.
+
+        It brings its own proxies, certificates and number of connections, so it can't be combined
+        with the options for these.
 
         Raises:
             ConfigurationError: it is no aiohttp client session, or is closed.
@@ -293,7 +412,9 @@ class _Builder(SecretHolder):
     ) -> Self:
         """Trust the first keys that the backend names for somebody, and have changes confirmed.
 
-        What was used is remembered in the storage, which has to outlive the program.
+        What was used is remembered in the storage, which has to outlive the program. Other public
+        keys of the user's own count as changed where one of its key pairs is on this device. What
+        was used before, without a policy, is trusted as well.
 
         Args:
             confirm_change: asked about a key of somebody for whom this device remembers others;
@@ -331,7 +452,7 @@ class _Builder(SecretHolder):
         """Say that keys in memory are meant: the program keeps them elsewhere, or needs no record.
 
         Without it, publishing a key pair that is in memory only gives a
-        :class:`~icure_async.errors.KeysInMemoryWarning`.
+        :class:`~icure_async.KeysInMemoryWarning`.
         """
         self._in_memory_keys_are_meant = True
         return self
@@ -353,7 +474,7 @@ class _Builder(SecretHolder):
             (_process_variable("EMAIL", registered), self.with_auth_process_by_email_id),
             (_process_variable("SMS", registered), self.with_auth_process_by_sms_id),
         ):
-            value = os.environ.get(name)
+            value = _env(name)
             if value:
                 try:
                     method(value)
@@ -367,17 +488,23 @@ class _Builder(SecretHolder):
                 "The URL of the backend is missing: call with_icure_base_url(), or set ICURE_URL "
                 "and use from_env()."
             )
-        if self._policy_needs_memory and type(self._storage or MemoryStorage()) is MemoryStorage:
+        # One that is empty may count as false.
+        storage = MemoryStorage() if self._storage is None else self._storage
+        key_storage = MemoryKeyStorage() if self._key_storage is None else self._key_storage
+        if self._policy_needs_memory and type(storage) is MemoryStorage:
             raise ConfigurationError(
                 "with_trust_on_first_use() needs a storage that outlives the program, or every "
                 "start would be the first use: call with_storage_directory() or with_storage()."
             )
+        if self._msg_gw_spec_id is not None:
+            _warn_if_insecure(self._msg_gw_url, "with_msg_gw_url")
+        _warn_if_insecure(self._base_url, "with_icure_base_url")
         return functools.partial(
             _make_settings,
             crypto=self._crypto,
             base_url=self._base_url,
-            storage=self._storage or MemoryStorage(),
-            key_storage=self._key_storage or MemoryKeyStorage(),
+            storage=storage,
+            key_storage=key_storage,
             msg_gw_url=self._msg_gw_url,
             msg_gw_spec_id=self._msg_gw_spec_id,
             auth_process_by_email_id=self._auth_process_by_email_id,
@@ -387,9 +514,33 @@ class _Builder(SecretHolder):
             on_key_change=self._on_key_change,
             in_memory_keys_are_meant=self._in_memory_keys_are_meant,
             timeout=self._timeout,
+            max_response_size=self._max_response_size,
         )
 
+    def _connect(self) -> Callable[[], Connection]:
+        """Return what makes the connection, in the event loop it is for.
 
+        Raises:
+            ConfigurationError: options contradict each other.
+        """
+        ours = {
+            "with_proxy": self._proxy,
+            "with_ssl_context": self._ssl_context,
+            "with_connection_limit": self._connection_limit,
+        }
+        chosen = [f"{method}()" for method, value in ours.items() if value is not None]
+        if self._client_session is not None and chosen:
+            raise ConfigurationError(
+                f"with_client_session() can't be combined with {' and '.join(chosen)}: set these "
+                "on the client session, or leave it out."
+            )
+        options = ConnectionOptions(proxy=self._proxy, ssl_context=self._ssl_context)
+        if self._connection_limit is not None:
+            options = attrs.evolve(options, limit=self._connection_limit)
+        return functools.partial(Connection, self._client_session, options)
+
+
+@explained
 class AnonymousMedTechApiBuilder(_Builder):
     """Builds an :class:`AnonymousMedTechApi`: for registering, and for logging in with a code."""
 
@@ -441,10 +592,11 @@ class AnonymousMedTechApiBuilder(_Builder):
             )
         return Building(
             lambda connection: AnonymousMedTechApi(settings(), connection, spec_id=spec_id),
-            self._client_session,
+            self._connect(),
         )
 
 
+@explained
 class MedTechApiBuilder(_Builder):
     """Builds a :class:`MedTechApi` from a user name and a password or token."""
 
@@ -478,7 +630,7 @@ class MedTechApiBuilder(_Builder):
         Raises:
             ConfigurationError: it is empty.
         """
-        self._user_name = _non_empty(user_name, "with_user_name")
+        self._user_name = _without_blanks_around(user_name, "with_user_name")
         return self
 
     def with_password(self, password: str) -> Self:
@@ -488,6 +640,11 @@ class MedTechApiBuilder(_Builder):
             ConfigurationError: it is empty.
         """
         self._password = _non_empty(password, "with_password")
+        if password != password.strip("\r\n"):
+            raise ConfigurationError(
+                "The password given to with_password() begins or ends with a line break, as the "
+                "content of a file often does: remove it."
+            )
         return self
 
     def build(self) -> Building[MedTechApi]:
@@ -506,14 +663,14 @@ class MedTechApiBuilder(_Builder):
             lambda connection: MedTechApi(
                 settings(), connection, user_name=user_name, password=password
             ),
-            self._client_session,
+            self._connect(),
         )
 
 
 def _warm_up() -> None:
     """Do what takes long at first use, in a thread: import libraries, and generate converters."""
     importlib.import_module("icure_async.crypto.software")
-    retrying()
+    retries.warm_up()
     prepare()
 
 
@@ -529,8 +686,41 @@ def _non_empty(value: object, method: str) -> str:
     return value
 
 
+def _without_blanks_around(value: object, method: str) -> str:
+    text = _non_empty(value, method)
+    if text != text.strip():
+        raise ConfigurationError(
+            f"What {method}() was given begins or ends with a blank or a line break: remove it."
+        )
+    return text
+
+
+def _positive(value: object, method: str, of_what: str) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ConfigurationError(f"{method}() needs a positive whole number {of_what}.")
+    return value
+
+
+_has_warned = False
+
+
+def _warn_if_insecure(url: str, method: str) -> None:
+    """Warn, once per process, of a URL that sends passwords over a network in clear."""
+    global _has_warned
+    parsed = yarl.URL(url)
+    if _has_warned or parsed.scheme != "http" or is_loopback(parsed.host or ""):
+        return
+    _has_warned = True
+    warnings.warn(
+        f"The URL given to {method}() begins with http://: passwords, tokens, and what is not "
+        "encrypted of the records go over the network in clear. Use https://.",
+        InsecureConnectionWarning,
+        stacklevel=4,
+    )
+
+
 def _gateway_id(value: object, method: str) -> str:
-    segment = _non_empty(value, method)
+    segment = _without_blanks_around(value, method)
     try:
         path(segment)
     except ValidationError:
@@ -551,9 +741,14 @@ def _process_variable(channel: str, user_type: str) -> str:
     return f"AUTH_BY_{channel}_{user_type.upper()}_PROCESS_ID"
 
 
+def _env(name: str) -> str:
+    """Return the value of a variable without the line break that files of secrets end with."""
+    return os.environ.get(name, "").strip()
+
+
 def _user_type_in_env() -> UserType:
     for user_type in _USER_TYPES:
-        if any(os.environ.get(_process_variable(name, user_type)) for name in ("EMAIL", "SMS")):
+        if any(_env(_process_variable(name, user_type)) for name in ("EMAIL", "SMS")):
             return user_type
     return "hcp"
 

@@ -15,8 +15,9 @@ try:
     import typer
     from rich.console import Console
 except ImportError:
-    raise SystemExit("The icure command needs its extra: pip install 'icure-sdk[cli]'") from None
+    raise SystemExit("The icure command needs its extra: pip install 'icure-async[cli]'") from None
 
+from icure_async._version import __version__
 from icure_async.cli_keys import keys
 from icure_async.demo import Demo
 from icure_async.errors import ICureError
@@ -29,9 +30,29 @@ app: typer.Typer = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     help="iCure from the shell: a local sandbox, a demonstration of the SDK on it, and your keys.",
 )
 app.add_typer(keys, name="keys")
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"icure-async {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    *,
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Show the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Take the options of the command itself."""
 
 
 @app.command()

@@ -176,12 +176,12 @@ def doctor(
     wrong.
     """
     login = login or _asked("Login", "ICURE_LOGIN", hidden=False)
-    password = _asked("Password or token", "ICURE_PASSWORD")
+    password = _asked("Password or token", "ICURE_PASSWORD").strip("\r\n")
     key_storage = _key_storage(folder)
     builder = (
         MedTechApiBuilder()
-        .with_icure_base_url(url)
-        .with_user_name(login)
+        .with_icure_base_url(url.strip())
+        .with_user_name(login.strip())
         .with_password(password)
         .with_storage(FileStorage(key_storage.directory.with_name("state")))
         .with_key_storage(key_storage)
@@ -222,6 +222,7 @@ def _key_storage(folder: Path | None, encrypt: Protection | None = None) -> _Key
 def _key_directory(folder: Path | None) -> Path:
     try:
         if folder is None:
+            # Where the keys of earlier versions are: never to be renamed.
             return platformdirs.user_data_path("icure-sdk", appauthor=False) / "keys"
         folder = folder.expanduser()
     except RuntimeError:

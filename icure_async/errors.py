@@ -29,18 +29,21 @@ __all__ = [
     "InvalidCodeError",
     "InvalidResponseError",
     "KeyPairNotFoundError",
-    "KeysInMemoryWarning",
     "NetworkError",
     "NotFoundError",
     "PermissionDeniedError",
     "ProcessStateError",
     "RequestTimeoutError",
+    "ResponseTooLargeError",
     "ServerError",
     "StorageError",
+    "TokenExpiredError",
     "TooManyAttemptsError",
     "TooManyRequestsError",
+    "UnknownNameError",
     "UnknownProcessError",
     "ValidationError",
+    "WrongArgumentsError",
 ]
 
 
@@ -54,6 +57,14 @@ class ConfigurationError(ICureError):
 
 class ValidationError(ICureError):
     """An argument is malformed. Nothing was sent."""
+
+
+class WrongArgumentsError(ICureError, TypeError):
+    """A method was called with arguments that it does not have. Nothing was sent."""
+
+
+class UnknownNameError(ICureError, AttributeError):
+    """An object has no attribute of this name; the message says which one may be meant."""
 
 
 class StorageError(ICureError):
@@ -82,14 +93,6 @@ class KeyPairNotFoundError(CryptoError):
         super().__init__(message)
         self.data_owner_id = data_owner_id
         self.fingerprints: tuple[str, ...] = tuple(fingerprints)
-
-
-class KeysInMemoryWarning(UserWarning):
-    """A key pair is about to be published that is lost when the program ends.
-
-    Given once per process. ``with_storage_directory()`` keeps keys in files;
-    ``with_in_memory_keys()`` says that memory is meant.
-    """
 
 
 class DecryptionError(CryptoError):
@@ -183,8 +186,19 @@ class InvalidResponseError(BackendError):
     """The answer is not what the protocol allows: HTML, truncated JSON, an empty body."""
 
 
+class ResponseTooLargeError(InvalidResponseError):
+    """The answer is larger than allowed (see ``with_max_response_size`` of the builders)."""
+
+
 class AuthenticationError(BackendError):
     """The credentials are refused, or the session can't be renewed."""
+
+
+class TokenExpiredError(AuthenticationError):
+    """The credentials were good once: the token has expired or was revoked. Log in with a new code.
+
+    Where nothing tells this from a wrong password it is an :class:`AuthenticationError`.
+    """
 
 
 class AuthenticationProcessError(AuthenticationError):

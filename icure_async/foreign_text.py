@@ -1,4 +1,4 @@
-"""Text that somebody else wrote, made fit for a log line or a message."""
+"""Text of somebody else's, made fit for a message or a log line."""
 
 from __future__ import annotations
 
@@ -6,18 +6,25 @@ from typing import Final
 
 __all__ = ["printable"]
 
-_LONGEST: Final = 200
+_LENGTH: Final = 200
 
 
-def printable(text: object) -> str:
-    r"""Return a text in one line of visible ASCII, shortened where it is very long.
+def printable(text: object, length: int = _LENGTH) -> str:
+    r"""Return a text on one line, in which nothing can steer a terminal or forge a log line.
 
-    Ids come from the backend: a line feed in one would forge a line of a log, and an escape
-    sequence would work on the terminal that shows it. They become ``\n`` and ``\x1b``.
+    Line breaks, escape sequences, marks that turn the direction of writing and lone surrogates
+    become visible: ``\n``, ``\x1b``, ``\u202e``. What is too long is cut.
+
+    Args:
+        text: a text, or a value to be shown as one.
+        length: how many of its characters to keep.
     """
-    spelled = str(text)
-    shortened = spelled if len(spelled) <= _LONGEST else spelled[:_LONGEST] + "..."
-    return "".join(
-        character if " " <= character <= "~" else character.encode("unicode_escape").decode("ascii")
-        for character in shortened
-    )
+    given = str(text)
+    kept = given[:length] + ("…" if len(given) > length else "")
+    return kept if kept.isprintable() else "".join(map(_visible, kept))
+
+
+def _visible(character: str) -> str:
+    if character.isprintable():
+        return character
+    return character.encode("unicode_escape").decode("ascii")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from operator import attrgetter
 from typing import TYPE_CHECKING, Self
 
 import attrs
@@ -21,6 +22,7 @@ from icure_async.apis.known_keys import KnownKeys
 from icure_async.apis.notaries import KeyNotaries
 from icure_async.apis.notifications import NotificationApi
 from icure_async.apis.patients import PatientApi
+from icure_async.apis.user_tokens import Logout, UserTokens
 from icure_async.apis.users import UserApi
 from icure_async.apis.whole_owners import WholeDataOwners
 from icure_async.authentication.api import AuthenticationApi
@@ -28,10 +30,12 @@ from icure_async.authentication.progress import ProgressStore
 from icure_async.crypto.entities import EntityCrypto
 from icure_async.crypto.key_ring import KeyRing
 from icure_async.errors import ConfigurationError
+from icure_async.mistakes import explained
+from icure_async.rest.calls import Calls, guard_class
 from icure_async.rest.checked import CheckedMaintenanceTasks, CheckedPatients, CheckedUsers
 from icure_async.rest.message_gateway import MessageGateway
 from icure_async.rest.session import Session
-from icure_async.rest.transport import DEFAULT_TIMEOUT, Transport
+from icure_async.rest.transport import DEFAULT_MAX_RESPONSE_SIZE, DEFAULT_TIMEOUT, Transport
 from icure_async.secret_holders import SecretHolder
 
 if TYPE_CHECKING:
@@ -44,6 +48,7 @@ if TYPE_CHECKING:
     from icure_async.models.key_question import KeyQuestion
     from icure_async.models.missing_key import MissingKey, MissingKeyPolicy
     from icure_async.models.public_key import PublicKey
+    from icure_async.models.user_token import LogoutResult
     from icure_async.rest.connection import Connection
     from icure_async.storage.protocols import KeyStorage, Storage
 
@@ -68,7 +73,8 @@ class Settings:
             None trusts the backend.
         on_key_change: told of a data owner's public key that has changed, where there is no policy.
         in_memory_keys_are_meant: whether the application looks after keys that live in memory.
-        timeout: seconds for one request with its answer.
+        timeout: seconds for one request with its answer, and for the calls under way at closing.
+        max_response_size: bytes of an answer, decompressed.
         clock: epoch seconds.
     """
 
@@ -85,6 +91,7 @@ class Settings:
     on_key_change: Callable[[KeyQuestion], Awaitable[None]] | None = None
     in_memory_keys_are_meant: bool = False
     timeout: float = DEFAULT_TIMEOUT
+    max_response_size: int = DEFAULT_MAX_RESPONSE_SIZE
     clock: Callable[[], float] = time.time
 
 
@@ -94,13 +101,28 @@ class _Api(SecretHolder):
     def __init__(self, settings: Settings, connection: Connection) -> None:
         self._settings = settings
         self._connection = connection.acquire()
-        self._transport = Transport(connection, timeout=settings.timeout, clock=settings.clock)
+        self._calls = Calls(f"This {type(self).__name__}", connection)
+        self._transport = Transport(
+            connection,
+            timeout=settings.timeout,
+            max_response_size=settings.max_response_size,
+            clock=settings.clock,
+            calls=self._calls,
+        )
         self._closed = False
 
     async def aclose(self) -> None:
-        """Let go of the connection. Calling it again does nothing."""
-        if not self._closed:
-            self._closed = True
+        """Refuse new calls, let those under way finish, and let go of the connection.
+
+        Calls under way have as long as the time limit of a request, see ``with_timeout()`` of the
+        builder; those that take longer end with a ``NetworkError``. Calling it again does nothing.
+        """
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            await self._calls.close(self._settings.timeout)
+        finally:
             await self._connection.release()
 
     async def __aenter__(self) -> Self:
@@ -118,13 +140,16 @@ class _Api(SecretHolder):
         """Return a new RSA key pair. It is neither stored nor published."""
         return await self._settings.crypto.generate_key_pair()
 
-    def _open_session(self, user_name: str, password: str) -> Session:
+    def _open_session(
+        self, user_name: str, password: str, token_expires_at: int | None = None
+    ) -> Session:
         return Session(
             self._transport,
             base_url=self._settings.base_url,
             user_name=user_name,
             password=password,
             basic_only=self._settings.prevent_cookie_usage,
+            token_expires_at=token_expires_at,
         )
 
     def _make_authentication_api(self, spec_id: str) -> AuthenticationApi:
@@ -137,12 +162,17 @@ class _Api(SecretHolder):
             progress=ProgressStore(settings.storage, settings.crypto),
             clock=settings.clock,
             open_session=self._open_session,
-            open_api=lambda user_name, password: MedTechApi(
-                settings, self._connection, user_name=user_name, password=password
+            open_api=lambda user_name, token, expires_at: MedTechApi(
+                settings,
+                self._connection,
+                user_name=user_name,
+                password=token,
+                token_expires_at=expires_at,
             ),
         )
 
 
+@explained
 class AnonymousMedTechApi(_Api):
     """What can be done without being logged in. Built by ``AnonymousMedTechApiBuilder``.
 
@@ -153,11 +183,13 @@ class AnonymousMedTechApi(_Api):
     def __init__(self, settings: Settings, connection: Connection, *, spec_id: str) -> None:
         super().__init__(settings, connection)
         self.authentication_api: AuthenticationApi = self._make_authentication_api(spec_id)
+        self._calls.guard(self.authentication_api)
 
     def __repr__(self) -> str:
         return f"AnonymousMedTechApi(base_url={self._settings.base_url!r})"
 
 
+@explained
 class MedTechApi(_Api):
     """A logged-in user's API. Built by ``MedTechApiBuilder`` or returned by authentication.
 
@@ -169,10 +201,17 @@ class MedTechApi(_Api):
     """
 
     def __init__(
-        self, settings: Settings, connection: Connection, *, user_name: str, password: str
+        self,
+        settings: Settings,
+        connection: Connection,
+        *,
+        user_name: str,
+        password: str,
+        token_expires_at: int | None = None,
     ) -> None:
         super().__init__(settings, connection)
-        self._session = self._open_session(user_name, password)
+        self._session = self._open_session(user_name, password, token_expires_at)
+        self._logout = Logout(self._session, clock=settings.clock)
         users = CheckedUsers(self._session)
         owners = WholeDataOwners(self._session)
         crypto = settings.crypto
@@ -184,7 +223,7 @@ class MedTechApi(_Api):
             on_key_change=settings.on_key_change,
         )
         recovery = KeyRecovery(crypto, key_ring, settings.key_storage, trust)
-        directory = OwnKeyDirectory(
+        self._directory = directory = OwnKeyDirectory(
             owners,
             self._current_user,
             crypto,
@@ -204,6 +243,7 @@ class MedTechApi(_Api):
         )
         self._key_notices: Sequence[KeyPairUpdateNotice] = ()
         self._unknown_public_keys: Sequence[PublicKey] = ()
+        self._warnings: Sequence[str] = ()
         self._key_registration = KeyRegistration(
             crypto=crypto,
             key_ring=key_ring,
@@ -213,11 +253,13 @@ class MedTechApi(_Api):
             entities=entities,
             recovery=recovery,
             notices=key_notices,
-            trust=trust,
             in_memory_is_meant=settings.in_memory_keys_are_meant,
         )
         self._key_backup = OwnKeyBackup(
-            key_storage=settings.key_storage, key_ring=key_ring, directory=directory
+            key_storage=settings.key_storage,
+            key_ring=key_ring,
+            directory=directory,
+            recovery=recovery,
         )
         self.patient_api: PatientApi = PatientApi(
             CheckedPatients(self._session),
@@ -235,7 +277,12 @@ class MedTechApi(_Api):
             current_user=self._current_user,
             clock=settings.clock,
         )
-        self.user_api: UserApi = UserApi(users, self._current_user)
+        self.user_api: UserApi = UserApi(
+            users,
+            self._current_user,
+            tokens=UserTokens(users, self._current_user, clock=settings.clock),
+            crypto=crypto,
+        )
         self.data_owner_api: DataOwnerApi = DataOwnerApi(
             access_back=AccessBack(
                 crypto=crypto, key_ring=key_ring, directory=directory, trust=trust
@@ -252,12 +299,20 @@ class MedTechApi(_Api):
             notaries=KeyNotaries(
                 crypto=crypto,
                 key_ring=key_ring,
-                key_storage=settings.key_storage,
                 directory=directory,
+                recovery=recovery,
             ),
         )
         spec_id = settings.msg_gw_spec_id
         self._authentication_api = self._make_authentication_api(spec_id) if spec_id else None
+        for api in (
+            self.patient_api,
+            self.notification_api,
+            self.user_api,
+            self.data_owner_api,
+            self._authentication_api,
+        ):
+            self._calls.guard(api)
 
     def __repr__(self) -> str:
         return f"MedTechApi(base_url={self._settings.base_url!r})"
@@ -303,6 +358,36 @@ class MedTechApi(_Api):
         """
         return self._trust.changes
 
+    @property
+    def warnings(self) -> Sequence[str]:
+        """What somebody should know about this user's keys and sharing, in plain sentences.
+
+        What the last ``init_user_crypto()`` found, and which public keys of others have changed
+        since. Empty for nothing. No call failed because of it.
+        """
+        return [*self._warnings, *self._trust.remarks]
+
+    @property
+    def token_expires_at(self) -> int | None:
+        """When the token that this object logs in with ends, in epoch milliseconds.
+
+        None for a password, for a token that never ends, and before anything is known about it: the
+        backend says it of tokens that this SDK has created, once the user was read. A session goes
+        on for up to an hour after that.
+        """
+        return self._session.token_expires_at
+
+    async def data_owner_id(self) -> str:
+        """Return the id of the data owner the user is: the patient or the healthcare professional.
+
+        The backend is asked once.
+
+        Raises:
+            AuthenticationError: the credentials are refused.
+            CryptoError: the user is not a data owner.
+        """
+        return await self._directory.own_id()
+
     async def init_user_crypto(
         self,
         key_pair: KeyPair | None = None,
@@ -340,6 +425,7 @@ class MedTechApi(_Api):
         )
         self._key_notices = tuple(initialised.notices)
         self._unknown_public_keys = tuple(initialised.unknown_public_keys)
+        self._warnings = tuple(initialised.warnings)
         return initialised.key_pairs
 
     async def export_keys(self, passphrase: str) -> bytes:
@@ -401,3 +487,28 @@ class MedTechApi(_Api):
         user = await self._current_user.get()
         group_id = user.get("groupId")
         return str(user["id"]), group_id if isinstance(group_id, str) else None
+
+    async def logout(self) -> LogoutResult:
+        """End the session: forget the password and tokens here, and revoke the token.
+
+        From then on every call is refused, whatever the network does. The token that this object
+        logs in with is looked for among the user's and revoked: that works for tokens that
+        ``complete_authentication()`` and ``user_api.create_token()`` have created. The result says
+        where it did not work, and why. If the network breaks midway, calling again tries again; the
+        token is remembered until then, for nothing else.
+
+        An access token that is under way to the backend, or was stolen, ends by itself within its
+        hour. Private keys stay where they are stored. The object still has to be closed, with
+        ``aclose()``.
+
+        Returns:
+            Whether the token was revoked at the backend, and why not.
+
+        Raises:
+            ConfigurationError: the object was closed before. The session has ended here.
+        """
+        return await self._logout.run()
+
+
+guard_class(AnonymousMedTechApi, attrgetter("_calls"))
+guard_class(MedTechApi, attrgetter("_calls"))

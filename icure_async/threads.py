@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CRYPTO",
     "OTHERS",
+    "PARSING",
     "PATIENCE_SECONDS",
     "STORAGE",
     "Job",
@@ -99,6 +100,7 @@ class Threads:
 # more stands in line with the event loop for that lock.
 CRYPTO: Final = Threads("crypto", 2)
 STORAGE: Final = Threads("storage", 16)
+PARSING: Final = Threads("parsing", 2)
 # Among them the derivation of keys, which takes 128 MiB each time.
 OTHERS: Final = Threads("other", 4)
 

@@ -4,7 +4,9 @@ The classes that do input and output have twins here, written by a generator; mo
 authentication process are the same objects in both packages.
 """
 
+from icure_async._version import __version__ as __version__
 from icure_async.authentication.process import AuthenticationProcess, AuthenticationState
+from icure_async.cautions import BlockingCallWarning, InsecureConnectionWarning, KeysInMemoryWarning
 from icure_async.crypto.protocol import Crypto
 from icure_async.errors import ICureError
 from icure_async.models import (
@@ -32,6 +34,7 @@ from icure_async.models import (
     KeyShare,
     KeySplit,
     KeyStatus,
+    LogoutResult,
     MissingKey,
     MissingKeyPolicy,
     Notification,
@@ -66,6 +69,7 @@ from icure_async.models import (
     TypedValueObject,
     UnionFilter,
     User,
+    UserToken,
 )
 from icure_async.storage import KeyStorage, Storage
 from icure_sync import errors, storage
@@ -91,6 +95,7 @@ __all__ = [
     "AuthenticationResult",
     "AuthenticationState",
     "AuthenticationToken",
+    "BlockingCallWarning",
     "BlockingCrypto",
     "BlockingKeyStorage",
     "BlockingStorage",
@@ -106,6 +111,7 @@ __all__ = [
     "Gender",
     "ICureError",
     "Identifier",
+    "InsecureConnectionWarning",
     "IntersectionFilter",
     "KeyHistory",
     "KeyKind",
@@ -118,6 +124,8 @@ __all__ = [
     "KeySplit",
     "KeyStatus",
     "KeyStorage",
+    "KeysInMemoryWarning",
+    "LogoutResult",
     "MedTechApi",
     "MedTechApiBuilder",
     "MissingKey",
@@ -158,6 +166,7 @@ __all__ = [
     "UnionFilter",
     "User",
     "UserApi",
+    "UserToken",
     "errors",
     "storage",
 ]

@@ -180,6 +180,7 @@ def _unused(plan: Plan) -> Iterator[str]:
         "renamed",
         "closing",
         "awaitables",
+        "decorators",
         "entered",
         "iterators",
         "callbacks",

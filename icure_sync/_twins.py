@@ -15,6 +15,8 @@ import warnings
 import weakref
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, ParamSpec, Self, TypeVar, cast
 
+from icure_async.mistakes import explained
+from icure_sync._callers import check_caller
 from icure_sync._iterators import entered, iterate
 from icure_sync._jobs import on_its_own
 from icure_sync._runtime import check_pid, close_at_exit, run
@@ -64,6 +66,12 @@ class Twin(Generic[A]):
 
     def __init__(self, inner: A) -> None:
         self._hold(inner)
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        # Those that users derive have mistakes of their own.
+        if cls.__module__.startswith(_GENERATED):
+            explained(cls)
 
     def _hold(self, inner: A, pid: int | None = None) -> None:
         self._inner = inner
@@ -119,6 +127,11 @@ class Twin(Generic[A]):
         if self._pid != os.getpid():
             check_pid(self._pid, f"This {type(self).__name__}")
 
+    def _check_caller(self, function: Callable[..., object]) -> None:
+        # What has no connection waits for nobody, nor does entering a block.
+        if not self._portable and getattr(function, "__name__", "") != "__aenter__":
+            check_caller(self._inner)
+
     def _call(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Call a plain function here, unless the process was forked meanwhile."""
         __tracebackhide__ = True
@@ -130,6 +143,7 @@ class Twin(Generic[A]):
         """Do as :func:`run` does, unless the process was forked meanwhile."""
         __tracebackhide__ = True
         self._check_process()
+        self._check_caller(function)
         return run(function, *args, **kwargs)
 
     def _close(
@@ -149,6 +163,7 @@ class Twin(Generic[A]):
         """Do as :func:`iterate` does, unless the process was forked meanwhile."""
         __tracebackhide__ = True
         self._check_process()
+        self._check_caller(function)
         return iterate(function, *args, **kwargs)
 
     def _enter(

@@ -12,10 +12,10 @@ from unittest.mock import Mock
 
 import aiohttp
 import pytest
-import stamina
 from aioresponses import aioresponses
 
 from icure_async import AnonymousMedTechApiBuilder, MedTechApiBuilder
+from icure_async.rest import retries
 from icure_async.sandbox import Sandbox, hashing, server
 from icure_async.storage import jwk
 
@@ -76,11 +76,13 @@ async def sandbox() -> AsyncIterator[Sandbox]:
 
 
 @pytest.fixture
-def no_pauses() -> Iterator[None]:
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Retries without waiting between them."""
-    stamina.set_testing(True, attempts=3, cap=True)
-    yield
-    stamina.set_testing(False)
+
+    async def pause(seconds: float) -> None:
+        await asyncio.sleep(0)
+
+    monkeypatch.setattr(retries, "pause", pause)
 
 
 @pytest.fixture

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import ssl
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,11 +14,20 @@ from typing import Any
 import aiohttp
 import pytest
 
-from icure_async import AnonymousMedTechApiBuilder, KeyPair, KeyQuestion, MedTechApiBuilder, Patient
+from icure_async import (
+    AnonymousMedTechApiBuilder,
+    InsecureConnectionWarning,
+    KeyPair,
+    KeyQuestion,
+    MedTechApiBuilder,
+    Patient,
+    builders,
+)
 from icure_async.crypto.software import SoftwareCrypto
-from icure_async.errors import ConfigurationError
+from icure_async.errors import ConfigurationError, ResponseTooLargeError
+from icure_async.rest.connection import ConnectionOptions
 from icure_async.sandbox import Sandbox
-from icure_async.storage import MemoryKeyStorage, MemoryStorage
+from icure_async.storage import MemoryKeyStorage, MemoryStorage, StorageKeyStorage
 from tests.conftest import RequestLog
 
 URL = "https://kraken.example"
@@ -99,12 +111,154 @@ def test_the_builder_names_what_is_missing(
         ("with_storage_directory", "~nobody-of-this-name/keys"),
         ("with_public_key_policy", 5),
         ("with_client_session", object()),
+        ("with_max_response_size", 0),
+        ("with_max_response_size", -1),
+        ("with_max_response_size", 1.5),
+        ("with_max_response_size", "64 MiB"),
+        ("with_max_response_size", True),
+        ("with_connection_limit", 0),
+        ("with_connection_limit", None),
+        ("with_connection_limit", float("inf")),
+        ("with_proxy", "proxy.example:3128"),
+        ("with_proxy", "http://user:pw@"),
+        ("with_proxy", None),
+        ("with_ssl_context", True),
+        ("with_ssl_context", ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)),
+        ("with_icure_base_url", "https://kraken.example/rest/v2"),
+        ("with_icure_base_url", "https://kraken.example\n"),
+        ("with_msg_gw_url", " https://gw.example"),
+        ("with_msg_gw_spec_id", "ic\n"),
+        ("with_auth_process_by_sms_id", " patient-sms"),
+        ("with_user_name", "ned@winterfell.example\n"),
+        ("with_password", "pwd\n"),
     ],
 )
 def test_a_malformed_option_is_refused_at_once(method: str, value: Any) -> None:
     with pytest.raises(ConfigurationError, match=method) as caught:
         getattr(MedTechApiBuilder(), method)(value)
     assert "pw" not in str(caught.value).replace("pwd", "")
+
+
+@pytest.mark.parametrize(
+    ("method", "value"),
+    [
+        ("with_icure_base_url", "https://kraken.example\n"),
+        ("with_msg_gw_url", "\thttps://gw.example"),
+        ("with_msg_gw_spec_id", "ic\n"),
+        ("with_auth_process_by_email_id", "process "),
+        ("with_auth_process_by_sms_id", " process"),
+        ("with_user_name", "ned\n"),
+        ("with_password", "hodor\r\n"),
+    ],
+)
+def test_a_blank_around_an_option_is_said_to_be_the_trouble(method: str, value: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"begins or ends with a .*: remove it") as caught:
+        getattr(MedTechApiBuilder(), method)(value)
+    assert method in str(caught.value)
+    assert "hodor" not in str(caught.value)
+
+
+def test_a_password_may_begin_and_end_with_blanks() -> None:
+    MedTechApiBuilder().with_password(" hodor ")
+
+
+@pytest.mark.parametrize(
+    ("method", "value"),
+    [
+        ("with_proxy", "http://user:pw@proxy.example:3128"),
+        ("with_ssl_context", ssl.create_default_context()),
+        ("with_connection_limit", 100),
+    ],
+)
+@pytest.mark.parametrize("session_first", [True, False])
+async def test_what_a_callers_session_brings_itself_is_refused_beside_it(
+    method: str, value: Any, session_first: bool
+) -> None:
+    builder = MedTechApiBuilder().with_icure_base_url(URL).with_user_name("u").with_password("p")
+    async with aiohttp.ClientSession() as session:
+        if session_first:
+            builder.with_client_session(session)
+        getattr(builder, method)(value)
+        builder.with_client_session(session)
+        with pytest.raises(
+            ConfigurationError, match=rf"with_client_session\(\) can't be .*{method}\(\)"
+        ) as caught:
+            builder.build()
+    assert "proxy.example" not in str(caught.value)
+
+
+async def test_the_size_of_answers_goes_with_a_callers_session(
+    builder: Callable[[str, str], MedTechApiBuilder], sandbox: Sandbox
+) -> None:
+    master = sandbox.master_hcp
+    limited = builder(master.login, master.password).with_max_response_size(100)
+    async with limited.build() as api:
+        with pytest.raises(ResponseTooLargeError, match=r"with_max_response_size\(\)"):
+            await api.user_api.get_logged_user()
+
+
+async def test_a_connection_limit_is_kept(sandbox: Sandbox) -> None:
+    master = sandbox.master_hcp
+    async with (
+        MedTechApiBuilder()
+        .with_icure_base_url(sandbox.icure_url)
+        .with_user_name(master.login)
+        .with_password(master.password)
+        .with_connection_limit(2)
+        .build()
+    ) as api:
+        users = await asyncio.gather(*(api.user_api.get_user(master.user_id) for _ in range(20)))
+        connector = api._connection.client_session.connector
+        assert connector is not None
+        assert len(connector._conns) <= 2
+    assert {user.id for user in users} == {master.user_id}
+
+
+def test_no_builder_shows_the_password_of_its_proxy() -> None:
+    builder = MedTechApiBuilder().with_icure_base_url(URL).with_proxy("http://u:hodor@proxy:1")
+    assert "hodor" not in repr(builder)
+    assert "hodor" not in repr(builder._proxy)
+    assert "hodor" not in repr(ConnectionOptions(proxy=builder._proxy))
+
+
+@pytest.fixture
+def _nobody_warned(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(builders, "_has_warned", False)
+
+
+@pytest.mark.usefixtures("_nobody_warned")
+def test_a_url_in_clear_is_warned_of_once(recwarn: pytest.WarningsRecorder) -> None:
+    warnings.simplefilter("always")
+    for url in ("http://icure_backend:16043", "http://10.0.0.1"):
+        MedTechApiBuilder().with_icure_base_url(url).with_user_name("u").with_password("p").build()
+
+    [warned] = recwarn
+    assert warned.category is InsecureConnectionWarning
+    assert issubclass(warned.category, UserWarning)
+    assert "with_icure_base_url()" in str(warned.message)
+    assert warned.filename == __file__
+
+
+@pytest.mark.usefixtures("_nobody_warned")
+def test_a_gateway_in_clear_is_warned_of_too() -> None:
+    builder = (
+        AnonymousMedTechApiBuilder()
+        .with_icure_base_url(URL)
+        .with_msg_gw_url("http://gateway.example")
+        .with_msg_gw_spec_id("ic")
+        .with_auth_process_by_sms_id("sms")
+    )
+    with pytest.warns(InsecureConnectionWarning, match=r"with_msg_gw_url\(\)"):
+        builder.build()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [URL, "http://localhost:16043", "http://127.0.0.1", "http://[::1]:1", "http://a.localhost"],
+)
+@pytest.mark.usefixtures("_nobody_warned")
+def test_what_is_encrypted_or_stays_on_this_machine_is_not_warned_of(url: str) -> None:
+    MedTechApiBuilder().with_icure_base_url(url).with_user_name("u").with_password("p").build()
 
 
 async def test_a_closed_client_session_is_refused() -> None:
@@ -134,7 +288,7 @@ def test_from_env_names_the_missing_variable(missing: str, monkeypatch: pytest.M
         ("ICURE_URL", "nope"),
         ("ICURE_MSG_GTW_URL", "nope"),
         ("SPEC_ID", ".."),
-        ("AUTH_BY_EMAIL_HCP_PROCESS_ID", " "),
+        ("AUTH_BY_EMAIL_HCP_PROCESS_ID", "\udc80"),
         ("AUTH_BY_SMS_HCP_PROCESS_ID", ".."),
     ],
 )
@@ -145,6 +299,40 @@ def test_from_env_names_the_malformed_variable(
     monkeypatch.setenv(name, value)
     with pytest.raises(ConfigurationError, match=f"{name} is malformed"):
         MedTechApiBuilder.from_env()
+
+
+async def test_blanks_around_values_in_the_environment_are_no_matter(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Files of secrets end with a line break."""
+    for name, value in sandbox.environment.items():
+        monkeypatch.setenv(name, f" {value}\r\n")
+    monkeypatch.setenv("AUTH_BY_SMS_HCP_PROCESS_ID", " \n")
+    async with AnonymousMedTechApiBuilder.from_env(user_type="patient").build() as api:
+        process = await api.authentication_api.start_authentication(
+            "captcha",
+            phone_number="+32588235595",
+            first_name="Ned",
+            last_name="Stark",
+            healthcare_professional_id=sandbox.master_hcp.data_owner_id,
+        )
+    assert await sandbox.wait_for_code(process.login, timeout=5)
+
+
+def test_a_variable_of_nothing_but_blanks_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ICURE_URL", " \n")
+    with pytest.raises(ConfigurationError, match="ICURE_URL is missing"):
+        MedTechApiBuilder.from_env()
+
+
+async def test_a_sandbox_on_an_ipv6_address_is_reached(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with Sandbox(host="::1") as sandbox:
+        for name, value in sandbox.environment.items():
+            monkeypatch.setenv(name, value)
+        master = sandbox.master_hcp
+        builder = MedTechApiBuilder.from_env().with_user_name(master.login)
+        async with builder.with_password(master.password).build() as api:
+            assert (await api.user_api.get_logged_user()).id == master.user_id
 
 
 def test_from_env_refuses_an_unknown_user_type(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -395,3 +583,22 @@ def test_keys_in_memory_are_warned_of_once(option: str, expected: int, tmp_path:
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("KeysInMemoryWarning") == expected
     assert done.stderr.count("with_storage_directory()") == expected
+
+
+async def test_an_empty_storage_that_counts_as_false_is_used() -> None:
+    class Counting(MemoryStorage):
+        def __len__(self) -> int:
+            return 0
+
+    storage = Counting()
+    keys = StorageKeyStorage(Counting())
+    builder = MedTechApiBuilder().with_icure_base_url("https://example.org")
+    builder.with_storage(storage).with_key_storage(keys).with_trust_on_first_use(_confirm)
+    api = await builder.with_user_name("ned").with_password("secret").build()
+    assert api._settings.storage is storage
+    assert api._settings.key_storage is keys
+    await api.aclose()
+
+
+async def _confirm(question: object) -> bool:
+    return True

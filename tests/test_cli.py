@@ -57,6 +57,14 @@ def test_the_demo_tells_the_whole_story(run: Run) -> None:
     assert not any(code[1] in line for line in sent)
 
 
+@pytest.mark.parametrize("command", [[], ["keys"], ["keys", "list"], ["sandbox"]], ids=str)
+def test_h_is_short_for_help(run: Run, command: list[str]) -> None:
+    short, long = run(*command, "-h"), run(*command, "--help")
+    assert short.returncode == 0
+    assert "Usage:" in short.stdout
+    assert short.stdout == long.stdout
+
+
 @pytest.mark.parametrize(
     ("in_file", "end"),
     [(False, signal.SIGINT), (True, signal.SIGTERM)],
@@ -223,4 +231,4 @@ def test_the_sdk_does_without_what_the_command_needs() -> None:
         [sys.executable, "-c", program], check=False, capture_output=True, text=True
     )
     assert result.returncode == 1
-    assert result.stderr.strip().endswith("pip install 'icure-sdk[cli]'")
+    assert result.stderr.strip().endswith("pip install 'icure-async[cli]'")

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import re
+import subprocess
+import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +21,12 @@ COMMANDS = re.findall(r"```sh\n(.*?)```", README, flags=re.DOTALL)
 
 
 async def test_the_program_registers_writes_and_reads(
-    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    sandbox: Sandbox,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
 ) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
     for name, value in sandbox.environment.items():
         monkeypatch.setenv(name, value)
     program = PROGRAMS[0].rpartition("asyncio.run(")[0]
@@ -41,6 +48,42 @@ async def test_the_program_registers_writes_and_reads(
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_every_program_is_python(program: str) -> None:
     compile(program, "README.md", "exec", flags=0x2000)  # PyCF_ALLOW_TOP_LEVEL_AWAIT
+
+
+COMPLETE = [program for program in PROGRAMS if "async with Sandbox" not in program][:2]
+FRAGMENTS = [program for program in PROGRAMS if program not in COMPLETE]
+AROUND_FRAGMENTS = """# pyright: reportUnusedVariable=false
+from icure_async import AnonymousMedTechApiBuilder, MedTechApi, MedTechApiBuilder, Notification
+
+_ = (MedTechApiBuilder, Notification)
+
+
+async def fragment(api: MedTechApi, builder: AnonymousMedTechApiBuilder) -> None:
+"""
+
+
+@pytest.mark.typing
+def test_every_program_passes_the_type_checkers_as_it_stands(tmp_path: Path) -> None:
+    assert all("import" in program for program in COMPLETE)
+    for number, program in enumerate(COMPLETE):
+        (tmp_path / f"program_{number}.py").write_text(program, "utf-8")
+    for number, fragment in enumerate(FRAGMENTS):
+        text = AROUND_FRAGMENTS + textwrap.indent(fragment, "    ")
+        (tmp_path / f"fragment_{number}.py").write_text(text, "utf-8")
+    (tmp_path / "pyrightconfig.json").write_text('{"typeCheckingMode": "strict"}', "utf-8")
+    python = sys.executable
+    for command in (
+        [python, "-m", "mypy", "--strict", "--config-file=", "."],
+        [python, "-m", "pyright", "--pythonpath", python],
+    ):
+        said = subprocess.run(command, cwd=tmp_path, check=False, capture_output=True, text=True)
+        assert said.returncode == 0, said.stdout + said.stderr
+
+
+def test_the_first_program_keeps_its_keys() -> None:
+    assert "with_storage_directory" in PROGRAMS[0]
+    assert len(COMPLETE) == 2
+    assert len(FRAGMENTS) >= 3
 
 
 def test_ci_runs_the_test_command_of_the_readme() -> None:

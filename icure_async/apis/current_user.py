@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import anyio
 
 from icure_async.crypto.shapes import as_list, as_object
-from icure_async.errors import CryptoError
+from icure_async.errors import ConflictError, CryptoError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -59,8 +59,10 @@ class CurrentUser:
         """Return the user; ``fresh`` asks the backend even where one is kept."""
         async with self._lock:
             if fresh or self._user is None or not self._is_younger_than(_MAX_AGE_SECONDS):
+                # The answer may have been on its way for a while.
+                asked_at = self._clock()
                 self._user = await self._users.current()
-                self._read_at = self._clock()
+                self._read_at = asked_at
             return self._user
 
     async def get_for_sharing(self) -> Mapping[str, Any]:
@@ -78,14 +80,26 @@ class CurrentUser:
     ) -> Prepared:
         """Return what is prepared for whom the user shares with automatically.
 
-        Where preparing takes so long that this may have changed, it is done again.
+        Where preparing takes so long that this may have changed, the backend is asked again, and
+        what has changed is prepared anew.
+
+        Raises:
+            ConflictError: it keeps changing.
         """
+        user = await self.get_for_sharing()
         for _ in range(_MAX_ROUNDS):
-            user = await self.get_for_sharing()
             prepared = await prepare(user)
             if self._is_fresh_for_sharing(user):
-                break
-        return prepared
+                return prepared
+            latest = await self.get_for_sharing()
+            if latest.get("autoDelegations") == user.get("autoDelegations"):
+                return prepared
+            user = latest
+        raise ConflictError(
+            f"Whom the user shares with was changed {_MAX_ROUNDS} times in a row. Nothing was "
+            "stored. Try again.",
+            retryable=True,
+        )
 
     def _is_fresh_for_sharing(self, user: Mapping[str, Any]) -> bool:
         shares = any(as_object(user.get("autoDelegations")).values())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from icure_async.errors import ValidationError
+from icure_async.mistakes import explained
 from icure_async.models.user import User
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["DataOwnerApi"]
 
 
+@explained
 class DataOwnerApi:
     """Tells which data owner a user stands for, and looks after its keys."""
 
@@ -183,7 +185,9 @@ class DataOwnerApi:
 
         It is for a user who has lost the key, so ``init_user_crypto()`` need not have been called.
         The key pair is believed only if its public half is one the user has published. Then it is
-        stored on this device, where ``init_user_crypto()`` finds it, and is in use at once.
+        stored on this device, where ``init_user_crypto()`` finds it, and is in use at once. What
+        notaries hand over they have read from the backend: a policy is asked about the public key,
+        and without its yes the key pair only reads.
 
         Args:
             shares: as many as the threshold of the split, or more, of different notaries.

@@ -16,6 +16,7 @@ from icure_async.storage.backup import (
 
 if TYPE_CHECKING:
     from icure_async.apis.key_directory import OwnKeyDirectory
+    from icure_async.apis.key_recovery import KeyRecovery
     from icure_async.crypto.key_ring import KeyRing
     from icure_async.models.key_pair import KeyPair
     from icure_async.storage.protocols import KeyStorage
@@ -27,11 +28,17 @@ class OwnKeyBackup:
     """Exports and imports key pairs, whether or not any of them is in use."""
 
     def __init__(
-        self, *, key_storage: KeyStorage, key_ring: KeyRing, directory: OwnKeyDirectory
+        self,
+        *,
+        key_storage: KeyStorage,
+        key_ring: KeyRing,
+        directory: OwnKeyDirectory,
+        recovery: KeyRecovery,
     ) -> None:
         self._key_storage = key_storage
         self._key_ring = key_ring
         self._directory = directory
+        self._recovery = recovery
 
     async def export(self, passphrase: str) -> bytes:
         """Do what ``MedTechApi.export_keys`` says."""
@@ -42,8 +49,9 @@ class OwnKeyBackup:
             for key_pair in await self._key_storage.list_key_pairs(own.id)
         }
         published = {fingerprint_of(public_key) for public_key in public_keys_of(own.document)}
-        # One that was recovered is in use even where it could not be stored.
-        for key_pair in self._key_ring.key_pairs:
+        # One that was recovered is in use even where it could not be stored. One that is not
+        # confirmed would count as the user's own where the backup is imported.
+        for key_pair in self._key_ring.trusted_pairs:
             if key_pair.fingerprint in published:
                 found.setdefault(key_pair.public_key, key_pair)
         return await write_backup(KeyBackup(own.id, tuple(found.values())), passphrase)
@@ -52,9 +60,7 @@ class OwnKeyBackup:
         """Do what ``MedTechApi.import_keys`` says."""
         backup = await read_backup(data, passphrase)
         # No lock is taken: the callback that finds a missing key, which may call this, has it.
-        await restore_backup(
-            self._key_storage, backup, data_owner_id=await self._directory.own_id()
-        )
-        for key_pair in backup.key_pairs:
-            await self._key_ring.add(key_pair)
+        own_id = await self._directory.own_id()
+        await restore_backup(self._key_storage, backup, data_owner_id=own_id)
+        await self._recovery.use(own_id, backup.key_pairs)
         return list(backup.key_pairs)

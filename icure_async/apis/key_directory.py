@@ -102,6 +102,19 @@ class OwnKeyDirectory:
         self._looking_up: defaultdict[object, anyio.Lock] = defaultdict(anyio.Lock)
         self._writing = anyio.Lock()
 
+    @property
+    def has_policy(self) -> bool:
+        """Whether the application decides which keys are written with."""
+        return self._trust.has_policy
+
+    def refuse_while_asking(self) -> None:
+        """Refuse what the function that is asked about keys does with this API object.
+
+        Raises:
+            ConfigurationError: the application is being asked.
+        """
+        self._trust.refuse_while_asking()
+
     async def own(self) -> TypedDataOwner:
         """Return the current data owner.
 
@@ -252,6 +265,7 @@ class OwnKeyDirectory:
             CryptoError: no key pair of ours is in use, or an exchange key of ours can't be opened.
             ConflictError: our document keeps changing under our hands.
         """
+        self.refuse_while_asking()
         async with self._writing:
             own_id = await self.own_id()
             for _ in range(MAX_CONFLICTS):
@@ -425,6 +439,14 @@ class OwnKeyDirectory:
 
     async def _encryptable(self, owner_id: str, owner: Mapping[str, Any]) -> list[str]:
         """Return the owner's public keys that really are such, and may be encrypted for."""
+        well_formed = await self._well_formed(owner_id, owner)
+        foreign = [key for key in well_formed if not self._key_ring.holds(key)]
+        own_id = await self.own_id()
+        usable = await self._trust.encryptable(own_id, owner_id, foreign)
+        return [key for key in well_formed if key in usable or self._key_ring.holds(key)]
+
+    async def _well_formed(self, owner_id: str, owner: Mapping[str, Any]) -> list[str]:
+        """Return the owner's public keys that really are such."""
         well_formed: list[str] = []
         for public_key in public_keys_of(owner):
             try:
@@ -433,17 +455,17 @@ class OwnKeyDirectory:
                 _log.warning("A public key of data owner %s is malformed", owner_id)
                 continue
             well_formed.append(public_key)
-        foreign = [key for key in well_formed if not self._key_ring.holds(key)]
-        own_id = await self.own_id()
-        usable = await self._trust.encryptable(own_id, owner_id, foreign)
-        return [key for key in well_formed if key in usable or self._key_ring.holds(key)]
+        return well_formed
 
     async def unknown_public_keys(self) -> list[str]:
-        """Return our published keys that are neither on this device nor confirmed."""
+        """Return our published keys that are neither on this device nor confirmed.
+
+        One that is malformed nobody can encrypt for.
+        """
         own = await self.own()
         return [
             key
-            for key in public_keys_of(own.document)
+            for key in await self._well_formed(own.id, own.document)
             if not self._key_ring.own_among([key])
             and not await self._trust.confirmed_before(own.id, key)
         ]

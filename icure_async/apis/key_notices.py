@@ -151,6 +151,8 @@ class KeyNotices:
             document = self._document(owner_id, public_key, recipient_id, user_id)
             problem = None
             if recipient_id in exchange_keys:
+                # Sending many takes a while: whom the user shares with may have changed.
+                auto_delegates = await self._auto_delegates()
                 # The one for the user's other devices concerns nobody else.
                 others = [recipient_id, *auto_delegates] if recipient_id != owner_id else []
                 readers = dict.fromkeys([owner_id, *others])

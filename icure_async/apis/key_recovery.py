@@ -9,7 +9,7 @@ from icure_async.crypto.transfer_keys import recover_key_pairs
 from icure_async.errors import StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from icure_async.apis.key_trust import KeyTrust
     from icure_async.crypto.key_ring import KeyRing
@@ -32,6 +32,42 @@ class KeyRecovery:
         self._key_ring = key_ring
         self._key_storage = key_storage
         self._trust = trust
+
+    async def use(self, own_id: str, key_pairs: Iterable[KeyPair]) -> list[KeyPair]:
+        """Add key pairs of this device to the ring, and return those that may be encrypted for.
+
+        One that was recovered only reads until the policy has confirmed it, also while the
+        application makes up its mind.
+        """
+        given = list(key_pairs)
+        present = self._key_ring.key_pairs
+        # What is remembered of them is under a MAC of one of them.
+        for key_pair in given:
+            if key_pair not in present:
+                await self._key_ring.add(key_pair)
+        recovered = [
+            key_pair
+            for key_pair in given
+            if await self._trust.is_recovered(own_id, key_pair.public_key)
+        ]
+        for key_pair in recovered:
+            await self._key_ring.add(key_pair, read_only=True)
+        for key_pair in recovered:
+            if await self._trust.encryptable(own_id, own_id, [key_pair.public_key]):
+                await self._key_ring.add(key_pair)
+        trusted = self._key_ring.trusted_pairs
+        return [key_pair for key_pair in given if key_pair in trusted]
+
+    async def store_foreign(self, own_id: str, key_pair: KeyPair) -> None:
+        """Store a key pair that others have handed over, and put it to use.
+
+        It only reads until the policy has confirmed it.
+        """
+        # What is remembered is under a MAC of some key pair, of this one where there is no other.
+        await self._key_ring.add(key_pair, read_only=bool(self._key_ring.trusted_pairs))
+        await self._trust.remember_recovered(own_id, key_pair.public_key)
+        await self._key_storage.store_key_pair(own_id, key_pair)
+        await self.use(own_id, [key_pair])
 
     async def recover(self, owner: Mapping[str, Any]) -> list[KeyPair]:
         """Add what can be recovered to the key ring and to the key storage, and return it.

@@ -6,6 +6,7 @@ goes out in one write. Source: cryptography.md §9 and §10.
 
 from __future__ import annotations
 
+import time
 import warnings
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,12 +16,13 @@ import attrs
 from icure_async.apis.current_user import auto_delegates_of
 from icure_async.apis.key_directory import MAX_CONFLICTS
 from icure_async.apis.material import require_no_content
+from icure_async.cautions import KeysInMemoryWarning
 from icure_async.crypto.delegations import entries_for
 from icure_async.crypto.exchange_keys import public_keys_of
 from icure_async.errors import (
     ConflictError,
+    CryptoError,
     KeyPairNotFoundError,
-    KeysInMemoryWarning,
     ValidationError,
 )
 from icure_async.models.encrypted_members import ENCRYPTED_PATIENT_MEMBERS
@@ -33,13 +35,12 @@ from icure_async.storage.key_storage import is_in_memory
 from icure_async.storage.locks import lock_of
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
     from icure_async.apis.current_user import CurrentUser
     from icure_async.apis.key_directory import OwnKeyDirectory
     from icure_async.apis.key_notices import KeyNotices
     from icure_async.apis.key_recovery import KeyRecovery
-    from icure_async.apis.key_trust import KeyTrust
     from icure_async.crypto.entities import EntityCrypto
     from icure_async.crypto.key_ring import KeyRing
     from icure_async.crypto.protocol import Crypto
@@ -50,6 +51,12 @@ if TYPE_CHECKING:
 __all__ = ["InitialisedKeys", "KeyRegistration"]
 
 _PATIENT: Final = "patient"
+_RECENT_SECONDS: Final = 3600
+_SHARED_WITH_NOBODY: Final = (
+    "Nobody but this user can read what it creates: no healthcare professional was named, or the "
+    "gateway did not link the one that was. Name one with healthcare_professional_id of "
+    "start_authentication() when a person registers."
+)
 
 _warned_of_memory = False
 
@@ -62,11 +69,13 @@ class InitialisedKeys:
         key_pairs: the key pairs in use; those that were recovered come last.
         notices: what became of the notifications about a new key pair; empty without one.
         unknown_public_keys: published for the user, and neither on this device nor confirmed.
+        warnings: what somebody should know, in plain sentences.
     """
 
     key_pairs: list[KeyPair] = attrs.field(repr=False)
     notices: list[KeyPairUpdateNotice]
     unknown_public_keys: list[PublicKey]
+    warnings: list[str]
 
 
 @attrs.frozen
@@ -92,7 +101,6 @@ class KeyRegistration:
         entities: EntityCrypto,
         recovery: KeyRecovery,
         notices: KeyNotices,
-        trust: KeyTrust,
         in_memory_is_meant: bool = False,
     ) -> None:
         self._crypto = crypto
@@ -103,7 +111,6 @@ class KeyRegistration:
         self._entities = entities
         self._recovery = recovery
         self._notices = notices
-        self._trust = trust
         self._in_memory_is_meant = in_memory_is_meant
         self._lock = anyio.Lock()
 
@@ -127,6 +134,7 @@ class KeyRegistration:
             raise ValidationError("missing_key must be 'allow' or 'refuse'.")
         if key_pair is not None:
             key_pair = await self._checked(key_pair)
+        self._directory.refuse_while_asking()
         async with self._lock:
             owner_id = await self._directory.own_id()
             # Of all programs on this device: two of them must not make two key pairs.
@@ -141,10 +149,10 @@ class KeyRegistration:
             owner = await self._directory.own()
             published = public_keys_of(owner.document)
             key_pairs, choice = await self._pairs_at_hand(owner.id, published, choice)
-            for found in key_pairs:
-                await self._key_ring.add(found)
-            await self._distrust_recovered(owner.id, key_pairs)
+            key_pairs = await self._recovery.use(owner.id, key_pairs)
             key_pairs += await self._recovery.recover(owner.document)
+            if not key_pairs:
+                raise _none_confirmed(owner.id)
             if await self._publish(owner, key_pairs[0]):
                 await self._use_keys_of_parents(owner.id)
                 public_keys = [found.public_key for found in key_pairs]
@@ -153,7 +161,8 @@ class KeyRegistration:
                     PublicKey(owner_id, public_key)
                     for public_key in await self._directory.unknown_public_keys()
                 ]
-                return InitialisedKeys(key_pairs, notices, unknown)
+                remarks = self._remarks(owner, has_first_key=not published)
+                return InitialisedKeys(key_pairs, notices, unknown, remarks)
             # Somebody else was faster: perhaps the same user on another device, with other keys.
             self._key_ring.clear()
         raise ConflictError(
@@ -162,12 +171,15 @@ class KeyRegistration:
             retryable=True,
         )
 
-    async def _distrust_recovered(self, own_id: str, key_pairs: list[KeyPair]) -> None:
-        """Let those key pairs only read which came through the backend, and nobody confirmed."""
-        for key_pair in list(key_pairs):
-            if not await self._trust.is_own(own_id, key_pair.public_key):
-                await self._key_ring.add(key_pair, read_only=True)
-                key_pairs.remove(key_pair)
+    def _remarks(self, owner: TypedDataOwner, *, has_first_key: bool) -> list[str]:
+        """Return what a person who registers should know: that nobody is there to share with."""
+        user = self._current_user.known
+        if owner.kind != _PATIENT or user is None or auto_delegates_of(user):
+            return []
+        # A registration that died after it had published the key is a login when it is repeated.
+        created = user.get("created")
+        is_recent = type(created) is int and created > (time.time() - _RECENT_SECONDS) * 1000
+        return [_SHARED_WITH_NOBODY] if has_first_key or is_recent else []
 
     async def _pairs_at_hand(
         self, owner_id: str, published: Sequence[str], choice: _Choice
@@ -248,7 +260,8 @@ class KeyRegistration:
             for fingerprint in _well_formed(public_keys_of(parent)):
                 found = await self._key_storage.get_key_pair(parent_id, fingerprint)
                 if found is not None:
-                    await self._key_ring.add(found)
+                    # Who the parents are is the backend's word.
+                    await self._key_ring.add(found, read_only=True)
 
     async def _publish(self, owner: TypedDataOwner, key_pair: KeyPair) -> bool:
         """Write whatever the owner's document lacks; return False where it changed meanwhile."""
@@ -266,21 +279,21 @@ class KeyRegistration:
         is_new = key_pair.fingerprint not in map(fingerprint_of, published)
         if not is_new and not lacks_delegation:
             return document
-        delegates = (
-            auto_delegates_of(await self._current_user.get_for_sharing())
-            if lacks_delegation
-            else []
-        )
+        readers: list[str] = []
         if not published:
             document = dict(document) | {"publicKey": key_pair.public_key}
         elif is_new:
             # Written down first: whoever finds the key published has somebody to tell about it.
             await self._notices.remember(owner.id, key_pair.public_key)
             document = await self._directory.with_new_key_pair(document, key_pair)
-            delegates = [*delegates, *await self._notices.readers()]
-        document, exchange_keys = await self._directory.prepare(document, delegates)
+            readers = await self._notices.readers()
         if not lacks_delegation:
-            return document
+            return (await self._directory.prepare(document, readers))[0]
+
+        async def keys_for(user: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, bytes]]:
+            return await self._directory.prepare(document, [*auto_delegates_of(user), *readers])
+
+        document, exchange_keys = await self._current_user.sharing(keys_for)
         if document.get("delegations") or document.get("encryptionKeys"):
             # Made by a professional, who still has to share it: the patient gets a secret id only.
             return await self._entities.add_secret_id(document, owner.id, exchange_keys[owner.id])
@@ -291,6 +304,11 @@ class KeyRegistration:
 
     async def _checked(self, key_pair: KeyPair) -> KeyPair:
         """Return a key pair in lower case, in which key pairs are compared."""
+        if isinstance(key_pair, list | tuple):
+            raise ValidationError(
+                "The key pair must be a KeyPair, and this is a list: pass one of the list, [0] for "
+                "the first. The others are found on the device."
+            )
         if not isinstance(key_pair, KeyPair):
             raise ValidationError("The key pair must be a KeyPair.")
         if not isinstance(key_pair.public_key, str) or not isinstance(key_pair.private_key, str):
@@ -323,6 +341,15 @@ def _not_found(
         "changed.",
         data_owner_id=owner_id,
         fingerprints=fingerprints,
+    )
+
+
+def _none_confirmed(owner_id: str) -> CryptoError:
+    return CryptoError(
+        f"The key pairs of data owner {owner_id} on this device came through the backend, and were "
+        "not confirmed by the policy given to with_public_key_policy(). They only read, and "
+        "nothing was written. Confirm the one that is the user's, or import its backup on another "
+        "device."
     )
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 from collections import defaultdict
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Final
 
 import anyio
 
 from icure_async.apis.known_keys import KnownKey
 from icure_async.errors import ConfigurationError, StorageError
+from icure_async.foreign_text import printable
 from icure_async.models.key_question import KeyQuestion, digest_of
 
 if TYPE_CHECKING:
@@ -18,11 +21,14 @@ if TYPE_CHECKING:
     from icure_async.apis.known_keys import KnownKeys
     from icure_async.models.key_question import KeyHistory
 
-__all__ = ["KeyTrust"]
+__all__ = ["KeyTrust", "answer_of"]
 
 _log: Final = logging.getLogger(__name__)
 
 _TRUSTED: Final = ("made", "confirmed")
+
+# Those that wait for an answer of the application, on behalf of which this code runs.
+_waiting: ContextVar[tuple[object, ...]] = ContextVar("waiting", default=())
 
 
 class KeyTrust:
@@ -56,10 +62,35 @@ class KeyTrust:
         """Whether the application decides."""
         return self._policy is not None
 
+    def refuse_while_asking(self) -> None:
+        """Refuse what the application calls from within the function that is asked.
+
+        It would wait for the answer that it is to give.
+
+        Raises:
+            ConfigurationError: the application is being asked.
+        """
+        if self in _waiting.get():
+            raise ConfigurationError(
+                "The function given to with_public_key_policy() or on_key_change() calls the SDK "
+                "while it is asked: it may read with this API object, and write with another one "
+                "only. Nothing was written."
+            )
+
     @property
     def changes(self) -> Sequence[KeyQuestion]:
         """The public keys that have changed and were believed all the same."""
         return tuple(self._changes.values())
+
+    @property
+    def remarks(self) -> list[str]:
+        """What somebody should know about these changes, in plain sentences."""
+        return [
+            f"The public key of data owner {printable(change.data_owner_id)} has changed, and is "
+            f"encrypted for. Its SHA-256 is {change.digest} now: ask its owner whether that is "
+            "right. with_trust_on_first_use() has such changes confirmed."
+            for change in self.changes
+        ]
 
     async def encryptable(
         self, own_id: str, owner_id: str, public_keys: Iterable[str]
@@ -116,17 +147,12 @@ class KeyTrust:
                 return candidates[key]
         return None
 
-    async def is_own(self, own_id: str, public_key: str) -> bool:
-        """Return whether a key pair on this device counts as made here.
-
-        One that was recovered through the backend's documents does not, unless it is confirmed.
-        """
+    async def is_recovered(self, own_id: str, public_key: str) -> bool:
+        """Return whether a key pair came through the backend's documents, as the policy sees it."""
         if self._policy is None:
-            return True
+            return False
         key = KnownKey("public_key", own_id, "", digest_of(bytes.fromhex(public_key)))
-        if await self._known.origin_of(own_id, key) != "recovered":
-            return True
-        return bool(await self.encryptable(own_id, own_id, [public_key]))
+        return await self._known.origin_of(own_id, key) == "recovered"
 
     async def confirmed_before(self, own_id: str, public_key: str) -> bool:
         """Return whether the policy has confirmed a public key of the current data owner."""
@@ -141,9 +167,13 @@ class KeyTrust:
             return False
 
     async def remember_made(self, own_id: str, delegate_id: str, exchange_key: bytes) -> None:
-        """Remember an exchange key that this device has made, before it is published."""
+        """Remember an exchange key that this device has made, before it is published.
+
+        Without a policy it is given to public keys that nobody has confirmed: a later policy is
+        asked about it.
+        """
         key = KnownKey("exchange_key", own_id, delegate_id, digest_of(exchange_key))
-        await self._known.remember(own_id, key, "made")
+        await self._known.remember(own_id, key, "made" if self.has_policy else "seen")
 
     async def remember_recovered(self, own_id: str, public_key: str) -> None:
         """Remember that a key pair of the user's own came through the backend's documents."""
@@ -157,24 +187,23 @@ class KeyTrust:
         question: KeyQuestion,
         policy: Callable[[KeyQuestion], Awaitable[bool]],
     ) -> bool:
+        self.refuse_while_asking()
         async with self._asking[key]:
             if await self._known.origin_of(own_id, key) in _TRUSTED:
                 return True
-            answer: object = await policy(question)
-            if not isinstance(answer, bool):
-                # A coroutine that nobody awaited would count as yes.
-                raise ConfigurationError(
-                    "The function given to with_public_key_policy() must return True or False, "
-                    f"and returned a {type(answer).__name__}. Nothing was written."
-                )
+            token = _waiting.set((*_waiting.get(), self))
+            try:
+                answer = await answer_of(policy, question, "with_public_key_policy")
+            finally:
+                _waiting.reset(token)
             if answer:
                 await self._known.remember(own_id, key, "confirmed")
             else:
                 _log.warning(
-                    "The %s of data owner %a with the SHA-256 %s is not confirmed: nothing is "
+                    "The %s of data owner %s with the SHA-256 %s is not confirmed: nothing is "
                     "written with it",
                     key.kind.replace("_", " "),
-                    key.owner_id,
+                    printable(key.owner_id),
                     key.digest,
                 )
             return answer
@@ -186,13 +215,23 @@ class KeyTrust:
         if question.history == "changed" and key.owner_id != own_id:
             self._changes[key] = question
             _log.warning(
-                "The public key of data owner %a has changed: its SHA-256 is %s now",
-                key.owner_id,
+                "The public key of data owner %s has changed: its SHA-256 is %s now",
+                printable(key.owner_id),
                 key.digest,
             )
             if self._on_key_change is not None:
-                await self._on_key_change(question)
+                await self._tell(self._on_key_change, question)
         await self._known.remember(own_id, key, "seen")
+
+    async def _tell(
+        self, listener: Callable[[KeyQuestion], Awaitable[None]], question: KeyQuestion
+    ) -> None:
+        self.refuse_while_asking()
+        token = _waiting.set((*_waiting.get(), self))
+        try:
+            await _awaited(listener(question), "on_key_change")
+        finally:
+            _waiting.reset(token)
 
     async def _question(
         self, own_id: str, key: KnownKey, public_key: str | None = None
@@ -221,3 +260,36 @@ class KeyTrust:
             history=history,
             public_key=public_key,
         )
+
+
+async def answer_of(
+    function: Callable[[KeyQuestion], Awaitable[bool]], question: KeyQuestion, method: str
+) -> bool:
+    """Return what a function of the application answers.
+
+    Args:
+        function: as it was given to the builder.
+        question: what it is asked.
+        method: of the builder, for the message.
+
+    Raises:
+        ConfigurationError: it answers neither yes nor no.
+    """
+    answer = await _awaited(function(question), method)
+    if not isinstance(answer, bool):
+        # A coroutine that nobody awaited would count as yes.
+        raise ConfigurationError(
+            f"The function given to {method}() must return True or False, and returned a "
+            f"{type(answer).__name__}. Nothing was written."
+        )
+    return answer
+
+
+async def _awaited(returned: object, method: str) -> object:
+    if not inspect.isawaitable(returned):
+        raise ConfigurationError(
+            f"{method}() needs an async function, and was given one that returns a "
+            f"{type(returned).__name__} at once. Nothing was written."
+        )
+    answer: object = await returned
+    return answer

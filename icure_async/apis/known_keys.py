@@ -36,7 +36,7 @@ _VERSION: Final = 1
 Origin = Literal["made", "confirmed", "seen", "recovered"]
 """How this device got to know a key.
 
-* ``"made"``: on this device.
+* ``"made"``: on this device, under a policy.
 * ``"confirmed"``: by the policy.
 * ``"seen"``: it was written with, without a policy.
 * ``"recovered"``: a key pair of the user's own that a transfer key led to.
@@ -100,9 +100,13 @@ class KnownKeys:
     async def has_others(self, own_id: str, key: KnownKey) -> bool:
         """Return whether another key is known in the place of this one.
 
+        Of the user's own public keys, those on this device are known.
+
         Raises:
             StorageError: the storage can't be read.
         """
+        if key.kind == "public_key" and key.owner_id == own_id and self._key_ring.trusted_pairs:
+            return True
         return any(
             other.is_of_same_place(key) and other.digest != key.digest
             for other in await self._record(own_id)
@@ -118,11 +122,14 @@ class KnownKeys:
         A storage that can't be written is no reason to stop: the worst that comes of it is that
         somebody is asked again.
         """
+        if not self._key_ring.trusted_pairs:
+            # Without a MAC it would not count, nor would what is written down already.
+            self._remember_here(own_id, key, origin)
+            return
         try:
             async with lock_of(self._storage, _PREFIX + own_id):
                 known = await self._load(own_id)
-                present = known.get(key)
-                if present is None or _RANK[present] < _RANK[origin]:
+                if _is_news(known, key, origin):
                     known[key] = origin
                     await self._save(own_id, known)
                     self._unsaved.pop(own_id, None)
@@ -130,9 +137,15 @@ class KnownKeys:
             _log.warning(
                 "A key could not be remembered on this device: it may be asked about again"
             )
-            known = self._records.get(own_id, {})
-            known[key] = self._unsaved[own_id][key] = origin
-        self._records[own_id] = known
+            self._remember_here(own_id, key, origin)
+        else:
+            self._records[own_id] = known
+
+    def _remember_here(self, own_id: str, key: KnownKey, origin: Origin) -> None:
+        """Know a key as long as the program runs."""
+        for known in (self._records.setdefault(own_id, {}), self._unsaved[own_id]):
+            if _is_news(known, key, origin):
+                known[key] = origin
 
     async def _record(self, own_id: str) -> dict[KnownKey, Origin]:
         known = self._records.get(own_id)
@@ -146,7 +159,7 @@ class KnownKeys:
         stored: dict[KnownKey, Origin] = {}
         if found is not None and self._is_authentic(own_id, *found):
             stored = _keys_of(found[0])
-        elif text is not None:
+        elif text is not None and self._key_ring.trusted_pairs:
             self._doubtful.add(own_id)
             _log.warning(
                 "What this device remembers of keys can't be verified, and counts as unknown"
@@ -165,6 +178,11 @@ class KnownKeys:
             for pair in self._key_ring.trusted_pairs
             if pair.fingerprint in macs
         )
+
+
+def _is_news(known: Mapping[KnownKey, Origin], key: KnownKey, origin: Origin) -> bool:
+    present = known.get(key)
+    return present is None or _RANK[present] < _RANK[origin]
 
 
 def _parsed(text: str) -> tuple[list[list[str]], dict[str, str]] | None:

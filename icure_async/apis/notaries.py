@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from icure_async.apis.key_directory import OwnKeyDirectory
+    from icure_async.apis.key_recovery import KeyRecovery
     from icure_async.crypto.key_ring import KeyRing
     from icure_async.crypto.protocol import Crypto
-    from icure_async.storage.protocols import KeyStorage
 
 __all__ = ["KeyNotaries"]
 
@@ -48,13 +48,13 @@ class KeyNotaries:
         *,
         crypto: Crypto,
         key_ring: KeyRing,
-        key_storage: KeyStorage,
         directory: OwnKeyDirectory,
+        recovery: KeyRecovery,
     ) -> None:
         self._crypto = crypto
         self._key_ring = key_ring
-        self._key_storage = key_storage
         self._directory = directory
+        self._recovery = recovery
         self._lock = anyio.Lock()
 
     async def split_private_key(
@@ -70,6 +70,7 @@ class KeyNotaries:
         needed = _checked_threshold(threshold, len(ids))
         wanted = _checked_fingerprint(fingerprint)
         self._require_key_pair()
+        self._directory.refuse_while_asking()
         async with self._lock:
             # What is stored now counts: a notary may have published its first key just now.
             await self._directory.refresh()
@@ -143,8 +144,7 @@ class KeyNotaries:
                 "get_key_share_of(), and pass them all at once. Nothing was changed."
             )
         await self._crypto.load_key_pair(key_pair)
-        await self._key_storage.store_key_pair(own.id, key_pair)
-        await self._key_ring.add(key_pair)
+        await self._recovery.store_foreign(own.id, key_pair)
         return key_pair
 
     def _require_key_pair(self) -> None:

@@ -25,6 +25,8 @@ from icure_async.errors import (
     ValidationError,
 )
 from icure_async.foreign_text import printable
+from icure_async.mistakes import OneByOne, explained
+from icure_async.models.base import has_id, has_rev
 from icure_async.models.converter import notification_from_wire, notification_to_wire
 from icure_async.models.encrypted_members import ENCRYPTED_NOTIFICATION_MEMBERS
 from icure_async.models.filters import Filter, NotificationFilter, epoch_milliseconds
@@ -37,7 +39,7 @@ from icure_async.models.validation import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
     from datetime import datetime
 
     from icure_async.apis.current_user import CurrentUser
@@ -75,6 +77,7 @@ _UNCHANGEABLE: Final = (
 )
 
 
+@explained
 class NotificationApi:
     """Creates, reads, modifies and deletes notifications."""
 
@@ -127,7 +130,7 @@ class NotificationApi:
                 "An EncryptedNotification can't be saved as a Notification. To change its status, "
                 "use update_notification_status(), which leaves the encrypted part alone."
             )
-        creating = isinstance(notification, Notification) and notification.rev is None
+        creating = isinstance(notification, Notification) and not has_rev(notification)
         try:
             validate_notification_for_saving(notification, creating=creating)
         except UnusualValueError:
@@ -199,7 +202,8 @@ class NotificationApi:
         )
         if not isinstance(page_size, int) or isinstance(page_size, bool) or page_size < 1:
             raise ValidationError("page_size must be a positive int.")
-        return self._iterate(wanted, page_size)
+        found = self._iterate(wanted, page_size)
+        return OneByOne(found, "notification_api.filter_notifications()")
 
     async def get_pending_notifications_after(
         self, from_date: datetime | int | None = None
@@ -304,7 +308,7 @@ class NotificationApi:
         return notification_id
 
     async def _create(self, notification: Notification, delegate: str) -> dict[str, Any]:
-        if notification.id is None:
+        if not has_id(notification):
             notification.id = await new_uuid(self._crypto)
 
         async def keys_for(user: Mapping[str, Any]) -> tuple[Mapping[str, Any], dict[str, bytes]]:
@@ -439,7 +443,7 @@ class NotificationApi:
 
     async def _iterate(
         self, wanted: Filter, page_size: int, *, status: str | None = None
-    ) -> AsyncIterator[PotentiallyEncryptedNotification]:
+    ) -> AsyncGenerator[PotentiallyEncryptedNotification, None]:
         """Iterate over the pages of a filter; with a status, only over what has it."""
         own_id = await self._directory.own_id()
         chain = {"$type": "FilterChain", "filter": wanted.to_wire(own_id)}
@@ -552,7 +556,7 @@ def _refuse_other_changes(notification: Notification, current: Notification) -> 
 
 def _same_content(stored: Notification, notification: Notification) -> bool:
     """Return whether the stored notification has what was to be saved."""
-    names = [*_CHANGEABLE, *(["type", "endOfLife"] if notification.rev is None else [])]
+    names = [*_CHANGEABLE, *(["type", "endOfLife"] if not has_rev(notification) else [])]
     ours = notification_from_wire(notification_to_wire(notification), decrypted=True)
     wanted, present = without_empty(ours.to_dict()), without_empty(stored.to_dict())
     unset = {name for name in ("status", "properties") if getattr(ours, name) is None}

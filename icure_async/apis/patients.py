@@ -23,6 +23,8 @@ from icure_async.errors import (
     PermissionDeniedError,
     ValidationError,
 )
+from icure_async.mistakes import explained
+from icure_async.models.base import has_id, has_rev
 from icure_async.models.converter import patient_from_wire, patient_to_wire
 from icure_async.models.encrypted_members import ENCRYPTED_PATIENT_MEMBERS
 from icure_async.models.names_completion import complete_patient_names
@@ -58,6 +60,7 @@ _SERVER_DEFAULTS: Final[Mapping[str, object]] = {
 }
 
 
+@explained
 class PatientApi:
     """Creates, reads, modifies and deletes patients."""
 
@@ -102,7 +105,7 @@ class PatientApi:
                 "An EncryptedPatient can't be saved as a Patient: use "
                 "modify_potentially_encrypted_patient(), which leaves the encrypted part alone."
             )
-        creating = isinstance(patient, Patient) and patient.rev is None
+        creating = isinstance(patient, Patient) and not has_rev(patient)
         if creating:
             validate_patient_for_saving(patient, creating=True)
             saved = await self._create(patient)
@@ -231,7 +234,7 @@ class PatientApi:
         return patient_id
 
     async def _create(self, patient: Patient) -> PotentiallyEncryptedPatient:
-        if patient.id is None:
+        if not has_id(patient):
             patient.id = await new_uuid(self._crypto)
         user, exchange_keys, key_only = await self._current_user.sharing(self._keys_for_creation)
         now = self._now()
@@ -366,15 +369,18 @@ class PatientApi:
 
     async def _add_key(self, document: dict[str, Any]) -> dict[str, Any]:
         """Encrypt a patient that never had a key for us, our delegates, and all who can read it."""
-        user = await self._current_user.get_for_sharing()
         delegations: dict[str, Any] = document.get("delegations") or {}
-        delegates = [*auto_delegates_of(user), *delegations]
-        if document["id"] == await self._directory.own_id():
-            # Our exchange keys are on this very document, and go out with it.
-            document, exchange_keys = await self._directory.prepare(document, delegates)
-        else:
-            exchange_keys = await self._directory.exchange_keys_for(delegates)
-        return await self._entities.add_key(document, ENCRYPTED_PATIENT_MEMBERS, exchange_keys)
+        is_own = document["id"] == await self._directory.own_id()
+
+        async def keys_for(user: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, bytes]]:
+            delegates = [*auto_delegates_of(user), *delegations]
+            if is_own:
+                # Our exchange keys are on this very document, and go out with it.
+                return await self._directory.prepare(document, delegates)
+            return document, await self._directory.exchange_keys_for(delegates)
+
+        prepared, exchange_keys = await self._current_user.sharing(keys_for)
+        return await self._entities.add_key(prepared, ENCRYPTED_PATIENT_MEMBERS, exchange_keys)
 
     async def _saved_before(
         self, patient: PotentiallyEncryptedPatient, conflict: ConflictError
@@ -463,7 +469,7 @@ def _same_content(
 ) -> bool:
     ours, theirs = _content(patient), _content(stored)
     ignored = _SET_ON_SAVING | {name for name in _SET_ON_CREATION if name not in ours}
-    if patient.rev is None:
+    if not has_rev(patient):
         ignored |= _SET_ON_CREATION
     if isinstance(patient, EncryptedPatient):
         ignored |= {"note"}

@@ -1,26 +1,41 @@
-"""Users: who is logged in."""
+"""Users: who is logged in, and the tokens it logs in with."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from icure_async.authentication.api import DEFAULT_TOKEN_VALIDITY, checked_validity
+from icure_async.errors import ValidationError
+from icure_async.mistakes import explained
 from icure_async.models.converter import user_from_wire
 from icure_async.models.validation import validate_id
 
 if TYPE_CHECKING:
+    from datetime import timedelta
+
     from icure_async.apis.current_user import CurrentUser
+    from icure_async.apis.user_tokens import UserTokens
+    from icure_async.crypto.protocol import Crypto
     from icure_async.models.user import User
+    from icure_async.models.user_token import UserToken
     from icure_async.rest.users import UserResource
 
 __all__ = ["UserApi"]
 
+_LONGEST_NAME: Final = 100
 
+
+@explained
 class UserApi:
-    """Reads users."""
+    """Reads users, and looks after the tokens of the one who is logged in."""
 
-    def __init__(self, users: UserResource, current_user: CurrentUser) -> None:
+    def __init__(
+        self, users: UserResource, current_user: CurrentUser, *, tokens: UserTokens, crypto: Crypto
+    ) -> None:
         self._users = users
         self._current_user = current_user
+        self._tokens = tokens
+        self._crypto = crypto
 
     async def get_logged_user(self) -> User:
         """Return the logged-in user, as the backend has it now.
@@ -39,3 +54,64 @@ class UserApi:
             PermissionDeniedError: the logged-in user may not see it.
         """
         return user_from_wire(await self._users.get(validate_id(user_id, "user id")))
+
+    async def list_tokens(self) -> list[UserToken]:
+        """Return the long-lived tokens of the logged-in user, the oldest first.
+
+        Validation codes that were used are among them, for some minutes.
+
+        Raises:
+            AuthenticationError: the credentials are refused.
+            InvalidResponseError: the backend's list is malformed.
+        """
+        return await self._tokens.listed()
+
+    async def create_token(
+        self, *, validity: timedelta = DEFAULT_TOKEN_VALIDITY, name: str | None = None
+    ) -> str:
+        """Create another token for the logged-in user, for another device or program of its.
+
+        If the call fails, the token may exist all the same: :meth:`list_tokens` shows it, and
+        :meth:`revoke_token` ends it.
+
+        Args:
+            validity: how long it works: at least one second.
+            name: what :meth:`list_tokens` shows it as, at most 100 characters without blanks.
+
+        Returns:
+            The token: a password for :class:`~icure_async.MedTechApiBuilder`. Whoever has it is the
+            user: keep it as safe as a password. The backend does not show it again.
+
+        Raises:
+            ValidationError: an argument is malformed. Nothing was sent.
+            InvalidResponseError: the backend answers with another token than the one asked for.
+            PermissionDeniedError: the user may not create tokens.
+        """
+        seconds = checked_validity(validity, "validity")
+        if name is not None and len(validate_id(name, "name of the token")) > _LONGEST_NAME:
+            raise ValidationError(
+                f"The name of the token has more than {_LONGEST_NAME} characters."
+            )
+        return await self._tokens.create(self._crypto, validity=seconds, name=name)
+
+    async def revoke_token(self, key: str) -> bool:
+        """End a token of the logged-in user: nobody logs in with it from now on.
+
+        Sessions that have logged in with it already go on until their access tokens end, within the
+        hour. To end the session of this object, too, there is ``logout()`` of the API.
+
+        Args:
+            key: of one of :meth:`list_tokens`.
+
+        Returns:
+            Whether it was revoked; False where there is none of this key, or not any more.
+
+        Raises:
+            ValidationError: the key is malformed. Nothing was sent.
+            PermissionDeniedError: the user may not change itself.
+            ConflictError: the user keeps being changed by others. Try again.
+            InvalidResponseError: the backend has kept the token.
+        """
+        if not isinstance(key, str) or not key:
+            raise ValidationError("The key must be a text: that of one of list_tokens().")
+        return await self._tokens.revoke(key)

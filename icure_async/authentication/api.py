@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakValueDictionary
 
 import anyio
@@ -37,6 +37,7 @@ from icure_async.errors import (
     UnknownProcessError,
     ValidationError,
 )
+from icure_async.mistakes import explained
 from icure_async.models.missing_key import MISSING_KEY_POLICIES, MissingKeyPolicy
 from icure_async.models.validation import validate_id
 from icure_async.rest.checked import CheckedUsers
@@ -56,7 +57,7 @@ if TYPE_CHECKING:
     from icure_async.rest.session import Session
 
 
-__all__ = ["DEFAULT_TOKEN_VALIDITY", "AuthenticationApi"]
+__all__ = ["DEFAULT_TOKEN_VALIDITY", "AuthenticationApi", "checked_validity"]
 
 DEFAULT_TOKEN_VALIDITY: Final = timedelta(days=30)
 """How long the token lives by default. The reference's lives ten years (wire-protocol.md §6.3)."""
@@ -74,10 +75,16 @@ _Event = AuthenticationEvent
 _TOO_MANY: Final = 429
 _REFUSALS: Final = range(400, 500)
 
+# Not said of the last one that may be tried: where the gateway says so, it is too many attempts.
+_WRONG_CODE: Final = (
+    "The validation code is wrong. Try again with the same process and the right code. After a few "
+    "wrong ones a process is closed: then resend() gets another code."
+)
+
 _FAILURES: Final[Mapping[AuthenticationEvent, tuple[type[AuthenticationProcessError], str]]] = {
     _Event.CODE_REFUSED: (
         InvalidCodeError,
-        "The validation code is wrong. Try again with the same process and the right code.",
+        _WRONG_CODE,
     ),
     _Event.CODE_EXPIRED: (
         CodeExpiredError,
@@ -100,6 +107,18 @@ _EVENT_BY_STATUS: Final[Mapping[int, AuthenticationEvent]] = {
     410: _Event.CODE_EXPIRED,
     429: _Event.TOO_MANY_ATTEMPTS,
 }
+
+_CAPTCHA_REFUSED: Final = (
+    "The message gateway refused the captcha. Let the person solve a new one, and start again."
+)
+_PROFESSIONAL_NEEDED: Final = (
+    "The message gateway refuses to start this process. Patients who are new need "
+    "healthcare_professional_id: the id of a healthcare professional who is known there. Check the "
+    "email address or phone number, too."
+)
+_NOT_FOUND: Final = 404
+_NO_SUCH_PROCESS: Final = frozenset({_NOT_FOUND, 405, 501})
+_REFUSED_CONTENT: Final = frozenset({400, 422})
 
 _EVENT_BY_STATE: Final[Mapping[AuthenticationState, AuthenticationEvent]] = {
     _State.EXPIRED: _Event.CODE_EXPIRED,
@@ -139,6 +158,7 @@ class _Run:
 _runs: Final[RunVar[WeakValueDictionary[str, _Run]]] = RunVar("icure_async.authentication.runs")
 
 
+@explained
 class AuthenticationApi:
     """Registers and logs in with a one-time code by email or SMS."""
 
@@ -152,7 +172,7 @@ class AuthenticationApi:
         progress: ProgressStore,
         clock: Callable[[], float],
         open_session: Callable[[str, str], Session],
-        open_api: Callable[[str, str], MedTechApi],
+        open_api: Callable[[str, str, int], MedTechApi],
         sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
     ) -> None:
         self._gateway = gateway
@@ -296,7 +316,7 @@ class AuthenticationApi:
 
         Args:
             process: from :meth:`start_authentication` or ``AuthenticationProcess.from_json()``.
-            validation_code: as received; blanks around it don't matter.
+            validation_code: as received; blanks around and inside it don't matter.
             token_validity: how long the token in the result will be good for.
             missing_key: ``"allow"`` or ``"refuse"``: whether a new key pair may be published where
                 the published ones are not on this device.
@@ -320,11 +340,10 @@ class AuthenticationApi:
         """
         _check_process(process)
         code = _checked_code(process, validation_code)
-        if not isinstance(token_validity, timedelta) or token_validity < timedelta(seconds=1):
-            raise ValidationError("token_validity must be a timedelta of at least one second.")
+        validity = checked_validity(token_validity, "token_validity")
         if missing_key not in MISSING_KEY_POLICIES:
             raise ValidationError("missing_key must be 'allow' or 'refuse'.")
-        options = _Options(int(token_validity.total_seconds()), missing_key, find_key)
+        options = _Options(validity, missing_key, find_key)
         if process.state in _EVENT_BY_STATE:
             raise _failure(process, _EVENT_BY_STATE[process.state])
         if process.state not in _COMPLETABLE:
@@ -391,7 +410,7 @@ class AuthenticationApi:
             # created yet, or is good no more.
             with contextlib.suppress(AuthenticationError):
                 return await self._finish(
-                    advance(process, _Event.TOKEN_CREATED), progress, options, run
+                    advance(process, _Event.TOKEN_CREATED), progress, options, run, is_repeated=True
                 )
         if progress is not None and progress.is_for(code):
             interrupted = True
@@ -403,12 +422,12 @@ class AuthenticationApi:
         session, user_id, process = await self._sign_in(
             process, code, progress, interrupted=interrupted
         )
-        progress = await self._progress.code_proven(request_id, progress, code)
-        token = await UserResource(session).create_token(
+        progress = await self._progress.code_proven(
+            request_id, progress, code, expires_at=self._expiry(options)
+        )
+        await UserResource(session).create_token(
             user_id, progress.token_key, validity=options.token_validity, secret=progress.token
         )
-        if token != progress.token:
-            progress = await self._progress.token_replaced(request_id, progress, token, code)
         process = advance(process, _Event.TOKEN_CREATED)
         return await self._finish(process, progress, options, run, expected_user_id=user_id)
 
@@ -420,8 +439,10 @@ class AuthenticationApi:
         run: _Run,
         *,
         expected_user_id: str | None = None,
+        is_repeated: bool = False,
     ) -> AuthenticationResult:
-        api = self._open_api(process.login, progress.token)
+        expires_at = progress.expires_at or self._expiry(options)
+        api = self._open_api(process.login, progress.token, expires_at)
         try:
             user_id, group_id = await api.identify()
             if expected_user_id not in (None, user_id):
@@ -430,9 +451,13 @@ class AuthenticationApi:
                     "the code. Start again with a new authentication process; where it stays so, "
                     "call the administrator of the backend."
                 )
+            if is_repeated:
+                # A registration that died after the key was published still has its warnings.
+                await api.user_api.get_logged_user()
             key_pairs = await api.init_user_crypto(
                 missing_key=options.missing_key, find_key=options.find_key
             )
+            data_owner_id = await api.data_owner_id()
             await self._progress.forget(process.request_id)
         except BaseException:
             with anyio.CancelScope(shield=True):
@@ -443,12 +468,19 @@ class AuthenticationApi:
             med_tech_api=api,
             user_id=user_id,
             group_id=group_id,
+            data_owner_id=data_owner_id,
             token=progress.token,
+            token_expires_at=api.token_expires_at or expires_at,
             key_pairs=key_pairs,
             key_notices=list(api.key_notices),
             unknown_public_keys=list(api.unknown_public_keys),
+            warnings=list(api.warnings),
             process=advance(process, _Event.KEYS_READY),
         )
+
+    def _expiry(self, options: _Options) -> int:
+        """Return when a token ends that is created now."""
+        return int(self._clock() * 1000) + options.token_validity * 1000
 
     async def _sign_in(
         self, process: AuthenticationProcess, code: str, progress: Progress, *, interrupted: bool
@@ -542,6 +574,17 @@ class AuthenticationApi:
         )
 
 
+def checked_validity(validity: object, what: str) -> int:
+    """Return how many seconds a token is to work.
+
+    Raises:
+        ValidationError: it is no timedelta of at least one second.
+    """
+    if not isinstance(validity, timedelta) or validity < timedelta(seconds=1):
+        raise ValidationError(f"{what} must be a timedelta of at least one second.")
+    return int(validity.total_seconds())
+
+
 def _run_of(request_id: str) -> _Run:
     try:
         runs = _runs.get()
@@ -560,7 +603,11 @@ def _check_process(process: object) -> None:
 
 
 def _checked_code(process: AuthenticationProcess, validation_code: object) -> str:
-    code = validation_code.strip() if isinstance(validation_code, str) else ""
+    if isinstance(validation_code, int):
+        raise ValidationError(
+            "validation_code is malformed: pass a text, since a number loses the zeros in front."
+        )
+    code = "".join(validation_code.split()) if isinstance(validation_code, str) else ""
     if not _CODE_FORM.fullmatch(code):
         raise ValidationError(
             "validation_code is malformed: pass the code from the message, digits only."
@@ -588,32 +635,35 @@ def _failure(
 
 
 def _start_failure(process: AuthenticationProcess, error: BackendError) -> BackendError:
+    status = error.status
+    about: dict[str, Any] = {
+        "status": status,
+        "request_id": error.request_id,
+        "server_message": error.server_message,
+    }
     captcha_named = "captcha" in (error.server_message or "").lower()
-    if error.status in (401, 403) or (error.status == 400 and captcha_named):
-        return CaptchaRefusedError(
-            "The message gateway refused the captcha. Let the person solve a new one, and start "
-            "again.",
-            process=advance(process, _Event.CAPTCHA_REFUSED),
-            status=error.status,
-            request_id=error.request_id,
-            server_message=error.server_message,
-        )
-    if error.status == 404:
-        return UnknownProcessError(
-            "The message gateway does not know this application or process: check "
-            f"with_msg_gw_spec_id() and with_auth_process_by_{process.channel}_id().",
-            process=advance(process, _Event.PROCESS_UNKNOWN),
-            status=error.status,
-            request_id=error.request_id,
-            server_message=error.server_message,
-        )
-    if error.status == 422 and "hcpId" in (error.server_message or ""):
-        return BadRequestError(
-            "Nobody is registered with this contact, and the message gateway lets a new patient "
-            "register only with a healthcare professional to share with. Pass the id of one as "
-            "healthcare_professional_id. No code was sent.",
-            status=error.status,
-            request_id=error.request_id,
-            server_message=error.server_message,
-        )
+    if status in (401, 403) or (status == 400 and captcha_named):
+        # A backend in the place of the gateway asks everybody for credentials.
+        doubt = "" if captcha_named else " If that goes on, check with_msg_gw_url()."
+        refused = advance(process, _Event.CAPTCHA_REFUSED)
+        return CaptchaRefusedError(_CAPTCHA_REFUSED + doubt, process=refused, **about)
+    if status in _NO_SUCH_PROCESS:
+        unknown = advance(process, _Event.PROCESS_UNKNOWN)
+        return UnknownProcessError(_process_unknown(process, error), process=unknown, **about)
+    names_professional = "hcpId" in (error.server_message or "")
+    if status in _REFUSED_CONTENT and (
+        names_professional or not process.healthcare_professional_id
+    ):
+        return BadRequestError(_PROFESSIONAL_NEEDED, **about)
     return error
+
+
+def _process_unknown(process: AuthenticationProcess, error: BackendError) -> str:
+    url = "check that with_msg_gw_url() is the message gateway's URL, not the backend's or a page's"
+    ids = f"with_msg_gw_spec_id() and with_auth_process_by_{process.channel}_id()"
+    if error.status != _NOT_FOUND or error.server_message is None:
+        return f"No message gateway answers at this address: {url}. If it is, check {ids}."
+    return (
+        f"The message gateway does not know this application or process: check {ids}. If they are "
+        f"right, {url}."
+    )

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, cast, get_args
 import attrs
 
 from icure_async.errors import ProcessStateError, ValidationError
+from icure_async.mistakes import explained
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -137,6 +138,7 @@ _ADVICE: Final[Mapping[AuthenticationState, str]] = {
 }
 
 
+@explained
 @attrs.frozen(kw_only=True)
 class AuthenticationProcess:
     """A registration or login under way.

@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 
 from icure_async.crypto.encoding import new_uuid
+from icure_async.rest.user_tokens import token_key_of
 from icure_async.storage.locks import StorageLock, lock_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from contextlib import AbstractAsyncContextManager
 
     from icure_async.crypto.protocol import Crypto
@@ -28,6 +30,7 @@ __all__ = ["Progress", "ProgressStore"]
 _PREFIX: Final = "icure.authentication."
 _VERSION: Final = 1
 _MAX_WRONG_CODES: Final = 5
+_SHORTEST_TOKEN: Final = 32
 
 
 @attrs.frozen(kw_only=True)
@@ -44,6 +47,8 @@ class Progress:
             the token may exist.
         wrong_codes: how many other codes were tried since.
         inherited: whether the token may exist since a process in the place of which this one came.
+        expires_at: when the token ends at the earliest, in epoch milliseconds; None as long as none
+            was asked for.
     """
 
     token_key: str
@@ -52,6 +57,7 @@ class Progress:
     proven: bool = False
     wrong_codes: int = 0
     inherited: bool = False
+    expires_at: int | None = None
 
     def is_for(self, validation_code: str) -> bool:
         """Return whether this code was tried before."""
@@ -86,24 +92,21 @@ class ProgressStore:
         The token is chosen with the first code of a process, and stays the same for the others.
         """
         if earlier is None:
-            token_key, token = await new_uuid(self._crypto), await new_uuid(self._crypto)
-            earlier = Progress(token_key=token_key, token=token, proofs=())
+            token = await new_uuid(self._crypto)
+            earlier = Progress(token_key=token_key_of(token), token=token, proofs=())
         proof = _proof(earlier.token, validation_code)
         progress = attrs.evolve(earlier, proofs=(*earlier.proofs, proof))
         await self._save(request_id, progress)
         return progress
 
     async def code_proven(
-        self, request_id: str, progress: Progress, validation_code: str
+        self, request_id: str, progress: Progress, validation_code: str, *, expires_at: int
     ) -> Progress:
         """Write down that the code is the right one, before the token is created."""
-        return await self._settle(request_id, progress, progress.token, validation_code)
-
-    async def token_replaced(
-        self, request_id: str, progress: Progress, token: str, validation_code: str
-    ) -> Progress:
-        """Write down that the backend has chosen another token."""
-        return await self._settle(request_id, progress, token, validation_code)
+        proof = _proof(progress.token, validation_code)
+        proven = attrs.evolve(progress, proofs=(proof,), proven=True, expires_at=expires_at)
+        await self._save(request_id, proven)
+        return proven
 
     async def code_refused(self, request_id: str, progress: Progress, validation_code: str) -> None:
         """Write down that a code leads nowhere.
@@ -137,7 +140,11 @@ class ProgressStore:
         progress = await self.load(request_id)
         if progress is not None and (progress.proven or progress.inherited):
             inherited = Progress(
-                token_key=progress.token_key, token=progress.token, proofs=(), inherited=True
+                token_key=progress.token_key,
+                token=progress.token,
+                proofs=(),
+                inherited=True,
+                expires_at=progress.expires_at,
             )
             await self._save(successor_id, inherited)
         await self.forget(request_id)
@@ -145,15 +152,6 @@ class ProgressStore:
     async def forget(self, request_id: str) -> None:
         """Forget a process that is over."""
         await self._storage.remove_item(_PREFIX + request_id)
-
-    async def _settle(
-        self, request_id: str, progress: Progress, token: str, validation_code: str
-    ) -> Progress:
-        settled = attrs.evolve(
-            progress, token=token, proofs=(_proof(token, validation_code),), proven=True
-        )
-        await self._save(request_id, settled)
-        return settled
 
     async def _save(self, request_id: str, progress: Progress) -> None:
         members = {"version": _VERSION} | attrs.asdict(progress)
@@ -174,7 +172,8 @@ def _from_members(members: Any) -> Progress | None:
             "proven": bool(proven),
             "wrong_codes": int(wrong_codes),
             "inherited": bool(inherited),
-        } if all(isinstance(text, str) and text.isascii() for text in [token, *proofs]):
+        } if _is_well_formed(token, proofs):
+            expires_at = members.get("expires_at")
             return Progress(
                 token_key=token_key,
                 token=token,
@@ -182,6 +181,14 @@ def _from_members(members: Any) -> Progress | None:
                 proven=proven,
                 wrong_codes=wrong_codes,
                 inherited=inherited,
+                expires_at=expires_at if type(expires_at) is int else None,
             )
         case _:
             return None
+
+
+def _is_well_formed(token: str, proofs: Sequence[object]) -> bool:
+    # Earlier versions kept what the backend answered, which may be a piece of a token.
+    if len(token) < _SHORTEST_TOKEN:
+        return False
+    return all(isinstance(text, str) and text.isascii() for text in [token, *proofs])

@@ -18,7 +18,14 @@ if TYPE_CHECKING:
 
     from icure_async.crypto.protocol import Crypto
 
-__all__ = ["decrypt_entry", "encrypt_entry", "entity_key_of", "entries_for", "owners_of"]
+__all__ = [
+    "decrypt_entry",
+    "encrypt_entry",
+    "entity_key_of",
+    "entries_for",
+    "open_entry",
+    "owners_of",
+]
 
 _KEY_FORM: Final = re.compile(r"[0-9a-fA-F]{32}|[0-9a-fA-F]{64}")
 _UUID_LENGTH: Final = 36
@@ -71,6 +78,14 @@ async def decrypt_entry(
     The id before the colon is not compared: merged patients and contacts made anew keep entries
     that name another entity (cryptography.md §5.2, §13.10).
     """
+    opened = await open_entry(crypto, exchange_key, entry)
+    return opened[1] if opened else None
+
+
+async def open_entry(
+    crypto: Crypto, exchange_key: bytes, entry: Mapping[str, Any]
+) -> tuple[str, str] | None:
+    """Return the entity that an entry names and its secret, or None as :func:`decrypt_entry`."""
     try:
         plaintext = await crypto.aes_decrypt(exchange_key, decode_hex(entry["key"]))
     except ValueError:
@@ -78,7 +93,7 @@ async def decrypt_entry(
     parts = plaintext.decode("latin-1").split(_SEPARATOR)
     if len(parts) < 2 or not parts[1].isascii() or not parts[1].isprintable():
         return None
-    return parts[1] or None
+    return (parts[0], parts[1]) if parts[1] else None
 
 
 def entity_key_of(secret: str) -> bytes | None:

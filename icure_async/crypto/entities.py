@@ -11,10 +11,10 @@ import anyio.lowlevel
 import attrs
 
 from icure_async.crypto.delegations import (
-    decrypt_entry,
     encrypt_entry,
     entity_key_of,
     entries_for,
+    open_entry,
     owners_of,
 )
 from icure_async.crypto.encoding import new_uuid
@@ -50,6 +50,11 @@ _METADATA: Final = (
 
 class KeyDirectory(Protocol):
     """Where exchange keys are looked up. What it returns may come from a cache."""
+
+    @property
+    def has_policy(self) -> bool:
+        """Whether :meth:`may_write_with` ever says no."""
+        ...
 
     async def own_id(self) -> str:
         """Return the id of the current data owner."""
@@ -92,6 +97,7 @@ class OpenedEntity:
 class _Secret:
     """What an entry hides, and the exchange key that opened it. Its repr shows neither."""
 
+    entity_id: str
     text: str = attrs.field(repr=False)
     owner_id: str
     delegate_id: str
@@ -174,13 +180,8 @@ class EntityCrypto:
             CryptoError: the policy confirms none of the exchange keys that lead to ``key``.
         """
         sealed = await encrypt_members(self._crypto, key, document, members)
-        if not await self._may_write_with(document, key):
-            raise CryptoError(
-                f"Entity {document['id']} is encrypted with a key that came with an exchange key "
-                "which was neither made on this device nor confirmed by the policy given to "
-                "with_public_key_policy(): somebody else might read what is written. Nothing was "
-                "sent. Have the exchange key confirmed by the data owner who shared it."
-            )
+        if self._directory.has_policy:
+            await self._check_may_write_with(document, key)
         return sealed
 
     async def add_key(
@@ -233,18 +234,25 @@ class EntityCrypto:
                     return OpenedEntity(clear, key)
         return None if encrypted else OpenedEntity(dict(document), None)
 
-    async def _may_write_with(self, document: Mapping[str, Any], key: bytes) -> bool:
-        """Return whether the key of an entity came with an exchange key that may be written with.
+    async def _check_may_write_with(self, document: Mapping[str, Any], key: bytes) -> None:
+        """Refuse the key of an entity if it came with no exchange key that may be written with.
 
         Whoever knows the exchange key knows the key of the entity.
         """
+        names_another = False
         async for secrets in self._secrets(document):
             for secret in secrets:
-                if entity_key_of(secret.text) == key and await self._directory.may_write_with(
+                if entity_key_of(secret.text) != key:
+                    continue
+                # What hides the id of a patient in another record, where anybody can read it
+                # in clear, has the same form: only the name in front tells them apart.
+                if secret.entity_id != document["id"]:
+                    names_another = True
+                elif await self._directory.may_write_with(
                     secret.owner_id, secret.delegate_id, secret.exchange_key
                 ):
-                    return True
-        return False
+                    return
+        raise _names_another(document) if names_another else _not_confirmed(document)
 
     async def _secrets(self, document: Mapping[str, Any]) -> AsyncIterator[list[_Secret]]:
         """Yield what opens the entity for us, then for our parents, the likeliest first (§5.2)."""
@@ -290,9 +298,9 @@ class EntityCrypto:
                 exchange_key = await self._key_ring.open(candidate)
                 if exchange_key is None:
                     continue
-                text = await decrypt_entry(self._crypto, exchange_key, entry)
-                if text is not None:
-                    secrets.append(_Secret(text, entry["owner"], delegate_id, exchange_key))
+                opened = await open_entry(self._crypto, exchange_key, entry)
+                if opened is not None:
+                    secrets.append(_Secret(*opened, entry["owner"], delegate_id, exchange_key))
         return secrets
 
     async def _entries(
@@ -318,6 +326,23 @@ class EntityCrypto:
     ) -> dict[str, Any]:
         key = bytes.fromhex(entity_key.replace("-", ""))
         return await encrypt_members(self._crypto, key, document, members)
+
+
+def _not_confirmed(document: Mapping[str, Any]) -> CryptoError:
+    return CryptoError(
+        f"Entity {document['id']} is encrypted with a key that came with an exchange key "
+        "which was neither made on this device nor confirmed by the policy given to "
+        "with_public_key_policy(): somebody else might read what is written. Nothing was "
+        "sent. Have the exchange key confirmed by the data owner who shared it."
+    )
+
+
+def _names_another(document: Mapping[str, Any]) -> CryptoError:
+    return CryptoError(
+        f"Entity {document['id']} is encrypted with a key whose entry names another entity, as "
+        "after two were merged, or where somebody has put it there: with a policy nothing is "
+        "written with such a key. Nothing was sent. Save the content as a new entity."
+    )
 
 
 def _with_secrets(document: Mapping[str, Any]) -> Mapping[str, Any]:

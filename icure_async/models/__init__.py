@@ -54,6 +54,7 @@ from icure_async.models.system_meta_data import (
     SystemMetaDataOwnerEncrypted,
 )
 from icure_async.models.user import AuthenticationToken, User
+from icure_async.models.user_token import LogoutResult, UserToken
 
 __all__ = [
     "AccessGivenBack",
@@ -80,6 +81,7 @@ __all__ = [
     "KeyShare",
     "KeySplit",
     "KeyStatus",
+    "LogoutResult",
     "MissingKey",
     "MissingKeyPolicy",
     "Notification",
@@ -114,4 +116,5 @@ __all__ = [
     "TypedValueObject",
     "UnionFilter",
     "User",
+    "UserToken",
 ]

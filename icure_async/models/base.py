@@ -2,11 +2,16 @@
 
 import copy
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeAlias, cast
 
 import attrs
 
-__all__ = ["EntityModel", "Model", "ValueModel"]
+from icure_async.mistakes import explained
+
+if TYPE_CHECKING:
+    Attributes: TypeAlias = list[attrs.Attribute[Any]]
+
+__all__ = ["EntityModel", "Model", "ValueModel", "has_id", "has_rev"]
 
 
 @attrs.define(kw_only=True, repr=False)
@@ -20,6 +25,9 @@ class Model:
     """
 
     assumed_fields: dict[str, Any] = attrs.field(factory=dict[str, Any], eq=False, repr=False)
+
+    def __init_subclass__(cls) -> None:
+        explained(cls)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON-ready form that the documentation of the MedTech SDK prints.
@@ -68,20 +76,38 @@ class ValueModel(Model):
         return f"{type(self).__name__}({', '.join(names)})"
 
 
-@attrs.define(kw_only=True, repr=False)
+def _unset_until_saved(_cls: type, fields: "Attributes") -> "Attributes":
+    """Let what is checked, read and written see that new records have no id and no revision."""
+    absent = str | None
+    return [field.evolve(type=absent) if field.name in ("id", "rev") else field for field in fields]
+
+
+@attrs.define(kw_only=True, repr=False, field_transformer=_unset_until_saved)
 class EntityModel(Model):
     """A model that the backend stores as a document of its own.
 
     Attributes:
-        id: id of the document.
-        rev: revision of the document; None as long as it was never saved.
+        id: id of the document. Where it was created without one it is None until it was saved;
+            type checkers are told that it is a text, which it is of every saved one.
+        rev: revision of the document; None until it was saved, as for the id.
         unknown_fields: members a newer backend sent, by wire name. They are written back as they
             are, and take no part in comparisons. None if the model was not read from a backend.
     """
 
-    id: str | None = None
-    rev: str | None = None
+    # To a type checker every record is a saved one: get_patient(patient.id) is right.
+    id: str = attrs.field(default=cast("str", None))
+    rev: str = attrs.field(default=cast("str", None))
     unknown_fields: dict[str, Any] | None = attrs.field(default=None, eq=False, repr=False)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(id={self.id!r}, rev={self.rev!r})"
+
+
+def has_id(record: EntityModel) -> bool:
+    """Return whether a record has an id, which one that was never saved may lack."""
+    return cast("str | None", record.id) is not None
+
+
+def has_rev(record: EntityModel) -> bool:
+    """Return whether a record has a revision, which one that was never saved lacks."""
+    return cast("str | None", record.rev) is not None

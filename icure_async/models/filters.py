@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Self, cast
 import attrs
 
 from icure_async.errors import ValidationError
+from icure_async.mistakes import explained
 from icure_async.models.codes import Identifier
 from icure_async.models.converter import identifier_to_wire
 from icure_async.models.validation import validate_id
@@ -272,6 +273,7 @@ class ComplementFilter(Filter):
         return self.super_set.entities() | self.sub_set.entities()
 
 
+@explained
 @attrs.frozen(kw_only=True)
 class NotificationFilter:
     """Builds filters for notifications the way the reference documentation shows it.

@@ -7,6 +7,8 @@ from typing import Final
 
 import attrs
 
+from icure_async.mistakes import explained
+
 __all__ = ["FINGERPRINT_LENGTH", "KeyPair", "fingerprint_of", "is_fingerprint"]
 
 FINGERPRINT_LENGTH: Final = 32
@@ -28,6 +30,7 @@ def is_fingerprint(text: str) -> bool:
     return _FINGERPRINT.fullmatch(text) is not None
 
 
+@explained
 @attrs.frozen
 class KeyPair:
     """An RSA-2048 key pair.

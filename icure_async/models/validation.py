@@ -12,7 +12,7 @@ from typing import Any, Literal, cast, get_args, get_origin
 import attrs
 
 from icure_async.errors import ValidationError
-from icure_async.models.base import Model
+from icure_async.models.base import Model, has_id
 from icure_async.models.enums import NotificationStatus
 from icure_async.models.notification import Notification
 from icure_async.models.patient import EncryptedPatient, Patient
@@ -81,7 +81,7 @@ def validate_patient_for_saving(patient: Patient | EncryptedPatient, *, creating
     """
     if not isinstance(patient, Patient | EncryptedPatient):
         raise ValidationError("The patient must be a Patient.")
-    if patient.id is not None:
+    if has_id(patient):
         validate_id(patient.id, "patient id")
     _check_model(patient, "", constants=creating)
     if not creating and not (patient.id and patient.rev):
@@ -110,7 +110,7 @@ def validate_notification_for_saving(notification: Notification, *, creating: bo
     """
     if not isinstance(notification, Notification):
         raise ValidationError("The notification must be a Notification.")
-    if notification.id is not None:
+    if has_id(notification):
         validate_id(notification.id, "notification id")
     _check_model(notification, "", constants=creating)
     if not creating and not (notification.id and notification.rev):

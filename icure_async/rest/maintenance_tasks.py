@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
+from icure_async.errors import ResponseTooLargeError
 from icure_async.rest.urls import path
 
 if TYPE_CHECKING:
@@ -50,11 +51,23 @@ class MaintenanceTaskResource:
     ) -> dict[str, Any]:
         """Return a page of the tasks that a filter finds.
 
+        Where an answer is larger than allowed, the page gets half as long.
+
         Args:
             chain: a ``FilterChain`` (server-behaviour.md §9.1).
             limit: how many tasks to return at most.
             start_id: id of the first task of the page; None for the first page.
         """
+        try:
+            return await self._page(chain, limit=limit, start_id=start_id)
+        except ResponseTooLargeError:
+            if limit < 2:
+                raise
+        return await self.filter(chain, limit=limit // 2, start_id=start_id)
+
+    async def _page(
+        self, chain: Mapping[str, Any], *, limit: int, start_id: str | None
+    ) -> dict[str, Any]:
         query = {"limit": limit} | ({} if start_id is None else {"startDocumentId": start_id})
         response = await self._session.request(
             "POST",

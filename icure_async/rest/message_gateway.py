@@ -75,5 +75,5 @@ def _check(response: Response) -> None:
     """
     response.raise_for_status()
     is_page = response.headers.get("content-type", "").startswith("text/html")
-    if is_page or response.body.lstrip()[:1] == b"<":
+    if is_page or response.looks_like_a_page:
         raise response.invalid("a web page answers; check with_msg_gw_url() and the network")

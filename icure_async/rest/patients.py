@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from icure_async.errors import ResponseTooLargeError
 from icure_async.rest.urls import path
 
 if TYPE_CHECKING:
@@ -42,7 +43,22 @@ class PatientResource:
         return response.json_object()
 
     async def get_many(self, patient_ids: Sequence[str]) -> list[Any]:
-        """Return patients in the order of the ids; unknown ones are left out."""
+        """Return patients in the order of the ids; unknown ones are left out.
+
+        Where an answer is larger than allowed, half of them are asked for at a time.
+        """
+        try:
+            return await self._get_at_once(patient_ids)
+        except ResponseTooLargeError:
+            if len(patient_ids) < 2:
+                raise
+        half = len(patient_ids) // 2
+        return [
+            *await self.get_many(patient_ids[:half]),
+            *await self.get_many(patient_ids[half:]),
+        ]
+
+    async def _get_at_once(self, patient_ids: Sequence[str]) -> list[Any]:
         response = await self._session.request(
             "POST",
             "/patient/byIds",

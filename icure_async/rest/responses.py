@@ -20,16 +20,21 @@ from icure_async.errors import (
     ServerError,
     TooManyRequestsError,
 )
-from icure_async.rest.json_body import load_json
+from icure_async.foreign_text import printable
+from icure_async.rest.json_body import INLINE_BYTES, load_json, load_large_json
+from icure_async.threads import PARSING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Response"]
+__all__ = ["Response", "parsed"]
 
 _SERVER_MESSAGE_LENGTH: Final = 500
 _RETRYABLE: Final = frozenset({429, 502, 503, 504})
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:/=+-]{1,128}")
+
+_UNPARSED: Final = object()
+_MALFORMED: Final = object()
 
 _ADVICE: Final[Mapping[int, tuple[type[BackendError], str]]] = {
     400: (BadRequestError, "the server finds the request malformed; check the values"),
@@ -67,6 +72,8 @@ class Response:
     headers: Mapping[str, str] = attrs.field(repr=False)
     body: bytes = attrs.field(repr=False)
     received_at: float
+    # What parsed() made of the body.
+    _json: object = attrs.field(default=_UNPARSED, kw_only=True, repr=False, eq=False)
 
     @property
     def retryable(self) -> bool:
@@ -88,8 +95,18 @@ class Response:
     @property
     def clock_skew(self) -> float:
         """Seconds the server's clock is ahead of ours, as far as its ``Date`` header tells."""
-        date = _http_date(self.headers.get("date", ""))
+        date = self.server_time
         return 0.0 if date is None else date - self.received_at
+
+    @property
+    def server_time(self) -> float | None:
+        """Epoch seconds by the server's clock; None where it has no ``Date`` header."""
+        return _http_date(self.headers.get("date", ""))
+
+    @property
+    def looks_like_a_page(self) -> bool:
+        """Whether the body is a web page, and no JSON."""
+        return self.body[:INLINE_BYTES].lstrip()[:1] == b"<"
 
     def error(self) -> BackendError | None:
         """Return the error this answer stands for, or None for a success (2xx)."""
@@ -122,13 +139,16 @@ class Response:
         Raises:
             InvalidResponseError: the body is empty, truncated, or no JSON at all.
         """
-        if not self.body.strip():
+        if not self.body or self.body.isspace():
             raise self.invalid("the server answers with an empty body")
-        try:
-            return load_json(self.body)
-        except ValueError:
-            pass
-        if self.body.lstrip()[:1] == b"<":
+        if self._json is _UNPARSED:
+            try:
+                return load_json(self.body)
+            except ValueError:
+                pass
+        elif self._json is not _MALFORMED:
+            return self._json
+        if self.looks_like_a_page:
             raise self.invalid("the server answers with a web page; check the URL")
         raise self.invalid("the server's JSON is truncated or malformed")
 
@@ -161,12 +181,17 @@ class Response:
             InvalidResponseError: it is empty, no text, or a web page.
         """
         try:
-            text = self.body.decode("utf-8").strip()
+            text = self.body[:INLINE_BYTES].decode("utf-8").strip()
             if text.startswith('"'):
                 text = load_json(self.body)
         except ValueError:
             text = ""
-        if not text or text == "null" or text.startswith(("<", "{", "[")):
+        if (
+            len(self.body) > INLINE_BYTES
+            or not text
+            or text == "null"
+            or text.startswith(("<", "{", "["))
+        ):
             raise self.invalid("the server answers with something else than a bare text")
         return text
 
@@ -189,6 +214,8 @@ class Response:
         )
 
     def _server_message(self) -> str | None:
+        if len(self.body) > INLINE_BYTES:
+            return None
         try:
             value = load_json(self.body)
         except ValueError:
@@ -196,7 +223,25 @@ class Response:
         if not isinstance(value, dict):
             return None
         message = cast("dict[str, object]", value).get("message")
-        return message[:_SERVER_MESSAGE_LENGTH] if isinstance(message, str) else None
+        return (
+            printable(message[:_SERVER_MESSAGE_LENGTH], _SERVER_MESSAGE_LENGTH)
+            if isinstance(message, str)
+            else None
+        )
+
+
+async def parsed(response: Response) -> Response:
+    """Return a response whose body is parsed, where that would hold up the event loop."""
+    if len(response.body) <= INLINE_BYTES or not 200 <= response.status < 300:
+        return response
+    return attrs.evolve(response, json=await PARSING.run(_parse, response.body))
+
+
+def _parse(body: bytes) -> object:
+    try:
+        return load_large_json(body)
+    except ValueError:
+        return _MALFORMED
 
 
 def _http_date(text: str) -> float | None:

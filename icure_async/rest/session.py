@@ -8,25 +8,31 @@ from __future__ import annotations
 
 import base64
 import copy
-from typing import TYPE_CHECKING, Any, Final
+import logging
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import anyio
 import attrs
 
-from icure_async.errors import AuthenticationError, BackendError, ICureError
+from icure_async.errors import AuthenticationError, BackendError, ICureError, TokenExpiredError
 from icure_async.rest.documents import checked_id
 from icure_async.rest.tokens import SessionToken
 from icure_async.rest.transport import Request, Transport
+from icure_async.rest.user_tokens import TOKENS_MEMBER, key_among, token_expiry
 from icure_async.secret_holders import SecretHolder
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from icure_async.rest.responses import Response
 
 __all__ = ["LoginAnswer", "Session"]
 
+_log: Final = logging.getLogger(__name__)
+
 _UNAUTHORIZED: Final = 401
+# A token that the server has just made is good for as long as this, whatever the clocks say.
+_FRESH_SECONDS: Final = 60.0
 _NO_SUCH_ENDPOINT: Final = frozenset({404, 405, 501})
 _LOGIN_ADVICE: Final[Mapping[int, str]] = {
     401: "the user name, password, token or code is wrong, or has expired",
@@ -47,8 +53,38 @@ class LoginAnswer:
 
 @attrs.frozen
 class _Tokens:
+    """What the server handed out.
+
+    Attributes:
+        access: for the Authorization header.
+        refresh: for another access token.
+        received_at: epoch seconds by the local clock, of the access token.
+        skew: how many seconds the server's clock is ahead of ours.
+    """
+
     access: SessionToken
     refresh: SessionToken | None
+    received_at: float
+    skew: float
+
+    @classmethod
+    def of(cls, response: Response, access: SessionToken, refresh: SessionToken | None) -> _Tokens:
+        """Return the tokens of an answer, with what it tells about the server's clock."""
+        # Some proxies remove the Date header. A token then tells when it was made.
+        now = response.server_time or access.issued_at
+        skew = 0.0 if now is None else now - response.received_at
+        return cls(access, refresh, response.received_at, skew)
+
+    def may_access(self, local_time: float) -> bool:
+        """Return whether the access token is good, as far as we can tell without asking."""
+        age = local_time - self.received_at
+        # The one that the server has just made is tried, even where it looks as if it had expired
+        # or can't be read: otherwise each call would log in. A refusal still leads to a login.
+        return 0 <= age < _FRESH_SECONDS or self.access.usable_at(local_time + self.skew)
+
+    def may_refresh(self, local_time: float) -> bool:
+        """Return whether there is a refresh token that has not expired."""
+        return self.refresh is not None and self.refresh.usable_at(local_time + self.skew)
 
 
 @attrs.frozen
@@ -74,6 +110,8 @@ class Session(SecretHolder):
         user_name: login, email, phone number or user id.
         password: password, long-lived token or validation code.
         basic_only: use Basic authentication on every request (``prevent_cookie_usage``).
+        token_expires_at: when the long-lived token ends, in epoch milliseconds, where it is known.
+        tokens: of a session that this one goes on with.
     """
 
     def __init__(
@@ -84,14 +122,19 @@ class Session(SecretHolder):
         user_name: str,
         password: str,
         basic_only: bool = False,
+        token_expires_at: int | None = None,
+        tokens: _Tokens | None = None,
     ) -> None:
+        self.token_expires_at = token_expires_at
         self._transport = transport
         self._base_url = base_url
         self.user_name = user_name
         self._password = password
         self._basic = basic_only
-        self._tokens: _Tokens | None = None
-        self._skew = 0.0
+        self._tokens = tokens
+        self._ended = False
+        # Whether the backend has ever taken the password.
+        self._worked = tokens is not None
         self._answer = LoginAnswer()
         self._lock = anyio.Lock()
         # Logins and refreshes that came to an end, and the error of the last one.
@@ -118,8 +161,42 @@ class Session(SecretHolder):
             AuthenticationError: the credentials are refused.
             NetworkError: no answer.
         """
+        self._transport.check("log in")
         await self._authorise()
         return self._answer
+
+    def end(self) -> Session:
+        """Forget password and tokens, and refuse every request from now on.
+
+        Returns:
+            A session that goes on with them, to log out with.
+        """
+        successor = Session(
+            self._transport,
+            base_url=self._base_url,
+            user_name=self.user_name,
+            password=self._password,
+            basic_only=self._basic,
+            token_expires_at=self.token_expires_at,
+            tokens=self._tokens,
+        )
+        self._ended = True
+        self._password, self._tokens, self._failure = "", None, None
+        return successor
+
+    def own_token_key(self, tokens: Iterable[str]) -> str | None:
+        """Return which of a user's tokens this session logs in with, where that can be told."""
+        return None if self._ended else key_among(tokens, self._password)
+
+    def read_expiry(self, user: Mapping[str, Any]) -> None:
+        """Remember when the token ends, where the document of the logged-in user says it."""
+        tokens = user.get(TOKENS_MEMBER)
+        if not isinstance(tokens, dict):
+            return
+        listed = cast("dict[str, object]", tokens)
+        key = self.own_token_key(listed)
+        if key is not None:
+            self.token_expires_at = token_expiry(listed[key])
 
     async def request(
         self,
@@ -147,6 +224,8 @@ class Session(SecretHolder):
             BackendError: one of its subclasses, by status.
             NetworkError: no answer.
         """
+        # Before anything that waits, and so belongs to one event loop.
+        self._transport.check(action)
         grant = await self._authorise()
         request = Request(
             action=action,
@@ -162,6 +241,11 @@ class Session(SecretHolder):
             grant = await self._authorise(refused=grant.sign_ins)
             renewed = {**request.headers, "Authorization": grant.header}
             response = await self._transport.send(attrs.evolve(request, headers=renewed))
+        if grant.sign_ins is None and not self._ended:
+            error = response.error()
+            if response.status == _UNAUTHORIZED and error is not None:
+                raise self._expired(error) or error
+            self._worked = self._worked or error is None
         return response.raise_for_status()
 
     async def _authorise(self, *, refused: int | None = None) -> _Grant:
@@ -170,9 +254,8 @@ class Session(SecretHolder):
         Args:
             refused: ``sign_ins`` of a grant that the backend no longer takes.
         """
-        if refused is None and (
-            self._basic or (self._tokens and self._usable(self._tokens.access))
-        ):
+        self._check_not_ended()
+        if refused is None and (self._basic or self._may_access()):
             return self._current()
         known = self._sign_ins if refused is None else refused
         async with self._lock:
@@ -183,6 +266,7 @@ class Session(SecretHolder):
             # and each of the waiting requests would wait for a failing backend in turn.
             elif self._failure is not None:
                 raise copy.copy(self._failure)
+            self._check_not_ended()
             return self._current()
 
     def _current(self) -> _Grant:
@@ -190,8 +274,35 @@ class Session(SecretHolder):
             return _Grant(_basic(self.user_name, self._password), None)
         return _Grant("Bearer " + self._tokens.access.text, self._sign_ins)
 
-    def _usable(self, token: SessionToken) -> bool:
-        return token.usable_at(self._transport.clock() + self._skew)
+    def _check_not_ended(self) -> None:
+        if self._ended:
+            raise AuthenticationError(
+                "This API object is logged out, and nothing was sent. Log in again: build another "
+                "one with MedTechApiBuilder, or start a new authentication process."
+            )
+
+    def _expired(self, refusal: BackendError) -> TokenExpiredError | None:
+        """Return the error for credentials that worked and do no more, as far as that is known."""
+        ends = self.token_expires_at
+        if ends is not None and ends <= self._transport.clock() * 1000:
+            what = "the token has expired"
+        elif self._worked:
+            what = (
+                "the token or password worked before and is refused now: it has expired, was "
+                "revoked, or was changed"
+            )
+        else:
+            return None
+        return TokenExpiredError(
+            f"Could not log in: {what} (HTTP {refusal.status}). Get a new token with a new "
+            "authentication process, or log in with the new password.",
+            status=refusal.status,
+            request_id=refusal.request_id,
+            server_message=refusal.server_message,
+        )
+
+    def _may_access(self) -> bool:
+        return self._tokens is not None and self._tokens.may_access(self._transport.clock())
 
     async def _sign_in_once(self, *, renew: bool) -> None:
         """Refresh or log in, and keep the outcome for those who wait for it."""
@@ -209,8 +320,9 @@ class Session(SecretHolder):
 
     async def _refresh(self) -> bool:
         """Get a new access token; return False where only a login can help."""
-        refresh = self._tokens.refresh if self._tokens else None
-        if refresh is None or not self._usable(refresh):
+        tokens = self._tokens
+        refresh = tokens.refresh if tokens else None
+        if tokens is None or refresh is None or not tokens.may_refresh(self._transport.clock()):
             return False
         response = await self._transport.send(
             Request(
@@ -232,8 +344,8 @@ class Session(SecretHolder):
         renewed = SessionToken.parse(token)
         if not renewed.may_be_of(self._answer.user_id, self._answer.data_owner_id):
             return False
-        self._skew = response.clock_skew
-        self._tokens = _Tokens(renewed, refresh)
+        self._check_not_ended()
+        self._tokens = _Tokens.of(response, renewed, refresh)
         return True
 
     async def _log_in(self) -> None:
@@ -246,26 +358,30 @@ class Session(SecretHolder):
                 repeatable=True,
             )
         )
+        self._check_not_ended()
         # Only now: a cancellation must not leave a session that looks like one without tokens.
         self._tokens = None
         if response.status in _NO_SUCH_ENDPOINT:
-            self._basic = True
+            self._fall_back_to_basic()
             return
         error = response.error()
         if error is not None:
-            raise _refusal(error) or error
+            expired = self._expired(error) if error.status == _UNAUTHORIZED else None
+            raise expired or _refusal(error) or error
+        self._worked = True
         answer = response.json_object()
         token, refresh = answer.get("token"), answer.get("refreshToken")
         if not isinstance(token, str) or not token:
-            self._basic = True
+            self._fall_back_to_basic()
             return
         if not _fits_header(token):
             raise response.invalid("the server's token is malformed")
         access = SessionToken.parse(token)
         said = self._checked_answer(answer, access, response)
-        self._skew = response.clock_skew
-        self._tokens = _Tokens(
-            access, SessionToken.parse(refresh) if isinstance(refresh, str) else None
+        self._tokens = _Tokens.of(
+            response,
+            access,
+            SessionToken.parse(refresh) if isinstance(refresh, str) else None,
         )
         self._answer = said
 
@@ -293,6 +409,14 @@ class Session(SecretHolder):
                 "stays so, call the administrator of the backend"
             )
         return said
+
+    def _fall_back_to_basic(self) -> None:
+        self._basic = True
+        _log.warning(
+            "%s gives no JSON Web Token at login: the password goes with every request of this "
+            "session.",
+            self._base_url,
+        )
 
 
 def _refusal(error: BackendError) -> AuthenticationError | None:

@@ -29,12 +29,15 @@ class SessionToken:
         text: the token itself. Never in a repr.
         expires_at: epoch seconds by the server's clock; minus infinity for a token that can't be
             parsed or says nothing, which therefore counts as expired.
+        issued_at: the same for when it was made; None where it says nothing, or nothing that goes
+            with when it expires.
         user_id: id of the user it is for, where it says so.
         data_owner_id: id of the user's data owner, where it says so.
     """
 
     text: str = attrs.field(repr=False)
     expires_at: float
+    issued_at: float | None = None
     user_id: str | None = None
     data_owner_id: str | None = None
 
@@ -42,7 +45,15 @@ class SessionToken:
     def parse(cls, text: str) -> SessionToken:
         """Read the payload (server-behaviour.md §3.5); the signature is the server's business."""
         claims = _claims(text)
-        return cls(text, _expiry(claims), _text(claims.get("u")), _text(claims.get("doId")))
+        expires_at, issued_at = _moment(claims.get("exp")), _moment(claims.get("iat"))
+        is_likely = expires_at is not None and issued_at is not None and issued_at < expires_at
+        return cls(
+            text,
+            _NEVER_USABLE if expires_at is None else expires_at,
+            issued_at if is_likely else None,
+            user_id=_text(claims.get("u")),
+            data_owner_id=_text(claims.get("doId")),
+        )
 
     def usable_at(self, server_time: float) -> bool:
         """Return whether the token is still good at this moment of the server's clock."""
@@ -68,15 +79,14 @@ def _claims(text: str) -> Mapping[str, object]:
     return cast("dict[str, object]", claims) if isinstance(claims, dict) else {}
 
 
-def _expiry(claims: Mapping[str, object]) -> float:
-    expiry = claims.get("exp")
-    if isinstance(expiry, bool) or not isinstance(expiry, int | float):
-        return _NEVER_USABLE
+def _moment(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
     try:
-        moment = float(expiry)
+        moment = float(value)
     except OverflowError:
-        return _NEVER_USABLE
-    return moment if math.isfinite(moment) else _NEVER_USABLE
+        return None
+    return moment if math.isfinite(moment) else None
 
 
 def _text(claim: object) -> str | None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 import io
 import logging
+import math
 import time
 from http.cookies import SimpleCookie
 from typing import TYPE_CHECKING, Final
@@ -13,32 +13,47 @@ import aiohttp
 import attrs
 import yarl
 
-from icure_async.errors import (
-    BackendError,
-    ConfigurationError,
-    ICureError,
-    NetworkError,
-    RequestTimeoutError,
-    ValidationError,
+from icure_async.errors import ConfigurationError, NetworkError, ValidationError
+from icure_async.foreign_text import printable
+from icure_async.rest.calls import Calls
+from icure_async.rest.decoding import (
+    BodyTooLargeError,
+    BrokenBodyError,
+    UnknownEncodingError,
+    read_body,
+)
+from icure_async.rest.failures import (
+    Attempt,
+    BrokenConnectionError,
+    Failure,
+    explain,
+    name_of,
+    refused_by_proxy,
 )
 from icure_async.rest.json_body import dump_json
-from icure_async.rest.responses import Response
+from icure_async.rest.responses import Response, parsed
+from icure_async.rest.retries import AS_USUAL, repeated
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    import stamina
-
     from icure_async.rest.connection import Connection
+    from icure_async.rest.proxies import Proxy
 
-__all__ = ["DEFAULT_TIMEOUT", "Request", "Transport", "retrying"]
+__all__ = ["DEFAULT_MAX_RESPONSE_SIZE", "DEFAULT_TIMEOUT", "Request", "Transport"]
 
 _log: Final = logging.getLogger(__name__)
 
 DEFAULT_TIMEOUT: Final = 30.0
 """Seconds for one request with its answer. The reference waits 600."""
 
+DEFAULT_MAX_RESPONSE_SIZE: Final = 64 << 20
+"""Bytes of an answer, decompressed."""
+
 _TOO_MANY_REQUESTS: Final = 429
+_PROXY_REFUSES: Final = 407
+# Connecting may take so much of the time: what ends before is known not to have been sent.
+_CONNECTING: Final = 0.9
 # A server that asks for more than this gets an error that says how long to wait.
 _LONGEST_WAIT: Final = 30.0
 _LARGE_BODY_BYTES: Final = 1 << 20
@@ -49,7 +64,8 @@ class Request:
     """One request.
 
     Attributes:
-        action: what is asked, in words for an error message: "read patient 4711".
+        action: what is asked, in words for an error message: "read patient 4711". Ids in it may
+            come from a server, so it is made printable.
         method: HTTP method.
         url: complete and escaped. Never in a repr: the gateway's URLs hold validation codes.
         headers: never in a repr.
@@ -58,7 +74,7 @@ class Request:
         once: not repeatable, and not even sent again after 429: the server may have counted it.
     """
 
-    action: str
+    action: str = attrs.field(converter=printable)
     method: str
     url: str = attrs.field(repr=False)
     headers: Mapping[str, str] = attrs.field(factory=dict[str, str], repr=False)
@@ -68,12 +84,19 @@ class Request:
 
 
 class Transport:
-    """Sends requests over a shared connection.
+    """Sends the requests of one API object over a shared connection.
 
     What is safe to repeat is tried up to three times: repeatable requests that got no answer or a
     passing failure (429, 502, 503, 504), any request that was never sent or was turned away with
     429. ``Retry-After`` is honoured up to 30 s. A time-out is not repeated: it has used up the
     caller's patience already.
+
+    Args:
+        connection: shared with other API objects.
+        timeout: seconds for one request with its answer, once there is a free connection for it.
+        max_response_size: bytes of an answer, decompressed.
+        clock: epoch seconds.
+        calls: of the API object, which may be closed; by default a request is a call of its own.
     """
 
     def __init__(
@@ -81,11 +104,27 @@ class Transport:
         connection: Connection,
         *,
         timeout: float = DEFAULT_TIMEOUT,
+        max_response_size: int = DEFAULT_MAX_RESPONSE_SIZE,
         clock: Callable[[], float] = time.time,
+        calls: Calls | None = None,
     ) -> None:
         self._connection = connection
-        self._timeout = aiohttp.ClientTimeout(total=timeout)
+        self._seconds = timeout
+        self._timeout = aiohttp.ClientTimeout(
+            total=timeout, connect=timeout * _CONNECTING, ceil_threshold=math.inf
+        )
+        self._max_response_size = max_response_size
         self.clock = clock
+        self._calls = calls or Calls("This API object", connection)
+
+    def check(self, action: str) -> None:
+        """Refuse what could not be sent from here.
+
+        Raises:
+            ConfigurationError: the API object is closed, or was made in another event loop.
+        """
+        with self._calls.call(printable(action)):
+            pass
 
     async def send(self, request: Request) -> Response:
         """Return the answer, whatever its status.
@@ -93,107 +132,92 @@ class Transport:
         Raises:
             NetworkError: no answer, after retries where they are safe.
             RequestTimeoutError: no complete answer within the time limit.
+            ResponseTooLargeError: the answer is larger than allowed.
             ValidationError: the body can't be expressed in JSON. Nothing was sent.
-            ConfigurationError: what the builder was given can't be used. Nothing was sent.
+            ConfigurationError: the API object is closed, or what the builder was given can't be
+                used. Nothing was sent.
         """
         data = _encode_body(request)
-
-        async def attempt() -> Response:
-            response = await self._send_once(request, data)
-            if response.retryable:
-                raise _PassingFailureError(response)
-            return response
-
-        try:
-            return await retrying()(lambda error: _delay(request, error), attempt)
-        except _PassingFailureError as failure:
-            return failure.response
-
-    async def _send_once(self, request: Request, data: bytes | None) -> Response:
-        client_session = self._connection.client_session
-        if client_session.closed:
-            raise ConfigurationError(
-                f"Could not {request.action}: {self._connection.name} is closed. Keep it open "
-                "while it is in use."
-            )
-        # Those of a session that the caller brought go on working inside ours.
-        theirs: Sequence[aiohttp.ClientMiddlewareType] = getattr(client_session, "_middlewares", ())
-        error: ICureError
-        try:
-            async with client_session.request(
-                request.method,
-                yarl.URL(request.url, encoded=True),
-                data=_payload(data),
-                headers=_headers(request),
-                timeout=self._timeout,
-                allow_redirects=False,
-                raise_for_status=False,
-                auto_decompress=True,
-                middlewares=(_guard, *theirs),
-            ) as answer:
-                response = Response(
-                    action=request.action,
-                    status=answer.status,
-                    headers={name.lower(): value for name, value in answer.headers.items()},
-                    body=await answer.read(),
-                    received_at=self.clock(),
-                )
-                _log.debug("%s: HTTP %d", request.action, response.status)
-                return response
-        except TimeoutError:
-            error = RequestTimeoutError(
-                f"Could not {request.action}: no answer within {self._timeout.total:g} s. Check "
-                "the connection and try again, or allow more time with with_timeout()."
-            )
-        except aiohttp.ClientSSLError as failure:
-            error = NetworkError(
-                f"Could not {request.action}: no secure connection to "
-                f"{failure.host}:{failure.port}, or its certificate is not trusted. Check the URL, "
-                "the system's clock and its certificates.",
-                maybe_processed=False,
-            )
-        except aiohttp.ClientConnectorError as failure:
-            error = NetworkError(
-                f"Could not {request.action}: no connection to {failure.host}:{failure.port}. "
-                "Check the URL and the network, and try again.",
-                maybe_processed=False,
-            )
-        except ValueError:
-            error = ConfigurationError(
-                f"Could not {request.action}: this makes no valid HTTP request. Check the URLs, "
-                "user name and ids, and the session given to with_client_session()."
-            )
-        except (aiohttp.ClientError, OSError) as failure:
-            advice = (
-                "Try again."
-                if request.repeatable
-                else "The server may have done it all the same: check before trying again."
-            )
-            error = NetworkError(
-                f"Could not {request.action}: the connection broke ({_name(failure)}). {advice}"
-            )
+        outcome = await self._calls.request(
+            request.action,
+            lambda: repeated(
+                lambda: self._send_once(request, data),
+                lambda outcome: _wait_after(request, outcome),
+                before_wait=lambda seconds: _log.debug(
+                    "%s: trying again in %.1f s", request.action, seconds
+                ),
+            ),
+        )
         # Raised out here, where the client's own error, which may quote the URL, is no context.
-        raise error
+        if isinstance(outcome, Failure):
+            raise outcome.error
+        return await parsed(outcome)
 
+    async def _send_once(self, request: Request, data: bytes | None) -> Response | Failure:
+        connection = self._connection
+        url = yarl.URL(request.url, encoded=True)
+        proxy = connection.proxy_for(url)
+        # Time runs only from here: to wait for a free connection is not silence of the server.
+        async with connection.slots:
+            if connection.client_session.closed:
+                raise ConfigurationError(
+                    f"Could not {request.action}: {connection.name} is closed. Keep it open "
+                    "while it is in use."
+                )
+            try:
+                response = await self._exchange(request, url, data, proxy)
+            except (
+                *(aiohttp.ClientError, OSError, ValueError, RuntimeError, AssertionError),
+                *(BodyTooLargeError, BrokenBodyError, UnknownEncodingError),
+            ) as failure:
+                return explain(failure, self._attempt(request, proxy))
+        _log.debug("%s: HTTP %d", request.action, response.status)
+        if response.status == _PROXY_REFUSES:
+            return refused_by_proxy(response.status, self._attempt(request, proxy))
+        return response
 
-@functools.cache
-def retrying() -> stamina.AsyncRetryingCaller:
-    """Return what calls again after a failure. The first call imports it, which takes 25 ms."""
-    import stamina
+    async def _exchange(
+        self, request: Request, url: yarl.URL, data: bytes | None, proxy: Proxy | None
+    ) -> Response:
+        client_session = self._connection.client_session
+        # Those of a session that the caller brought go on working inside ours. They may look at
+        # the body, so aiohttp decompresses it for them, although it can't tell whether it is cut.
+        theirs: Sequence[aiohttp.ClientMiddlewareType] = getattr(client_session, "_middlewares", ())
+        async with client_session.request(
+            request.method,
+            url,
+            data=_payload(data),
+            headers=_headers(request),
+            timeout=self._timeout,
+            allow_redirects=False,
+            raise_for_status=False,
+            auto_decompress=bool(theirs),
+            middlewares=(_guard, *theirs),
+            proxy=proxy.url if proxy else None,
+            ssl=self._connection.ssl,
+        ) as answer:
+            body = await read_body(
+                answer,
+                limit=self._max_response_size,
+                encoding="" if theirs else _encoding(answer),
+            )
+            return Response(
+                action=request.action,
+                status=answer.status,
+                headers={name.lower(): value for name, value in answer.headers.items()},
+                body=body,
+                received_at=self.clock(),
+            )
 
-    return stamina.AsyncRetryingCaller(attempts=3, timeout=None, wait_initial=0.1, wait_max=2.0)
-
-
-class _PassingFailureError(BackendError):
-    """Carries a response through the retries."""
-
-    def __init__(self, response: Response) -> None:
-        super().__init__(f"Could not {response.action}: HTTP {response.status}")
-        self.response = response
-
-
-class _BrokenConnectionError(aiohttp.ClientError):
-    """The connection broke; its text says how."""
+    def _attempt(self, request: Request, proxy: Proxy | None) -> Attempt:
+        return Attempt(
+            action=request.action,
+            repeatable=request.repeatable,
+            timeout=self._seconds,
+            limit=self._max_response_size,
+            proxy=proxy,
+            session_name=self._connection.name if self._connection.client_session.closed else None,
+        )
 
 
 async def _guard(
@@ -206,15 +230,16 @@ async def _guard(
         raise
     except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as failure:
         # aiohttp repeats every GET, PUT and DELETE that ends with one of these two.
-        name = _name(failure)
+        name = name_of(failure)
     else:
         response.cookies = SimpleCookie()
         return response
-    raise _BrokenConnectionError(name)
+    raise BrokenConnectionError(name)
 
 
-def _name(failure: Exception) -> str:
-    return str(failure) if isinstance(failure, _BrokenConnectionError) else type(failure).__name__
+def _encoding(answer: aiohttp.ClientResponse) -> str:
+    encoding = answer.headers.get("Content-Encoding", "").strip().lower()
+    return "" if encoding == "identity" else encoding
 
 
 def _payload(data: bytes | None) -> bytes | io.BytesIO | None:
@@ -234,18 +259,21 @@ def _encode_body(request: Request) -> bytes | None:
     )
 
 
-def _delay(request: Request, error: Exception) -> bool | float:
-    if isinstance(error, _PassingFailureError):
-        response = error.response
-        if request.once or (not request.repeatable and response.status != _TOO_MANY_REQUESTS):
-            return False
-        delay = response.retry_after
-        if delay is None:
-            return True
-        return delay if delay <= _LONGEST_WAIT else False
-    if isinstance(error, RequestTimeoutError) or not isinstance(error, NetworkError):
-        return False
-    return request.repeatable or not error.maybe_processed
+def _wait_after(request: Request, outcome: Response | Failure) -> float | None:
+    """Return how many seconds to wait before another attempt; None if there is none to be made."""
+    if isinstance(outcome, Failure):
+        error = outcome.error
+        if outcome.is_final or not isinstance(error, NetworkError):
+            return None
+        return AS_USUAL if request.repeatable or not error.maybe_processed else None
+    if not outcome.retryable or request.once:
+        return None
+    if not request.repeatable and outcome.status != _TOO_MANY_REQUESTS:
+        return None
+    asked = outcome.retry_after
+    if asked is None:
+        return AS_USUAL
+    return asked if asked <= _LONGEST_WAIT else None
 
 
 def _headers(request: Request) -> dict[str, str]:

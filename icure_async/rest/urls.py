@@ -6,29 +6,35 @@ import re
 from typing import Final
 from urllib.parse import quote
 
+import yarl
+
 from icure_async.errors import ConfigurationError, ValidationError
 
 __all__ = ["normalise_base_url", "normalise_gateway_url", "path"]
 
-_HOST: Final = r"https?://[a-zA-Z0-9.-]+(?::(?P<port>[0-9]{1,5}))?"
-_BASE: Final = re.compile(rf"(?P<host>{_HOST})(?P<path>/rest/v[12])?")
-_GATEWAY: Final = re.compile(rf"{_HOST}(?:/[a-zA-Z0-9._~/-]*)?")
-_HIGHEST_PORT: Final = 65535
+_REST: Final = "/rest/v1"
+_OTHER_REST: Final = re.compile(r"/rest/v[0-9]+\Z")
+# Underscores are against RFC 952, and usual in the networks of containers.
+_NAME: Final = re.compile(r"[A-Za-z0-9_.-]+")
+_FORM: Final = "pass http(s)://host[:port][/path], without user name, query or fragment"
 
 
 def normalise_base_url(url: object, method: str) -> str:
-    """Return the base URL with ``/rest/v1`` (wire-protocol.md §1.1), one trailing slash removed.
+    """Return the base URL, ending with ``/rest/v1`` (wire-protocol.md §1.1).
 
     Raises:
         ConfigurationError: it is no such URL; the message names the builder ``method``.
     """
-    match = _BASE.fullmatch(url.removesuffix("/")) if isinstance(url, str) else None
-    if match is None or not _has_possible_port(match):
+    base = _normalised(url, method)
+    if base.endswith(_REST):
+        return base
+    other = _OTHER_REST.search(base)
+    if other is not None:
         raise ConfigurationError(
-            f"The URL given to {method}() is malformed: pass http(s)://host[:port], "
-            "optionally followed by /rest/v1, without user name or query."
+            f"The URL given to {method}() ends with {other[0]}: this SDK speaks version 1 of "
+            f"the protocol only. Pass the URL without {other[0]}, or with {_REST}."
         )
-    return match["host"] + (match["path"] or "/rest/v1")
+    return base + _REST
 
 
 def normalise_gateway_url(url: object, method: str) -> str:
@@ -37,13 +43,7 @@ def normalise_gateway_url(url: object, method: str) -> str:
     Raises:
         ConfigurationError: it is no http(s) URL; the message names the builder ``method``.
     """
-    match = _GATEWAY.fullmatch(url) if isinstance(url, str) else None
-    if match is None or not _has_possible_port(match):
-        raise ConfigurationError(
-            f"The URL given to {method}() is malformed: pass http(s)://host[:port][/path], "
-            "without user name or query."
-        )
-    return match[0].rstrip("/")
+    return _normalised(url, method)
 
 
 def path(*segments: str) -> str:
@@ -65,5 +65,30 @@ def _escape(segment: str) -> str:
     return escaped
 
 
-def _has_possible_port(match: re.Match[str]) -> bool:
-    return int(match["port"] or "80") <= _HIGHEST_PORT
+def _normalised(url: object, method: str) -> str:
+    if isinstance(url, str) and url != url.strip():
+        raise ConfigurationError(
+            f"The URL given to {method}() begins or ends with a blank or a line break: remove it."
+        )
+    parsed = _parse(url) if isinstance(url, str) else None
+    if parsed is None:
+        raise ConfigurationError(f"The URL given to {method}() is malformed: {_FORM}.")
+    return str(parsed).rstrip("/")
+
+
+def _parse(url: str) -> yarl.URL | None:
+    """Return a URL of a server, or None."""
+    # A query or fragment may be empty, which yarl does not tell from none.
+    if not url.isprintable() or any(mark in url for mark in " ?#"):
+        return None
+    try:
+        parsed = yarl.URL(url)
+        host = parsed.raw_host or ""
+        # What yarl makes of it has to be a URL, too.
+        has_host = ":" in host or _NAME.fullmatch(host) is not None
+    except ValueError:
+        return None
+    authority = url.partition("//")[2].partition("/")[0]
+    if parsed.scheme not in ("http", "https") or not has_host or "@" in authority:
+        return None
+    return parsed if parsed.explicit_port != 0 else None

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 from icure_async.rest.urls import path
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from icure_async.rest.session import Session
 
 __all__ = ["UserResource"]
@@ -23,7 +25,20 @@ class UserResource:
         response = await self._session.request(
             "GET", "/user/current", action="read the current user", repeatable=True
         )
+        user = response.json_object()
+        self._session.read_expiry(user)
+        return user
+
+    async def modify(self, user: Mapping[str, Any]) -> dict[str, Any]:
+        """Replace a user. Safe to repeat: the second time its revision is outdated."""
+        response = await self._session.request(
+            "PUT", "/user", action=f"modify user {user.get('id')}", body=user, repeatable=True
+        )
         return response.json_object()
+
+    def own_token_key(self, tokens: Iterable[str]) -> str | None:
+        """Return which of the user's tokens the session logs in with, where that can be told."""
+        return self._session.own_token_key(tokens)
 
     async def get(self, user_id: str) -> dict[str, Any]:
         """Return a user."""
@@ -32,24 +47,31 @@ class UserResource:
         )
         return response.json_object()
 
-    async def create_token(
-        self, user_id: str, key: str, *, validity: int, secret: str | None = None
-    ) -> str:
-        """Create the token named ``key``, replacing one of that name, and return it.
+    async def create_token(self, user_id: str, key: str, *, validity: int, secret: str) -> None:
+        """Install a token under a key, replacing one of that key.
+
+        Installing the same one again changes nothing, so the call is safe to repeat.
 
         Args:
             user_id: the user's id.
             key: names the token among the user's tokens.
             validity: seconds.
-            secret: the token to install; chosen by the server where None. Installing the same one
-                again under the same key changes nothing, so the call is safe to repeat with it.
+            secret: the token.
+
+        Raises:
+            InvalidResponseError: the backend answers with anything else than this secret. What it
+                has installed is not known then.
         """
         response = await self._session.request(
             "POST",
             path("user", "token", user_id, key),
             action="create a token for the user",
             query=f"tokenValidity={validity}",
-            headers={"token": secret} if secret else None,
-            repeatable=secret is not None,
+            headers={"token": secret},
+            repeatable=True,
         )
-        return response.text()
+        if response.text() != secret:
+            raise response.invalid(
+                "the server answers with another token than the one that was asked for; try again, "
+                "and check the URL and what lies between if that goes on"
+            )

@@ -144,7 +144,12 @@ class Gateway:
         if call.now_ms > process["created"] + call.settings.code_validity * 1000:
             raise ApiError(410, "The code has expired: start a new process")
         if not hashing.matches(parts["code"], process["code"], call.slow):
-            tx.put_process(request_id, {**process, "attempts": process["attempts"] + 1})
+            attempts = process["attempts"] + 1
+            tx.put_process(request_id, {**process, "attempts": attempts})
+            if attempts >= call.settings.max_code_attempts:
+                return Reply(
+                    429, {"message": "The code is wrong, and was the last one to be tried"}
+                )
             return Reply(401, {"message": "The code is wrong"})
         tx.put_process(request_id, {**process, "validated": True})
         user = _user_of_process(tx, call, process)

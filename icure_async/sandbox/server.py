@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
+from weakref import WeakKeyDictionary
 
 from aiohttp import web
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-__all__ = ["Sandbox"]
+__all__ = ["Sandbox", "is_running_in"]
 
 _LOGGER = logging.getLogger("icure_async.sandbox")
 # What aiohttp logs of a malformed request is its path, which may contain a code.
@@ -38,6 +39,14 @@ _DEFAULT_GROUP = "sandbox"
 _SHUTDOWN_TIMEOUT = 1.0
 _STRANGERS_AT_ONCE = 4
 _NOT_RUNNING: Final = "The sandbox is not running: start it first, best with a `with` statement"
+
+
+_running: WeakKeyDictionary[Sandbox, asyncio.AbstractEventLoop] = WeakKeyDictionary()
+
+
+def is_running_in(loop: asyncio.AbstractEventLoop) -> bool:
+    """Return whether a sandbox needs this event loop to answer."""
+    return any(theirs is loop for theirs in list(_running.values()))
 
 
 class Sandbox:
@@ -142,13 +151,14 @@ class Sandbox:
         """Open the database and start to listen.
 
         Raises:
-            ImportError: if joserfc is missing: install ``icure-sdk[sandbox]``.
+            ImportError: if joserfc is missing: install ``icure-async[sandbox]``.
             OSError: if the port is in use, or others can read the database.
             RuntimeError: if it runs already.
             ValueError: if the seed is malformed.
         """
         if self._runner is not None:
             raise RuntimeError("The sandbox is running already")
+        _running[self] = asyncio.get_running_loop()
         try:
             await self._start()
         except BaseException:
@@ -233,6 +243,7 @@ class Sandbox:
 
         Requests under way are finished and answered, those that have not begun are dropped.
         """
+        _running.pop(self, None)
         runner, self._runner = self._runner, None
         parts = [part for part in (self._workers, self._store) if part is not None]
         self._workers = self._store = None

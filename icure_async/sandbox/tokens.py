@@ -52,7 +52,7 @@ class TokenSigner:
             from joserfc.jwk import RSAKey
         except ImportError as error:
             raise ImportError(
-                "The sandbox signs its tokens with joserfc: pip install 'icure-sdk[sandbox]'"
+                "The sandbox signs its tokens with joserfc: pip install 'icure-async[sandbox]'"
             ) from error
         self._jws = jws
         self._errors = (JoseError, ValueError)

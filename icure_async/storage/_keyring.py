@@ -123,7 +123,7 @@ def _backend() -> Any:
         keyring = None  # type: ignore[assignment]
     if keyring is None:
         raise ConfigurationError(
-            "The system keyring needs its extra: pip install 'icure-sdk[keyring]'. Or give a "
+            "The system keyring needs its extra: pip install 'icure-async[keyring]'. Or give a "
             "passphrase instead."
         )
     return keyring

@@ -52,6 +52,7 @@ _VERSION: Final = 1
 _MINIMUM_SDK: Final = "0.1.0"
 _KEY_BYTES: Final = 32
 _MAX_RECORD: Final = 2**16
+# Where the keys of earlier versions are: never to be renamed.
 _SERVICE: Final = "icure-sdk"
 _KEYRING_MEMBERS: Final = (
     "format",
@@ -216,8 +217,8 @@ def _keyring_members(record: str) -> tuple[dict[str, Any], bytes]:
     version = document.get("version")
     if document.get("format") == _FORMAT and type(version) is int and version > _VERSION:
         raise StorageError(
-            f"This encrypted storage is of version {version}, which a newer icure-sdk made: update "
-            "the SDK."
+            f"This encrypted storage is of version {version}, which a newer icure-async made: "
+            "update the SDK."
         )
     check = decode_base64(document.pop("check", None))
     texts = [document.get(member) for member in _KEYRING_MEMBERS if member != "version"]

@@ -282,7 +282,7 @@ def _check_version(document: Mapping[str, Any], newest: int) -> None:
     if version > newest:
         needed = document.get("minimumSdkVersion")
         known = isinstance(needed, str) and _VERSION_NAME.fullmatch(needed)
-        sdk = f"icure-sdk {needed} or later" if known else "a newer icure-sdk"
+        sdk = f"icure-async {needed} or later" if known else "a newer icure-async"
         raise SealError(
             f"its version is {version}, and this SDK knows those up to {newest}: {sdk} is needed"
         )

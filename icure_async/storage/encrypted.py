@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import anyio
 
 from icure_async.errors import ConfigurationError, StorageError, ValidationError
+from icure_async.mistakes import explained
 from icure_async.secret_holders import SecretHolder
 from icure_async.storage._master_key import (
     RECORD_NAME,
@@ -178,13 +179,14 @@ class EncryptedStorage(SecretHolder):
                 )
 
 
+@explained
 class EncryptedKeyStorage(SecretHolder, StorageKeyStorage):
     """A :class:`StorageKeyStorage` in encrypted files of one folder.
 
     The files are those of :class:`~icure_async.storage.FileKeyStorage`, names included, with their
     contents encrypted with AES-256-GCM. The master key is sealed with a passphrase (scrypt, 0.4 s
     and 128 MiB the first time a key pair is read or written), or is in the system keyring (macOS
-    Keychain, Windows Credential Locker, Secret Service, …; ``pip install 'icure-sdk[keyring]'``).
+    Keychain, Windows Credential Locker, Secret Service, …; ``pip install 'icure-async[keyring]'``).
     Who loses the passphrase, or the keyring, loses the keys: export a backup.
 
     Methods raise :class:`~icure_async.errors.StorageError` where the passphrase is wrong, or the

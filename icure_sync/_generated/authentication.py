@@ -130,7 +130,7 @@ class AuthenticationApi(Twin[AsyncAuthenticationApi]):
 
         Args:
             process: from :meth:`start_authentication` or ``AuthenticationProcess.from_json()``.
-            validation_code: as received; blanks around it don't matter.
+            validation_code: as received; blanks around and inside it don't matter.
             token_validity: how long the token in the result will be good for.
             missing_key: ``"allow"`` or ``"refuse"``: whether a new key pair may be published where
                 the published ones are not on this device.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Self
 
 import attrs
 
+from icure_async.mistakes import explained
 from icure_sync._generated import medtech as _medtech
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["AuthenticationResult"]
 
 
+@explained
 @attrs.frozen(kw_only=True)
 class AuthenticationResult:
     """The logged-in user, ready to work.
@@ -31,8 +33,10 @@ class AuthenticationResult:
             lives on when that one is closed, and is closed with ``close()``.
         user_id: id of the user.
         group_id: id of the user's group, where the backend tells it.
+        data_owner_id: id of the data owner the user is: the patient or the healthcare professional.
         token: the long-lived token: a password for :class:`~icure_sync.MedTechApiBuilder`. Never
             in a repr. Whoever has it is the user: keep it as safe as a password.
+        token_expires_at: when the token ends, in epoch milliseconds, as the backend says.
         key_pairs: the user's key pairs in use. Never in a repr. They are in the key storage
             already; whoever loses all of them loses the records encrypted for them.
         key_notices: what became of the notifications about a new key pair, recipient by recipient;
@@ -40,16 +44,21 @@ class AuthenticationResult:
             ``med_tech_api.data_owner_api.notify_key_pair_update()`` sends them again.
         unknown_public_keys: published for the user, and neither on this device nor confirmed by
             the policy: those of other devices, of lost ones, or of an attacker.
+        warnings: what somebody should know about this login, in plain sentences; empty for nothing.
+            No call failed because of it. For example that nobody is there to share with.
         process: the process, completed.
     """
 
     med_tech_api: MedTechApi
     user_id: str
     group_id: str | None
+    data_owner_id: str
     token: str = attrs.field(repr=False)
+    token_expires_at: int
     key_pairs: list[KeyPair] = attrs.field(repr=False)
     key_notices: list[KeyPairUpdateNotice]
     unknown_public_keys: list[PublicKey]
+    warnings: list[str]
     process: AuthenticationProcess
 
     @classmethod
@@ -58,9 +67,12 @@ class AuthenticationResult:
             med_tech_api=_medtech.MedTechApi._wrap(inner.med_tech_api),
             user_id=inner.user_id,
             group_id=inner.group_id,
+            data_owner_id=inner.data_owner_id,
             token=inner.token,
+            token_expires_at=inner.token_expires_at,
             key_pairs=inner.key_pairs,
             key_notices=inner.key_notices,
             unknown_public_keys=inner.unknown_public_keys,
+            warnings=inner.warnings,
             process=inner.process,
         )

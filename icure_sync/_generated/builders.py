@@ -18,6 +18,7 @@ from icure_sync._twins import Twin
 
 if TYPE_CHECKING:
     import os
+    import ssl
     from collections.abc import Callable, Iterable
 
     from icure_async.builders import UserType
@@ -40,7 +41,11 @@ class AnonymousMedTechApiBuilder(Twin[AsyncAnonymousMedTechApiBuilder]):
         super().__init__(AsyncAnonymousMedTechApiBuilder())
 
     def with_icure_base_url(self, icure_base_url: str) -> Self:
-        """Set the URL of the backend; ``/rest/v1`` is appended to a bare host.
+        """Set the URL of the backend; ``/rest/v1`` is appended unless it ends with that.
+
+        Args:
+            icure_base_url: ``http(s)://host[:port][/path]``. The host may be an IPv6 address in
+                brackets, or have letters outside of ASCII.
 
         Raises:
             ConfigurationError: it is malformed.
@@ -50,6 +55,9 @@ class AnonymousMedTechApiBuilder(Twin[AsyncAnonymousMedTechApiBuilder]):
 
     def with_msg_gw_url(self, msg_gw_url: str) -> Self:
         """Set the URL of the message gateway; the default is iCure's.
+
+        Args:
+            msg_gw_url: ``http(s)://host[:port][/path]``, as for the backend.
 
         Raises:
             ConfigurationError: it is malformed.
@@ -126,10 +134,69 @@ class AnonymousMedTechApiBuilder(Twin[AsyncAnonymousMedTechApiBuilder]):
     def with_timeout(self, seconds: float) -> Self:
         """Set the time limit of one request with its answer; the default is 30 s.
 
+        It does not count the wait for a free connection, see :meth:`with_connection_limit`.
+
         Raises:
             ConfigurationError: it is not positive.
         """
         self._call(self._inner.with_timeout, seconds)
+        return self
+
+    def with_max_response_size(self, size: int) -> Self:
+        """Set how large an answer may be; the default is 64 MiB.
+
+        A larger one is not read to its end, and the call raises a ``ResponseTooLargeError``. Calls
+        that read many records ask for fewer at a time then.
+
+        Args:
+            size: bytes, after decompression.
+
+        Raises:
+            ConfigurationError: it is not a positive whole number.
+        """
+        self._call(self._inner.with_max_response_size, size)
+        return self
+
+    def with_connection_limit(self, limit: int) -> Self:
+        """Set how many connections there may be at a time; the default is 100.
+
+        Further requests wait for a free one, and their time limits begin when they have it.
+
+        Raises:
+            ConfigurationError: it is not a positive whole number.
+        """
+        self._call(self._inner.with_connection_limit, limit)
+        return self
+
+    def with_proxy(self, proxy: str) -> Self:
+        """Set the HTTP proxy for all requests, whatever the environment says.
+
+        By default the proxies that ``HTTPS_PROXY`` and ``HTTP_PROXY`` name are used, except for the
+        hosts that ``NO_PROXY`` names, and for loopback addresses.
+
+        Args:
+            proxy: ``http(s)://[user:password@]host[:port]``, with %-escapes in user name and
+                password. It is in no message and no repr.
+
+        Raises:
+            ConfigurationError: it is malformed.
+        """
+        self._call(self._inner.with_proxy, proxy)
+        return self
+
+    def with_ssl_context(self, ssl_context: ssl.SSLContext) -> Self:
+        """Set what certificates are checked with, for a private authority or a client certificate.
+
+        By default the certificates are trusted that the system trusts, or those in the file that
+        ``SSL_CERT_FILE`` names.
+
+        Args:
+            ssl_context: made by ``ssl.create_default_context()``, for example.
+
+        Raises:
+            ConfigurationError: it is none, or is one for servers.
+        """
+        self._call(self._inner.with_ssl_context, ssl_context)
         return self
 
     def with_public_key_policy(self, policy: Callable[[KeyQuestion], bool]) -> Self:
@@ -167,7 +234,9 @@ class AnonymousMedTechApiBuilder(Twin[AsyncAnonymousMedTechApiBuilder]):
     def with_trust_on_first_use(self, confirm_change: Callable[[KeyQuestion], bool]) -> Self:
         """Trust the first keys that the backend names for somebody, and have changes confirmed.
 
-        What was used is remembered in the storage, which has to outlive the program.
+        What was used is remembered in the storage, which has to outlive the program. Other public
+        keys of the user's own count as changed where one of its key pairs is on this device. What
+        was used before, without a policy, is trusted as well.
 
         Args:
             confirm_change: asked about a key of somebody for whom this device remembers others;
@@ -200,7 +269,7 @@ class AnonymousMedTechApiBuilder(Twin[AsyncAnonymousMedTechApiBuilder]):
         """Say that keys in memory are meant: the program keeps them elsewhere, or needs no record.
 
         Without it, publishing a key pair that is in memory only gives a
-        :class:`~icure_sync.errors.KeysInMemoryWarning`.
+        :class:`~icure_sync.KeysInMemoryWarning`.
         """
         self._call(self._inner.with_in_memory_keys)
         return self
@@ -247,7 +316,11 @@ class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
         super().__init__(AsyncMedTechApiBuilder())
 
     def with_icure_base_url(self, icure_base_url: str) -> Self:
-        """Set the URL of the backend; ``/rest/v1`` is appended to a bare host.
+        """Set the URL of the backend; ``/rest/v1`` is appended unless it ends with that.
+
+        Args:
+            icure_base_url: ``http(s)://host[:port][/path]``. The host may be an IPv6 address in
+                brackets, or have letters outside of ASCII.
 
         Raises:
             ConfigurationError: it is malformed.
@@ -257,6 +330,9 @@ class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
 
     def with_msg_gw_url(self, msg_gw_url: str) -> Self:
         """Set the URL of the message gateway; the default is iCure's.
+
+        Args:
+            msg_gw_url: ``http(s)://host[:port][/path]``, as for the backend.
 
         Raises:
             ConfigurationError: it is malformed.
@@ -333,10 +409,69 @@ class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
     def with_timeout(self, seconds: float) -> Self:
         """Set the time limit of one request with its answer; the default is 30 s.
 
+        It does not count the wait for a free connection, see :meth:`with_connection_limit`.
+
         Raises:
             ConfigurationError: it is not positive.
         """
         self._call(self._inner.with_timeout, seconds)
+        return self
+
+    def with_max_response_size(self, size: int) -> Self:
+        """Set how large an answer may be; the default is 64 MiB.
+
+        A larger one is not read to its end, and the call raises a ``ResponseTooLargeError``. Calls
+        that read many records ask for fewer at a time then.
+
+        Args:
+            size: bytes, after decompression.
+
+        Raises:
+            ConfigurationError: it is not a positive whole number.
+        """
+        self._call(self._inner.with_max_response_size, size)
+        return self
+
+    def with_connection_limit(self, limit: int) -> Self:
+        """Set how many connections there may be at a time; the default is 100.
+
+        Further requests wait for a free one, and their time limits begin when they have it.
+
+        Raises:
+            ConfigurationError: it is not a positive whole number.
+        """
+        self._call(self._inner.with_connection_limit, limit)
+        return self
+
+    def with_proxy(self, proxy: str) -> Self:
+        """Set the HTTP proxy for all requests, whatever the environment says.
+
+        By default the proxies that ``HTTPS_PROXY`` and ``HTTP_PROXY`` name are used, except for the
+        hosts that ``NO_PROXY`` names, and for loopback addresses.
+
+        Args:
+            proxy: ``http(s)://[user:password@]host[:port]``, with %-escapes in user name and
+                password. It is in no message and no repr.
+
+        Raises:
+            ConfigurationError: it is malformed.
+        """
+        self._call(self._inner.with_proxy, proxy)
+        return self
+
+    def with_ssl_context(self, ssl_context: ssl.SSLContext) -> Self:
+        """Set what certificates are checked with, for a private authority or a client certificate.
+
+        By default the certificates are trusted that the system trusts, or those in the file that
+        ``SSL_CERT_FILE`` names.
+
+        Args:
+            ssl_context: made by ``ssl.create_default_context()``, for example.
+
+        Raises:
+            ConfigurationError: it is none, or is one for servers.
+        """
+        self._call(self._inner.with_ssl_context, ssl_context)
         return self
 
     def with_public_key_policy(self, policy: Callable[[KeyQuestion], bool]) -> Self:
@@ -374,7 +509,9 @@ class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
     def with_trust_on_first_use(self, confirm_change: Callable[[KeyQuestion], bool]) -> Self:
         """Trust the first keys that the backend names for somebody, and have changes confirmed.
 
-        What was used is remembered in the storage, which has to outlive the program.
+        What was used is remembered in the storage, which has to outlive the program. Other public
+        keys of the user's own count as changed where one of its key pairs is on this device. What
+        was used before, without a policy, is trusted as well.
 
         Args:
             confirm_change: asked about a key of somebody for whom this device remembers others;
@@ -407,7 +544,7 @@ class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
         """Say that keys in memory are meant: the program keeps them elsewhere, or needs no record.
 
         Without it, publishing a key pair that is in memory only gives a
-        :class:`~icure_sync.errors.KeysInMemoryWarning`.
+        :class:`~icure_sync.KeysInMemoryWarning`.
         """
         self._call(self._inner.with_in_memory_keys)
         return self

@@ -172,7 +172,9 @@ class DataOwnerApi(Twin[AsyncDataOwnerApi]):
 
         It is for a user who has lost the key, so ``init_user_crypto()`` need not have been called.
         The key pair is believed only if its public half is one the user has published. Then it is
-        stored on this device, where ``init_user_crypto()`` finds it, and is in use at once.
+        stored on this device, where ``init_user_crypto()`` finds it, and is in use at once. What
+        notaries hand over they have read from the backend: a policy is asked about the public key,
+        and without its yes the key pair only reads.
 
         Args:
             shares: as many as the threshold of the split, or more, of different notaries.

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from icure_async.models.key_question import KeyQuestion
     from icure_async.models.missing_key import MissingKey, MissingKeyPolicy
     from icure_async.models.public_key import PublicKey
+    from icure_async.models.user_token import LogoutResult
     from icure_sync._generated.authentication import AuthenticationApi
     from icure_sync._generated.data_owners import DataOwnerApi
     from icure_sync._generated.notifications import NotificationApi
@@ -51,7 +52,11 @@ class AnonymousMedTechApi(Twin[AsyncAnonymousMedTechApi]):
         )
 
     def close(self) -> None:
-        """Let go of the connection. Calling it again does nothing."""
+        """Refuse new calls, let those under way finish, and let go of the connection.
+
+        Calls under way have as long as the time limit of a request, see ``with_timeout()`` of the
+        builder; those that take longer end with a ``NetworkError``. Calling it again does nothing.
+        """
         with trimmed_traceback:
             self._close(self._inner.aclose)
 
@@ -106,7 +111,11 @@ class MedTechApi(Twin[AsyncMedTechApi]):
         return _data_owners.DataOwnerApi._wrap(self._inner.data_owner_api, pid=self._pid)
 
     def close(self) -> None:
-        """Let go of the connection. Calling it again does nothing."""
+        """Refuse new calls, let those under way finish, and let go of the connection.
+
+        Calls under way have as long as the time limit of a request, see ``with_timeout()`` of the
+        builder; those that take longer end with a ``NetworkError``. Calling it again does nothing.
+        """
         with trimmed_traceback:
             self._close(self._inner.aclose)
 
@@ -166,6 +175,37 @@ class MedTechApi(Twin[AsyncMedTechApi]):
         Empty where ``with_public_key_policy()`` or one of its like decides about them.
         """
         return self._inner.key_changes
+
+    @property
+    def warnings(self) -> Sequence[str]:
+        """What somebody should know about this user's keys and sharing, in plain sentences.
+
+        What the last ``init_user_crypto()`` found, and which public keys of others have changed
+        since. Empty for nothing. No call failed because of it.
+        """
+        return self._inner.warnings
+
+    @property
+    def token_expires_at(self) -> int | None:
+        """When the token that this object logs in with ends, in epoch milliseconds.
+
+        None for a password, for a token that never ends, and before anything is known about it: the
+        backend says it of tokens that this SDK has created, once the user was read. A session goes
+        on for up to an hour after that.
+        """
+        return self._inner.token_expires_at
+
+    def data_owner_id(self) -> str:
+        """Return the id of the data owner the user is: the patient or the healthcare professional.
+
+        The backend is asked once.
+
+        Raises:
+            AuthenticationError: the credentials are refused.
+            CryptoError: the user is not a data owner.
+        """
+        with trimmed_traceback:
+            return self._run(self._inner.data_owner_id)
 
     def init_user_crypto(
         self,
@@ -264,3 +304,25 @@ class MedTechApi(Twin[AsyncMedTechApi]):
         """
         with trimmed_traceback:
             return self._run(self._inner.identify)
+
+    def logout(self) -> LogoutResult:
+        """End the session: forget the password and tokens here, and revoke the token.
+
+        From then on every call is refused, whatever the network does. The token that this object
+        logs in with is looked for among the user's and revoked: that works for tokens that
+        ``complete_authentication()`` and ``user_api.create_token()`` have created. The result says
+        where it did not work, and why. If the network breaks midway, calling again tries again; the
+        token is remembered until then, for nothing else.
+
+        An access token that is under way to the backend, or was stolen, ends by itself within its
+        hour. Private keys stay where they are stored. The object still has to be closed, with
+        ``close()``.
+
+        Returns:
+            Whether the token was revoked at the backend, and why not.
+
+        Raises:
+            ConfigurationError: the object was closed before. The session has ended here.
+        """
+        with trimmed_traceback:
+            return self._run(self._inner.logout)

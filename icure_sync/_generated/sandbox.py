@@ -118,7 +118,7 @@ class Sandbox(Twin[AsyncSandbox]):
         """Open the database and start to listen.
 
         Raises:
-            ImportError: if joserfc is missing: install ``icure-sdk[sandbox]``.
+            ImportError: if joserfc is missing: install ``icure-async[sandbox]``.
             OSError: if the port is in use, or others can read the database.
             RuntimeError: if it runs already.
             ValueError: if the seed is malformed.

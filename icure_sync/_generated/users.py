@@ -1,24 +1,28 @@
 # Written by "python -m icure_sync._generate" from icure_async/apis/users.py.
 # Changes here are lost: change that module, or icure_sync/_generator/rules.py.
 # pyright: reportPrivateUsage=false, reportIncompatibleVariableOverride=false
-"""Users: who is logged in."""
+"""Users: who is logged in, and the tokens it logs in with."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from icure_async.apis.users import UserApi as AsyncUserApi
+from icure_async.authentication.api import DEFAULT_TOKEN_VALIDITY
 from icure_sync._tracebacks import trimmed_traceback
 from icure_sync._twins import Twin
 
 if TYPE_CHECKING:
+    from datetime import timedelta
+
     from icure_async.models.user import User
+    from icure_async.models.user_token import UserToken
 
 __all__ = ["UserApi"]
 
 
 class UserApi(Twin[AsyncUserApi]):
-    """Reads users."""
+    """Reads users, and looks after the tokens of the one who is logged in."""
 
     def get_logged_user(self) -> User:
         """Return the logged-in user, as the backend has it now.
@@ -39,3 +43,60 @@ class UserApi(Twin[AsyncUserApi]):
         """
         with trimmed_traceback:
             return self._run(self._inner.get_user, user_id)
+
+    def list_tokens(self) -> list[UserToken]:
+        """Return the long-lived tokens of the logged-in user, the oldest first.
+
+        Validation codes that were used are among them, for some minutes.
+
+        Raises:
+            AuthenticationError: the credentials are refused.
+            InvalidResponseError: the backend's list is malformed.
+        """
+        with trimmed_traceback:
+            return self._run(self._inner.list_tokens)
+
+    def create_token(
+        self, *, validity: timedelta = DEFAULT_TOKEN_VALIDITY, name: str | None = None
+    ) -> str:
+        """Create another token for the logged-in user, for another device or program of its.
+
+        If the call fails, the token may exist all the same: :meth:`list_tokens` shows it, and
+        :meth:`revoke_token` ends it.
+
+        Args:
+            validity: how long it works: at least one second.
+            name: what :meth:`list_tokens` shows it as, at most 100 characters without blanks.
+
+        Returns:
+            The token: a password for :class:`~icure_sync.MedTechApiBuilder`. Whoever has it is the
+            user: keep it as safe as a password. The backend does not show it again.
+
+        Raises:
+            ValidationError: an argument is malformed. Nothing was sent.
+            InvalidResponseError: the backend answers with another token than the one asked for.
+            PermissionDeniedError: the user may not create tokens.
+        """
+        with trimmed_traceback:
+            return self._run(self._inner.create_token, validity=validity, name=name)
+
+    def revoke_token(self, key: str) -> bool:
+        """End a token of the logged-in user: nobody logs in with it from now on.
+
+        Sessions that have logged in with it already go on until their access tokens end, within the
+        hour. To end the session of this object, too, there is ``logout()`` of the API.
+
+        Args:
+            key: of one of :meth:`list_tokens`.
+
+        Returns:
+            Whether it was revoked; False where there is none of this key, or not any more.
+
+        Raises:
+            ValidationError: the key is malformed. Nothing was sent.
+            PermissionDeniedError: the user may not change itself.
+            ConflictError: the user keeps being changed by others. Try again.
+            InvalidResponseError: the backend has kept the token.
+        """
+        with trimmed_traceback:
+            return self._run(self._inner.revoke_token, key)

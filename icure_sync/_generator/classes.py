@@ -99,7 +99,9 @@ class ClassWriter(SignatureWriter):
                 definition = self._package.resolve(parent.source, decorator)
                 is_plain = self._package.is_outside(definition, *_PLAIN_DECORATORS)
                 # A value has its decorators, too.
-                if not is_plain and self._kind != "value":
+                if is_plain or self._kind == "value":
+                    continue
+                if not self._plan.uses("decorators", ast.unparse(decorator)):
                     self._class_problem(f"has @{ast.unparse(decorator)}")
         if self._name in self._imports.source.unclear:
             self._class_problem("is defined more than once")

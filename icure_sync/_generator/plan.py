@@ -14,8 +14,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Plan"]
 
+# The distribution is called icure-async, for both packages.
 _SPEAKS_OF_ASYNC: Final = re.compile(
-    r"\b(async\w*|await\w*|coroutines?|event loops?|aclose|icure_async)\b", re.IGNORECASE
+    r"\b(?<!icure-)(async\w*|await\w*|coroutines?|event loops?|aclose|icure_async)\b", re.IGNORECASE
 )
 _REFERENCE: Final = re.compile(r"\bicure_sync\.(\w+)")
 

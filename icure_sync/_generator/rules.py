@@ -48,6 +48,7 @@ class Rules:
         awaitables: classes of objects to await; the twin's method awaits them.
         entered: methods whose async context manager becomes a plain one, as ``"Class.method"``.
         iterators: methods whose async iterator becomes a plain one, as ``"Class.method"``.
+        decorators: class decorators that the base of the twins applies to these, too.
         callbacks: async functions as arguments; twins take plain ones, which run in a worker
             thread. As ``"Class.method.parameter"``.
         left_out: public members and names that have no twin, and why.
@@ -73,6 +74,7 @@ class Rules:
     shared_modules: tuple[str, ...]
     shared_names: Mapping[str, str]
     words: Mapping[str, str]
+    decorators: tuple[str, ...] = ()
 
 
 _BUILDERS: Final = ("AnonymousMedTechApiBuilder", "MedTechApiBuilder")
@@ -143,6 +145,7 @@ RULES: Final = Rules(
         "MemoryStorage.lock",
         "StorageKeyStorage.lock",
     ),
+    decorators=("explained",),
     iterators=("NotificationApi.filter_notifications",),
     callbacks=(
         "AnonymousMedTechApiBuilder.on_key_change.notify",
@@ -170,6 +173,7 @@ RULES: Final = Rules(
     },
     shared_modules=(
         "icure_async.authentication.process",
+        "icure_async.cautions",
         "icure_async.errors",
         "icure_async.models",
         "icure_async.sandbox.faults",

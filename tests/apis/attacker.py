@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 Json = dict[str, Any]
 
-_OAEP = rsa_padding.OAEP(rsa_padding.MGF1(hashes.SHA1()), hashes.SHA1(), None)
+OAEP = rsa_padding.OAEP(rsa_padding.MGF1(hashes.SHA1()), hashes.SHA1(), None)
 
 
 class Attacker:
@@ -59,7 +59,7 @@ class Attacker:
         document = database["entities"]["patient"][patient_id]
         for member in ("encryptionKeys", "delegations"):
             for secret in self._secrets(document.get(member) or {}):
-                content = _open(_entity_key(secret), base64.b64decode(document["encryptedSelf"]))
+                content = unseal(_entity_key(secret), base64.b64decode(document["encryptedSelf"]))
                 if content is not None:
                     try:
                         return dict(json.loads(content))
@@ -71,7 +71,7 @@ class Attacker:
         for of_delegate in entries.values():
             for entry in of_delegate:
                 for exchange_key in self._exchange_keys:
-                    opened = _open(exchange_key, bytes.fromhex(entry["key"]))
+                    opened = unseal(exchange_key, bytes.fromhex(entry["key"]))
                     if opened is not None and b":" in opened:
                         yield opened.split(b":")[1].decode("latin-1")
 
@@ -87,7 +87,7 @@ class Attacker:
         for ciphertext in ciphertexts:
             for key in self._private_keys.values():
                 try:
-                    self._exchange_keys.add(key.decrypt(bytes.fromhex(ciphertext), _OAEP))
+                    self._exchange_keys.add(key.decrypt(bytes.fromhex(ciphertext), OAEP))
                 except ValueError:
                     continue
 
@@ -101,7 +101,7 @@ class Attacker:
         hidden += (owner.get("privateKeyShamirPartitions") or {}).values()
         for ciphertext in hidden:
             for exchange_key in self._exchange_keys:
-                opened = _open(exchange_key, bytes.fromhex(ciphertext))
+                opened = unseal(exchange_key, bytes.fromhex(ciphertext))
                 if opened is None:
                     continue
                 for text in (opened.hex(), opened.hex()[1:]):
@@ -115,7 +115,7 @@ def wrap(public_key: str, exchange_key: bytes) -> str:
     """Return an exchange key encrypted for a public key, as anybody can."""
     key = serialization.load_der_public_key(bytes.fromhex(public_key))
     assert isinstance(key, rsa.RSAPublicKey)
-    return key.encrypt(exchange_key, _OAEP).hex()
+    return key.encrypt(exchange_key, OAEP).hex()
 
 
 def seal(key: bytes, plaintext: bytes) -> bytes:
@@ -141,7 +141,8 @@ def _entity_key(secret: str) -> bytes:
         return b""
 
 
-def _open(key: bytes, ciphertext: bytes) -> bytes | None:
+def unseal(key: bytes, ciphertext: bytes) -> bytes | None:
+    """Undo `seal`; None where the padding is wrong."""
     if len(key) not in (16, 24, 32) or len(ciphertext) < 32 or len(ciphertext) % 16:
         return None
     decryptor = Cipher(algorithms.AES(key), modes.CBC(ciphertext[:16])).decryptor()

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import Any, cast
 
 import pytest
-import stamina
 from aioresponses import aioresponses
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -22,6 +21,7 @@ from icure_async.errors import (
     ServerError,
     ValidationError,
 )
+from icure_async.rest import retries
 from tests.conftest import RequestLog, _Response
 
 from .support import Exchange, Json, Opener, Proxy
@@ -57,11 +57,10 @@ async def test_bad_ids(api: MedTechApi, requests: RequestLog) -> None:
             with pytest.raises(ValidationError, match=r"\bid\b"):
                 await call
         if bad_id is not None:
-            for rev in (None, "1-a"):
+            new = Patient(id=bad_id, first_name="A")
+            for patient in (new, new.evolve(rev="1-a")):
                 with pytest.raises(ValidationError, match="patient id"):
-                    await patients.create_or_modify_patient(
-                        Patient(id=bad_id, rev=rev, first_name="A")
-                    )
+                    await patients.create_or_modify_patient(patient)
         assert requests.take() == [], bad_id
 
 
@@ -314,8 +313,6 @@ def test_whatever_a_server_answers_is_a_patient_or_an_error_of_ours(document: An
                 else:
                     assert patient.id == "p"
 
-    stamina.set_testing(True, attempts=1)
-    try:
+    with pytest.MonkeyPatch.context() as patching:
+        patching.setattr(retries, "ATTEMPTS", 1)
         asyncio.run(read())
-    finally:
-        stamina.set_testing(False)

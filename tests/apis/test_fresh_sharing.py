@@ -10,10 +10,11 @@ import pytest
 import time_machine
 
 from icure_async import KeyPair, MedTechApi, Notification, Patient
+from icure_async.errors import ConflictError
 from icure_async.sandbox import Sandbox
 from tests.conftest import RequestLog
 
-from .support import Exchange, Json, Opener, Proxy, add_hcp, add_user, key_pair_of
+from .support import Exchange, Json, Opener, Proxy, add_hcp, add_patient, add_user, key_pair_of
 
 CURRENT = "GET /rest/v1/user/current"
 
@@ -166,7 +167,148 @@ async def test_a_user_who_shares_with_nobody_pays_no_request(
 
 
 @pytest.fixture
-def seed(seed: Json) -> Json:
+def seed(seed: Json, world: Json) -> Json:
     seed["entities"]["hcparty"]["hcp-lonely"] = {"id": "hcp-lonely", "lastName": "Snow"}
+    seed["entities"]["patient"]["plain"] = {
+        "id": "plain",
+        "firstName": "Arya",
+        "lastName": "Stark",
+        "delegations": {world["users"]["ned"]["dataOwnerId"]: []},
+    }
+    add_patient(seed, "bran", autoDelegations={"all": ["hcp-friend"]})
     add_user(seed, "lonely", healthcarePartyId="hcp-lonely", autoDelegations={"all": []})
     return seed
+
+
+async def test_an_answer_that_was_long_on_its_way_is_not_fresh(
+    user: Json,
+    friend: str,
+    clock: time_machine.Traveller,
+    opener: Opener,
+    sandbox: Sandbox,
+    proxy: Proxy,
+) -> None:
+    api = await opener.golden("ned", url=proxy.url)
+    assert friend in await _readers_of_a_new_patient(api, sandbox)
+    clock.shift(10)
+
+    async def slowly(_: Exchange) -> None:
+        await _share_with(sandbox, user)
+        clock.shift(20)
+
+    proxy.after("GET /user/current", slowly)
+    assert friend not in await _readers_of_a_new_patient(api, sandbox)
+
+
+async def test_a_backend_that_always_takes_long_can_be_written_to(
+    ned_with_slow_backend: MedTechApi, sandbox: Sandbox, friend: str
+) -> None:
+    assert friend in await _readers_of_a_new_patient(ned_with_slow_backend, sandbox)
+
+
+@pytest.fixture
+async def ned_with_slow_backend(
+    user: Json, clock: time_machine.Traveller, opener: Opener, proxy: Proxy
+) -> MedTechApi:
+    async def slowly(_: Exchange) -> None:
+        clock.shift(6)
+
+    for _ in range(20):
+        for line in ("GET /user/current", "PUT /patient"):
+            proxy.after(line, slowly)
+    return await opener.golden("ned", url=proxy.url)
+
+
+async def test_whom_the_user_shares_with_may_not_change_for_ever(
+    user: Json,
+    friend: str,
+    clock: time_machine.Traveller,
+    opener: Opener,
+    sandbox: Sandbox,
+    proxy: Proxy,
+    world: Json,
+) -> None:
+    api = await opener.golden("ned", url=proxy.url)
+    hcp_id = world["users"]["hcp"]["dataOwnerId"]
+    turn = 0
+
+    async def change(exchange: Exchange) -> None:
+        nonlocal turn
+        turn += 1
+        exchange.answer["autoDelegations"] = {"all": [friend, hcp_id][: 1 + turn % 2]}
+        clock.shift(6)
+
+    for _ in range(20):
+        proxy.after("GET /user/current", change)
+    with pytest.raises(ConflictError, match="Nothing was stored"):
+        await _readers_of_a_new_patient(api, sandbox)
+
+
+async def test_a_patient_that_gets_its_first_key_follows_as_well(
+    user: Json,
+    friend: str,
+    clock: time_machine.Traveller,
+    opener: Opener,
+    sandbox: Sandbox,
+    proxy: Proxy,
+    world: Json,
+) -> None:
+    api = await opener.golden("ned", url=proxy.url)
+    ned_id = world["users"]["ned"]["dataOwnerId"]
+    patient = await api.patient_api.get_patient("plain")
+    patient.note = "n"
+
+    async def slowly(_: Exchange) -> None:
+        await _share_with(sandbox, user)
+        clock.shift(20)
+
+    proxy.before("PUT /patient", slowly)
+    await api.patient_api.create_or_modify_patient(patient)
+    stored = await sandbox.stored("patient", "plain")
+    assert stored is not None
+    assert stored["encryptionKeys"].keys() == {ned_id}
+
+
+async def test_notices_about_a_new_key_follow_while_they_are_sent(
+    user: Json,
+    friend: str,
+    clock: time_machine.Traveller,
+    opener: Opener,
+    sandbox: Sandbox,
+    proxy: Proxy,
+    world: Json,
+) -> None:
+    ned = world["users"]["ned"]
+    api = await opener.plain(ned["login"], ned["token"], url=proxy.url)
+
+    async def slowly(_: Exchange) -> None:
+        await _share_with(sandbox, user)
+        clock.shift(20)
+
+    proxy.before("POST /maintenancetask", slowly)
+    await api.init_user_crypto(missing_key="allow")
+    own, *others = proxy.sent("POST /maintenancetask")
+    assert own["delegations"].keys() == {ned["dataOwnerId"]}
+    assert len(others) > 1
+    # Its own one, as somebody who has exchange keys with the user, and no other.
+    assert sum(friend in task["delegations"] for task in others) == 1
+
+
+async def test_the_first_login_of_a_patient_follows_as_well(
+    seed: Json,
+    friend: str,
+    clock: time_machine.Traveller,
+    opener: Opener,
+    sandbox: Sandbox,
+    proxy: Proxy,
+) -> None:
+    async def slowly(_: Exchange) -> None:
+        await _share_with(sandbox, {"id": "user-bran"})
+        clock.shift(20)
+
+    api = await opener.plain("bran", url=proxy.url)
+    proxy.before(f"GET /dataowner/{friend}", slowly)
+    await api.init_user_crypto()
+    stored = await sandbox.stored("patient", "patient-bran")
+    assert stored is not None
+    assert stored["delegations"].keys() == {"patient-bran"}

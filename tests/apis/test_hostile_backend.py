@@ -7,6 +7,7 @@ reference: these tests say how far.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import os
 from collections.abc import AsyncIterator, Callable
@@ -17,14 +18,14 @@ import attrs
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from icure_async import KeyPair, KeyQuestion, MedTechApi, Patient, PublicKey
+from icure_async import KeyPair, KeyQuestion, KeyShare, MedTechApi, Patient, PublicKey
 from icure_async.errors import CryptoError, ICureError
 from icure_async.models.key_question import digest_of
 from icure_async.sandbox import Sandbox
 from icure_async.storage import MemoryKeyStorage, MemoryStorage
-from tests.key_material import as_key_pair, forge
+from tests.key_material import as_key_pair, forge, private_key_of
 
-from .attacker import Attacker, seal, wrap
+from .attacker import OAEP, Attacker, seal, unseal, wrap
 from .support import Json, Opener, add_hcp, confirm_all, key_pair_of, stage
 
 NOTE = "the king is not the king's son"
@@ -532,6 +533,8 @@ async def test_a_record_that_the_attacker_made_for_the_user(scene: Scene, policy
     if policy:
         with pytest.raises(CryptoError, match="exchange key"):
             await api.patient_api.create_or_modify_patient(read)
+        places = {(asked.data_owner_id, asked.delegate_id) for asked in scene.asked}
+        assert places == {(scene.hcp_id, scene.ned_id)}
     else:
         await api.patient_api.create_or_modify_patient(read)
     attacker = Attacker(exchange_keys=[known])
@@ -595,3 +598,215 @@ async def test_a_notice_names_no_key_that_only_has_the_fingerprint(scene: Scene)
         await api.data_owner_api.notify_key_pair_update(scene.pair.public_key)
     exported = await scene.sandbox.export()
     assert not exported["entities"].get("maintenancetask")
+
+
+async def test_an_exchange_key_made_while_the_backend_was_believed_is_asked_about(
+    scene: Scene,
+) -> None:
+    """This device made it, and gave it to a public key that nobody has confirmed."""
+    evil_id = scene.add_evil_professional()
+    scene.user["autoDelegations"] = {"all": [evil_id]}
+    await scene.start()
+    believing = await scene.open(policy=False)
+    await believing.init_user_crypto(scene.pair)
+    attacker = Attacker(private_keys=[scene.evil.private_key])
+    patient_id = await _write(believing)
+    assert _reads_note(attacker, await scene.sandbox.export(), patient_id)
+    wary = await scene.open(policy=True)
+    await wary.init_user_crypto()
+    patient_id = await _write(wary)
+    assert patient_id is not None
+    assert not _reads_note(attacker, await scene.sandbox.export(), patient_id)
+    (asked,) = [question for question in scene.asked if question.delegate_id == evil_id]
+    assert (asked.kind, asked.history) == ("exchange_key", "seen")
+
+
+@pytest.mark.parametrize("policy", [True, False])
+async def test_the_id_of_a_patient_in_place_of_the_key_of_a_record(
+    scene: Scene, policy: bool
+) -> None:
+    """What belongs to a patient names its id, in clear for the backend, under an exchange key."""
+    known = "8c1a4b9e-0f57-4d55-9a53-0d8a4c1f7e21"
+    key = bytes.fromhex(known.replace("-", ""))
+    wrapped = scene.slot(scene.ned_id)[scene.pair.fingerprint]
+    exchange_key = private_key_of(scene.pair).decrypt(bytes.fromhex(wrapped), OAEP)
+    scene.genuine.add(digest_of(exchange_key))
+    of_a_contact = {
+        "owner": scene.ned_id,
+        "delegatedTo": scene.ned_id,
+        "key": seal(exchange_key, f"5b0c6a52-1111-4111-8111-111111111111:{known}".encode()).hex(),
+    }
+    scene.seed["entities"]["patient"]["forged"] = {
+        "id": "forged",
+        "firstName": "Joffrey",
+        "lastName": "Baratheon",
+        "delegations": {scene.ned_id: [of_a_contact]},
+        "encryptionKeys": {scene.ned_id: [of_a_contact]},
+        "encryptedSelf": base64.b64encode(seal(key, b'{"note":"harmless"}')).decode(),
+    }
+    await scene.start()
+    api = await scene.open(policy=policy)
+    await api.init_user_crypto(scene.pair)
+    read = await api.patient_api.get_patient("forged")
+    assert read.note == "harmless"
+    read.note = NOTE
+    if policy:
+        with pytest.raises(CryptoError, match="names another"):
+            await api.patient_api.create_or_modify_patient(read)
+    else:
+        await api.patient_api.create_or_modify_patient(read)
+    database = await scene.sandbox.export()
+    stored = base64.b64decode(database["entities"]["patient"]["forged"]["encryptedSelf"])
+    assert (NOTE.encode() in (unseal(key, stored) or b"")) == (not policy)
+
+
+def _plant_recoverable_pair(scene: Scene) -> bytes:
+    """Let Ned's key pair lead to the attacker's, and return the exchange key it takes."""
+    known = os.urandom(32)
+    scene.ned["aesExchangeKeys"][scene.evil.public_key] = {
+        scene.ned_id: {scene.pair.fingerprint: wrap(scene.pair.public_key, known)}
+    }
+    private_key = bytes.fromhex(scene.evil.private_key)
+    scene.ned["transferKeys"] = {
+        scene.pair.public_key: {scene.evil.public_key: seal(known, private_key).hex()}
+    }
+    return known
+
+
+async def test_a_backup_holds_no_key_pair_that_is_not_confirmed(scene: Scene) -> None:
+    """Whoever imports it would take it for the user's own."""
+    _plant_recoverable_pair(scene)
+    await scene.start()
+    api = await scene.open(policy=True)
+    await api.init_user_crypto(scene.pair)
+    passphrase = "four words are enough"
+    backup = await api.export_keys(passphrase)
+    assert await api.import_keys(backup, passphrase) == [scene.pair]
+
+
+async def test_importing_a_recovered_key_pair_confirms_nothing(scene: Scene) -> None:
+    """It came with the backup of a device that believed the backend."""
+    _plant_recoverable_pair(scene)
+    await scene.start()
+    believing = await scene.open(policy=False)
+    await believing.init_user_crypto(scene.pair)
+    passphrase = "four words are enough"
+    backup = await believing.export_keys(passphrase)
+    wary = await scene.open(policy=True)
+    await wary.init_user_crypto()
+    assert scene.evil in await wary.import_keys(backup, passphrase)
+    database = await scene.sandbox.export()
+    for by_delegate in database["entities"]["patient"][scene.ned_id]["aesExchangeKeys"].values():
+        by_delegate.pop(scene.ned_id, None)
+    database["entities"]["patient"][scene.ned_id]["hcPartyKeys"].pop(scene.ned_id)
+    await scene.stop()
+    scene.seed = database
+    await scene.start()
+    later = await scene.open(policy=True)
+    await later.init_user_crypto()
+    await later.import_keys(backup, passphrase)
+    patient_id = await _write(later)
+    assert patient_id is not None
+    attacker = Attacker(private_keys=[scene.evil.private_key])
+    assert not _reads_note(attacker, await scene.sandbox.export(), patient_id)
+
+
+async def test_a_device_on_which_no_key_pair_is_confirmed_says_so(scene: Scene) -> None:
+    """All it has is one that was recovered; the one that led to it was removed."""
+    _plant_recoverable_pair(scene)
+    await scene.start()
+    believing = await scene.open(policy=False)
+    await believing.init_user_crypto(scene.pair)
+    await scene.keys.remove_key_pair(scene.ned_id, scene.pair.fingerprint)
+    wary = await scene.open(policy=True)
+    with pytest.raises(CryptoError, match="not confirmed"):
+        await wary.init_user_crypto()
+
+
+@pytest.mark.parametrize("policy", [True, False])
+async def test_a_private_key_that_the_shares_of_notaries_make_up(
+    scene: Scene, policy: bool
+) -> None:
+    """What notaries hand over, they have read from the document of the user."""
+    scene.ned["aesExchangeKeys"][scene.evil.public_key] = {}
+    scene.ned["aesExchangeKeys"][scene.pair.public_key].pop(scene.ned_id)
+    scene.ned["hcPartyKeys"].pop(scene.ned_id)
+    await scene.start()
+    api = await scene.open(policy=policy)
+    await api.init_user_crypto(scene.pair)
+    share = KeyShare(
+        data_owner_id=scene.ned_id,
+        notary_id=scene.hcp_id,
+        contents=(bytes.fromhex(scene.evil.private_key),),
+    )
+    assert await api.data_owner_api.recover_private_key_from([share]) == scene.evil
+    patient_id = await _write(api)
+    assert patient_id is not None
+    attacker = Attacker(private_keys=[scene.evil.private_key])
+    assert _reads_note(attacker, await scene.sandbox.export(), patient_id) == (not policy)
+    again = await scene.open(policy=policy)
+    in_use = await again.init_user_crypto()
+    assert (scene.evil in in_use) == (not policy)
+
+
+async def test_the_key_pair_of_an_invented_parent_is_not_ones_own(scene: Scene) -> None:
+    """It is on this device, since another user of it has it, who works for the attacker."""
+    scene.seed["entities"]["hcparty"][scene.hcp_id]["parentId"] = "hcp-evil"
+    scene.add_evil_professional()
+    hcp = scene.seed["entities"]["hcparty"][scene.hcp_id]
+    pair = key_pair_of(scene.world, "hcp")
+    hcp["publicKey"] = pair.public_key
+    hcp["aesExchangeKeys"] = {pair.public_key: {}, scene.evil.public_key: {}}
+    hcp["hcPartyKeys"] = {}
+    await scene.keys.store_key_pair("hcp-evil", scene.evil)
+    for document in scene.seed["entities"]["user"].values():
+        document["autoDelegations"] = {}
+    await scene.start()
+    opener = Opener(scene.sandbox.icure_url, scene.world, scene.session)
+    user = scene.world["users"]["hcp"]
+    api = await opener.plain(
+        user["login"],
+        user["token"],
+        storage=scene.storage,
+        key_storage=scene.keys,
+        public_key_policy=scene.policy,
+    )
+    await api.init_user_crypto(pair)
+    patient_id = await _write(api)
+    assert patient_id is not None
+    attacker = Attacker(private_keys=[scene.evil.private_key])
+    assert not _reads_note(attacker, await scene.sandbox.export(), patient_id)
+
+
+async def test_a_recovered_key_pair_only_reads_while_the_policy_is_asked(scene: Scene) -> None:
+    """The person takes their time, and the program goes on writing."""
+    _plant_recoverable_pair(scene)
+    scene.ned["aesExchangeKeys"][scene.pair.public_key].pop(scene.ned_id)
+    scene.ned["hcPartyKeys"].pop(scene.ned_id)
+    scene.user["autoDelegations"] = {}
+    await scene.start()
+    believing = await scene.open(policy=False)
+    await believing.init_user_crypto(scene.pair)
+    asked, answered = asyncio.Event(), asyncio.Event()
+    starts = 0
+
+    async def take_time(question: KeyQuestion) -> bool:
+        if starts == 2 and question.public_key == scene.evil.public_key:
+            asked.set()
+            await answered.wait()
+        return False
+
+    api = await scene.open(policy=True, public_key_policy=take_time)
+    starts = 1
+    await api.init_user_crypto()
+    starts = 2
+    again = asyncio.create_task(api.init_user_crypto())
+    await asked.wait()
+    writing = asyncio.create_task(_write(api))
+    await asyncio.wait([writing], timeout=0.3)
+    answered.set()
+    await again
+    patient_id = await writing
+    assert patient_id is not None
+    attacker = Attacker(private_keys=[scene.evil.private_key])
+    assert not _reads_note(attacker, await scene.sandbox.export(), patient_id)

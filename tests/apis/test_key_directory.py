@@ -11,7 +11,7 @@ from icure_async import Patient
 from icure_async.errors import CryptoError, DecryptionError, InvalidResponseError
 from icure_async.models.key_question import KeyQuestion
 from icure_async.sandbox import Sandbox
-from icure_async.storage import MemoryKeyStorage
+from icure_async.storage import MemoryKeyStorage, MemoryStorage
 from tests.conftest import RequestLog
 from tests.key_material import forge
 
@@ -44,6 +44,42 @@ async def test_a_child_reads_through_its_parents(
         # Those of its own only are the child's.
         assert await api.init_user_crypto() == [own_pair]
         assert (await api.patient_api.get_patient(ROBB_ID)).note == NOTE
+
+
+async def test_a_child_with_a_policy_writes_what_it_reads_through_its_parent(
+    world: Json, client_session: aiohttp.ClientSession
+) -> None:
+    """The policy is asked about the exchange key, and about the parent like about others."""
+    seed = stage(world)
+    hcp_id = world["users"]["hcp"]["dataOwnerId"]
+    child = add_hcp(seed, "child", autoDelegations={"all": [hcp_id]})
+    seed["entities"]["hcparty"][child]["parentId"] = hcp_id
+    asked: list[KeyQuestion] = []
+
+    async def policy(question: KeyQuestion) -> bool:
+        asked.append(question)
+        return True
+
+    async with Sandbox(seed=seed, jwt=False) as sandbox:
+        keys, storage = MemoryKeyStorage(), MemoryStorage()
+        await keys.store_key_pair(hcp_id, key_pair_of(world, "hcp"))
+        opener = Opener(sandbox.icure_url, world, client_session)
+        for _ in range(2):
+            api = await opener.plain(
+                "child", key_storage=keys, storage=storage, public_key_policy=policy
+            )
+            await api.init_user_crypto()
+            robb = await api.patient_api.get_patient(ROBB_ID)
+            robb.note = NOTE
+            await api.patient_api.create_or_modify_patient(robb)
+            created = await api.patient_api.create_or_modify_patient(Patient(first_name="A"))
+            stored = await sandbox.stored("patient", str(created.id))
+            assert stored is not None
+            assert stored["delegations"].keys() == {child, hcp_id}
+        assert [(key.kind, key.data_owner_id, key.delegate_id) for key in asked] == [
+            ("exchange_key", world["users"]["ned"]["dataOwnerId"], hcp_id),
+            ("public_key", hcp_id, None),
+        ]
 
 
 async def test_a_child_reads_what_its_parent_was_given_back(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import copy
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +16,16 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from icure_async import KeyPair, KeyQuestion, MedTechApi, MedTechApiBuilder, Patient, PublicKey
+from icure_async.apis.key_trust import KeyTrust
+from icure_async.apis.known_keys import KnownKey, KnownKeys
+from icure_async.crypto.key_ring import KeyRing
+from icure_async.crypto.software import SoftwareCrypto
 from icure_async.errors import ConfigurationError, CryptoError, StorageError
 from icure_async.sandbox import Sandbox
 from icure_async.storage import FileStorage, KeyStorage, MemoryKeyStorage, MemoryStorage, Storage
 from tests.key_material import as_key_pair
 
+from .attacker import Attacker
 from .support import Json, add_hcp, key_pair_of, stage
 
 RECORD = "icure.known_keys."
@@ -395,3 +402,355 @@ async def test_a_friend_with_two_keys_has_not_changed(
         device = Device(world, client_session, sandbox, _Persistent())
         await _write(await device.start(lambda builder: builder.with_trust_on_first_use(person)))
         assert person.asked == []
+
+
+async def test_trust_on_first_use_asks_about_another_key_of_the_user(
+    device: Device, new_pair: KeyPair
+) -> None:
+    """The user's own keys are known where one of them is on the device."""
+    device.storage = _Persistent()
+    person = Person(answer=False)
+    ned_id = device.world["users"]["ned"]["dataOwnerId"]
+
+    def plant(exported: Json) -> None:
+        ned = exported["entities"]["patient"][ned_id]
+        ned["aesExchangeKeys"][new_pair.public_key] = {}
+
+    async with await _moved(device.sandbox, plant) as elsewhere:
+        moved = Device(device.world, device.session, elsewhere, device.storage, device.keys)
+        api = await moved.start(lambda builder: builder.with_trust_on_first_use(person))
+        with pytest.raises(CryptoError, match="not confirmed"):
+            await api.data_owner_api.give_access_back_to(ned_id, new_pair.public_key)
+        assert _kinds(person.take()) == [("public_key", "changed", None)]
+        person.answer = True
+        await api.data_owner_api.give_access_back_to(ned_id, new_pair.public_key)
+        assert len(person.take()) == 1
+
+
+async def test_trust_on_first_use_gives_no_new_private_key_to_a_key_it_finds(
+    device: Device, new_pair: KeyPair
+) -> None:
+    person = Person(answer=False)
+    ned_id = device.world["users"]["ned"]["dataOwnerId"]
+
+    def plant(exported: Json) -> None:
+        ned = exported["entities"]["patient"][ned_id]
+        ned["aesExchangeKeys"][new_pair.public_key] = {}
+
+    async with await _moved(device.sandbox, plant) as elsewhere:
+        fresh = Device(device.world, device.session, elsewhere, _Persistent())
+        api = await fresh.builder().with_trust_on_first_use(person).build()
+        (made,) = await api.init_user_crypto(missing_key="allow")
+        published = {asked.public_key for asked in person.take()}
+        assert published == {key_pair_of(device.world, "ned").public_key, new_pair.public_key}
+        attacker = Attacker(private_keys=[new_pair.private_key])
+        attacker.learn(await elsewhere.export())
+        assert not attacker.knows_private_key(made.private_key)
+
+
+@pytest.mark.parametrize(
+    "configure",
+    [
+        lambda builder: builder.with_public_key_policy(lambda question: True),
+        lambda builder: builder.with_trust_on_first_use(lambda question: True),
+    ],
+)
+async def test_a_policy_that_is_no_async_function_is_refused(
+    device: Device, new_pair: KeyPair, configure: Callable[[MedTechApiBuilder], object]
+) -> None:
+    device.storage = _Persistent()
+    api = await device.start(configure)
+    ned_id = device.world["users"]["ned"]["dataOwnerId"]
+
+    def plant(exported: Json) -> None:
+        ned = exported["entities"]["patient"][ned_id]
+        ned["aesExchangeKeys"][new_pair.public_key] = {}
+
+    async with await _moved(device.sandbox, plant) as elsewhere:
+        moved = Device(device.world, device.session, elsewhere, device.storage, device.keys)
+        api = await moved.start(configure)
+        with pytest.raises(ConfigurationError, match="async function"):
+            await api.data_owner_api.give_access_back_to(ned_id, new_pair.public_key)
+
+
+async def test_a_listener_that_is_no_async_function_is_refused(
+    device: Device, new_pair: KeyPair
+) -> None:
+    told: list[KeyQuestion] = []
+    await _write(await device.start(lambda builder: None))
+
+    def change(exported: Json) -> None:
+        exported["entities"]["hcparty"]["hcp-friend"]["publicKey"] = new_pair.public_key
+        ned = exported["entities"]["patient"][device.world["users"]["ned"]["dataOwnerId"]]
+        for by_delegate in ned["aesExchangeKeys"].values():
+            by_delegate.pop("hcp-friend", None)
+        ned["hcPartyKeys"].pop("hcp-friend", None)
+
+    async with await _moved(device.sandbox, change) as elsewhere:
+        moved = Device(device.world, device.session, elsewhere, device.storage, device.keys)
+        listener: Any = told.append
+        api = await moved.start(lambda builder: builder.on_key_change(listener))
+        with pytest.raises(ConfigurationError, match="async function"):
+            await _write(api)
+
+
+async def test_a_policy_may_read_with_the_same_api(device: Device) -> None:
+    """To show the person whom it asks a name, for example."""
+    apis: list[MedTechApi] = []
+
+    async def look_it_up(question: KeyQuestion) -> bool:
+        (api,) = apis
+        sansa = "c69063c1-3f21-4a48-8974-6902818d4265"
+        return (await api.patient_api.get_patient(sansa)).first_name == "Sansa"
+
+    apis.append(await device.start(lambda builder: builder.with_public_key_policy(look_it_up)))
+    await _write(apis[0])
+
+
+@pytest.mark.parametrize("in_a_task", [True, False])
+async def test_a_policy_that_writes_with_the_same_api_is_refused(
+    device: Device, in_a_task: bool
+) -> None:
+    """The key that it is asked about would be needed for that: it would wait for itself."""
+    apis: list[MedTechApi] = []
+
+    async def write(question: KeyQuestion) -> bool:
+        if in_a_task:
+            await asyncio.create_task(_write(apis[0]))
+        else:
+            await _write(apis[0])
+        return True
+
+    apis.append(await device.start(lambda builder: builder.with_public_key_policy(write)))
+    with pytest.raises(ConfigurationError, match="while it is asked"):
+        async with asyncio.timeout(5):
+            await _write(apis[0])
+
+
+async def test_a_question_that_is_given_up_is_asked_again(device: Device) -> None:
+    person = Person()
+    asked = asyncio.Event()
+
+    async def never(question: KeyQuestion) -> bool:
+        asked.set()
+        await asyncio.Event().wait()
+        return True
+
+    policies: list[Callable[[KeyQuestion], Awaitable[bool]]] = [never, person]
+
+    async def policy(question: KeyQuestion) -> bool:
+        return await policies[0](question)
+
+    api = await device.start(lambda builder: builder.with_public_key_policy(policy))
+    writing = asyncio.create_task(_write(api))
+    await asked.wait()
+    writing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await writing
+    policies.pop(0)
+    await _write(api)
+    assert len(person.take()) == 2
+
+
+async def test_several_calls_at_once_ask_once(device: Device) -> None:
+    person = Person()
+
+    async def slowly(question: KeyQuestion) -> bool:
+        await asyncio.sleep(0.01)
+        return await person(question)
+
+    api = await device.start(lambda builder: builder.with_public_key_policy(slowly))
+    await asyncio.gather(*(_write(api) for _ in range(4)))
+    assert len(person.take()) == 2
+
+
+async def test_what_a_policy_raises_reaches_the_caller_and_confirms_nothing(
+    device: Device,
+) -> None:
+    class NobodyIsThereError(Exception):
+        pass
+
+    async def fail(question: KeyQuestion) -> bool:
+        raise NobodyIsThereError
+
+    api = await device.start(lambda builder: builder.with_public_key_policy(fail))
+    with pytest.raises(NobodyIsThereError):
+        await _write(api)
+    person = Person()
+    await _write(await device.start(lambda builder: builder.with_public_key_policy(person)))
+    assert len(person.take()) == 2
+
+
+@pytest.mark.parametrize("planted", ["zz", "30", "0" * 588, "1cf103acacb3f2158c64f50203010001"])
+async def test_what_is_no_public_key_is_none_of_the_users(device: Device, planted: str) -> None:
+    """Each of those that are named can be compared by its digest."""
+    ned_id = device.world["users"]["ned"]["dataOwnerId"]
+
+    def plant(exported: Json) -> None:
+        exported["entities"]["patient"][ned_id]["aesExchangeKeys"][planted] = {}
+
+    async with await _moved(device.sandbox, plant) as elsewhere:
+        moved = Device(device.world, device.session, elsewhere)
+        api = await moved.start(lambda builder: builder.with_pinned_keys([]))
+        assert list(api.unknown_public_keys) == []
+        again = await Device(device.world, device.session, elsewhere).builder().build()
+        await again.init_user_crypto(missing_key="allow")
+        assert [key.digest for key in again.unknown_public_keys] == [
+            PublicKey("", key_pair_of(device.world, "ned").public_key).digest
+        ]
+
+
+async def test_nothing_is_forgotten_while_no_key_pair_is_in_use(device: Device) -> None:
+    """What is remembered has no MAC then, and replaces nothing that has one."""
+    key = KnownKey("public_key", "somebody", "", "0" * 64)
+    ring = KeyRing(SoftwareCrypto())
+    await ring.add(key_pair_of(device.world, "ned"))
+    await KnownKeys(device.storage, ring).remember("ned", key, "confirmed")
+    emptied = KnownKeys(device.storage, KeyRing(SoftwareCrypto()))
+    other = KnownKey("public_key", "somebody else", "", "1" * 64)
+    await emptied.remember("ned", other, "confirmed")
+    assert await emptied.origin_of("ned", other) == "confirmed"
+    assert not emptied.is_doubtful("ned")
+    assert await KnownKeys(device.storage, ring).origin_of("ned", key) == "confirmed"
+
+
+@pytest.mark.parametrize("broken", [True, False])
+async def test_what_is_known_better_is_not_forgotten_for_what_is_known_less(
+    device: Device, broken: bool
+) -> None:
+    class Full(MemoryStorage):
+        async def set_item(self, name: str, value: str) -> None:
+            raise StorageError("The disk is full.")
+
+    key = KnownKey("public_key", "somebody", "", "0" * 64)
+    ring = KeyRing(SoftwareCrypto())
+    await ring.add(key_pair_of(device.world, "ned"))
+    known = KnownKeys(Full() if broken else device.storage, ring)
+    await known.remember("ned", key, "confirmed")
+    await known.remember("ned", key, "seen")
+    assert await known.origin_of("ned", key) == "confirmed"
+
+
+async def test_keys_remembered_at_the_same_time_are_all_remembered(
+    device: Device, tmp_path: Path
+) -> None:
+    """By two programs, for example: each reads, adds and writes."""
+    ring = KeyRing(SoftwareCrypto())
+    await ring.add(key_pair_of(device.world, "ned"))
+    keys = [KnownKey("public_key", "somebody", "", f"{number:064}") for number in range(8)]
+    programs = [KnownKeys(FileStorage(tmp_path), ring) for _ in keys]
+    await asyncio.gather(
+        *(program.remember("ned", key, "made") for program, key in zip(programs, keys, strict=True))
+    )
+    later = KnownKeys(FileStorage(tmp_path), ring)
+    assert [await later.origin_of("ned", key) for key in keys] == ["made"] * 8
+
+
+async def test_a_key_made_here_comes_before_those_that_need_an_answer(device: Device) -> None:
+    person = Person(answer=False)
+    ring = KeyRing(SoftwareCrypto())
+    await ring.add(key_pair_of(device.world, "ned"))
+    trust = KeyTrust(KnownKeys(device.storage, ring), policy=person)
+    made, planted = bytes(32), bytes([1]) * 32
+    await trust.remember_made("ned", "friend", made)
+    assert await trust.first_usable("ned", "ned", "friend", [planted, made]) == made
+    assert person.asked == []
+
+
+async def test_a_record_of_one_data_owner_says_nothing_under_the_name_of_another(
+    device: Device,
+) -> None:
+    """The same key pair may be on the device for both."""
+    ring = KeyRing(SoftwareCrypto())
+    await ring.add(key_pair_of(device.world, "ned"))
+    key = KnownKey("public_key", "somebody", "", "0" * 64)
+    await KnownKeys(device.storage, ring).remember("ned", key, "confirmed")
+    record = await device.storage.get_item(f"{RECORD}ned")
+    assert record is not None
+    await device.storage.set_item(f"{RECORD}arya", record)
+    known = KnownKeys(device.storage, ring)
+    assert await known.origin_of("arya", key) is None
+    assert known.is_doubtful("arya")
+
+
+class _Dying(MemoryStorage):
+    """A storage whose program dies before or after one of its calls."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls = 0
+        self.dies_at: tuple[int, str] | None = None
+
+    async def get_item(self, name: str) -> str | None:
+        self._die("before")
+        value = await super().get_item(name)
+        self._die("after")
+        return value
+
+    async def set_item(self, name: str, value: str) -> None:
+        self._die("before")
+        await super().set_item(name, value)
+        self._die("after")
+
+    def _die(self, when: str) -> None:
+        self.calls += when == "before"
+        if (self.calls, when) == self.dies_at:
+            raise _DeathError
+
+
+class _DeathError(BaseException):
+    pass
+
+
+async def test_what_a_device_made_is_known_wherever_its_program_dies(device: Device) -> None:
+    """An exchange key is never published and unknown: the policy would be asked about it."""
+    ned_id = device.world["users"]["ned"]["dataOwnerId"]
+
+    def take_away(exported: Json) -> None:
+        ned = exported["entities"]["patient"][ned_id]
+        ned["hcPartyKeys"] = {}
+        ned["aesExchangeKeys"] = {key_pair_of(device.world, "ned").public_key: {}}
+
+    async def only_the_friend(question: KeyQuestion) -> bool:
+        assert question.kind == "public_key", question
+        return question.data_owner_id == "hcp-friend"
+
+    async def run(storage: _Dying, sandbox: Sandbox) -> None:
+        own = Device(device.world, device.session, sandbox, storage, device.keys)
+        api = await own.start(lambda builder: builder.with_public_key_policy(only_the_friend))
+        stored = await sandbox.stored("patient", await _write(api))
+        assert stored is not None
+        assert stored["delegations"].keys() == {ned_id, "hcp-friend"}
+
+    before = await device.sandbox.export()
+    take_away(before)
+    whole = _Dying()
+    async with Sandbox(seed=copy.deepcopy(before), jwt=False) as elsewhere:
+        await run(whole, elsewhere)
+    for call in range(1, whole.calls + 1):
+        for when in ("before", "after"):
+            storage = _Dying()
+            storage.dies_at = call, when
+            async with Sandbox(seed=copy.deepcopy(before), jwt=False) as elsewhere:
+                with pytest.raises(_DeathError):
+                    await run(storage, elsewhere)
+                storage.dies_at = None
+                await run(storage, elsewhere)
+
+
+async def test_several_questions_about_one_key_at_once_are_one(device: Device) -> None:
+    """Giving access back and saving a record do not wait for each other."""
+    person = Person()
+
+    async def slowly(question: KeyQuestion) -> bool:
+        await asyncio.sleep(0.01)
+        return await person(question)
+
+    ring = KeyRing(SoftwareCrypto())
+    await ring.add(key_pair_of(device.world, "ned"))
+    trust = KeyTrust(KnownKeys(device.storage, ring), policy=slowly)
+    answers = await asyncio.gather(
+        *(trust.encryptable("ned", "friend", ["aa"]) for _ in range(3)),
+    )
+    assert answers == [["aa"]] * 3
+    assert len(person.take()) == 1

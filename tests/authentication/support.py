@@ -7,10 +7,12 @@ from typing import Any, TypeAlias
 from icure_async import AnonymousMedTechApi, AuthenticationProcess, AuthenticationResult, MedTechApi
 from icure_async.models import Patient
 from icure_async.sandbox import Sandbox
+from icure_async.storage import Storage
 
 PHONE = "+32470123456"
 EMAIL = "ned@winterfell.example"
 CAPTCHA = "solution-of-the-captcha"
+KNOWN_KEYS = "icure.known_keys."
 
 Json: TypeAlias = dict[str, Any]
 
@@ -85,3 +87,8 @@ async def assert_can_work(api: MedTechApi) -> Patient:
     read = await api.patient_api.get_patient(written.id)
     assert read.note == "the young wolf"
     return read
+
+
+async def left_in(storage: Storage) -> list[str]:
+    """The items that logins have left, without what a device remembers of keys for ever."""
+    return [name for name in await storage.list_items() if not name.startswith(KNOWN_KEYS)]

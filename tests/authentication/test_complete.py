@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import json
 import re
 import time
 from collections.abc import Callable, Sequence
@@ -38,8 +39,9 @@ from icure_async.errors import (
     UnknownProcessError,
     ValidationError,
 )
+from icure_async.rest.responses import Response
 from icure_async.sandbox import Fault, Sandbox
-from icure_async.storage import FileKeyStorage, MemoryKeyStorage, MemoryStorage
+from icure_async.storage import FileKeyStorage, FileStorage, MemoryKeyStorage, MemoryStorage
 from tests.authentication.support import (
     CAPTCHA,
     EMAIL,
@@ -47,6 +49,7 @@ from tests.authentication.support import (
     another,
     assert_can_work,
     authenticate,
+    left_in,
     owner_of,
     public_keys_of,
     start,
@@ -207,7 +210,7 @@ async def test_the_key_lives_in_the_storage_directory(
     owner_id = (await owner_of(sandbox))["id"]
     assert await FileKeyStorage(directory / "keys").list_key_pairs(owner_id) == first.key_pairs
     # Nothing is left of the processes.
-    assert list((directory / "state").iterdir()) == []
+    assert await left_in(FileStorage(directory / "state")) == []
 
 
 async def test_the_token_is_a_password(
@@ -286,6 +289,17 @@ async def test_a_malformed_code_is_refused_before_any_request(
     assert requests.take() == []
 
 
+@pytest.mark.parametrize("written", ["{} {}", " {}\t{}\n", "{}\u00a0{}"], ids=ascii)
+async def test_blanks_in_a_code_do_not_matter(
+    written: str, anonymous: AnonymousMedTechApi, sandbox: Sandbox
+) -> None:
+    process, code = await start(anonymous, sandbox)
+    result = await anonymous.authentication_api.complete_authentication(
+        process, written.format(code[:3], code[3:])
+    )
+    await result.med_tech_api.aclose()
+
+
 async def test_a_wrong_code_then_the_right_one(
     anonymous: AnonymousMedTechApi, sandbox: Sandbox, requests: RequestLog, storage: MemoryStorage
 ) -> None:
@@ -299,11 +313,11 @@ async def test_a_wrong_code_then_the_right_one(
         process = caught.value.process
         assert (process.state, process.wrong_codes) == (State.CODE_SENT, wrong_codes)
     assert await user_named(sandbox, PHONE) is None
-    assert await storage.list_items() == []
+    assert await left_in(storage) == []
     result = await anonymous.authentication_api.complete_authentication(process, code)
     await result.med_tech_api.aclose()
     assert result.process.wrong_codes == 2
-    assert await storage.list_items() == []
+    assert await left_in(storage) == []
 
 
 async def test_a_finished_process_stays_finished_whoever_keeps_an_error_of_it(
@@ -358,11 +372,11 @@ async def test_too_many_wrong_codes(
 ) -> None:
     async with anonymous_builder().build() as api:
         process, code = await start(api, sandbox)
-        for _ in range(5):
-            with pytest.raises(InvalidCodeError):
+        for _ in range(4):
+            with pytest.raises(InvalidCodeError, match="Try again"):
                 await api.authentication_api.complete_authentication(process, another(code))
-        with pytest.raises(TooManyAttemptsError) as caught:
-            await api.authentication_api.complete_authentication(process, code)
+        with pytest.raises(TooManyAttemptsError, match=r"resend\(\)") as caught:
+            await api.authentication_api.complete_authentication(process, another(code))
         locked = caught.value.process
         assert locked is not None
         assert locked.state is State.LOCKED
@@ -770,23 +784,40 @@ async def test_a_backend_that_does_not_say_who_logged_in(responses: aioresponses
             await api.authentication_api.complete_authentication(OFFLINE, "123456")
 
 
-async def test_a_backend_that_chooses_the_token_itself(
-    responses: aioresponses, no_pauses: None
+@pytest.mark.parametrize("answer", ["0982", "chosen-by-the-backend-itself-0123456789", '"0982"'])
+async def test_an_answer_that_is_not_the_token_asked_for_is_refused_and_never_kept(
+    answer: str, responses: aioresponses, no_pauses: None
 ) -> None:
     storage = MemoryStorage()
     responses.get(VALIDATE, body="true")
-    responses.post(LOGIN, payload={"successful": True})
-    responses.get(CURRENT, payload={"id": "u"})
-    responses.post(CREATE_TOKEN, body="chosen-by-the-backend")
-    responses.post(LOGIN, status=503, repeat=True)
+    responses.post(LOGIN, payload={"successful": True}, repeat=True)
+    responses.get(CURRENT, payload={"id": "u"}, repeat=True)
+    responses.post(CREATE_TOKEN, body=answer)
     async with offline().with_storage(storage).build() as api:
-        with pytest.raises(ServerError):
+        with pytest.raises(InvalidResponseError, match="another token") as caught:
             await api.authentication_api.complete_authentication(OFFLINE, "123456")
-    # The next run goes on with that one.
+    text = answer.strip('"')
+    assert text not in str(caught.value)
     (name,) = await storage.list_items()
     kept = await storage.get_item(name)
     assert kept is not None
-    assert "chosen-by-the-backend" in kept
+    assert json.loads(kept)["token"] != text
+    assert len(json.loads(kept)["token"]) == 36
+
+
+async def test_after_a_token_that_was_cut_off_the_next_call_gives_the_whole_one(
+    anonymous: AnonymousMedTechApi, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process, code = await start(anonymous, sandbox)
+    with monkeypatch.context() as patch:
+        patch.setattr(Response, "text", lambda self: self.body.decode()[:4])
+        with pytest.raises(InvalidResponseError):
+            await anonymous.authentication_api.complete_authentication(process, code)
+    result = await anonymous.authentication_api.complete_authentication(process, code)
+    async with result.med_tech_api as api:
+        assert len(result.token) == 36
+        assert len(await tokens_of(sandbox)) == 1
+        await assert_can_work(api)
 
 
 async def test_a_bypassed_check_leaves_the_decision_to_the_backend(

@@ -28,8 +28,10 @@ from icure_async.sandbox import Sandbox
 from icure_async.storage import FileKeyStorage, FileStorage
 from tests.authentication.support import (
     CAPTCHA,
+    KNOWN_KEYS,
     another,
     assert_can_work,
+    left_in,
     owner_of,
     public_keys_of,
     tokens_of,
@@ -97,16 +99,20 @@ class Fate:
         return trace
 
 
+def _step(verb: str, item: str) -> str:
+    return f"{verb}_known_keys" if item.startswith(KNOWN_KEYS) else f"{verb}_item"
+
+
 class MortalStorage:
     def __init__(self, storage: Storage, fate: Fate) -> None:
         self._storage = storage
         self._fate = fate
 
     async def get_item(self, name: str) -> str | None:
-        return await self._fate.around("get_item", self._storage.get_item(name))
+        return await self._fate.around(_step("get", name), self._storage.get_item(name))
 
     async def set_item(self, name: str, value: str) -> None:
-        await self._fate.around("set_item", self._storage.set_item(name, value))
+        await self._fate.around(_step("set", name), self._storage.set_item(name, value))
 
     async def remove_item(self, name: str) -> None:
         await self._fate.around("remove_item", self._storage.remove_item(name))
@@ -248,7 +254,7 @@ class Device:
         assert key_pair.public_key == public_key
         assert set(owner["delegations"]) == {owner["id"], self.sandbox.master_hcp.data_owner_id}
         assert await self.tokens() == tokens
-        assert await FileStorage(self._directory / "state").list_items() == []
+        assert await left_in(FileStorage(self._directory / "state")) == []
         hcp_id = self.sandbox.master_hcp.data_owner_id
         tasks = (await self.sandbox.export())["entities"].get("maintenancetask", {}).values()
         told = [set(task["delegations"]) for task in tasks if task["responsible"] == owner["id"]]

@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 
 from icure_async.authentication.progress import Progress, ProgressStore
 from icure_async.crypto.software import SoftwareCrypto
+from icure_async.rest.user_tokens import token_key_of
 from icure_async.storage import MemoryStorage
 
 REQUEST = "6f4c0a3e-8a57-4c60-9d84-0d6a63c6bd0f"
+TOKEN = "0982f1a4-8a57-4c60-9d84-0d6a63c6bd0f"
 NAME = f"icure.authentication.{REQUEST}"
 
 
@@ -45,13 +47,22 @@ async def test_neither_the_code_nor_its_bare_hash_is_written_down(
     assert one.proofs[0] not in repr(one)
 
 
+async def test_the_key_of_a_token_is_derived_from_it_and_does_not_show_it(
+    store: ProgressStore,
+) -> None:
+    begun = await store.begin(REQUEST, "123456", None)
+    assert begun.token_key == token_key_of(begun.token)
+    assert not set(begun.token.split("-")) & set(begun.token_key.split("-"))
+
+
 async def test_one_process_has_one_token(store: ProgressStore) -> None:
     one = await store.begin(REQUEST, "123456", None)
     two = await store.begin(REQUEST, "654321", one)
     assert (two.token, two.token_key) == (one.token, one.token_key)
     assert two.is_for("123456")
     assert two.is_for("654321")
-    proven = await store.code_proven(REQUEST, two, "654321")
+    proven = await store.code_proven(REQUEST, two, "654321", expires_at=7)
+    assert proven.expires_at == 7
     assert proven == await store.load(REQUEST)
     assert proven.proven
     assert proven.is_for("654321")
@@ -70,24 +81,17 @@ async def test_a_refused_code_leaves_the_others(
     assert await storage.list_items() == []
 
 
-async def test_another_token_is_for_the_same_code(store: ProgressStore) -> None:
-    begun = await store.begin(REQUEST, "123456", None)
-    replaced = await store.token_replaced(REQUEST, begun, "of the backend", "123456")
-    assert replaced == await store.load(REQUEST)
-    assert replaced.token == "of the backend"
-    assert replaced.is_for("123456")
-    assert replaced.token_key == begun.token_key
-
-
 async def test_a_successor_goes_on_with_the_token_that_may_exist(
     store: ProgressStore, storage: MemoryStorage
 ) -> None:
-    one = await store.code_proven(REQUEST, await store.begin(REQUEST, "123456", None), "123456")
+    one = await store.begin(REQUEST, "123456", None)
+    one = await store.code_proven(REQUEST, one, "123456", expires_at=7)
     await store.hand_over(REQUEST, "successor")
     assert await storage.list_items() == ["icure.authentication.successor"]
     handed_over = await store.load("successor")
     assert handed_over is not None
     assert (handed_over.token, handed_over.token_key) == (one.token, one.token_key)
+    assert handed_over.expires_at == 7
     assert not handed_over.proven
     assert not handed_over.is_for("123456")
     # A mistyped code of the successor is no reason to forget the token.
@@ -112,7 +116,7 @@ async def test_no_successor_where_no_token_can_exist(
 
 async def test_guessing_has_an_end(store: ProgressStore, storage: MemoryStorage) -> None:
     progress: Progress | None = await store.code_proven(
-        REQUEST, await store.begin(REQUEST, "123456", None), "123456"
+        REQUEST, await store.begin(REQUEST, "123456", None), "123456", expires_at=7
     )
     for wrong_codes in range(1, 5):
         assert progress is not None
@@ -129,7 +133,7 @@ async def test_guessing_has_an_end(store: ProgressStore, storage: MemoryStorage)
 GOOD = {
     "version": 1,
     "token_key": "key",
-    "token": "token",
+    "token": TOKEN,
     "proofs": ["00"],
     "proven": True,
     "wrong_codes": 0,
@@ -140,8 +144,13 @@ GOOD = {
 async def test_the_form_in_the_storage(store: ProgressStore, storage: MemoryStorage) -> None:
     await storage.set_item(NAME, json.dumps(GOOD))
     assert await store.load(REQUEST) == Progress(
-        token_key="key", token="token", proofs=("00",), proven=True
+        token_key="key", token=TOKEN, proofs=("00",), proven=True
     )
+    # As this version writes it.
+    await storage.set_item(NAME, json.dumps(GOOD | {"expires_at": 7}))
+    progress = await store.load(REQUEST)
+    assert progress is not None
+    assert progress.expires_at == 7
 
 
 @pytest.mark.parametrize(
@@ -150,7 +159,9 @@ async def test_the_form_in_the_storage(store: ProgressStore, storage: MemoryStor
         {"version": 2},
         {"version": None},
         {"token": None},
-        {"token": "tökèn"},
+        {"token": "tökèn" * 8},
+        # What earlier versions kept of an answer that was cut off.
+        {"token": "0982"},
         {"token_key": 7},
         {"proofs": "00"},
         {"proofs": [7]},

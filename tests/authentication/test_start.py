@@ -33,7 +33,16 @@ from icure_async.errors import (
 )
 from icure_async.sandbox import Fault, Sandbox
 from icure_async.storage import MemoryStorage
-from tests.authentication.support import CAPTCHA, EMAIL, PHONE, Json, another, start, tokens_of
+from tests.authentication.support import (
+    CAPTCHA,
+    EMAIL,
+    PHONE,
+    Json,
+    another,
+    left_in,
+    start,
+    tokens_of,
+)
 from tests.conftest import RequestLog
 
 State = AuthenticationState
@@ -377,6 +386,49 @@ async def test_an_unknown_spec_id_names_the_method_to_check(
             await api.authentication_api.start_authentication(CAPTCHA, email=EMAIL)
 
 
+async def test_the_url_of_the_backend_is_no_gateway_and_the_message_names_the_method_to_check(
+    anonymous_builder: Callable[[], AnonymousMedTechApiBuilder], sandbox: Sandbox
+) -> None:
+    for url in (sandbox.icure_url, sandbox.icure_url.removesuffix("/rest/v1")):
+        async with anonymous_builder().with_msg_gw_url(url).build() as api:
+            with pytest.raises(BackendError, match=r"with_msg_gw_url\(\)"):
+                await api.authentication_api.start_authentication(CAPTCHA, email=EMAIL)
+
+
+@pytest.mark.parametrize("status", [401, 404, 405, 501])
+async def test_what_is_no_gateway_is_named_by_its_method(
+    status: int, both: AnonymousMedTechApi, responses: aioresponses
+) -> None:
+    responses.post(START, status=status)
+    with pytest.raises(BackendError, match=r"with_msg_gw_url\(\)"):
+        await both.authentication_api.start_authentication(CAPTCHA, phone_number=PHONE)
+
+
+@pytest.mark.parametrize("status", [400, 422])
+async def test_a_refusal_without_a_professional_says_that_patients_need_one(
+    status: int, both: AnonymousMedTechApi, responses: aioresponses
+) -> None:
+    responses.post(START, status=status, payload={"message": "hcpId is missing"}, repeat=True)
+    with pytest.raises(BadRequestError, match="healthcare_professional_id") as caught:
+        await both.authentication_api.start_authentication(CAPTCHA, phone_number=PHONE)
+    assert caught.value.status == status
+    # Where the gateway speaks of the one that was named, it is that one.
+    with pytest.raises(BadRequestError, match="healthcare_professional_id"):
+        await both.authentication_api.start_authentication(
+            CAPTCHA, phone_number=PHONE, healthcare_professional_id="h"
+        )
+
+
+async def test_another_refusal_of_a_registration_is_not_about_the_professional(
+    both: AnonymousMedTechApi, responses: aioresponses
+) -> None:
+    responses.post(START, status=400, payload={"message": "no"}, repeat=True)
+    with pytest.raises(BadRequestError, match="malformed"):
+        await both.authentication_api.start_authentication(
+            CAPTCHA, phone_number=PHONE, healthcare_professional_id="h"
+        )
+
+
 async def test_resend_has_another_code_sent_to_the_same_person(
     anonymous: AnonymousMedTechApi, sandbox: Sandbox
 ) -> None:
@@ -456,11 +508,11 @@ async def test_resend_after_too_many_wrong_codes(
     anonymous: AnonymousMedTechApi, sandbox: Sandbox
 ) -> None:
     process, code = await start(anonymous, sandbox)
-    for _ in range(5):
-        with pytest.raises(InvalidCodeError):
+    for _ in range(4):
+        with pytest.raises(InvalidCodeError, match="Try again"):
             await anonymous.authentication_api.complete_authentication(process, another(code))
     with pytest.raises(TooManyAttemptsError, match=r"resend\(\)") as caught:
-        await anonymous.authentication_api.complete_authentication(process, code)
+        await anonymous.authentication_api.complete_authentication(process, another(code))
     locked = caught.value.process
     assert locked is not None
     assert locked.state is State.LOCKED
@@ -483,11 +535,11 @@ async def test_resend_leaves_nothing_of_the_former_process(
     sandbox.clear_faults()
     assert caught.value.process is not None
     again = await anonymous.authentication_api.resend(caught.value.process, CAPTCHA)
-    assert await storage.list_items() == []
+    assert await left_in(storage) == []
     result = await anonymous.authentication_api.complete_authentication(
         again, await sandbox.wait_for_code(PHONE)
     )
-    assert await storage.list_items() == []
+    assert await left_in(storage) == []
     await result.med_tech_api.aclose()
 
 
@@ -507,7 +559,7 @@ async def test_resend_goes_on_with_the_token_that_was_created(
         await anonymous.authentication_api.complete_authentication(again, another(fresh))
     result = await anonymous.authentication_api.complete_authentication(again, fresh)
     assert list(await tokens_of(sandbox)) == [lost]
-    assert await storage.list_items() == []
+    assert await left_in(storage) == []
     await result.med_tech_api.aclose()
 
 

@@ -96,6 +96,10 @@ class DictDirectory:
     async def refresh(self) -> None:
         self.refreshed += 1
 
+    @property
+    def has_policy(self) -> bool:
+        return True
+
     async def may_write_with(self, owner_id: str, delegate_id: str, exchange_key: bytes) -> bool:
         return True
 

@@ -16,12 +16,14 @@ from icure_async.models import (
     Delegation,
     EncryptedPatient,
     Identifier,
+    Notification,
     Patient,
     PersonName,
     Property,
     SystemMetaDataOwnerEncrypted,
     Telecom,
     TypedValueObject,
+    User,
 )
 from icure_async.models.converter import patient_from_wire
 from icure_async.models.validation import validate_id, validate_patient_for_saving
@@ -192,3 +194,10 @@ def test_any_text_may_be_a_note(note: str) -> None:
 def test_any_integer_as_a_date_is_taken_or_refused_cleanly(date: int) -> None:
     with contextlib.suppress(ValidationError):
         validate_patient_for_saving(stark(date_of_birth=date), creating=True)
+
+
+def test_a_record_that_was_never_saved_has_neither_id_nor_revision() -> None:
+    for record in (Patient(), Notification(), User()):
+        members: list[object] = [record.id, record.rev]
+        assert members == [None, None]
+        assert record.to_dict().keys().isdisjoint({"id", "rev"})

@@ -16,22 +16,22 @@ import attrs
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from icure_async.rest.connection import Connection
+from icure_async.rest.connection import Connection, ConnectionOptions
 from icure_async.rest.session import Session
-from icure_async.rest.transport import Transport
+from icure_async.rest.transport import DEFAULT_MAX_RESPONSE_SIZE, Transport
 
 NOW = 1_800_000_000.0
 USER = "ned@winterfell.example"
 PASSWORD = "hodor-hodor-hodor"
 
 
-def token(expires_in: float = 3600, *, name: str = "access") -> str:
+def token(expires_in: float = 3600, *, name: str = "access", **claims: object) -> str:
     """A JSON Web Token that says when it expires, by the clock of these tests."""
 
     def part(value: object) -> str:
         return base64.urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=")
 
-    return f"{part({'alg': 'none'})}.{part({'exp': NOW + expires_in, 'name': name})}.sig"
+    return f"{part({'alg': 'none'})}.{part({'exp': NOW + expires_in, 'name': name, **claims})}.sig"
 
 
 def login_answer(
@@ -43,6 +43,16 @@ def login_answer(
         "refreshToken": refresh or token(86400, name="refresh"),
         **members,
     }
+
+
+def without_date(answer: object) -> web.Response:
+    """An answer that loses its ``Date`` header, as behind some proxies."""
+    return web.json_response(answer, headers={"X-Without-Date": "yes"})
+
+
+async def _remove_date(request: web.Request, response: web.StreamResponse) -> None:
+    if "X-Without-Date" in response.headers:
+        del response.headers["Date"]
 
 
 def basic(user_name: str, password: str, encoding: str = "latin-1") -> str:
@@ -91,6 +101,7 @@ class Backend:
         self._answers: dict[str, list[Answer]] = {}
         app = web.Application()
         app.router.add_route("*", "/{tail:.*}", self._handle)
+        app.on_response_prepare.append(_remove_date)
         self._server = TestServer(app)
 
     async def __aenter__(self) -> Self:
@@ -172,11 +183,20 @@ async def raw_server(*answers: bytes | None) -> AsyncIterator[tuple[str, list[by
 
 @contextlib.asynccontextmanager
 async def open_transport(
-    *, timeout: float = 5.0, clock: Callable[[], float] | None = None
+    *,
+    timeout: float = 5.0,
+    clock: Callable[[], float] | None = None,
+    max_response_size: int = DEFAULT_MAX_RESPONSE_SIZE,
+    options: ConnectionOptions | None = None,
 ) -> AsyncIterator[Transport]:
-    connection = Connection().acquire()
+    connection = Connection(options=options).acquire()
     try:
-        yield Transport(connection, timeout=timeout, clock=clock or Clock())
+        yield Transport(
+            connection,
+            timeout=timeout,
+            clock=clock or Clock(),
+            max_response_size=max_response_size,
+        )
     finally:
         await connection.release()
 
@@ -188,6 +208,7 @@ def open_session(
     user_name: str = USER,
     password: str = PASSWORD,
     basic_only: bool = False,
+    token_expires_at: int | None = None,
 ) -> Session:
     return Session(
         transport,
@@ -195,6 +216,7 @@ def open_session(
         user_name=user_name,
         password=password,
         basic_only=basic_only,
+        token_expires_at=token_expires_at,
     )
 
 

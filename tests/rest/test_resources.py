@@ -89,7 +89,7 @@ CALLS: dict[str, tuple[str, str, Call]] = {
         "POST",
         "/user/token/",
         lambda session, request: UserResource(session).create_token(
-            *segments(request)[-2:], validity=315360000
+            *segments(request)[-2:], validity=315360000, secret="b1eb6c4e"
         ),
     ),
     "patient": (
@@ -261,23 +261,25 @@ async def test_a_patient_is_deleted(backend: Backend, session: Session) -> None:
     assert await PatientResource(session).delete("1") == [{"id": "1", "rev": "2-ab"}]
 
 
-async def test_a_token_can_be_chosen(backend: Backend, session: Session) -> None:
+async def test_the_token_is_chosen_here(backend: Backend, session: Session) -> None:
     backend.on("POST /user/token/u/k", "chosen")
 
-    assert await UserResource(session).create_token("u", "k", validity=60, secret="chosen")
+    await UserResource(session).create_token("u", "k", validity=60, secret="chosen")
 
     assert backend.seen[1].headers["token"] == "chosen"
     assert backend.seen[1].query == "tokenValidity=60"
 
 
-async def test_a_token_is_chosen_by_the_server_otherwise(
+async def test_another_token_than_the_chosen_one_is_refused(
     backend: Backend, session: Session
 ) -> None:
     backend.on("POST /user/token/u/k", "the-servers")
 
-    assert await UserResource(session).create_token("u", "k", validity=60) == "the-servers"
+    with pytest.raises(InvalidResponseError, match="another token") as caught:
+        await UserResource(session).create_token("u", "k", validity=60, secret="chosen")
 
-    assert "token" not in backend.seen[1].headers
+    assert "the-servers" not in str(caught.value)
+    assert "chosen" not in str(caught.value)
 
 
 OWNER: dict[str, object] = {"id": ID, "firstName": "Ned"}
@@ -332,4 +334,4 @@ async def test_an_answer_of_another_form_is_an_error(backend: Backend, session: 
     with pytest.raises(InvalidResponseError, match=r"Could not read 1 patients: .*not an array"):
         await PatientResource(session).get_many(["1"])
     with pytest.raises(InvalidResponseError, match="bare text"):
-        await UserResource(session).create_token("u", "k", validity=60)
+        await UserResource(session).create_token("u", "k", validity=60, secret="s")

@@ -277,7 +277,7 @@ def test_the_search_for_secrets_finds_them() -> None:
 
     noted = KeyError(1)
     noted.add_note(PASSWORD)
-    record = logging.makeLogRecord({"msg": "x", "stamina.caused_by": PASSWORD})
+    record = logging.makeLogRecord({"msg": "x", "caused_by": PASSWORD})
 
     assert PASSWORD in printed(raised(chained=True))
     assert PASSWORD in printed(raised(chained=False))

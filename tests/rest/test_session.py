@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 from email.utils import formatdate
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -17,6 +18,7 @@ from icure_async.errors import (
     PermissionDeniedError,
     RequestTimeoutError,
     ServerError,
+    TokenExpiredError,
     TooManyRequestsError,
 )
 from icure_async.rest.session import LoginAnswer, Session
@@ -36,6 +38,7 @@ from .support import (
     open_session,
     open_transport,
     token,
+    without_date,
 )
 
 LOGIN = "POST /auth/login"
@@ -216,7 +219,7 @@ async def test_basic_only_never_logs_in(backend: Backend, transport: Transport) 
 
     assert await session.sign_in() == LoginAnswer()
     await read(session)
-    with pytest.raises(AuthenticationError, match="log in again"):
+    with pytest.raises(TokenExpiredError, match="worked before"):
         await read(session)
 
     assert backend.calls == [THING, THING]
@@ -257,6 +260,28 @@ async def test_a_password_that_is_no_text_is_refused_by_the_backend(
     with pytest.raises(AuthenticationError) as caught:
         await read(open_session(transport, backend.base_url, password="\ud800", basic_only=True))
     assert caught.value.__context__ is None
+
+
+@pytest.mark.parametrize("answer", [404, 405, 501, {}, {"token": None}, {"token": ""}], ids=str)
+async def test_basic_authentication_nobody_asked_for_is_in_the_log_once(
+    backend: Backend, session: Session, answer: Answer, caplog: pytest.LogCaptureFixture
+) -> None:
+    backend.on(LOGIN, answer).on(THING, {})
+    for _ in range(3):
+        await read(session)
+
+    [record] = [record for record in caplog.records if record.levelname == "WARNING"]
+    assert record.name.startswith("icure_async.")
+    assert "the password goes with every request" in record.getMessage()
+    assert PASSWORD not in record.getMessage()
+
+
+async def test_basic_authentication_that_was_asked_for_is_not_in_the_log(
+    backend: Backend, transport: Transport, caplog: pytest.LogCaptureFixture
+) -> None:
+    backend.on(THING, {})
+    await read(open_session(transport, backend.base_url, basic_only=True))
+    assert not [record for record in caplog.records if record.levelname == "WARNING"]
 
 
 # Tokens that end
@@ -343,19 +368,64 @@ async def test_without_a_usable_refresh_token_there_is_a_login(
     assert backend.calls == [LOGIN, THING, LOGIN, THING]
 
 
-async def test_a_token_that_cannot_be_read_is_good_for_one_request(
-    backend: Backend, session: Session
+async def test_a_token_that_cannot_be_read_is_good_for_a_minute(
+    backend: Backend, session: Session, clock: Clock
 ) -> None:
     backend.on(LOGIN, {"token": "opaque-1"}, {"token": "opaque-2"}).on(THING, {})
 
     await read(session)
+    clock.now += 59
+    await read(session)
+    clock.now += 1
+    await read(session)
+
+    assert backend.calls == [LOGIN, THING, THING, LOGIN, THING]
+    assert backend.seen[2].authorization == "Bearer opaque-1"
+    assert backend.seen[4].authorization == "Bearer opaque-2"
+
+
+async def test_a_token_that_has_just_been_made_is_not_trusted_once_it_is_refused(
+    backend: Backend, session: Session
+) -> None:
+    backend.on(LOGIN, {"token": "opaque-1"}, {"token": "opaque-2"}).on(THING, 401, {})
+
     await read(session)
 
     assert backend.calls == [LOGIN, THING, LOGIN, THING]
-    assert [seen.authorization for seen in backend.seen[1::2]] == [
-        "Bearer opaque-1",
-        "Bearer opaque-2",
-    ]
+
+
+@pytest.mark.parametrize("hours", [-28, -2, 2, 28])
+@pytest.mark.parametrize("tells_when_made", [True, False])
+async def test_a_wrong_clock_costs_no_requests_where_the_server_does_not_tell_the_time(
+    backend: Backend, session: Session, clock: Clock, hours: int, tells_when_made: bool
+) -> None:
+    clock.now = NOW + hours * 3600
+    made: dict[str, Any] = {"iat": NOW} if tells_when_made else {}
+    answer = login_answer(token(**made), token(86400, **made))
+    backend.on(LOGIN, without_date(answer)).on(THING, without_date({}))
+
+    for _ in range(20):
+        await read(session)
+        clock.now += 2
+
+    assert backend.calls == [LOGIN, *[THING] * 20]
+
+
+async def test_a_token_that_tells_when_it_was_made_is_renewed_when_it_ends(
+    backend: Backend, session: Session, clock: Clock
+) -> None:
+    clock.now = NOW + 7200
+    answer = login_answer(token(iat=NOW), token(86400, iat=NOW))
+    backend.on(LOGIN, without_date(answer)).on(THING, without_date({}))
+    backend.on(REFRESH, without_date({"token": token(7200, iat=NOW + 3600)}))
+    await read(session)
+
+    clock.now += 3599
+    await read(session)
+    clock.now += 1
+    await read(session)
+
+    assert backend.calls == [LOGIN, THING, THING, REFRESH, THING]
 
 
 @pytest.mark.parametrize("route", [LOGIN, REFRESH])
@@ -371,6 +441,7 @@ async def test_expiry_is_told_by_the_servers_clock(
         backend.on(LOGIN, {**tokens, "token": "opaque"})
         backend.on(REFRESH, web.json_response(tokens, headers=ahead))
         await session.sign_in()
+        clock.now += 60
     backend.on(THING, {})
     await read(session)
     before = len(backend.calls)
@@ -575,6 +646,8 @@ async def test_those_who_wait_share_a_failed_login(
 
     outcomes = await many(session)
 
+    if refused_first and kind is AuthenticationError:
+        kind = TokenExpiredError  # The password was good before.
     assert {type(outcome) for outcome in outcomes} == {kind}
     assert len({str(outcome) for outcome in outcomes}) == 1
     # Each has an error of its own, with a traceback of its own.
@@ -771,3 +844,59 @@ def test_the_password_is_not_in_the_repr(transport: Transport) -> None:
     assert repr(open_session(transport, "https://host/rest/v1")) == (
         f"Session(base_url='https://host/rest/v1', user_name='{USER}')"
     )
+
+
+# Ending
+
+
+async def test_a_session_that_has_ended_sends_nothing(backend: Backend, session: Session) -> None:
+    backend.on(LOGIN, login_answer()).on(THING, {"ok": True})
+    await read(session)
+
+    successor = session.end()
+
+    with pytest.raises(AuthenticationError, match="logged out"):
+        await read(session)
+    assert backend.calls == [LOGIN, THING]
+    assert PASSWORD not in str(vars(session))
+    # What goes on does so without another login.
+    assert await read(successor) == {"ok": True}
+    assert backend.count(LOGIN) == 1
+
+
+@pytest.mark.parametrize("first", [LOGIN, REFRESH], ids=["login", "refresh"])
+async def test_an_answer_that_comes_after_the_end_brings_no_session_back(
+    backend: Backend, session: Session, clock: Clock, first: str
+) -> None:
+    gate = Gate(lambda: web.json_response(login_answer()))
+    backend.on(THING, {"ok": True})
+    if first == REFRESH:
+        backend.on(LOGIN, login_answer())
+        await read(session)
+        clock.now += 4000
+    backend.on(first, gate)
+    reading = asyncio.create_task(read(session))
+    await gate.reached()
+
+    session.end()
+    gate.opened.set()
+
+    with pytest.raises(AuthenticationError, match="logged out"):
+        await reading
+    with pytest.raises(AuthenticationError, match="logged out"):
+        await read(session)
+
+
+@pytest.mark.parametrize("passed", [False, True])
+async def test_a_token_whose_end_is_known_has_expired_when_that_is_past(
+    backend: Backend, transport: Transport, clock: Clock, passed: bool
+) -> None:
+    backend.on(LOGIN, 401)
+    ends = int(clock.now * 1000) + (-1 if passed else 60_000)
+    session = open_session(transport, backend.base_url, token_expires_at=ends)
+
+    with pytest.raises(AuthenticationError) as caught:
+        await read(session)
+
+    assert type(caught.value) is (TokenExpiredError if passed else AuthenticationError)
+    assert PASSWORD not in str(caught.value)

@@ -2,9 +2,12 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import json
+import logging
 import ssl
+import subprocess
+import sys
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import Any
@@ -12,8 +15,6 @@ from unittest.mock import Mock
 
 import aiohttp
 import pytest
-import stamina
-import stamina.instrumentation
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 from aioresponses import aioresponses
@@ -22,11 +23,13 @@ from yarl import URL
 from icure_async.errors import (
     BackendError,
     ConfigurationError,
+    ICureError,
     InvalidResponseError,
     NetworkError,
     RequestTimeoutError,
     ValidationError,
 )
+from icure_async.rest import retries
 from icure_async.rest.connection import Connection
 from icure_async.rest.responses import Response
 from icure_async.rest.transport import DEFAULT_TIMEOUT, Request, Transport
@@ -64,12 +67,15 @@ def connector_error(kind: type[aiohttp.ClientConnectorError]) -> aiohttp.ClientC
 
 
 @pytest.fixture
-def waits() -> Iterator[list[float]]:
-    """What is waited between the attempts, as stamina tells its hooks; it is not waited."""
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """What is waited between the attempts; it is not waited."""
     seen: list[float] = []
-    stamina.instrumentation.set_on_retry_hooks([lambda details: seen.append(details.wait_for)])
-    yield seen
-    stamina.instrumentation.set_on_retry_hooks(None)
+
+    async def pause(seconds: float) -> None:
+        seen.append(seconds)
+
+    monkeypatch.setattr(retries, "pause", pause)
+    return seen
 
 
 async def test_a_request_is_sent_as_it_is(responses: aioresponses, transport: Transport) -> None:
@@ -255,26 +261,24 @@ async def test_the_server_is_given_the_time_it_asks_for(
     responses: aioresponses,
     transport: Transport,
     waits: list[float],
-    monkeypatch: pytest.MonkeyPatch,
     retry_after: str,
     expected: float,
 ) -> None:
-    slept: list[float] = []
-
-    async def sleep(seconds: float) -> None:
-        slept.append(seconds)
-
-    monkeypatch.setattr(asyncio, "sleep", sleep)
     responses.post(URL_OF_IT, status=429, headers={"Retry-After": retry_after})
     responses.post(URL_OF_IT, body=b"made")
 
     assert (await transport.send(POST)).body == b"made"
-    assert waits == slept == [expected]
+    assert waits == [expected]
 
 
 @pytest.mark.parametrize(
     "retry_after",
-    ["31", "3600", format_datetime(datetime.fromtimestamp(NOW + 3600, UTC), usegmt=True)],
+    [
+        "31",
+        "3600",
+        "1000000000000",
+        format_datetime(datetime.fromtimestamp(NOW + 3600, UTC), usegmt=True),
+    ],
 )
 async def test_too_long_a_wait_is_left_to_the_caller(
     responses: aioresponses, transport: Transport, waits: list[float], retry_after: str
@@ -286,7 +290,7 @@ async def test_too_long_a_wait_is_left_to_the_caller(
     error = response.error()
     assert error is not None
     assert error.retryable
-    assert error.retry_after == (31.0 if retry_after == "31" else 3600.0)
+    assert error.retry_after == (float(retry_after) if retry_after.isdigit() else 3600.0)
     assert sent(responses) == 1
     assert waits == []
 
@@ -295,17 +299,94 @@ async def test_the_waits_without_advice_are_short(
     responses: aioresponses,
     transport: Transport,
     waits: list[float],
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    async def sleep(seconds: float) -> None:
-        assert 0 < seconds <= 2
-
-    monkeypatch.setattr(asyncio, "sleep", sleep)
     responses.get(URL_OF_IT, status=503, repeat=True)
 
     await transport.send(GET)
 
     assert len(waits) == 2
+    assert all(0 < seconds <= 2 for seconds in waits)
+
+
+RETRYING = """
+import asyncio, sys
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from icure_async import MedTechApiBuilder
+from icure_async.errors import ServerError
+from icure_async.rest import retries
+
+async def pause(seconds):
+    print("waited")
+
+async def fail(request):
+    return web.Response(status=503)
+
+async def main():
+    retries.pause = pause
+    app = web.Application()
+    app.router.add_route("*", "/{tail:.*}", fail)
+    async with TestServer(app) as server:
+        builder = MedTechApiBuilder().with_icure_base_url(f"http://127.0.0.1:{server.port}")
+        async with builder.with_user_name("u").with_password("p").build() as api:
+            try:
+                await api.user_api.get_logged_user()
+            except ServerError:
+                print("failed")
+
+asyncio.run(main())
+"""
+
+
+def test_retries_print_nothing_where_no_logging_is_set_up() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", RETRYING], check=True, capture_output=True, text=True, timeout=30
+    )
+    assert ended.stdout.split() == ["waited", "waited", "failed"]
+    assert ended.stderr == ""
+
+
+async def test_retries_are_in_the_log_of_the_sdk_for_those_who_look(
+    responses: aioresponses,
+    transport: Transport,
+    waits: list[float],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.DEBUG, "icure_async")
+    responses.get(URL_OF_IT, status=503, headers={"Retry-After": "7"})
+    responses.get(URL_OF_IT, body=b"here")
+
+    await transport.send(GET)
+
+    assert [(record.name.split(".")[0], record.levelname) for record in caplog.records] == [
+        ("icure_async", "DEBUG")
+    ] * 3
+    assert [record.getMessage() for record in caplog.records] == [
+        "read it: HTTP 503",
+        "read it: trying again in 7.0 s",
+        "read it: HTTP 200",
+    ]
+
+
+FORGED = "x\nERROR root: forged line \x1b[2J\u202e"
+
+
+async def test_an_id_of_the_server_forges_no_line_in_log_or_message(
+    responses: aioresponses, transport: Transport, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    body = json.dumps({"message": FORGED}).encode()
+    responses.get(URL_OF_IT, status=404, body=body, headers={"X-Request-Id": FORGED[:1] + "\x1b"})
+    request = Request(action=f"read data owner {FORGED}", method="GET", url=URL_OF_IT)
+
+    error = (await transport.send(request)).error()
+
+    assert error is not None
+    for text in (str(error), error.server_message, *(r.getMessage() for r in caplog.records)):
+        assert text
+        assert text.isprintable()
+    assert r"read data owner x\nERROR root: forged line \x1b[2J\u202e" in str(error)
+    assert error.request_id is None
 
 
 @pytest.mark.usefixtures("no_pauses")
@@ -469,15 +550,12 @@ async def test_a_kept_connection_that_breaks_does_not_repeat_what_is_not_safe(
     assert len(heads) == 2
 
 
+@pytest.mark.usefixtures("no_pauses")
 async def test_a_connection_that_is_refused_was_never_made(transport: Transport) -> None:
     async with raw_server() as (url, _):
         pass
-    stamina.set_testing(True, attempts=1)
-    try:
-        with pytest.raises(NetworkError, match=r"no connection to 127\.0\.0\.1:\d+") as caught:
-            await transport.send(at(url, POST))
-    finally:
-        stamina.set_testing(False)
+    with pytest.raises(NetworkError, match=r"no connection to 127\.0\.0\.1:\d+") as caught:
+        await transport.send(at(url, POST))
     assert not caught.value.maybe_processed
 
 
@@ -610,3 +688,49 @@ async def test_the_answer_keeps_what_was_asked(
     assert isinstance(response, Response)
     with pytest.raises(BackendError, match="Could not read it: "):
         response.raise_for_status()
+
+
+def http(first: bytes, *headers: bytes, body: bytes = b"") -> bytes:
+    return b"\r\n".join([b"HTTP/1.1 " + first, *headers, b"", body])
+
+
+TWO, NONE, CHUNKED = b"Content-Length: 2", b"Content-Length: 0", b"Transfer-Encoding: chunked"
+ODD = {
+    "status-0": http(b"0 OK"),
+    "status-999": http(b"999 Odd", NONE),
+    "status-abc": http(b"abc OK", NONE),
+    "http-0.9": b"<html></html>",
+    "http-3": b"HTTP/3.0 200 OK\r\n\r\n",
+    "many-headers": http(b"200 OK", *[b"X-A: b"] * 10_000, NONE),
+    "long-header": http(b"200 OK", b"X-A: " + b"x" * (1 << 20), NONE),
+    "no-colon": http(b"200 OK", b"X-A"),
+    "raw-bytes": http(b"200 \xff\xfe", b"X-A: \xff\x1b[2J", NONE),
+    "negative-length": http(b"200 OK", b"Content-Length: -1"),
+    "huge-length": http(b"200 OK", b"Content-Length: 1" + b"0" * 30, body=b"{}"),
+    "text-length": http(b"200 OK", b"Content-Length: two", body=b"{}"),
+    "two-lengths": http(b"200 OK", TWO, b"Content-Length: 3", body=b"{}"),
+    "length-and-chunks": http(b"200 OK", TWO, CHUNKED, body=b"2\r\n{}\r\n0\r\n\r\n"),
+    "odd-chunk": http(b"200 OK", CHUNKED, body=b"zz\r\n{}\r\n"),
+    "odd-encodings": http(b"200 OK", b"Content-Encoding: gzip, \xff", TWO, body=b"{}"),
+    "odd-date": http(b"503 No", b"Date: \xff", b"Retry-After: -1e400", NONE),
+    "odd-cookies": http(b"200 OK", b"Set-Cookie: \xff=;;=\x01", TWO, body=b"{}"),
+    "odd-location": http(b"302 Go", b"Location: http://[::1", NONE),
+    "early-hints": http(b"103 Early", b"Link: x") * 3 + OK,
+    "switching": http(
+        b"101 Switching", b"Upgrade: websocket", b"Connection: upgrade", body=b"\x81"
+    ),
+}
+
+
+@pytest.mark.parametrize("answer", ODD.values(), ids=ODD)
+@pytest.mark.parametrize("kind", ["GET", "POST"])
+@pytest.mark.usefixtures("no_pauses")
+async def test_an_odd_answer_is_an_answer_or_an_error_of_ours(answer: bytes, kind: str) -> None:
+    failure: ICureError | None
+    async with raw_server(*[answer] * 3) as (url, _), open_transport(timeout=1) as transport:
+        try:
+            failure = (await transport.send(at(url, KINDS[kind]))).error()
+        except ICureError as error:
+            failure = error
+    assert str(failure).isprintable()
+    assert not isinstance(failure, ConfigurationError)

@@ -317,7 +317,7 @@ async def test_without_joserfc_the_error_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch, fresh: Path
 ) -> None:
     monkeypatch.setitem(sys.modules, "joserfc", None)
-    with pytest.raises(ImportError, match=r"icure-sdk\[sandbox\]"):
+    with pytest.raises(ImportError, match=r"icure-async\[sandbox\]"):
         await Sandbox(database=fresh).start()
     async with Sandbox(database=fresh, jwt=False) as sandbox:
         assert sandbox.master_hcp.login

@@ -245,8 +245,8 @@ async def test_text_that_is_not_unicode_is_refused() -> None:
 @pytest.mark.parametrize(
     ("edit", "said"),
     [
-        (lambda d: d.update(version=2, minimumSdkVersion="3.1"), "icure-sdk 3.1 or later"),
-        (lambda d: d.update(version=2, minimumSdkVersion="\x1b[2J"), "a newer icure-sdk"),
+        (lambda d: d.update(version=2, minimumSdkVersion="3.1"), "icure-async 3.1 or later"),
+        (lambda d: d.update(version=2, minimumSdkVersion="\x1b[2J"), "a newer icure-async"),
         (lambda d: d.update(version=0), "version is not a number"),
         (lambda d: d.update(version=True), "version is not a number"),
         (lambda d: d.update(extra=1), "members"),

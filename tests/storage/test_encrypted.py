@@ -433,7 +433,7 @@ class TestSystemKeyring:
         self, folder: Path, pair: KeyPair, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setitem(sys.modules, "keyring", None)
-        with pytest.raises(ConfigurationError, match=r"icure-sdk\[keyring\]"):
+        with pytest.raises(ConfigurationError, match=r"icure-async\[keyring\]"):
             await EncryptedKeyStorage(folder, use_keyring=True).store_key_pair(OWNER, pair)
         assert _contents(folder) == {}
 
@@ -552,8 +552,8 @@ class TestDamage:
         }
         items = {RECORD_NAME: json.dumps(newer), "name": "icure-encrypted-1.AAAA"}
         protection = PassphraseProtection(PASSPHRASE, QUICK)
-        assert "icure-sdk 4.2 or later" in str(self._refused(items, protection))
-        assert "newer icure-sdk" in str(self._refused(items, KeyringProtection()))
+        assert "icure-async 4.2 or later" in str(self._refused(items, protection))
+        assert "newer icure-async" in str(self._refused(items, KeyringProtection()))
 
 
 class TestEncryptedStorage:

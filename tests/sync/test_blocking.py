@@ -172,6 +172,36 @@ def test_a_lost_key_is_asked_for_then_replaced_and_access_given_back(
     assert result.key_pairs[0].public_key in keys
 
 
+def test_a_policy_may_read_and_not_write_while_it_is_asked(
+    builder: AnonymousMedTechApiBuilder, sandbox: Sandbox
+) -> None:
+    """It would wait for itself."""
+    result = register(builder, sandbox)
+    created = result.med_tech_api.patient_api.create_or_modify_patient(robb())
+    result.med_tech_api.close()
+    apis: list[MedTechApi] = []
+    read: list[str | None] = []
+
+    def write(question: KeyQuestion) -> bool:
+        read.append(apis[0].patient_api.get_patient(str(created.id)).note)
+        apis[0].patient_api.create_or_modify_patient(robb())
+        return True
+
+    builder_of_user = (
+        MedTechApiBuilder()
+        .with_icure_base_url(sandbox.icure_url)
+        .with_user_name(PHONE)
+        .with_password(result.token)
+        .with_public_key_policy(write)
+    )
+    with builder_of_user.build() as api:
+        apis.append(api)
+        api.init_user_crypto(result.key_pairs[0])
+        with pytest.raises(ConfigurationError, match="while it is asked"):
+            api.patient_api.create_or_modify_patient(robb())
+    assert read == [NOTE]
+
+
 def test_trust_on_first_use_needs_a_storage_that_stays(tmp_path: Path) -> None:
     def build(storage: MemoryStorage | FileStorage) -> None:
         (
@@ -507,8 +537,12 @@ def test_the_sandbox_can_be_started_and_closed_by_hand() -> None:
 
 
 def test_the_program_of_the_readme(
-    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    sandbox: Sandbox,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
 ) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
     programs = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
     (program,) = (text for text in programs if "from icure_sync import" in text)
     for name, value in sandbox.environment.items():

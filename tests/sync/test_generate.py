@@ -299,9 +299,9 @@ def test_a_second_module_of_one_target_is_named(project: Path) -> None:
 def test_an_async_alias_or_value_is_seen_through(project: Path, edit: Edit) -> None:
     edit(
         "icure_async/apis/users.py",
-        "class UserApi:",
+        "@explained\nclass UserApi:",
         "import attrs\nfrom collections.abc import Awaitable\n\nLater = Awaitable[str]\n\n"
-        "@attrs.frozen\nclass Page:\n    following: Later\n\n\nclass UserApi:\n"
+        "@attrs.frozen\nclass Page:\n    following: Later\n\n\n@explained\nclass UserApi:\n"
         "    async def first_page(self) -> list[Page]: ...\n",
     )
     _, problems = generate(project)

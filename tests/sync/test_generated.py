@@ -101,7 +101,7 @@ def test_a_traceback_shows_the_callers_line_and_the_sdks_but_no_plumbing() -> No
         assert modules[0] == __name__
         assert modules[1].startswith("icure_sync._generated.")
         assert modules[2:]
-        assert all(name.startswith(("icure_async.", "stamina", "tenacity")) for name in modules[2:])
+        assert all(name.startswith(("icure_async.", "tenacity")) for name in modules[2:])
 
 
 def test_what_a_forked_child_first_touches_is_known_to_be_its_parents() -> None:

@@ -90,6 +90,8 @@ async def apis(api: MedTechApi, key_pair: KeyPair) -> None:
     patients = api.patient_api
     assert_type(await patients.create_or_modify_patient(Patient()), Patient)
     assert_type(await patients.get_patient("id"), Patient)
+    assert_type((await patients.get_patient("id")).id, str)
+    assert_type(Patient(id="id", rev="1-a").rev, str)
     assert_type(await patients.get_patients(["id"]), list[Patient])
     assert_type(await patients.get_patient_and_try_decrypt("id"), Patient | EncryptedPatient)
     assert_type(await patients.delete_patient("id"), str)

@@ -110,6 +110,7 @@ def apis(api: MedTechApi, key_pair: KeyPair) -> None:
     patients = api.patient_api
     assert_type(patients.create_or_modify_patient(Patient()), Patient)
     assert_type(patients.get_patient("id"), Patient)
+    assert_type(patients.get_patient("id").id, str)
     assert_type(patients.get_patients(["id"]), list[Patient])
     assert_type(patients.get_patient_and_try_decrypt("id"), Patient | EncryptedPatient)
     assert_type(patients.delete_patient("id"), str)

@@ -77,7 +77,5 @@ def _blocking(monkeypatch: pytest.MonkeyPatch, registry: Registry) -> None:
         assert asyncio.get_running_loop() is get_runtime().loop
         return aiohttp.ClientSession(trace_configs=[*listeners.get()], **options)
 
-    stand_in = SimpleNamespace(
-        ClientSession=session_of_a_twin, DummyCookieJar=aiohttp.DummyCookieJar
-    )
+    stand_in = SimpleNamespace(**{**vars(aiohttp), "ClientSession": session_of_a_twin})
     monkeypatch.setattr(connection, "aiohttp", stand_in)

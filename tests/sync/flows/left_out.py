@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 _SAME = "It makes no call: what it tests is the same code in both packages."
+_PLAIN = "A plain function is what icure_sync takes."
 _OF_THE_CALLER = (
     "It measures the steps of the task that awaits the SDK. A blocking caller has none; those on "
     "the loop thread are of the same code."
@@ -39,6 +40,16 @@ FILES: Mapping[str, str] = {
 TESTS: Mapping[str, Mapping[str, str]] = {
     "tests/apis/test_key_report.py": {
         "test_a_lost_key_that_opens_nothing_more_is_no_problem": _SAME,
+    },
+    "tests/apis/test_known_keys.py": {
+        "test_a_policy_that_is_no_async_function_is_refused": _PLAIN,
+        "test_a_listener_that_is_no_async_function_is_refused": _PLAIN,
+        "test_nothing_is_forgotten_while_no_key_pair_is_in_use": _SAME,
+        "test_what_is_known_better_is_not_forgotten_for_what_is_known_less": _SAME,
+        "test_keys_remembered_at_the_same_time_are_all_remembered": _SAME,
+        "test_a_key_made_here_comes_before_those_that_need_an_answer": _SAME,
+        "test_a_record_of_one_data_owner_says_nothing_under_the_name_of_another": _SAME,
+        "test_several_questions_about_one_key_at_once_are_one": _SAME,
     },
     "tests/apis/test_notaries.py": {
         "test_a_share_goes_to_json_and_back": _SAME,

@@ -1,0 +1,195 @@
+"""The user's long-lived tokens: listed, created, revoked; and the end of a session."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import anyio
+
+from icure_async.apis.current_user import CurrentUser
+from icure_async.crypto.encoding import new_uuid
+from icure_async.errors import (
+    BackendError,
+    ConflictError,
+    InvalidResponseError,
+    NetworkError,
+)
+from icure_async.models.user_token import LogoutResult, UserToken
+from icure_async.rest.user_tokens import TOKENS_MEMBER, name_in_key, token_expiry, token_key_of
+from icure_async.rest.users import UserResource
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from icure_async.crypto.protocol import Crypto
+    from icure_async.rest.session import Session
+
+__all__ = ["Logout", "UserTokens"]
+
+_MAX_CONFLICTS: Final = 5
+_ELSEWHERE: Final = (
+    "The token is not found among the user's: this session logged in with a password, or with a "
+    "token that was not created by this version of the SDK, or that is gone already. After another "
+    "login, user_api.list_tokens() shows what there is, and user_api.revoke_token() ends it."
+)
+
+
+class UserTokens:
+    """The tokens of the logged-in user."""
+
+    def __init__(
+        self, users: UserResource, current_user: CurrentUser, *, clock: Callable[[], float]
+    ) -> None:
+        self._users = users
+        self._current_user = current_user
+        self._clock = clock
+
+    async def listed(self) -> list[UserToken]:
+        """Return what the backend lists now, the oldest first.
+
+        Raises:
+            InvalidResponseError: the list is malformed.
+        """
+        tokens = _tokens_of(await self._current_user.get(fresh=True))
+        own_key = self._users.own_token_key(tokens)
+        found = [_value(key, token, is_current=key == own_key) for key, token in tokens.items()]
+        return sorted(found, key=lambda token: (token.creation_time or 0, token.key))
+
+    async def own_key(self) -> str | None:
+        """Return the key of the token that the session logs in with, where it is listed."""
+        return self._users.own_token_key(_tokens_of(await self._current_user.get(fresh=True)))
+
+    async def create(self, crypto: Crypto, *, validity: int, name: str | None) -> str:
+        """Create a token whose secret is chosen here, and return that."""
+        secret = await new_uuid(crypto)
+        user_id = str((await self._current_user.get())["id"])
+        await self._users.create_token(
+            user_id, token_key_of(secret, name), validity=validity, secret=secret
+        )
+        return secret
+
+    async def revoke(self, key: str) -> bool:
+        """Revoke a token; return False where there is none of this key.
+
+        Everything else of the user goes back as it was read.
+
+        Raises:
+            ConflictError: the user keeps changing under our hands.
+            InvalidResponseError: the backend has kept the token.
+        """
+        was_asked = False
+        for _ in range(_MAX_CONFLICTS):
+            user = await self._current_user.get(fresh=True)
+            tokens = _tokens_of(user)
+            if key not in tokens:
+                return was_asked
+            ended = {**tokens[key], "deletionDate": int(self._clock() * 1000)}
+            was_asked = True
+            try:
+                answer = await self._users.modify({**user, TOKENS_MEMBER: {**tokens, key: ended}})
+            except ConflictError:
+                continue
+            if key in _tokens_of(answer):
+                raise InvalidResponseError(
+                    "Could not revoke the token: the backend has kept it. It ends by itself; ask "
+                    "the administrator of the backend to remove it."
+                )
+            return True
+        raise ConflictError(
+            f"Could not revoke the token: the user was changed by somebody else {_MAX_CONFLICTS} "
+            "times in a row. Try again.",
+            retryable=True,
+        )
+
+
+class Logout:
+    """Ends a session: here first, then its token at the backend. Repeating it finishes the job."""
+
+    def __init__(self, session: Session, *, clock: Callable[[], float]) -> None:
+        self._session = session
+        self._clock = clock
+        self._lock = anyio.Lock()
+        self._begun = False
+        # What is left to be revoked, by key once that is known.
+        self._leaving: Session | None = None
+        self._key: str | None = None
+        self._result = LogoutResult(token_revoked=False)
+
+    async def run(self) -> LogoutResult:
+        """End the session, and return what became of its token."""
+        if not self._begun:
+            self._begun = True
+            self._leaving = self._session.end()
+        async with self._lock:
+            if self._leaving is not None:
+                self._result = await self._revoke(self._leaving)
+            return self._result
+
+    async def _revoke(self, leaving: Session) -> LogoutResult:
+        users = UserResource(leaving)
+        tokens = UserTokens(users, CurrentUser(users, clock=self._clock), clock=self._clock)
+        is_known = self._key is not None
+        try:
+            self._key = self._key or await tokens.own_key()
+            revoked = self._key is not None and await tokens.revoke(self._key)
+        except (BackendError, NetworkError) as error:
+            advice = "Call logout() again: the token may work until it expires."
+            if _is_final(error):
+                self._leaving = None
+                advice = "The token was not revoked."
+            return LogoutResult(
+                token_revoked=False,
+                reason=f"{error} {advice}",
+                token_expires_at=leaving.token_expires_at,
+            )
+        self._leaving = None
+        # One that an earlier call has found and asked to revoke is gone, whatever the answer was.
+        if revoked or is_known:
+            return LogoutResult(token_revoked=True)
+        return LogoutResult(
+            token_revoked=False, reason=_ELSEWHERE, token_expires_at=leaving.token_expires_at
+        )
+
+
+def _is_final(error: BackendError | NetworkError) -> bool:
+    if isinstance(error, NetworkError) or error.retryable:
+        return False
+    return error.status is not None and 400 <= error.status < 500
+
+
+def _tokens_of(user: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the tokens in a user's document.
+
+    Raises:
+        InvalidResponseError: they are malformed.
+    """
+    tokens = user.get(TOKENS_MEMBER)
+    if tokens is None:
+        return {}
+    if isinstance(tokens, dict):
+        listed = cast("dict[str, object]", tokens)
+        if all(_is_token(token) for token in listed.values()):
+            return cast("dict[str, dict[str, Any]]", listed)
+    raise InvalidResponseError(
+        "Could not read the tokens of the user: the server's list of them is malformed. Check "
+        "with_icure_base_url()."
+    )
+
+
+def _is_token(token: object) -> bool:
+    if not isinstance(token, dict):
+        return False
+    members = cast("Mapping[str, object]", token)
+    times = (members.get(name) for name in ("creationTime", "validity"))
+    return all(time is None or type(time) is int for time in times)
+
+
+def _value(key: str, token: Mapping[str, Any], *, is_current: bool) -> UserToken:
+    return UserToken(
+        key=key,
+        name=name_in_key(key),
+        creation_time=token.get("creationTime"),
+        validity=token.get("validity"),
+        expires_at=token_expiry(token),
+        is_current=is_current,
+    )

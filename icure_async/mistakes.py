@@ -1,0 +1,189 @@
+"""What callers are told who write as in TypeScript, or mistype a name.
+
+Nothing in here is seen by type checkers, which find the same mistakes before a program runs.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import inspect
+import re
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
+
+from icure_async.errors import UnknownNameError, WrongArgumentsError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping, Sequence
+    from types import TracebackType
+
+__all__ = ["OneByOne", "explained", "no_attribute"]
+
+ItemT = TypeVar("ItemT")
+ClassT = TypeVar("ClassT", bound=type)
+
+_HUMP: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+_ALIKE: Final = 0.75
+_MOST_LISTED: Final = 12
+
+
+def explained(cls: ClassT) -> ClassT:
+    """Have a class explain mistaken attributes, and mistaken arguments of what takes keywords."""
+    if not hasattr(cls, "__getattr__"):
+        setattr(cls, "__getattr__", no_attribute)  # noqa: B010
+    for name, member in list(vars(cls).items()):
+        is_class_method = isinstance(member, classmethod)
+        function: Any = getattr(member, "__func__", member)
+        if (name.startswith("_") and name != "__init__") or not _takes_keywords(function):
+            continue
+        explaining = _explaining(function, cls.__name__ if name == "__init__" else name)
+        setattr(cls, name, classmethod(explaining) if is_class_method else explaining)
+    return cls
+
+
+def no_attribute(self: object, name: str) -> NoReturn:
+    """Raise for an attribute that an object has not; it is called when there is none."""
+    what = f"{type(self).__name__!r} object has no attribute {name!r}"
+    # Before all: what is asked for below may be missing as well.
+    if not name.startswith("_"):
+        own: Iterable[str] = getattr(self, "__dict__", ())
+        known = {known for known in (*dir(type(self)), *own) if not known.startswith("_")}
+        if name not in known:
+            raise UnknownNameError(what + _did_you_mean(name, known), name=name, obj=self)
+    raise AttributeError(what, name=name, obj=self)
+
+
+class OneByOne(AsyncIterator[ItemT]):
+    """What an async generator yields; whoever awaits it is told to use ``async for``.
+
+    Args:
+        items: the generator.
+        call: the call that made it, for the message.
+    """
+
+    def __init__(self, items: AsyncGenerator[ItemT, None], call: str) -> None:
+        self._items = items
+        self._call = call
+
+    async def __anext__(self) -> ItemT:
+        return await anext(self._items)
+
+    async def aclose(self) -> None:
+        """Stop; nothing more is yielded."""
+        await self._items.aclose()
+
+    async def athrow(self, error: BaseException) -> ItemT:
+        """Raise an error where the generator stands."""
+        return await self._items.athrow(error)
+
+    if not TYPE_CHECKING:
+
+        def __await__(self) -> NoReturn:
+            raise WrongArgumentsError(
+                f"{self._call} gives things one by one and is not awaited: write "
+                f"`async for item in api.{self._call}:`, or `[item async for item in ...]` for a "
+                "list."
+            )
+
+
+def _takes_keywords(function: Any) -> bool:
+    return inspect.isfunction(function) and function.__code__.co_kwonlyargcount > 0
+
+
+class _Unseen:
+    """Entered in a frame that only passes calls on, it keeps that frame out of tracebacks."""
+
+    __slots__ = ()
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if exc_value is not None and traceback is not None:
+            exc_value.__traceback__ = traceback.tb_next
+
+
+_unseen: Final = _Unseen()
+
+
+def _explaining(function: Callable[..., Any], name: str) -> Callable[..., Any]:
+    # Two kinds, since others ask whether a method is async.
+    if inspect.iscoroutinefunction(function):
+
+        @functools.wraps(function)
+        async def awaited(*args: Any, **kwargs: Any) -> Any:
+            __tracebackhide__ = True
+            with _unseen:
+                try:
+                    coroutine = function(*args, **kwargs)
+                except TypeError:
+                    coroutine = None
+                if coroutine is None:
+                    raise _explanation(function, name, args, kwargs)
+                return await coroutine
+
+        return awaited
+
+    @functools.wraps(function)
+    def called(*args: Any, **kwargs: Any) -> Any:
+        __tracebackhide__ = True
+        with _unseen:
+            try:
+                return function(*args, **kwargs)
+            except TypeError:
+                if _fits(function, args, kwargs):
+                    raise
+            raise _explanation(function, name, args, kwargs)
+
+    return called
+
+
+def _fits(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
+    try:
+        inspect.signature(function).bind(*args, **kwargs)
+    except TypeError:
+        return False
+    return True
+
+
+def _explanation(
+    function: Callable[..., Any], name: str, args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> WrongArgumentsError:
+    # Without the object itself.
+    parameters = list(inspect.signature(function).parameters.values())[1:]
+    by_position = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
+    by_name = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
+    known = [*by_position, *by_name]
+    unknown = next((keyword for keyword in kwargs if keyword not in known), None)
+    needed = [p.name for p in parameters if p.default is p.empty and p.name not in kwargs]
+    missing = [
+        needed_name for needed_name in needed if needed_name not in by_position[: len(args) - 1]
+    ]
+    if unknown is not None:
+        problem = f"has no argument {unknown!r}{_did_you_mean(unknown, known)}"
+    elif len(args) - 1 > len(by_position):
+        allowed = f"only {', '.join(by_position)}" if by_position else "nothing"
+        problem = f"takes {allowed} by position: write the names of the other arguments."
+    elif missing:
+        problem = f"needs {missing[0]}."
+    else:
+        problem = "was given an argument twice."
+    named = ", ".join(f"{argument}=" for argument in by_name)
+    listed = f" By name it takes: {named}." if len(by_name) <= _MOST_LISTED else ""
+    return WrongArgumentsError(f"{name}() {problem}{listed}")
+
+
+def _did_you_mean(name: str, known: Collection[str]) -> str:
+    in_snake_case = _HUMP.sub("_", name).lower()
+    alike = (
+        [in_snake_case]
+        if in_snake_case in known
+        else difflib.get_close_matches(in_snake_case, known, n=1, cutoff=_ALIKE)
+    )
+    return f". Did you mean {alike[0]!r}?" if alike else "."

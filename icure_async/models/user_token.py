@@ -1,0 +1,46 @@
+"""The tokens of a user, and what became of one at the end of a session."""
+
+from __future__ import annotations
+
+import attrs
+
+__all__ = ["LogoutResult", "UserToken"]
+
+
+@attrs.frozen(kw_only=True)
+class UserToken:
+    """One of a user's tokens, as the backend lists it: everything but its secret.
+
+    Attributes:
+        key: names the token among the user's tokens; ``revoke_token()`` takes it.
+        name: what ``create_token()`` was told to call it, or None.
+        creation_time: when it was created, in epoch milliseconds, where the backend says it.
+        validity: how long it works, in seconds, where the backend says it; -1 stands for ever.
+        expires_at: when it ends, in epoch milliseconds; None where it never does, or that is not
+            known. An expired token stays in the list until it is revoked.
+        is_current: whether this session logs in with it, as far as that can be told: it can for
+            tokens that this SDK has created.
+    """
+
+    key: str
+    name: str | None
+    creation_time: int | None
+    validity: int | None
+    expires_at: int | None
+    is_current: bool
+
+
+@attrs.frozen(kw_only=True)
+class LogoutResult:
+    """What a logout did. The session has ended on this device in any case.
+
+    Attributes:
+        token_revoked: whether the token that the session logged in with works no more.
+        reason: why it does, or may do, and what to do about that; None where it was revoked.
+        token_expires_at: when a token that was not revoked ends by itself, in epoch milliseconds;
+            None where that is not known.
+    """
+
+    token_revoked: bool
+    reason: str | None = None
+    token_expires_at: int | None = None

@@ -1,0 +1,70 @@
+"""Blocking calls in a thread whose event loop is running: what they hold up, and who is told.
+
+Such a call is right in a notebook, whose cells run inside a loop that has nothing else to do. In a
+program it stops every other task of the loop; where one of these is the sandbox that is to answer,
+it would wait until it gives up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import sys
+import warnings
+from typing import Final
+
+from icure_async.cautions import BlockingCallWarning
+from icure_async.errors import ConfigurationError
+
+__all__ = ["check_caller"]
+
+_SANDBOX: Final = "icure_async.sandbox"
+_OURS: Final = ("icure_sync", "icure_async.mistakes")
+_was_told = False
+
+
+def check_caller(inner: object) -> None:
+    """Refuse to hold up a sandbox in the caller's loop, and warn once of holding up another loop.
+
+    Args:
+        inner: the async object that the call is made on.
+
+    Raises:
+        ConfigurationError: the caller's event loop runs a sandbox.
+    """
+    global _was_told
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    # Whoever runs one has imported it. A sandbox of ours needs no other to answer.
+    server = sys.modules.get(f"{_SANDBOX}.server")
+    is_sandbox = type(inner).__module__.startswith(_SANDBOX)
+    if server is not None and not is_sandbox and server.is_running_in(loop):
+        raise ConfigurationError(
+            "This call would wait for ever: the event loop it holds up runs a sandbox, which can't "
+            "answer meanwhile. Use icure_async and await here, or the Sandbox of icure_sync, which "
+            "has a thread of its own, or make the call in a worker thread (asyncio.to_thread)."
+        )
+    if not _was_told and not _is_notebook():
+        _was_told = True
+        warnings.warn(
+            "A blocking call of icure_sync inside a coroutine holds up the other tasks of its "
+            "event loop. Use icure_async and await there, or make the call in a worker thread "
+            "(asyncio.to_thread). This is said once.",
+            BlockingCallWarning,
+            stacklevel=_depth_of_caller(),
+        )
+
+
+def _is_notebook() -> bool:
+    ipython = sys.modules.get("IPython")
+    return ipython is not None and ipython.get_ipython() is not None
+
+
+def _depth_of_caller() -> int:
+    """Return how many frames above the one that asks the caller of this package is."""
+    depth, frame = 0, inspect.currentframe()
+    while frame is not None and frame.f_globals.get("__name__", "").startswith(_OURS):
+        depth, frame = depth + 1, frame.f_back
+    return depth
