@@ -91,8 +91,8 @@ async def test_what_is_no_id_is_refused(
 async def test_a_later_login_stays_that_of_the_same_user(
     backend: Backend, session: Session
 ) -> None:
-    backend.on(LOGIN, login_answer(token_of(u=ME, exp=1)), login_answer(token_of(u=OTHER)))
-    backend.on("GET /user/current", {"id": ME})
+    backend.on(LOGIN, login_answer(token_of(u=ME)), login_answer(token_of(u=OTHER)))
+    backend.on("GET /user/current", {"id": ME}, 401)
     users = CheckedUsers(session)
     await users.current()
     with pytest.raises(InvalidResponseError, match="session of another user"):
