@@ -7,6 +7,7 @@ in some documents of the past too, the document is to be read again before anyth
 
 from __future__ import annotations
 
+import itertools
 import re
 from typing import TYPE_CHECKING, Any, Final
 
@@ -209,6 +210,11 @@ def _transfers_are_whole(owner: Mapping[str, Any], *, may_be_none: bool) -> bool
     }
     transfers = list(transfer_keys_of(owner))
     by_transfer_key = {(key.holder, key.target) for key in transfers}
+    levels = [fingerprint_of(level) for level in as_object(owner.get("aesExchangeKeys"))]
+    for one, other in itertools.combinations(levels, 2):
+        # The older of two key pairs opens the exchange key of the newer one to oneself.
+        if by_exchange_key.isdisjoint({(one, other), (other, one)}):
+            return False
     if may_be_none and not transfers:
         return True
     return by_exchange_key == by_transfer_key and all(
