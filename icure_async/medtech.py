@@ -24,6 +24,7 @@ from icure_async.apis.notifications import NotificationApi
 from icure_async.apis.patients import PatientApi
 from icure_async.apis.user_tokens import Logout, UserTokens
 from icure_async.apis.users import UserApi
+from icure_async.apis.whole_owners import WholeDataOwners
 from icure_async.authentication.api import AuthenticationApi
 from icure_async.authentication.progress import ProgressStore
 from icure_async.crypto.entities import EntityCrypto
@@ -31,13 +32,10 @@ from icure_async.crypto.key_ring import KeyRing
 from icure_async.errors import ConfigurationError
 from icure_async.mistakes import explained
 from icure_async.rest.calls import Calls, guard_class
-from icure_async.rest.data_owners import DataOwnerResource
-from icure_async.rest.maintenance_tasks import MaintenanceTaskResource
+from icure_async.rest.checked import CheckedMaintenanceTasks, CheckedPatients, CheckedUsers
 from icure_async.rest.message_gateway import MessageGateway
-from icure_async.rest.patients import PatientResource
 from icure_async.rest.session import Session
 from icure_async.rest.transport import DEFAULT_MAX_RESPONSE_SIZE, DEFAULT_TIMEOUT, Transport
-from icure_async.rest.users import UserResource
 from icure_async.secret_holders import SecretHolder
 
 if TYPE_CHECKING:
@@ -212,8 +210,8 @@ class MedTechApi(_Api):
         super().__init__(settings, connection)
         self._session = self._open_session(user_name, password, token_expires_at)
         self._logout = Logout(self._session, clock=settings.clock)
-        users = UserResource(self._session)
-        owners = DataOwnerResource(self._session)
+        users = CheckedUsers(self._session)
+        owners = WholeDataOwners(self._session)
         crypto = settings.crypto
         self._current_user = CurrentUser(users, clock=settings.clock)
         key_ring = KeyRing(crypto)
@@ -232,7 +230,7 @@ class MedTechApi(_Api):
             trust=trust,
         )
         entities = EntityCrypto(crypto, key_ring, directory)
-        tasks = MaintenanceTaskResource(self._session)
+        tasks = CheckedMaintenanceTasks(self._session)
         key_notices = KeyNotices(
             storage=settings.storage,
             tasks=tasks,
@@ -262,7 +260,7 @@ class MedTechApi(_Api):
             recovery=recovery,
         )
         self.patient_api: PatientApi = PatientApi(
-            PatientResource(self._session),
+            CheckedPatients(self._session),
             crypto=crypto,
             entities=entities,
             directory=directory,

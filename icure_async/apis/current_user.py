@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import anyio
 
 from icure_async.crypto.shapes import as_list, as_object
-from icure_async.errors import ConflictError, CryptoError, InvalidResponseError
+from icure_async.errors import ConflictError, CryptoError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -61,12 +61,7 @@ class CurrentUser:
             if fresh or self._user is None or not self._is_younger_than(_MAX_AGE_SECONDS):
                 # The answer may have been on its way for a while.
                 asked_at = self._clock()
-                user = await self._users.current()
-                if not isinstance(user.get("id"), str):
-                    raise InvalidResponseError(
-                        "Could not read the current user: the server answers without its id."
-                    )
-                self._user = user
+                self._user = await self._users.current()
                 self._read_at = asked_at
             return self._user
 
@@ -128,7 +123,7 @@ def auto_delegates_of(
     """Return the data owners with whom the user shares what it creates, without doubles."""
     by_category = as_object(user.get("autoDelegations"))
     listed = [owner for category in categories for owner in as_list(by_category.get(category))]
-    return list(dict.fromkeys(owner for owner in listed if isinstance(owner, str)))
+    return list(dict.fromkeys(owner for owner in listed if isinstance(owner, str) and owner))
 
 
 def data_owner_of(user: Mapping[str, Any]) -> tuple[DataOwnerKind, str]:

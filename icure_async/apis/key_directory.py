@@ -10,25 +10,33 @@ import anyio
 
 from icure_async.apis.current_user import data_owner_of
 from icure_async.crypto.exchange_keys import (
+    LEGACY_KEY,
     add_exchange_key,
     delegates_of,
+    exchange_key_of_pair,
     exchange_keys_in_view,
     exchange_keys_to,
     has_exchange_key,
     public_keys_of,
 )
 from icure_async.crypto.key_ring import EXCHANGE_KEY_BYTES
+from icure_async.crypto.shapes import as_object
 from icure_async.crypto.transfer_keys import add_transfer_keys
+from icure_async.crypto.wholeness import looks_whole, owner_looks_whole
 from icure_async.errors import (
     BadRequestError,
     ConflictError,
     CryptoError,
+    DecryptionError,
+    ICureError,
     InvalidResponseError,
     NotFoundError,
     PermissionDeniedError,
 )
+from icure_async.foreign_text import printable
 from icure_async.models.key_pair import fingerprint_of
 from icure_async.rest.data_owners import DATA_OWNER_KINDS, DataOwnerKind, TypedDataOwner
+from icure_async.rest.documents import is_id
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -42,12 +50,17 @@ if TYPE_CHECKING:
     from icure_async.models.key_pair import KeyPair
     from icure_async.rest.data_owners import DataOwnerResource
 
-__all__ = ["MAX_CONFLICTS", "OwnKeyDirectory"]
+__all__ = ["MAX_CONFLICTS", "MAX_PARENTS", "OwnKeyDirectory"]
 
 _log: Final = logging.getLogger(__name__)
 
 MAX_CONFLICTS: Final = 8
 """How often a data owner's document is re-read and merged before giving up."""
+
+MAX_PARENTS: Final = 32
+"""How many parents a data owner may have, one above the other."""
+
+_READ_AT_ONCE: Final = 16
 
 _REFUSED: Final = (NotFoundError, PermissionDeniedError, BadRequestError)
 
@@ -127,17 +140,26 @@ class OwnKeyDirectory:
         """Return the current data owner and its parents, nearest first: id → wire JSON.
 
         A parent that can't be read has no members.
+
+        Raises:
+            DecryptionError: they go round in a circle, or are more than there can be.
         """
         own = await self.own()
         found: dict[str, Mapping[str, Any]] = {own.id: own.document}
         document: Mapping[str, Any] = own.document
-        while True:
-            parent_id = document.get("parentId")
-            if not isinstance(parent_id, str) or not parent_id or parent_id in found:
-                return found
+        while parent_id := document.get("parentId"):
+            if parent_id in found or len(found) > MAX_PARENTS:
+                raise DecryptionError(
+                    f"The parents of data owner {printable(own.id)} never end: there is a circle "
+                    f"among them, or there are more than {MAX_PARENTS}. Have an administrator of "
+                    "the backend correct parentId.",
+                    entity_type="data owner",
+                    entity_ids=[own.id],
+                )
             parent = await self._other(parent_id)
             document = parent.document if parent else {}
             found[parent_id] = document
+        return found
 
     async def exchange_keys_towards(
         self, delegate_id: str, delegator_ids: Sequence[str]
@@ -174,20 +196,64 @@ class OwnKeyDirectory:
         if self._key_ring:
             await self._recovery.recover((await self.own()).document)
 
+    async def encryptable_among(self, owner_ids: Sequence[str]) -> list[str]:
+        """Return those data owners who can be read and have a public key."""
+        with_keys: list[str] = []
+        for owner_id, owner in (await self._others_among(owner_ids)).items():
+            if owner is not None and public_keys_of(owner.document):
+                with_keys.append(owner_id)
+            else:
+                # It may publish one any moment: looked up again next time.
+                self._others.pop(owner_id, None)
+        return with_keys
+
+    async def _others_among(self, owner_ids: Sequence[str]) -> dict[str, TypedDataOwner | None]:
+        """Return other data owners by id, None for those who can't be read; many several a time."""
+        if len(owner_ids) <= _READ_AT_ONCE:
+            return {owner_id: await self._other(owner_id) for owner_id in owner_ids}
+        found: dict[str, TypedDataOwner | None] = dict.fromkeys(owner_ids)
+        limiter = anyio.CapacityLimiter(_READ_AT_ONCE)
+        failures: list[ICureError] = []
+
+        async def look_up(owner_id: str) -> None:
+            async with limiter:
+                if failures:
+                    return
+                try:
+                    found[owner_id] = await self._other(owner_id)
+                except ICureError as error:
+                    failures.append(error)
+
+        async with anyio.create_task_group() as tasks:
+            for owner_id in found:
+                tasks.start_soon(look_up, owner_id)
+        if failures:
+            raise failures[0]
+        return found
+
     async def correspondents(self) -> list[str]:
-        """Return the ids of all who have exchange keys from or to the current data owner."""
+        """Return the ids of all who have exchange keys from or to the current data owner.
+
+        Raises:
+            InvalidResponseError: our document lacks a key pair that the backend's view names.
+        """
         own = await self.own()
         found: dict[str, None] = {}
         for kind in _VIEW_ORDER[own.kind]:
-            found.update(dict.fromkeys(await self._view(kind, own.id)))
+            view = await self._view(kind, own.id)
+            _require_all_key_pairs(own, view)
+            found.update(dict.fromkeys(view))
         found.update(dict.fromkeys(delegates_of(own.document)))
         found.pop(own.id, None)
         return list(found)
 
     def learn(self, document: Mapping[str, Any]) -> None:
         """Take note of a patient document as the backend just gave it, if it is our own."""
-        if self._own is not None and self._own.id == document.get("id"):
-            self._own = TypedDataOwner(self._own.kind, dict(document))
+        if self._own is None or self._own.id != document.get("id"):
+            return
+        whole = owner_looks_whole(document) and looks_whole(document)
+        # Else it is read when it is needed, with more care.
+        self._own = TypedDataOwner(self._own.kind, dict(document)) if whole else None
 
     async def exchange_keys_for(self, delegate_ids: Sequence[str]) -> dict[str, bytes]:
         """Return the exchange keys to write with: to ourselves first, then to the delegates.
@@ -219,7 +285,7 @@ class OwnKeyDirectory:
         """Write our own document; return False where it was changed meanwhile."""
         self._own = None
         try:
-            self._own = _checked(await self._owners.modify(owner), owner.id)
+            self._own = await self._owners.modify(owner)
         except ConflictError:
             return False
         return True
@@ -233,7 +299,7 @@ class OwnKeyDirectory:
         """Write another data owner's document; return False where it was changed meanwhile."""
         self._others.pop(owner.id, None)
         try:
-            self._others[owner.id] = _checked(await self._owners.modify(owner), owner.id)
+            self._others[owner.id] = await self._owners.modify(owner)
         except ConflictError:
             return False
         self._views.clear()
@@ -360,7 +426,9 @@ class OwnKeyDirectory:
         """Return a delegate's document if it has a public key."""
         delegate = await self._other(delegate_id)
         if delegate is None:
-            _log.warning("Not sharing with data owner %s: it cannot be read", delegate_id)
+            _log.warning(
+                "Not sharing with data owner %s: it cannot be read", printable(delegate_id)
+            )
             return None
         if not public_keys_of(delegate.document):
             _log.warning("Not sharing with data owner %s: it has no public key yet", delegate_id)
@@ -403,6 +471,9 @@ class OwnKeyDirectory:
         ]
 
     async def _other(self, owner_id: str) -> TypedDataOwner | None:
+        if not is_id(owner_id):
+            # Somebody has put it into a document: nobody can have it.
+            return None
         known = self._others.get(owner_id)
         if known is not None:
             return known
@@ -439,7 +510,7 @@ class OwnKeyDirectory:
                 return owner
             user = await self._current_user.get()
         kind, owner_id = data_owner_of(user)
-        return _checked(await self._owners.get_of_kind(kind, owner_id), owner_id)
+        return await self._owners.get_of_kind(kind, owner_id)
 
     async def _view(self, kind: DataOwnerKind, delegate_id: str) -> Mapping[str, Any]:
         view = self._views.get((kind, delegate_id))
@@ -465,6 +536,27 @@ def _not_confirmed(own_id: str) -> CryptoError:
     )
 
 
+def _require_all_key_pairs(own: TypedDataOwner, view: Mapping[str, Any]) -> None:
+    """Refuse a document of ours that lacks an exchange key to ourselves, or a key that opens it."""
+    present = {
+        (fingerprint_of(level), fingerprint)
+        for level in public_keys_of(own.document)
+        for fingerprint in exchange_key_of_pair(own.document, own.id, owner_key=level)
+    }
+    named = {
+        (fingerprint_of(level), fingerprint_of(name))
+        for level, wrapped in as_object(view.get(own.id)).items()
+        for name in as_object(wrapped)
+        if name != LEGACY_KEY
+    }
+    if not named <= present:
+        raise InvalidResponseError(
+            f"Could not read data owner {printable(own.id)}: the server says two things about its "
+            "keys. Nothing was changed. Try again; where it stays so, call the administrator of "
+            "the backend."
+        )
+
+
 def _no_own_key(document: Mapping[str, Any], key_ring: KeyRing) -> CryptoError:
     for fingerprint in map(fingerprint_of, public_keys_of(document)):
         if fingerprint in key_ring:
@@ -476,13 +568,3 @@ def _no_own_key(document: Mapping[str, Any], key_ring: KeyRing) -> CryptoError:
     return CryptoError(
         f"No key pair of data owner {document['id']} is in use: call init_user_crypto() first."
     )
-
-
-def _checked(owner: TypedDataOwner, owner_id: str) -> TypedDataOwner:
-    """Return a data owner of the backend if it is the one that was asked for."""
-    if owner.document.get("id") != owner_id:
-        raise InvalidResponseError(
-            f"Could not read or modify data owner {owner_id}: the server answers with another "
-            "document."
-        )
-    return owner

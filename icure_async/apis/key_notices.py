@@ -23,6 +23,7 @@ from icure_async.errors import (
     StorageError,
     ValidationError,
 )
+from icure_async.foreign_text import printable
 from icure_async.models.encrypted_members import ENCRYPTED_NOTIFICATION_MEMBERS
 from icure_async.models.key_change import (
     CONCERNED_KEY_PROPERTY,
@@ -40,9 +41,17 @@ if TYPE_CHECKING:
     from icure_async.rest.maintenance_tasks import MaintenanceTaskResource
     from icure_async.storage.protocols import Storage
 
-__all__ = ["KeyNotices"]
+__all__ = ["MAX_RECIPIENTS", "KeyNotices"]
 
 _log: Final = logging.getLogger(__name__)
+
+MAX_RECIPIENTS: Final = 1000
+"""How many of those who share something are told about one new key pair."""
+
+_TOO_MANY: Final = (
+    f"More than {MAX_RECIPIENTS} data owners share something with this one, and no more than these "
+    "are told by the SDK. Tell this one in another way."
+)
 
 _PREFIX: Final = "icure.key_notices."
 _NAMESPACE: Final = uuid.UUID("f4d3b1c6-52a1-4c0e-9d57-0c3e8f6a2b71")
@@ -82,8 +91,10 @@ class KeyNotices:
 
     async def readers(self) -> list[str]:
         """Return the ids of all who will be able to read some notice."""
-        recipients = await self._directory.correspondents()
-        return list(dict.fromkeys([*recipients, *await self._auto_delegates()]))
+        recipients = (await self._directory.correspondents())[:MAX_RECIPIENTS]
+        auto_delegates = await self._auto_delegates()
+        told = await self._directory.encryptable_among(recipients)
+        return list(dict.fromkeys([*told, *auto_delegates]))
 
     async def send_outstanding(
         self, owner_id: str, public_keys: Sequence[str]
@@ -129,8 +140,10 @@ class KeyNotices:
     async def _send(self, owner_id: str, public_key: str) -> tuple[list[KeyPairUpdateNotice], bool]:
         """Return what became of each notice, and whether to try again later."""
         auto_delegates = await self._auto_delegates()
-        recipients = [owner_id, *await self._directory.correspondents()]
-        exchange_keys = await self._directory.exchange_keys_for([*recipients, *auto_delegates])
+        correspondents = await self._directory.correspondents()
+        recipients = [owner_id, *correspondents[:MAX_RECIPIENTS]]
+        told = await self._directory.encryptable_among(recipients[1:])
+        exchange_keys = await self._directory.exchange_keys_for([owner_id, *told, *auto_delegates])
         user_id = str((await self._current_user.get())["id"])
         notices: list[KeyPairUpdateNotice] = []
         again = False
@@ -151,7 +164,7 @@ class KeyNotices:
             if problem:
                 _log.warning(
                     "Data owner %s could not be told about the new key pair %s: %s",
-                    recipient_id,
+                    printable(recipient_id),
                     fingerprint_of(public_key),
                     problem,
                 )
@@ -164,6 +177,19 @@ class KeyNotices:
                     problem=problem,
                 )
             )
+        left_out = correspondents[MAX_RECIPIENTS:]
+        if left_out:
+            _log.warning("%d data owners are not told about a new key pair", len(left_out))
+        notices += [
+            KeyPairUpdateNotice(
+                recipient_id=recipient_id,
+                public_key=public_key,
+                notification_id=_notice_id(owner_id, public_key, recipient_id),
+                delivered=False,
+                problem=_TOO_MANY,
+            )
+            for recipient_id in left_out
+        ]
         return notices, again
 
     async def _post(
@@ -206,9 +232,7 @@ class KeyNotices:
     ) -> dict[str, Any]:
         now = int(self._clock() * 1000)
         return {
-            "id": str(
-                uuid.uuid5(_NAMESPACE, f"{_TASK_TYPE}:{owner_id}:{public_key}:{recipient_id}")
-            ),
+            "id": _notice_id(owner_id, public_key, recipient_id),
             "_type": _ENTITY_TYPE,
             "created": now,
             "modified": now,
@@ -228,6 +252,13 @@ class KeyNotices:
 
 def _record_name(owner_id: str, public_key: str) -> str:
     return f"{_PREFIX}{owner_id}.{fingerprint_of(public_key)}"
+
+
+def _notice_id(owner_id: str, public_key: str, recipient_id: str) -> str:
+    said = f"{_TASK_TYPE}:{owner_id}:{public_key}:{recipient_id}"
+    # Not every text from a backend has bytes.
+    name = said.encode("utf-8", errors="backslashreplace").decode("utf-8")
+    return str(uuid.uuid5(_NAMESPACE, name))
 
 
 def _is_same_notice(stored: Mapping[str, Any], sealed: Mapping[str, Any]) -> bool:

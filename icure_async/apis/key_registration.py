@@ -15,6 +15,7 @@ import attrs
 
 from icure_async.apis.current_user import auto_delegates_of
 from icure_async.apis.key_directory import MAX_CONFLICTS
+from icure_async.apis.material import require_no_content
 from icure_async.cautions import KeysInMemoryWarning
 from icure_async.crypto.delegations import entries_for
 from icure_async.crypto.exchange_keys import public_keys_of
@@ -296,6 +297,7 @@ class KeyRegistration:
         if document.get("delegations") or document.get("encryptionKeys"):
             # Made by a professional, who still has to share it: the patient gets a secret id only.
             return await self._entities.add_secret_id(document, owner.id, exchange_keys[owner.id])
+        require_no_content(document, "patient")
         return await self._entities.seal_new(
             complete_patient_names(document), ENCRYPTED_PATIENT_MEMBERS, exchange_keys
         )

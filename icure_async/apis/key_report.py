@@ -26,6 +26,7 @@ from icure_async.errors import (
     StorageError,
     ValidationError,
 )
+from icure_async.foreign_text import printable
 from icure_async.models.key_pair import fingerprint_of
 from icure_async.models.key_report import KeyReport, PublishedKey
 from icure_async.rest.data_owners import DATA_OWNER_KINDS
@@ -128,10 +129,12 @@ class KeyExaminer:
             pending=tuple(sorted(device.key_pairs.keys() - set(published))),
             correspondents=tuple(
                 dict.fromkeys(
-                    key.correspondent_id for key in exchange_keys if key.correspondent_id != own.id
+                    printable(key.correspondent_id)
+                    for key in exchange_keys
+                    if key.correspondent_id != own.id
                 )
             ),
-            notaries=tuple(as_object(document.get(_PARTITIONS))),
+            notaries=tuple(map(printable, as_object(document.get(_PARTITIONS)))),
             outstanding_notices=await self._outstanding(own.id),
             lacks_self_delegation=bool(published)
             and own.kind == _PATIENT
@@ -260,14 +263,14 @@ def _published_key(
     fingerprint = fingerprint_of(public_key)
     opened_by_it = [key for key in closed if fingerprint in key.openers]
     helpers = dict.fromkeys(
-        key.correspondent_id
+        printable(key.correspondent_id)
         for key in opened_by_it
         if key.is_open_to_other and key.correspondent_id != own_id
     )
     return PublishedKey(
-        fingerprint=fingerprint,
+        fingerprint=printable(fingerprint),
         status=status,
-        led_to_by=tuple(_leading_to(document, fingerprint)),
+        led_to_by=tuple(map(printable, _leading_to(document, fingerprint))),
         only_opens=len(opened_by_it),
         helpers=tuple(helpers),
         public_key=public_key,

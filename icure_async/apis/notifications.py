@@ -9,10 +9,12 @@ from anyio.lowlevel import checkpoint
 
 from icure_async.apis.current_user import auto_delegates_of
 from icure_async.apis.key_directory import MAX_CONFLICTS
+from icure_async.apis.material import is_in_clear, require_all_parts, require_same_material
 from icure_async.apis.stored_members import with_stored_members, without_empty
 from icure_async.crypto.encoding import new_uuid
 from icure_async.crypto.entities import has_keys
-from icure_async.crypto.shapes import as_object, is_list, is_object
+from icure_async.crypto.shapes import as_object
+from icure_async.crypto.wholeness import looks_whole
 from icure_async.errors import (
     ConflictError,
     CryptoError,
@@ -22,6 +24,7 @@ from icure_async.errors import (
     PermissionDeniedError,
     ValidationError,
 )
+from icure_async.foreign_text import printable
 from icure_async.mistakes import OneByOne, explained
 from icure_async.models.base import has_id, has_rev
 from icure_async.models.converter import notification_from_wire, notification_to_wire
@@ -29,6 +32,7 @@ from icure_async.models.encrypted_members import ENCRYPTED_NOTIFICATION_MEMBERS
 from icure_async.models.filters import Filter, NotificationFilter, epoch_milliseconds
 from icure_async.models.notification import EncryptedNotification, Notification
 from icure_async.models.validation import (
+    UnusualValueError,
     validate_id,
     validate_notification_for_saving,
     validate_notification_status,
@@ -56,6 +60,7 @@ _AUTO_DELEGATIONS: Final = ("all",)
 _RECENT_MS: Final = 30 * 24 * 60 * 60 * 1000
 _PAGE_SIZE: Final = 1000
 _MAX_RESTARTS: Final = 8
+_MAX_ROWS: Final = 1_000_000
 
 _CHANGEABLE: Final = {"status": "status", "identifiers": "identifier", "properties": "properties"}
 """What a modification may change: members and their wire names (wire-protocol.md §6.14)."""
@@ -126,7 +131,12 @@ class NotificationApi:
                 "use update_notification_status(), which leaves the encrypted part alone."
             )
         creating = isinstance(notification, Notification) and not has_rev(notification)
-        validate_notification_for_saving(notification, creating=creating)
+        try:
+            validate_notification_for_saving(notification, creating=creating)
+        except UnusualValueError:
+            # Perhaps the value is the stored one: known once that is read.
+            if creating or notification.unknown_fields is not None:
+                raise
         if delegate is not None:
             validate_id(delegate, "delegate")
         elif creating:
@@ -243,14 +253,20 @@ class NotificationApi:
         validate_notification_status(status)
         for _ in range(MAX_CONFLICTS):
             stored = await self._read(task_id)
+            opened = await self._entities.open(stored)
+            # Read as a whole, so that nothing malformed goes back.
+            present = _model(stored, opened)
             if stored.get("status") == status:
-                return await self._try_decrypt(stored)
+                return present
+            if not looks_whole(stored) or opened is None:
+                await self._compare_with_stored(stored)
             changed = stored | {"status": status, "modified": self._now()}
             try:
                 saved = await self._tasks.modify(changed)
             except ConflictError:
                 continue
-            return await self._try_decrypt(_checked(saved, task_id, "modify"))
+            require_same_material(changed, saved, "notification", "modify")
+            return await self._try_decrypt(saved)
         raise ConflictError(
             f"Notification {task_id} was changed by somebody else {MAX_CONFLICTS} times in a row. "
             "Try again.",
@@ -334,7 +350,8 @@ class NotificationApi:
             saved = await self._tasks.create(sealed)
         except ConflictError as conflict:
             return await self._saved_before(notification, conflict)
-        return _checked(saved, notification.id, "create")
+        require_same_material(sealed, saved, "notification", "create")
+        return saved
 
     async def _modify(self, notification: Notification, delegate: str | None) -> dict[str, Any]:
         task_id = str(notification.id)
@@ -347,18 +364,24 @@ class NotificationApi:
             raise _decryption_error(task_id)
         current = notification_from_wire(opened.document, decrypted=True)
         _refuse_other_changes(notification, current)
+        if notification.unknown_fields is None:
+            completed = with_stored_members(notification, current)
+            validate_notification_for_saving(completed, creating=False)
         if delegate is not None and delegate not in as_object(stored.get("delegations")):
             raise ValidationError(
                 "The delegates of a notification can't be changed: create another one. Nothing was "
                 "changed."
             )
+        if not looks_whole(stored):
+            await self._compare_with_stored(stored)
         changed = await self._sealed(stored, opened, _changes(notification, current))
         try:
             # The backend leaves ``modified`` as it gets it, so we set it.
             saved = await self._tasks.modify(changed | {"modified": self._now()})
         except ConflictError as conflict:
             return await self._saved_before(notification, conflict)
-        return _checked(saved, task_id, "modify")
+        require_same_material(changed, saved, "notification", "modify")
+        return saved
 
     async def _sealed(
         self, stored: dict[str, Any], opened: OpenedEntity, changes: dict[str, Any]
@@ -368,17 +391,25 @@ class NotificationApi:
         Raises:
             DecryptionError: it has keys, and none at hand is one of them.
         """
-        if opened.key is not None:
-            return await self._entities.seal_again(
-                opened.document | changes, ENCRYPTED_NOTIFICATION_MEMBERS, opened.key
-            )
         changed = stored | changes
+        if opened.key is None and has_keys(stored):
+            raise _decryption_error(stored["id"])
+        require_all_parts(changed, ENCRYPTED_NOTIFICATION_MEMBERS, "notification")
+        if opened.key is not None:
+            try:
+                return await self._entities.seal_again(
+                    opened.document | changes, ENCRYPTED_NOTIFICATION_MEMBERS, opened.key
+                )
+            except ValueError:
+                raise CryptoError(
+                    f"Notification {stored['id']} can't be encrypted: a list of it has elements "
+                    "that are encrypted for another one, or a value that JSON has not. Build them "
+                    "anew from their values. Nothing was sent."
+                ) from None
         if not any(
             changed.get(name) != stored.get(name) for name in ENCRYPTED_NOTIFICATION_MEMBERS
         ):
             return changed
-        if has_keys(stored):
-            raise _decryption_error(stored["id"])
         exchange_keys = await self._directory.exchange_keys_for(
             list(as_object(stored.get("delegations")))
         )
@@ -418,17 +449,21 @@ class NotificationApi:
         chain = {"$type": "FilterChain", "filter": wanted.to_wire(own_id)}
         seen: set[str] = set()
         for _ in range(_MAX_RESTARTS):
-            starts: set[str | None] = set()
+            # What this run through the list has brought, whatever an earlier one has.
+            passed: set[str] = set()
             start_id: str | None = None
-            while start_id not in starts:
-                starts.add(start_id)
+            while True:
                 page = await self._tasks.filter(chain, limit=page_size, start_id=start_id)
-                rows = _rows(page)
+                rows: dict[str, dict[str, Any]] = {row["id"]: row for row in page["rows"]}
+                brings_nothing = rows.keys() <= passed
+                passed.update(rows)
                 fresh = [
                     row
-                    for row in {row["id"]: row for row in rows}.values()
-                    if row["id"] not in seen and status in (None, row.get("status"))
+                    for row in rows.values()
+                    if row["id"] not in seen and status in (None, row.get("status") or "pending")
                 ]
+                for row in fresh:
+                    await self._confirm_content(row)
                 opened = await self._entities.open_many(fresh)
                 for document, entity in zip(fresh, opened, strict=True):
                     seen.add(document["id"])
@@ -441,10 +476,12 @@ class NotificationApi:
                 start_id = _next_id(page)
                 if start_id is None:
                     return
-            else:
-                raise InvalidResponseError(
-                    "Could not list notifications: the server gives the same page twice."
-                )
+                if brings_nothing or len(passed) > _MAX_ROWS:
+                    raise InvalidResponseError(
+                        "Could not list notifications: the server gives the same page twice, or "
+                        "pages without end. Try again; where it stays so, call the administrator "
+                        "of the backend."
+                    )
         raise ConflictError(
             f"The list of notifications changed {_MAX_RESTARTS} times while it was read. Try "
             "again.",
@@ -453,7 +490,24 @@ class NotificationApi:
 
     async def _read(self, task_id: str) -> dict[str, Any]:
         document = await self._tasks.get(validate_id(task_id, "notification id"))
-        return _checked(document, task_id, "read")
+        await self._confirm_content(document)
+        return document
+
+    async def _confirm_content(self, document: Mapping[str, Any]) -> None:
+        """Read a notification once more that has keys and nothing that they open."""
+        if is_in_clear(document):
+            await self._compare_with_stored(document)
+
+    async def _compare_with_stored(self, document: Mapping[str, Any]) -> None:
+        """Make sure that a notification has all its keys and content, which go back as a whole.
+
+        Raises:
+            InvalidResponseError: the backend says something else about them by now, and has not
+                given the notification another revision.
+        """
+        stored = await self._tasks.get(str(document["id"]))
+        if stored.get("rev") == document.get("rev"):
+            require_same_material(document, stored, "notification", "use")
 
     async def _try_decrypt(self, document: Mapping[str, Any]) -> PotentiallyEncryptedNotification:
         return _model(document, await self._entities.open(document))
@@ -474,7 +528,7 @@ def _model(
         try:
             return notification_from_wire(opened.document, decrypted=True)
         except InvalidResponseError:
-            _log.warning("What notification %s holds is malformed", document["id"])
+            _log.warning("What notification %s holds is malformed", printable(document["id"]))
     return notification_from_wire(document, decrypted=False)
 
 
@@ -509,16 +563,6 @@ def _same_content(stored: Notification, notification: Notification) -> bool:
     return all(wanted.get(name) == present.get(name) for name in names if name not in unset)
 
 
-def _checked(document: dict[str, Any], task_id: str, action: str) -> dict[str, Any]:
-    """Return a document of the backend if it is the one that was asked for."""
-    if document.get("id") != task_id:
-        raise InvalidResponseError(
-            f"Could not {action} notification {task_id}: the server answers with another document. "
-            "Read the notification again to see what is stored."
-        )
-    return document
-
-
 def _checked_filter(value: object) -> Filter:
     if isinstance(value, NotificationFilter):
         raise ValidationError("A NotificationFilter is not a filter yet: call build() on it.")
@@ -527,18 +571,6 @@ def _checked_filter(value: object) -> Filter:
     if not value.entities() <= {"notification"}:
         raise ValidationError("The filter must be one for notifications.")
     return value
-
-
-def _rows(page: Mapping[str, Any]) -> list[dict[str, Any]]:
-    rows = page.get("rows")
-    if not is_list(rows):
-        raise InvalidResponseError("Could not list notifications: the server sends no rows.")
-    found = [row for row in rows if is_object(row) and isinstance(row.get("id"), str)]
-    if len(found) != len(rows):
-        raise InvalidResponseError(
-            "Could not list notifications: the server sends a row that is no document."
-        )
-    return found
 
 
 def _next_id(page: Mapping[str, Any]) -> str | None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 from anyio.lowlevel import checkpoint
 
 from icure_async.apis.current_user import KEY_ONLY_AUTO_DELEGATIONS, auto_delegates_of
+from icure_async.apis.material import is_in_clear, require_all_parts, require_same_material
 from icure_async.apis.stored_members import with_stored_members, without_empty
 from icure_async.crypto.encoding import new_uuid
 from icure_async.crypto.entities import has_keys
+from icure_async.crypto.wholeness import has_key_material, looks_whole
 from icure_async.errors import (
     ConflictError,
     CryptoError,
@@ -27,7 +29,11 @@ from icure_async.models.converter import patient_from_wire, patient_to_wire
 from icure_async.models.encrypted_members import ENCRYPTED_PATIENT_MEMBERS
 from icure_async.models.names_completion import complete_patient_names
 from icure_async.models.patient import EncryptedPatient, Patient
-from icure_async.models.validation import validate_id, validate_patient_for_saving
+from icure_async.models.validation import (
+    UnusualValueError,
+    validate_id,
+    validate_patient_for_saving,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -100,11 +106,11 @@ class PatientApi:
                 "modify_potentially_encrypted_patient(), which leaves the encrypted part alone."
             )
         creating = isinstance(patient, Patient) and not has_rev(patient)
-        validate_patient_for_saving(patient, creating=creating)
         if creating:
+            validate_patient_for_saving(patient, creating=True)
             saved = await self._create(patient)
         else:
-            saved = await self._modify(patient, keep_unreadable=False)
+            saved = await self._modify(await self._valid(patient), keep_unreadable=False)
         if isinstance(saved, EncryptedPatient):
             raise InvalidResponseError(
                 f"Could not save patient {saved.id}: the server answers with something that can't "
@@ -165,12 +171,10 @@ class PatientApi:
         ids = [validate_id(patient_id, "patient id") for patient_id in patient_ids]
         if not ids:
             return []
-        documents: dict[str, dict[str, Any]] = {}
-        for document in await self._patients.get_many(list(dict.fromkeys(ids))):
-            known = cast("dict[str, Any]", document) if isinstance(document, dict) else {}
-            patient_id = known.get("id")
-            if isinstance(patient_id, str):
-                documents[patient_id] = known
+        found = await self._patients.get_many(list(dict.fromkeys(ids)))
+        for document in found:
+            await self._confirm_content(document)
+        documents = {document["id"]: document for document in found}
         missing = [patient_id for patient_id in ids if patient_id not in documents]
         if missing:
             raise NotFoundError(
@@ -200,7 +204,7 @@ class PatientApi:
             DecryptionError: a ``note`` is given, and the stored one can't be decrypted.
             ConflictError: somebody else changed the patient meanwhile.
         """
-        validate_patient_for_saving(patient, creating=False)
+        patient = await self._valid(patient)
         if isinstance(patient, EncryptedPatient) and patient.note is not None:
             raise DecryptionError(
                 f"Patient {patient.id} was read without a key that opens it, so its note can't be "
@@ -223,8 +227,7 @@ class PatientApi:
         if "," in validate_id(patient_id, "patient id"):
             # Backends would take it for a list of ids, and delete each of them.
             raise ValidationError("The patient id must be one id, without a comma.")
-        deleted = await self._patients.delete(patient_id)
-        if not deleted:
+        if not await self._patients.delete(patient_id):
             raise NotFoundError(
                 f"Could not delete patient {patient_id}: it does not exist. Check the id."
             )
@@ -261,7 +264,9 @@ class PatientApi:
             saved = await self._patients.create(sealed)
         except ConflictError as conflict:
             saved = await self._saved_before(patient, conflict)
-        return await self._try_decrypt(_checked(saved, patient.id, "create"))
+        else:
+            require_same_material(sealed, saved, "patient", "create")
+        return await self._try_decrypt(saved)
 
     async def _keys_for_creation(
         self, user: Mapping[str, Any]
@@ -283,14 +288,47 @@ class PatientApi:
             document = await self._sealed(
                 document, note=patient.note, keep_unreadable=keep_unreadable
             )
+        else:
+            await self._compare_with_stored(document)
         # The backend leaves ``modified`` as it gets it, so we set it.
         completed = complete_patient_names(document) | {"modified": self._now()}
         try:
-            saved = _checked(await self._patients.modify(completed), str(patient.id), "modify")
+            saved = await self._patients.modify(completed)
         except ConflictError as conflict:
             saved = await self._saved_before(patient, conflict)
+        else:
+            require_same_material(completed, saved, "patient", "modify")
         self._directory.learn(saved)
         return await self._try_decrypt(saved)
+
+    async def _valid(self, patient: PotentiallyEncryptedPatient) -> PotentiallyEncryptedPatient:
+        """Return a patient to modify, completed where that shows an unusual value to be stored."""
+        try:
+            validate_patient_for_saving(patient, creating=False)
+        except UnusualValueError:
+            if not _is_built_by_hand(patient):
+                raise
+        else:
+            return patient
+        completed = await self._completed(patient)
+        validate_patient_for_saving(completed, creating=False)
+        return completed
+
+    async def _confirm_content(self, document: Mapping[str, Any]) -> None:
+        """Read a patient once more that has keys and nothing that they open."""
+        if is_in_clear(document):
+            await self._compare_with_stored(document)
+
+    async def _compare_with_stored(self, document: Mapping[str, Any]) -> None:
+        """Make sure that a patient has all its keys and content, which go back as a whole.
+
+        Raises:
+            InvalidResponseError: the backend says something else about them by now, and has not
+                given the patient another revision.
+        """
+        stored = await self._patients.get(str(document["id"]))
+        if stored.get("rev") == document.get("rev"):
+            require_same_material(document, stored, "patient", "use")
 
     async def _sealed(
         self, document: dict[str, Any], *, note: str | None, keep_unreadable: bool
@@ -306,13 +344,28 @@ class PatientApi:
             DecryptionError: what is stored can't be decrypted, so that it would be lost.
         """
         opened = await self._entities.open(document)
-        if opened is not None and opened.key is not None:
-            return await self._entities.seal_again(document, ENCRYPTED_PATIENT_MEMBERS, opened.key)
-        if opened is not None and not has_keys(document):
-            return await self._add_key(document)
-        if note is not None or (opened is None and not keep_unreadable):
+        closed = opened is None or (opened.key is None and has_keys(document))
+        if closed and (note is not None or not keep_unreadable):
             raise _decryption_error(document["id"])
-        return document
+        if not keep_unreadable:
+            require_all_parts(document, ENCRYPTED_PATIENT_MEMBERS, "patient")
+        if opened is None or not _is_certain(document):
+            await self._compare_with_stored(document)
+        if opened is None or closed or (keep_unreadable and is_in_clear(document) and not note):
+            return document
+        if opened.key is not None:
+            return await self._sealed_again(document, opened.key)
+        return await self._add_key(document)
+
+    async def _sealed_again(self, document: dict[str, Any], key: bytes) -> dict[str, Any]:
+        try:
+            return await self._entities.seal_again(document, ENCRYPTED_PATIENT_MEMBERS, key)
+        except ValueError:
+            raise CryptoError(
+                f"Patient {document['id']} can't be encrypted: a list of it has elements that are "
+                "encrypted for another patient, or a value that JSON has not. Build them anew from "
+                "their values. Nothing was sent."
+            ) from None
 
     async def _add_key(self, document: dict[str, Any]) -> dict[str, Any]:
         """Encrypt a patient that never had a key for us, our delegates, and all who can read it."""
@@ -363,13 +416,17 @@ class PatientApi:
         Raises:
             ConflictError: the stored patient has another ``rev``.
         """
-        if patient.unknown_fields is not None and patient.system_meta_data is not None:
+        if not _is_built_by_hand(patient):
             return patient
         document = await self._read(str(patient.id))
         if document.get("rev") != patient.rev:
             raise ConflictError(f"Patient {patient.id} has another rev by now", status=409)
-        opened = await self._entities.open(document)
-        stored = patient_from_wire(opened.document if opened else document, decrypted=True)
+        if isinstance(patient, EncryptedPatient):
+            # What we could open of it by now stays closed.
+            stored = _model(document, None)
+        else:
+            opened = await self._entities.open(document)
+            stored = patient_from_wire(opened.document if opened else document, decrypted=True)
         return attrs.evolve(
             with_stored_members(patient, stored),
             system_meta_data=stored.system_meta_data,
@@ -380,7 +437,8 @@ class PatientApi:
 
     async def _read(self, patient_id: str) -> dict[str, Any]:
         document = await self._patients.get(validate_id(patient_id, "patient id"))
-        self._directory.learn(_checked(document, patient_id, "read"))
+        await self._confirm_content(document)
+        self._directory.learn(document)
         return document
 
     async def _try_decrypt(self, document: Mapping[str, Any]) -> PotentiallyEncryptedPatient:
@@ -397,14 +455,13 @@ def _model(document: Mapping[str, Any], opened: OpenedEntity | None) -> Potentia
     return patient_from_wire(opened.document, decrypted=True)
 
 
-def _checked(document: dict[str, Any], patient_id: str, action: str) -> dict[str, Any]:
-    """Return a document of the backend if it is the one that was asked for."""
-    if document.get("id") != patient_id:
-        raise InvalidResponseError(
-            f"Could not {action} patient {patient_id}: the server answers with another document. "
-            "Read the patient again to see what is stored."
-        )
-    return document
+def _is_built_by_hand(patient: PotentiallyEncryptedPatient) -> bool:
+    return patient.unknown_fields is None or patient.system_meta_data is None
+
+
+def _is_certain(document: Mapping[str, Any]) -> bool:
+    """Return whether nothing can be missing in what is about to replace a patient."""
+    return looks_whole(document) and not has_key_material(document)
 
 
 def _same_content(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from icure_async.authentication.api import DEFAULT_TOKEN_VALIDITY, checked_validity
-from icure_async.errors import InvalidResponseError, ValidationError
+from icure_async.errors import ValidationError
 from icure_async.mistakes import explained
 from icure_async.models.converter import user_from_wire
 from icure_async.models.validation import validate_id
@@ -53,12 +53,7 @@ class UserApi:
             NotFoundError: there is no such user.
             PermissionDeniedError: the logged-in user may not see it.
         """
-        user = await self._users.get(validate_id(user_id, "user id"))
-        if user.get("id") != user_id:
-            raise InvalidResponseError(
-                f"Could not read user {user_id}: the server answers with another document."
-            )
-        return user_from_wire(user)
+        return user_from_wire(await self._users.get(validate_id(user_id, "user id")))
 
     async def list_tokens(self) -> list[UserToken]:
         """Return the long-lived tokens of the logged-in user, the oldest first.

@@ -40,6 +40,7 @@ from icure_async.errors import (
 from icure_async.mistakes import explained
 from icure_async.models.missing_key import MISSING_KEY_POLICIES, MissingKeyPolicy
 from icure_async.models.validation import validate_id
+from icure_async.rest.checked import CheckedUsers
 from icure_async.rest.users import UserResource
 from icure_async.threads import OTHERS
 
@@ -427,7 +428,8 @@ class AuthenticationApi:
         await UserResource(session).create_token(
             user_id, progress.token_key, validity=options.token_validity, secret=progress.token
         )
-        return await self._finish(advance(process, _Event.TOKEN_CREATED), progress, options, run)
+        process = advance(process, _Event.TOKEN_CREATED)
+        return await self._finish(process, progress, options, run, expected_user_id=user_id)
 
     async def _finish(
         self,
@@ -436,12 +438,19 @@ class AuthenticationApi:
         options: _Options,
         run: _Run,
         *,
+        expected_user_id: str | None = None,
         is_repeated: bool = False,
     ) -> AuthenticationResult:
         expires_at = progress.expires_at or self._expiry(options)
         api = self._open_api(process.login, progress.token, expires_at)
         try:
             user_id, group_id = await api.identify()
+            if expected_user_id not in (None, user_id):
+                raise InvalidResponseError(
+                    "Could not log in: the backend takes the token for one of another user than "
+                    "the code. Start again with a new authentication process; where it stays so, "
+                    "call the administrator of the backend."
+                )
             if is_repeated:
                 # A registration that died after the key was published still has its warnings.
                 await api.user_api.get_logged_user()
@@ -511,7 +520,7 @@ class AuthenticationApi:
             session = self._open_session(login, code)
             try:
                 answer = await session.sign_in()
-                user_id = answer.user_id or (await UserResource(session).current()).get("id")
+                user_id = answer.user_id or (await CheckedUsers(session).current()).get("id")
             except AuthenticationError:
                 continue
             if not isinstance(user_id, str) or not user_id:

@@ -184,13 +184,20 @@ def _parse(plaintext: bytes) -> dict[str, Any]:
     # invalid UTF-8 is the one sign that a block was tampered with. Past versions left NULs behind.
     text = plaintext.decode("utf-8-sig").rstrip("\0")
     try:
-        members: object = json.loads(text, parse_constant=_refuse)
+        members: object = json.loads(text, parse_constant=_refuse, parse_float=_finite)
     except RecursionError:
         raise ValueError(_TOO_DEEP) from None
     if not is_object(members):
         message = "the decrypted content is not a JSON object"
         raise ValueError(message)
     return members
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        _refuse(text)
+    return number
 
 
 def _refuse(constant: str) -> None:

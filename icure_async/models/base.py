@@ -19,9 +19,9 @@ class Model:
     """Base of the models.
 
     Attributes:
-        assumed_fields: members that were missing on the wire, or could not be read, with the value
-            assumed for them. As long as they keep that value, they are written back the way they
-            came, so that reading and saving changes nothing by itself.
+        assumed_fields: members that were missing on the wire, could not be read, or have a value
+            that may not be set anew, with their value here. As long as they keep it, they are
+            written back the way they came, so that reading and saving changes nothing by itself.
     """
 
     assumed_fields: dict[str, Any] = attrs.field(factory=dict[str, Any], eq=False, repr=False)

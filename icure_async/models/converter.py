@@ -33,6 +33,7 @@ from icure_async.models.system_meta_data import (
     SystemMetaDataOwnerEncrypted,
 )
 from icure_async.models.user import AuthenticationToken, User
+from icure_async.models.validation import is_unusual
 
 if TYPE_CHECKING:
     from cattrs import Converter
@@ -307,6 +308,7 @@ def _wire_reader(cls: type[ModelT], converter: Converter) -> Callable[[object, A
     generated = _generated_reader(cls, converter, keys, _Form.WIRE)
     collections: dict[str, Callable[[], object]] = {}
     binaries: dict[str, str] = {}
+    numbers: list[str] = []
     for attribute in attrs.fields(cls):
         if attribute.name in _HIDDEN:
             continue
@@ -315,6 +317,8 @@ def _wire_reader(cls: type[ModelT], converter: Converter) -> Callable[[object, A
             collections[attribute.name] = factory
         elif bytes in get_args(attribute.type):
             binaries[attribute.name] = keys[attribute.name]
+        elif {int, float} & set(get_args(attribute.type)):
+            numbers.append(attribute.name)
 
     def read(value: object, _: object) -> ModelT:
         members: dict[str, object] = {}
@@ -340,9 +344,16 @@ def _wire_reader(cls: type[ModelT], converter: Converter) -> Callable[[object, A
                 assumed[name] = content = _decode_odd_base64(text)
                 if content is not None:
                     members[key] = _write_bytes(content)
+        if cls is EncryptedPatient and "note" in members:
+            # Of a patient who can't be read, it may be anybody's: kept, and not shown.
+            unknown["note"], assumed["note"] = members.pop("note"), None
         if flat_key is not None:
             members[flat_key] = flat
         model = generated(members)
+        for name in numbers:
+            number = getattr(model, name)
+            if number is not None and is_unusual(number, name):
+                unknown[keys[name]], assumed[name] = members[keys[name]], number
         if isinstance(model, CodingReference) and model.id is None:
             model.id = assumed["id"] = _coding_id(model)
         model.assumed_fields = assumed

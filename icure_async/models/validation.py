@@ -18,6 +18,8 @@ from icure_async.models.notification import Notification
 from icure_async.models.patient import EncryptedPatient, Patient
 
 __all__ = [
+    "UnusualValueError",
+    "is_unusual",
     "validate_id",
     "validate_notification_for_saving",
     "validate_notification_status",
@@ -26,6 +28,8 @@ __all__ = [
 
 _FORBIDDEN_IN_IDS = re.compile(r"[/\\?#%\s\x00-\x1f\x7f-\x9f]")
 
+_FUZZY_DATES = frozenset({"date_of_birth", "date_of_death"})
+
 _WORDS: dict[object, str] = {
     bool: "a bool",
     bytes: "bytes",
@@ -33,6 +37,10 @@ _WORDS: dict[object, str] = {
     int: "an int",
     str: "a str",
 }
+
+
+class UnusualValueError(ValidationError):
+    """A value has the right type, and is none that may be set anew. One that was read may stay."""
 
 
 def validate_id(value: object, what: str = "id") -> str:
@@ -76,8 +84,6 @@ def validate_patient_for_saving(patient: Patient | EncryptedPatient, *, creating
     if has_id(patient):
         validate_id(patient.id, "patient id")
     _check_model(patient, "", constants=creating)
-    for name in ("date_of_birth", "date_of_death"):
-        _check_fuzzy_date(getattr(patient, name), name)
     if not creating and not (patient.id and patient.rev):
         raise ValidationError(
             "A patient that is modified needs its id and its rev: pass the patient as it was read, "
@@ -129,7 +135,27 @@ def _check_model(model: Model, path: str, *, constants: bool) -> None:
     for attribute in attrs.fields(type(model)):
         if attribute.eq:
             step = f"{path}.{attribute.name}" if path else attribute.name
-            _check(getattr(model, attribute.name), attribute.type, step, constants=constants)
+            value = getattr(model, attribute.name)
+            if value is not None and _is_as_read(model, attribute.name, value):
+                continue
+            _check(value, attribute.type, step, constants=constants)
+            if attribute.name in _FUZZY_DATES:
+                _check_fuzzy_date(value, step)
+
+
+def is_unusual(value: object, name: str) -> bool:
+    """Return whether the value of an attribute has the right type, and may not be set anew."""
+    if name in _FUZZY_DATES:
+        return isinstance(value, int) and not _is_fuzzy_date(value)
+    if isinstance(value, int):
+        return not _fits_64_bits(value)
+    return isinstance(value, float) and not _is_finite(value)
+
+
+def _is_as_read(model: Model, name: str, value: object) -> bool:
+    """Return whether an unusual value is the one that was read: it goes back the way it came."""
+    assumed = model.assumed_fields.get(name)
+    return type(assumed) is type(value) and assumed == value
 
 
 def _check(value: Any, kind: Any, path: str, *, constants: bool) -> None:
@@ -163,11 +189,18 @@ def _check_scalar(value: Any, kind: type, path: str) -> None:
     accepted = (int, float) if kind is float else kind
     fits = isinstance(value, accepted) and (kind is bool or not isinstance(value, bool))
     _require(fits, path, _WORDS[kind])
-    if kind is int and not -(2**63) <= value < 2**63:
-        raise ValidationError(f"{path} must fit in 64 bits.")
-    largest = sys.float_info.max
-    if kind is float and not -largest <= value <= largest:
-        raise ValidationError(f"{path} must be finite.")
+    if kind is int and not _fits_64_bits(value):
+        raise UnusualValueError(f"{path} must fit in 64 bits.")
+    if kind is float and not _is_finite(value):
+        raise UnusualValueError(f"{path} must be finite.")
+
+
+def _fits_64_bits(value: int) -> bool:
+    return -(2**63) <= value < 2**63
+
+
+def _is_finite(value: float) -> bool:
+    return -sys.float_info.max <= value <= sys.float_info.max
 
 
 def _require(condition: bool, path: str, expected: str) -> None:
@@ -176,18 +209,18 @@ def _require(condition: bool, path: str, expected: str) -> None:
 
 
 def _check_fuzzy_date(value: int | None, name: str) -> None:
-    if value is None:
-        return
+    if value is not None and not _is_fuzzy_date(value):
+        raise UnusualValueError(
+            f"{name} must be a date written as the integer YYYYMMDD, with 00 for an unknown month "
+            "or day."
+        )
+
+
+def _is_fuzzy_date(value: int) -> bool:
     year, month, day = value // 10000, value // 100 % 100, value % 100
     try:
         # Unknown parts count as the first: a day needs a month, and both must exist.
         dt.date(year, month or 1, day or 1)
     except (ValueError, OverflowError):
-        valid = False
-    else:
-        valid = bool(month or not day)
-    if not valid:
-        raise ValidationError(
-            f"{name} must be a date written as the integer YYYYMMDD, with 00 for an unknown month "
-            "or day."
-        )
+        return False
+    return bool(month or not day)

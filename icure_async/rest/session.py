@@ -15,6 +15,7 @@ import anyio
 import attrs
 
 from icure_async.errors import AuthenticationError, BackendError, ICureError, TokenExpiredError
+from icure_async.rest.documents import checked_id
 from icure_async.rest.tokens import SessionToken
 from icure_async.rest.transport import Request, Transport
 from icure_async.rest.user_tokens import TOKENS_MEMBER, key_among, token_expiry
@@ -139,6 +140,16 @@ class Session(SecretHolder):
         # Logins and refreshes that came to an end, and the error of the last one.
         self._sign_ins = 0
         self._failure: ICureError | None = None
+
+    @property
+    def user_id(self) -> str | None:
+        """Id of the user, where the backend told it at login."""
+        return self._answer.user_id
+
+    @property
+    def data_owner_id(self) -> str | None:
+        """Id of the user's data owner, where the backend told it at login."""
+        return self._answer.data_owner_id
 
     def __repr__(self) -> str:
         return f"Session(base_url={self._base_url!r}, user_name={self.user_name!r})"
@@ -330,8 +341,11 @@ class Session(SecretHolder):
             return False
         if not isinstance(token, str) or not _fits_header(token):
             return False
+        renewed = SessionToken.parse(token)
+        if not renewed.may_be_of(self._answer.user_id, self._answer.data_owner_id):
+            return False
         self._check_not_ended()
-        self._tokens = _Tokens.of(response, SessionToken.parse(token), refresh)
+        self._tokens = _Tokens.of(response, renewed, refresh)
         return True
 
     async def _log_in(self) -> None:
@@ -362,16 +376,39 @@ class Session(SecretHolder):
             return
         if not _fits_header(token):
             raise response.invalid("the server's token is malformed")
+        access = SessionToken.parse(token)
+        said = self._checked_answer(answer, access, response)
         self._tokens = _Tokens.of(
             response,
-            SessionToken.parse(token),
+            access,
             SessionToken.parse(refresh) if isinstance(refresh, str) else None,
         )
-        self._answer = LoginAnswer(
-            user_id=_text(answer.get("userId")),
-            group_id=_text(answer.get("groupId")),
-            data_owner_id=_text(answer.get("dataOwnerId")),
+        self._answer = said
+
+    def _checked_answer(
+        self, answer: Mapping[str, Any], access: SessionToken, response: Response
+    ) -> LoginAnswer:
+        """Return what a login's answer says of the user, if it is the one who logs in."""
+        action = response.action
+        said = LoginAnswer(
+            user_id=checked_id(answer.get("userId", access.user_id), "userId", action),
+            group_id=checked_id(answer.get("groupId"), "groupId", action),
+            data_owner_id=checked_id(
+                answer.get("dataOwnerId", access.data_owner_id), "dataOwnerId", action
+            ),
         )
+        named = answer.get("username")
+        before = self._answer.user_id
+        if (
+            not access.may_be_of(said.user_id, said.data_owner_id)
+            or (named is not None and not _is_same_name(named, self.user_name))
+            or (before is not None and said.user_id not in (None, before))
+        ):
+            raise response.invalid(
+                "the server answers with the session of another user; log in again, and where it "
+                "stays so, call the administrator of the backend"
+            )
+        return said
 
     def _fall_back_to_basic(self) -> None:
         self._basic = True
@@ -410,5 +447,5 @@ def _basic(user_name: str, password: str) -> str:
     return "Basic " + base64.b64encode(data).decode("ascii")
 
 
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) and value else None
+def _is_same_name(named: object, user_name: str) -> bool:
+    return isinstance(named, str) and named.strip().casefold() == user_name.strip().casefold()

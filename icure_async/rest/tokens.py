@@ -31,25 +31,39 @@ class SessionToken:
             parsed or says nothing, which therefore counts as expired.
         issued_at: the same for when it was made; None where it says nothing, or nothing that goes
             with when it expires.
+        user_id: id of the user it is for, where it says so.
+        data_owner_id: id of the user's data owner, where it says so.
     """
 
     text: str = attrs.field(repr=False)
     expires_at: float
     issued_at: float | None = None
+    user_id: str | None = None
+    data_owner_id: str | None = None
 
     @classmethod
     def parse(cls, text: str) -> SessionToken:
-        """Read ``exp`` and ``iat`` from the payload; the signature is the server's business."""
+        """Read the payload (server-behaviour.md §3.5); the signature is the server's business."""
         claims = _claims(text)
         expires_at, issued_at = _moment(claims.get("exp")), _moment(claims.get("iat"))
-        if expires_at is None:
-            return cls(text, _NEVER_USABLE)
-        is_likely = issued_at is not None and issued_at < expires_at
-        return cls(text, expires_at, issued_at if is_likely else None)
+        is_likely = expires_at is not None and issued_at is not None and issued_at < expires_at
+        return cls(
+            text,
+            _NEVER_USABLE if expires_at is None else expires_at,
+            issued_at if is_likely else None,
+            user_id=_text(claims.get("u")),
+            data_owner_id=_text(claims.get("doId")),
+        )
 
     def usable_at(self, server_time: float) -> bool:
         """Return whether the token is still good at this moment of the server's clock."""
         return server_time < self.expires_at
+
+    def may_be_of(self, user_id: str | None, data_owner_id: str | None) -> bool:
+        """Return whether what it says of its user goes together with these ids, where known."""
+        return (self.user_id is None or user_id in (None, self.user_id)) and (
+            self.data_owner_id is None or data_owner_id in (None, self.data_owner_id)
+        )
 
 
 def _claims(text: str) -> Mapping[str, object]:
@@ -73,3 +87,7 @@ def _moment(value: object) -> float | None:
     except OverflowError:
         return None
     return moment if math.isfinite(moment) else None
+
+
+def _text(claim: object) -> str | None:
+    return claim if isinstance(claim, str) and claim else None

@@ -160,7 +160,9 @@ async def test_keys_without_content_are_not_replaced_by_a_stranger(
         assert await sandbox.stored("patient", ROBB_ID) == before
 
         patient.profession = "king"
-        await stranger.patient_api.create_or_modify_patient(patient)
+        with pytest.raises(DecryptionError):
+            await stranger.patient_api.create_or_modify_patient(patient)
+        await stranger.patient_api.modify_potentially_encrypted_patient(patient)
         ned = await opener.golden("ned")
         read = await ned.patient_api.get_patient(ROBB_ID)
         read.note = "ned has the key"

@@ -13,6 +13,7 @@ from icure_async import Address, CodingReference, EncryptedPatient, Patient, Tel
 from icure_async.errors import (
     ConflictError,
     DecryptionError,
+    InvalidResponseError,
     NotFoundError,
     PermissionDeniedError,
     ValidationError,
@@ -229,8 +230,8 @@ async def test_anonymous_sharing_gives_the_key_and_no_secret_id(
         assert (await hcp.patient_api.get_patient(str(created.id))).note == created.note
 
 
-@pytest.mark.parametrize("shared", [None, [], {"all": "not a list"}, {"all": [5, None]}])
-async def test_auto_delegations_that_make_no_sense_share_with_nobody(
+@pytest.mark.parametrize("shared", [None, {}, {"all": None}, {"all": []}, {"all": [None, ""]}])
+async def test_auto_delegations_that_name_nobody_share_with_nobody(
     opener: Opener, proxy: Proxy, world: dict[str, Any], shared: Any
 ) -> None:
     async def change(exchange: Exchange) -> None:
@@ -241,6 +242,22 @@ async def test_auto_delegations_that_make_no_sense_share_with_nobody(
     await api.patient_api.create_or_modify_patient(robb())
     (sent,) = proxy.sent("POST /patient")
     assert sent["encryptionKeys"].keys() == {world["users"]["ned"]["dataOwnerId"]}
+
+
+@pytest.mark.parametrize(
+    "shared", [[], "nobody", 0, True, {"all": "not a list"}, {"all": [5]}, {"all": ["../x"]}]
+)
+async def test_auto_delegations_that_make_no_sense_are_not_taken_for_nobody(
+    opener: Opener, proxy: Proxy, shared: Any
+) -> None:
+    async def change(exchange: Exchange) -> None:
+        exchange.answer["autoDelegations"] = shared
+
+    proxy.after("GET /user/current", change)
+    api = await opener.golden("ned", url=proxy.url)
+    with pytest.raises(InvalidResponseError, match="autoDelegations"):
+        await api.patient_api.create_or_modify_patient(robb())
+    assert proxy.sent("POST /patient") == []
 
 
 async def test_a_delegate_who_publishes_a_key_later_gets_access_to_what_comes_then(

@@ -22,6 +22,10 @@ FILES: Mapping[str, str] = {
         "It takes minutes, and strikes below what icure_sync adds: its requests are made, and made "
         "again, by the same async code."
     ),
+    "tests/flows/test_mutations.py": (
+        "It takes minutes, and strikes below what icure_sync adds: what an answer means is decided "
+        "by the same async code."
+    ),
     "tests/programs/test_at_once.py": (
         "Its programs are asyncio programs of their own. In icure_sync the same async code takes "
         "the locks and writes the files that they race for."

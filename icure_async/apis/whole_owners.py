@@ -1,0 +1,100 @@
+"""Data owners with all their keys: what looks as if a part was cut off is read once more."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from icure_async.crypto.wholeness import (
+    ENTITY_METADATA,
+    KEY_MATERIAL,
+    looks_whole,
+    owner_looks_whole,
+    same_material,
+)
+from icure_async.errors import InvalidResponseError
+from icure_async.foreign_text import printable
+from icure_async.rest.checked import CheckedDataOwners
+from icure_async.rest.data_owners import TypedDataOwner
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from icure_async.rest.data_owners import DataOwnerKind
+
+__all__ = ["WholeDataOwners"]
+
+_MAX_READS: Final = 3
+_GUARDED: Final = (*KEY_MATERIAL, *ENTITY_METADATA)
+
+OwnerT = TypeVar("OwnerT", TypedDataOwner, "TypedDataOwner | None")
+
+
+class WholeDataOwners(CheckedDataOwners):
+    """Data owners whose documents may be written back, with a change.
+
+    A document in which something may be missing is believed where a second answer says the same.
+    """
+
+    async def current(self) -> TypedDataOwner | None:
+        """Return the logged-in user's data owner, or None where the answer is of no use."""
+        return await _confirmed(super().current, with_transfers=True)
+
+    async def get(self, owner_id: str) -> TypedDataOwner | None:
+        """Return a data owner of any kind, or None where the answer is of no use."""
+        read = super().get
+        return await _confirmed(lambda: read(owner_id))
+
+    async def get_of_kind(self, kind: DataOwnerKind, owner_id: str) -> TypedDataOwner:
+        """Return a data owner whose kind is known."""
+        read = super().get_of_kind
+        return await _confirmed(lambda: read(kind, owner_id))
+
+    async def modify(self, owner: TypedDataOwner) -> TypedDataOwner:
+        """Replace a data owner's document. Not repeated blindly.
+
+        Raises:
+            InvalidResponseError: the answer has other keys than were sent.
+        """
+        saved = await super().modify(owner)
+        if not same_material(owner.document, saved.document, _GUARDED):
+            raise InvalidResponseError(
+                f"Could not modify {owner.kind} {printable(owner.id)}: the keys in the server's "
+                "answer are not those that were sent. Read it again to see what is stored."
+            )
+        return saved
+
+
+async def _confirmed(
+    read: Callable[[], Awaitable[OwnerT]], *, with_transfers: bool = False
+) -> OwnerT:
+    """Read a data owner, and once more where something may be missing.
+
+    Raises:
+        InvalidResponseError: two answers with the same revision have other keys.
+    """
+    owner = await read()
+    for _ in range(_MAX_READS - 1):
+        if owner is None or _is_whole(owner, with_transfers=with_transfers):
+            break
+        before, owner = owner, await read()
+        if owner is None or owner.id != before.id:
+            raise _unsteady(before)
+        if owner.document.get("rev") == before.document.get("rev"):
+            if not same_material(before.document, owner.document, _GUARDED):
+                raise _unsteady(before)
+            break
+    return owner
+
+
+def _is_whole(owner: TypedDataOwner, *, with_transfers: bool) -> bool:
+    document = owner.document
+    is_whole = owner_looks_whole(document, with_transfers=with_transfers)
+    return is_whole and (owner.kind != "patient" or looks_whole(document))
+
+
+def _unsteady(owner: TypedDataOwner) -> InvalidResponseError:
+    return InvalidResponseError(
+        f"Could not read data owner {printable(owner.id)}: the server says two things about its "
+        "keys. Nothing was changed. Try again; where it stays so, call the administrator of the "
+        "backend."
+    )

@@ -1,0 +1,349 @@
+"""The gate for answers: documents are what was asked for, and what the SDK acts on has its type.
+
+A member of the wrong type is an error that names the member and never its value: taken for empty,
+it would be written back as nothing. A null counts as a member that is absent. What a text says is
+not looked at here: a malformed public key among others must not lock its owner out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, Literal, TypeGuard, cast
+
+from icure_async.errors import InvalidResponseError, ValidationError
+from icure_async.foreign_text import printable
+from icure_async.models.validation import validate_id
+
+__all__ = [
+    "DocumentKind",
+    "check_deletion",
+    "checked_document",
+    "checked_documents",
+    "checked_exchange_key_view",
+    "checked_id",
+    "checked_page",
+    "is_id",
+]
+
+DocumentKind = Literal["device", "hcparty", "maintenancetask", "patient", "user"]
+
+_LONGEST_ID: Final = 256
+_DEEPEST: Final = 200
+
+_READ_ADVICE: Final = "Try again; where it stays so, call the administrator of the backend."
+_NOUNS: Final[Mapping[DocumentKind, str]] = {
+    "device": "device",
+    "hcparty": "healthcare party",
+    "maintenancetask": "notification",
+    "patient": "patient",
+    "user": "user",
+}
+
+
+class _Unfit(Exception):  # noqa: N818
+    """A value is not what it should be. It knows where, and never which value."""
+
+    def __init__(self, problem: str, path: str = "") -> None:
+        super().__init__(problem, path)
+        self.problem = problem
+        self.path = path
+
+    def inside(self, step: str) -> _Unfit:
+        joint = "." if self.path and not self.path.startswith("[") else ""
+        return _Unfit(self.problem, f"{step}{joint}{self.path}")
+
+
+_Check = Callable[[object], None]
+
+
+# --- Types ----------------------------------------------------------------------------------------
+
+
+def _text(value: object) -> None:
+    if not isinstance(value, str):
+        raise _Unfit("is not a text")
+
+
+def _integer(value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise _Unfit("is not an integer")
+
+
+def _id(value: object) -> None:
+    """Check an id of something else; an empty one names nothing."""
+    _text(value)
+    if value:
+        _own_id(value)
+
+
+def _own_id(value: object) -> None:
+    _text(value)
+    if not is_id(value):
+        raise _Unfit("is not an id")
+
+
+def _revision(value: object) -> None:
+    _text(value)
+    if not value:
+        raise _Unfit("is empty")
+
+
+def _is_object(value: object) -> TypeGuard[Mapping[str, object]]:
+    return isinstance(value, dict)
+
+
+def _is_list(value: object) -> TypeGuard[list[object]]:
+    return isinstance(value, list)
+
+
+def _list_of(check: _Check) -> _Check:
+    def check_list(value: object) -> None:
+        if not _is_list(value):
+            raise _Unfit("is not a list")
+        for index, item in enumerate(value):
+            _check_at(f"[{index}]", check, item)
+
+    return check_list
+
+
+def _map_of(check: _Check) -> _Check:
+    def check_map(value: object) -> None:
+        if not _is_object(value):
+            raise _Unfit("is not an object")
+        for item in value.values():
+            # The names are data, and may be as private as the values.
+            _check_at("[*]", check, item)
+
+    return check_map
+
+
+def _object_of(checks: Mapping[str, _Check], *required: str) -> _Check:
+    def check_object(value: object) -> None:
+        if not _is_object(value):
+            raise _Unfit("is not an object")
+        for name, check in checks.items():
+            _check_at(name, check, value.get(name))
+        for name in required:
+            if value.get(name) is None:
+                raise _Unfit("is missing", name)
+
+    return check_object
+
+
+def _check_at(step: str, check: _Check, value: object) -> None:
+    if value is None:
+        return
+    try:
+        check(value)
+    except _Unfit as unfit:
+        raise unfit.inside(step) from None
+
+
+def _check_json(document: object) -> None:
+    """Refuse numbers that JSON has not, and what is nested so deeply that it can't be sent."""
+    level: list[tuple[str, object]] = [("", document)]
+    for _ in range(_DEEPEST):
+        inner: list[tuple[str, object]] = []
+        for name, value in level:
+            if isinstance(value, float) and not math.isfinite(value):
+                raise _Unfit("is no number that JSON has", name)
+            if _is_object(value):
+                inner += [(name or key, item) for key, item in value.items()]
+            elif _is_list(value):
+                inner += [(name, item) for item in value]
+        if not inner:
+            return
+        level = inner
+    raise _Unfit("is nested too deeply", level[0][0])
+
+
+# --- Documents ------------------------------------------------------------------------------------
+
+_ENTRIES: Final = _map_of(
+    _list_of(
+        _object_of({"owner": _text, "delegatedTo": _text, "key": _text, "tags": _list_of(_text)})
+    )
+)
+_EXCHANGE_KEYS: Final = _map_of(_map_of(_map_of(_text)))
+
+_ENTITY: Final[Mapping[str, _Check]] = {
+    "id": _own_id,
+    "rev": _revision,
+    "author": _text,
+    "created": _integer,
+    "cryptedForeignKeys": _ENTRIES,
+    "delegations": _ENTRIES,
+    "deletionDate": _integer,
+    "encryptedSelf": _text,
+    "encryptionKeys": _ENTRIES,
+    "modified": _integer,
+    "responsible": _text,
+    "secretForeignKeys": _list_of(_text),
+}
+_DATA_OWNER: Final[Mapping[str, _Check]] = {
+    "id": _own_id,
+    "rev": _revision,
+    "aesExchangeKeys": _EXCHANGE_KEYS,
+    "deletionDate": _integer,
+    "hcPartyKeys": _map_of(_list_of(_text)),
+    "parentId": _id,
+    "privateKeyShamirPartitions": _map_of(_text),
+    "publicKey": _text,
+    "transferKeys": _map_of(_map_of(_text)),
+}
+_PERSON: Final[Mapping[str, _Check]] = {
+    "alias": _text,
+    "firstName": _text,
+    "lastName": _text,
+    "maidenName": _text,
+    "note": _text,
+    "names": _list_of(
+        _object_of({"firstNames": _list_of(_text), "lastName": _text, "text": _text, "use": _text})
+    ),
+}
+_CHECKS: Final[Mapping[DocumentKind, _Check]] = {
+    "device": _object_of(_DATA_OWNER, "id"),
+    "hcparty": _object_of(_DATA_OWNER, "id"),
+    "maintenancetask": _object_of({**_ENTITY, "status": _text, "taskType": _text}, "id", "rev"),
+    "patient": _object_of({**_ENTITY, **_DATA_OWNER, **_PERSON}, "id", "rev"),
+    "user": _object_of(
+        {
+            "id": _own_id,
+            "rev": _text,
+            "autoDelegations": _map_of(_list_of(_id)),
+            "deletionDate": _integer,
+            "deviceId": _id,
+            "email": _text,
+            "groupId": _text,
+            "healthcarePartyId": _id,
+            "login": _text,
+            "mobilePhone": _text,
+            "name": _text,
+            "patientId": _id,
+        },
+        "id",
+    ),
+}
+_PAGE: Final = _object_of(
+    {"nextKeyPair": _object_of({"startKeyDocId": _id}), "rows": _list_of(_object_of({}))}, "rows"
+)
+
+
+def is_id(value: object) -> bool:
+    """Return whether this can be the id of a document, and be shown and put into a path."""
+    try:
+        text = validate_id(value)
+    except ValidationError:
+        return False
+    return len(text) <= _LONGEST_ID and text.isprintable() and text not in (".", "..")
+
+
+def checked_id(value: object, what: str, action: str) -> str | None:
+    """Return an id that an answer names, or None where it names none.
+
+    Raises:
+        InvalidResponseError: it is no id.
+    """
+    if value is None or value == "":
+        return None
+    try:
+        _own_id(value)
+    except _Unfit as unfit:
+        raise _error(action, f"the {what} in the server's answer {unfit.problem}") from None
+    return str(value)
+
+
+def checked_document(
+    document: object,
+    kind: DocumentKind,
+    wanted_id: str | None,
+    action: str,
+    *,
+    advice: str = _READ_ADVICE,
+) -> dict[str, Any]:
+    """Return a document of the backend if it is the one that was asked for, and well-formed.
+
+    Args:
+        document: as parsed.
+        kind: what it is.
+        wanted_id: the id that was asked for; None where the question named none.
+        action: what was asked, in words for an error message: "read patient 4711".
+        advice: what to do about a document that is refused.
+
+    Raises:
+        InvalidResponseError: it is another document, or a member has the wrong type.
+    """
+    noun = _NOUNS[kind]
+    if wanted_id is not None and _is_object(document) and document.get("id") != wanted_id:
+        raise _error(action, "the server answers with another document", advice)
+    try:
+        _CHECKS[kind](document)
+        _check_json(document)
+    except _Unfit as unfit:
+        where = f"{printable(unfit.path)} of the {noun}" if unfit.path else f"the {noun}"
+        raise _error(action, f"{where} in the server's answer {unfit.problem}", advice) from None
+    return cast("dict[str, Any]", document)
+
+
+def checked_documents(
+    documents: Sequence[Any], kind: DocumentKind, wanted_ids: Sequence[str], action: str
+) -> list[dict[str, Any]]:
+    """Return documents of the backend if all of them were asked for, and are well-formed.
+
+    Raises:
+        InvalidResponseError: one was not asked for, is there twice, or is malformed.
+    """
+    missing = set(wanted_ids)
+    found: list[dict[str, Any]] = []
+    for document in documents:
+        known = document.get("id") if _is_object(document) else None
+        if not isinstance(known, str) or known not in missing:
+            raise _error(action, "the server answers with something else than what was asked for")
+        missing.remove(known)
+        found.append(checked_document(document, kind, known, action))
+    return found
+
+
+def checked_page(page: dict[str, Any], kind: DocumentKind, action: str) -> dict[str, Any]:
+    """Return a page of documents if it is well-formed, with every row.
+
+    Raises:
+        InvalidResponseError: it has no rows, or one of them is no such document.
+    """
+    try:
+        _PAGE(page)
+    except _Unfit as unfit:
+        raise _error(action, f"{unfit.path} in the server's answer {unfit.problem}") from None
+    for row in page["rows"]:
+        checked_document(row, kind, None, action)
+    return page
+
+
+def checked_exchange_key_view(view: dict[str, Any], action: str) -> dict[str, Any]:
+    """Return the exchange keys towards a delegate if they are well-formed (cryptography.md §3.6).
+
+    Raises:
+        InvalidResponseError: some level is no object, or a key is no text.
+    """
+    try:
+        _EXCHANGE_KEYS(view)
+    except _Unfit as unfit:
+        raise _error(action, f"{unfit.path} in the server's answer {unfit.problem}") from None
+    return view
+
+
+def check_deletion(deleted: Sequence[object], wanted_id: str, action: str) -> None:
+    """Check an answer to a deletion, which is empty where there was nothing to delete.
+
+    Raises:
+        InvalidResponseError: it is about something else.
+    """
+    ids = [entry.get("id") if _is_object(entry) else None for entry in deleted]
+    if ids not in ([], [wanted_id]):
+        advice = "Read it again to see whether it is deleted."
+        raise _error(action, "the server answers about something else", advice)
+
+
+def _error(action: str, problem: str, advice: str = _READ_ADVICE) -> InvalidResponseError:
+    return InvalidResponseError(f"Could not {printable(action)}: {problem}. {advice}")

@@ -1,0 +1,580 @@
+"""What is done while an answer is not what it should be, and what must hold afterwards."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any, ClassVar, Self
+from uuid import uuid4
+
+import aiohttp
+import attrs
+
+from icure_async import (
+    AnonymousMedTechApiBuilder,
+    AuthenticationProcess,
+    AuthenticationResult,
+    KeyPair,
+    MedTechApi,
+    MedTechApiBuilder,
+    Notification,
+    Patient,
+    Property,
+    PropertyType,
+    TypedValueObject,
+)
+from icure_async.crypto.software import SoftwareCrypto
+from icure_async.sandbox import Sandbox
+from icure_async.storage import MemoryKeyStorage, MemoryStorage
+from tests.shortcuts import HandedOutCrypto
+
+from .mutations import Case, Mutator
+
+Json = dict[str, Any]
+
+PHONE = "+32588235595"
+NOTE = "You must keep one's head"
+NEW_NOTE = "You must keep one's head, and the other's"
+HIDDEN_NOTE = "Nobody else's business"
+WORDS = "The crow flies at midnight"
+
+_NAMES = {"firstName", "lastName", "names", "alias", "maidenName"}
+_WRITTEN_BY_SERVER = {"rev", "modified"}
+
+
+def words(text: str) -> list[Property]:
+    kind = PropertyType(type="STRING")
+    value = TypedValueObject(type="STRING", string_value=text)
+    return [Property(id="words", type=kind, typed_value=value)]
+
+
+@attrs.define
+class World:
+    """A stage: the whole sandbox, and who is there."""
+
+    seed: Json
+    master_password: str
+    master_pair: KeyPair
+    master_login: str
+    hcp_id: str
+    ned_id: str
+    token: str
+    key_pairs: list[KeyPair]
+    shared_id: str
+    hidden_id: str
+    pending_ids: list[str]
+
+    @property
+    def others(self) -> Json:
+        return self.seed["entities"]  # type: ignore[no-any-return]
+
+
+class Place:
+    """A sandbox that starts with a stage, and programs that ask it."""
+
+    def __init__(
+        self, world: World | None, mutator: Mutator, parsed: SoftwareCrypto, pairs: list[KeyPair]
+    ) -> None:
+        self.world = world
+        self.mutator = mutator
+        self.pairs = pairs
+        self._parsed = parsed
+        self._stack = contextlib.AsyncExitStack()
+        self.sandbox = Sandbox(seed=world.seed if world else None)
+
+    async def __aenter__(self) -> Self:
+        await self._stack.enter_async_context(self.sandbox)
+        self.session = await self._stack.enter_async_context(aiohttp.ClientSession())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.mutator.disarm()
+        await self._stack.aclose()
+
+    async def keep(self, api: MedTechApi) -> MedTechApi:
+        return await self._stack.enter_async_context(api)
+
+    def anonymous(self, keys: MemoryKeyStorage, *pairs: KeyPair) -> AnonymousMedTechApiBuilder:
+        sandbox = self.sandbox
+        return (
+            AnonymousMedTechApiBuilder()
+            .with_icure_base_url(sandbox.icure_url)
+            .with_msg_gw_url(sandbox.msg_gw_url)
+            .with_msg_gw_spec_id(sandbox.spec_id)
+            .with_auth_process_by_sms_id(sandbox.patient_process_by_sms_id)
+            .with_crypto(HandedOutCrypto(pairs, parsed=self._parsed))
+            .with_key_storage(keys)
+            .with_storage(MemoryStorage())
+            .with_client_session(self.session)
+        )
+
+    async def api(self, login: str, password: str, pair: KeyPair | None = None) -> MedTechApi:
+        builder = (
+            MedTechApiBuilder()
+            .with_icure_base_url(self.sandbox.icure_url)
+            .with_user_name(login)
+            .with_password(password)
+            .with_crypto(HandedOutCrypto([], parsed=self._parsed))
+            .with_client_session(self.session)
+        )
+        api = await self.keep(await builder.build())
+        if pair is not None:
+            await api.init_user_crypto(pair)
+        return api
+
+    async def ned(self) -> MedTechApi:
+        assert self.world is not None
+        return await self.api(PHONE, self.world.token, self.world.key_pairs[0])
+
+    async def hcp(self) -> MedTechApi:
+        master = self.sandbox.master_hcp
+        return await self.api(master.login, master.password, master.key_pair)
+
+    async def log_in(
+        self, keys: MemoryKeyStorage, *pairs: KeyPair, phone: str = PHONE
+    ) -> AuthenticationResult:
+        async with self.anonymous(keys, *pairs).build() as anonymous:
+            process = await self.start(anonymous.authentication_api, phone)
+            code = await self.sandbox.wait_for_code(phone)
+            result = await anonymous.authentication_api.complete_authentication(process, code)
+        await self.keep(result.med_tech_api)
+        return result
+
+    async def start(self, api: Any, phone: str) -> AuthenticationProcess:
+        process: AuthenticationProcess = await api.start_authentication(
+            "captcha",
+            phone_number=phone,
+            first_name="Ned",
+            last_name="Stark",
+            healthcare_professional_id=self.sandbox.master_hcp.data_owner_id,
+        )
+        return process
+
+
+async def build_worlds(
+    mutator: Mutator, parsed: SoftwareCrypto, pairs: list[KeyPair]
+) -> dict[str, World]:
+    """Live through what comes before the flows, once."""
+    worlds: dict[str, World] = {}
+    async with Place(None, mutator, parsed, pairs) as place:
+        sandbox, master = place.sandbox, place.sandbox.master_hcp
+        result = await place.log_in(MemoryKeyStorage(), pairs[0])
+        ned, hcp = result.med_tech_api, await place.hcp()
+        ned_id = str((await ned.user_api.get_logged_user()).patient_id)
+        shared = await ned.patient_api.create_or_modify_patient(_robb(NOTE))
+        hidden = await _hidden(place, result)
+        await hcp.patient_api.create_or_modify_patient(Patient(first_name="Rickon", note=NOTE))
+        pending = [
+            str((await sender.notification_api.create_or_modify_notification(
+                Notification(type="OTHER", properties=words(WORDS)), delegate=receiver
+            )).id)
+            for sender, receiver in ((hcp, ned_id), (hcp, ned_id), (ned, master.data_owner_id))
+        ]  # fmt: skip
+        world = World(
+            seed=await sandbox.export(),
+            master_password=master.password,
+            master_pair=master.key_pair,
+            master_login=master.login,
+            hcp_id=master.data_owner_id,
+            ned_id=ned_id,
+            token=result.token,
+            key_pairs=[pairs[0]],
+            shared_id=str(shared.id),
+            hidden_id=hidden,
+            pending_ids=pending,
+        )
+        worlds["base"] = world
+        again = await place.log_in(MemoryKeyStorage(), pairs[1])
+        assert all(notice.delivered for notice in again.key_notices)
+        worlds["lost"] = attrs.evolve(
+            world, seed=await sandbox.export(), token=again.token, key_pairs=pairs[:2]
+        )
+    return worlds
+
+
+async def _hidden(place: Place, result: AuthenticationResult) -> str:
+    """Have a patient made that nobody else can read; return its id."""
+
+    def share_with(delegates: list[str]) -> Any:
+        def change(tx: Any) -> None:
+            user = tx.get("user", result.user_id)
+            tx.put("user", {**user, "autoDelegations": {"all": delegates}})
+
+        return change
+
+    store = place.sandbox._open_store
+    await store.run(share_with([]))
+    api = await place.api(PHONE, result.token, result.key_pairs[0])
+    patient = Patient(first_name="Jon", last_name="Snow", note=HIDDEN_NOTE)
+    hidden = await api.patient_api.create_or_modify_patient(patient)
+    await store.run(share_with([place.sandbox.master_hcp.data_owner_id]))
+    return str(hidden.id)
+
+
+def _robb(note: str | None) -> Patient:
+    return Patient(id=str(uuid4()), first_name="Robb", last_name="Stark", note=note)
+
+
+class Flow:
+    """What is done with the SDK while one answer is not what it should be.
+
+    Attributes:
+        stage: what the sandbox starts with.
+        may_change: members that the flow is about, by kind and id.
+    """
+
+    stage: ClassVar[str] = "base"
+    may_change: frozenset[str] = frozenset()
+
+    def __init__(self, place: Place) -> None:
+        assert place.world is not None
+        self.place = place
+        self.world = place.world
+        self.created: Patient | None = None
+
+    async def prepare(self) -> None:
+        """Do what no answer of is changed."""
+
+    async def run(self) -> None:
+        """Do it, and check what comes out of it."""
+        raise NotImplementedError
+
+    def notes(self, patient_id: str) -> set[str | None]:
+        """Return what the note of a patient may be afterwards."""
+        return {HIDDEN_NOTE if patient_id == self.world.hidden_id else NOTE}
+
+    async def check_device(self, published: set[str]) -> None:
+        """Check that what was published is on the device, and works."""
+
+
+class Reading(Flow):
+    """Logging in with a token, and reading."""
+
+    async def run(self) -> None:
+        world = self.world
+        ned = await self.place.ned()
+        patient = await ned.patient_api.get_patient(world.shared_id)
+        assert (patient.id, patient.note) == (world.shared_id, NOTE)
+        patients = await ned.patient_api.get_patients([world.hidden_id, world.shared_id])
+        assert [found.note for found in patients] == [HIDDEN_NOTE, NOTE]
+        assert [found.id for found in patients] == [world.hidden_id, world.shared_id]
+        user = await ned.user_api.get_logged_user()
+        assert user.login == PHONE or user.login is None or self.place.mutator.struck
+
+
+class _Prepared(Flow):
+    async def prepare(self) -> None:
+        self.api = await self.place.ned()
+
+
+class Creation(_Prepared):
+    """Creating a patient, whose user shares automatically."""
+
+    async def run(self) -> None:
+        self.created = _robb(NEW_NOTE)
+        saved = await self.api.patient_api.create_or_modify_patient(self.created)
+        assert (saved.id, saved.note) == (self.created.id, NEW_NOTE)
+
+    def notes(self, patient_id: str) -> set[str | None]:
+        if self.created is not None and patient_id == self.created.id:
+            return {NEW_NOTE}
+        return super().notes(patient_id)
+
+
+class Modification(_Prepared):
+    """Reading a patient and giving it another note."""
+
+    may_change = frozenset({"encryptedSelf"})
+    note: ClassVar[str | None] = NEW_NOTE
+
+    async def run(self) -> None:
+        patient = await self.api.patient_api.get_patient(self.world.shared_id)
+        assert patient.note == NOTE
+        self.change(patient)
+        saved = await self.api.patient_api.create_or_modify_patient(patient)
+        assert (saved.id, saved.note) == (self.world.shared_id, self.note)
+
+    def change(self, patient: Patient) -> None:
+        patient.note = NEW_NOTE
+
+    def notes(self, patient_id: str) -> set[str | None]:
+        return super().notes(patient_id) | (
+            {self.note} if patient_id == self.world.shared_id else set()
+        )
+
+
+class ModificationInClear(Modification):
+    """Reading a patient and changing nothing that is encrypted."""
+
+    may_change = frozenset({"encryptedSelf", "profession"})
+    note = NOTE
+
+    def change(self, patient: Patient) -> None:
+        patient.profession = "king"
+
+
+class ModificationOfOwnRecord(Modification):
+    """Changing the record of oneself, which holds one's keys."""
+
+    may_change = frozenset({"encryptedSelf", "profession"})
+    note = NOTE
+
+    async def run(self) -> None:
+        own_id = self.world.ned_id
+        patient = await self.api.patient_api.get_patient(own_id)
+        patient.profession = "warden"
+        saved = await self.api.patient_api.create_or_modify_patient(patient)
+        assert saved.id == own_id
+
+
+class ModificationBlindly(Flow):
+    """Changing a patient that can't be decrypted."""
+
+    may_change = frozenset({"profession"})
+
+    async def prepare(self) -> None:
+        self.api = await self.place.hcp()
+
+    async def run(self) -> None:
+        patients = self.api.patient_api
+        patient = await patients.get_patient_and_try_decrypt(self.world.hidden_id)
+        assert patient.note is None
+        patient.profession = "crow"
+        saved = await patients.modify_potentially_encrypted_patient(patient)
+        assert saved.id == self.world.hidden_id
+
+
+class Deletion(_Prepared):
+    """Deleting a patient."""
+
+    may_change = frozenset({"deletionDate"})
+
+    async def run(self) -> None:
+        deleted = await self.api.patient_api.delete_patient(self.world.shared_id)
+        assert deleted == self.world.shared_id
+
+
+class Notifications(_Prepared):
+    """Listing notifications, answering, sending and deleting one."""
+
+    may_change = frozenset({"status", "deletionDate", "encryptedSelf"})
+
+    async def run(self) -> None:
+        api = self.api.notification_api
+        pending = await api.get_pending_notifications_after()
+        first, second, *_ = self.world.pending_ids
+        case = self.place.mutator.struck
+        assert case or {found.id for found in pending} == set(self.world.pending_ids)
+        said = {found.id: found for found in pending}
+        for notification_id in (first, second):
+            if isinstance(said.get(notification_id), Notification):
+                assert said[notification_id].properties == words(WORDS)
+        read = await api.get_notification(first)
+        assert (read.id, read.properties) == (first, words(WORDS))
+        updated = await api.update_notification_status(read, "completed")
+        assert updated.id == first
+        other = await api.get_notification(second)
+        other.properties = words("other words")
+        saved = await api.create_or_modify_notification(other)
+        assert (saved.id, saved.properties) == (second, words("other words"))
+        new = Notification(type="OTHER", properties=words(WORDS))
+        created = await api.create_or_modify_notification(new, delegate=self.world.hcp_id)
+        assert (created.id, created.properties) == (new.id, words(WORDS))
+        assert await api.delete_notification(first) == first
+
+
+class AccessBack(Flow):
+    """A professional gives access back to a patient's new key."""
+
+    stage = "lost"
+
+    async def prepare(self) -> None:
+        self.api = await self.place.hcp()
+
+    async def run(self) -> None:
+        _, new = self.world.key_pairs
+        given = await self.api.data_owner_api.give_access_back_to(self.world.ned_id, new.public_key)
+        assert given.given > 0
+
+
+class _Login(Flow):
+    phone: ClassVar[str] = PHONE
+
+    async def prepare(self) -> None:
+        self.keys = MemoryKeyStorage()
+        self.result: AuthenticationResult | None = None
+
+    async def run(self) -> None:
+        self.result = await self.place.log_in(self.keys, *self.fresh_pairs(), phone=self.phone)
+
+    def fresh_pairs(self) -> list[KeyPair]:
+        return []
+
+    async def check_device(self, published: set[str]) -> None:
+        if self.result is None:
+            return
+        assert self.result.key_pairs, "no key pair"
+        api = await self.place.api(self.phone, self.result.token, self.result.key_pairs[0])
+        user = await api.user_api.get_logged_user()
+        assert user.id == self.result.user_id, "of another user"
+        owner_id = str(user.patient_id)
+        on_device = {pair.public_key for pair in await self.keys.list_key_pairs(owner_id)}
+        assert {pair.public_key for pair in self.result.key_pairs} <= on_device
+        assert published <= on_device, "a key pair was published that is not on the device"
+
+
+class Registration(_Login):
+    """A new user."""
+
+    phone = "+32470123456"
+
+    def fresh_pairs(self) -> list[KeyPair]:
+        return self.place.pairs[2:3]
+
+    async def check_device(self, published: set[str]) -> None:
+        await super().check_device(published)
+        if self.result is None:
+            return
+        api = await self.place.api(self.phone, self.result.token, self.result.key_pairs[0])
+        own_id = str((await api.user_api.get_logged_user()).patient_id)
+        await api.patient_api.get_patient(own_id)
+
+
+class LoginWithKey(_Login):
+    """On the device that has the key."""
+
+    async def prepare(self) -> None:
+        await super().prepare()
+        await self.keys.store_key_pair(self.world.ned_id, self.world.key_pairs[0])
+
+
+class LoginWithoutKey(_Login):
+    """On a new device."""
+
+    may_change = frozenset()
+
+    def fresh_pairs(self) -> list[KeyPair]:
+        return self.place.pairs[2:3]
+
+
+class SecondLoginWithoutKey(LoginWithoutKey):
+    """On a new device, after another one."""
+
+    stage = "lost"
+
+
+FLOWS: list[type[Flow]] = [
+    Registration,
+    LoginWithKey,
+    LoginWithoutKey,
+    SecondLoginWithoutKey,
+    Reading,
+    Creation,
+    Modification,
+    ModificationInClear,
+    ModificationOfOwnRecord,
+    ModificationBlindly,
+    Deletion,
+    Notifications,
+    AccessBack,
+]
+
+
+async def check_aftermath(flow: Flow, case: Case | None, *, finished: bool) -> None:
+    """Check that nothing is lost, and that whoever could read something can read it now."""
+    before = flow.world.others
+    after = (await flow.place.sandbox.export())["entities"]
+    said = {step for step in case.path if isinstance(step, str)} if case else set()
+    if said & _NAMES:
+        said |= _NAMES
+    published: set[str] = set()
+    changed = False
+    for kind in ("patient", "hcparty", "maintenancetask", "user"):
+        for entity_id, entity in before[kind].items():
+            now = after[kind].get(entity_id)
+            assert now is not None, f"a {kind} is gone"
+            if now != entity:
+                changed = True
+                allowed = flow.may_change | said | _WRITTEN_BY_SERVER
+                for problem in _lost(entity, now, allowed if kind != "user" else {*now}):
+                    raise AssertionError(f"{kind}: {problem}")
+                published |= _public_keys(now) - _public_keys(entity)
+        changed = changed or len(after[kind]) > len(before[kind])
+    for entity_id in after["patient"].keys() - before["patient"].keys():
+        new = after["patient"][entity_id]
+        published |= _public_keys(new)
+        if finished:
+            _check_shared(flow, new, said)
+    await flow.check_device(published if finished else set())
+    if changed:
+        await _check_readable(flow, after, finished=finished)
+
+
+def _check_shared(flow: Flow, patient: Json, said: set[str]) -> None:
+    own_id = patient["id"] if patient.get("publicKey") else flow.world.ned_id
+    readers = {own_id} if "autoDelegations" in said else {own_id, flow.world.hcp_id}
+    for member in ("delegations", "encryptionKeys"):
+        assert readers <= patient[member].keys(), f"{member} lack somebody"
+
+
+async def _check_readable(flow: Flow, after: Json, *, finished: bool) -> None:
+    place, world = flow.place, flow.world
+    ned, hcp = await place.ned(), await place.hcp()
+    created = str(flow.created.id) if flow.created is not None else None
+    for api, ids in (
+        (ned, [world.shared_id, world.hidden_id, created]),
+        (hcp, [world.shared_id, created]),
+    ):
+        for patient_id in ids:
+            if patient_id is None or patient_id not in after["patient"]:
+                continue
+            if after["patient"][patient_id].get("deletionDate"):
+                continue
+            delegates = after["patient"][patient_id]["delegations"]
+            if patient_id == created and api is hcp and world.hcp_id not in delegates:
+                continue
+            note = (await api.patient_api.get_patient(patient_id)).note
+            notes = flow.notes(patient_id)
+            assert note in notes, "a note is another one"
+            if finished and len(notes) > 1:
+                assert note == NEW_NOTE, "the new note is not stored"
+    for task_id in world.pending_ids[:2]:
+        task = await ned.notification_api.get_notification(task_id)
+        assert task.properties in (words(WORDS), words("other words")), "words are lost"
+    await ned.patient_api.get_patient(world.ned_id)
+
+
+def _public_keys(owner: Json) -> set[str]:
+    keys = {owner.get("publicKey"), *owner.get("aesExchangeKeys", {})}
+    return {key for key in keys if key}
+
+
+def _lost(before: Json, now: Json, allowed: set[str] | frozenset[str]) -> Iterator[str]:
+    """Yield what is missing in a document, or another than it was."""
+    for name, value in before.items():
+        present = now.get(name)
+        if name in ("delegations", "encryptionKeys", "cryptedForeignKeys", *_KEYS):
+            yield from (f"{name}{path} is lost" for path in _missing(value, present))
+        elif present != value and name not in allowed:
+            yield f"{name} is another one"
+
+
+_KEYS = (
+    "aesExchangeKeys",
+    "hcPartyKeys",
+    "transferKeys",
+    "publicKey",
+    "privateKeyShamirPartitions",
+)
+
+
+def _missing(before: Any, now: Any, path: str = "") -> Iterator[str]:
+    if isinstance(before, dict):
+        for name, value in before.items():
+            inner = now.get(name) if isinstance(now, dict) else None
+            yield from _missing(value, inner, f"{path}/{name[-12:]}")
+    elif isinstance(before, list):
+        if not isinstance(now, list) or any(item not in now for item in before):
+            yield path
+    elif before != now:
+        yield path
