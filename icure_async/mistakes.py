@@ -5,6 +5,7 @@ Nothing in here is seen by type checkers, which find the same mistakes before a 
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import functools
 import inspect
@@ -121,15 +122,17 @@ _unseen: Final = _Unseen()
 def _explaining(function: Callable[..., Any], name: str) -> Callable[..., Any]:
     # Two kinds, since others ask whether a method is async.
     if inspect.iscoroutinefunction(function):
+        # What is wrapped already takes any arguments, and fails with them too late.
+        takes_anything = hasattr(function, "__wrapped__")
 
         @functools.wraps(function)
         async def awaited(*args: Any, **kwargs: Any) -> Any:
             __tracebackhide__ = True
             with _unseen:
-                try:
-                    coroutine = function(*args, **kwargs)
-                except TypeError:
-                    coroutine = None
+                coroutine = None
+                if not takes_anything or _fits(function, args, kwargs):
+                    with contextlib.suppress(TypeError):
+                        coroutine = function(*args, **kwargs)
                 if coroutine is None:
                     raise _explanation(function, name, args, kwargs)
                 return await coroutine
