@@ -17,7 +17,7 @@ from icure_async.errors import UnknownNameError, WrongArgumentsError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping, Sequence
-    from types import TracebackType
+    from types import CodeType, TracebackType
 
 __all__ = ["OneByOne", "explained", "no_attribute"]
 
@@ -95,7 +95,10 @@ class OneByOne(AsyncIterator[ItemT]):
 
 
 def _takes_keywords(function: Any) -> bool:
-    return inspect.isfunction(function) and function.__code__.co_kwonlyargcount > 0
+    if not inspect.isfunction(function):
+        return False
+    code: CodeType = inspect.unwrap(function).__code__
+    return code.co_kwonlyargcount > 0
 
 
 class _Unseen:
