@@ -94,9 +94,9 @@ def other_encodings(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 ENCODED = {
-    "gzip": gzip.compress(BODY),
-    "x-gzip": gzip.compress(BODY),
-    "GZIP": gzip.compress(BODY),
+    "gzip": gzip.compress(BODY, mtime=0),
+    "x-gzip": gzip.compress(BODY, mtime=0),
+    "GZIP": gzip.compress(BODY, mtime=0),
     "deflate": zlib.compress(BODY),
     "br": zlib.compress(BODY),
     "zstd": zlib.compress(BODY),
@@ -123,8 +123,8 @@ async def test_a_compressed_answer_is_read(
     ("encoding", "body"),
     [
         ("deflate", raw_deflate(BODY)),
-        ("gzip", gzip.compress(BODY[:100]) + gzip.compress(b"") + gzip.compress(BODY[100:])),
-        ("gzip", gzip.compress(BODY) + b"\0" * 512),
+        ("gzip", b"".join(gzip.compress(part, mtime=0) for part in (BODY[:100], b"", BODY[100:]))),
+        ("gzip", gzip.compress(BODY, mtime=0) + b"\0" * 512),
         ("zstd", zlib.compress(BODY[:100]) + zlib.compress(BODY[100:])),
         ("identity", BODY),
         ("", BODY),
@@ -171,7 +171,10 @@ async def test_a_compression_nobody_asked_for_is_said_to_be_the_trouble(
 
 @pytest.mark.usefixtures("no_pauses")
 async def test_ten_thousand_empty_members_are_no_answer(transport: Transport) -> None:
-    async with raw_server(*[answer(gzip.compress(b"") * 10_000, encoding="gzip")] * 3) as (url, _):
+    async with raw_server(*[answer(gzip.compress(b"", mtime=0) * 10_000, encoding="gzip")] * 3) as (
+        url,
+        _,
+    ):
         with pytest.raises(NetworkError, match="cut or damaged"):
             await transport.send(get(url))
 
@@ -184,7 +187,7 @@ async def test_what_is_larger_than_the_limit_is_refused_and_the_option_is_named(
 ) -> None:
     limit = len(BODY)
     for body in (BODY, BODY + b" "):
-        encoded = gzip.compress(body) if encoding == "gzip" else zlib.compress(body)
+        encoded = gzip.compress(body, mtime=0) if encoding == "gzip" else zlib.compress(body)
         data = answer(encoded if encoding else body, encoding=encoding, chunked=chunked)
         async with (
             raw_server(data) as (url, heads),
