@@ -20,7 +20,12 @@ PACKAGES = ["icure_async", "icure_sync"]
 OTHER_PYTHONS = ["3.12", "3.13"]
 COVERAGE_PERCENT = 95
 # Coverage would slow down what tries many cases, and disturb what interrupts programs at any line.
-UNTRACED = ["tests/flows/test_fault_matrix.py", "tests/programs", "tests/sync"]
+UNTRACED = [
+    "tests/flows/test_fault_matrix.py",
+    "tests/flows/test_mutations.py",
+    "tests/programs",
+    "tests/sync",
+]
 NEEDS_PYTHON_ONLY = "not interop and not typing"
 SIDE_BY_SIDE = ["--numprocesses=auto", "--maxprocesses=4", "--dist=worksteal"]
 

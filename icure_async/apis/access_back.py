@@ -197,7 +197,7 @@ class AccessBack:
                     continue
             else:
                 exchange_key = await self._crypto.random_bytes(EXCHANGE_KEY_BYTES)
-                await self._trust.remember_made(own_id, own_id, exchange_key)
+                self._trust.note_made(own_id, own_id, exchange_key)
                 readers = self._key_ring.own_among(published.values())
                 document = add_exchange_key(
                     document,

@@ -284,6 +284,7 @@ class OwnKeyDirectory:
     async def save_own(self, owner: TypedDataOwner) -> bool:
         """Write our own document; return False where it was changed meanwhile."""
         self._own = None
+        await self._trust.save(owner.id)
         try:
             self._own = await self._owners.modify(owner)
         except ConflictError:
@@ -298,6 +299,7 @@ class OwnKeyDirectory:
     async def save_other(self, owner: TypedDataOwner) -> bool:
         """Write another data owner's document; return False where it was changed meanwhile."""
         self._others.pop(owner.id, None)
+        await self._trust.save(await self.own_id())
         try:
             self._others[owner.id] = await self._owners.modify(owner)
         except ConflictError:
@@ -359,6 +361,7 @@ class OwnKeyDirectory:
                     document, delegate_id, delegate, public_keys
                 )
             keys[delegate_id] = exchange_key
+        await self._trust.save(own_id)
         return document, keys
 
     async def may_write_with(self, owner_id: str, delegate_id: str, exchange_key: bytes) -> bool:
@@ -388,7 +391,7 @@ class OwnKeyDirectory:
     async def _made_key(self, own_id: str, delegate_id: str) -> bytes:
         """Return a new exchange key, which this device will know again."""
         exchange_key = await self._crypto.random_bytes(EXCHANGE_KEY_BYTES)
-        await self._trust.remember_made(own_id, delegate_id, exchange_key)
+        self._trust.note_made(own_id, delegate_id, exchange_key)
         return exchange_key
 
     async def _create(

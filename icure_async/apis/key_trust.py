@@ -166,14 +166,18 @@ class KeyTrust:
         except StorageError:
             return False
 
-    async def remember_made(self, own_id: str, delegate_id: str, exchange_key: bytes) -> None:
-        """Remember an exchange key that this device has made, before it is published.
+    def note_made(self, own_id: str, delegate_id: str, exchange_key: bytes) -> None:
+        """Take note of an exchange key that this device has made, to be saved before it goes out.
 
         Without a policy it is given to public keys that nobody has confirmed: a later policy is
         asked about it.
         """
         key = KnownKey("exchange_key", own_id, delegate_id, digest_of(exchange_key))
-        await self._known.remember(own_id, key, "made" if self.has_policy else "seen")
+        self._known.note(own_id, key, "made" if self.has_policy else "seen")
+
+    async def save(self, own_id: str) -> None:
+        """Write down what was noted of keys, before anything that is made with them is sent."""
+        await self._known.save(own_id)
 
     async def remember_recovered(self, own_id: str, public_key: str) -> None:
         """Remember that a key pair of the user's own came through the backend's documents."""
@@ -221,7 +225,7 @@ class KeyTrust:
             )
             if self._on_key_change is not None:
                 await self._tell(self._on_key_change, question)
-        await self._known.remember(own_id, key, "seen")
+        self._known.note(own_id, key, "seen")
 
     async def _tell(
         self, listener: Callable[[KeyQuestion], Awaitable[None]], question: KeyQuestion

@@ -122,30 +122,32 @@ class KnownKeys:
         A storage that can't be written is no reason to stop: the worst that comes of it is that
         somebody is asked again.
         """
-        if not self._key_ring.trusted_pairs:
-            # Without a MAC it would not count, nor would what is written down already.
-            self._remember_here(own_id, key, origin)
+        self.note(own_id, key, origin)
+        await self.save(own_id)
+
+    def note(self, own_id: str, key: KnownKey, origin: Origin) -> None:
+        """Know a key as long as the program runs, and write it down with the next :meth:`save`."""
+        for known in (self._records.setdefault(own_id, {}), self._unsaved[own_id]):
+            _learn(known, key, origin)
+
+    async def save(self, own_id: str) -> None:
+        """Write down what was noted, as :meth:`remember` does."""
+        # Without a MAC it would not count, nor would what is written down already.
+        if not self._unsaved[own_id] or not self._key_ring.trusted_pairs:
             return
         try:
             async with lock_of(self._storage, _PREFIX + own_id):
-                known = await self._load(own_id)
-                if _is_news(known, key, origin):
-                    known[key] = origin
+                stored = await self._stored(own_id)
+                known = self._with_unsaved(own_id, stored)
+                if known != stored:
                     await self._save(own_id, known)
-                    self._unsaved.pop(own_id, None)
         except StorageError:
             _log.warning(
                 "A key could not be remembered on this device: it may be asked about again"
             )
-            self._remember_here(own_id, key, origin)
         else:
             self._records[own_id] = known
-
-    def _remember_here(self, own_id: str, key: KnownKey, origin: Origin) -> None:
-        """Know a key as long as the program runs."""
-        for known in (self._records.setdefault(own_id, {}), self._unsaved[own_id]):
-            if _is_news(known, key, origin):
-                known[key] = origin
+            self._unsaved.pop(own_id, None)
 
     async def _record(self, own_id: str) -> dict[KnownKey, Origin]:
         known = self._records.get(own_id)
@@ -154,6 +156,17 @@ class KnownKeys:
         return known
 
     async def _load(self, own_id: str) -> dict[KnownKey, Origin]:
+        return self._with_unsaved(own_id, await self._stored(own_id))
+
+    def _with_unsaved(
+        self, own_id: str, stored: Mapping[KnownKey, Origin]
+    ) -> dict[KnownKey, Origin]:
+        known = dict(stored)
+        for key, origin in self._unsaved[own_id].items():
+            _learn(known, key, origin)
+        return known
+
+    async def _stored(self, own_id: str) -> dict[KnownKey, Origin]:
         text = await self._storage.get_item(_PREFIX + own_id)
         found = None if text is None else _parsed(text)
         stored: dict[KnownKey, Origin] = {}
@@ -164,7 +177,7 @@ class KnownKeys:
             _log.warning(
                 "What this device remembers of keys can't be verified, and counts as unknown"
             )
-        return stored | self._unsaved[own_id]
+        return stored
 
     async def _save(self, own_id: str, known: Mapping[KnownKey, Origin]) -> None:
         rows = sorted([*attrs.astuple(key), origin] for key, origin in known.items())
@@ -180,9 +193,11 @@ class KnownKeys:
         )
 
 
-def _is_news(known: Mapping[KnownKey, Origin], key: KnownKey, origin: Origin) -> bool:
+def _learn(known: dict[KnownKey, Origin], key: KnownKey, origin: Origin) -> None:
+    """Add a key, unless something better is known of it."""
     present = known.get(key)
-    return present is None or _RANK[present] < _RANK[origin]
+    if present is None or _RANK[present] < _RANK[origin]:
+        known[key] = origin
 
 
 def _parsed(text: str) -> tuple[list[list[str]], dict[str, str]] | None:

@@ -652,7 +652,7 @@ async def test_a_key_made_here_comes_before_those_that_need_an_answer(device: De
     await ring.add(key_pair_of(device.world, "ned"))
     trust = KeyTrust(KnownKeys(device.storage, ring), policy=person)
     made, planted = bytes(32), bytes([1]) * 32
-    await trust.remember_made("ned", "friend", made)
+    trust.note_made("ned", "friend", made)
     assert await trust.first_usable("ned", "ned", "friend", [planted, made]) == made
     assert person.asked == []
 
