@@ -267,9 +267,10 @@ class ClosableIterator(Iterator[T]):
     the next statement. Threads may share it.
     """
 
-    __slots__ = ("_context", "_lock", "_pid", "_pump", "_runtime", "_stepping")
+    __slots__ = ("_context", "_lock", "_pid", "_pump", "_runtime", "_stepping", "before_step")
 
     def __init__(self, items: AsyncIterable[T]) -> None:
+        self.before_step: Callable[[], None] | None = None
         self._pump: _Pump[T] | None = _Pump(items)
         self._runtime: Runtime | None = None
         self._context = copy_context()
@@ -286,6 +287,8 @@ class ClosableIterator(Iterator[T]):
         with trimmed_traceback:
             check_pid(self._pid, "This iterator")
             self._check_caller()
+            if self.before_step is not None:
+                self.before_step()
             with self._lock:
                 return self._step()
 

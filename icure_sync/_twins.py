@@ -13,6 +13,7 @@ import os
 import threading
 import warnings
 import weakref
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, ParamSpec, Self, TypeVar, cast
 
 from icure_async.mistakes import explained
@@ -163,8 +164,10 @@ class Twin(Generic[A]):
         """Do as :func:`iterate` does, unless the process was forked meanwhile."""
         __tracebackhide__ = True
         self._check_process()
-        self._check_caller(function)
-        return iterate(function, *args, **kwargs)
+        items = iterate(function, *args, **kwargs)
+        # Making it blocks nobody; each step does.
+        items.before_step = partial(self._check_caller, function)
+        return items
 
     def _enter(
         self,

@@ -46,7 +46,7 @@ async def test_a_call_that_holds_up_the_sandbox_that_is_to_answer_is_refused_at_
             assert time.monotonic() - began < 5
             assert "asyncio.to_thread" in str(caught.value)
             with pytest.raises(ConfigurationError, match="sandbox"):
-                api.notification_api.filter_notifications()
+                next(api.notification_api.filter_notifications())
             # In a thread it is right, and what has no connection may block anywhere.
             user = await asyncio.to_thread(api.user_api.get_logged_user)
             assert user.login == sandbox.master_hcp.login

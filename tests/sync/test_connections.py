@@ -25,7 +25,7 @@ from tests.rest.support import NOW, Backend, login_answer
 
 @pytest.fixture
 def sandbox() -> Iterator[Sandbox]:
-    with Sandbox() as running:
+    with Sandbox(allow_hosts=[HOST]) as running:
         yield running
 
 

@@ -38,6 +38,11 @@ FILES: Mapping[str, str] = {
 """Files, by path."""
 
 TESTS: Mapping[str, Mapping[str, str]] = {
+    "tests/apis/test_hostile_backend.py": {
+        "test_what_is_stored_opens_for_nobody_without_a_key": (
+            "It plays the attacker, and makes no call."
+        ),
+    },
     "tests/apis/test_key_report.py": {
         "test_a_lost_key_that_opens_nothing_more_is_no_problem": _SAME,
     },
@@ -50,6 +55,10 @@ TESTS: Mapping[str, Mapping[str, str]] = {
         "test_a_key_made_here_comes_before_those_that_need_an_answer": _SAME,
         "test_a_record_of_one_data_owner_says_nothing_under_the_name_of_another": _SAME,
         "test_several_questions_about_one_key_at_once_are_one": _SAME,
+        "test_a_question_that_is_given_up_is_asked_again": (
+            "A task that is cancelled ends no thread that blocks: what ends a blocking call is "
+            "Ctrl-C, and the tests of the runtime press it."
+        ),
     },
     "tests/apis/test_notaries.py": {
         "test_a_share_goes_to_json_and_back": _SAME,
