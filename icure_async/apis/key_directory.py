@@ -241,7 +241,11 @@ class OwnKeyDirectory:
         found: dict[str, None] = {}
         for kind in _VIEW_ORDER[own.kind]:
             view = await self._view(kind, own.id)
-            _require_all_key_pairs(own, view)
+            if not _has_all_key_pairs(own, view):
+                # Another device may have published one since our document was read.
+                self._own = own = await self._read_own()
+                if not _has_all_key_pairs(own, view):
+                    raise _says_two_things(own.id)
             found.update(dict.fromkeys(view))
         found.update(dict.fromkeys(delegates_of(own.document)))
         found.pop(own.id, None)
@@ -539,8 +543,8 @@ def _not_confirmed(own_id: str) -> CryptoError:
     )
 
 
-def _require_all_key_pairs(own: TypedDataOwner, view: Mapping[str, Any]) -> None:
-    """Refuse a document of ours that lacks an exchange key to ourselves, or a key that opens it."""
+def _has_all_key_pairs(own: TypedDataOwner, view: Mapping[str, Any]) -> bool:
+    """Return whether our document has the exchange keys to ourselves, and what opens them."""
     present = {
         (fingerprint_of(level), fingerprint)
         for level in public_keys_of(own.document)
@@ -552,12 +556,15 @@ def _require_all_key_pairs(own: TypedDataOwner, view: Mapping[str, Any]) -> None
         for name in as_object(wrapped)
         if name != LEGACY_KEY
     }
-    if not named <= present:
-        raise InvalidResponseError(
-            f"Could not read data owner {printable(own.id)}: the server says two things about its "
-            "keys. Nothing was changed. Try again; where it stays so, call the administrator of "
-            "the backend."
-        )
+    return named <= present
+
+
+def _says_two_things(own_id: str) -> InvalidResponseError:
+    return InvalidResponseError(
+        f"Could not read data owner {printable(own_id)}: the server says two things about its "
+        "keys. Nothing was changed. Try again; where it stays so, call the administrator of the "
+        "backend."
+    )
 
 
 def _no_own_key(document: Mapping[str, Any], key_ring: KeyRing) -> CryptoError:
