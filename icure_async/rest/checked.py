@@ -130,6 +130,12 @@ class CheckedUsers(UserResource):
         """Return a user."""
         return checked_document(await super().get(user_id), "user", user_id, f"read user {user_id}")
 
+    async def modify(self, user: Mapping[str, Any]) -> dict[str, Any]:
+        """Replace a user. Safe to repeat: the second time its revision is outdated."""
+        user_id = str(user["id"])
+        saved = await super().modify(user)
+        return checked_document(saved, "user", user_id, f"modify user {user_id}")
+
 
 class CheckedDataOwners(DataOwnerResource):
     """Data owners as wire JSON, checked."""

@@ -26,7 +26,7 @@ from icure_async.storage import MemoryKeyStorage, MemoryStorage
 from tests.key_material import as_key_pair, forge, private_key_of
 
 from .attacker import OAEP, Attacker, seal, unseal, wrap
-from .support import Json, Opener, add_hcp, confirm_all, key_pair_of, stage
+from .support import Exchange, Json, Opener, Proxy, add_hcp, confirm_all, key_pair_of, stage
 
 NOTE = "the king is not the king's son"
 
@@ -810,3 +810,33 @@ async def test_a_recovered_key_pair_only_reads_while_the_policy_is_asked(scene: 
     assert patient_id is not None
     attacker = Attacker(private_keys=[scene.evil.private_key])
     assert not _reads_note(attacker, await scene.sandbox.export(), patient_id)
+
+
+@pytest.mark.parametrize("policy", [True, False])
+async def test_the_document_of_somebody_else_in_place_of_a_delegates(
+    scene: Scene, policy: bool
+) -> None:
+    """The exchange key must be for the one that was asked for, or for nobody."""
+    evil_id = scene.add_evil_professional()
+    friend_id = add_hcp(scene.seed, "friend")
+    friend = key_pair_of(scene.world, "arya")
+    scene.seed["entities"]["hcparty"][friend_id]["publicKey"] = friend.public_key
+    scene.genuine.add(digest(friend.public_key))
+    scene.user["autoDelegations"] = {"all": [friend_id]}
+    await scene.start()
+    evil = await scene.sandbox.stored("hcparty", evil_id)
+
+    async def swap(exchange: Exchange) -> None:
+        exchange.answer = {"type": "hcp", "dataOwner": evil}
+
+    async with Proxy(scene.sandbox) as proxy:
+        proxy.after(f"GET /dataowner/{friend_id}", swap)
+        api = await scene.open(policy=policy, url=proxy.url)
+        await api.init_user_crypto(scene.pair)
+        assert await _write(api) is None
+    database = await scene.sandbox.export()
+    attacker = Attacker(private_keys=[scene.evil.private_key])
+    attacker.learn(database)
+    assert attacker.exchange_keys == frozenset()
+    levels = database["entities"]["patient"][scene.ned_id]["aesExchangeKeys"].values()
+    assert all(evil_id not in by_delegate for by_delegate in levels)

@@ -27,6 +27,8 @@ from tests.shortcuts import make_key_pairs
 
 from .fault_scenes import Place, Program, everything_of
 
+pytestmark = pytest.mark.timeout(900)
+
 PLACES = 4
 KEY_PAIRS = 7
 LATE_SECONDS = 1.5

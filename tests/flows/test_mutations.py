@@ -26,6 +26,8 @@ from tests.shortcuts import make_key_pairs
 from .mutation_scenes import FLOWS, Flow, Place, World, build_worlds, check_aftermath
 from .mutations import WRONG, Answer, Case, Mutator, cases_of
 
+pytestmark = pytest.mark.timeout(900)
+
 OPTION = "ICURE_MUTATIONS"
 SAMPLE = 120
 SECONDS = 20.0

@@ -15,6 +15,8 @@ from tests.aftermath import State
 
 from .support import Device, Ground, Json, ProgramServer
 
+pytestmark = pytest.mark.timeout(900)
+
 # By how many seconds the second program starts later.
 DELAYS = (0.0, 0.002, 0.01, 0.02, 0.04, 0.08, 0.16)
 # How long the making of a key pair takes, in seconds: time for the other to come in between.

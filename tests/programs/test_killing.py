@@ -15,6 +15,8 @@ from tests.conftest import Count
 
 from .support import Device, Ground, Json, ProgramServer
 
+pytestmark = pytest.mark.timeout(900)
+
 
 @attrs.frozen
 class Scene:
