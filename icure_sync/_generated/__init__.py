@@ -1,4 +1,4 @@
-# Written by "python -m icure_sync._generate" from icure_async.
-# Changes here are lost: change that module, or icure_sync/_generator/rules.py.
+# Written by "python tools/gen_sync.py" from icure_async.
+# Changes here are lost: change that module, or tools/sync_rules.py.
 # pyright: reportPrivateUsage=false, reportIncompatibleVariableOverride=false
 """The blocking twins of the classes of ``icure_async``."""

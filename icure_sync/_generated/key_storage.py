@@ -1,5 +1,5 @@
-# Written by "python -m icure_sync._generate" from icure_async/storage/key_storage.py.
-# Changes here are lost: change that module, or icure_sync/_generator/rules.py.
+# Written by "python tools/gen_sync.py" from icure_async/storage/key_storage.py.
+# Changes here are lost: change that module, or tools/sync_rules.py.
 # pyright: reportPrivateUsage=false, reportIncompatibleVariableOverride=false
 """Private keys on any storage, under the names and in the form of the reference."""
 

@@ -4,61 +4,27 @@ from __future__ import annotations
 
 import ast
 import dataclasses
-import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from icure_sync import _generate
-from icure_sync._generate import check, formatted, generate, write
-from icure_sync._generator.rules import RULES, GeneratedModule
+from sync_rules import RULES, GeneratedModule
 
-ROOT = Path(__file__).parents[2]
-GENERATED = Path("icure_sync", "_generated")
-
-Edit = Callable[[str, str, str], None]
+from .generator_support import GENERATED, ROOT, Project
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Path:
+def project(tmp_path: Path) -> Project:
     """A copy of both packages, to be spoiled."""
-    for package in ("icure_async", "icure_sync"):
-        ignored = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(ROOT / package, tmp_path / package, ignore=ignored)
-    shutil.copy(ROOT / "pyproject.toml", tmp_path)
-    return tmp_path
-
-
-@pytest.fixture
-def edit(project: Path) -> Edit:
-    def change(path: str, old: str, new: str) -> None:
-        file = project / path
-        text = file.read_text("utf-8")
-        assert text.count(old) == 1
-        file.write_text(text.replace(old, new), "utf-8")
-
-    return change
-
-
-@pytest.fixture
-def add_to_users(edit: Edit) -> Callable[[str], None]:
-    """Add a member to the class ``UserApi`` of the copy."""
-
-    def add(member: str) -> None:
-        old = '    async def get_user(self, user_id: str) -> User:\n        """'
-        indented = "".join(f"    {line}\n" for line in member.splitlines())
-        edit("icure_async/apis/users.py", old, f"{indented}\n{old}")
-
-    return add
+    return Project.copied(tmp_path)
 
 
 def test_what_is_checked_in_is_what_the_generator_writes() -> None:
-    command = [sys.executable, "-m", "icure_sync._generate", "--check"]
+    command = [sys.executable, "tools/gen_sync.py", "--check"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
 
@@ -68,7 +34,7 @@ def test_what_is_checked_in_is_what_the_generator_writes() -> None:
 )
 def test_nothing_generated_is_async(path: Path) -> None:
     text = path.read_text("utf-8")
-    assert text.startswith('# Written by "python -m icure_sync._generate" from icure_async')
+    assert text.startswith('# Written by "python tools/gen_sync.py" from icure_async')
     nodes = ast.walk(ast.parse(text))
     assert not [n for n in nodes if isinstance(n, ast.AsyncFunctionDef | ast.Await | ast.AsyncWith)]
 
@@ -78,52 +44,53 @@ def test_what_is_generated_is_formatted() -> None:
     assert subprocess.run(command, cwd=ROOT, capture_output=True).returncode == 0
 
 
-def test_drift_is_named(project: Path, edit: Edit) -> None:
-    edit(str(GENERATED / "users.py"), "self._inner.get_user, user_id", "self._inner.get_user, ''")
-    (project / GENERATED / "patients.py").unlink()
-    assert check(project) == [
+def test_drift_is_named(project: Project) -> None:
+    project.edit(
+        str(GENERATED / "users.py"), "self._inner.get_user, user_id", "self._inner.get_user, ''"
+    )
+    (project.root / GENERATED / "patients.py").unlink()
+    assert project.check() == [
         "icure_sync/_generated/patients.py: is missing",
         "icure_sync/_generated/users.py: is not what the generator writes",
     ]
 
 
-def test_drift_of_the_source_is_named(project: Path, edit: Edit) -> None:
-    edit("icure_async/apis/users.py", "get_user(self, user_id: str)", "get_user(self, key: str)")
-    assert check(project) == ["icure_sync/_generated/users.py: is not what the generator writes"]
+def test_drift_of_the_source_is_named(project: Project) -> None:
+    project.edit(
+        "icure_async/apis/users.py", "get_user(self, user_id: str)", "get_user(self, key: str)"
+    )
+    assert project.check() == ["icure_sync/_generated/users.py: is not what the generator writes"]
 
 
-def test_an_orphan_is_named_and_removed(project: Path) -> None:
-    orphan = project / GENERATED / "leftover.py"
+def test_an_orphan_is_named_and_removed(project: Project) -> None:
+    orphan = project.root / GENERATED / "leftover.py"
     orphan.write_text("")
-    assert check(project) == ["icure_sync/_generated/leftover.py: an orphan"]
-    assert write(project) == []
+    assert project.check() == ["icure_sync/_generated/leftover.py: an orphan"]
+    assert project.evaluate("gen_sync.write()") == []
     assert not orphan.exists()
 
 
-def test_the_command_tells_what_is_wrong_and_mends_it(
-    project: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (project / GENERATED / "users.py").write_text("async def")
-    assert _generate.main(["--check", "--root", str(project)]) == 1
-    assert "users.py: is not what the generator writes" in capsys.readouterr().err
-    assert _generate.main(["--root", str(project)]) == 0
-    assert _generate.main(["--check", "--root", str(project)]) == 0
-    assert capsys.readouterr().err == ""
+def test_the_command_tells_what_is_wrong_and_mends_it(project: Project) -> None:
+    (project.root / GENERATED / "users.py").write_text("async def")
+    command = "tools/gen_sync.py"
+    told = project.run(command, "--check")
+    assert told.returncode == 1
+    assert "users.py: is not what the generator writes" in told.stderr
+    for arguments in ((command,), (command, "--check")):
+        done = project.run(*arguments)
+        assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_it_runs_where_the_package_can_not_be_imported(project: Path) -> None:
-    shutil.rmtree(project / GENERATED)
-    command = [sys.executable, str(project / "icure_sync" / "_generate.py")]
-    # The copy is not what coverage is to measure.
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("COVERAGE_")}
-    subprocess.run(command, cwd=project, check=True, env=environment)
-    assert check(project) == []
+def test_it_runs_where_the_blocking_package_can_not_be_imported(project: Project) -> None:
+    shutil.rmtree(project.root / GENERATED)
+    assert project.run("tools/gen_sync.py").returncode == 0
+    assert project.check() == []
 
 
-def test_ruff_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(SystemExit, match="pip install ruff"):
-        check()
+def test_ruff_is_asked_for(project: Project) -> None:
+    project.edit("tools/gen_sync.py", 'find_spec("ruff")', 'find_spec("ruff_that_is_missing")')
+    done = project.run("tools/gen_sync.py", "--check")
+    assert (done.returncode, "pip install ruff" in done.stderr) == (1, True)
 
 
 @pytest.mark.parametrize(
@@ -138,16 +105,18 @@ def test_ruff_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
         ("iterators", "UserApi.filter_users"),
         ("callbacks", "UserApi.get_user.on_progress"),
         ("left_out", "UserApi.delete_user"),
+        ("decorators", "cached"),
+        ("internal", "icure_async.filters"),
         ("shared_modules", "icure_async.filters"),
         ("shared_names", "KeyringStorage"),
         ("words", "asynchronously"),
     ],
 )
-def test_an_unused_rule_is_named(table: str, entry: str) -> None:
+def test_an_unused_rule_is_named(project: Project, table: str, entry: str) -> None:
     old = getattr(RULES, table)
     new = (*old, entry) if isinstance(old, tuple) else {**old, entry: "x"}
     change: dict[str, Any] = {table: new}
-    _, problems = generate(rules=dataclasses.replace(RULES, **change))
+    problems = project.problems(dataclasses.replace(RULES, **change))
     if table == "constructed":
         # It is used, and asks for the internals of the SDK.
         where = "icure_async.apis.users.UserApi.__init__.current_user"
@@ -161,22 +130,24 @@ def test_an_unused_rule_is_named(table: str, entry: str) -> None:
     [
         (GeneratedModule("icure_async.nothing", "nothing", {}), "no module icure_async.nothing"),
         (
-            GeneratedModule("icure_async.cli", "cli", {"Nobody": "twin"}),
-            "no class icure_async.cli.Nobody",
+            GeneratedModule("icure_async.apis.users", "nobody", {"Nobody": "twin"}),
+            "no class icure_async.apis.users.Nobody",
         ),
     ],
 )
-def test_a_rule_about_nothing_is_named(module: GeneratedModule, problem: str) -> None:
+def test_a_rule_about_nothing_is_named(
+    project: Project, module: GeneratedModule, problem: str
+) -> None:
     rules = dataclasses.replace(RULES, modules=(*RULES.modules, module))
-    _, problems = generate(rules=rules)
+    problems = project.problems(rules)
     assert problems == [f"rules: there is {problem}"]
 
 
-def test_a_facade_of_nothing_is_named() -> None:
+def test_a_facade_of_nothing_is_named(project: Project) -> None:
     rules = dataclasses.replace(
         RULES, facades={**RULES.facades, "icure_sync.filters": "icure_async.apis.users"}
     )
-    _, problems = generate(rules=rules)
+    problems = project.problems(rules)
     assert problems == ["rules: there is no module icure_sync.filters"]
 
 
@@ -233,7 +204,7 @@ def test_a_facade_of_nothing_is_named() -> None:
         ),
         (
             "async def __anext__(self) -> User: ...",
-            "__anext__: is async and special, and there is no rule for it; see renamed",
+            "__anext__: is special, and there is no rule for it",
         ),
         ("async def find(self, name: str): ...", "find: has no annotation"),
         (
@@ -257,54 +228,50 @@ def test_a_facade_of_nothing_is_named() -> None:
     ids=lambda value: value.splitlines()[-1] if value else "",
 )
 def test_what_is_async_without_a_rule_is_named(
-    project: Path,
-    edit: Edit,
-    add_to_users: Callable[[str], None],
+    project: Project,
     member: str,
     problem: str | None,
 ) -> None:
-    edit(
+    project.edit(
         "icure_async/apis/users.py",
         "if TYPE_CHECKING:\n",
+        "from contextlib import asynccontextmanager\n"
         "if TYPE_CHECKING:\n"
         "    from collections.abc import AsyncIterator, Awaitable, Callable\n"
         "    from icure_async.medtech import MedTechApi\n"
         "    from icure_async.rest.session import Session\n",
     )
-    add_to_users(member)
-    _, problems = generate(project)
+    project.add_to_users(member)
+    problems = project.problems()
     assert problems == ([] if problem is None else [f"icure_async.apis.users.UserApi.{problem}"])
 
 
 @pytest.mark.parametrize("doc", ['"x"', '"""', 'Say """x""" to "y"', "a\\b"])
-def test_a_docstring_may_have_quotes(
-    project: Path, add_to_users: Callable[[str], None], doc: str
-) -> None:
-    add_to_users(f"async def find(self) -> None:\n    {doc!r}")
-    files, problems = generate(project)
-    assert problems == []
-    tree = ast.parse(formatted(project, files)[GENERATED / "users.py"])
+def test_a_docstring_may_have_quotes(project: Project, doc: str) -> None:
+    project.add_to_users(f"async def find(self) -> None:\n    {doc!r}")
+    assert project.problems() == []
+    tree = ast.parse(project.formatted()["users"])
     functions = (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef))
     (found,) = [ast.get_docstring(node) for node in functions if node.name == "find"]
     assert str(found).rstrip() == doc
 
 
-def test_a_second_module_of_one_target_is_named(project: Path) -> None:
+def test_a_second_module_of_one_target_is_named(project: Project) -> None:
     module = GeneratedModule("icure_async.apis.patients", "users", {"PatientApi": "twin"})
     rules = dataclasses.replace(RULES, modules=(*RULES.modules, module))
-    _, problems = generate(project, rules)
-    assert problems == ["rules: two modules have the target users"]
+    problems = project.problems(rules)
+    assert problems[0] == "rules: two modules have the target users"
 
 
-def test_an_async_alias_or_value_is_seen_through(project: Path, edit: Edit) -> None:
-    edit(
+def test_an_async_alias_or_value_is_seen_through(project: Project) -> None:
+    project.edit(
         "icure_async/apis/users.py",
         "@explained\nclass UserApi:",
         "import attrs\nfrom collections.abc import Awaitable\n\nLater = Awaitable[str]\n\n"
         "@attrs.frozen\nclass Page:\n    following: Later\n\n\n@explained\nclass UserApi:\n"
         "    async def first_page(self) -> list[Page]: ...\n",
     )
-    _, problems = generate(project)
+    problems = project.problems()
     (problem,) = problems
     assert problem.endswith("first_page: 'list[Page]' has Page, which is async, and no rule for it")
 
@@ -317,28 +284,26 @@ def test_an_async_alias_or_value_is_seen_through(project: Path, edit: Edit) -> N
     ],
 )
 def test_a_public_attribute_without_annotation_or_description_is_named(
-    project: Path, edit: Edit, statement: str, problem: str
+    project: Project, statement: str, problem: str
 ) -> None:
-    edit("icure_async/apis/users.py", "self._users = users", statement)
-    _, problems = generate(project)
+    project.edit("icure_async/apis/users.py", "self._users = users", statement)
+    problems = project.problems()
     assert len(problems) == 1
     assert problem in problems[0]
 
 
-def test_a_member_of_a_value_or_a_protocol_without_a_rule_is_named(
-    project: Path, edit: Edit
-) -> None:
-    edit(
+def test_a_member_of_a_value_or_a_protocol_without_a_rule_is_named(project: Project) -> None:
+    project.edit(
         "icure_async/authentication/result.py",
         "    med_tech_api: MedTechApi\n",
         "    med_tech_api: MedTechApi\n\n    async def aclose(self) -> None: ...\n",
     )
-    edit(
+    project.edit(
         "icure_async/storage/protocols.py",
         '    """Named text items that outlive the program."""\n',
         '    """Named text items that outlive the program."""\n\n    def sync(self) -> None: ...\n',
     )
-    _, problems = generate(project)
+    problems = project.problems()
     where = "there is no rule for such a member of a"
     assert problems == [
         f"icure_async.authentication.result.AuthenticationResult.aclose: {where} value",
@@ -346,16 +311,16 @@ def test_a_member_of_a_value_or_a_protocol_without_a_rule_is_named(
     ]
 
 
-def test_a_new_public_name_without_a_rule_is_named(project: Path, edit: Edit) -> None:
-    edit(
+def test_a_new_public_name_without_a_rule_is_named(project: Project) -> None:
+    project.edit(
         "icure_async/__init__.py",
         "from icure_async import errors, storage\n",
         "from icure_async import errors, rest, storage\n"
         "from icure_async.rest.session import Session\n",
     )
     old = '    "storage",\n'
-    edit("icure_async/__init__.py", old, f'{old}    "Session",\n    "rest",\n    "gone",\n')
-    _, problems = generate(project)
+    project.edit("icure_async/__init__.py", old, f'{old}    "Session",\n    "rest",\n    "gone",\n')
+    problems = project.problems()
     assert problems == [
         "icure_async.Session: a public name that is neither generated, shared nor left out",
         "icure_async.rest: a public module without a rule; see facades",
@@ -363,13 +328,36 @@ def test_a_new_public_name_without_a_rule_is_named(project: Path, edit: Edit) ->
     ]
 
 
-def test_a_shared_name_that_becomes_async_is_named(project: Path, edit: Edit) -> None:
-    edit(
+def test_a_new_module_without_a_rule_is_named(project: Project) -> None:
+    project.write("icure_async/services/__init__.py", '__all__ = ["Pool"]\nclass Pool: ...\n')
+    project.write("icure_async/_pools.py", "")
+    assert project.check() == [
+        "icure_async.services: a module without a rule; see facades and internal"
+    ]
+
+
+def test_a_member_that_is_set_elsewhere_is_named(project: Project) -> None:
+    project.edit(
+        "icure_async/apis/users.py",
+        "@explained\nclass UserApi:",
+        "def remembered(cls: type) -> type:\n"
+        "    cls.forget = lambda self: None\n"
+        "    return cls\n\n\n"
+        "@explained\n@remembered\nclass UserApi:",
+    )
+    rules = dataclasses.replace(RULES, decorators=(*RULES.decorators, "remembered"))
+    assert project.problems(rules) == [
+        "icure_async.apis.users.UserApi.forget: there is no rule for such a member"
+    ]
+
+
+def test_a_shared_name_that_becomes_async_is_named(project: Project) -> None:
+    project.edit(
         "icure_async/models/key_pair.py",
         "class KeyPair:\n",
         "class KeyPair:\n    async def publish(self) -> None: ...\n\n",
     )
-    _, problems = generate(project)
+    problems = project.problems()
     assert "icure_async.KeyPair: is shared with icure_async.models, but is async" in problems
 
 
@@ -390,22 +378,21 @@ def test_a_shared_name_that_becomes_async_is_named(project: Path, edit: Edit) ->
     ],
 )
 def test_a_facade_with_other_names_is_named(
-    project: Path, edit: Edit, old: str, new: str, problem: str
+    project: Project, old: str, new: str, problem: str
 ) -> None:
-    edit("icure_sync/__init__.py", old, new)
-    assert check(project) == [problem]
+    project.edit("icure_sync/__init__.py", old, new)
+    assert project.check() == [problem]
 
 
-def test_iterators_and_callbacks_with_a_rule(
-    project: Path, edit: Edit, add_to_users: Callable[[str], None]
-) -> None:
-    edit(
+def test_iterators_and_callbacks_with_a_rule(project: Project) -> None:
+    project.edit(
         "icure_async/apis/users.py",
         "if TYPE_CHECKING:\n",
         "if TYPE_CHECKING:\n"
-        "    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine\n",
+        "    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine\n"
+        "    from typing import Any\n",
     )
-    add_to_users(
+    project.add_to_users(
         "async def all_users(self, prefix: str, /, *rest: str, page: int = 10, **options: bool)"
         ' -> AsyncIterator[User]:\n    """Return all users."""\n    yield User()\n'
         "def groups(self) -> AsyncGenerator[str, None]: ...\n"
@@ -420,9 +407,8 @@ def test_iterators_and_callbacks_with_a_rule(
         iterators=(*RULES.iterators, "UserApi.all_users", "UserApi.groups"),
         callbacks=(*RULES.callbacks, "UserApi.watch.on_user", "UserApi.watch.on_end"),
     )
-    files, problems = generate(project, rules)
-    assert problems == []
-    text = formatted(project, files)[GENERATED / "users.py"]
+    assert project.problems(rules) == []
+    text = project.formatted(rules)["users"]
     assert (
         '''    def all_users(
         self, prefix: str, /, *rest: str, page: int = 10, **options: bool

@@ -1,7 +1,7 @@
 """What the generator makes of ``icure_async``: tables, and no code.
 
 Every entry must match something, and everything async that is public must be matched by an entry:
-``python -m icure_sync._generate --check`` says where that is not so.
+``python tools/gen_sync.py --check`` says where that is not so.
 """
 
 from __future__ import annotations
@@ -54,6 +54,8 @@ class Rules:
         left_out: public members and names that have no twin, and why.
         facades: hand-written module of ``icure_sync`` → the one of ``icure_async`` whose public
             names it must have.
+        internal: modules of ``icure_async`` without public names; what is added there needs a
+            facade, a row of modules, or an entry here or in the next table.
         shared_modules: modules whose public names are the same objects in both packages. Nothing
             in them does input or output.
         shared_names: names that are the same in both packages although they are async, and why.
@@ -68,13 +70,14 @@ class Rules:
     awaitables: tuple[str, ...]
     entered: tuple[str, ...]
     iterators: tuple[str, ...]
+    decorators: tuple[str, ...]
     callbacks: tuple[str, ...]
     left_out: Mapping[str, str]
     facades: Mapping[str, str]
+    internal: tuple[str, ...]
     shared_modules: tuple[str, ...]
     shared_names: Mapping[str, str]
     words: Mapping[str, str]
-    decorators: tuple[str, ...] = ()
 
 
 _BUILDERS: Final = ("AnonymousMedTechApiBuilder", "MedTechApiBuilder")
@@ -145,8 +148,8 @@ RULES: Final = Rules(
         "MemoryStorage.lock",
         "StorageKeyStorage.lock",
     ),
-    decorators=("explained",),
     iterators=("NotificationApi.filter_notifications",),
+    decorators=("explained",),
     callbacks=(
         "AnonymousMedTechApiBuilder.on_key_change.notify",
         "AnonymousMedTechApiBuilder.with_public_key_policy.policy",
@@ -171,6 +174,16 @@ RULES: Final = Rules(
         "icure_sync.storage": "icure_async.storage",
         "icure_sync.sandbox": "icure_async.sandbox",
     },
+    internal=(
+        "icure_async.cli",
+        "icure_async.cli_keys",
+        "icure_async.demo",
+        "icure_async.foreign_text",
+        "icure_async.mistakes",
+        "icure_async.rest",
+        "icure_async.secret_holders",
+        "icure_async.threads",
+    ),
     shared_modules=(
         "icure_async.authentication.process",
         "icure_async.cautions",

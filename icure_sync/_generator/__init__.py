@@ -1,1 +1,0 @@
-"""What ``python -m icure_sync._generate`` is made of."""
