@@ -389,7 +389,8 @@ def test_iterators_and_callbacks_with_a_rule(project: Project) -> None:
         "icure_async/apis/users.py",
         "if TYPE_CHECKING:\n",
         "if TYPE_CHECKING:\n"
-        "    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine\n"
+        "    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable\n"
+        "    from collections.abc import Coroutine\n"
         "    from typing import Any\n",
     )
     project.add_to_users(
