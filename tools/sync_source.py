@@ -229,7 +229,8 @@ def unless_none(annotation: ast.expr | None) -> tuple[ast.expr | None, bool]:
 # What is async, or calls back.
 
 
-def why_async(thing: object, generated: Collection[type] = ()) -> str | None:
+@cache
+def why_async(thing: object, generated: frozenset[type] = frozenset()) -> str | None:
     """Return why something can't be the same object for blocking callers, or None if it can.
 
     Args:
@@ -239,6 +240,7 @@ def why_async(thing: object, generated: Collection[type] = ()) -> str | None:
     return _search(thing, _async_parts, partial(_why_async_itself, generated=generated))
 
 
+@cache
 def why_callback(thing: object) -> str | None:
     """Return why something has to be called, or has what has to be; async objects are no matter."""
     if is_ours(thing) and why_async(thing):
@@ -267,13 +269,14 @@ def _search(
     reason: Callable[[object], str | None],
 ) -> str | None:
     """Return the first reason there is in something, and in all that it is made of."""
-    seen, left = [start], [start]
+    seen, left = {id(start): start}, [start]
     while left:
         thing = left.pop()
         if (found := reason(thing)) is not None:
             return found
-        new = [part for part in parts(thing) if not any(part is one for one in seen)]
-        seen += new
+        new = [part for part in parts(thing) if id(part) not in seen]
+        # They are kept, lest others get their ids.
+        seen |= {id(part): part for part in new}
         left += reversed(new)
     return None
 

@@ -115,7 +115,8 @@ class Plan:
 
     def why_async(self, thing: object) -> str | None:
         """Return why something can't be the same object in the other package."""
-        return why_async(thing, [c for c, (_, kind) in self.classes.items() if kind != "protocol"])
+        twins = frozenset(c for c, (_, kind) in self.classes.items() if kind != "protocol")
+        return why_async(thing, twins)
 
     def reworded(self, text: str, where: str) -> str:
         """Return a docstring that speaks of blocking calls."""
