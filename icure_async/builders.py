@@ -729,6 +729,11 @@ def _gateway_id(value: object, method: str) -> str:
 
 
 def _check_methods(implementation: object, protocol: type, method: str) -> None:
+    if isinstance(implementation, type):
+        name = implementation.__name__
+        raise ConfigurationError(
+            f"{method}() needs an object, and was given the class {name}: pass {name}(...)."
+        )
     for name in vars(protocol):
         if not name.startswith("_") and not callable(getattr(implementation, name, None)):
             raise ConfigurationError(

@@ -138,9 +138,9 @@ def _check_model(model: Model, path: str, *, constants: bool) -> None:
             value = getattr(model, attribute.name)
             if value is not None and _is_as_read(model, attribute.name, value):
                 continue
-            _check(value, attribute.type, step, constants=constants)
             if attribute.name in _FUZZY_DATES:
                 _check_fuzzy_date(value, step)
+            _check(value, attribute.type, step, constants=constants)
 
 
 def is_unusual(value: object, name: str) -> bool:
@@ -208,8 +208,14 @@ def _require(condition: bool, path: str, expected: str) -> None:
         raise ValidationError(f"{path} must be {expected}.")
 
 
-def _check_fuzzy_date(value: int | None, name: str) -> None:
-    if value is not None and not _is_fuzzy_date(value):
+def _check_fuzzy_date(value: object, name: str) -> None:
+    if value is None:
+        return
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise ValidationError(
+            f"{name} must be an int written YYYYMMDD, like 19800131 for 31 January 1980."
+        )
+    if not _is_fuzzy_date(value):
         raise UnusualValueError(
             f"{name} must be a date written as the integer YYYYMMDD, with 00 for an unknown month "
             "or day."
