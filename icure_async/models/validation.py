@@ -24,6 +24,7 @@ __all__ = [
     "validate_notification_for_saving",
     "validate_notification_status",
     "validate_patient_for_saving",
+    "validate_token_validity",
 ]
 
 _FORBIDDEN_IN_IDS = re.compile(r"[/\\?#%\s\x00-\x1f\x7f-\x9f]")
@@ -63,6 +64,17 @@ def validate_id(value: object, what: str = "id") -> str:
             rf"The {what} must not contain / \ ? # %, blanks or control characters."
         )
     return value
+
+
+def validate_token_validity(validity: object, what: str) -> int:
+    """Return how many seconds a token is to work.
+
+    Raises:
+        ValidationError: it is no timedelta of at least one second.
+    """
+    if not isinstance(validity, dt.timedelta) or validity < dt.timedelta(seconds=1):
+        raise ValidationError(f"{what} must be a timedelta of at least one second.")
+    return int(validity.total_seconds())
 
 
 def validate_patient_for_saving(patient: Patient | EncryptedPatient, *, creating: bool) -> None:
