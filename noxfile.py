@@ -86,7 +86,8 @@ def typecheck(session: nox.Session) -> None:
     """
     _install(session, "test", "bench", "typecheck")
     session.run("mypy")
-    session.run("pyright")
+    # Named, since a configuration in a folder above would count for more.
+    session.run("pyright", "--project", "pyproject.toml")
     for package in PACKAGES:
         session.run("pyright", "--ignoreexternal", "--verifytypes", package)
     session.run("pytest", "-m", "typing", "tests/test_readme.py")

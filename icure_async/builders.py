@@ -7,7 +7,6 @@ import importlib
 import os
 import re
 import ssl
-import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, NoReturn, Self, TypeVar
@@ -17,7 +16,7 @@ import attrs
 import yarl
 
 from icure_async.apis.key_trust import answer_of
-from icure_async.cautions import InsecureConnectionWarning
+from icure_async.cautions import InsecureConnectionWarning, warn
 from icure_async.crypto.protocol import Crypto
 from icure_async.errors import (
     ConfigurationError,
@@ -711,11 +710,10 @@ def _warn_if_insecure(url: str, method: str) -> None:
     if _has_warned or parsed.scheme != "http" or is_loopback(parsed.host or ""):
         return
     _has_warned = True
-    warnings.warn(
+    warn(
         f"The URL given to {method}() begins with http://: passwords, tokens, and what is not "
         "encrypted of the records go over the network in clear. Use https://.",
         InsecureConnectionWarning,
-        stacklevel=4,
     )
 
 
@@ -729,6 +727,11 @@ def _gateway_id(value: object, method: str) -> str:
 
 
 def _check_methods(implementation: object, protocol: type, method: str) -> None:
+    if isinstance(implementation, type):
+        name = implementation.__name__
+        raise ConfigurationError(
+            f"{method}() needs an object, and was given the class {name}: pass {name}(...)."
+        )
     for name in vars(protocol):
         if not name.startswith("_") and not callable(getattr(implementation, name, None)):
             raise ConfigurationError(

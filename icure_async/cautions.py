@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-__all__ = ["BlockingCallWarning", "InsecureConnectionWarning", "KeysInMemoryWarning"]
+import inspect
+import warnings
+from typing import Final
+
+__all__ = ["BlockingCallWarning", "InsecureConnectionWarning", "KeysInMemoryWarning", "warn"]
+
+# What stands between a program and the line that warns, in an event loop and in threads.
+_BETWEEN: Final = frozenset({"asyncio", "concurrent", "icure_async", "icure_sync", "threading"})
 
 
 class BlockingCallWarning(UserWarning):
@@ -22,3 +29,15 @@ class KeysInMemoryWarning(UserWarning):
     Given once per process. ``with_storage_directory()`` keeps keys in files;
     ``with_in_memory_keys()`` says that memory is meant.
     """
+
+
+def warn(message: str, category: type[Warning]) -> None:
+    """Warn the program that called the SDK, naming its line; none, in a thread of the SDK's."""
+    depth, frame = 1, inspect.currentframe()
+    while frame is not None and _package_of(frame.f_globals) in _BETWEEN:
+        depth, frame = depth + 1, frame.f_back
+    warnings.warn(message, category, stacklevel=depth)
+
+
+def _package_of(names: dict[str, object]) -> str:
+    return str(names.get("__name__", "")).partition(".")[0]

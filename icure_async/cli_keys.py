@@ -361,7 +361,7 @@ def _print_report(report: KeyReport) -> None:
             )
     _print_problems(report.problems)
     if not report.problems:
-        _say("Nothing is wrong.", style="green")
+        _say(f"Nothing {'else ' if report.unknown else ''}is wrong.", style="green")
 
 
 def _print_problems(problems: Iterable[str]) -> None:

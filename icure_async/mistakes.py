@@ -87,11 +87,16 @@ class OneByOne(AsyncIterator[ItemT]):
     if not TYPE_CHECKING:
 
         def __await__(self) -> NoReturn:
-            raise WrongArgumentsError(
-                f"{self._call} gives things one by one and is not awaited: write "
-                f"`async for item in api.{self._call}:`, or `[item async for item in ...]` for a "
-                "list."
-            )
+            raise self._mistake("is not awaited")
+
+        def __iter__(self) -> NoReturn:
+            raise self._mistake("needs `async for`")
+
+    def _mistake(self, what: str) -> WrongArgumentsError:
+        return WrongArgumentsError(
+            f"{self._call} gives things one by one and {what}: write "
+            f"`async for item in api.{self._call}:`, or `[item async for item in ...]` for a list."
+        )
 
 
 def _takes_keywords(function: Any) -> bool:

@@ -24,6 +24,6 @@ class SecretHolder:
     def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
         name = type(self).__name__
         raise _SecretCopyError(
-            f"A {name} holds secrets in clear, and is neither pickled nor copied: make another one "
-            "where it is needed."
+            f"This {name} holds secrets in clear, and is neither pickled nor copied: make another "
+            "one where it is needed."
         )

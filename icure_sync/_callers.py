@@ -8,18 +8,15 @@ it would wait until it gives up.
 from __future__ import annotations
 
 import asyncio
-import inspect
 import sys
-import warnings
 from typing import Final
 
-from icure_async.cautions import BlockingCallWarning
+from icure_async.cautions import BlockingCallWarning, warn
 from icure_async.errors import ConfigurationError
 
 __all__ = ["check_caller"]
 
 _SANDBOX: Final = "icure_async.sandbox"
-_OURS: Final = ("icure_sync", "icure_async.mistakes")
 _was_told = False
 
 
@@ -48,23 +45,14 @@ def check_caller(inner: object) -> None:
         )
     if not _was_told and not _is_notebook():
         _was_told = True
-        warnings.warn(
+        warn(
             "A blocking call of icure_sync inside a coroutine holds up the other tasks of its "
             "event loop. Use icure_async and await there, or make the call in a worker thread "
             "(asyncio.to_thread). This is said once.",
             BlockingCallWarning,
-            stacklevel=_depth_of_caller(),
         )
 
 
 def _is_notebook() -> bool:
     ipython = sys.modules.get("IPython")
     return ipython is not None and ipython.get_ipython() is not None
-
-
-def _depth_of_caller() -> int:
-    """Return how many frames above the one that asks the caller of this package is."""
-    depth, frame = 0, inspect.currentframe()
-    while frame is not None and frame.f_globals.get("__name__", "").startswith(_OURS):
-        depth, frame = depth + 1, frame.f_back
-    return depth

@@ -43,8 +43,13 @@ def adapt(obj: Any, protocol_methods: tuple[str, ...]) -> Any:
         protocol_methods: the names of the methods of the protocol.
 
     Raises:
-        ConfigurationError: a method is missing.
+        ConfigurationError: a method is missing, or this is a class.
     """
+    if isinstance(obj, type):
+        raise ConfigurationError(
+            f"An object is needed here, and this is the class {obj.__name__}: pass "
+            f"{obj.__name__}(...)."
+        )
     if issubclass(type(obj), Twin):
         twin: Twin[Any] = obj
         twin._check_process()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import ssl
 import subprocess
 import sys
@@ -583,6 +584,11 @@ def test_keys_in_memory_are_warned_of_once(option: str, expected: int, tmp_path:
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("KeysInMemoryWarning") == expected
     assert done.stderr.count("with_storage_directory()") == expected
+    # It names the line of the program, and none of the SDK's.
+    assert (
+        len(re.findall(r"^<string>:\d+: KeysInMemoryWarning", done.stderr, re.MULTILINE))
+        == expected
+    )
 
 
 async def test_an_empty_storage_that_counts_as_false_is_used() -> None:

@@ -8,14 +8,16 @@ import json
 import os
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 import typer.testing
 
-from icure_async import KeyPair
+from icure_async import KeyPair, PublicKey
 from icure_async.cli import app, main
 from icure_async.storage import EncryptedKeyStorage, FileKeyStorage, FileStorage
 from icure_async.storage.backup import import_key_pairs
@@ -74,6 +76,25 @@ def _store(folder: Path, *pairs: KeyPair, owner: str = OWNER) -> None:
             await FileKeyStorage(folder).store_key_pair(owner, pair)
 
     asyncio.run(store())
+
+
+def _publish(sandbox: Sandbox, public_key: str) -> None:
+    """Add a public key to the master's document, as only a backend can."""
+    master = sandbox.master_hcp
+    document = sandbox.stored("hcparty", master.data_owner_id)
+    assert document is not None
+    document["aesExchangeKeys"] = {**document.get("aesExchangeKeys", {}), public_key: {}}
+    request = urllib.request.Request(
+        f"{sandbox.icure_url}/hcparty",
+        json.dumps(document).encode(),
+        {
+            "Authorization": aiohttp.encode_basic_auth(master.login, master.password),
+            "Content-Type": "application/json",
+        },
+        method="PUT",
+    )
+    with urllib.request.urlopen(request) as answer:
+        assert answer.status == 200
 
 
 def _contents(folder: Path) -> dict[str, bytes]:
@@ -505,6 +526,22 @@ class TestDoctor:
         assert report["data_owner_id"] == sandbox.master_hcp.data_owner_id
         assert [key["status"] for key in report["keys"]] == ["missing"]
         assert report["problems"]
+
+    def test_a_key_that_this_device_does_not_know_is_named_and_not_called_right(
+        self, run: Run, sandbox: Sandbox, tmp_path: Path, pairs: list[KeyPair]
+    ) -> None:
+        master, planted = sandbox.master_hcp, pairs[0]
+        _store(tmp_path / "keys", master.key_pair, owner=master.data_owner_id)
+        _publish(sandbox, planted.public_key)
+        result = run("doctor", "--keys", tmp_path / "keys")
+        assert result.returncode == 0
+        said = result.stdout.splitlines()
+        (unknown,) = (line for line in said if line.startswith("Not known to this device: "))
+        assert PublicKey(master.data_owner_id, planted.public_key).digest in unknown
+        assert said[-1] == "Nothing else is wrong."
+        report = json.loads(run("doctor", "--keys", tmp_path / "keys", "--json").stdout)
+        assert report["unknown"] == [planted.fingerprint]
+        assert report["problems"] == []
 
     def test_notices_that_are_still_to_be_sent_are_found_beside_the_keys(
         self, run: Run, sandbox: Sandbox, tmp_path: Path

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import datetime as dt
 import inspect
 import pickle
 import traceback
@@ -23,13 +24,17 @@ from icure_async import (
     Patient,
 )
 from icure_async.authentication.process import AuthenticationProcess
+from icure_async.crypto.software import SoftwareCrypto
 from icure_async.errors import (
+    ConfigurationError,
     ICureError,
+    NotFoundError,
     UnknownNameError,
     ValidationError,
     WrongArgumentsError,
 )
 from icure_async.models import Address, Notification, User
+from icure_async.models.validation import validate_patient_for_saving
 from icure_async.sandbox import Sandbox
 
 
@@ -251,3 +256,45 @@ async def test_a_list_of_key_pairs_where_one_is_needed_says_which(sandbox: Sandb
 
 def test_the_builders_of_this_test_are_the_public_ones() -> None:
     assert type(anonymous(icure_async)) is AnonymousMedTechApiBuilder
+
+
+async def test_listing_without_async_for_is_explained() -> None:
+    async with logged_in(icure_async).build() as api:
+        notifications = api.notification_api.filter_notifications()
+        with pytest.raises(
+            WrongArgumentsError, match=r"one by one and needs `async for`.*item async"
+        ):
+            list(notifications)
+        with pytest.raises(WrongArgumentsError, match="needs `async for`"):
+            for _ in notifications:
+                pass
+        assert notifications, "as any iterator"
+        await notifications.aclose()
+
+
+@pytest.mark.parametrize("package", [icure_async, icure_sync], ids=["async", "sync"])
+@pytest.mark.parametrize("method", ["with_storage", "with_key_storage", "with_crypto"])
+def test_a_class_in_place_of_an_object_is_explained(package: Any, method: str) -> None:
+    classes = {
+        "with_storage": package.storage.FileStorage,
+        "with_key_storage": package.storage.FileKeyStorage,
+        "with_crypto": SoftwareCrypto,
+    }
+    given = classes[method]
+    with pytest.raises(ConfigurationError, match=rf"the class {given.__name__}: pass"):
+        getattr(logged_in(package), method)(given)
+
+
+@pytest.mark.parametrize("given", [dt.date(1980, 1, 31), "1980-01-31", True, 1980.5])
+def test_a_date_of_another_kind_is_told_how_dates_are_written(given: Any) -> None:
+    patient = Patient(first_name="Robb", date_of_birth=given)
+    with pytest.raises(ValidationError, match="date_of_birth must be an int written YYYYMMDD"):
+        validate_patient_for_saving(patient, creating=True)
+
+
+async def test_a_login_at_the_gateway_in_place_of_the_backend_blames_the_url() -> None:
+    async with Sandbox() as sandbox:
+        builder = MedTechApiBuilder().with_icure_base_url(sandbox.msg_gw_url)
+        async with builder.with_user_name("ned").with_password("winter").build() as api:
+            with pytest.raises(NotFoundError, match=r"with_icure_base_url\(\) is the URL of the b"):
+                await api.user_api.get_logged_user()

@@ -75,13 +75,13 @@ async def test_what_holds_secrets_is_neither_pickled_nor_copied(
             assert isinstance(caught.value, ConfigurationError)
             assert isinstance(caught.value, TypeError)
             message = str(caught.value)
-            assert message.startswith(f"A {type(holder).__name__} ")
+            assert message.startswith(f"This {type(holder).__name__} ")
             assert PASSPHRASE not in message
 
 
 @pytest.mark.parametrize("how", ["pickle", "old pickle", "deepcopy"])
 def test_a_builder_with_a_password_is_not_pickled_but_copied(how: str) -> None:
-    with pytest.raises(ConfigurationError, match="A MedTechApiBuilder holds secrets"):
+    with pytest.raises(ConfigurationError, match="This MedTechApiBuilder holds secrets"):
         COPIES[how](builder())
     other = copy.copy(builder()).with_icure_base_url("http://127.0.0.1:10")
     assert "127.0.0.1:10" in repr(other)
@@ -106,7 +106,7 @@ def test_the_same_holds_in_the_blocking_package(tmp_path: Path, pair: KeyPair, h
     memory = icure_sync.storage.MemoryKeyStorage()
     for keys in (encrypted, memory):
         keys.store_key_pair(OWNER, pair)
-        with pytest.raises(ConfigurationError, match=f"A {type(keys).__name__} holds secrets"):
+        with pytest.raises(ConfigurationError, match=f"This {type(keys).__name__} holds secrets"):
             COPIES[how](keys)
 
 

@@ -7,7 +7,6 @@ goes out in one write. Source: cryptography.md §9 and §10.
 from __future__ import annotations
 
 import time
-import warnings
 from typing import TYPE_CHECKING, Any, Final
 
 import anyio
@@ -16,7 +15,7 @@ import attrs
 from icure_async.apis.current_user import auto_delegates_of
 from icure_async.apis.key_directory import MAX_CONFLICTS
 from icure_async.apis.material import require_no_content
-from icure_async.cautions import KeysInMemoryWarning
+from icure_async.cautions import KeysInMemoryWarning, warn
 from icure_async.crypto.delegations import entries_for
 from icure_async.crypto.exchange_keys import public_keys_of
 from icure_async.errors import (
@@ -243,13 +242,12 @@ class KeyRegistration:
         if _warned_of_memory or self._in_memory_is_meant or not is_in_memory(self._key_storage):
             return
         _warned_of_memory = True
-        warnings.warn(
+        warn(
             "A key pair is about to be published that is kept in memory only: when the program "
             "ends, it is lost, and with it every record that is encrypted for it alone. Keep it "
             "with with_storage_directory(), or say with with_in_memory_keys() that the program "
             "looks after AuthenticationResult.key_pairs itself.",
             KeysInMemoryWarning,
-            stacklevel=2,
         )
 
     async def _use_keys_of_parents(self, owner_id: str) -> None:

@@ -107,15 +107,20 @@ class KeyExaminer:
         published = [fingerprint_of(public_key) for public_key in public_keys]
         device = await self._on_device(own.id, published)
         here = {name: pair for name, pair in device.key_pairs.items() if name in published}
-        recoverable = await self._recoverable(document, here)
+        ring = KeyRing(self._crypto)
+        for key_pair in here.values():
+            await ring.add(key_pair)
+        recoverable = await self._recoverable(document, ring)
         exchange_keys = [
             *_from(document, frozenset(published)),
             *await self._towards(own.id, published),
         ]
         closed = [key for key in exchange_keys if not key.openers & (here.keys() | recoverable)]
+        # Whole keys are compared: one with a given fingerprint is easily made.
+        trust = KeyTrust(KnownKeys(self._storage, ring))
         keys: list[PublishedKey] = []
         for public_key, fingerprint in zip(public_keys, published, strict=True):
-            if fingerprint in here:
+            if ring.own_among([public_key]):
                 status: KeyStatus = "on_device"
             elif fingerprint in recoverable:
                 status = "recoverable"
@@ -140,7 +145,14 @@ class KeyExaminer:
             and own.kind == _PATIENT
             and not _has_own_entry(document, own.id),
             unreadable=tuple(device.unreadable),
-            unknown=tuple(await self._unknown(own.id, public_keys, here)),
+            unknown=tuple(
+                [
+                    key.fingerprint
+                    for key in keys
+                    if key.status not in ("on_device", "malformed")
+                    and not await trust.confirmed_before(own.id, key.public_key)
+                ]
+            ),
         )
 
     async def _on_device(self, owner_id: str, published: Sequence[str]) -> _OnDevice:
@@ -167,33 +179,10 @@ class KeyExaminer:
                 found[fingerprint] = listed
         return _OnDevice(found, list(problems))
 
-    async def _recoverable(
-        self, document: Mapping[str, Any], here: Mapping[str, KeyPair]
-    ) -> set[str]:
-        """Return the fingerprints of what transfer keys really lead to, on a ring of its own."""
-        ring = KeyRing(self._crypto)
-        for key_pair in here.values():
-            await ring.add(key_pair)
+    async def _recoverable(self, document: Mapping[str, Any], ring: KeyRing) -> set[str]:
+        """Return the fingerprints of what transfer keys really lead to, and add it to the ring."""
         recovered = await recover_key_pairs(self._crypto, ring, document)
         return {key_pair.fingerprint for key_pair in recovered}
-
-    async def _unknown(
-        self, own_id: str, public_keys: Sequence[str], here: Mapping[str, KeyPair]
-    ) -> list[str]:
-        """Return the fingerprints of the published keys that nobody on this device has vouched for.
-
-        Whole keys are compared: one with a given fingerprint is easily made.
-        """
-        ring = KeyRing(self._crypto)
-        for key_pair in here.values():
-            await ring.add(key_pair)
-        trust = KeyTrust(KnownKeys(self._storage, ring))
-        return [
-            fingerprint_of(public_key)
-            for public_key in public_keys
-            if not ring.own_among([public_key])
-            and not await trust.confirmed_before(own_id, public_key)
-        ]
 
     async def _towards(self, own_id: str, published: Sequence[str]) -> list[_ExchangeKey]:
         """Return the exchange keys that others have towards the data owner."""

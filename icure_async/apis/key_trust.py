@@ -14,6 +14,7 @@ from icure_async.apis.known_keys import KnownKey
 from icure_async.errors import ConfigurationError, StorageError
 from icure_async.foreign_text import printable
 from icure_async.models.key_question import KeyQuestion, digest_of
+from icure_async.rest.calls import is_noted_in_call, note_in_call
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -195,6 +196,9 @@ class KeyTrust:
         async with self._asking[key]:
             if await self._known.origin_of(own_id, key) in _TRUSTED:
                 return True
+            # A no holds for the whole of a call, which may come by the same key several times.
+            if is_noted_in_call((self, own_id, key)):
+                return False
             token = _waiting.set((*_waiting.get(), self))
             try:
                 answer = await answer_of(policy, question, "with_public_key_policy")
@@ -203,6 +207,7 @@ class KeyTrust:
             if answer:
                 await self._known.remember(own_id, key, "confirmed")
             else:
+                note_in_call((self, own_id, key))
                 _log.warning(
                     "The %s of data owner %s with the SHA-256 %s is not confirmed: nothing is "
                     "written with it",

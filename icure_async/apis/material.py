@@ -11,9 +11,11 @@ from icure_async.errors import CryptoError, InvalidResponseError
 from icure_async.foreign_text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 __all__ = [
+    "compare_with_stored",
+    "confirm_content",
     "is_in_clear",
     "require_all_parts",
     "require_no_content",
@@ -83,3 +85,38 @@ def require_same_material(
             "its keys or its encrypted content, which can't be decrypted therefore. Read it again "
             "to see what is stored."
         )
+
+
+async def confirm_content(
+    document: Mapping[str, Any],
+    read: Callable[[str], Awaitable[Mapping[str, Any]]],
+    what: str,
+) -> None:
+    """Read an entity once more that has keys and nothing that they open.
+
+    Raises:
+        InvalidResponseError: as for :func:`compare_with_stored`.
+    """
+    if is_in_clear(document):
+        await compare_with_stored(document, read, what)
+
+
+async def compare_with_stored(
+    document: Mapping[str, Any],
+    read: Callable[[str], Awaitable[Mapping[str, Any]]],
+    what: str,
+) -> None:
+    """Make sure that an entity has all its keys and content, which go back as a whole.
+
+    Args:
+        document: the entity.
+        read: reads it again, by its id.
+        what: the entity in words.
+
+    Raises:
+        InvalidResponseError: the backend says something else about them by now, and has not given
+            the entity another revision.
+    """
+    stored = await read(str(document["id"]))
+    if stored.get("rev") == document.get("rev"):
+        require_same_material(document, stored, what, "use")

@@ -9,7 +9,12 @@ from anyio.lowlevel import checkpoint
 
 from icure_async.apis.current_user import auto_delegates_of
 from icure_async.apis.key_directory import MAX_CONFLICTS
-from icure_async.apis.material import is_in_clear, require_all_parts, require_same_material
+from icure_async.apis.material import (
+    compare_with_stored,
+    confirm_content,
+    require_all_parts,
+    require_same_material,
+)
 from icure_async.apis.stored_members import with_stored_members, without_empty
 from icure_async.crypto.encoding import new_uuid
 from icure_async.crypto.entities import has_keys
@@ -259,7 +264,7 @@ class NotificationApi:
             if stored.get("status") == status:
                 return present
             if not looks_whole(stored) or opened is None:
-                await self._compare_with_stored(stored)
+                await compare_with_stored(stored, self._tasks.get, "notification")
             changed = stored | {"status": status, "modified": self._now()}
             try:
                 saved = await self._tasks.modify(changed)
@@ -373,7 +378,7 @@ class NotificationApi:
                 "changed."
             )
         if not looks_whole(stored):
-            await self._compare_with_stored(stored)
+            await compare_with_stored(stored, self._tasks.get, "notification")
         changed = await self._sealed(stored, opened, _changes(notification, current))
         try:
             # The backend leaves ``modified`` as it gets it, so we set it.
@@ -463,7 +468,7 @@ class NotificationApi:
                     if row["id"] not in seen and status in (None, row.get("status") or "pending")
                 ]
                 for row in fresh:
-                    await self._confirm_content(row)
+                    await confirm_content(row, self._tasks.get, "notification")
                 opened = await self._entities.open_many(fresh)
                 for document, entity in zip(fresh, opened, strict=True):
                     seen.add(document["id"])
@@ -490,24 +495,8 @@ class NotificationApi:
 
     async def _read(self, task_id: str) -> dict[str, Any]:
         document = await self._tasks.get(validate_id(task_id, "notification id"))
-        await self._confirm_content(document)
+        await confirm_content(document, self._tasks.get, "notification")
         return document
-
-    async def _confirm_content(self, document: Mapping[str, Any]) -> None:
-        """Read a notification once more that has keys and nothing that they open."""
-        if is_in_clear(document):
-            await self._compare_with_stored(document)
-
-    async def _compare_with_stored(self, document: Mapping[str, Any]) -> None:
-        """Make sure that a notification has all its keys and content, which go back as a whole.
-
-        Raises:
-            InvalidResponseError: the backend says something else about them by now, and has not
-                given the notification another revision.
-        """
-        stored = await self._tasks.get(str(document["id"]))
-        if stored.get("rev") == document.get("rev"):
-            require_same_material(document, stored, "notification", "use")
 
     async def _try_decrypt(self, document: Mapping[str, Any]) -> PotentiallyEncryptedNotification:
         return _model(document, await self._entities.open(document))

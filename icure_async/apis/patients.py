@@ -9,7 +9,13 @@ import attrs
 from anyio.lowlevel import checkpoint
 
 from icure_async.apis.current_user import KEY_ONLY_AUTO_DELEGATIONS, auto_delegates_of
-from icure_async.apis.material import is_in_clear, require_all_parts, require_same_material
+from icure_async.apis.material import (
+    compare_with_stored,
+    confirm_content,
+    is_in_clear,
+    require_all_parts,
+    require_same_material,
+)
 from icure_async.apis.stored_members import with_stored_members, without_empty
 from icure_async.crypto.encoding import new_uuid
 from icure_async.crypto.entities import has_keys
@@ -173,7 +179,7 @@ class PatientApi:
             return []
         found = await self._patients.get_many(list(dict.fromkeys(ids)))
         for document in found:
-            await self._confirm_content(document)
+            await confirm_content(document, self._patients.get, "patient")
         documents = {document["id"]: document for document in found}
         missing = [patient_id for patient_id in ids if patient_id not in documents]
         if missing:
@@ -289,7 +295,7 @@ class PatientApi:
                 document, note=patient.note, keep_unreadable=keep_unreadable
             )
         else:
-            await self._compare_with_stored(document)
+            await compare_with_stored(document, self._patients.get, "patient")
         # The backend leaves ``modified`` as it gets it, so we set it.
         completed = complete_patient_names(document) | {"modified": self._now()}
         try:
@@ -314,22 +320,6 @@ class PatientApi:
         validate_patient_for_saving(completed, creating=False)
         return completed
 
-    async def _confirm_content(self, document: Mapping[str, Any]) -> None:
-        """Read a patient once more that has keys and nothing that they open."""
-        if is_in_clear(document):
-            await self._compare_with_stored(document)
-
-    async def _compare_with_stored(self, document: Mapping[str, Any]) -> None:
-        """Make sure that a patient has all its keys and content, which go back as a whole.
-
-        Raises:
-            InvalidResponseError: the backend says something else about them by now, and has not
-                given the patient another revision.
-        """
-        stored = await self._patients.get(str(document["id"]))
-        if stored.get("rev") == document.get("rev"):
-            require_same_material(document, stored, "patient", "use")
-
     async def _sealed(
         self, document: dict[str, Any], *, note: str | None, keep_unreadable: bool
     ) -> dict[str, Any]:
@@ -350,7 +340,7 @@ class PatientApi:
         if not keep_unreadable:
             require_all_parts(document, ENCRYPTED_PATIENT_MEMBERS, "patient")
         if opened is None or not _is_certain(document):
-            await self._compare_with_stored(document)
+            await compare_with_stored(document, self._patients.get, "patient")
         if opened is None or closed or (keep_unreadable and is_in_clear(document) and not note):
             return document
         if opened.key is not None:
@@ -437,7 +427,7 @@ class PatientApi:
 
     async def _read(self, patient_id: str) -> dict[str, Any]:
         document = await self._patients.get(validate_id(patient_id, "patient id"))
-        await self._confirm_content(document)
+        await confirm_content(document, self._patients.get, "patient")
         self._directory.learn(document)
         return document
 

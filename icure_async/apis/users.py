@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from icure_async.authentication.api import DEFAULT_TOKEN_VALIDITY, checked_validity
 from icure_async.errors import ValidationError
 from icure_async.mistakes import explained
 from icure_async.models.converter import user_from_wire
-from icure_async.models.validation import validate_id
+from icure_async.models.user_token import DEFAULT_TOKEN_VALIDITY
+from icure_async.models.validation import validate_id, validate_token_validity
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -87,7 +87,7 @@ class UserApi:
             InvalidResponseError: the backend answers with another token than the one asked for.
             PermissionDeniedError: the user may not create tokens.
         """
-        seconds = checked_validity(validity, "validity")
+        seconds = validate_token_validity(validity, "validity")
         if name is not None and len(validate_id(name, "name of the token")) > _LONGEST_NAME:
             raise ValidationError(
                 f"The name of the token has more than {_LONGEST_NAME} characters."

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import re
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakValueDictionary
 
@@ -39,13 +38,15 @@ from icure_async.errors import (
 )
 from icure_async.mistakes import explained
 from icure_async.models.missing_key import MISSING_KEY_POLICIES, MissingKeyPolicy
-from icure_async.models.validation import validate_id
+from icure_async.models.user_token import DEFAULT_TOKEN_VALIDITY
+from icure_async.models.validation import validate_id, validate_token_validity
 from icure_async.rest.checked import CheckedUsers
 from icure_async.rest.users import UserResource
 from icure_async.threads import OTHERS
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
+    from datetime import timedelta
 
     from icure_async.authentication.process import Channel
     from icure_async.authentication.progress import Progress, ProgressStore
@@ -57,10 +58,7 @@ if TYPE_CHECKING:
     from icure_async.rest.session import Session
 
 
-__all__ = ["DEFAULT_TOKEN_VALIDITY", "AuthenticationApi", "checked_validity"]
-
-DEFAULT_TOKEN_VALIDITY: Final = timedelta(days=30)
-"""How long the token lives by default. The reference's lives ten years (wire-protocol.md §6.3)."""
+__all__ = ["AuthenticationApi"]
 
 # The account may appear at the backend a moment after the gateway accepts the code
 # (server-behaviour.md §13.2.4).
@@ -340,7 +338,7 @@ class AuthenticationApi:
         """
         _check_process(process)
         code = _checked_code(process, validation_code)
-        validity = checked_validity(token_validity, "token_validity")
+        validity = validate_token_validity(token_validity, "token_validity")
         if missing_key not in MISSING_KEY_POLICIES:
             raise ValidationError("missing_key must be 'allow' or 'refuse'.")
         options = _Options(validity, missing_key, find_key)
@@ -572,17 +570,6 @@ class AuthenticationApi:
             f"No authentication process is configured for this kind of contact: call {methods} on "
             "the builder."
         )
-
-
-def checked_validity(validity: object, what: str) -> int:
-    """Return how many seconds a token is to work.
-
-    Raises:
-        ValidationError: it is no timedelta of at least one second.
-    """
-    if not isinstance(validity, timedelta) or validity < timedelta(seconds=1):
-        raise ValidationError(f"{what} must be a timedelta of at least one second.")
-    return int(validity.total_seconds())
 
 
 def _run_of(request_id: str) -> _Run:

@@ -16,6 +16,7 @@ from icure_async.crypto.encoding import decode_hex
 from icure_async.crypto.exchange_keys import exchange_key_of_pair, public_keys_of
 from icure_async.crypto.shapes import as_object
 from icure_async.errors import ValidationError
+from icure_async.foreign_text import printable
 from icure_async.models.key_pair import KeyPair, fingerprint_of
 
 if TYPE_CHECKING:
@@ -125,8 +126,8 @@ async def _recover(
     except (ValueError, ValidationError):
         _log.warning(
             "A transfer key of data owner %s to the key pair %s is damaged",
-            owner["id"],
-            transfer.target,
+            printable(owner["id"]),
+            printable(transfer.target),
         )
         return None
     return key_pair

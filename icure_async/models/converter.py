@@ -14,7 +14,7 @@ import base64
 import enum
 import functools
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, get_args, get_origin, overload
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, cast, get_args, get_origin, overload
 
 import attrs
 
@@ -224,8 +224,15 @@ def _copy_json(value: object) -> Any:
         mapping = cast("Mapping[str, object]", value)
         return {key: _copy_json(item) for key, item in mapping.items()}
     if isinstance(value, list):
-        return [_copy_json(item) for item in cast("list[object]", value)]
+        items = cast("list[object]", value)
+        # There may be millions, for which the event loop would wait.
+        if _LEAVES.issuperset(map(type, items)):
+            return items.copy()
+        return [_copy_json(item) for item in items]
     return value
+
+
+_LEAVES: Final = frozenset({str, int, float, bool, type(None)})
 
 
 # --- Classes ------------------------------------------------------------------------------------

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+from typing import Final
+
 import attrs
 
-__all__ = ["LogoutResult", "UserToken"]
+__all__ = ["DEFAULT_TOKEN_VALIDITY", "LogoutResult", "UserToken"]
+
+DEFAULT_TOKEN_VALIDITY: Final = timedelta(days=30)
+"""How long the token lives by default. The reference's lives ten years (wire-protocol.md §6.3)."""
 
 
 @attrs.frozen(kw_only=True)

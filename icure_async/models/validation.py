@@ -24,6 +24,7 @@ __all__ = [
     "validate_notification_for_saving",
     "validate_notification_status",
     "validate_patient_for_saving",
+    "validate_token_validity",
 ]
 
 _FORBIDDEN_IN_IDS = re.compile(r"[/\\?#%\s\x00-\x1f\x7f-\x9f]")
@@ -63,6 +64,17 @@ def validate_id(value: object, what: str = "id") -> str:
             rf"The {what} must not contain / \ ? # %, blanks or control characters."
         )
     return value
+
+
+def validate_token_validity(validity: object, what: str) -> int:
+    """Return how many seconds a token is to work.
+
+    Raises:
+        ValidationError: it is no timedelta of at least one second.
+    """
+    if not isinstance(validity, dt.timedelta) or validity < dt.timedelta(seconds=1):
+        raise ValidationError(f"{what} must be a timedelta of at least one second.")
+    return int(validity.total_seconds())
 
 
 def validate_patient_for_saving(patient: Patient | EncryptedPatient, *, creating: bool) -> None:
@@ -138,9 +150,9 @@ def _check_model(model: Model, path: str, *, constants: bool) -> None:
             value = getattr(model, attribute.name)
             if value is not None and _is_as_read(model, attribute.name, value):
                 continue
-            _check(value, attribute.type, step, constants=constants)
             if attribute.name in _FUZZY_DATES:
                 _check_fuzzy_date(value, step)
+            _check(value, attribute.type, step, constants=constants)
 
 
 def is_unusual(value: object, name: str) -> bool:
@@ -208,8 +220,14 @@ def _require(condition: bool, path: str, expected: str) -> None:
         raise ValidationError(f"{path} must be {expected}.")
 
 
-def _check_fuzzy_date(value: int | None, name: str) -> None:
-    if value is not None and not _is_fuzzy_date(value):
+def _check_fuzzy_date(value: object, name: str) -> None:
+    if value is None:
+        return
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise ValidationError(
+            f"{name} must be an int written YYYYMMDD, like 19800131 for 31 January 1980."
+        )
+    if not _is_fuzzy_date(value):
         raise UnusualValueError(
             f"{name} must be a date written as the integer YYYYMMDD, with 00 for an unknown month "
             "or day."

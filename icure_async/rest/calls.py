@@ -25,17 +25,38 @@ if TYPE_CHECKING:
 
     from icure_async.rest.connection import Connection
 
-__all__ = ["Calls", "guard_class"]
+__all__ = ["Calls", "guard_class", "is_noted_in_call", "note_in_call"]
 
 Answer = TypeVar("Answer")
 
 
 class _Call:
-    """One call, with the requests it consists of."""
+    """One call, with the requests it consists of.
+
+    Attributes:
+        notes: what holds until it ends.
+        is_over: whether it has ended; tasks that it has started may go on.
+    """
+
+    def __init__(self) -> None:
+        self.notes: set[object] = set()
+        self.is_over = False
 
 
 # The calls that the running code belongs to: of a user's API, and of the anonymous one it is from.
 _ours: Final[ContextVar[frozenset[_Call]]] = ContextVar("icure_calls", default=frozenset())
+
+
+def note_in_call(thing: object) -> None:
+    """Take note of something until the running call ends; outside of calls, of nothing."""
+    for call in _ours.get():
+        if not call.is_over:
+            call.notes.add(thing)
+
+
+def is_noted_in_call(thing: object) -> bool:
+    """Return whether the running call has taken note of something."""
+    return any(thing in call.notes for call in _ours.get() if not call.is_over)
 
 
 class Calls:
@@ -84,6 +105,7 @@ class Calls:
             # What is finalised by the garbage collector runs in another context.
             with contextlib.suppress(ValueError):
                 _ours.reset(token)
+            call.is_over = True
             self._running.discard(call)
             self._ended.set()
 

@@ -30,6 +30,8 @@ DocumentKind = Literal["device", "hcparty", "maintenancetask", "patient", "user"
 
 _LONGEST_ID: Final = 256
 _DEEPEST: Final = 200
+# What is right in any case. A server may send millions of them, and the event loop waits.
+_LEAVES: Final = frozenset({str, int, bool, type(None)})
 
 _READ_ADVICE: Final = "Try again; where it stays so, call the administrator of the backend."
 _NOUNS: Final[Mapping[DocumentKind, str]] = {
@@ -149,8 +151,9 @@ def _check_json(document: object) -> None:
             if isinstance(value, float) and not math.isfinite(value):
                 raise _Unfit("is no number that JSON has", name)
             if _is_object(value):
-                inner += [(name or key, item) for key, item in value.items()]
-            elif _is_list(value):
+                if not _LEAVES.issuperset(map(type, value.values())):
+                    inner += [(name or key, item) for key, item in value.items()]
+            elif _is_list(value) and not _LEAVES.issuperset(map(type, value)):
                 inner += [(name, item) for item in value]
         if not inner:
             return

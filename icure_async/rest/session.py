@@ -180,6 +180,7 @@ class Session(SecretHolder):
             token_expires_at=self.token_expires_at,
             tokens=self._tokens,
         )
+        successor._answer = self._answer
         self._ended = True
         self._password, self._tokens, self._failure = "", None, None
         return successor

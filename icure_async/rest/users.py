@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from icure_async.errors import NotFoundError
 from icure_async.rest.urls import path
 
 if TYPE_CHECKING:
@@ -14,6 +15,18 @@ if TYPE_CHECKING:
 __all__ = ["UserResource"]
 
 
+def _no_backend(error: NotFoundError) -> NotFoundError:
+    """Return the same error with advice for a path without an id that could be wrong."""
+    return NotFoundError(
+        f"Could not read the current user: nothing is found there (HTTP {error.status}). Check "
+        "that with_icure_base_url() is the URL of the backend, not the message gateway's or a "
+        "page's.",
+        status=error.status,
+        request_id=error.request_id,
+        server_message=error.server_message,
+    )
+
+
 class UserResource:
     """Users as wire JSON."""
 
@@ -22,9 +35,12 @@ class UserResource:
 
     async def current(self) -> dict[str, Any]:
         """Return the logged-in user."""
-        response = await self._session.request(
-            "GET", "/user/current", action="read the current user", repeatable=True
-        )
+        try:
+            response = await self._session.request(
+                "GET", "/user/current", action="read the current user", repeatable=True
+            )
+        except NotFoundError as error:
+            raise _no_backend(error) from error
         user = response.json_object()
         self._session.read_expiry(user)
         return user

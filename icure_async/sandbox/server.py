@@ -21,7 +21,7 @@ from icure_async.sandbox.master import MasterHcp, create_master, generate_key_pa
 from icure_async.sandbox.store import KINDS, Json, Store, Transaction
 from icure_async.sandbox.tokens import TokenSigner, generate_signing_key
 from icure_async.sandbox.visitors import Visitors, is_wildcard
-from icure_async.sandbox.workers import Workers
+from icure_async.sandbox.workers import Workers, in_new_thread
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -167,16 +167,14 @@ class Sandbox:
         _LOGGER.info("The iCure sandbox listens on %s", self._address)
 
     async def _start(self) -> None:
-        seed = (
-            None if self._seed is None else await asyncio.to_thread(seeding.read_seed, self._seed)
-        )
+        seed = None if self._seed is None else await in_new_thread(seeding.read_seed, self._seed)
         store = self._store = Store(self._database, entities.link_entity)
         await store.open()
         workers = self._workers = Workers()
         signing_key = await self._prepare(store, seed)
         signer = None
         if signing_key is not None:
-            signer = await asyncio.to_thread(
+            signer = await in_new_thread(
                 TokenSigner,
                 signing_key,
                 self._clock,
@@ -213,8 +211,8 @@ class Sandbox:
         needs_master = master is None and not adopted
         needs_key = self._jwt and signing_key is None
         new_pair, new_key = await asyncio.gather(
-            asyncio.to_thread(generate_key_pair) if needs_master else _nothing(),
-            asyncio.to_thread(generate_signing_key) if needs_key else _nothing(),
+            in_new_thread(generate_key_pair) if needs_master else _nothing(),
+            in_new_thread(generate_signing_key) if needs_key else _nothing(),
         )
 
         def prepare(tx: Transaction) -> MasterHcp:

@@ -18,7 +18,7 @@ import attrs
 import orjson
 
 from icure_async.sandbox.errors import ClosingError
-from icure_async.sandbox.workers import always
+from icure_async.sandbox.workers import always, in_new_thread
 
 __all__ = ["DATABASES", "KINDS", "Json", "Store", "Transaction"]
 
@@ -306,7 +306,7 @@ class Store:
         if thread is None:
             return
         self._put(None, _LAST)
-        await asyncio.to_thread(thread.join)
+        await in_new_thread(thread.join)
 
     def _work(self, loop: asyncio.AbstractEventLoop, opened: asyncio.Future[None]) -> None:
         try:

@@ -5,16 +5,31 @@ from __future__ import annotations
 import asyncio
 import os
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from icure_async.sandbox.errors import ClosingError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Workers", "always"]
+__all__ = ["Workers", "always", "in_new_thread"]
 
 T = TypeVar("T")
+P = ParamSpec("P")
+
+
+async def in_new_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Return what ``work`` does in a thread that is made for it.
+
+    Those of the event loop belong to the application, which may have used them up.
+    """
+    thread = ThreadPoolExecutor(1, thread_name_prefix="icure-sandbox")
+    try:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(thread, partial(work, *args, **kwargs))
+    finally:
+        thread.shutdown(wait=False)
 
 
 def always() -> bool:
@@ -61,4 +76,4 @@ class Workers:
     async def close(self) -> None:
         """Wait for what has begun, and end the threads."""
         self.stop()
-        await asyncio.to_thread(self._pool.shutdown)
+        await in_new_thread(self._pool.shutdown)

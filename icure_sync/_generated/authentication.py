@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from icure_async.authentication.api import DEFAULT_TOKEN_VALIDITY
 from icure_async.authentication.api import AuthenticationApi as AsyncAuthenticationApi
+from icure_async.models.user_token import DEFAULT_TOKEN_VALIDITY
 from icure_sync._generated import authentication_result as _authentication_result
 from icure_sync._plain import callback
 from icure_sync._tracebacks import trimmed_traceback

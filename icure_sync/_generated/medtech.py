@@ -308,11 +308,11 @@ class MedTechApi(Twin[AsyncMedTechApi]):
     def logout(self) -> LogoutResult:
         """End the session: forget the password and tokens here, and revoke the token.
 
-        From then on every call is refused, whatever the network does. The token that this object
-        logs in with is looked for among the user's and revoked: that works for tokens that
-        ``complete_authentication()`` and ``user_api.create_token()`` have created. The result says
-        where it did not work, and why. If the network breaks midway, calling again tries again; the
-        token is remembered until then, for nothing else.
+        From then on every other call that needs the backend is refused, whatever the network does.
+        The token that this object logs in with is looked for among the user's and revoked: that
+        works for tokens that ``complete_authentication()`` and ``user_api.create_token()`` have
+        created. The result says where it did not work, and why. If the network breaks midway,
+        calling again tries again; the token is remembered until then, for nothing else.
 
         An access token that is under way to the backend, or was stolen, ends by itself within its
         hour. Private keys stay where they are stored. The object still has to be closed, with

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from icure_async.apis.users import UserApi as AsyncUserApi
-from icure_async.authentication.api import DEFAULT_TOKEN_VALIDITY
+from icure_async.models.user_token import DEFAULT_TOKEN_VALIDITY
 from icure_sync._tracebacks import trimmed_traceback
 from icure_sync._twins import Twin
 

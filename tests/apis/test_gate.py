@@ -630,3 +630,24 @@ async def test_a_malformed_public_key_does_not_lock_its_owner_out(
         except DecryptionError:
             pytest.fail("locked out")
         assert patient.id == ROBB_ID
+
+
+# --- Logging out ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("member", "value"),
+    [("id", 5), ("autoDelegations", ["x"]), ("patientId", {})],
+)
+async def test_a_logout_writes_back_no_user_that_is_malformed(
+    member: str, value: Any, world: Json, ned: MedTechApi, opener: Opener, proxy: Proxy
+) -> None:
+    token = await ned.user_api.create_token()
+    leaving = await opener.plain(world["users"]["ned"]["login"], token, url=proxy.url)
+    await leaving.user_api.get_logged_user()
+    proxy.after("GET /user/current", setting(member, value))
+    refused = await leaving.logout()
+    assert not refused.token_revoked
+    assert "Call logout() again" in str(refused.reason)
+    assert proxy.sent("PUT /user") == []
+    assert (await leaving.logout()).token_revoked

@@ -11,9 +11,11 @@ import pytest
 
 from icure_async import KeyPair, KeyReport, MedTechApi, PublishedKey
 from icure_async.errors import CryptoError, KeyPairNotFoundError, NetworkError
+from icure_async.models.key_pair import fingerprint_of
 from icure_async.sandbox import Sandbox
 from icure_async.storage import FileKeyStorage, MemoryKeyStorage, MemoryStorage
 from tests.conftest import RequestLog
+from tests.key_material import forge
 
 from .support import (
     Backend,
@@ -197,6 +199,48 @@ async def test_a_damaged_transfer_key_leads_nowhere(
     api = await ned(key_storage=await _keys_of(ned_id, old))
     statuses = [key.status for key in (await _examine(api)).keys]
     assert statuses == ["on_device", "missing"]
+
+
+async def _plant(backend: Backend, owner_id: str, public_key: str) -> None:
+    """Publish a key for somebody, as only a backend can."""
+    exchange_keys = (await backend.patient(owner_id))["aesExchangeKeys"]
+    await backend.change(owner_id, aesExchangeKeys={**exchange_keys, public_key: {}})
+
+
+async def test_a_published_key_that_nobody_here_knows_is_named(
+    world: Json, ned: Ned, ned_id: str, old: KeyPair, backend: Backend
+) -> None:
+    planted = key_pair_of(world, "arya").public_key
+    await _plant(backend, ned_id, planted)
+    report = await _examine(await ned(key_storage=await _keys_of(ned_id, old)))
+    assert [(key.public_key, key.status) for key in report.keys] == [
+        (old.public_key, "on_device"),
+        (planted, "missing"),
+    ]
+    assert report.unknown == (fingerprint_of(planted),)
+
+
+async def test_a_key_with_the_fingerprint_of_one_that_is_here_is_another_one(
+    ned: Ned, ned_id: str, old: KeyPair, backend: Backend
+) -> None:
+    forged = forge(old.public_key).public_key
+    exchange_keys = (await backend.patient(ned_id))["aesExchangeKeys"]
+    exchange_keys[forged] = exchange_keys.pop(old.public_key)
+    await backend.change(ned_id, publicKey=forged, aesExchangeKeys=exchange_keys)
+    report = await _examine(await ned(key_storage=await _keys_of(ned_id, old)))
+    assert [(key.public_key, key.status) for key in report.keys] == [(forged, "missing")]
+    assert report.unknown == (old.fingerprint,)
+
+
+async def test_what_is_no_public_key_at_all_is_malformed_and_stays_on_its_line(
+    ned: Ned, ned_id: str, old: KeyPair, backend: Backend
+) -> None:
+    await _plant(backend, ned_id, "ff" * 30 + "\nERROR forged \x1b[2J")
+    report = await _examine(await ned(key_storage=await _keys_of(ned_id, old)))
+    assert [key.status for key in report.keys] == ["on_device", "malformed"]
+    assert report.unknown == ()
+    said = [*(key.fingerprint for key in report.keys), *report.problems]
+    assert all(text.isprintable() for text in said)
 
 
 async def test_after_access_was_given_back_the_lost_key_is_needed_less(

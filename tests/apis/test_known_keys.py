@@ -180,6 +180,22 @@ async def test_a_no_is_not_remembered(device: Device) -> None:
     assert len(person.take()) == 2
 
 
+async def test_a_no_is_one_answer_for_the_whole_of_a_call(device: Device) -> None:
+    before = await device.start(lambda builder: builder.with_in_memory_keys())
+    patient_id = await _write(before)
+    device.storage = MemoryStorage()
+    person = Person(answer=False)
+    api = await device.start(lambda builder: builder.with_public_key_policy(person))
+    patient = await api.patient_api.get_patient(patient_id)
+    for _ in range(2):
+        patient.note = "another"
+        with pytest.raises(CryptoError, match="with_public_key_policy"):
+            await api.patient_api.create_or_modify_patient(patient)
+        asked = [question.digest for question in person.take()]
+        assert asked
+        assert len(asked) == len(set(asked))
+
+
 @pytest.mark.parametrize(
     "tamper",
     [

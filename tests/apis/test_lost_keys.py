@@ -9,6 +9,7 @@ import aiohttp
 import pytest
 
 from icure_async import KeyPair, MedTechApi, Patient
+from icure_async.crypto.software import SoftwareCrypto
 from icure_async.errors import (
     ConflictError,
     CryptoError,
@@ -27,6 +28,7 @@ from icure_async.storage import MemoryKeyStorage, MemoryStorage
 from tests.conftest import RequestLog
 
 from .support import (
+    Backend,
     ConnectionLostError,
     Exchange,
     Json,
@@ -685,6 +687,26 @@ async def test_a_damaged_transfer_key_is_left_alone(
         assert good[:64] not in caplog.text
         note = (await first.patient_api.get_patient(people.robb)).note
         assert note == people.note(people.robb)
+
+
+async def test_a_damaged_transfer_key_forges_no_log_line(
+    people: People, backend: Backend, caplog: pytest.LogCaptureFixture
+) -> None:
+    old, crypto = people.old_pair, SoftwareCrypto()
+    planted = "ff" * 30 + "\nERROR forged \x1b[2J"
+    wrapped = (await crypto.rsa_encrypt(old.public_key, b"k" * 32)).hex()
+    document = await backend.patient(people.ned_id)
+    level = {people.ned_id: {old.fingerprint: wrapped}}
+    transfer_key = (await crypto.aes_encrypt(b"k" * 32, b"no key pair")).hex()
+    await backend.change(
+        people.ned_id,
+        aesExchangeKeys={**document["aesExchangeKeys"], planted: level},
+        transferKeys={old.public_key: {planted: transfer_key}},
+    )
+    with caplog.at_level(logging.WARNING, "icure_async"):
+        await (await people.ned()).init_user_crypto(old)
+    assert "damaged" in caplog.text
+    assert all(record.getMessage().isprintable() for record in caplog.records)
 
 
 async def test_it_gives_up_when_the_owner_keeps_changing(

@@ -21,7 +21,6 @@ from icure_async import (
     KeyPair,
     MedTechApiBuilder,
 )
-from icure_async.authentication.api import DEFAULT_TOKEN_VALIDITY
 from icure_async.authentication.process import AuthenticationState
 from icure_async.errors import (
     AuthenticationError,
@@ -39,6 +38,7 @@ from icure_async.errors import (
     UnknownProcessError,
     ValidationError,
 )
+from icure_async.models.user_token import DEFAULT_TOKEN_VALIDITY
 from icure_async.rest.responses import Response
 from icure_async.sandbox import Fault, Sandbox
 from icure_async.storage import FileKeyStorage, FileStorage, MemoryKeyStorage, MemoryStorage

@@ -43,8 +43,8 @@ def slow(seconds: float) -> Callable[[web.Request], Awaitable[web.Response]]:
 async def test_a_thousand_calls_over_four_connections_time_out_no_more_than_one_after_the_other(
     backend: Backend,
 ) -> None:
-    backend.on("GET /thing", slow(0.01))
-    async with open_transport(timeout=1, options=ConnectionOptions(limit=4)) as transport:
+    backend.on("GET /thing", slow(0.02))
+    async with open_transport(timeout=2, options=ConnectionOptions(limit=4)) as transport:
         responses = await asyncio.gather(*(transport.send(at(backend)) for _ in range(1000)))
 
     # It took more than twice the time limit.

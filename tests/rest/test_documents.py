@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import copy
 import json
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from icure_async.errors import InvalidResponseError
+from icure_async.models.converter import user_from_wire
 from icure_async.rest.documents import (
     DocumentKind,
     check_deletion,
@@ -156,6 +158,20 @@ def test_numbers_that_json_has_not_are_refused_wherever_they_are(number: float) 
     for extra in ({"x": number}, {"x": [{"y": number}]}):
         with pytest.raises(InvalidResponseError, match=r"x of the patient .*number"):
             checked_document(PATIENT | extra, "patient", "p", "read")
+
+
+def test_a_long_list_holds_up_nobody() -> None:
+    """In the event loop it takes no longer than to parse it, which is done in a thread."""
+    text = json.dumps({"id": "u", "long": [1] * 1_000_000, "texts": ["x"] * 1_000_000})
+    began = time.process_time()
+    document = json.loads(text)
+    parsed = time.process_time()
+    assert checked_document(document, "user", "u", "read user u") is document
+    user = user_from_wire(document)
+    assert time.process_time() - parsed < 4 * (parsed - began)
+    assert user.unknown_fields is not None
+    assert user.unknown_fields["long"] == document["long"]
+    assert user.unknown_fields["long"] is not document["long"]
 
 
 def test_what_could_not_be_sent_again_is_refused() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -315,3 +316,15 @@ async def test_a_crowd_at_the_door_keeps_nobody_inside_waiting(world: World) -> 
     # The first of the others may have been on its way already.
     assert order.index("reads") <= 1
     assert order.index("writes") <= 2
+
+
+async def test_it_starts_and_ends_while_the_application_uses_up_its_own_threads() -> None:
+    may_end = threading.Event()
+    with ThreadPoolExecutor(1) as busy:
+        asyncio.get_running_loop().set_default_executor(busy)
+        try:
+            busy.submit(may_end.wait, 30)
+            async with asyncio.timeout(10), Sandbox() as sandbox:
+                assert sandbox.icure_url
+        finally:
+            may_end.set()
