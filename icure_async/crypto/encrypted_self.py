@@ -79,7 +79,8 @@ def is_encrypted(document: Mapping[str, Any]) -> bool:
         if element.get(ENCRYPTED_SELF):
             return True
         for value in element.values():
-            pending += map(as_object, as_list(value))
+            if is_list(value):
+                pending += filter(is_object, value)
     return False
 
 
@@ -150,7 +151,8 @@ async def _encrypt_element(crypto: Crypto, key: bytes, element: Any) -> Any:
 
 def _lists_of_encrypted(document: Mapping[str, Any]) -> list[tuple[str, list[Any]]]:
     """Return the list members in which something is encrypted."""
-    return [(name, as_list(value)) for name, value in document.items() if is_encrypted({"": value})]
+    lists = [(name, value) for name, value in document.items() if is_list(value)]
+    return [(name, value) for name, value in lists if is_encrypted({"": value})]
 
 
 async def _seal(
