@@ -1,22 +1,39 @@
-"""Work that would hold up the event loop, moved to worker threads."""
+"""Work that would hold up the event loop, moved to worker threads or interrupted."""
 
 from __future__ import annotations
 
 import time
 from typing import TYPE_CHECKING, Final, TypeVar, TypeVarTuple
 
+from anyio.lowlevel import checkpoint
+
 from icure_async.threads import CRYPTO
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["INLINE_BYTES", "in_thread", "in_thread_if_large", "slices"]
+__all__ = ["INLINE_BYTES", "Turns", "in_thread", "in_thread_if_large", "slices"]
 
 Result = TypeVar("Result")
 Arguments = TypeVarTuple("Arguments")
 
 INLINE_BYTES: Final = 128 * 1024
 """A thread hop costs about as much as encrypting this much."""
+
+_TURN_SECONDS: Final = 0.001
+
+
+class Turns:
+    """Interrupts long work for the others in the event loop, about every millisecond."""
+
+    def __init__(self) -> None:
+        self._since = time.perf_counter()
+
+    async def give(self) -> None:
+        """Let the others have their turn if it is time for it."""
+        if time.perf_counter() - self._since > _TURN_SECONDS:
+            await checkpoint()
+            self._since = time.perf_counter()
 
 
 async def in_thread(function: Callable[[*Arguments], Result], *args: *Arguments) -> Result:
