@@ -13,6 +13,7 @@ from __future__ import annotations
 import base64
 import enum
 import functools
+import inspect
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, get_args, get_origin, overload
 
@@ -90,6 +91,10 @@ _WIRE_KEYS: dict[type[Model], dict[str, str]] = {
     User: {"sharing_data_with": "autoDelegations"},
 }
 """Attributes whose name on the wire is not their name in the documentation."""
+
+# The likeliest first, as the other takes its time to say yes.
+_OBJECTS = (dict, Mapping)
+_ONLY_TEXT = frozenset({str})
 
 _FLAT = "system_meta_data"
 """The attribute whose members are, on the wire, members of the document that holds it."""
@@ -169,12 +174,13 @@ def _list_reader(kind: Any, converter: Converter) -> Callable[[object, Any], lis
     (item_kind,) = get_args(kind)
     read_item = converter.get_structure_hook(item_kind)
 
-    def read(value: object, _: object) -> list[Any]:
+    def read(value: Any, _: object) -> list[Any]:
         if not isinstance(value, list):
             raise _Mismatch("is not a list")
+        stored: list[object] = value
         items: list[Any] = []
         try:
-            for item in cast("list[object]", value):
+            for item in stored:
                 items.append(read_item(item, item_kind))
         except _Mismatch as mismatch:
             raise mismatch.inside(f"[{len(items)}]") from None
@@ -208,25 +214,26 @@ def _map_writer(kind: Any, converter: Converter) -> Callable[[dict[str, Any]], d
     return lambda value: {key: write_item(item) for key, item in value.items()}
 
 
-def _as_object(value: object) -> Mapping[str, object]:
-    if not isinstance(value, dict | Mapping):
+def _as_object(value: Any) -> Mapping[str, object]:
+    if not isinstance(value, _OBJECTS):
         raise _Mismatch("is not an object")
-    mapping = cast("Mapping[object, object]", value)
-    if not all(map(_is_text, mapping)):
+    mapping: Mapping[Any, object] = value
+    if not _ONLY_TEXT.issuperset(map(type, mapping)) and not all(map(_is_text, mapping)):
         raise _Mismatch("has a member whose name is not a text")
-    return cast("Mapping[str, object]", mapping)
+    return mapping
 
 
 def _is_text(value: object) -> bool:
     return isinstance(value, str)
 
 
-def _copy_json(value: object) -> Any:
-    if isinstance(value, Mapping):
-        mapping = cast("Mapping[str, object]", value)
+def _copy_json(value: Any) -> Any:
+    if isinstance(value, _OBJECTS):
+        mapping: Mapping[str, object] = value
         return {key: _copy_json(item) for key, item in mapping.items()}
     if isinstance(value, list):
-        return [_copy_json(item) for item in cast("list[object]", value)]
+        items: list[object] = value
+        return [_copy_json(item) for item in items]
     return value
 
 
@@ -315,6 +322,8 @@ def _wire_reader(cls: type[ModelT], converter: Converter) -> Callable[[object, A
         flat_keys = frozenset(_flat_keys_of(cls))
     known = frozenset(keys.values()) - {flat_key}
     read_members = _members_reader(cls, converter, keys, flat_key)
+    # What is passed here needs no explanation of wrong arguments.
+    initialize = inspect.unwrap(cls.__init__)
     collections: dict[str, Callable[[], object]] = {}
     binaries: dict[str, str] = {}
     numbers: dict[str, str] = {}
@@ -322,8 +331,7 @@ def _wire_reader(cls: type[ModelT], converter: Converter) -> Callable[[object, A
         if attribute.name in _HIDDEN:
             continue
         if isinstance(attribute.default, attrs.Factory):  # type: ignore[arg-type]
-            factory = cast("Callable[[], object]", attribute.default.factory)
-            collections[attribute.name] = factory
+            collections[attribute.name] = get_origin(attribute.type)
         elif bytes in get_args(attribute.type):
             binaries[attribute.name] = keys[attribute.name]
         elif {int, float} & set(get_args(attribute.type)):
@@ -343,9 +351,9 @@ def _wire_reader(cls: type[ModelT], converter: Converter) -> Callable[[object, A
                 flat[key] = item
             else:
                 unknown[key] = _copy_json(item)
-        for name, factory in collections.items():
+        for name, kind in collections.items():
             if keys[name] not in members:
-                assumed[name] = factory()
+                assumed[name] = kind()
         for name, key in binaries.items():
             text = members.get(key)
             if isinstance(text, str) and not _is_plain_base64(text):
@@ -364,7 +372,9 @@ def _wire_reader(cls: type[ModelT], converter: Converter) -> Callable[[object, A
                 unknown[key], assumed[name] = members[key], arguments[name]
         if cls is CodingReference and "id" not in arguments:
             arguments["id"] = assumed["id"] = _coding_id(arguments)
-        return cls(**arguments, assumed_fields=assumed, unknown_fields=unknown)
+        model = cls.__new__(cls)
+        initialize(model, assumed_fields=assumed, unknown_fields=unknown, **arguments)
+        return model
 
     return read
 

@@ -156,7 +156,7 @@ def _check_json(document: Mapping[str, object]) -> None:
         inner: list[tuple[str, Any]] = []
         for name, outer in level:
             for item in outer.values() if isinstance(outer, dict) else outer:
-                if not item or not isinstance(item, _TO_CHECK):
+                if type(item) is str or not item or not isinstance(item, _TO_CHECK):
                     continue
                 if not isinstance(item, float):
                     inner.append((name, item))
