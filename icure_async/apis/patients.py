@@ -240,7 +240,7 @@ class PatientApi:
         user, exchange_keys, key_only = await self._current_user.sharing(self._keys_for_creation)
         now = self._now()
         # Keys and delegations of a patient this one was copied from are not its own.
-        clear = patient_to_wire(patient.evolve(system_meta_data=None))
+        clear = patient_to_wire(attrs.evolve(patient, system_meta_data=None))
         clear.pop("securityMetadata", None)
         document = clear | {
             "_type": _WIRE_CLASS,

@@ -10,7 +10,7 @@ from anyio.lowlevel import checkpoint
 from icure_async.threads import CRYPTO
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 __all__ = ["INLINE_BYTES", "Turns", "in_thread", "in_thread_if_large", "slices"]
 
@@ -50,11 +50,15 @@ async def in_thread_if_large(
     return function(*args)
 
 
-def slices(data: bytes | memoryview, group: int = 1) -> Iterator[memoryview]:
-    """Yield the data piece by piece, letting other threads run in between.
+def slices(data: bytes | memoryview, group: int = 1) -> Iterable[bytes | memoryview]:
+    """Return the data piece by piece, letting other threads run in between.
 
     All pieces but the last are a multiple of ``group`` bytes.
     """
+    return [data] if len(data) <= INLINE_BYTES else _slices(data, group)
+
+
+def _slices(data: bytes | memoryview, group: int) -> Iterator[memoryview]:
     view = memoryview(data)
     size = INLINE_BYTES - INLINE_BYTES % group
     for start in range(0, len(data), size):

@@ -4,6 +4,7 @@ No message holds a value: they name members, and the constants that are allowed.
 """
 
 import datetime as dt
+import functools
 import re
 import sys
 from collections.abc import Mapping
@@ -132,15 +133,26 @@ def validate_notification_status(status: object) -> None:
 
 
 def _check_model(model: Model, path: str, *, constants: bool) -> None:
-    for attribute in attrs.fields(type(model)):
-        if attribute.eq:
-            step = f"{path}.{attribute.name}" if path else attribute.name
-            value = getattr(model, attribute.name)
-            if value is not None and _is_as_read(model, attribute.name, value):
-                continue
-            _check(value, attribute.type, step, constants=constants)
-            if attribute.name in _FUZZY_DATES:
-                _check_fuzzy_date(value, step)
+    for name, kind, may_be_none in _members_of(type(model)):
+        value = getattr(model, name)
+        if value is None and may_be_none:
+            continue
+        if value is not None and _is_as_read(model, name, value):
+            continue
+        step = f"{path}.{name}" if path else name
+        _check(value, kind, step, constants=constants)
+        if name in _FUZZY_DATES:
+            _check_fuzzy_date(value, step)
+
+
+@functools.cache
+def _members_of(cls: type[Model]) -> list[tuple[str, Any, bool]]:
+    """Return name and type of what is checked, and whether it may be None."""
+    return [
+        (attribute.name, attribute.type, type(None) in get_args(attribute.type))
+        for attribute in attrs.fields(cls)
+        if attribute.eq
+    ]
 
 
 def is_unusual(value: object, name: str) -> bool:

@@ -30,7 +30,7 @@ DocumentKind = Literal["device", "hcparty", "maintenancetask", "patient", "user"
 
 _LONGEST_ID: Final = 256
 _DEEPEST: Final = 199
-_TO_CHECK: Final = (dict, list, float)
+_TO_CHECK: Final = frozenset({dict, list, float})
 
 _READ_ADVICE: Final = "Try again; where it stays so, call the administrator of the backend."
 _NOUNS: Final[Mapping[DocumentKind, str]] = {
@@ -150,13 +150,13 @@ def _object_of(checks: Mapping[str, _Check], *required: str) -> _Check:
 def _check_json(document: Mapping[str, object]) -> None:
     """Refuse numbers that JSON has not, and what is nested so deeply that it can't be sent."""
     level: list[tuple[str, Any]] = [
-        (name, [value]) for name, value in document.items() if isinstance(value, _TO_CHECK)
+        (name, [value]) for name, value in document.items() if type(value) in _TO_CHECK
     ]
     for _ in range(_DEEPEST):
         inner: list[tuple[str, Any]] = []
         for name, outer in level:
             for item in outer.values() if isinstance(outer, dict) else outer:
-                if type(item) is str or not item or not isinstance(item, _TO_CHECK):
+                if not item or type(item) not in _TO_CHECK:
                     continue
                 if not isinstance(item, float):
                     inner.append((name, item))
