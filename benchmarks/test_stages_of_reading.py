@@ -55,10 +55,15 @@ STORED: dict[str, Any] = {
     "personalStatus": "unknown",
     "deactivationReason": "none",
     "active": True,
-    **dict.fromkeys(("identifier", "tags", "codes", "languages", "mergedIds", "partnerships"), []),
-    **dict.fromkeys(("patientHealthCareParties", "patientProfessions", "properties"), []),
-    **dict.fromkeys(("insurabilities", "medicalHouseContracts", "schoolingInfos"), []),
-    **dict.fromkeys(("parameters", "hcPartyKeys", "aesExchangeKeys", "transferKeys"), {}),
+    **{
+        name: []
+        for name in (
+            *("identifier", "tags", "codes", "languages", "mergedIds", "partnerships"),
+            *("patientHealthCareParties", "patientProfessions", "properties"),
+            *("insurabilities", "medicalHouseContracts", "schoolingInfos"),
+        )
+    },
+    **{name: {} for name in ("parameters", "hcPartyKeys", "aesExchangeKeys", "transferKeys")},
 }
 
 

@@ -174,14 +174,13 @@ def _list_reader(kind: Any, converter: Converter) -> Callable[[object, Any], lis
     (item_kind,) = get_args(kind)
     read_item = converter.get_structure_hook(item_kind)
 
-    def read(value: Any, _: object) -> list[Any]:
+    def read(value: object, _: object) -> list[Any]:
         if not isinstance(value, list):
             raise _Mismatch("is not a list")
-        stored: list[object] = value
         items: list[Any] = []
         try:
-            for item in stored:
-                items.append(read_item(item, item_kind))
+            for item in cast("list[object]", value):
+                items.append(read_item(item, item_kind))  # noqa: PERF401
         except _Mismatch as mismatch:
             raise mismatch.inside(f"[{len(items)}]") from None
         return items
@@ -214,10 +213,10 @@ def _map_writer(kind: Any, converter: Converter) -> Callable[[dict[str, Any]], d
     return lambda value: {key: write_item(item) for key, item in value.items()}
 
 
-def _as_object(value: Any) -> Mapping[str, object]:
+def _as_object(value: object) -> Mapping[str, object]:
     if not isinstance(value, _OBJECTS):
         raise _Mismatch("is not an object")
-    mapping: Mapping[Any, object] = value
+    mapping = cast("Mapping[str, object]", value)
     if not _ONLY_TEXT.issuperset(map(type, mapping)) and not all(map(_is_text, mapping)):
         raise _Mismatch("has a member whose name is not a text")
     return mapping
@@ -227,13 +226,12 @@ def _is_text(value: object) -> bool:
     return isinstance(value, str)
 
 
-def _copy_json(value: Any) -> Any:
+def _copy_json(value: object) -> Any:
     if isinstance(value, _OBJECTS):
-        mapping: Mapping[str, object] = value
+        mapping = cast("Mapping[str, object]", value)
         return {key: _copy_json(item) for key, item in mapping.items()}
     if isinstance(value, list):
-        items: list[object] = value
-        return [_copy_json(item) for item in items]
+        return [_copy_json(item) for item in cast("list[object]", value)]
     return value
 
 
@@ -324,6 +322,8 @@ def _wire_reader(cls: type[ModelT], converter: Converter) -> Callable[[object, A
     read_members = _members_reader(cls, converter, keys, flat_key)
     # What is passed here needs no explanation of wrong arguments.
     initialize = inspect.unwrap(cls.__init__)
+    is_coding = issubclass(cls, CodingReference)
+    hides_note = issubclass(cls, EncryptedPatient)
     collections: dict[str, Callable[[], object]] = {}
     binaries: dict[str, str] = {}
     numbers: dict[str, str] = {}
@@ -361,7 +361,7 @@ def _wire_reader(cls: type[ModelT], converter: Converter) -> Callable[[object, A
                 assumed[name] = content = _decode_odd_base64(text)
                 if content is not None:
                     members[key] = _write_bytes(content)
-        if cls is EncryptedPatient and "note" in members:
+        if hides_note and "note" in members:
             # Of a patient who can't be read, it may be anybody's: kept, and not shown.
             unknown["note"], assumed["note"] = members.pop("note"), None
         if flat_key is not None:
@@ -370,7 +370,7 @@ def _wire_reader(cls: type[ModelT], converter: Converter) -> Callable[[object, A
         for name, key in numbers.items():
             if name in arguments and is_unusual(arguments[name], name):
                 unknown[key], assumed[name] = members[key], arguments[name]
-        if cls is CodingReference and "id" not in arguments:
+        if is_coding and "id" not in arguments:
             arguments["id"] = assumed["id"] = _coding_id(arguments)
         model = cls.__new__(cls)
         initialize(model, assumed_fields=assumed, unknown_fields=unknown, **arguments)

@@ -133,7 +133,7 @@ def validate_notification_status(status: object) -> None:
 
 
 def _check_model(model: Model, path: str, *, constants: bool) -> None:
-    for name, kind, may_be_none in _members_of(type(model)):
+    for name, kind, may_be_none in _members_of(cast("Any", type(model))):
         value = getattr(model, name)
         if value is None and may_be_none:
             continue

@@ -104,7 +104,7 @@ def _list_of(check: _Check) -> _Check:
             raise _Unfit("is not a list")
         index = 0
         try:
-            for index, item in enumerate(value):
+            for index, item in enumerate(value):  # noqa: B007
                 if item is not None:
                     check(item)
         except _Unfit as unfit:
@@ -149,13 +149,13 @@ def _object_of(checks: Mapping[str, _Check], *required: str) -> _Check:
 
 def _check_json(document: Mapping[str, object]) -> None:
     """Refuse numbers that JSON has not, and what is nested so deeply that it can't be sent."""
-    level: list[tuple[str, Any]] = [
+    level: list[tuple[str, object]] = [
         (name, [value]) for name, value in document.items() if type(value) in _TO_CHECK
     ]
     for _ in range(_DEEPEST):
-        inner: list[tuple[str, Any]] = []
+        inner: list[tuple[str, object]] = []
         for name, outer in level:
-            for item in outer.values() if isinstance(outer, dict) else outer:
+            for item in outer.values() if _is_object(outer) else cast("list[object]", outer):
                 if not item or type(item) not in _TO_CHECK:
                     continue
                 if not isinstance(item, float):
@@ -289,7 +289,7 @@ def checked_document(
         raise _error(action, "the server answers with another document", advice)
     try:
         _CHECKS[kind](document)
-        _check_json(document)
+        _check_json(cast("dict[str, object]", document))
     except _Unfit as unfit:
         where = f"{printable(unfit.path)} of the {noun}" if unfit.path else f"the {noun}"
         raise _error(action, f"{where} in the server's answer {unfit.problem}", advice) from None
