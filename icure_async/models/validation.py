@@ -147,12 +147,16 @@ def _check_model(model: Model, path: str, *, constants: bool) -> None:
 
 @functools.cache
 def _members_of(cls: type[Model]) -> list[tuple[str, Any, bool]]:
-    """Return name and type of what is checked, and whether it may be None."""
-    return [
-        (attribute.name, attribute.type, type(None) in get_args(attribute.type))
-        for attribute in attrs.fields(cls)
-        if attribute.eq
-    ]
+    """Return name and type of what is checked, and whether it may be None instead."""
+    members: list[tuple[str, Any, bool]] = []
+    for attribute in attrs.fields(cls):
+        if attribute.eq:
+            kinds = get_args(attribute.type)
+            may_be_none = type(None) in kinds
+            members.append(
+                (attribute.name, kinds[0] if may_be_none else attribute.type, may_be_none)
+            )
+    return members
 
 
 def is_unusual(value: object, name: str) -> bool:
@@ -187,9 +191,6 @@ def _check(value: Any, kind: Any, path: str, *, constants: bool) -> None:
         for key, item in cast("Mapping[Any, Any]", value).items():
             _require(isinstance(key, str), f"Every key of {path}", "a str")
             _check(item, get_args(kind)[1], f"{path}[*]", constants=constants)
-    elif type(None) in get_args(kind):
-        if value is not None:
-            _check(value, get_args(kind)[0], path, constants=constants)
     elif attrs.has(kind):
         _require(isinstance(value, kind), path, f"a {kind.__name__}")
         _check_model(value, path, constants=constants)
