@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
-from anyio.lowlevel import checkpoint
 
 from icure_async.apis.current_user import KEY_ONLY_AUTO_DELEGATIONS, auto_delegates_of
 from icure_async.apis.material import (
@@ -19,6 +18,7 @@ from icure_async.apis.material import (
 from icure_async.apis.stored_members import with_stored_members, without_empty
 from icure_async.crypto.encoding import new_uuid
 from icure_async.crypto.entities import has_keys
+from icure_async.crypto.threads import Turns
 from icure_async.crypto.wholeness import has_key_material, looks_whole
 from icure_async.errors import (
     ConflictError,
@@ -189,9 +189,10 @@ class PatientApi:
             )
         opened = await self._entities.open_many([documents[patient_id] for patient_id in ids])
         patients: list[PotentiallyEncryptedPatient] = []
+        turns = Turns()
         for patient_id, entity in zip(ids, opened, strict=True):
             patients.append(_model(documents[patient_id], entity))
-            await checkpoint()
+            await turns.give()
         return patients
 
     async def modify_potentially_encrypted_patient(
@@ -245,7 +246,7 @@ class PatientApi:
         user, exchange_keys, key_only = await self._current_user.sharing(self._keys_for_creation)
         now = self._now()
         # Keys and delegations of a patient this one was copied from are not its own.
-        clear = patient_to_wire(patient.evolve(system_meta_data=None))
+        clear = patient_to_wire(attrs.evolve(patient, system_meta_data=None))
         clear.pop("securityMetadata", None)
         document = clear | {
             "_type": _WIRE_CLASS,

@@ -79,7 +79,8 @@ def is_encrypted(document: Mapping[str, Any]) -> bool:
         if element.get(ENCRYPTED_SELF):
             return True
         for value in element.values():
-            pending += map(as_object, as_list(value))
+            if value and is_list(value):
+                pending += filter(is_object, value)
     return False
 
 
@@ -150,7 +151,8 @@ async def _encrypt_element(crypto: Crypto, key: bytes, element: Any) -> Any:
 
 def _lists_of_encrypted(document: Mapping[str, Any]) -> list[tuple[str, list[Any]]]:
     """Return the list members in which something is encrypted."""
-    return [(name, as_list(value)) for name, value in document.items() if is_encrypted({"": value})]
+    lists = [(name, value) for name, value in document.items() if value and is_list(value)]
+    return [(name, value) for name, value in lists if is_encrypted({"": value})]
 
 
 async def _seal(
@@ -182,9 +184,9 @@ async def _open(
 def _parse(plaintext: bytes) -> dict[str, Any]:
     # Strict, unlike the reference, which turns damaged bytes into U+FFFD: CBC has no MAC, and
     # invalid UTF-8 is the one sign that a block was tampered with. Past versions left NULs behind.
-    text = plaintext.decode("utf-8-sig").rstrip("\0")
+    text = plaintext.decode("utf-8").removeprefix("\ufeff").rstrip("\0")
     try:
-        members: object = json.loads(text, parse_constant=_refuse, parse_float=_finite)
+        members: object = _JSON.decode(text)
     except RecursionError:
         raise ValueError(_TOO_DEEP) from None
     if not is_object(members):
@@ -203,6 +205,9 @@ def _finite(text: str) -> float:
 def _refuse(constant: str) -> None:
     message = f"{constant} is not JSON"
     raise ValueError(message)
+
+
+_JSON: Final = json.JSONDecoder(parse_constant=_refuse, parse_float=_finite)
 
 
 def _size(content: object) -> int:

@@ -5,10 +5,11 @@ Works on wire JSON and never changes it in place. Source: cryptography.md §5 an
 
 from __future__ import annotations
 
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-import anyio.lowlevel
 import attrs
+from anyio.lowlevel import checkpoint
 
 from icure_async.crypto.delegations import (
     encrypt_entry,
@@ -26,10 +27,11 @@ from icure_async.crypto.encrypted_self import (
 )
 from icure_async.crypto.exchange_keys import exchange_keys_to
 from icure_async.crypto.shapes import as_list, as_object
+from icure_async.crypto.threads import Turns
 from icure_async.errors import CryptoError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Collection, Iterable, Mapping, Sequence
 
     from icure_async.crypto.exchange_keys import WrappedKey
     from icure_async.crypto.key_ring import KeyRing
@@ -94,14 +96,37 @@ class OpenedEntity:
 
 
 @attrs.frozen
-class _Secret:
-    """What an entry hides, and the exchange key that opened it. Its repr shows neither."""
+class _Way:
+    """An entry for a delegate, and an exchange key that may open it. Its repr shows neither."""
 
-    entity_id: str
-    text: str = attrs.field(repr=False)
-    owner_id: str
+    entry: Mapping[str, Any] = attrs.field(repr=False)
     delegate_id: str
     exchange_key: bytes = attrs.field(repr=False)
+
+
+class _ExchangeKeys:
+    """The exchange keys for one look at some entities, each of them looked up and opened once."""
+
+    def __init__(self, directory: KeyDirectory, key_ring: KeyRing) -> None:
+        self._directory = directory
+        self._key_ring = key_ring
+        self._opened: dict[tuple[str, str], list[bytes]] = {}
+
+    async def towards(
+        self, delegate_id: str, owner_ids: Sequence[str]
+    ) -> Mapping[str, Sequence[bytes]]:
+        """Return the exchange keys from each owner to the delegate that we can open."""
+        missing = [name for name in owner_ids if (delegate_id, name) not in self._opened]
+        if missing:
+            wrapped = await self._directory.exchange_keys_towards(delegate_id, missing)
+            for name in missing:
+                self._opened[delegate_id, name] = await self.open(wrapped.get(name, ()))
+        return {name: self._opened[delegate_id, name] for name in owner_ids}
+
+    async def open(self, wrapped: Iterable[WrappedKey]) -> list[bytes]:
+        """Return those exchange keys that we can open, without doubles."""
+        opened = [await self._key_ring.open(candidate) for candidate in wrapped]
+        return list(dict.fromkeys(key for key in opened if key is not None))
 
 
 class EntityCrypto:
@@ -122,7 +147,7 @@ class EntityCrypto:
 
     async def open_many(self, documents: Sequence[Mapping[str, Any]]) -> list[OpenedEntity | None]:
         """Do what :meth:`open` does for several entities, with one refresh for all of them."""
-        opened = [await self._try_open(document) for document in documents]
+        opened = await self._try_open_many(documents)
         failed = [
             index
             for index, (entity, document) in enumerate(zip(opened, documents, strict=True))
@@ -130,8 +155,9 @@ class EntityCrypto:
         ]
         if failed:
             await self._directory.refresh()
-        for index in failed:
-            opened[index] = await self._try_open(documents[index])
+            again = await self._try_open_many([documents[index] for index in failed])
+            for index, entity in zip(failed, again, strict=True):
+                opened[index] = entity
         return opened
 
     async def seal_new(
@@ -215,23 +241,37 @@ class EntityCrypto:
         merged = present | {own_id: as_list(present.get(own_id)) + entries[own_id]}
         return dict(document) | {_DELEGATIONS: merged}
 
-    async def _try_open(self, document: Mapping[str, Any]) -> OpenedEntity | None:
-        # Many entities with known keys would otherwise be opened without a pause.
-        await anyio.lowlevel.checkpoint()
+    async def _try_open_many(
+        self, documents: Sequence[Mapping[str, Any]]
+    ) -> list[OpenedEntity | None]:
+        await checkpoint()
+        turns = Turns()
+        exchange_keys = _ExchangeKeys(self._directory, self._key_ring)
+        opened: list[OpenedEntity | None] = []
+        for document in documents:
+            # Many entities with known keys would otherwise be opened without a pause.
+            await turns.give()
+            opened.append(await self._try_open(document, exchange_keys))
+        return opened
+
+    async def _try_open(
+        self, document: Mapping[str, Any], exchange_keys: _ExchangeKeys
+    ) -> OpenedEntity | None:
         encrypted = is_encrypted(document)
         if encrypted or has_keys(document):
             tried: set[bytes] = set()
-            async for secrets in self._secrets(document):
-                for secret in secrets:
-                    key = entity_key_of(secret.text)
-                    if key is None or key in tried:
-                        continue
-                    tried.add(key)
-                    try:
-                        clear = await decrypt_members(self._crypto, key, document)
-                    except ValueError:
-                        continue
-                    return OpenedEntity(clear, key)
+            async with aclosing(self._ways(document, exchange_keys)) as steps:
+                async for ways in steps:
+                    for way in ways:
+                        _, key = await self._entity_key(way)
+                        if key is None or key in tried:
+                            continue
+                        tried.add(key)
+                        try:
+                            clear = await decrypt_members(self._crypto, key, document)
+                        except ValueError:
+                            continue
+                        return OpenedEntity(clear, key)
         return None if encrypted else OpenedEntity(dict(document), None)
 
     async def _check_may_write_with(self, document: Mapping[str, Any], key: bytes) -> None:
@@ -240,68 +280,40 @@ class EntityCrypto:
         Whoever knows the exchange key knows the key of the entity.
         """
         names_another = False
-        async for secrets in self._secrets(document):
-            for secret in secrets:
-                if entity_key_of(secret.text) != key:
-                    continue
-                # What hides the id of a patient in another record, where anybody can read it
-                # in clear, has the same form: only the name in front tells them apart.
-                if secret.entity_id != document["id"]:
-                    names_another = True
-                elif await self._directory.may_write_with(
-                    secret.owner_id, secret.delegate_id, secret.exchange_key
-                ):
-                    return
+        exchange_keys = _ExchangeKeys(self._directory, self._key_ring)
+        async with aclosing(self._ways(document, exchange_keys)) as steps:
+            async for ways in steps:
+                for way in ways:
+                    named, found = await self._entity_key(way)
+                    if found != key:
+                        continue
+                    # What hides the id of a patient in another record, where anybody can read it
+                    # in clear, has the same form: only the name in front tells them apart.
+                    if named != document["id"]:
+                        names_another = True
+                    elif await self._directory.may_write_with(
+                        way.entry["owner"], way.delegate_id, way.exchange_key
+                    ):
+                        return
         raise _names_another(document) if names_another else _not_confirmed(document)
 
-    async def _secrets(self, document: Mapping[str, Any]) -> AsyncIterator[list[_Secret]]:
+    async def _entity_key(self, way: _Way) -> tuple[str | None, bytes | None]:
+        """Return the entity that an entry names, and the key in it if there is one."""
+        opened = await open_entry(self._crypto, way.exchange_key, way.entry)
+        return (opened[0], entity_key_of(opened[1])) if opened else (None, None)
+
+    async def _ways(
+        self, document: Mapping[str, Any], exchange_keys: _ExchangeKeys
+    ) -> AsyncGenerator[list[_Way], None]:
         """Yield what opens the entity for us, then for our parents, the likeliest first (§5.2)."""
-        # The parents are only looked up where our own secrets don't do.
+        by_delegate = _with_secrets(document)
+        # The parents are only looked up where our own entries don't do.
         own_id = await self._directory.own_id()
-        yield await self._secrets_for(document, own_id)
+        yield await _ways_for(by_delegate, own_id, exchange_keys)
         for owner_id, owner in (await self._directory.hierarchy()).items():
             if owner_id != own_id:
-                yield await self._secrets_for(document, owner_id)
-            yield await self._secrets_given_back(document, owner_id, owner)
-
-    async def _secrets_for(self, document: Mapping[str, Any], delegate_id: str) -> list[_Secret]:
-        """Return what the entries for a delegate hide, in the order of the entries."""
-        entries = entries_for(_with_secrets(document), delegate_id)
-        wrapped = await self._directory.exchange_keys_towards(delegate_id, owners_of(entries))
-        return await self._open_entries(entries, delegate_id, wrapped)
-
-    async def _secrets_given_back(
-        self, document: Mapping[str, Any], owner_id: str, owner: Mapping[str, Any]
-    ) -> list[_Secret]:
-        """Read an owner's data through what it shared, after a delegate gave access back."""
-        by_delegate = _with_secrets(document)
-        secrets: list[_Secret] = []
-        for delegate_id in by_delegate:
-            entries = [
-                entry
-                for entry in entries_for(by_delegate, delegate_id)
-                if entry["owner"] == owner_id
-            ]
-            wrapped = {owner_id: exchange_keys_to(owner, delegate_id)}
-            secrets += await self._open_entries(entries, delegate_id, wrapped)
-        return secrets
-
-    async def _open_entries(
-        self,
-        entries: Sequence[Mapping[str, Any]],
-        delegate_id: str,
-        wrapped: Mapping[str, Sequence[WrappedKey]],
-    ) -> list[_Secret]:
-        secrets: list[_Secret] = []
-        for entry in entries:
-            for candidate in wrapped.get(entry["owner"], ()):
-                exchange_key = await self._key_ring.open(candidate)
-                if exchange_key is None:
-                    continue
-                opened = await open_entry(self._crypto, exchange_key, entry)
-                if opened is not None:
-                    secrets.append(_Secret(*opened, entry["owner"], delegate_id, exchange_key))
-        return secrets
+                yield await _ways_for(by_delegate, owner_id, exchange_keys)
+            yield await _ways_given_back(by_delegate, owner_id, owner, exchange_keys)
 
     async def _entries(
         self, entity_id: str, secret: str, exchange_keys: Mapping[str, bytes]
@@ -326,6 +338,32 @@ class EntityCrypto:
     ) -> dict[str, Any]:
         key = bytes.fromhex(entity_key.replace("-", ""))
         return await encrypt_members(self._crypto, key, document, members)
+
+
+async def _ways_for(
+    by_delegate: Mapping[str, Any], delegate_id: str, exchange_keys: _ExchangeKeys
+) -> list[_Way]:
+    """Return the ways through the entries for a delegate, in their order."""
+    entries = entries_for(by_delegate, delegate_id)
+    keys = await exchange_keys.towards(delegate_id, owners_of(entries))
+    return [_Way(entry, delegate_id, key) for entry in entries for key in keys[entry["owner"]]]
+
+
+async def _ways_given_back(
+    by_delegate: Mapping[str, Any],
+    owner_id: str,
+    owner: Mapping[str, Any],
+    exchange_keys: _ExchangeKeys,
+) -> list[_Way]:
+    """Return the ways through what an owner shared, after a delegate gave access back."""
+    ways: list[_Way] = []
+    for delegate_id in by_delegate:
+        entries = entries_for(by_delegate, delegate_id)
+        own = [entry for entry in entries if entry["owner"] == owner_id]
+        if own:
+            keys = await exchange_keys.open(exchange_keys_to(owner, delegate_id))
+            ways += [_Way(entry, delegate_id, key) for entry in own for key in keys]
+    return ways
 
 
 def _not_confirmed(document: Mapping[str, Any]) -> CryptoError:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import base64
 import enum
 import functools
+import inspect
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, cast, get_args, get_origin, overload
 
@@ -90,6 +91,10 @@ _WIRE_KEYS: dict[type[Model], dict[str, str]] = {
     User: {"sharing_data_with": "autoDelegations"},
 }
 """Attributes whose name on the wire is not their name in the documentation."""
+
+# The likeliest first, as the other takes its time to say yes.
+_OBJECTS = (dict, Mapping)
+_ONLY_TEXT = frozenset({str})
 
 _FLAT = "system_meta_data"
 """The attribute whose members are, on the wire, members of the document that holds it."""
@@ -173,11 +178,11 @@ def _list_reader(kind: Any, converter: Converter) -> Callable[[object, Any], lis
         if not isinstance(value, list):
             raise _Mismatch("is not a list")
         items: list[Any] = []
-        for index, item in enumerate(cast("list[object]", value)):
-            try:
-                items.append(read_item(item, item_kind))
-            except _Mismatch as mismatch:
-                raise mismatch.inside(f"[{index}]") from None
+        try:
+            for item in cast("list[object]", value):
+                items.append(read_item(item, item_kind))  # noqa: PERF401
+        except _Mismatch as mismatch:
+            raise mismatch.inside(f"[{len(items)}]") from None
         return items
 
     return read
@@ -188,14 +193,12 @@ def _map_reader(kind: Any, converter: Converter) -> Callable[[object, Any], dict
     read_item = converter.get_structure_hook(item_kind)
 
     def read(value: object, _: object) -> dict[str, Any]:
-        items: dict[str, Any] = {}
-        for key, item in _as_object(value).items():
-            try:
-                items[key] = read_item(item, item_kind)
-            except _Mismatch as mismatch:
-                # The key is data, and may be as private as the value.
-                raise mismatch.inside("[*]") from None
-        return items
+        members = _as_object(value)
+        try:
+            return {key: read_item(item, item_kind) for key, item in members.items()}
+        except _Mismatch as mismatch:
+            # The key is data, and may be as private as the value.
+            raise mismatch.inside("[*]") from None
 
     return read
 
@@ -211,16 +214,20 @@ def _map_writer(kind: Any, converter: Converter) -> Callable[[dict[str, Any]], d
 
 
 def _as_object(value: object) -> Mapping[str, object]:
-    if not isinstance(value, Mapping):
+    if not isinstance(value, _OBJECTS):
         raise _Mismatch("is not an object")
-    mapping = cast("Mapping[object, object]", value)
-    if not all(isinstance(key, str) for key in mapping):
+    mapping = cast("Mapping[str, object]", value)
+    if not _ONLY_TEXT.issuperset(map(type, mapping)) and not all(map(_is_text, mapping)):
         raise _Mismatch("has a member whose name is not a text")
-    return cast("Mapping[str, object]", mapping)
+    return mapping
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
 
 
 def _copy_json(value: object) -> Any:
-    if isinstance(value, Mapping):
+    if isinstance(value, _OBJECTS):
         mapping = cast("Mapping[str, object]", value)
         return {key: _copy_json(item) for key, item in mapping.items()}
     if isinstance(value, list):
@@ -268,24 +275,31 @@ def _overrides(keys: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def _generated_reader(
-    cls: type[ModelT], converter: Converter, keys: Mapping[str, str], form: _Form
-) -> Callable[[Mapping[str, object]], ModelT]:
-    """Return the reader cattrs generates, made to say where a mismatch is."""
-    from cattrs.errors import ClassValidationError
-    from cattrs.gen import make_dict_structure_fn
+def _required(kind: Any) -> Any:
+    """Return the type that a member has where it is there."""
+    return get_args(kind)[0] if type(None) in get_args(kind) else kind
 
-    generated = make_dict_structure_fn(cls, converter, **_overrides(keys))
 
-    def read(members: Mapping[str, object]) -> ModelT:
+def _members_reader(
+    cls: type[Model], converter: Converter, keys: Mapping[str, str], flat_key: str | None = None
+) -> Callable[[Mapping[str, object]], dict[str, Any]]:
+    """Return what reads the members that are there into the arguments of a model."""
+    hooks: dict[str, tuple[str, Callable[[object, Any], Any]]] = {}
+    for attribute in attrs.fields(cls):
+        if attribute.name not in _HIDDEN:
+            hook = converter.get_structure_hook(_required(attribute.type))
+            hooks[keys[attribute.name]] = attribute.name, hook
+
+    def read(members: Mapping[str, object]) -> dict[str, Any]:
+        arguments: dict[str, Any] = {}
+        key = ""
         try:
-            return generated(members, cls)
-        except ClassValidationError as group:
-            for error, note in group.group_exceptions()[0]:
-                if isinstance(error, _Mismatch):
-                    flat = form is _Form.WIRE and note.name == _FLAT
-                    raise error.inside("" if flat else keys[note.name]) from None
-            raise
+            for key, (name, read_member) in hooks.items():
+                if key in members:
+                    arguments[name] = read_member(members[key], None)
+        except _Mismatch as mismatch:
+            raise mismatch.inside("" if key == flat_key else key) from None
+        return arguments
 
     return read
 
@@ -293,14 +307,14 @@ def _generated_reader(
 def _document_reader(cls: type[ModelT], converter: Converter) -> Callable[[object, Any], ModelT]:
     keys = _keys_of(cls, _Form.DOCUMENT)
     known = frozenset(keys.values())
-    generated = _generated_reader(cls, converter, keys, _Form.DOCUMENT)
+    read_members = _members_reader(cls, converter, keys)
 
     def read(value: object, _: object) -> ModelT:
         members = _as_object(value)
         for key in members:
             if key not in known:
                 raise _Mismatch("is not a known member").inside(key)
-        return generated({key: item for key, item in members.items() if item is not None})
+        return cls(**read_members({key: item for key, item in members.items() if item is not None}))
 
     return read
 
@@ -312,20 +326,23 @@ def _wire_reader(cls: type[ModelT], converter: Converter) -> Callable[[object, A
     if flat_key is not None:
         flat_keys = frozenset(_flat_keys_of(cls))
     known = frozenset(keys.values()) - {flat_key}
-    generated = _generated_reader(cls, converter, keys, _Form.WIRE)
+    read_members = _members_reader(cls, converter, keys, flat_key)
+    # What is passed here needs no explanation of wrong arguments.
+    initialize = inspect.unwrap(cls.__init__)
+    is_coding = issubclass(cls, CodingReference)
+    hides_note = issubclass(cls, EncryptedPatient)
     collections: dict[str, Callable[[], object]] = {}
     binaries: dict[str, str] = {}
-    numbers: list[str] = []
+    numbers: dict[str, str] = {}
     for attribute in attrs.fields(cls):
         if attribute.name in _HIDDEN:
             continue
         if isinstance(attribute.default, attrs.Factory):  # type: ignore[arg-type]
-            factory = cast("Callable[[], object]", attribute.default.factory)
-            collections[attribute.name] = factory
+            collections[attribute.name] = get_origin(attribute.type)
         elif bytes in get_args(attribute.type):
             binaries[attribute.name] = keys[attribute.name]
         elif {int, float} & set(get_args(attribute.type)):
-            numbers.append(attribute.name)
+            numbers[attribute.name] = keys[attribute.name]
 
     def read(value: object, _: object) -> ModelT:
         members: dict[str, object] = {}
@@ -341,9 +358,9 @@ def _wire_reader(cls: type[ModelT], converter: Converter) -> Callable[[object, A
                 flat[key] = item
             else:
                 unknown[key] = _copy_json(item)
-        for name, factory in collections.items():
+        for name, kind in collections.items():
             if keys[name] not in members:
-                assumed[name] = factory()
+                assumed[name] = kind()
         for name, key in binaries.items():
             text = members.get(key)
             if isinstance(text, str) and not _is_plain_base64(text):
@@ -351,29 +368,27 @@ def _wire_reader(cls: type[ModelT], converter: Converter) -> Callable[[object, A
                 assumed[name] = content = _decode_odd_base64(text)
                 if content is not None:
                     members[key] = _write_bytes(content)
-        if cls is EncryptedPatient and "note" in members:
+        if hides_note and "note" in members:
             # Of a patient who can't be read, it may be anybody's: kept, and not shown.
             unknown["note"], assumed["note"] = members.pop("note"), None
         if flat_key is not None:
             members[flat_key] = flat
-        model = generated(members)
-        for name in numbers:
-            number = getattr(model, name)
-            if number is not None and is_unusual(number, name):
-                unknown[keys[name]], assumed[name] = members[keys[name]], number
-        if isinstance(model, CodingReference) and model.id is None:
-            model.id = assumed["id"] = _coding_id(model)
-        model.assumed_fields = assumed
-        if isinstance(model, ValueModel | EntityModel):
-            model.unknown_fields = unknown
+        arguments = read_members(members)
+        for name, key in numbers.items():
+            if name in arguments and is_unusual(arguments[name], name):
+                unknown[key], assumed[name] = members[key], arguments[name]
+        if is_coding and "id" not in arguments:
+            arguments["id"] = assumed["id"] = _coding_id(arguments)
+        model = cls.__new__(cls)
+        initialize(model, assumed_fields=assumed, unknown_fields=unknown, **arguments)
         return model
 
     return read
 
 
-def _coding_id(coding: CodingReference) -> str | None:
+def _coding_id(members: Mapping[str, str]) -> str | None:
     """Return the id the reference shows, spelling missing parts as the backend does."""
-    parts = (coding.type, coding.code, coding.version)
+    parts = [members.get(name) for name in ("type", "code", "version")]
     if not any(parts):
         return None
     return "|".join("null" if part is None else part for part in parts)
@@ -447,7 +462,7 @@ def _converter(form: _Form) -> Converter:
     # cattrs takes longer to import than the rest of the package: only who needs it pays.
     from cattrs import Converter
 
-    converter = Converter(detailed_validation=True)
+    converter = Converter()
     converter.register_structure_hook(str, _read_text)
     converter.register_structure_hook(bool, _read_bool)
     converter.register_structure_hook(int, _read_int)

@@ -4,6 +4,7 @@ No message holds a value: they name members, and the constants that are allowed.
 """
 
 import datetime as dt
+import functools
 import re
 import sys
 from collections.abc import Mapping
@@ -144,15 +145,30 @@ def validate_notification_status(status: object) -> None:
 
 
 def _check_model(model: Model, path: str, *, constants: bool) -> None:
-    for attribute in attrs.fields(type(model)):
+    for name, kind, may_be_none in _members_of(cast("Any", type(model))):
+        value = getattr(model, name)
+        if value is None and may_be_none:
+            continue
+        if value is not None and _is_as_read(model, name, value):
+            continue
+        step = f"{path}.{name}" if path else name
+        if name in _FUZZY_DATES:
+            _check_fuzzy_date(value, step)
+        _check(value, kind, step, constants=constants)
+
+
+@functools.cache
+def _members_of(cls: type[Model]) -> list[tuple[str, Any, bool]]:
+    """Return name and type of what is checked, and whether it may be None instead."""
+    members: list[tuple[str, Any, bool]] = []
+    for attribute in attrs.fields(cls):
         if attribute.eq:
-            step = f"{path}.{attribute.name}" if path else attribute.name
-            value = getattr(model, attribute.name)
-            if value is not None and _is_as_read(model, attribute.name, value):
-                continue
-            if attribute.name in _FUZZY_DATES:
-                _check_fuzzy_date(value, step)
-            _check(value, attribute.type, step, constants=constants)
+            kinds = get_args(attribute.type)
+            may_be_none = type(None) in kinds
+            members.append(
+                (attribute.name, kinds[0] if may_be_none else attribute.type, may_be_none)
+            )
+    return members
 
 
 def is_unusual(value: object, name: str) -> bool:
@@ -187,9 +203,6 @@ def _check(value: Any, kind: Any, path: str, *, constants: bool) -> None:
         for key, item in cast("Mapping[Any, Any]", value).items():
             _require(isinstance(key, str), f"Every key of {path}", "a str")
             _check(item, get_args(kind)[1], f"{path}[*]", constants=constants)
-    elif type(None) in get_args(kind):
-        if value is not None:
-            _check(value, get_args(kind)[0], path, constants=constants)
     elif attrs.has(kind):
         _require(isinstance(value, kind), path, f"a {kind.__name__}")
         _check_model(value, path, constants=constants)

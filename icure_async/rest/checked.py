@@ -21,6 +21,7 @@ from icure_async.rest.documents import (
 from icure_async.rest.maintenance_tasks import MaintenanceTaskResource
 from icure_async.rest.patients import PatientResource
 from icure_async.rest.users import UserResource
+from icure_async.threads import PARSING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -36,6 +37,8 @@ __all__ = [
 ]
 
 _TASK: Final = "maintenancetask"
+# About as many documents take a millisecond.
+_CHECKED_INLINE: Final = 50
 _AFTER_A_WRITE: Final = "Read it again to see what is stored."
 _ANOTHER_USER: Final = (
     "than that of the user who logged in. Log in again; where it stays so, call the administrator "
@@ -69,7 +72,9 @@ class CheckedPatients(PatientResource):
         """Return patients; unknown ones are left out."""
         documents = await super().get_many(patient_ids)
         action = f"read {len(patient_ids)} patients"
-        return checked_documents(documents, "patient", patient_ids, action)
+        if len(documents) <= _CHECKED_INLINE:
+            return checked_documents(documents, "patient", patient_ids, action)
+        return await PARSING.run(checked_documents, documents, "patient", patient_ids, action)
 
     async def delete(self, patient_id: str) -> list[Any]:
         """Mark a patient as deleted; return ``[{id, rev}]``, empty for an unknown one."""

@@ -29,9 +29,8 @@ __all__ = [
 DocumentKind = Literal["device", "hcparty", "maintenancetask", "patient", "user"]
 
 _LONGEST_ID: Final = 256
-_DEEPEST: Final = 200
-# What is right in any case. A server may send millions of them, and the event loop waits.
-_LEAVES: Final = frozenset({str, int, bool, type(None)})
+_DEEPEST: Final = 199
+_TO_CHECK: Final = frozenset({dict, list, float})
 
 _READ_ADVICE: Final = "Try again; where it stays so, call the administrator of the backend."
 _NOUNS: Final[Mapping[DocumentKind, str]] = {
@@ -103,8 +102,13 @@ def _list_of(check: _Check) -> _Check:
     def check_list(value: object) -> None:
         if not _is_list(value):
             raise _Unfit("is not a list")
-        for index, item in enumerate(value):
-            _check_at(f"[{index}]", check, item)
+        index = 0
+        try:
+            for index, item in enumerate(value):  # noqa: B007
+                if item is not None:
+                    check(item)
+        except _Unfit as unfit:
+            raise unfit.inside(f"[{index}]") from None
 
     return check_list
 
@@ -113,9 +117,13 @@ def _map_of(check: _Check) -> _Check:
     def check_map(value: object) -> None:
         if not _is_object(value):
             raise _Unfit("is not an object")
-        for item in value.values():
+        try:
+            for item in value.values():
+                if item is not None:
+                    check(item)
+        except _Unfit as unfit:
             # The names are data, and may be as private as the values.
-            _check_at("[*]", check, item)
+            raise unfit.inside("[*]") from None
 
     return check_map
 
@@ -124,8 +132,14 @@ def _object_of(checks: Mapping[str, _Check], *required: str) -> _Check:
     def check_object(value: object) -> None:
         if not _is_object(value):
             raise _Unfit("is not an object")
-        for name, check in checks.items():
-            _check_at(name, check, value.get(name))
+        name = ""
+        try:
+            for name, check in checks.items():
+                item = value.get(name)
+                if item is not None:
+                    check(item)
+        except _Unfit as unfit:
+            raise unfit.inside(name) from None
         for name in required:
             if value.get(name) is None:
                 raise _Unfit("is missing", name)
@@ -133,28 +147,21 @@ def _object_of(checks: Mapping[str, _Check], *required: str) -> _Check:
     return check_object
 
 
-def _check_at(step: str, check: _Check, value: object) -> None:
-    if value is None:
-        return
-    try:
-        check(value)
-    except _Unfit as unfit:
-        raise unfit.inside(step) from None
-
-
-def _check_json(document: object) -> None:
+def _check_json(document: Mapping[str, object]) -> None:
     """Refuse numbers that JSON has not, and what is nested so deeply that it can't be sent."""
-    level: list[tuple[str, object]] = [("", document)]
+    level: list[tuple[str, object]] = [
+        (name, [value]) for name, value in document.items() if type(value) in _TO_CHECK
+    ]
     for _ in range(_DEEPEST):
         inner: list[tuple[str, object]] = []
-        for name, value in level:
-            if isinstance(value, float) and not math.isfinite(value):
-                raise _Unfit("is no number that JSON has", name)
-            if _is_object(value):
-                if not _LEAVES.issuperset(map(type, value.values())):
-                    inner += [(name or key, item) for key, item in value.items()]
-            elif _is_list(value) and not _LEAVES.issuperset(map(type, value)):
-                inner += [(name, item) for item in value]
+        for name, outer in level:
+            for item in outer.values() if _is_object(outer) else cast("list[object]", outer):
+                if not item or type(item) not in _TO_CHECK:
+                    continue
+                if not isinstance(item, float):
+                    inner.append((name, item))
+                elif not math.isfinite(item):
+                    raise _Unfit("is no number that JSON has", name)
         if not inner:
             return
         level = inner
@@ -282,7 +289,7 @@ def checked_document(
         raise _error(action, "the server answers with another document", advice)
     try:
         _CHECKS[kind](document)
-        _check_json(document)
+        _check_json(cast("dict[str, object]", document))
     except _Unfit as unfit:
         where = f"{printable(unfit.path)} of the {noun}" if unfit.path else f"the {noun}"
         raise _error(action, f"{where} in the server's answer {unfit.problem}", advice) from None

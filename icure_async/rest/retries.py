@@ -35,12 +35,16 @@ async def repeated(
             the outcome is final.
         before_wait: is told how many seconds are about to be waited.
     """
+    first = await attempt()
+    if wait_after(first) is None:
+        return first
+
     import tenacity
 
     outcomes: list[Outcome] = []
 
     async def attempt_once() -> float | None:
-        outcomes.append(await attempt())
+        outcomes.append(await attempt() if outcomes else first)
         return wait_after(outcomes[-1])
 
     usual = tenacity.wait_exponential(multiplier=_FIRST_WAIT, max=1) + tenacity.wait_random(0, 1)

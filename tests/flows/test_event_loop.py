@@ -148,7 +148,7 @@ async def test_reading_many_patients_leaves_room_for_others(
     seed = stage(world)
     patients = seed["entities"]["patient"]
     original = patients["25127947-bfc8-4e56-b3e4-580d75f5eee4"]
-    ids = [f"copy-{number}" for number in range(200)]
+    ids = [f"copy-{number}" for number in range(1000)]
     patients.update({patient_id: {**original, "id": patient_id} for patient_id in ids})
     user = world["users"]["ned"]
     async with (
