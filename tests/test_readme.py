@@ -53,9 +53,24 @@ def test_every_program_is_python(program: str) -> None:
 COMPLETE = [program for program in PROGRAMS if "async with Sandbox" not in program][:2]
 FRAGMENTS = [program for program in PROGRAMS if program not in COMPLETE]
 AROUND_FRAGMENTS = """# pyright: reportUnusedVariable=false
-from icure_async import AnonymousMedTechApiBuilder, MedTechApi, MedTechApiBuilder, Notification
+from icure_async import (
+    AnonymousMedTechApiBuilder,
+    KeyQuestion,
+    MedTechApi,
+    MedTechApiBuilder,
+    Notification,
+    PublicKey,
+)
 
-_ = (MedTechApiBuilder, Notification)
+_ = (MedTechApiBuilder, Notification, PublicKey)
+
+
+def owner_confirms(digest: str | None) -> bool:
+    return digest == input()
+
+
+async def confirm_change(question: KeyQuestion) -> bool:
+    return owner_confirms(question.digest)
 
 
 async def fragment(api: MedTechApi, builder: AnonymousMedTechApiBuilder) -> None:

@@ -155,7 +155,11 @@ def _check_json(document: Mapping[str, object]) -> None:
     for _ in range(_DEEPEST):
         inner: list[tuple[str, object]] = []
         for name, outer in level:
-            for item in outer.values() if _is_object(outer) else cast("list[object]", outer):
+            items = outer.values() if _is_object(outer) else cast("list[object]", outer)
+            # Quickly, since a server may send millions of them, and the event loop waits.
+            if _TO_CHECK.isdisjoint(map(type, items)):
+                continue
+            for item in items:
                 if not item or type(item) not in _TO_CHECK:
                     continue
                 if not isinstance(item, float):
