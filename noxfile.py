@@ -70,7 +70,7 @@ def lint(session: nox.Session) -> None:
 
 
 @nox.session
-@budget(0.5)
+@budget(1)
 def generate(session: nox.Session) -> None:
     """Whether icure_sync is what the generator makes of icure_async."""
     _install(session, "lint")
@@ -78,7 +78,7 @@ def generate(session: nox.Session) -> None:
 
 
 @nox.session
-@budget(2)
+@budget(2.5)
 def typecheck(session: nox.Session) -> None:
     """mypy strict over everything, pyright over the packages, and complete public types.
 
@@ -94,7 +94,7 @@ def typecheck(session: nox.Session) -> None:
 
 
 @nox.session
-@budget(14)
+@budget(13)
 def tests(session: nox.Session) -> None:
     """All tests that need nothing but Python, with branch coverage; or those that are named."""
     # The tests of the generator need ruff.
@@ -124,7 +124,7 @@ def interop(session: nox.Session) -> None:
 
 
 @nox.session
-@budget(0.5)
+@budget(1)
 def demo(session: nox.Session) -> None:
     """Run the whole story on a fresh sandbox."""
     session.install(".[cli]")
