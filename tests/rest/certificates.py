@@ -28,8 +28,28 @@ def authority_file() -> Path:
         public_key: ec.EllipticCurvePublicKey, subject: x509.Name, is_ca: bool
     ) -> bytes:
         names = [x509.DNSName(HOST), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+        # Python 3.13 insists on what RFC 5280 does: key identifiers, and what a key is for.
+        usage = x509.KeyUsage(
+            digital_signature=not is_ca,
+            content_commitment=False,
+            key_encipherment=False,
+            data_encipherment=False,
+            key_agreement=False,
+            key_cert_sign=is_ca,
+            crl_sign=is_ca,
+            encipher_only=False,
+            decipher_only=False,
+        )
+        own, issuer = (
+            x509.SubjectKeyIdentifier.from_public_key(each)
+            for each in (public_key, key.public_key())
+        )
+        authority = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(issuer)
         return (
             x509.CertificateBuilder()
+            .add_extension(usage, critical=True)
+            .add_extension(own, critical=False)
+            .add_extension(authority, critical=False)
             .subject_name(subject)
             .issuer_name(name)
             .public_key(public_key)
