@@ -337,7 +337,7 @@ class _Builder(SecretHolder):
             ssl_context: made by ``ssl.create_default_context()``, for example.
 
         Raises:
-            ConfigurationError: it is none, or is one for servers.
+            ConfigurationError: it is no SSL context, or is one for servers.
         """
         if (
             not isinstance(ssl_context, ssl.SSLContext)

@@ -16,7 +16,7 @@ from icure_async.apis.current_user import auto_delegates_of
 from icure_async.apis.key_directory import MAX_CONFLICTS
 from icure_async.apis.material import require_no_content
 from icure_async.cautions import KeysInMemoryWarning, warn
-from icure_async.crypto.delegations import entries_for
+from icure_async.crypto.delegations import has_own_entry
 from icure_async.crypto.exchange_keys import public_keys_of
 from icure_async.errors import (
     ConflictError,
@@ -273,7 +273,7 @@ class KeyRegistration:
         document = owner.document
         published = public_keys_of(document)
         is_patient = owner.kind == _PATIENT
-        lacks_delegation = is_patient and not _has_own_entry(document, owner.id)
+        lacks_delegation = is_patient and not has_own_entry(document, owner.id)
         is_new = key_pair.fingerprint not in map(fingerprint_of, published)
         if not is_new and not lacks_delegation:
             return document
@@ -348,11 +348,4 @@ def _none_confirmed(owner_id: str) -> CryptoError:
         "not confirmed by the policy given to with_public_key_policy(). They only read, and "
         "nothing was written. Confirm the one that is the user's, or import its backup on another "
         "device."
-    )
-
-
-def _has_own_entry(document: dict[str, Any], owner_id: str) -> bool:
-    return bool(
-        entries_for(document.get("delegations"), owner_id)
-        or entries_for(document.get("encryptionKeys"), owner_id)
     )

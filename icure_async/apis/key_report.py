@@ -8,7 +8,7 @@ import attrs
 
 from icure_async.apis.key_trust import KeyTrust
 from icure_async.apis.known_keys import KnownKeys
-from icure_async.crypto.delegations import entries_for
+from icure_async.crypto.delegations import has_own_entry
 from icure_async.crypto.exchange_keys import (
     LEGACY_KEY,
     delegates_of,
@@ -143,7 +143,7 @@ class KeyExaminer:
             outstanding_notices=await self._outstanding(own.id),
             lacks_self_delegation=bool(published)
             and own.kind == _PATIENT
-            and not _has_own_entry(document, own.id),
+            and not has_own_entry(document, own.id),
             unreadable=tuple(device.unreadable),
             unknown=tuple(
                 [
@@ -277,10 +277,3 @@ def _leading_to(document: Mapping[str, Any], fingerprint: str) -> list[str]:
             if holder not in found
         ]
     return found[1:]
-
-
-def _has_own_entry(document: Mapping[str, Any], own_id: str) -> bool:
-    return bool(
-        entries_for(document.get("delegations"), own_id)
-        or entries_for(document.get("encryptionKeys"), own_id)
-    )

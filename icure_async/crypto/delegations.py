@@ -23,6 +23,7 @@ __all__ = [
     "encrypt_entry",
     "entity_key_of",
     "entries_for",
+    "has_own_entry",
     "open_entry",
     "owners_of",
 ]
@@ -39,6 +40,14 @@ def entries_for(entries: object, delegate_id: str) -> list[Mapping[str, Any]]:
         for entry in map(as_object, as_list(as_object(entries).get(delegate_id)))
         if isinstance(entry.get("owner"), str) and isinstance(entry.get("key"), str)
     ]
+
+
+def has_own_entry(document: Mapping[str, Any], owner_id: str) -> bool:
+    """Return whether a data owner's own document has a delegation or a key for itself."""
+    return bool(
+        entries_for(document.get("delegations"), owner_id)
+        or entries_for(document.get("encryptionKeys"), owner_id)
+    )
 
 
 def owners_of(entries: Iterable[Mapping[str, Any]]) -> list[str]:

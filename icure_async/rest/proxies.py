@@ -41,7 +41,7 @@ class Proxy:
             name: what the user knows the proxy as.
 
         Raises:
-            ConfigurationError: it is none. The message does not quote it.
+            ConfigurationError: it is no such URL. The message does not quote it.
         """
         try:
             parsed = yarl.URL(url) if isinstance(url, str) and url.isprintable() else yarl.URL()

@@ -194,7 +194,7 @@ class AnonymousMedTechApiBuilder(Twin[AsyncAnonymousMedTechApiBuilder]):
             ssl_context: made by ``ssl.create_default_context()``, for example.
 
         Raises:
-            ConfigurationError: it is none, or is one for servers.
+            ConfigurationError: it is no SSL context, or is one for servers.
         """
         self._call(self._inner.with_ssl_context, ssl_context)
         return self
@@ -469,7 +469,7 @@ class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
             ssl_context: made by ``ssl.create_default_context()``, for example.
 
         Raises:
-            ConfigurationError: it is none, or is one for servers.
+            ConfigurationError: it is no SSL context, or is one for servers.
         """
         self._call(self._inner.with_ssl_context, ssl_context)
         return self

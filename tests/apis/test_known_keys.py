@@ -7,6 +7,7 @@ import copy
 import json
 import logging
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +116,15 @@ async def _moved(sandbox: Sandbox, edit: Callable[[Json], None]) -> Sandbox:
     exported = await sandbox.export()
     edit(exported)
     return Sandbox(seed=exported, jwt=False)
+
+
+def _with_friends_key(device: Device, pair: KeyPair, exported: Json) -> None:
+    """Give the friend another key, and let Ned have no exchange key to the friend."""
+    exported["entities"]["hcparty"]["hcp-friend"]["publicKey"] = pair.public_key
+    ned = exported["entities"]["patient"][device.world["users"]["ned"]["dataOwnerId"]]
+    for by_delegate in ned["aesExchangeKeys"].values():
+        by_delegate.pop("hcp-friend", None)
+    ned["hcPartyKeys"].pop("hcp-friend", None)
 
 
 def _kinds(questions: list[KeyQuestion]) -> list[tuple[str, str, str | None]]:
@@ -344,14 +354,9 @@ async def test_trust_on_first_use_asks_when_a_key_changes(
     await _write(api)
     assert person.asked == []
 
-    def change(exported: Json) -> None:
-        exported["entities"]["hcparty"]["hcp-friend"]["publicKey"] = new_pair.public_key
-        ned = exported["entities"]["patient"][device.world["users"]["ned"]["dataOwnerId"]]
-        for by_delegate in ned["aesExchangeKeys"].values():
-            by_delegate.pop("hcp-friend", None)
-        ned["hcPartyKeys"].pop("hcp-friend", None)
-
-    async with await _moved(device.sandbox, change) as elsewhere:
+    async with await _moved(
+        device.sandbox, partial(_with_friends_key, device, new_pair)
+    ) as elsewhere:
         moved = Device(device.world, device.session, elsewhere, storage, device.keys)
         api = await moved.start(lambda builder: builder.with_trust_on_first_use(person))
         stored = await elsewhere.stored("patient", await _write(api))
@@ -379,14 +384,9 @@ async def test_a_changed_key_is_told_where_there_is_no_policy(
     assert person.asked == []
     assert list(api.key_changes) == []
 
-    def change(exported: Json) -> None:
-        exported["entities"]["hcparty"]["hcp-friend"]["publicKey"] = new_pair.public_key
-        ned = exported["entities"]["patient"][device.world["users"]["ned"]["dataOwnerId"]]
-        for by_delegate in ned["aesExchangeKeys"].values():
-            by_delegate.pop("hcp-friend", None)
-        ned["hcPartyKeys"].pop("hcp-friend", None)
-
-    async with await _moved(device.sandbox, change) as elsewhere:
+    async with await _moved(
+        device.sandbox, partial(_with_friends_key, device, new_pair)
+    ) as elsewhere:
         moved = Device(device.world, device.session, elsewhere, device.storage, device.keys)
         api = await moved.start(lambda builder: builder.on_key_change(person.be_told))
         with caplog.at_level(logging.WARNING, "icure_async"):
@@ -495,14 +495,9 @@ async def test_a_listener_that_is_no_async_function_is_refused(
     told: list[KeyQuestion] = []
     await _write(await device.start(lambda builder: None))
 
-    def change(exported: Json) -> None:
-        exported["entities"]["hcparty"]["hcp-friend"]["publicKey"] = new_pair.public_key
-        ned = exported["entities"]["patient"][device.world["users"]["ned"]["dataOwnerId"]]
-        for by_delegate in ned["aesExchangeKeys"].values():
-            by_delegate.pop("hcp-friend", None)
-        ned["hcPartyKeys"].pop("hcp-friend", None)
-
-    async with await _moved(device.sandbox, change) as elsewhere:
+    async with await _moved(
+        device.sandbox, partial(_with_friends_key, device, new_pair)
+    ) as elsewhere:
         moved = Device(device.world, device.session, elsewhere, device.storage, device.keys)
         listener: Any = told.append
         api = await moved.start(lambda builder: builder.on_key_change(listener))
