@@ -17,7 +17,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from icure_async.sandbox import Sandbox
 from icure_async.sandbox.store import Store
 from tests.conftest import Count
-from tests.sandbox.support import World, basic
+from tests.support.sandbox import World, basic
 
 PEOPLE = 200
 FEW, MANY = 3, 100
@@ -26,7 +26,7 @@ CROWD = """
 import asyncio, sys
 from types import SimpleNamespace
 import aiohttp
-from tests.sandbox.support import Client, World
+from tests.support.sandbox import Client, World
 
 async def main(url, gateway, professional, people):
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:

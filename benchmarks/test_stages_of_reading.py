@@ -13,12 +13,12 @@ from collections.abc import Callable
 from typing import Any
 
 from icure_async.crypto.encoding import decode_base64
-from icure_async.crypto.entities import EntityCrypto
 from icure_async.crypto.software import aes_cbc_decrypt, aes_cbc_encrypt
-from icure_async.models.converter import patient_from_wire, prepare
+from icure_async.entities.sealing import EntityCrypto
+from icure_async.models.wire import patient_from_wire, prepare
 from icure_async.rest.documents import checked_documents
 from tests.conftest import Count
-from tests.crypto.support import HCP, owner, reader, share
+from tests.support.crypto import HCP, owner, reader, share
 
 PATIENTS = 1000
 ROUNDS = 7

@@ -14,7 +14,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from icure_async import KeyPair
 from icure_async.crypto.key_ring import KeyRing
 from icure_async.crypto.software import SoftwareCrypto
-from icure_async.models.converter import patient_from_wire, patient_to_wire, prepare
+from icure_async.models.wire import patient_from_wire, patient_to_wire, prepare
 from icure_async.storage import MemoryStorage, StorageKeyStorage
 
 WORLD = json.loads(Path("tests/golden/world.json").read_text("utf-8"))

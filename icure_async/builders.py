@@ -15,7 +15,6 @@ import aiohttp
 import attrs
 import yarl
 
-from icure_async.apis.key_trust import answer_of
 from icure_async.cautions import InsecureConnectionWarning, warn
 from icure_async.crypto.protocol import Crypto
 from icure_async.errors import (
@@ -24,9 +23,10 @@ from icure_async.errors import (
     ValidationError,
     WrongArgumentsError,
 )
+from icure_async.keys.trust import answer_of
 from icure_async.medtech import AnonymousMedTechApi, MedTechApi, Settings
 from icure_async.mistakes import explained
-from icure_async.models.converter import prepare
+from icure_async.models.wire import prepare
 from icure_async.rest import retries
 from icure_async.rest.connection import Connection, ConnectionOptions, require_asyncio
 from icure_async.rest.proxies import Proxy, is_loopback

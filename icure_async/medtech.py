@@ -8,28 +8,28 @@ from typing import TYPE_CHECKING, Self
 
 import attrs
 
-from icure_async.apis.access_back import AccessBack
-from icure_async.apis.current_user import CurrentUser
 from icure_async.apis.data_owners import DataOwnerApi
-from icure_async.apis.key_backup import OwnKeyBackup
-from icure_async.apis.key_directory import OwnKeyDirectory
-from icure_async.apis.key_notices import KeyNotices
-from icure_async.apis.key_recovery import KeyRecovery
-from icure_async.apis.key_registration import KeyRegistration
-from icure_async.apis.key_report import KeyExaminer
-from icure_async.apis.key_trust import KeyTrust
-from icure_async.apis.known_keys import KnownKeys
-from icure_async.apis.notaries import KeyNotaries
 from icure_async.apis.notifications import NotificationApi
 from icure_async.apis.patients import PatientApi
-from icure_async.apis.user_tokens import Logout, UserTokens
 from icure_async.apis.users import UserApi
-from icure_async.apis.whole_owners import WholeDataOwners
 from icure_async.authentication.api import AuthenticationApi
 from icure_async.authentication.progress import ProgressStore
-from icure_async.crypto.entities import EntityCrypto
 from icure_async.crypto.key_ring import KeyRing
+from icure_async.entities.sealing import EntityCrypto
 from icure_async.errors import ConfigurationError
+from icure_async.keys.access_back import AccessBack
+from icure_async.keys.backup import OwnKeyBackup
+from icure_async.keys.current_user import CurrentUser
+from icure_async.keys.directory import OwnKeyDirectory
+from icure_async.keys.known_keys import KnownKeys
+from icure_async.keys.notaries import KeyNotaries
+from icure_async.keys.notices import KeyNotices
+from icure_async.keys.recovery import KeyRecovery
+from icure_async.keys.report import KeyExaminer
+from icure_async.keys.start import KeyRegistration
+from icure_async.keys.trust import KeyTrust
+from icure_async.keys.user_tokens import Logout, UserTokens
+from icure_async.keys.whole_owners import WholeDataOwners
 from icure_async.mistakes import explained
 from icure_async.rest.calls import Calls, guard_class
 from icure_async.rest.checked import CheckedMaintenanceTasks, CheckedPatients, CheckedUsers

@@ -18,9 +18,8 @@ from icure_async import AnonymousMedTechApiBuilder, MedTechApiBuilder
 from icure_async.rest import retries
 from icure_async.sandbox import Sandbox, hashing, server
 from icure_async.storage import jwk
-
-from .keyrings import system_keyring
-from .shortcuts import MADE_ONCE, VALIDATED_ONCE
+from tests.support.keyrings import system_keyring
+from tests.support.shortcuts import MADE_ONCE, VALIDATED_ONCE
 
 __all__ = ["system_keyring"]
 

@@ -17,8 +17,7 @@ import aiohttp
 import pytest
 
 from icure_async.cli import main
-
-from .sandbox.support import basic
+from tests.support.sandbox import basic
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 

@@ -24,8 +24,7 @@ from icure_async.storage.backup import import_key_pairs
 from icure_async.storage.files import write_private_file
 from icure_sync import MedTechApiBuilder
 from icure_sync.sandbox import Sandbox
-
-from .keyrings import MemoryKeyring
+from tests.support.keyrings import MemoryKeyring
 
 OWNER = "3b241101-e2bb-4255-8caf-4136c566a962"
 OTHER = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
@@ -259,7 +258,7 @@ class TestExportAndImport:
             file.write_text("precious")
             write_private_file(*arguments, **options)
 
-        monkeypatch.setattr("icure_async.cli_keys.write_private_file", meanwhile)
+        monkeypatch.setattr("icure_async.cli.keys.write_private_file", meanwhile)
         result = run("export", file, "--keys", folder)
         assert result.returncode == 1
         assert "--overwrite" in result.stderr

@@ -176,9 +176,10 @@ RULES: Final = Rules(
     },
     internal=(
         "icure_async.cli",
-        "icure_async.cli_keys",
-        "icure_async.demo",
+        "icure_async.entities",
         "icure_async.foreign_text",
+        "icure_async.json_shapes",
+        "icure_async.keys",
         "icure_async.mistakes",
         "icure_async.rest",
         "icure_async.secret_holders",

@@ -11,10 +11,10 @@ from icure_async.models.user import User
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from icure_async.apis.access_back import AccessBack
-    from icure_async.apis.key_notices import KeyNotices
-    from icure_async.apis.key_report import KeyExaminer
-    from icure_async.apis.notaries import KeyNotaries
+    from icure_async.keys.access_back import AccessBack
+    from icure_async.keys.notaries import KeyNotaries
+    from icure_async.keys.notices import KeyNotices
+    from icure_async.keys.report import KeyExaminer
     from icure_async.models.key_change import AccessGivenBack, KeyPairUpdateNotice
     from icure_async.models.key_pair import KeyPair
     from icure_async.models.key_report import KeyReport

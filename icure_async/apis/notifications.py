@@ -7,19 +7,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 from anyio.lowlevel import checkpoint
 
-from icure_async.apis.current_user import auto_delegates_of
-from icure_async.apis.key_directory import MAX_CONFLICTS
-from icure_async.apis.material import (
+from icure_async.crypto.encoding import new_uuid
+from icure_async.entities.sealing import has_keys
+from icure_async.entities.stored_members import with_stored_members, without_empty
+from icure_async.entities.unchanged import (
     compare_with_stored,
     confirm_content,
     require_all_parts,
     require_same_material,
 )
-from icure_async.apis.stored_members import with_stored_members, without_empty
-from icure_async.crypto.encoding import new_uuid
-from icure_async.crypto.entities import has_keys
-from icure_async.crypto.shapes import as_object
-from icure_async.crypto.wholeness import looks_whole
+from icure_async.entities.wholeness import looks_whole
 from icure_async.errors import (
     ConflictError,
     CryptoError,
@@ -30,9 +27,11 @@ from icure_async.errors import (
     ValidationError,
 )
 from icure_async.foreign_text import printable
+from icure_async.json_shapes import as_object
+from icure_async.keys.current_user import auto_delegates_of
+from icure_async.keys.directory import MAX_CONFLICTS
 from icure_async.mistakes import OneByOne, explained
 from icure_async.models.base import has_id, has_rev
-from icure_async.models.converter import notification_from_wire, notification_to_wire
 from icure_async.models.encrypted_members import ENCRYPTED_NOTIFICATION_MEMBERS
 from icure_async.models.filters import Filter, NotificationFilter, epoch_milliseconds
 from icure_async.models.notification import EncryptedNotification, Notification
@@ -42,15 +41,16 @@ from icure_async.models.validation import (
     validate_notification_for_saving,
     validate_notification_status,
 )
+from icure_async.models.wire import notification_from_wire, notification_to_wire
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
     from datetime import datetime
 
-    from icure_async.apis.current_user import CurrentUser
-    from icure_async.apis.key_directory import OwnKeyDirectory
-    from icure_async.crypto.entities import EntityCrypto, OpenedEntity
     from icure_async.crypto.protocol import Crypto
+    from icure_async.entities.sealing import EntityCrypto, OpenedEntity
+    from icure_async.keys.current_user import CurrentUser
+    from icure_async.keys.directory import OwnKeyDirectory
     from icure_async.models.enums import NotificationStatus
     from icure_async.models.notification import PotentiallyEncryptedNotification
     from icure_async.rest.maintenance_tasks import MaintenanceTaskResource

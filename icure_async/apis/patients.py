@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
-from icure_async.apis.current_user import KEY_ONLY_AUTO_DELEGATIONS, auto_delegates_of
-from icure_async.apis.material import (
+from icure_async.crypto.encoding import new_uuid
+from icure_async.crypto.threads import Turns
+from icure_async.entities.patient_names import complete_patient_names
+from icure_async.entities.sealing import has_keys
+from icure_async.entities.stored_members import with_stored_members, without_empty
+from icure_async.entities.unchanged import (
     compare_with_stored,
     confirm_content,
     is_in_clear,
     require_all_parts,
     require_same_material,
 )
-from icure_async.apis.stored_members import with_stored_members, without_empty
-from icure_async.crypto.encoding import new_uuid
-from icure_async.crypto.entities import has_keys
-from icure_async.crypto.threads import Turns
-from icure_async.crypto.wholeness import has_key_material, looks_whole
+from icure_async.entities.wholeness import has_key_material, looks_whole
 from icure_async.errors import (
     ConflictError,
     CryptoError,
@@ -29,25 +29,25 @@ from icure_async.errors import (
     PermissionDeniedError,
     ValidationError,
 )
+from icure_async.keys.current_user import KEY_ONLY_AUTO_DELEGATIONS, auto_delegates_of
 from icure_async.mistakes import explained
 from icure_async.models.base import has_id, has_rev
-from icure_async.models.converter import patient_from_wire, patient_to_wire
 from icure_async.models.encrypted_members import ENCRYPTED_PATIENT_MEMBERS
-from icure_async.models.names_completion import complete_patient_names
 from icure_async.models.patient import EncryptedPatient, Patient
 from icure_async.models.validation import (
     UnusualValueError,
     validate_id,
     validate_patient_for_saving,
 )
+from icure_async.models.wire import patient_from_wire, patient_to_wire
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from icure_async.apis.current_user import CurrentUser
-    from icure_async.apis.key_directory import OwnKeyDirectory
-    from icure_async.crypto.entities import EntityCrypto, OpenedEntity
     from icure_async.crypto.protocol import Crypto
+    from icure_async.entities.sealing import EntityCrypto, OpenedEntity
+    from icure_async.keys.current_user import CurrentUser
+    from icure_async.keys.directory import OwnKeyDirectory
     from icure_async.models.patient import PotentiallyEncryptedPatient
     from icure_async.rest.patients import PatientResource
 

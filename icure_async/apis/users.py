@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, Final
 
 from icure_async.errors import ValidationError
 from icure_async.mistakes import explained
-from icure_async.models.converter import user_from_wire
 from icure_async.models.user_token import DEFAULT_TOKEN_VALIDITY
 from icure_async.models.validation import validate_id, validate_token_validity
+from icure_async.models.wire import user_from_wire
 
 if TYPE_CHECKING:
     from datetime import timedelta
 
-    from icure_async.apis.current_user import CurrentUser
-    from icure_async.apis.user_tokens import UserTokens
     from icure_async.crypto.protocol import Crypto
+    from icure_async.keys.current_user import CurrentUser
+    from icure_async.keys.user_tokens import UserTokens
     from icure_async.models.user import User
     from icure_async.models.user_token import UserToken
     from icure_async.rest.users import UserResource

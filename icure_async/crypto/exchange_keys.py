@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from icure_async.crypto.shapes import as_list, as_object, is_object
+from icure_async.json_shapes import as_list, as_object, is_object
 from icure_async.models.key_pair import FINGERPRINT_LENGTH, fingerprint_of
 
 if TYPE_CHECKING:

@@ -14,9 +14,9 @@ import attrs
 
 from icure_async.crypto.encoding import decode_hex
 from icure_async.crypto.exchange_keys import exchange_key_of_pair, public_keys_of
-from icure_async.crypto.shapes import as_object
 from icure_async.errors import ValidationError
 from icure_async.foreign_text import printable
+from icure_async.json_shapes import as_object
 from icure_async.models.key_pair import KeyPair, fingerprint_of
 
 if TYPE_CHECKING:

@@ -1,6 +1,6 @@
 """The records users see, as plain mutable values.
 
-They know nothing of HTTP, keys or encryption. :mod:`icure_async.models.converter` turns them into
+They know nothing of HTTP, keys or encryption. :mod:`icure_async.models.wire` turns them into
 the JSON of the documentation and of the wire, and back.
 """
 

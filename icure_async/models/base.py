@@ -36,7 +36,7 @@ class Model:
         the integers iCure uses and bytes become base64 text (data-model.md §1, §3.2). Members of a
         newer backend (``unknown_fields``) are not part of it.
         """
-        from icure_async.models import converter
+        from icure_async.models import wire as converter
 
         return converter.to_document(self)
 
@@ -47,7 +47,7 @@ class Model:
         Raises:
             ValidationError: a member is unknown or has the wrong type.
         """
-        from icure_async.models import converter
+        from icure_async.models import wire as converter
 
         return converter.from_document(cls, mapping)
 

@@ -16,8 +16,8 @@ import attrs
 from icure_async.errors import ValidationError
 from icure_async.mistakes import explained
 from icure_async.models.codes import Identifier
-from icure_async.models.converter import identifier_to_wire
 from icure_async.models.validation import validate_id
+from icure_async.models.wire import identifier_to_wire
 
 __all__ = [
     "ComplementFilter",

@@ -9,8 +9,7 @@ import aiohttp
 import pytest
 
 from icure_async.sandbox import Sandbox
-
-from .support import Backend, Opener, Proxy, stage
+from tests.support.apis import Backend, Opener, Proxy, stage
 
 
 @pytest.fixture

@@ -23,8 +23,7 @@ from icure_async.errors import (
 )
 from icure_async.rest import retries
 from tests.conftest import RequestLog, _Response
-
-from .support import Exchange, Json, Opener, Proxy
+from tests.support.apis import Exchange, Json, Opener, Proxy
 
 ROBB_ID = "e3d39276-5730-4fbc-9069-bb7f99dfde55"
 BAD_IDS: list[Any] = [

@@ -19,8 +19,7 @@ from icure_async import (
 )
 from icure_async.errors import ConflictError, InvalidResponseError, NetworkError
 from icure_async.sandbox import Sandbox
-
-from .support import Exchange, Opener, Proxy, add_hcp, key_pair_of, stage
+from tests.support.apis import Exchange, Opener, Proxy, add_hcp, key_pair_of, stage
 
 ROBB_ID = "e3d39276-5730-4fbc-9069-bb7f99dfde55"
 

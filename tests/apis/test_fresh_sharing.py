@@ -13,8 +13,16 @@ from icure_async import KeyPair, MedTechApi, Notification, Patient
 from icure_async.errors import ConflictError
 from icure_async.sandbox import Sandbox
 from tests.conftest import RequestLog
-
-from .support import Exchange, Json, Opener, Proxy, add_hcp, add_patient, add_user, key_pair_of
+from tests.support.apis import (
+    Exchange,
+    Json,
+    Opener,
+    Proxy,
+    add_hcp,
+    add_patient,
+    add_user,
+    key_pair_of,
+)
 
 CURRENT = "GET /rest/v1/user/current"
 

@@ -12,8 +12,7 @@ import aiohttp
 import pytest
 
 from icure_async import EncryptedPatient, MedTechApi, Notification, Patient
-from icure_async.apis import key_notices
-from icure_async.crypto.wholeness import same_material
+from icure_async.entities.wholeness import same_material
 from icure_async.errors import (
     CryptoError,
     DecryptionError,
@@ -21,10 +20,10 @@ from icure_async.errors import (
     InvalidResponseError,
     ValidationError,
 )
+from icure_async.keys import notices as key_notices
 from icure_async.sandbox import Sandbox
 from tests.conftest import RequestLog
-
-from .support import (
+from tests.support.apis import (
     Backend,
     Exchange,
     Json,

@@ -12,8 +12,7 @@ import pytest
 from icure_async import EncryptedPatient, KeyPair, Patient
 from icure_async.errors import DecryptionError
 from icure_async.sandbox import Sandbox
-
-from .support import Opener, key_pair_of, stage
+from tests.support.apis import Opener, key_pair_of, stage
 
 _WORLD: dict[str, Any] = json.loads(
     (Path(__file__).parents[1] / "golden" / "world.json").read_text("utf-8")

@@ -23,10 +23,18 @@ from icure_async.errors import CryptoError, ICureError
 from icure_async.models.key_question import digest_of
 from icure_async.sandbox import Sandbox
 from icure_async.storage import MemoryKeyStorage, MemoryStorage
-from tests.key_material import as_key_pair, forge, private_key_of
-
-from .attacker import OAEP, Attacker, seal, unseal, wrap
-from .support import Exchange, Json, Opener, Proxy, add_hcp, confirm_all, key_pair_of, stage
+from tests.support.apis import (
+    Exchange,
+    Json,
+    Opener,
+    Proxy,
+    add_hcp,
+    confirm_all,
+    key_pair_of,
+    stage,
+)
+from tests.support.attacker import OAEP, Attacker, seal, unseal, wrap
+from tests.support.key_material import as_key_pair, forge, private_key_of
 
 NOTE = "the king is not the king's son"
 

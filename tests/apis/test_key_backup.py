@@ -18,8 +18,7 @@ from icure_async.errors import (
 )
 from icure_async.storage import MemoryKeyStorage
 from tests.conftest import RequestLog
-
-from .support import (
+from tests.support.apis import (
     ConnectionLostError,
     Exchange,
     Json,

@@ -13,9 +13,8 @@ from icure_async.models.key_question import KeyQuestion
 from icure_async.sandbox import Sandbox
 from icure_async.storage import MemoryKeyStorage, MemoryStorage
 from tests.conftest import RequestLog
-from tests.key_material import forge
-
-from .support import Exchange, Json, Opener, Proxy, add_hcp, key_pair_of, stage
+from tests.support.apis import Exchange, Json, Opener, Proxy, add_hcp, key_pair_of, stage
+from tests.support.key_material import forge
 
 ROBB_ID = "e3d39276-5730-4fbc-9069-bb7f99dfde55"
 NOTE = "You must keep one's head"

@@ -20,8 +20,7 @@ from icure_async.errors import (
 from icure_async.sandbox import Sandbox
 from icure_async.storage import FileKeyStorage, KeyStorage, MemoryKeyStorage
 from tests.conftest import RequestLog
-
-from .support import (
+from tests.support.apis import (
     ConnectionLostError,
     Exchange,
     Json,

@@ -15,9 +15,7 @@ from icure_async.models.key_pair import fingerprint_of
 from icure_async.sandbox import Sandbox
 from icure_async.storage import FileKeyStorage, MemoryKeyStorage, MemoryStorage
 from tests.conftest import RequestLog
-from tests.key_material import forge
-
-from .support import (
+from tests.support.apis import (
     Backend,
     ConnectionLostError,
     Json,
@@ -30,6 +28,7 @@ from .support import (
     key_pair_of,
     stage,
 )
+from tests.support.key_material import forge
 
 Ned = Callable[..., Any]
 

@@ -17,17 +17,16 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from icure_async import KeyPair, KeyQuestion, MedTechApi, MedTechApiBuilder, Patient, PublicKey
-from icure_async.apis.key_trust import KeyTrust
-from icure_async.apis.known_keys import KnownKey, KnownKeys
 from icure_async.crypto.key_ring import KeyRing
 from icure_async.crypto.software import SoftwareCrypto
 from icure_async.errors import ConfigurationError, CryptoError, StorageError
+from icure_async.keys.known_keys import KnownKey, KnownKeys
+from icure_async.keys.trust import KeyTrust
 from icure_async.sandbox import Sandbox
 from icure_async.storage import FileStorage, KeyStorage, MemoryKeyStorage, MemoryStorage, Storage
-from tests.key_material import as_key_pair
-
-from .attacker import Attacker
-from .support import Json, add_hcp, key_pair_of, stage
+from tests.support.apis import Json, add_hcp, key_pair_of, stage
+from tests.support.attacker import Attacker
+from tests.support.key_material import as_key_pair
 
 RECORD = "icure.known_keys."
 

@@ -26,8 +26,7 @@ from icure_async.models.public_key import PublicKey
 from icure_async.sandbox import Fault, Sandbox
 from icure_async.storage import MemoryKeyStorage, MemoryStorage
 from tests.conftest import RequestLog
-
-from .support import (
+from tests.support.apis import (
     Backend,
     ConnectionLostError,
     Exchange,

@@ -14,7 +14,6 @@ import attrs
 import pytest
 
 from icure_async import KeyPair, MedTechApi, MedTechApiBuilder, Patient
-from icure_async.apis import notaries as notaries_module
 from icure_async.crypto.key_ring import KeyRing
 from icure_async.crypto.software import SoftwareCrypto
 from icure_async.errors import (
@@ -26,13 +25,22 @@ from icure_async.errors import (
     NotFoundError,
     ValidationError,
 )
+from icure_async.keys import notaries as notaries_module
 from icure_async.models.key_share import KeyShare, KeySplit
 from icure_async.sandbox import Sandbox
 from icure_async.storage import MemoryKeyStorage
 from tests.conftest import RequestLog
-from tests.shortcuts import make_key_pairs
-
-from .support import Backend, Exchange, Json, Opener, Proxy, add_hcp, confirm_all, key_pair_of
+from tests.support.apis import (
+    Backend,
+    Exchange,
+    Json,
+    Opener,
+    Proxy,
+    add_hcp,
+    confirm_all,
+    key_pair_of,
+)
+from tests.support.shortcuts import make_key_pairs
 
 ROBB_ID = "e3d39276-5730-4fbc-9069-bb7f99dfde55"
 NAMES = ("maester", "septon", "smith")

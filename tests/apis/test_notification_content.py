@@ -10,8 +10,8 @@ import pytest
 
 from icure_async import EncryptedNotification, Notification
 from icure_async.errors import DecryptionError, ValidationError
+from tests.support.apis import Json, Opener
 
-from .support import Json, Opener
 from .test_notifications import People
 
 

@@ -43,8 +43,7 @@ from icure_async.errors import (
 from icure_async.models.filters import Filter
 from icure_async.sandbox import Sandbox
 from tests.conftest import RequestLog
-
-from .support import Exchange, Json, Opener, Proxy, add_hcp, key_pair_of, stage
+from tests.support.apis import Exchange, Json, Opener, Proxy, add_hcp, key_pair_of, stage
 
 _WORLD: Json = json.loads((Path(__file__).parents[1] / "golden" / "world.json").read_text("utf-8"))
 SECRET = "Winter is coming"

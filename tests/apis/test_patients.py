@@ -20,8 +20,7 @@ from icure_async.errors import (
 )
 from icure_async.sandbox import Sandbox
 from tests.conftest import RequestLog
-
-from .support import Exchange, Opener, Proxy, add_hcp, add_patient, stage
+from tests.support.apis import Exchange, Opener, Proxy, add_hcp, add_patient, stage
 
 NOTE = "You must keep one's head, said Zoë ✓"
 ROBB_ID = "e3d39276-5730-4fbc-9069-bb7f99dfde55"

@@ -17,8 +17,7 @@ from icure_async import Notification, Patient, Property
 from icure_async.errors import CryptoError, DecryptionError, NetworkError
 from icure_async.sandbox import Sandbox
 from icure_async.storage import FileStorage, MemoryKeyStorage, StorageKeyStorage
-
-from .support import (
+from tests.support.apis import (
     ConnectionLostError,
     Exchange,
     Json,

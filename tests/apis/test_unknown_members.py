@@ -10,13 +10,12 @@ from typing import Any
 import pytest
 
 from icure_async import Address, CodingReference, Patient, Telecom
-from icure_async.crypto.encrypted_self import encrypt_members
 from icure_async.crypto.software import SoftwareCrypto
+from icure_async.entities.encrypted_self import encrypt_members
 from icure_async.errors import ConflictError, CryptoError
 from icure_async.sandbox import Sandbox
 from tests.conftest import RequestLog
-
-from .support import Exchange, Json, Opener, Proxy
+from tests.support.apis import Exchange, Json, Opener, Proxy
 
 Route = Callable[[Patient], Patient]
 

@@ -17,8 +17,7 @@ from icure_async.errors import (
 )
 from icure_async.sandbox import Sandbox
 from tests.conftest import RequestLog
-
-from .support import Exchange, Opener, Proxy, add_user
+from tests.support.apis import Exchange, Opener, Proxy, add_user
 
 
 async def test_the_logged_in_user(opener: Opener, world: dict[str, Any]) -> None:

@@ -42,7 +42,8 @@ from icure_async.models.user_token import DEFAULT_TOKEN_VALIDITY
 from icure_async.rest.responses import Response
 from icure_async.sandbox import Fault, Sandbox
 from icure_async.storage import FileKeyStorage, FileStorage, MemoryKeyStorage, MemoryStorage
-from tests.authentication.support import (
+from tests.conftest import RequestLog
+from tests.support.authentication import (
     CAPTCHA,
     EMAIL,
     PHONE,
@@ -56,7 +57,6 @@ from tests.authentication.support import (
     tokens_of,
     user_named,
 )
-from tests.conftest import RequestLog
 
 State = AuthenticationState
 Build = Callable[[], AnonymousMedTechApiBuilder]

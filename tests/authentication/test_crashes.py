@@ -26,7 +26,7 @@ from icure_async.crypto.software import SoftwareCrypto
 from icure_async.errors import CodeExpiredError, InvalidCodeError, TooManyAttemptsError
 from icure_async.sandbox import Sandbox
 from icure_async.storage import FileKeyStorage, FileStorage
-from tests.authentication.support import (
+from tests.support.authentication import (
     CAPTCHA,
     KNOWN_KEYS,
     another,

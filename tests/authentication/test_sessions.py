@@ -26,7 +26,8 @@ from icure_async.errors import (
 )
 from icure_async.rest.user_tokens import token_key_of
 from icure_async.sandbox import Fault, Sandbox
-from tests.authentication.support import (
+from tests.conftest import RequestLog
+from tests.support.authentication import (
     CAPTCHA,
     PHONE,
     authenticate,
@@ -34,7 +35,6 @@ from tests.authentication.support import (
     tokens_of,
     user_named,
 )
-from tests.conftest import RequestLog
 
 Builder = Callable[[str, str], MedTechApiBuilder]
 

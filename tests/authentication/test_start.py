@@ -33,7 +33,8 @@ from icure_async.errors import (
 )
 from icure_async.sandbox import Fault, Sandbox
 from icure_async.storage import MemoryStorage
-from tests.authentication.support import (
+from tests.conftest import RequestLog
+from tests.support.authentication import (
     CAPTCHA,
     EMAIL,
     PHONE,
@@ -43,7 +44,6 @@ from tests.authentication.support import (
     start,
     tokens_of,
 )
-from tests.conftest import RequestLog
 
 State = AuthenticationState
 GATEWAY = "https://gw.example/msggtw"

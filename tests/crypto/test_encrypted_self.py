@@ -12,15 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from icure_async.crypto.encoding import encode_base64
-from icure_async.crypto.encrypted_self import (
+from icure_async.crypto.software import aes_cbc_encrypt
+from icure_async.entities.encrypted_self import (
     decrypt_members,
     encrypt_members,
     is_encrypted,
     javascript_json,
 )
-from icure_async.crypto.software import aes_cbc_encrypt
-
-from .support import CRYPTO
+from tests.support.crypto import CRYPTO
 
 KEY = bytes(range(16))
 OTHER_KEY = bytes(range(1, 17))

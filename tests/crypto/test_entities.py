@@ -11,15 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from icure_async.crypto.delegations import decrypt_entry, encrypt_entry, entries_for
 from icure_async.crypto.encoding import encode_base64
-from icure_async.crypto.encrypted_self import decrypt_members, javascript_json
-from icure_async.crypto.entities import EntityCrypto, OpenedEntity, has_keys
 from icure_async.crypto.key_ring import KeyRing
 from icure_async.crypto.software import aes_cbc_encrypt
+from icure_async.entities.delegations import decrypt_entry, encrypt_entry, entries_for
+from icure_async.entities.encrypted_self import decrypt_members, javascript_json
+from icure_async.entities.sealing import EntityCrypto, OpenedEntity, has_keys
 from icure_async.errors import CryptoError
-
-from .support import (
+from tests.support.crypto import (
     ARYA,
     CRYPTO,
     HCP,

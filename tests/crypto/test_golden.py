@@ -7,13 +7,12 @@ from typing import Any
 import pytest
 
 from icure_async.crypto.encoding import decode_base64, encode_base64
-from icure_async.crypto.encrypted_self import javascript_json
-from icure_async.crypto.entities import OpenedEntity
 from icure_async.crypto.software import aes_cbc_encrypt
+from icure_async.entities.encrypted_self import javascript_json
+from icure_async.entities.sealing import OpenedEntity
 from icure_async.models.encrypted_members import ENCRYPTED_PATIENT_MEMBERS
 from icure_async.models.key_pair import KeyPair
-
-from .support import WORLD, owners_at, reader, reader_at
+from tests.support.crypto import WORLD, owners_at, reader, reader_at
 
 EXPECTED: list[dict[str, Any]] = WORLD["expected"]
 READABLE = [case for case in EXPECTED if case["fields"] is not None]

@@ -12,10 +12,9 @@ from contextlib import asynccontextmanager
 import pytest
 from blockbuster import blockbuster_ctx
 
-from icure_async.crypto.entities import EntityCrypto
 from icure_async.crypto.software import SoftwareCrypto
-
-from .support import CRYPTO, HCP, owner, reader, share
+from icure_async.entities.sealing import EntityCrypto
+from tests.support.crypto import CRYPTO, HCP, owner, reader, share
 
 LIMIT = 0.010
 ATTEMPTS = 15

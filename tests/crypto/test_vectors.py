@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from icure_async.crypto.delegations import decrypt_entry, encrypt_entry, entity_key_of
 from icure_async.crypto.encoding import decode_base64, decode_hex, encode_base64, uuid_from
-from icure_async.crypto.encrypted_self import decrypt_members, encrypt_members, javascript_json
 from icure_async.crypto.software import SoftwareCrypto, aes_cbc_decrypt, aes_cbc_encrypt
 from icure_async.crypto.threads import INLINE_BYTES
+from icure_async.entities.delegations import decrypt_entry, encrypt_entry, entity_key_of
+from icure_async.entities.encrypted_self import decrypt_members, encrypt_members, javascript_json
 from icure_async.models.key_pair import fingerprint_of
-
-from .support import HCP, WORLD
+from tests.support.crypto import HCP, WORLD
 
 EXCHANGE_KEY = bytes(range(32))
 IV = bytes(range(0xA0, 0xB0))

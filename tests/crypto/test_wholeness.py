@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from icure_async.crypto.wholeness import (
+from icure_async.entities.wholeness import (
     ENTITY_METADATA,
     has_key_material,
     looks_whole,

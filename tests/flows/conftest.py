@@ -9,8 +9,7 @@ import pytest
 from icure_async import AnonymousMedTechApiBuilder, MedTechApiBuilder
 from icure_async.sandbox import Sandbox
 from icure_async.storage import MemoryKeyStorage
-
-from .story import Story, Told, tell
+from tests.support.story import Story, Told, tell
 
 Teller = Callable[[Told], Awaitable[Story]]
 

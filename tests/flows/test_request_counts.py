@@ -11,9 +11,9 @@ from collections.abc import Callable
 from icure_async import AnonymousMedTechApiBuilder, MedTechApiBuilder, Patient
 from icure_async.sandbox import Sandbox
 from tests.conftest import RequestLog
+from tests.support.story import NOTE, PHONE
 
 from .conftest import Teller
-from .story import NOTE, PHONE
 
 # Step of the story → the most requests it may take, logins included.
 LIMITS = [

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from icure_async.sandbox import Sandbox
-
-from .reference_sdk import ReferenceSdk, StartReference
+from tests.support.reference_sdk import ReferenceSdk, StartReference
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -8,15 +8,13 @@ import pytest
 
 from icure_async import KeyPair, Patient
 from icure_async.errors import DecryptionError, PermissionDeniedError
-
-from .notes import MARKER
-from .our_sdk import register_with_sdk, sdk
-from .support import log_in_as_master, may_meet_valid_padding, stored_patient
+from tests.support.interop import log_in_as_master, may_meet_valid_padding, stored_patient
+from tests.support.notes import MARKER
+from tests.support.our_sdk import register_with_sdk, sdk
 
 if TYPE_CHECKING:
     from icure_async.sandbox import Sandbox
-
-    from .reference_sdk import ReferenceSdk, StartReference
+    from tests.support.reference_sdk import ReferenceSdk, StartReference
 
 pytestmark = pytest.mark.interop
 

@@ -15,17 +15,15 @@ from cryptography.hazmat.primitives.serialization import (
 
 from icure_async import KeyPair, MedTechApiBuilder, Patient
 from icure_async.storage import FileKeyStorage
-
-from .notes import MARKER
-from .our_sdk import register_with_sdk
-from .support import register_with_reference, stored_patient
+from tests.support.interop import register_with_reference, stored_patient
+from tests.support.notes import MARKER
+from tests.support.our_sdk import register_with_sdk
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from icure_async.sandbox import Sandbox
-
-    from .reference_sdk import ReferenceSdk
+    from tests.support.reference_sdk import ReferenceSdk
 
 pytestmark = pytest.mark.interop
 

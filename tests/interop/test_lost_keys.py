@@ -8,15 +8,13 @@ import pytest
 
 from icure_async import KeyPair, Patient
 from icure_async.errors import DecryptionError
-
-from .notes import MARKER
-from .our_sdk import register_with_sdk, sdk
-from .support import log_in_as_master, may_meet_valid_padding, register_with_reference
+from tests.support.interop import log_in_as_master, may_meet_valid_padding, register_with_reference
+from tests.support.notes import MARKER
+from tests.support.our_sdk import register_with_sdk, sdk
 
 if TYPE_CHECKING:
     from icure_async.sandbox import Sandbox
-
-    from .reference_sdk import ReferenceSdk, StartReference
+    from tests.support.reference_sdk import ReferenceSdk, StartReference
 
 # With two exchange keys of one delegator, the reference may trip in any of these.
 pytestmark = [pytest.mark.interop, may_meet_valid_padding]

@@ -16,18 +16,16 @@ from icure_async import (
     TypedValueObject,
 )
 from icure_async.errors import PermissionDeniedError
-
-from .notes import MARKER, NOTES
-from .our_sdk import register_with_sdk, sdk
-from .reference_sdk import ReferenceSdkError
-from .support import log_in_as_master, register_with_reference
+from tests.support.interop import log_in_as_master, register_with_reference
+from tests.support.notes import MARKER, NOTES
+from tests.support.our_sdk import register_with_sdk, sdk
+from tests.support.reference_sdk import ReferenceSdkError
 
 if TYPE_CHECKING:
     from icure_async import MedTechApi
     from icure_async.models.filters import Filter
     from icure_async.sandbox import Sandbox
-
-    from .reference_sdk import JsonObject, ReferenceSdk
+    from tests.support.reference_sdk import JsonObject, ReferenceSdk
 
 pytestmark = pytest.mark.interop
 

@@ -7,10 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from icure_async.sandbox import Sandbox
-
-from .notes import LONE_SURROGATES, MARKER, NOTES
-from .reference_sdk import ReferenceSdkError
-from .support import (
+from tests.support.interop import (
     CODE_TIMEOUT,
     assert_encrypted,
     log_in_as_master,
@@ -19,9 +16,11 @@ from .support import (
     start_with_reference,
     stored_patient,
 )
+from tests.support.notes import LONE_SURROGATES, MARKER, NOTES
+from tests.support.reference_sdk import ReferenceSdkError
 
 if TYPE_CHECKING:
-    from .reference_sdk import ReferenceSdk, StartReference
+    from tests.support.reference_sdk import ReferenceSdk, StartReference
 
 pytestmark = pytest.mark.interop
 

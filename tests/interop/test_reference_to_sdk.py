@@ -9,15 +9,18 @@ import pytest
 
 from icure_async import KeyPair, Patient
 from icure_async.errors import DecryptionError
-
-from .notes import LONE_SURROGATES, MARKER, NOTES
-from .our_sdk import sdk
-from .support import assert_encrypted, log_in_as_master, register_with_reference, stored_patient
+from tests.support.interop import (
+    assert_encrypted,
+    log_in_as_master,
+    register_with_reference,
+    stored_patient,
+)
+from tests.support.notes import LONE_SURROGATES, MARKER, NOTES
+from tests.support.our_sdk import sdk
 
 if TYPE_CHECKING:
     from icure_async.sandbox import Sandbox
-
-    from .reference_sdk import ReferenceKeyPair, ReferenceSdk, StartReference
+    from tests.support.reference_sdk import ReferenceKeyPair, ReferenceSdk, StartReference
 
 pytestmark = pytest.mark.interop
 

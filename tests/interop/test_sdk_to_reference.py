@@ -7,16 +7,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from icure_async import Patient
-
-from .notes import LONE_SURROGATES, MARKER, NOTES
-from .our_sdk import register_with_sdk, sdk
-from .reference_sdk import ReferenceSdkError
-from .support import assert_encrypted, log_in_as_master, stored_patient
+from tests.support.interop import assert_encrypted, log_in_as_master, stored_patient
+from tests.support.notes import LONE_SURROGATES, MARKER, NOTES
+from tests.support.our_sdk import register_with_sdk, sdk
+from tests.support.reference_sdk import ReferenceSdkError
 
 if TYPE_CHECKING:
     from icure_async.sandbox import Sandbox
-
-    from .reference_sdk import ReferenceSdk, StartReference
+    from tests.support.reference_sdk import ReferenceSdk, StartReference
 
 pytestmark = pytest.mark.interop
 

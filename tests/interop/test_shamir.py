@@ -8,19 +8,17 @@ from typing import TYPE_CHECKING
 import pytest
 
 from icure_async import KeyPair, Patient
-
-from .notes import MARKER
-from .our_sdk import register_with_sdk, sdk
-from .reference_sdk import HexKeyPair, ReferenceSdkError
-from .support import register_with_reference
+from tests.support.interop import register_with_reference
+from tests.support.notes import MARKER
+from tests.support.our_sdk import register_with_sdk, sdk
+from tests.support.reference_sdk import HexKeyPair, ReferenceSdkError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from icure_async import AuthenticationResult, MedTechApi
     from icure_async.sandbox import Sandbox
-
-    from .reference_sdk import ReferenceSdk
+    from tests.support.reference_sdk import ReferenceSdk
 
 pytestmark = pytest.mark.interop
 

@@ -33,9 +33,8 @@ from icure_async.models import (
     User,
 )
 from icure_async.models.base import EntityModel, Model, ValueModel
-from icure_async.models.converter import patient_from_wire
-
-from .wire_documents import GOLDEN, PATIENT_MEMBERS, USER_MEMBERS
+from icure_async.models.wire import patient_from_wire
+from tests.support.wire_documents import GOLDEN, PATIENT_MEMBERS, USER_MEMBERS
 
 MODELS: list[type[ValueModel | EntityModel]] = [
     model
@@ -274,7 +273,6 @@ def test_a_full_patient_survives_the_documentation_json() -> None:
 
 def test_importing_the_models_does_not_import_the_generator_of_hooks() -> None:
     program = (
-        "import sys, icure_async.models, icure_async.models.converter;"
-        "sys.exit('cattrs' in sys.modules)"
+        "import sys, icure_async.models, icure_async.models.wire;sys.exit('cattrs' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

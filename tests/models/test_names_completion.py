@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 
-from icure_async.models.names_completion import complete_patient_names
-
-from .wire_documents import golden
+from icure_async.entities.patient_names import complete_patient_names
+from tests.support.wire_documents import golden
 
 
 def name(last: str, use: str, *first: str) -> dict[str, Any]:

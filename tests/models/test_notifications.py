@@ -21,13 +21,12 @@ from icure_async.models import (
     SystemMetaDataEncrypted,
     TypedValueObject,
 )
-from icure_async.models.converter import notification_from_wire, notification_to_wire
 from icure_async.models.validation import (
     validate_notification_for_saving,
     validate_notification_status,
 )
-
-from .wire_documents import (
+from icure_async.models.wire import notification_from_wire, notification_to_wire
+from tests.support.wire_documents import (
     ANY_JSON,
     DELEGATIONS,
     IDENTIFIER,

@@ -11,18 +11,24 @@ from hypothesis import strategies as st
 
 from icure_async.errors import ValidationError
 from icure_async.models import EncryptedPatient, Notification, Patient
-from icure_async.models.converter import (
+from icure_async.models.validation import (
+    validate_notification_for_saving,
+    validate_patient_for_saving,
+)
+from icure_async.models.wire import (
     notification_from_wire,
     notification_to_wire,
     patient_from_wire,
     patient_to_wire,
 )
-from icure_async.models.validation import (
-    validate_notification_for_saving,
-    validate_patient_for_saving,
+from tests.support.wire_documents import (
+    PATIENT,
+    PATIENT_MEMBERS,
+    PROPERTY,
+    UNKNOWN,
+    listed,
+    without_nulls,
 )
-
-from .wire_documents import PATIENT, PATIENT_MEMBERS, PROPERTY, UNKNOWN, listed, without_nulls
 
 relaxed = settings(
     deadline=None,

@@ -25,10 +25,9 @@ from icure_async.models import (
     TypedValueObject,
     User,
 )
-from icure_async.models.converter import patient_from_wire
 from icure_async.models.validation import validate_id, validate_patient_for_saving
-
-from .wire_documents import golden
+from icure_async.models.wire import patient_from_wire
+from tests.support.wire_documents import golden
 
 
 def stark(**members: Any) -> Patient:

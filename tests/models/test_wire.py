@@ -18,15 +18,14 @@ from icure_async.models import (
     Telecom,
     User,
 )
-from icure_async.models.converter import (
+from icure_async.models.wire import (
     patient_from_wire,
     patient_to_wire,
     prepare,
     user_from_wire,
     user_to_wire,
 )
-
-from .wire_documents import PATIENT, USER, golden, without_nulls
+from tests.support.wire_documents import PATIENT, USER, golden, without_nulls
 
 relaxed = settings(
     deadline=None,

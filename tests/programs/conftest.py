@@ -9,9 +9,8 @@ import pytest
 
 from icure_async import KeyPair
 from icure_async.sandbox import Sandbox
-from tests.shortcuts import make_key_pairs
-
-from .support import Ground, ProgramServer
+from tests.support.programs import Ground, ProgramServer
+from tests.support.shortcuts import make_key_pairs
 
 PROCESSES = 2
 

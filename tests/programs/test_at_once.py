@@ -11,9 +11,8 @@ import attrs
 import pytest
 
 from icure_async import AnonymousMedTechApiBuilder, KeyPair
-from tests.aftermath import State
-
-from .support import Device, Ground, Json, ProgramServer
+from tests.support.aftermath import State
+from tests.support.programs import Device, Ground, Json, ProgramServer
 
 pytestmark = pytest.mark.timeout(900)
 

@@ -10,10 +10,9 @@ import pytest
 
 from icure_async import KeyPair
 from icure_async.models.key_pair import fingerprint_of
-from tests.aftermath import State, check_notified
 from tests.conftest import Count
-
-from .support import Device, Ground, Json, ProgramServer
+from tests.support.aftermath import State, check_notified
+from tests.support.programs import Device, Ground, Json, ProgramServer
 
 pytestmark = pytest.mark.timeout(900)
 

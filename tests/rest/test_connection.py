@@ -5,8 +5,7 @@ from aiohttp import web
 
 from icure_async.rest.connection import Connection
 from icure_async.rest.transport import Request, Transport
-
-from .support import Backend, Clock
+from tests.support.rest import Backend, Clock
 
 
 async def test_the_last_user_closes_the_session() -> None:

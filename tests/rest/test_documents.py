@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from icure_async.errors import InvalidResponseError
-from icure_async.models.converter import user_from_wire
+from icure_async.models.wire import user_from_wire
 from icure_async.rest.documents import (
     DocumentKind,
     check_deletion,

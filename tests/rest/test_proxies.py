@@ -23,10 +23,9 @@ from icure_async.rest.proxies import EnvironmentProxies, is_loopback
 from icure_async.rest.proxies import Proxy as ProxyOption
 from icure_async.rest.transport import Request, Transport
 from icure_async.sandbox import Sandbox
-
-from .certificates import HOST, authority_file, client_context, server_context
-from .proxy import Proxy
-from .support import Backend, logged, open_transport, printed
+from tests.support.certificates import HOST, authority_file, client_context, server_context
+from tests.support.proxy import Proxy
+from tests.support.rest import Backend, logged, open_transport, printed
 
 PASSWORD = "p@ss:w/rd"
 USER_INFO = "ned:p%40ss%3Aw%2Frd"

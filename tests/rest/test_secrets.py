@@ -20,8 +20,7 @@ from icure_async.errors import ICureError
 from icure_async.rest.message_gateway import MessageGateway
 from icure_async.rest.session import Session
 from icure_async.rest.transport import Transport
-
-from .support import (
+from tests.support.rest import (
     PASSWORD,
     USER,
     Backend,

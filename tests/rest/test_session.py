@@ -23,8 +23,7 @@ from icure_async.errors import (
 )
 from icure_async.rest.session import LoginAnswer, Session
 from icure_async.rest.transport import Transport
-
-from .support import (
+from tests.support.rest import (
     NOW,
     PASSWORD,
     USER,

@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from icure_async.rest.tokens import SessionToken
-
-from .support import NOW, token
+from tests.support.rest import NOW, token
 
 
 def with_payload(payload: bytes) -> str:

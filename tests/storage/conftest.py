@@ -8,7 +8,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from icure_async.models.key_pair import KeyPair
-from tests.key_material import as_key_pair, forge
+from tests.support.key_material import as_key_pair, forge
 
 WORLD = Path(__file__).parents[1] / "golden/world.json"
 

@@ -34,7 +34,7 @@ from icure_async.storage._master_key import (
 )
 from icure_async.storage._sealing import DEFAULT_COST, ScryptCost
 from icure_async.storage.encrypted import EncryptedStorage, protection_of
-from tests.keyrings import MemoryKeyring, use_keyring
+from tests.support.keyrings import MemoryKeyring, use_keyring
 
 from .conftest import assert_secret_free
 

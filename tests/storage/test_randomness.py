@@ -15,7 +15,7 @@ from icure_async.storage._master_key import RECORD_NAME, KeyringProtection, Pass
 from icure_async.storage._sealing import ScryptCost
 from icure_async.storage.backup import KeyBackup, write_backup
 from icure_async.storage.encrypted import EncryptedStorage
-from tests.keyrings import MemoryKeyring
+from tests.support.keyrings import MemoryKeyring
 
 OWNER = "3b241101-e2bb-4255-8caf-4136c566a962"
 PASSPHRASE = "four words are hard to guess"

@@ -29,7 +29,7 @@ from icure_async.storage import (
     _threads,
 )
 from icure_async.threads import STORAGE
-from tests.keyrings import MemoryKeyring, use_keyring
+from tests.support.keyrings import MemoryKeyring, use_keyring
 
 OWNER = "3b241101-e2bb-4255-8caf-4136c566a962"
 SOON = 0.1

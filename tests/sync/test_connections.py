@@ -18,9 +18,9 @@ from icure_async.rest.connection import ConnectionOptions
 from icure_sync import InsecureConnectionWarning, MedTechApi, MedTechApiBuilder, errors
 from icure_sync._runtime import run
 from icure_sync.sandbox import Sandbox
-from tests.rest.certificates import HOST, client_context, server_context
-from tests.rest.proxy import Proxy
-from tests.rest.support import NOW, Backend, login_answer
+from tests.support.certificates import HOST, client_context, server_context
+from tests.support.proxy import Proxy
+from tests.support.rest import NOW, Backend, login_answer
 
 
 @pytest.fixture

@@ -13,8 +13,7 @@ from typing import Any
 import pytest
 
 from sync_rules import RULES, GeneratedModule
-
-from .generator_support import GENERATED, ROOT, Project
+from tests.support.generator import GENERATED, ROOT, Project
 
 
 @pytest.fixture

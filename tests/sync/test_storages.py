@@ -34,7 +34,7 @@ from icure_sync.storage import (
     StorageKeyStorage,
     StorageLock,
 )
-from tests.sync.runtime_support import (
+from tests.support.sync_runtime import (
     Interrupted,
     interrupt_after,
     modules_in,

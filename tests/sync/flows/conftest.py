@@ -20,7 +20,7 @@ import icure_sync
 from icure_async.rest import connection
 from icure_sync._runtime import get_runtime
 from icure_sync.sandbox import Sandbox
-from tests.apis import support
+from tests.support import apis as support
 
 from .adapter import Adapted, Registry, listeners
 from .left_out import TESTS

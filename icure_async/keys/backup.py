@@ -15,9 +15,9 @@ from icure_async.storage.backup import (
 )
 
 if TYPE_CHECKING:
-    from icure_async.apis.key_directory import OwnKeyDirectory
-    from icure_async.apis.key_recovery import KeyRecovery
     from icure_async.crypto.key_ring import KeyRing
+    from icure_async.keys.directory import OwnKeyDirectory
+    from icure_async.keys.recovery import KeyRecovery
     from icure_async.models.key_pair import KeyPair
     from icure_async.storage.protocols import KeyStorage
 

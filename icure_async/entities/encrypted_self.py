@@ -11,8 +11,8 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 from icure_async.crypto.encoding import decode_base64, encode_base64
-from icure_async.crypto.shapes import as_list, as_object, is_list, is_object
 from icure_async.crypto.threads import in_thread_if_large
+from icure_async.json_shapes import as_list, as_object, is_list, is_object
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping

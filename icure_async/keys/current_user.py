@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import anyio
 
-from icure_async.crypto.shapes import as_list, as_object
 from icure_async.errors import ConflictError, CryptoError
+from icure_async.json_shapes import as_list, as_object
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence

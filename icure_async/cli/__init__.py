@@ -18,8 +18,8 @@ except ImportError:
     raise SystemExit("The icure command needs its extra: pip install 'icure-async[cli]'") from None
 
 from icure_async._version import __version__
-from icure_async.cli_keys import keys
-from icure_async.demo import Demo
+from icure_async.cli.demo import Demo
+from icure_async.cli.keys import keys
 from icure_async.errors import ICureError
 from icure_async.sandbox import Sandbox
 from icure_async.sandbox.visitors import is_loopback

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from icure_async.crypto.wholeness import (
+from icure_async.entities.wholeness import (
     ENTITY_METADATA,
     KEY_MATERIAL,
     looks_whole,

@@ -11,24 +11,24 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import attrs
 from anyio.lowlevel import checkpoint
 
-from icure_async.crypto.delegations import (
+from icure_async.crypto.encoding import new_uuid
+from icure_async.crypto.exchange_keys import exchange_keys_to
+from icure_async.crypto.threads import Turns
+from icure_async.entities.delegations import (
     encrypt_entry,
     entity_key_of,
     entries_for,
     open_entry,
     owners_of,
 )
-from icure_async.crypto.encoding import new_uuid
-from icure_async.crypto.encrypted_self import (
+from icure_async.entities.encrypted_self import (
     ENCRYPTED_SELF,
     decrypt_members,
     encrypt_members,
     is_encrypted,
 )
-from icure_async.crypto.exchange_keys import exchange_keys_to
-from icure_async.crypto.shapes import as_list, as_object
-from icure_async.crypto.threads import Turns
 from icure_async.errors import CryptoError
+from icure_async.json_shapes import as_list, as_object
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Collection, Iterable, Mapping, Sequence

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import anyio
 
-from icure_async.apis.current_user import CurrentUser
 from icure_async.crypto.encoding import new_uuid
 from icure_async.errors import (
     BackendError,
@@ -14,6 +13,7 @@ from icure_async.errors import (
     InvalidResponseError,
     NetworkError,
 )
+from icure_async.keys.current_user import CurrentUser
 from icure_async.models.user_token import LogoutResult, UserToken
 from icure_async.rest.checked import CheckedUsers
 from icure_async.rest.user_tokens import TOKENS_MEMBER, name_in_key, token_expiry, token_key_of

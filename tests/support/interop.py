@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .notes import MARKER
+from tests.support.notes import MARKER
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,8 +10,8 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from icure_async.crypto.encoding import decode_hex
-from icure_async.crypto.shapes import as_list, as_object
 from icure_async.errors import CryptoError
+from icure_async.json_shapes import as_list, as_object
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

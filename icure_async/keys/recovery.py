@@ -11,9 +11,9 @@ from icure_async.errors import StorageError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from icure_async.apis.key_trust import KeyTrust
     from icure_async.crypto.key_ring import KeyRing
     from icure_async.crypto.protocol import Crypto
+    from icure_async.keys.trust import KeyTrust
     from icure_async.models.key_pair import KeyPair
     from icure_async.storage.protocols import KeyStorage
 

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 
-from icure_async.apis.key_directory import MAX_CONFLICTS
 from icure_async.crypto.encoding import decode_hex
 from icure_async.crypto.exchange_keys import LEGACY_KEY, exchange_keys_to, public_keys_of
 from icure_async.crypto.shamir import MAX_SHARES, combine, looks_like_share, random_length, split
-from icure_async.crypto.shapes import as_object
 from icure_async.crypto.threads import in_thread
 from icure_async.errors import ConflictError, CryptoError, NotFoundError, ValidationError
+from icure_async.json_shapes import as_object
+from icure_async.keys.directory import MAX_CONFLICTS
 from icure_async.models.key_pair import FINGERPRINT_LENGTH, KeyPair, fingerprint_of
 from icure_async.models.key_share import KeyShare, KeySplit
 from icure_async.models.validation import validate_id
@@ -29,10 +29,10 @@ from icure_async.rest.data_owners import TypedDataOwner
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from icure_async.apis.key_directory import OwnKeyDirectory
-    from icure_async.apis.key_recovery import KeyRecovery
     from icure_async.crypto.key_ring import KeyRing
     from icure_async.crypto.protocol import Crypto
+    from icure_async.keys.directory import OwnKeyDirectory
+    from icure_async.keys.recovery import KeyRecovery
 
 __all__ = ["KeyNotaries"]
 

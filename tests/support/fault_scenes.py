@@ -33,8 +33,8 @@ from icure_async.errors import (
     UnknownProcessError,
 )
 from icure_async.sandbox import Sandbox
-from tests.aftermath import Inspector, State, state_of
-from tests.shortcuts import HandedOutCrypto
+from tests.support.aftermath import Inspector, State, state_of
+from tests.support.shortcuts import HandedOutCrypto
 
 Json = dict[str, Any]
 

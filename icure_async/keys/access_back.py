@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from icure_async.apis.key_directory import MAX_CONFLICTS
 from icure_async.crypto.exchange_keys import (
     add_exchange_key,
     delegates_of,
@@ -18,9 +17,10 @@ from icure_async.crypto.exchange_keys import (
     rewrap,
 )
 from icure_async.crypto.key_ring import EXCHANGE_KEY_BYTES
-from icure_async.crypto.shapes import as_object
 from icure_async.crypto.transfer_keys import add_transfer_keys, transfer_keys_of
 from icure_async.errors import ConflictError, CryptoError, NotFoundError, ValidationError
+from icure_async.json_shapes import as_object
+from icure_async.keys.directory import MAX_CONFLICTS
 from icure_async.models.key_change import AccessGivenBack
 from icure_async.models.key_pair import FINGERPRINT_LENGTH, fingerprint_of
 from icure_async.models.validation import validate_id
@@ -29,11 +29,11 @@ from icure_async.rest.data_owners import TypedDataOwner
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from icure_async.apis.key_directory import OwnKeyDirectory
-    from icure_async.apis.key_trust import KeyTrust
     from icure_async.crypto.exchange_keys import WrappedKey
     from icure_async.crypto.key_ring import KeyRing
     from icure_async.crypto.protocol import Crypto
+    from icure_async.keys.directory import OwnKeyDirectory
+    from icure_async.keys.trust import KeyTrust
 
 __all__ = ["AccessBack"]
 

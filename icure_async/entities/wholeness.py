@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from icure_async.crypto.encoding import decode_base64
 from icure_async.crypto.exchange_keys import exchange_key_of_pair, public_keys_of
-from icure_async.crypto.shapes import as_list, as_object, is_list, is_object
 from icure_async.crypto.transfer_keys import transfer_keys_of
+from icure_async.json_shapes import as_list, as_object, is_list, is_object
 from icure_async.models.key_pair import fingerprint_of
 
 if TYPE_CHECKING:

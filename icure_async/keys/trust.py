@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Final
 
 import anyio
 
-from icure_async.apis.known_keys import KnownKey
 from icure_async.errors import ConfigurationError, StorageError
 from icure_async.foreign_text import printable
+from icure_async.keys.known_keys import KnownKey
 from icure_async.models.key_question import KeyQuestion, digest_of
 from icure_async.rest.calls import is_noted_in_call, note_in_call
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
 
-    from icure_async.apis.known_keys import KnownKeys
+    from icure_async.keys.known_keys import KnownKeys
     from icure_async.models.key_question import KeyHistory
 
 __all__ = ["KeyTrust", "answer_of"]

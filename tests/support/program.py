@@ -43,7 +43,7 @@ from icure_async.builders import _warm_up
 from icure_async.crypto.encoding import new_uuid
 from icure_async.errors import CodeExpiredError, InvalidCodeError
 from icure_async.storage import FileStorage, jwk
-from tests.shortcuts import VALIDATED_ONCE, HandedOutCrypto
+from tests.support.shortcuts import VALIDATED_ONCE, HandedOutCrypto
 
 T = TypeVar("T")
 Job = dict[str, Any]

@@ -26,9 +26,8 @@ from icure_async import (
 from icure_async.crypto.software import SoftwareCrypto
 from icure_async.sandbox import Sandbox
 from icure_async.storage import MemoryKeyStorage, MemoryStorage
-from tests.shortcuts import HandedOutCrypto
-
-from .mutations import Case, Mutator
+from tests.support.mutations import Case, Mutator
+from tests.support.shortcuts import HandedOutCrypto
 
 Json = dict[str, Any]
 

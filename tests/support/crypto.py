@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from icure_async.crypto.entities import EntityCrypto
 from icure_async.crypto.exchange_keys import (
     WrappedKey,
     add_exchange_key,
@@ -19,6 +18,7 @@ from icure_async.crypto.exchange_keys import (
 from icure_async.crypto.key_ring import KeyRing
 from icure_async.crypto.protocol import Crypto
 from icure_async.crypto.software import SoftwareCrypto
+from icure_async.entities.sealing import EntityCrypto
 from icure_async.models.key_pair import KeyPair
 
 WORLD: dict[str, Any] = json.loads(

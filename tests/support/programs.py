@@ -14,7 +14,7 @@ import attrs
 
 from icure_async import KeyPair
 from icure_async.sandbox import Sandbox
-from tests.aftermath import Inspector, State, state_of
+from tests.support.aftermath import Inspector, State, state_of
 
 Json = dict[str, Any]
 
@@ -34,7 +34,7 @@ class ProgramServer:
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
-            "tests.programs.program",
+            "tests.support.program",
             cwd=ROOT,
             env={name: value for name, value in os.environ.items() if name not in _UNCOVERED},
             stdin=asyncio.subprocess.PIPE,

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 
-from icure_async.apis.current_user import data_owner_of
 from icure_async.crypto.exchange_keys import (
     LEGACY_KEY,
     add_exchange_key,
@@ -20,9 +19,8 @@ from icure_async.crypto.exchange_keys import (
     public_keys_of,
 )
 from icure_async.crypto.key_ring import EXCHANGE_KEY_BYTES
-from icure_async.crypto.shapes import as_object
 from icure_async.crypto.transfer_keys import add_transfer_keys
-from icure_async.crypto.wholeness import looks_whole, owner_looks_whole
+from icure_async.entities.wholeness import looks_whole, owner_looks_whole
 from icure_async.errors import (
     BadRequestError,
     ConflictError,
@@ -34,6 +32,8 @@ from icure_async.errors import (
     PermissionDeniedError,
 )
 from icure_async.foreign_text import printable
+from icure_async.json_shapes import as_object
+from icure_async.keys.current_user import data_owner_of
 from icure_async.models.key_pair import fingerprint_of
 from icure_async.rest.data_owners import DATA_OWNER_KINDS, DataOwnerKind, TypedDataOwner
 from icure_async.rest.documents import is_id
@@ -41,12 +41,12 @@ from icure_async.rest.documents import is_id
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from icure_async.apis.current_user import CurrentUser
-    from icure_async.apis.key_recovery import KeyRecovery
-    from icure_async.apis.key_trust import KeyTrust
     from icure_async.crypto.exchange_keys import WrappedKey
     from icure_async.crypto.key_ring import KeyRing
     from icure_async.crypto.protocol import Crypto
+    from icure_async.keys.current_user import CurrentUser
+    from icure_async.keys.recovery import KeyRecovery
+    from icure_async.keys.trust import KeyTrust
     from icure_async.models.key_pair import KeyPair
     from icure_async.rest.data_owners import DataOwnerResource
 
@@ -73,7 +73,7 @@ _VIEW_ORDER: Final[Mapping[DataOwnerKind, tuple[DataOwnerKind, ...]]] = {
 
 
 class OwnKeyDirectory:
-    """A :class:`~icure_async.crypto.entities.KeyDirectory` on the backend, with a cache.
+    """A :class:`~icure_async.entities.sealing.KeyDirectory` on the backend, with a cache.
 
     A failed write is never kept: after one, the document is read again.
     """

@@ -12,22 +12,22 @@ from typing import TYPE_CHECKING, Any, Final
 import anyio
 import attrs
 
-from icure_async.apis.current_user import auto_delegates_of
-from icure_async.apis.key_directory import MAX_CONFLICTS
-from icure_async.apis.material import require_no_content
 from icure_async.cautions import KeysInMemoryWarning, warn
-from icure_async.crypto.delegations import has_own_entry
 from icure_async.crypto.exchange_keys import public_keys_of
+from icure_async.entities.delegations import has_own_entry
+from icure_async.entities.patient_names import complete_patient_names
+from icure_async.entities.unchanged import require_no_content
 from icure_async.errors import (
     ConflictError,
     CryptoError,
     KeyPairNotFoundError,
     ValidationError,
 )
+from icure_async.keys.current_user import auto_delegates_of
+from icure_async.keys.directory import MAX_CONFLICTS
 from icure_async.models.encrypted_members import ENCRYPTED_PATIENT_MEMBERS
 from icure_async.models.key_pair import KeyPair, fingerprint_of, is_fingerprint
 from icure_async.models.missing_key import MISSING_KEY_POLICIES, MissingKey
-from icure_async.models.names_completion import complete_patient_names
 from icure_async.models.public_key import PublicKey
 from icure_async.rest.data_owners import TypedDataOwner
 from icure_async.storage.key_storage import is_in_memory
@@ -36,13 +36,13 @@ from icure_async.storage.locks import lock_of
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
-    from icure_async.apis.current_user import CurrentUser
-    from icure_async.apis.key_directory import OwnKeyDirectory
-    from icure_async.apis.key_notices import KeyNotices
-    from icure_async.apis.key_recovery import KeyRecovery
-    from icure_async.crypto.entities import EntityCrypto
     from icure_async.crypto.key_ring import KeyRing
     from icure_async.crypto.protocol import Crypto
+    from icure_async.entities.sealing import EntityCrypto
+    from icure_async.keys.current_user import CurrentUser
+    from icure_async.keys.directory import OwnKeyDirectory
+    from icure_async.keys.notices import KeyNotices
+    from icure_async.keys.recovery import KeyRecovery
     from icure_async.models.key_change import KeyPairUpdateNotice
     from icure_async.models.missing_key import MissingKeyPolicy
     from icure_async.storage.protocols import KeyStorage

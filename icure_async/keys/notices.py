@@ -11,9 +11,7 @@ import logging
 import uuid
 from typing import TYPE_CHECKING, Any, Final
 
-from icure_async.apis.current_user import auto_delegates_of
 from icure_async.crypto.exchange_keys import public_keys_of
-from icure_async.crypto.shapes import as_object
 from icure_async.errors import (
     BackendError,
     ConflictError,
@@ -24,6 +22,8 @@ from icure_async.errors import (
     ValidationError,
 )
 from icure_async.foreign_text import printable
+from icure_async.json_shapes import as_object
+from icure_async.keys.current_user import auto_delegates_of
 from icure_async.models.encrypted_members import ENCRYPTED_NOTIFICATION_MEMBERS
 from icure_async.models.key_change import (
     CONCERNED_KEY_PROPERTY,
@@ -35,9 +35,9 @@ from icure_async.models.key_pair import fingerprint_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from icure_async.apis.current_user import CurrentUser
-    from icure_async.apis.key_directory import OwnKeyDirectory
-    from icure_async.crypto.entities import EntityCrypto
+    from icure_async.entities.sealing import EntityCrypto
+    from icure_async.keys.current_user import CurrentUser
+    from icure_async.keys.directory import OwnKeyDirectory
     from icure_async.rest.maintenance_tasks import MaintenanceTaskResource
     from icure_async.storage.protocols import Storage
 

@@ -6,9 +6,6 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import attrs
 
-from icure_async.apis.key_trust import KeyTrust
-from icure_async.apis.known_keys import KnownKeys
-from icure_async.crypto.delegations import has_own_entry
 from icure_async.crypto.exchange_keys import (
     LEGACY_KEY,
     delegates_of,
@@ -17,8 +14,8 @@ from icure_async.crypto.exchange_keys import (
     public_keys_of,
 )
 from icure_async.crypto.key_ring import KeyRing
-from icure_async.crypto.shapes import as_object
 from icure_async.crypto.transfer_keys import recover_key_pairs, transfer_keys_of
+from icure_async.entities.delegations import has_own_entry
 from icure_async.errors import (
     BadRequestError,
     NotFoundError,
@@ -27,6 +24,9 @@ from icure_async.errors import (
     ValidationError,
 )
 from icure_async.foreign_text import printable
+from icure_async.json_shapes import as_object
+from icure_async.keys.known_keys import KnownKeys
+from icure_async.keys.trust import KeyTrust
 from icure_async.models.key_pair import fingerprint_of
 from icure_async.models.key_report import KeyReport, PublishedKey
 from icure_async.rest.data_owners import DATA_OWNER_KINDS
@@ -34,8 +34,8 @@ from icure_async.rest.data_owners import DATA_OWNER_KINDS
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
-    from icure_async.apis.key_directory import OwnKeyDirectory
     from icure_async.crypto.protocol import Crypto
+    from icure_async.keys.directory import OwnKeyDirectory
     from icure_async.models.key_pair import KeyPair
     from icure_async.models.key_report import KeyStatus
     from icure_async.rest.data_owners import DataOwnerResource

@@ -1,0 +1,1 @@
+"""What is encrypted: one notion for every kind of record."""

@@ -1,0 +1,1 @@
+"""The keys of a data owner, in the order of a login."""
