@@ -14,11 +14,10 @@ from typing import Any
 
 from icure_async.crypto.encoding import decode_base64
 from icure_async.crypto.software import aes_cbc_decrypt, aes_cbc_encrypt
-from icure_async.entities.sealing import EntityCrypto
 from icure_async.models.wire import patient_from_wire, prepare
 from icure_async.rest.documents import checked_documents
 from tests.conftest import Count
-from tests.support.crypto import HCP, owner, reader, share
+from tests.support.crypto import HCP, Reader, owner, reader, share
 
 PATIENTS = 1000
 ROUNDS = 7
@@ -67,13 +66,13 @@ STORED: dict[str, Any] = {
 }
 
 
-async def stored_patients() -> tuple[EntityCrypto, list[dict[str, Any]]]:
+async def stored_patients() -> tuple[Reader, list[dict[str, Any]]]:
     """What a professional shares with one more."""
     document, exchange_key = await share(owner("me", HCP), owner("me", HCP))
     entities = await reader("me", {"me": document}, HCP)
     keys = {"me": exchange_key, "another": exchange_key}
     return entities, [
-        await entities.seal_new(
+        await entities.keys.seal_new(
             {**STORED, "id": f"00000000-0000-4000-8000-{number:012d}", "note": "Allergic to nuts"},
             ["note"],
             keys,

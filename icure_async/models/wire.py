@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "from_document",
+    "from_wire",
     "identifier_to_wire",
     "notification_from_wire",
     "notification_to_wire",
@@ -48,6 +49,7 @@ __all__ = [
     "patient_to_wire",
     "prepare",
     "to_document",
+    "to_wire",
     "user_from_wire",
     "user_to_wire",
 ]
@@ -515,6 +517,30 @@ def from_document(cls: type[ModelT], mapping: Mapping[str, Any]) -> ModelT:
     except _Mismatch as mismatch:
         what = f"{cls.__name__}: {mismatch.path}" if mismatch.path else cls.__name__
         raise ValidationError(f"{what} {mismatch.problem}.") from None
+
+
+def to_wire(model: Model) -> dict[str, Any]:
+    """Return the document for the backend, encrypted members still in clear (data-model.md §3.1).
+
+    Nothing in it is shared with the model.
+    """
+    return _write(model, _Form.WIRE)
+
+
+def from_wire(cls: type[ModelT], document: Mapping[str, Any]) -> ModelT:
+    """Build a model from a document of the backend (data-model.md §3.1).
+
+    Args:
+        cls: the class of the model; that of an unreadable one where the document's encrypted
+            members could not be decrypted.
+        document: the document, with its decrypted members put in where there are any.
+
+    Raises:
+        InvalidResponseError: a member has the wrong type.
+    """
+    if issubclass(cls, EncryptedNotification):
+        document = {**document, "properties": None}
+    return _from_wire(cls, document, cls.__name__.removeprefix("Encrypted").lower())
 
 
 def _from_wire(cls: type[ModelT], document: Mapping[str, Any], what: str) -> ModelT:

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, Literal, TypeGuard, cast
+from typing import Any, Final, TypeAlias, TypeGuard, cast
 
 from icure_async.errors import InvalidResponseError, ValidationError
 from icure_async.foreign_text import printable
 from icure_async.models.validation import validate_id
 
 __all__ = [
+    "AFTER_A_WRITE",
     "DocumentKind",
     "check_deletion",
     "checked_document",
@@ -26,7 +27,10 @@ __all__ = [
     "is_id",
 ]
 
-DocumentKind = Literal["device", "hcparty", "maintenancetask", "patient", "user"]
+DocumentKind: TypeAlias = str
+"""A kind of document, named as in the paths of the backend."""
+
+AFTER_A_WRITE: Final = "Read it again to see what is stored."
 
 _LONGEST_ID: Final = 256
 _DEEPEST: Final = 199
@@ -216,6 +220,8 @@ _PERSON: Final[Mapping[str, _Check]] = {
         _object_of({"firstNames": _list_of(_text), "lastName": _text, "text": _text, "use": _text})
     ),
 }
+# Entities of other kinds.
+_CHECK_ENTITY: Final = _object_of(_ENTITY, "id", "rev")
 _CHECKS: Final[Mapping[DocumentKind, _Check]] = {
     "device": _object_of(_DATA_OWNER, "id"),
     "hcparty": _object_of(_DATA_OWNER, "id"),
@@ -288,11 +294,11 @@ def checked_document(
     Raises:
         InvalidResponseError: it is another document, or a member has the wrong type.
     """
-    noun = _NOUNS[kind]
+    noun = _NOUNS.get(kind, kind)
     if wanted_id is not None and _is_object(document) and document.get("id") != wanted_id:
         raise _error(action, "the server answers with another document", advice)
     try:
-        _CHECKS[kind](document)
+        _CHECKS.get(kind, _CHECK_ENTITY)(document)
         _check_json(cast("dict[str, object]", document))
     except _Unfit as unfit:
         where = f"{printable(unfit.path)} of the {noun}" if unfit.path else f"the {noun}"
