@@ -14,6 +14,7 @@ from icure_async.models.patient import EncryptedPatient, Patient
 from icure_async.models.validation import (
     validate_notification_for_saving,
     validate_patient_for_saving,
+    validate_record_for_saving,
 )
 
 if TYPE_CHECKING:
@@ -31,6 +32,13 @@ class Validate(Protocol):
     def __call__(self, record: Any, /, *, creating: bool) -> None:
         """Raise unless the record can be created, or replace the stored one."""
         ...
+
+
+def _validate_members(kind: EntityKind[Any, Any]) -> Validate:
+    def validate(record: Any, /, *, creating: bool) -> None:
+        validate_record_for_saving(record, (kind.clear, kind.sealed), kind.noun, creating=creating)
+
+    return validate
 
 
 @attrs.frozen(kw_only=True)
@@ -54,7 +62,7 @@ class EntityKind(Generic[Clear, Sealed]):
         unreadable_advice: the next step with one that no key opens.
         only_readers_delete: whether a deletion is for those it is shared with.
         complete: adds to a document what follows from its members.
-        validate: checks a record before it is saved.
+        validate: checks a record before it is saved; by default, that its members are well-formed.
     """
 
     noun: str
@@ -70,7 +78,7 @@ class EntityKind(Generic[Clear, Sealed]):
     unreadable_advice: str = "Ask a data owner with access to share it with this user."
     only_readers_delete: bool = False
     complete: Callable[[Mapping[str, Any]], dict[str, Any]] = dict
-    validate: Validate
+    validate: Validate = attrs.field(default=attrs.Factory(_validate_members, takes_self=True))
 
 
 def _with_status(task: Mapping[str, Any]) -> dict[str, Any]:

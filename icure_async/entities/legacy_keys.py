@@ -126,6 +126,10 @@ class LegacyKeys:
         """Return whether some ``encryptionKeys`` list is non-empty."""
         return has_keys(document)
 
+    def delegates_of(self, document: Mapping[str, Any], /) -> set[str]:
+        """Return the ids of the data owners that have delegations."""
+        return set(as_object(document.get(_DELEGATIONS)))
+
     async def seal_new(
         self,
         document: Mapping[str, Any],

@@ -58,6 +58,10 @@ class EntityKeys(Protocol):
         """Return whether the metadata says that there is a key."""
         ...
 
+    def delegates_of(self, document: Mapping[str, Any], /) -> set[str]:
+        """Return the ids of the data owners that the entity is shared with."""
+        ...
+
     async def check_key(self, document: Mapping[str, Any], key: bytes, /) -> None:
         """Refuse to encrypt new content with the key of an entity that others may know.
 

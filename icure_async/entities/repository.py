@@ -96,7 +96,7 @@ class Repository(Generic[Clear, Sealed]):
         self.resource = resource
         self._crypto = crypto
         self._entities = EntityCrypto(crypto, metadata)
-        self._metadata = metadata
+        self.metadata = metadata
         self._own = own
         self._user = user
         self._clock = clock
@@ -275,7 +275,7 @@ class Repository(Generic[Clear, Sealed]):
             )
             key_only = set(auto_delegates_of(user, self.kind.key_only)) - {own_id, *full}
             readers = Readers(full, sorted(key_only), delegates)
-            return await self._metadata.prepare(self.kind, documents, readers)
+            return await self.metadata.prepare(self.kind, documents, readers)
 
         return await self._user.sharing(prepared)
 
@@ -385,7 +385,7 @@ class Repository(Generic[Clear, Sealed]):
             stored = await self.read(record_id)
             if stored.get("deletionDate"):
                 return record_id
-            if as_object(stored.get("delegations")).keys().isdisjoint(await self._own.hierarchy()):
+            if self.metadata.delegates_of(stored).isdisjoint(await self._own.hierarchy()):
                 raise PermissionDeniedError(
                     f"{self._name(record_id)} is not shared with the current data owner, who can't "
                     "delete it therefore. Leave that to those it is for. Nothing was changed."
@@ -448,7 +448,7 @@ class Repository(Generic[Clear, Sealed]):
         if _is_built_by_hand(record):
             record = with_stored_members(record, current)
             kind.validate(record, creating=False)
-        if not as_object(stored.get("delegations")).keys() >= set(delegates):
+        if not set(delegates) <= self.metadata.delegates_of(stored):
             raise ValidationError(
                 f"The delegates of a {kind.noun} can't be changed: create another one. Nothing was "
                 "changed."
@@ -480,7 +480,7 @@ class Repository(Generic[Clear, Sealed]):
         noun, members = self.kind.noun, self.kind.encrypted
         has_content = any(document.get(name) for name in members)
         replaces_content = any(document.get(name) is not None for name in members)
-        closed = opened is None or (opened.key is None and self._metadata.has_keys(document))
+        closed = opened is None or (opened.key is None and self.metadata.has_keys(document))
         if closed and (replaces_content or not keep_unreadable):
             raise self._unreadable(document["id"])
         if not keep_unreadable:
@@ -498,13 +498,13 @@ class Repository(Generic[Clear, Sealed]):
             return await self._sealed_again(document, opened.key)
         if before is None:
             return await self._user.sharing(
-                lambda user: self._metadata.add_key(
+                lambda user: self.metadata.add_key(
                     self.kind, document, auto_delegates_of(user, self.kind.shared_on_creation)
                 )
             )
         if all(document.get(name) == before.get(name) for name in members):
             return document
-        return await self._metadata.add_key(self.kind, document, ())
+        return await self.metadata.add_key(self.kind, document, ())
 
     async def _sealed_again(self, document: dict[str, Any], key: bytes) -> dict[str, Any]:
         try:

@@ -1,4 +1,4 @@
-"""What is checked before anything is sent.
+"""Checks of arguments, before anything is sent.
 
 No message holds a value: they name members, and the constants that are allowed.
 """
@@ -13,7 +13,7 @@ from typing import Any, Literal, cast, get_args, get_origin
 import attrs
 
 from icure_async.errors import ValidationError
-from icure_async.models.base import Model, has_id
+from icure_async.models.base import EntityModel, Model, has_id
 from icure_async.models.enums import NotificationStatus
 from icure_async.models.notification import Notification
 from icure_async.models.patient import EncryptedPatient, Patient
@@ -25,6 +25,7 @@ __all__ = [
     "validate_notification_for_saving",
     "validate_notification_status",
     "validate_patient_for_saving",
+    "validate_record_for_saving",
     "validate_token_validity",
 ]
 
@@ -78,30 +79,47 @@ def validate_token_validity(validity: object, what: str) -> int:
     return int(validity.total_seconds())
 
 
-def validate_patient_for_saving(patient: Patient | EncryptedPatient, *, creating: bool) -> None:
-    """Raise unless the patient can be sent to the backend.
+def validate_record_for_saving(
+    record: object, classes: tuple[type[EntityModel], ...], noun: str, *, creating: bool
+) -> None:
+    """Raise unless a record can be sent to the backend.
 
-    Enumerations are held to the known constants only when the patient is created: a patient read
-    from a newer backend may have others, and keeps them.
+    Enumerations are held to the known constants only when it is created: a record read from a newer
+    backend may have others, and keeps them.
 
     Args:
-        patient: the patient about to be saved.
+        record: the record about to be saved.
+        classes: the models it may be.
+        noun: its kind in words.
         creating: whether it is created, as opposed to modified.
 
     Raises:
         ValidationError: a member has the wrong type or a value that is not allowed; it names the
             member.
     """
-    if not isinstance(patient, Patient | EncryptedPatient):
-        raise ValidationError("The patient must be a Patient.")
-    if has_id(patient):
-        validate_id(patient.id, "patient id")
-    _check_model(patient, "", constants=creating)
-    if not creating and not (patient.id and patient.rev):
+    if not isinstance(record, classes):
+        raise ValidationError(f"The {noun} must be a {classes[0].__name__}.")
+    if has_id(record):
+        validate_id(record.id, f"{noun} id")
+    _check_model(record, "", constants=creating)
+    if not creating and not (record.id and record.rev):
         raise ValidationError(
-            "A patient that is modified needs its id and its rev: pass the patient as it was read, "
+            f"A {noun} that is modified needs its id and its rev: pass the {noun} as it was read, "
             "with changes."
         )
+
+
+def validate_patient_for_saving(patient: Patient | EncryptedPatient, *, creating: bool) -> None:
+    """Raise unless the patient can be sent to the backend (:func:`validate_record_for_saving`).
+
+    Args:
+        patient: the patient about to be saved.
+        creating: whether it is created, as opposed to modified.
+
+    Raises:
+        ValidationError: as there, or a new patient has no name.
+    """
+    validate_record_for_saving(patient, (Patient, EncryptedPatient), "patient", creating=creating)
     if creating and not (patient.first_name or patient.last_name):
         raise ValidationError(
             "A patient needs a first_name or a last_name: backends refuse one without either."
@@ -111,26 +129,14 @@ def validate_patient_for_saving(patient: Patient | EncryptedPatient, *, creating
 def validate_notification_for_saving(notification: Notification, *, creating: bool) -> None:
     """Raise unless the notification can be sent to the backend.
 
-    As for patients, enumerations are held to the known constants only on creation.
-
     Args:
         notification: the notification about to be saved.
         creating: whether it is created, as opposed to modified.
 
     Raises:
-        ValidationError: a member has the wrong type or a value that is not allowed; it names the
-            member.
+        ValidationError: as in :func:`validate_record_for_saving`, or a new one has no type.
     """
-    if not isinstance(notification, Notification):
-        raise ValidationError("The notification must be a Notification.")
-    if has_id(notification):
-        validate_id(notification.id, "notification id")
-    _check_model(notification, "", constants=creating)
-    if not creating and not (notification.id and notification.rev):
-        raise ValidationError(
-            "A notification that is modified needs its id and its rev: pass the notification as it "
-            "was read, with changes."
-        )
+    validate_record_for_saving(notification, (Notification,), "notification", creating=creating)
     if creating and notification.type is None:
         raise ValidationError("A notification needs a type: for one of your own, it is OTHER.")
 

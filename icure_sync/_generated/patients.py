@@ -38,8 +38,8 @@ class PatientApi(Twin[AsyncPatientApi]):
         Raises:
             ValidationError: a member is malformed. Nothing was sent.
             DecryptionError: the stored patient can't be decrypted, so replacing it would destroy
-                what is in it. Nothing was sent.
-            ConflictError: somebody else changed the patient meanwhile.
+                its content. Nothing was sent.
+            ConflictError: somebody else changed the patient.
         """
         with trimmed_traceback:
             return self._run(self._inner.create_or_modify_patient, patient)
@@ -50,13 +50,14 @@ class PatientApi(Twin[AsyncPatientApi]):
         Raises:
             ValidationError: the id is malformed.
             NotFoundError: there is no such patient.
-            DecryptionError: no key at hand opens it; it may have to be shared with this user.
+            DecryptionError: no key on this device opens it; it may have to be shared with this
+                user.
         """
         with trimmed_traceback:
             return self._run(self._inner.get_patient, patient_id)
 
     def get_patient_and_try_decrypt(self, patient_id: str) -> PotentiallyEncryptedPatient:
-        """Return a patient, as an :class:`EncryptedPatient` where no key at hand opens it.
+        """Return a patient, as an :class:`EncryptedPatient` where no key on this device opens it.
 
         Raises:
             ValidationError: the id is malformed.
@@ -102,7 +103,7 @@ class PatientApi(Twin[AsyncPatientApi]):
         Raises:
             ValidationError: a member is malformed, or ``rev`` is missing. Nothing was sent.
             DecryptionError: a ``note`` is given, and the stored one can't be decrypted.
-            ConflictError: somebody else changed the patient meanwhile.
+            ConflictError: somebody else changed the patient.
         """
         with trimmed_traceback:
             return self._run(self._inner.modify_potentially_encrypted_patient, patient)

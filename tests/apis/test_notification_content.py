@@ -32,10 +32,8 @@ async def test_one_that_holds_nonsense_does_not_block_the_others(
 ) -> None:
     """Whoever may write to a data owner could otherwise make all its notifications unreadable."""
     ned, hcp, (told, spoilt) = await people.told("fine", "spoilt")
-    entities, tasks = (
-        ned.notification_api._notifications._entities,
-        ned.notification_api._notifications.resource,
-    )
+    notifications = ned.notification_api._notifications
+    entities, tasks = notifications._entities, notifications.resource
     stored = await tasks.get(str(spoilt.id))
     opened = await entities.open(stored)
     assert opened is not None

@@ -30,16 +30,17 @@ CALLS: dict[str, tuple[Call, bool]] = {
 @pytest.fixture
 def tasks(transport: Transport, backend: Backend) -> EntityResource:
     backend.on(LOGIN, login_answer())
-    return EntityResource(
-        open_session(transport, backend.base_url), "maintenancetask", "notification"
-    )
+    session = open_session(transport, backend.base_url)
+    return EntityResource(session, "maintenancetask", "notification")
 
 
 @pytest.mark.parametrize("route", CALLS)
 async def test_each_call_is_one_request(
     backend: Backend, tasks: EntityResource, route: str
 ) -> None:
-    answer: Answer = [{"id": "1"}] if route.startswith("DELETE") else {"id": "1"}
+    answer: Answer = [{"id": "1"}] if route.startswith("DELETE") else {"id": "1", "rev": "1-a"}
+    if route.endswith("/filter"):
+        answer = {"rows": [answer]}
     backend.on(route, answer)
     assert await CALLS[route][0](tasks) == answer
     assert backend.calls == [LOGIN, route]
@@ -79,7 +80,9 @@ async def test_pages_are_asked_for_by_their_first_id(
 async def test_ids_are_escaped(backend: Backend, tasks: EntityResource) -> None:
     route = "/maintenancetask/a%2Fb%7Cc%20%C3%A9%3F%23%25"
     backend.on(f"GET {route}", {"id": "x"}).on(f"DELETE {route}", [])
-    await tasks.get("a/b|c é?#%")
+    # No record has such an id, so that the answer is refused.
+    with pytest.raises(InvalidResponseError):
+        await tasks.get("a/b|c é?#%")
     await tasks.delete("a/b|c é?#%")
     assert backend.calls == [LOGIN, f"GET {route}", f"DELETE {route}"]
 
@@ -100,5 +103,5 @@ async def test_an_answer_of_another_form_is_an_error(
     for route in CALLS:
         backend.on(route, {} if route.startswith("DELETE") else [])
     for call, _ in CALLS.values():
-        with pytest.raises(InvalidResponseError, match="task"):
+        with pytest.raises(InvalidResponseError, match="notification"):
             await call(tasks)

@@ -327,7 +327,9 @@ async def test_many_patients_are_read_in_parts_where_an_answer_is_too_large(
     async def by_ids(request: web.Request) -> web.Response:
         ids = (await request.json())["ids"]
         asked.append(len(ids))
-        return web.json_response([{"id": i, "text": "x" * 1000} for i in ids if i != "unknown"])
+        return web.json_response(
+            [{"id": i, "rev": "1-a", "text": "x" * 1000} for i in ids if i != "unknown"]
+        )
 
     backend.on("POST /auth/login", login_answer()).on("POST /patient/byIds", by_ids)
     ids = ["a", "b", "unknown", *(str(number) for number in range(8))]
@@ -357,7 +359,8 @@ async def test_one_patient_that_is_too_large_is_an_error_after_few_requests(
 async def test_a_page_that_is_too_large_gets_shorter(backend: Backend) -> None:
     async def page(request: web.Request) -> web.Response:
         limit = int(request.query["limit"])
-        return web.json_response({"rows": [{"text": "x" * 1000}] * limit, "pageSize": limit})
+        row = {"id": "t", "rev": "1-a", "text": "x" * 1000}
+        return web.json_response({"rows": [row] * limit, "pageSize": limit})
 
     backend.on("POST /auth/login", login_answer()).on("POST /maintenancetask/filter", page)
     async with open_transport(max_response_size=30_000) as transport:
