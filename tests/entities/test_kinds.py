@@ -1,0 +1,130 @@
+"""A kind of record that the SDK does not have, made of its model and a row."""
+
+from collections.abc import AsyncIterator
+
+import aiohttp
+import attrs
+import pytest
+
+from icure_async import MedTechApi
+from icure_async.entities.kinds import EntityKind
+from icure_async.entities.repository import Repository
+from icure_async.errors import ConflictError, DecryptionError, NotFoundError, ValidationError
+from icure_async.models.base import EntityModel
+from icure_async.models.filters import Filter
+from icure_async.models.system_meta_data import SystemMetaDataEncrypted
+from icure_async.sandbox import Sandbox
+from tests.support.apis import Json, Opener, stage
+
+
+@attrs.define(kw_only=True, repr=False)
+class _Members(EntityModel):
+    first_name: str | None = None
+    lives: int | None = None
+    created: int | None = None
+    modified: int | None = None
+    author: str | None = None
+    responsible: str | None = None
+    system_meta_data: SystemMetaDataEncrypted | None = None
+
+
+@attrs.define(kw_only=True, repr=False)
+class Cat(_Members):
+    """A cat that can be read."""
+
+
+@attrs.define(kw_only=True, repr=False)
+class EncryptedCat(_Members):
+    """A cat that no key opens."""
+
+
+# Stored among the patients, since the sandbox has no cats.
+CAT = EntityKind(
+    noun="cat",
+    wire_class="org.taktik.icure.entities.Patient",
+    route="patient",
+    clear=Cat,
+    sealed=EncryptedCat,
+    encrypted=("lives",),
+    shared_on_creation=("all",),
+)
+
+Cats = Repository[Cat, EncryptedCat]
+
+
+@attrs.frozen
+class CatsByIds(Filter):
+    ids: list[str]
+
+    def to_wire(self, data_owner_id: str) -> Json:
+        return {"$type": "PatientByIdsFilter", "ids": self.ids}
+
+    def entities(self) -> frozenset[str]:
+        return frozenset({"cat"})
+
+
+@pytest.fixture
+async def sandbox(world: Json) -> AsyncIterator[Sandbox]:
+    async with Sandbox(seed=stage(world), jwt=False) as running:
+        yield running
+
+
+@pytest.fixture
+def opener(sandbox: Sandbox, world: Json, client_session: aiohttp.ClientSession) -> Opener:
+    return Opener(sandbox.icure_url, world, client_session)
+
+
+def cats_of(api: MedTechApi) -> Cats:
+    patients = api.patient_api._patients
+    return api._repository(CAT, patients.metadata)
+
+
+async def test_a_third_kind_is_created_read_modified_listed_and_deleted(
+    opener: Opener, sandbox: Sandbox
+) -> None:
+    cats = cats_of(await opener.golden("hcp"))
+    tom = await cats.save(Cat(first_name="Tom", lives=9))
+    stored = (await sandbox.export())["entities"]["patient"][tom.id]
+    assert "lives" not in stored
+    assert stored["encryptedSelf"]
+    assert await cats.get(tom.id) == tom
+
+    tom.lives = 8
+    tom = await cats.save(tom)
+    others = [await cats.save(Cat(first_name="Kit", lives=number)) for number in range(5)]
+    everybody = [tom, *others]
+    ids = [cat.id for cat in everybody]
+    assert await cats.get_many(ids) == everybody
+    found = [cat async for cat in cats.find(CatsByIds(ids), 2)]
+    assert sorted(found, key=lambda cat: ids.index(cat.id)) == everybody
+
+    assert await cats.delete(tom.id) == tom.id
+    assert [cat.id async for cat in cats.find(CatsByIds(ids), 2)] != ids
+    with pytest.raises(NotFoundError, match="Could not delete cat none"):
+        await cats.delete("none")
+
+
+async def test_a_third_kind_has_the_safety_of_the_others(opener: Opener, world: Json) -> None:
+    cats, user = cats_of(await opener.golden("hcp")), world["users"]["hcp"]
+    # A device without the key pair.
+    keyless = cats_of(await opener.plain(user["login"], user["token"]))
+    new = Cat(first_name="Tom", lives=9)
+    tom = await cats.save(new)
+    # An answer that got lost.
+    assert await cats.save(new) == tom
+    changed = tom.evolve(lives=8)
+    await cats.save(changed)
+    saved = await cats.save(changed)
+    assert saved.lives == 8
+    with pytest.raises(ConflictError, match=f"Cat {tom.id}"):
+        await cats.save(tom.evolve(lives=7))
+
+    unreadable = await keyless.get_and_try_decrypt(tom.id)
+    assert isinstance(unreadable, EncryptedCat)
+    by_hand = Cat(id=saved.id, rev=saved.rev, first_name="Kit", lives=1)
+    with pytest.raises(DecryptionError, match=f"Cat {tom.id}"):
+        await keyless.save(by_hand)
+    kept = await keyless.modify(unreadable.evolve(first_name="Kit"), keep_unreadable=True)
+    assert (kept.first_name, (await cats.get(tom.id)).lives) == ("Kit", 8)
+    with pytest.raises(ValidationError, match="lives"):
+        await cats.save(Cat(first_name="Tom", lives="nine"))  # type: ignore[arg-type]
