@@ -306,7 +306,7 @@ class Repository(Generic[Clear, Sealed]):
             stored = await self.read(record.id)
             if stored.get("rev") != record.rev:
                 other = ConflictError(f"{self._name(record.id)} has another rev by now", status=409)
-                return await self._try_decrypt(await self._saved_before(record, other, stored))
+                return await self._try_decrypt(await self._saved_before(record, other))
         if kind.changeable is not None and stored is not None:
             document = await self._sealed_changes(record, stored, delegates)
         else:
@@ -517,17 +517,14 @@ class Repository(Generic[Clear, Sealed]):
             ) from None
 
     async def _saved_before(
-        self,
-        record: Clear | Sealed,
-        conflict: ConflictError,
-        stored: dict[str, Any] | None = None,
+        self, record: Clear | Sealed, conflict: ConflictError
     ) -> dict[str, Any]:
         """Return the stored document if it is what we wanted to store, else raise the conflict.
 
         That is so when an earlier attempt was carried out and its answer got lost.
         """
         try:
-            document = stored or await self.read(record.id)
+            document = await self.read(record.id)
         except (NotFoundError, PermissionDeniedError):
             pass
         else:
