@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 from icure_async.crypto.encoding import decode_base64, encode_base64
-from icure_async.crypto.threads import in_thread_if_large
+from icure_async.crypto.threads import INLINE_BYTES, in_thread, in_thread_if_large
 from icure_async.json_shapes import as_list, as_object, is_list, is_object
 
 if TYPE_CHECKING:
@@ -71,13 +71,13 @@ def javascript_json(members: Mapping[str, Any]) -> bytes:
         return text.encode("utf-8", errors="backslashreplace")
 
 
-def encrypted_parts(document: Mapping[str, Any]) -> tuple[str, ...]:
+def encrypted_parts(document: Mapping[str, Any]) -> list[str]:
     """Return the members in which something is encrypted: ``encryptedSelf``, and lists."""
-    return tuple(
-        name
-        for name, value in document.items()
-        if value and (name == ENCRYPTED_SELF or (is_list(value) and _has_encrypted(value)))
-    )
+    parts = [ENCRYPTED_SELF] if document.get(ENCRYPTED_SELF) else []
+    for name, value in document.items():
+        if value and isinstance(value, list) and name != ENCRYPTED_SELF and _has_encrypted(value):
+            parts.append(name)
+    return parts
 
 
 async def encrypt_members(
@@ -155,13 +155,13 @@ async def _encrypt_element(crypto: Crypto, key: bytes, element: Any) -> Any:
 
 def _has_encrypted(elements: list[Any]) -> bool:
     """Return whether an element of a list, or of a list in it, has an ``encryptedSelf``."""
-    pending = list(filter(is_object, elements))
+    pending = [element for element in elements if isinstance(element, dict)]
     while pending:
         element = pending.pop()
         if element.get(ENCRYPTED_SELF):
             return True
         for value in element.values():
-            if value and is_list(value):
+            if value and isinstance(value, list):
                 pending += filter(is_object, value)
     return False
 
@@ -186,9 +186,11 @@ async def _open(
     if not isinstance(encrypted, str):
         message = "encryptedSelf is not a text"
         raise ValueError(message)  # noqa: TRY004
-    ciphertext = await in_thread_if_large(len(encrypted), decode_base64, encrypted)
-    plaintext = await crypto.aes_decrypt(key, ciphertext)
-    members = await in_thread_if_large(len(plaintext), _parse, plaintext)
+    if len(encrypted) <= INLINE_BYTES:
+        members = _parse(await crypto.aes_decrypt(key, decode_base64(encrypted)))
+    else:
+        ciphertext = await in_thread(decode_base64, encrypted)
+        members = await in_thread(_parse, await crypto.aes_decrypt(key, ciphertext))
     return {name: value for name, value in members.items() if name not in always_clear}
 
 

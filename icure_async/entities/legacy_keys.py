@@ -11,7 +11,7 @@ import attrs
 
 from icure_async.crypto.encoding import new_uuid
 from icure_async.crypto.exchange_keys import exchange_keys_to
-from icure_async.crypto.threads import Turns
+from icure_async.crypto.threads import SHORT_STEPS, Turns
 from icure_async.entities.delegations import (
     encrypt_entry,
     entity_key_of,
@@ -270,11 +270,12 @@ class LegacyKeys:
         for delegate_id in delegate_ids:
             entries: list[list[Mapping[str, Any]]] = []
             owners: dict[str, None] = {}
-            for document in documents:
-                await turns.give()
+            for index, document in enumerate(documents):
+                if not index % SHORT_STEPS:
+                    await turns.give()
                 found = entries_for(_with_secrets(document), delegate_id)
                 entries.append(found)
-                owners.update(dict.fromkeys(owners_of(found)))
+                owners |= dict.fromkeys(owners_of(found))
             if not owners:
                 continue
             wrapped = await self._directory.exchange_keys_towards(delegate_id, list(owners))

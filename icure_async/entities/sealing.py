@@ -8,9 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import attrs
-from anyio.lowlevel import checkpoint
 
-from icure_async.crypto.threads import Turns
+from icure_async.crypto.threads import SHORT_STEPS, Turns
 from icure_async.entities.encrypted_self import (
     decrypt_members,
     encrypt_members,
@@ -43,7 +42,7 @@ class _Closed:
 
     index: int
     document: Mapping[str, Any] = attrs.field(repr=False)
-    parts: tuple[str, ...]
+    parts: Sequence[str]
     tried: set[bytes] = attrs.field(factory=set[bytes], repr=False)
 
 
@@ -64,12 +63,12 @@ class EntityCrypto:
 
     async def open_many(self, documents: Sequence[Mapping[str, Any]]) -> list[OpenedEntity | None]:
         """Do what :meth:`open` does for several entities, asking each source of keys once."""
-        await checkpoint()
         turns = Turns()
         opened: list[OpenedEntity | None] = [None] * len(documents)
         closed: list[_Closed] = []
         for index, document in enumerate(documents):
-            await turns.give()
+            if not index % SHORT_STEPS:
+                await turns.give()
             parts = encrypted_parts(document)
             if not parts:
                 opened[index] = OpenedEntity(dict(document), None)

@@ -34,6 +34,7 @@ AFTER_A_WRITE: Final = "Read it again to see what is stored."
 
 _LONGEST_ID: Final = 256
 _DEEPEST: Final = 199
+_MANY: Final = 64
 _TO_CHECK: Final = frozenset({dict, list, float})
 
 _READ_ADVICE: Final = "Try again; where it stays so, call the administrator of the backend."
@@ -151,19 +152,41 @@ def _object_of(checks: Mapping[str, _Check], *required: str) -> _Check:
     return check_object
 
 
+def _is_json(document: Mapping[str, object]) -> bool:
+    """Return whether all numbers are such that JSON has, and nothing is nested too deeply."""
+    level: list[Any] = [document]
+    for _ in range(_DEEPEST):
+        inner: list[Any] = []
+        for outer in level:
+            items = outer.values() if type(outer) is dict else outer
+            # Quickly, since a server may send millions of them, and the event loop waits.
+            if len(outer) > _MANY and _TO_CHECK.isdisjoint(map(type, items)):
+                continue
+            for item in items:
+                kind = type(item)
+                if kind is dict or kind is list:
+                    if item:
+                        inner.append(item)
+                elif kind is float and not math.isfinite(item):
+                    return False
+        if not inner:
+            return True
+        level = inner
+    return False
+
+
 def _check_json(document: Mapping[str, object]) -> None:
     """Refuse numbers that JSON has not, and what is nested so deeply that it can't be sent."""
+    if _is_json(document):
+        return
+    # Once more, slowly, to say where.
     level: list[tuple[str, object]] = [
         (name, [value]) for name, value in document.items() if type(value) in _TO_CHECK
     ]
     for _ in range(_DEEPEST):
         inner: list[tuple[str, object]] = []
         for name, outer in level:
-            items = outer.values() if _is_object(outer) else cast("list[object]", outer)
-            # Quickly, since a server may send millions of them, and the event loop waits.
-            if _TO_CHECK.isdisjoint(map(type, items)):
-                continue
-            for item in items:
+            for item in outer.values() if _is_object(outer) else cast("list[object]", outer):
                 if not item or type(item) not in _TO_CHECK:
                     continue
                 if not isinstance(item, float):
