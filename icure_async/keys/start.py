@@ -172,11 +172,7 @@ class KeyRegistration:
     def _remarks(self, owner: TypedDataOwner, *, has_first_key: bool) -> list[str]:
         """Return what a person who registers should know: that nobody is there to share with."""
         user = self._current_user.known
-        if (
-            owner.kind != _PATIENT
-            or user is None
-            or auto_delegates_of(user, PATIENT.shared_on_creation)
-        ):
+        if owner.kind != _PATIENT or user is None or _delegates_of(user):
             return []
         # A registration that died after it had published the key is a login when it is repeated.
         created = user.get("created")

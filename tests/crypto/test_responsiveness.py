@@ -13,7 +13,7 @@ import pytest
 from blockbuster import blockbuster_ctx
 
 from icure_async.crypto.software import SoftwareCrypto
-from tests.support.crypto import CRYPTO, HCP, Reader, owner, reader, share
+from tests.support.golden_people import CRYPTO, HCP, Reader, owner, reader, share
 
 LIMIT = 0.010
 ATTEMPTS = 15

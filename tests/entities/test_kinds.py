@@ -1,8 +1,5 @@
 """A kind of record that the SDK does not have, made of its model and a row."""
 
-from collections.abc import AsyncIterator
-
-import aiohttp
 import attrs
 import pytest
 
@@ -14,7 +11,8 @@ from icure_async.models.base import EntityModel
 from icure_async.models.filters import Filter
 from icure_async.models.system_meta_data import SystemMetaDataEncrypted
 from icure_async.sandbox import Sandbox
-from tests.support.apis import Json, Opener, stage
+from tests.support.golden_sandbox import Opener
+from tests.support.seeds import Json
 
 
 @attrs.define(kw_only=True, repr=False)
@@ -61,17 +59,6 @@ class CatsByIds(Filter):
 
     def entities(self) -> frozenset[str]:
         return frozenset({"cat"})
-
-
-@pytest.fixture
-async def sandbox(world: Json) -> AsyncIterator[Sandbox]:
-    async with Sandbox(seed=stage(world), jwt=False) as running:
-        yield running
-
-
-@pytest.fixture
-def opener(sandbox: Sandbox, world: Json, client_session: aiohttp.ClientSession) -> Opener:
-    return Opener(sandbox.icure_url, world, client_session)
 
 
 def cats_of(api: MedTechApi) -> Cats:
