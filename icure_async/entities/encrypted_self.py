@@ -75,7 +75,7 @@ def encrypted_parts(document: Mapping[str, Any]) -> list[str]:
     """Return the members in which something is encrypted: ``encryptedSelf``, and lists."""
     parts = [ENCRYPTED_SELF] if document.get(ENCRYPTED_SELF) else []
     for name, value in document.items():
-        if value and isinstance(value, list) and name != ENCRYPTED_SELF and _has_encrypted(value):
+        if value and is_list(value) and name != ENCRYPTED_SELF and _has_encrypted(value):
             parts.append(name)
     return parts
 
@@ -155,7 +155,7 @@ async def _encrypt_element(crypto: Crypto, key: bytes, element: Any) -> Any:
 
 def _has_encrypted(elements: list[Any]) -> bool:
     """Return whether an element of a list, or of a list in it, has an ``encryptedSelf``."""
-    pending = [element for element in elements if isinstance(element, dict)]
+    pending = list(filter(is_object, elements))
     while pending:
         element = pending.pop()
         if element.get(ENCRYPTED_SELF):

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import attrs
-from anyio.lowlevel import checkpoint
 
 from icure_async.crypto.encoding import new_uuid
-from icure_async.crypto.threads import Turns
 from icure_async.entities.comparison import refuse_other_changes, same_content
 from icure_async.entities.metadata import Readers
-from icure_async.entities.sealing import EntityCrypto
+from icure_async.entities.records import Records
 from icure_async.entities.sharing import auto_delegates_of
 from icure_async.entities.stored_members import with_stored_members
 from icure_async.entities.unchanged import (
     compare_with_stored,
-    confirm_content,
     is_in_clear,
     require_all_parts,
     require_same_material,
@@ -27,58 +22,34 @@ from icure_async.entities.wholeness import has_key_material, looks_whole
 from icure_async.errors import (
     ConflictError,
     CryptoError,
-    DecryptionError,
     InvalidResponseError,
     NotFoundError,
     PermissionDeniedError,
     ValidationError,
 )
-from icure_async.foreign_text import printable
-from icure_async.json_shapes import as_object
 from icure_async.models.base import EntityModel, has_id, has_rev
 from icure_async.models.validation import UnusualValueError, validate_id
 from icure_async.models.wire import from_wire, to_wire
+from icure_async.rest.changes import change_document
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from icure_async.crypto.protocol import Crypto
     from icure_async.entities.kinds import EntityKind
     from icure_async.entities.metadata import EncryptionMetadata
+    from icure_async.entities.records import OwnDocument
     from icure_async.entities.sealing import OpenedEntity
     from icure_async.entities.sharing import Sharing
-    from icure_async.models.filters import Filter
     from icure_async.rest.entities import EntityResource
 
-__all__ = ["OwnDocument", "Repository"]
-
-_log: Final = logging.getLogger(__name__)
+__all__ = ["Repository"]
 
 Clear = TypeVar("Clear", bound=EntityModel)
 Sealed = TypeVar("Sealed", bound=EntityModel)
 
-_MAX_CONFLICTS: Final = 8
-_MAX_RESTARTS: Final = 8
-_MAX_ROWS: Final = 1_000_000
 
-
-class OwnDocument(Protocol):
-    """Knows the current data owner and its parents."""
-
-    async def own_id(self) -> str:
-        """Return the id of the current data owner."""
-        ...
-
-    async def hierarchy(self) -> Mapping[str, Mapping[str, Any]]:
-        """Return the current data owner and its parents by id."""
-        ...
-
-    def learn(self, document: Mapping[str, Any], /) -> None:
-        """Take note of a document as the backend just gave it, which may be our own."""
-        ...
-
-
-class Repository(Generic[Clear, Sealed]):
+class Repository(Records[Clear, Sealed]):
     """Creates, reads, modifies and deletes records of one kind."""
 
     def __init__(
@@ -92,125 +63,10 @@ class Repository(Generic[Clear, Sealed]):
         user: Sharing,
         clock: Callable[[], float],
     ) -> None:
-        self.kind = kind
-        self.resource = resource
+        super().__init__(kind, resource, crypto=crypto, metadata=metadata, own=own)
         self._crypto = crypto
-        self._entities = EntityCrypto(crypto, metadata)
-        self.metadata = metadata
-        self._own = own
         self._user = user
         self._clock = clock
-
-    # --- Reading ----------------------------------------------------------------------------------
-
-    async def get(self, record_id: str) -> Clear:
-        """Return a record, decrypted.
-
-        Raises:
-            ValidationError: the id is malformed.
-            NotFoundError: there is no such record.
-            DecryptionError: no key opens it.
-        """
-        record = await self.get_and_try_decrypt(record_id)
-        if isinstance(record, self.kind.sealed):
-            raise self._unreadable(record_id)
-        return cast("Clear", record)
-
-    async def get_and_try_decrypt(self, record_id: str) -> Clear | Sealed:
-        """Return a record, a sealed one where no key opens it."""
-        return await self._try_decrypt(await self.read(record_id))
-
-    async def get_many(self, record_ids: Sequence[str]) -> list[Clear]:
-        """Return several records, decrypted, in the order of the ids, with one request.
-
-        Raises:
-            ValidationError: an id is malformed.
-            NotFoundError: some do not exist, or are not accessible; the message names them.
-            DecryptionError: some can't be decrypted; ``entity_ids`` names them.
-        """
-        found = await self.get_many_and_try_decrypt(record_ids)
-        closed = [record.id for record in found if isinstance(record, self.kind.sealed)]
-        if closed:
-            raise self._unreadable(*closed)
-        return cast("list[Clear]", found)
-
-    async def get_many_and_try_decrypt(self, record_ids: Sequence[str]) -> list[Clear | Sealed]:
-        """Return several records like :meth:`get_many`, sealed ones where no key opens them."""
-        noun = self.kind.noun
-        if isinstance(record_ids, str) or not isinstance(record_ids, Iterable):
-            raise ValidationError(f"{noun}_ids must be a list of ids.")
-        ids = [validate_id(record_id, f"{noun} id") for record_id in record_ids]
-        if not ids:
-            return []
-        found = await self.resource.get_many(list(dict.fromkeys(ids)))
-        await self._confirm_content(found)
-        documents = {document["id"]: document for document in found}
-        missing = [record_id for record_id in ids if record_id not in documents]
-        if missing:
-            raise NotFoundError(
-                f"Could not read {noun}s {', '.join(missing)}: they do not exist, or this user "
-                "has no access to them. Check the ids."
-            )
-        return await self._open_many([documents[record_id] for record_id in ids])
-
-    async def find(
-        self,
-        wanted: Filter,
-        page_size: int,
-        *,
-        where: Callable[[Mapping[str, Any]], bool] = lambda _: True,
-    ) -> AsyncGenerator[Clear | Sealed, None]:
-        """Iterate over the pages of a filter; each record comes once.
-
-        Args:
-            wanted: what to look for.
-            page_size: how many to ask the backend for at a time.
-            where: says of a document whether it is of interest.
-        """
-        noun = self.kind.noun
-        chain = {"$type": "FilterChain", "filter": wanted.to_wire(await self._own.own_id())}
-        seen: set[str] = set()
-        for _ in range(_MAX_RESTARTS):
-            # What this run through the list has brought, whatever an earlier one has.
-            passed: set[str] = set()
-            start_id: str | None = None
-            while True:
-                page = await self.resource.filter(chain, limit=page_size, start_id=start_id)
-                rows: dict[str, dict[str, Any]] = {row["id"]: row for row in page["rows"]}
-                brings_nothing = rows.keys() <= passed
-                passed.update(rows)
-                fresh = [row for row in rows.values() if row["id"] not in seen and where(row)]
-                await self._confirm_content(fresh)
-                for record in await self._open_many(fresh):
-                    seen.add(record.id)
-                    yield record
-                    await checkpoint()
-                if start_id is not None and not rows:
-                    # What this page was to begin with has been deleted, and backends may show
-                    # nothing of what comes behind it then (server-behaviour.md §8.2).
-                    break
-                start_id = _next_id(page)
-                if start_id is None:
-                    return
-                if brings_nothing or len(passed) > _MAX_ROWS:
-                    raise InvalidResponseError(
-                        f"Could not list {noun}s: the server gives the same page twice, or "
-                        "pages without end. Try again; where it stays so, call the administrator "
-                        "of the backend."
-                    )
-        raise ConflictError(
-            f"The list of {noun}s changed {_MAX_RESTARTS} times while it was read. Try again.",
-            retryable=True,
-        )
-
-    async def read(self, record_id: str) -> dict[str, Any]:
-        """Return the document of a record as it is stored."""
-        document = await self.resource.get(validate_id(record_id, f"{self.kind.noun} id"))
-        await confirm_content(document, self.resource.get, self.kind.noun)
-        self._own.learn(document)
-        return document
-
-    # --- Writing ----------------------------------------------------------------------------------
 
     async def save(self, record: Clear, *, delegates: Sequence[str] = ()) -> Clear:
         """Create a record if it has no ``rev``, else replace the stored one.
@@ -344,27 +200,26 @@ class Repository(Generic[Clear, Sealed]):
             NotFoundError: there is no such record.
             ConflictError: others keep changing it.
         """
-        for _ in range(_MAX_CONFLICTS):
-            stored = await self.read(record_id)
+
+        async def change(stored: dict[str, Any]) -> dict[str, Any]:
             opened = await self._entities.open(stored)
             # Read as a whole, so that nothing malformed goes back.
-            present = self._model(stored, opened)
+            self._model(stored, opened)
             if all(stored.get(name) == value for name, value in changes.items()):
-                return present
+                return stored
             if not looks_whole(stored) or opened is None:
                 await compare_with_stored(stored, self.resource.get, self.kind.noun)
-            changed = stored | dict(changes) | {"modified": self._now()}
-            try:
-                saved = await self.resource.modify(changed)
-            except ConflictError:
-                continue
+            return stored | dict(changes) | {"modified": self._now()}
+
+        async def write(changed: dict[str, Any]) -> dict[str, Any]:
+            saved = await self.resource.modify(changed)
             require_same_material(changed, saved, self.kind.noun, "modify")
-            return await self._try_decrypt(saved)
-        raise ConflictError(
-            f"{self._name(record_id)} was changed by somebody else {_MAX_CONFLICTS} times in a "
-            "row. Try again.",
-            retryable=True,
+            return saved
+
+        stored = await change_document(
+            self._name(record_id), read=lambda: self.read(record_id), change=change, write=write
         )
+        return await self._try_decrypt(stored)
 
     async def delete(self, record_id: str) -> str:
         """Mark a record as deleted: it can still be read by its id, and is listed nowhere.
@@ -396,14 +251,14 @@ class Repository(Generic[Clear, Sealed]):
             )
         return record_id
 
-    # --- From a record to its document ------------------------------------------------------------
-
     def new_document(self, record: Clear, user_id: str, own_id: str) -> dict[str, Any]:
         """Return the document of a new record, in clear, from this user and data owner."""
         now = self._now()
         # Keys and delegations of a record this one was copied from are not its own.
-        nothing: dict[str, Any] = {"system_meta_data": None}
-        clear = to_wire(attrs.evolve(record, **nothing))
+        if getattr(record, "system_meta_data", None) is not None:
+            nothing: dict[str, Any] = {"system_meta_data": None}
+            record = attrs.evolve(record, **nothing)
+        clear = to_wire(record)
         clear.pop("securityMetadata", None)
         return self.kind.complete(
             clear
@@ -544,60 +399,9 @@ class Repository(Generic[Clear, Sealed]):
             server_message=conflict.server_message,
         ) from None
 
-    # --- From a document to its record ------------------------------------------------------------
-
-    async def _confirm_content(self, documents: Sequence[Mapping[str, Any]]) -> None:
-        for document in filter(is_in_clear, documents):
-            await confirm_content(document, self.resource.get, self.kind.noun)
-
-    async def _open_many(self, documents: Sequence[Mapping[str, Any]]) -> list[Clear | Sealed]:
-        opened = await self._entities.open_many(documents)
-        records: list[Clear | Sealed] = []
-        turns = Turns()
-        for document, entity in zip(documents, opened, strict=True):
-            records.append(self._model(document, entity))
-            await turns.give()
-        return records
-
-    async def _try_decrypt(self, document: Mapping[str, Any]) -> Clear | Sealed:
-        return self._model(document, await self._entities.open(document))
-
-    def _model(self, document: Mapping[str, Any], opened: OpenedEntity | None) -> Clear | Sealed:
-        """Return a record from what the backend sent, and what could be opened of it.
-
-        What was encrypted comes from another data owner. Where that is not what a record may hold,
-        it is as unreadable as if it could not be decrypted, and must not block the others.
-        """
-        if opened is not None:
-            try:
-                return from_wire(self.kind.clear, opened.document)
-            except InvalidResponseError:
-                _log.warning(
-                    "What %s %s holds is malformed", self.kind.noun, printable(document["id"])
-                )
-        return from_wire(self.kind.sealed, document)
-
-    def _unreadable(self, *record_ids: str) -> DecryptionError:
-        return DecryptionError(
-            f"{self._name(', '.join(record_ids))} can't be decrypted: no key on this device opens "
-            "it, or what it holds is malformed. What is stored is left as it is. Call "
-            "init_user_crypto() with the key pair that can read it. "
-            f"{self.kind.unreadable_advice}",
-            entity_type=self.kind.noun,
-            entity_ids=record_ids,
-        )
-
-    def _name(self, record_id: str) -> str:
-        return f"{self.kind.noun.capitalize()} {record_id}"
-
     def _now(self) -> int:
         return int(self._clock() * 1000)
 
 
 def _is_built_by_hand(record: EntityModel) -> bool:
     return record.unknown_fields is None or getattr(record, "system_meta_data", None) is None
-
-
-def _next_id(page: Mapping[str, Any]) -> str | None:
-    next_id = as_object(page.get("nextKeyPair")).get("startKeyDocId")
-    return next_id if isinstance(next_id, str) and next_id else None

@@ -8,7 +8,7 @@ not looked at here: a malformed public key among others must not lock its owner 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final, TypeAlias, TypeGuard, cast
 
 from icure_async.errors import InvalidResponseError, ValidationError
@@ -154,24 +154,24 @@ def _object_of(checks: Mapping[str, _Check], *required: str) -> _Check:
 
 def _is_json(document: Mapping[str, object]) -> bool:
     """Return whether all numbers are such that JSON has, and nothing is nested too deeply."""
-    level: list[Any] = [document]
+    level: list[Collection[Any]] = [document.values()]
     for _ in range(_DEEPEST):
-        inner: list[Any] = []
-        for outer in level:
-            items = outer.values() if type(outer) is dict else outer
+        inner: list[Collection[Any]] = []
+        for items in level:
             # Quickly, since a server may send millions of them, and the event loop waits.
-            if len(outer) > _MANY and _TO_CHECK.isdisjoint(map(type, items)):
+            if len(items) > _MANY and _TO_CHECK.isdisjoint(map(type, items)):
                 continue
             for item in items:
-                kind = type(item)
-                if kind is dict or kind is list:
-                    if item:
-                        inner.append(item)
+                kind = cast("type[object]", type(item))
+                if kind is dict:
+                    inner.append(item.values())
+                elif kind is list:
+                    inner.append(item)
                 elif kind is float and not math.isfinite(item):
                     return False
-        if not inner:
+        level = [items for items in inner if items]
+        if not level:
             return True
-        level = inner
     return False
 
 
