@@ -161,7 +161,7 @@ def _has_encrypted(elements: list[Any]) -> bool:
         if element.get(ENCRYPTED_SELF):
             return True
         for value in element.values():
-            if value and isinstance(value, list):
+            if value and is_list(value):
                 pending += filter(is_object, value)
     return False
 

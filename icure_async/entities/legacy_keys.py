@@ -200,7 +200,7 @@ class LegacyKeys:
     async def check_key(self, document: Mapping[str, Any], key: bytes, /) -> None:
         """Refuse the key of an entity if it came with no exchange key that may be written with.
 
-        Whoever knows the exchange key knows the key of the entity.
+        A data owner with the exchange key has the key of the entity.
         """
         if not self._directory.has_policy:
             return

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import attrs
 
 from icure_async.crypto.encoding import new_uuid
+from icure_async.crypto.threads import Turns
 from icure_async.entities.comparison import refuse_other_changes, same_content
 from icure_async.entities.metadata import Readers
 from icure_async.entities.records import Records
@@ -117,7 +118,9 @@ class Repository(Records[Clear, Sealed]):
             ValidationError: a member is malformed.
             CryptoError: nobody can read them, or a delegate can't.
         """
+        turns = Turns()
         for record in records:
+            await turns.give()
             self.kind.validate(record, creating=True)
         for record in records:
             if not has_id(record):
@@ -125,7 +128,10 @@ class Repository(Records[Clear, Sealed]):
         own_id = await self._own.own_id()
 
         async def prepared(user: Mapping[str, Any]) -> Sequence[dict[str, Any] | CryptoError]:
-            documents = [self.new_document(record, str(user["id"]), own_id) for record in records]
+            documents: list[dict[str, Any]] = []
+            for record in records:
+                await turns.give()
+                documents.append(self.new_document(record, str(user["id"]), own_id))
             full = list(
                 dict.fromkeys([*delegates, *auto_delegates_of(user, self.kind.shared_on_creation)])
             )

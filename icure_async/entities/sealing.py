@@ -62,7 +62,7 @@ class EntityCrypto:
         return (await self.open_many([document]))[0]
 
     async def open_many(self, documents: Sequence[Mapping[str, Any]]) -> list[OpenedEntity | None]:
-        """Do what :meth:`open` does for several entities, asking each source of keys once."""
+        """Return several entities like :meth:`open`, asking each source of keys once."""
         turns = Turns()
         opened: list[OpenedEntity | None] = [None] * len(documents)
         closed: list[_Closed] = []

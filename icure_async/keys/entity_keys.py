@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from icure_async.crypto.threads import Turns
 from icure_async.entities.legacy_keys import LegacyKeys
 from icure_async.errors import CryptoError
 from icure_async.json_shapes import as_object
@@ -45,7 +46,9 @@ class LegacyMetadata(LegacyKeys):
                     f"The {kind.noun} was not created."
                 )
         prepared: list[dict[str, Any] | CryptoError] = []
+        turns = Turns()
         for document in documents:
+            await turns.give()
             try:
                 sealed = await self.seal_new(
                     document, kind.encrypted, exchange_keys, key_only=readers.key_only

@@ -47,7 +47,7 @@ __all__ = ["MAX_RECIPIENTS", "KeyNotices"]
 _log: Final = logging.getLogger(__name__)
 
 MAX_RECIPIENTS: Final = 1000
-"""How many of those who share something are told about one new key pair."""
+"""Of those who share something, so many are told about one new key pair."""
 
 _TOO_MANY: Final = (
     f"More than {MAX_RECIPIENTS} data owners share something with this one, and no more than these "
@@ -122,7 +122,7 @@ class KeyNotices:
             ValidationError: it has no such key pair.
         """
         owner = await self._directory.own()
-        # Whole keys: whoever reads the notice gives access to the key that it names.
+        # Whole keys: a reader of the notice gives access to the key that it names.
         published = {key.lower(): key for key in public_keys_of(owner.document)}
         key = published.get(public_key.lower()) if isinstance(public_key, str) else None
         if key is None:

@@ -3,15 +3,22 @@
 import attrs
 import pytest
 
-from icure_async import MedTechApi
+from icure_async import Address, MedTechApi, Patient
 from icure_async.entities.kinds import EntityKind
 from icure_async.entities.repository import Repository
-from icure_async.errors import ConflictError, DecryptionError, NotFoundError, ValidationError
+from icure_async.errors import (
+    ConflictError,
+    CryptoError,
+    DecryptionError,
+    NotFoundError,
+    ValidationError,
+)
 from icure_async.models.base import EntityModel
 from icure_async.models.filters import Filter
 from icure_async.models.system_meta_data import SystemMetaDataEncrypted
 from icure_async.sandbox import Sandbox
 from tests.support.golden_sandbox import Opener
+from tests.support.request_log import RequestLog
 from tests.support.seeds import Json
 
 
@@ -115,3 +122,27 @@ async def test_a_third_kind_has_the_safety_of_the_others(opener: Opener, world: 
     assert (kept.first_name, (await cats.get(tom.id)).lives) == ("Kit", 8)
     with pytest.raises(ValidationError, match="lives"):
         await cats.save(Cat(first_name="Tom", lives="nine"))  # type: ignore[arg-type]
+
+
+async def test_many_are_prepared_at_a_time_and_one_that_cannot_be_is_told_apart(
+    opener: Opener, requests: RequestLog
+) -> None:
+    patients = (await opener.golden("hcp")).patient_api._patients
+    copied = Address(city="Ghent", unknown_fields={"encryptedSelf": "AAAA"})
+    records = [Patient(first_name=f"N{number}", note=f"note {number}") for number in range(50)]
+    records[7].addresses = [copied]
+    await patients.prepare(records[:1])
+    requests.take()
+    prepared = await patients.prepare(records)
+    # Whom the user shares with may be asked for again, and nothing else.
+    assert set(requests.take()) <= {"GET /rest/v1/user/current"}
+    refused = [index for index, sealed in enumerate(prepared) if isinstance(sealed, CryptoError)]
+    assert refused == [7]
+    assert "copied from" in str(prepared[7])
+    entities = patients._entities
+    for index, sealed in enumerate(prepared):
+        if not isinstance(sealed, CryptoError):
+            assert (sealed["id"], "note" in sealed) == (records[index].id, False)
+            opened = await entities.open(sealed)
+            assert opened is not None
+            assert opened.document["note"] == f"note {index}"
