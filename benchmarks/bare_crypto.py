@@ -62,4 +62,5 @@ def opened(document: Json, reader_id: str, exchange_key: bytes) -> Json:
     entry = document["encryptionKeys"][reader_id][0]
     secret = decrypt(exchange_key, bytes.fromhex(entry["key"])).decode().split(":")[1]
     content = decrypt(uuid.UUID(secret).bytes, base64.b64decode(document["encryptedSelf"]))
-    return document | orjson.loads(content)
+    members: Json = orjson.loads(content)
+    return document | members

@@ -137,7 +137,9 @@ async def speed_rows(size: Size, reference: Path) -> list[Row]:
                 # In a process of its own: to count takes time.
                 counted = (await compared(operation, {"ours": counting}, 1))["ours"].requests
                 found["ours"] = attrs.evolve(found["ours"], requests=counted)
-                return Row(operation.name, "ms", **found)
+                return Row(
+                    operation.name, "ms", found["ours"], found.get("reference"), found.get("floor")
+                )
 
             rows = [
                 await row(operation, reference=theirs, floor=floor)
@@ -190,20 +192,20 @@ async def memory_rows(size: Size, reference: Path) -> list[Row]:
 def import_rows(size: Size, reference: Path) -> list[Row]:
     """Measure what it takes to import each package."""
     measures = {
-        module: Measure(*zip(*((cpu * 1000, wall * 1000) for cpu, wall in times), strict=True))
-        for module, times in import_times(size.imports, reference).items()
+        name: Measure([cpu * 1000 for cpu, _ in times], [wall * 1000 for _, wall in times])
+        for name, times in import_times(size.imports, reference).items()
     }
     return [
         Row(
-            f"Import of {module}",
+            f"Import of {name}",
             "ms",
-            measures[module],
+            measures[name],
             measures[REFERENCE],
             measures["aiohttp"],
             IMPORT_FLOOR,
             patients=False,
         )
-        for module in ("icure_async", "icure_sync")
+        for name in ("icure_async", "icure_sync")
     ]
 
 

@@ -18,6 +18,7 @@ NED: Json = WORLD["users"]["ned"]
 KEY_PAIR: Json = NED["keyPairs"][0]
 OWNER_ID: str = NED["dataOwnerId"]
 NOTE = "Allergic to nuts"
+REVISION = "1-0123456789abcdef0123456789abcdef"
 
 # As a backend answers: with its empty lists.
 PATIENT: Json = {
@@ -97,7 +98,7 @@ def stored_patients(count: int) -> Iterator[Json]:
         patient = {
             **PATIENT,
             "id": patient_id(number),
-            "rev": "1-0123456789abcdef0123456789abcdef",
+            "rev": REVISION,
         }
         yield sealed(patient, OWNER_ID, keys)
 

@@ -30,11 +30,16 @@ def bars(row: Row) -> list[Bar]:
         measure = getattr(row, side)
         if measure is not None:
             speed = 1000 / measure.median
-            faster = (
-                f"   {row.ratio:.1f} times the reference" if side == "ours" and row.ratio else ""
-            )
-            found.append(Bar(side, speed, f"{speed:,.0f}{faster}"))
+            ratio = row.ratio if side == "ours" else None
+            compared = f"   {ratio:.1f} times the reference" if ratio else ""
+            found.append(Bar(side, speed, f"{speed:,.0f}{compared}"))
     return found
+
+
+def limits(shown: Sequence[Bar]) -> tuple[float, float]:
+    """Return where the axis begins and ends: with room for the shortest bar and for labels."""
+    speeds = [bar.patients_per_second for bar in shown]
+    return min(100.0, min(speeds) / 2), max(speeds) * 2
 
 
 def draw(rows: Sequence[Row], folder: Path) -> None:
@@ -59,8 +64,9 @@ def draw(rows: Sequence[Row], folder: Path) -> None:
         axes.set_yticks([place * GROUP for place in range(len(shown))], [row.name for row in shown])
         axes.invert_yaxis()
         axes.set_xscale("log")
-        axes.set_xlim(left=100)
-        axes.margins(x=0.5)
+        axes.set_xlim(*limits([bar for row in shown for bar in bars(row)]))
+        axes.xaxis.set_major_formatter("{x:,.0f}")
+        axes.tick_params(axis="x", which="minor", bottom=False)
         axes.set_xlabel("patients for each second of CPU time of the client (logarithmic)")
         axes.tick_params(axis="y", length=0)
         axes.tick_params(colors=INK)
