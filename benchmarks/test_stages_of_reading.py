@@ -1,6 +1,6 @@
-"""Where the processor time for reading many patients goes, in multiples of parsing their JSON.
+"""The stages of reading many patients: processor time in multiples of parsing their JSON.
 
-The floor is what no client can do without: the JSON, and AES on a key and a note.
+The floor is the JSON, and AES on a key and a note: no client can do without these.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ ENTRY = b"00000000-0000-4000-8000-000000000000:00000000-0000-4000-8000-000000000
 
 
 async def stored_patients() -> tuple[EntityCrypto, list[dict[str, Any]]]:
-    """What a professional shares with one more."""
+    """Return patients that a professional shares with one more, and what opens them."""
     document, exchange_key = await share(owner("me", HCP), owner("me", HCP))
     entities = await reader("me", {"me": document}, HCP)
     keys = {"me": exchange_key, "another": exchange_key}

@@ -1,4 +1,4 @@
-"""What blocking on the loop thread costs: each group compares ways side by side, in one run."""
+"""The cost of blocking on the loop thread: each group compares ways side by side, in one run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What blocking costs: icure_sync against icure_async, with the same sandbox in its own process.
+"""The cost of blocking: icure_sync against icure_async, with the same sandbox in its own process.
 
 One patient is read over loopback, by one caller, and by eight at once who share a client: threads
 there, tasks here. The third side, threads on ``asyncio.run_coroutine_threadsafe()`` and nothing of
@@ -106,7 +106,7 @@ def test_one_async_caller(
 
 @contextlib.contextmanager
 def staying_on(cores: set[int]) -> Iterator[None]:
-    """Keep all threads of this process, and those that it starts meanwhile, on some cores."""
+    """Keep all threads of this process, and those that it starts, on some cores."""
     before = os.sched_getaffinity(0)
 
     def stay_on(some: set[int]) -> None:

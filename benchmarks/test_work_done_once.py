@@ -1,4 +1,4 @@
-"""What doing work once is worth: each group compares two ways side by side, in one run."""
+"""The gain of doing work once: each group compares two ways side by side, in one run."""
 
 from __future__ import annotations
 
