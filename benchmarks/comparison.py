@@ -27,7 +27,7 @@ ONE_BY_ONE_NAME: Final = "Creations, one by one"
 ONE_BY_ONE: Final = "The reference has no such method. It creates them one by one."
 NO_BATCH: Final = "icure_async has no create_patients() yet, so batch creation was left out."
 NO_ITERATOR: Final = "icure_async has no iter_patients() yet: get_patients() with 1,000 ids each."
-IMPORT_FLOOR: Final = "The floor is aiohttp alone, both from compiled files; the reference is icc-x-api."
+IMPORT_FLOOR: Final = "The floor is aiohttp alone, both compiled; the reference is icc-x-api."
 
 
 @attrs.frozen

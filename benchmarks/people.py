@@ -1,4 +1,7 @@
-"""The patients of the benchmarks, and the user who reads and creates them."""
+"""The patients of the benchmarks, and the user who reads and creates them.
+
+Of the golden world, read without the SDK: its memory would count as that of every client.
+"""
 
 from __future__ import annotations
 

@@ -21,7 +21,9 @@ def serving(patients: int = 0) -> Iterator[str]:
         assert server.stdin is not None
         assert server.stdout is not None
         try:
-            yield server.stdout.readline().strip()
+            url = server.stdout.readline().strip()
+            assert url, "the sandbox did not start"
+            yield url
         finally:
             server.stdin.close()
 
