@@ -20,7 +20,7 @@ from icure_async.storage import MemoryStorage, StorageKeyStorage
 
 OWNER = WORLD["stages"][STAGE]["entities"]["patient"][OWNER_ID]
 KEY_PAIR = KeyPair(people.KEY_PAIR["publicKey"], people.KEY_PAIR["privateKey"])
-WRAPPED = OWNER["aesExchangeKeys"][KEY_PAIR.public_key][NED["dataOwnerId"]]
+WRAPPED = OWNER["aesExchangeKeys"][KEY_PAIR.public_key][OWNER_ID]
 
 
 @pytest.fixture
