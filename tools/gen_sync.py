@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Final
 
 from sync_rules import RULES, Rules
 from sync_source import PACKAGE, imports_in, names_of, tree_of
-from sync_writers import GENERATED, ModuleWriter, Plan, blocking_name
+from sync_writers import ModuleWriter, Plan, blocking_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -35,6 +35,8 @@ HEAD: Final = """\
 # pyright: reportPrivateUsage=false, reportIncompatibleVariableOverride=false
 """
 INIT: Final = '"""The blocking twins of the classes of ``icure_async``."""\n'
+# Imports: no unused ones, and those for annotations alone where only type checkers see them.
+TIDY: Final = "check --quiet --fix-only --unsafe-fixes --select=F401,I,RUF022,TC001,TC002,TC003"
 ADVICE: Final = (
     "The rules are in tools/sync_rules.py, and the purpose of each of its tables. If something has "
     "no rule, make it private, write it in another way, or leave it out there with a reason."
@@ -72,30 +74,30 @@ def check_facade(plan: Plan, facade: str, original: str) -> None:
 
 def origin_of(plan: Plan, original: str, name: str) -> str | None:
     """Return what ``icure_sync`` has to import for a public name; None for nothing."""
-    where = f"{original}.{name}"
+    where, thing = f"{original}.{name}", names_of(original).get(name)
+    home = imports_in(tree_of(original)).get(name, (original, name))[0]
+    shared = [m for m in plan.rules.shared_modules if f"{home}.".startswith(f"{m}.")]
     if plan.uses("left_out", name):
         return None
-    if name not in names_of(original):
-        return plan.problem(f"{where}: is public, and defined nowhere")
-    thing = names_of(original)[name]
-    if inspect.ismodule(thing):
-        facades = {source: facade for facade, source in plan.rules.facades.items()}
-        if thing.__name__ not in facades:
-            plan.problem(f"{where}: a public module without a rule; see facades")
-        return facades.get(thing.__name__)
     if plan.has_twin(thing):
-        return f"{GENERATED}.{plan.target_of(thing)}.{name}"
-    home = imports_in(tree_of(original)).get(name, (original, name))[0]
-    if plan.kind_of(thing) != "protocol" and not plan.uses("shared_names", name):
-        shared = [m for m in plan.rules.shared_modules if f"{home}.".startswith(f"{m}.")]
-        if not shared:
-            return plan.problem(
-                f"{where}: a public name that is neither generated, shared nor left out"
-            )
+        return f"{plan.home_of(thing)}.{name}"
+    if plan.kind_of(thing) == "protocol" or plan.uses("shared_names", name):
+        return f"{home}.{name}"
+    if inspect.ismodule(thing):
+        facades = [facade for facade, of in plan.rules.facades.items() if of == thing.__name__]
+        if facades:
+            return facades[0]
+        plan.problem(f"{where}: a public module without a rule; see facades")
+    elif name not in names_of(original):
+        plan.problem(f"{where}: is public, and defined nowhere")
+    elif not shared:
+        plan.problem(f"{where}: a public name that is neither generated, shared nor left out")
+    else:
         plan.uses("shared_modules", shared[0])
         if plan.why_not_shared(thing if callable(thing) else type(thing)):
             plan.problem(f"{where}: is shared with {shared[0]}, but is async")
-    return f"{home}.{name}"
+        return f"{home}.{name}"
+    return None
 
 
 def check_modules(plan: Plan) -> None:
@@ -118,12 +120,13 @@ def generate(rules: Rules = RULES) -> tuple[dict[Path, str], list[str]]:
     """
     plan = Plan(rules)
     files = {TARGET / "__init__.py": HEAD.format(PACKAGE) + INIT}
-    for module in plan.modules:
-        origin = Path(str(importlib.import_module(module.source).__file__)).relative_to(ROOT)
-        path = TARGET / f"{module.target}.py"
-        if path in files:
-            plan.problem(f"rules: two modules have the target {module.target}")
-        files[path] = HEAD.format(origin.as_posix()) + ModuleWriter(plan, module).write()
+    for writer in (ModuleWriter(plan, module) for module in rules.modules):
+        if writer.classes:
+            path = TARGET / f"{writer.home.rpartition('.')[2]}.py"
+            if path in files:
+                plan.problem(f"rules: two modules have the target {path.stem}")
+            source = writer.source.replace(".", "/")
+            files[path] = HEAD.format(f"{source}.py") + writer.write()
     for facade, original in rules.facades.items():
         check_facade(plan, facade, original)
     check_modules(plan)
@@ -141,7 +144,7 @@ def formatted(files: Mapping[Path, str]) -> dict[Path, str]:
     with TemporaryDirectory() as directory:
         for path, text in files.items():
             Path(directory, path.name).write_text(text, "utf-8")
-        for command in ("check --quiet --fix-only --select=I", "format --quiet"):
+        for command in (TIDY, "format --quiet"):
             options = [*command.split(), f"--config={ROOT / 'pyproject.toml'}", "--no-cache"]
             ruff = [sys.executable, "-m", "ruff", *options, directory]
             subprocess.run(ruff, cwd=ROOT, check=True)  # noqa: S603

@@ -16,7 +16,7 @@ from sys import stdlib_module_names
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator
 
 PACKAGE: Final = "icure_async"
 # The names of the async part of the standard library.
@@ -25,14 +25,12 @@ _ASYNC_METHODS: Final = {"__aenter__", "__aexit__", "__aiter__", "__anext__", "_
 _FUNCTIONS: Final = ("Callable", "FunctionType", "function", "method", "partial")
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
-Member = tuple[str, ast.stmt | None]
-
-
-# Modules, and the meaning of names in them.
 
 
 class Unknown(str):
     """The reason why the meaning of an expression is not known."""
+
+    __slots__ = ()
 
 
 @cache
@@ -100,23 +98,16 @@ def node_of(cls: type) -> ast.ClassDef:
     return found[0] if len(found) == 1 else ast.ClassDef(cls.__name__, [], [], [], [])
 
 
-def members_of(cls: type) -> dict[str, Member]:
+def members_of(cls: type) -> dict[str, tuple[str, ast.stmt | None]]:
     """Return the members of a class by name, with their modules and, where it is clear, text."""
-    members: dict[str, Member] = {}
+    members: dict[str, tuple[str, ast.stmt | None]] = {}
     for parent in filter(is_ours, reversed(cls.__mro__)):
         own: dict[str, ast.stmt | None] = {}
         for node in node_of(parent).body:
-            match node:
-                case (
-                    ast.FunctionDef(name=name)
-                    | ast.AsyncFunctionDef(name=name)
-                    | ast.ClassDef(name=name)
-                    | ast.AnnAssign(target=ast.Name(id=name))
-                    | ast.Assign(targets=[ast.Name(id=name)])
-                ):
-                    own[name] = None if name in own else node
-                case _:
-                    pass
+            targets = getattr(node, "targets", [getattr(node, "target", None)])
+            name = getattr(node, "name", getattr(targets[0], "id", None))
+            if name and len(targets) == 1:
+                own[name] = None if name in own else node
         for name, value in vars(parent).items():
             # What is wrapped once more is written in a parent. The rest has no text that counts.
             above: Any = getattr(super(parent, parent), name, None)
@@ -130,65 +121,23 @@ def members_of(cls: type) -> dict[str, Member]:
 def attributes_set(cls: type) -> Iterator[tuple[str, Function, ast.expr | None]]:
     """Yield the public attributes that a class's own methods set, where, and as what type."""
     for method in node_of(cls).body:
-        if not isinstance(method, Function):
-            continue
-        nodes = [*ast.walk(method)]
-        types = {id(n.target): n.annotation for n in nodes if isinstance(n, ast.AnnAssign)}
-        for node in nodes:
-            match node:
-                case ast.Attribute(value=ast.Name(id="self"), attr=name, ctx=ast.Store()):
-                    if is_public(name):
-                        yield name, method, types.get(id(node))
-                case _:
-                    pass
+        if isinstance(method, Function):
+            nodes = [*ast.walk(method)]
+            types = {id(n.target): n.annotation for n in nodes if isinstance(n, ast.AnnAssign)}
+            for node in nodes:
+                match node:
+                    case ast.Attribute(value=ast.Name(id="self"), attr=name, ctx=ast.Store()):
+                        yield from [(name, method, types.get(id(node)))] if is_public(name) else ()
+                    case _:
+                        pass
 
 
-# Annotations.
-
-
-def last_name(expression: ast.expr) -> str:
-    """Return a dotted name without its module."""
-    return ast.unparse(expression).rpartition(".")[2]
-
-
-def names_in(expression: ast.AST) -> Iterator[ast.expr]:
-    """Yield the names in an annotation, dotted ones as a whole, and strings in it."""
-    match expression:
-        case ast.Name() | ast.Attribute() | ast.Constant(value=str()):
-            yield expression
-        case ast.Subscript(value=value) if last_name(value) == "Literal":
-            return
-        case ast.Subscript(value=value, slice=ast.Tuple(elts=[annotation, *_])) if (
-            last_name(value) == "Annotated"
-        ):
-            yield from names_in(annotation)
-        case _:
-            for child in ast.iter_child_nodes(expression):
-                yield from names_in(child)
-
-
-def unless_none(annotation: ast.expr | None) -> tuple[ast.expr | None, bool]:
-    """Return ``X`` for ``X | None``, and whether it was that; everything else as it is."""
-    match annotation:
-        case ast.BinOp(left=part, right=ast.Constant(value=None)):
-            return part, True
-        case ast.BinOp(left=ast.Constant(value=None), right=part):
-            return part, True
-        case ast.Subscript(value=value, slice=part) if last_name(value) == "Optional":
-            return part, True
-        case _:
-            return annotation, False
-
-
-# The reasons why something is not the same for blocking callers.
+# Types: the reasons why one is not the same for blocking callers.
 
 
 @cache
 def reached(thing: object, *, methods: bool = True) -> list[object]:
-    """Return a type and all that it is made of, with the methods and attributes of classes or not.
-
-    Methods are async functions; the types of attributes that have no annotation are guessed.
-    """
+    """Return all that a type is made of, with the methods and attributes of classes or not."""
     # By id, since not all of it can be hashed.
     found: dict[int, object] = {}
     left = [thing]
@@ -206,16 +155,13 @@ def why_async(thing: object) -> str | None:
     return next(filter(None, map(_why_async_itself, reached(thing))), None)
 
 
-def why_callback(thing: object) -> str | None:
-    """Return why something is to be called, or holds such a thing; async objects are no matter."""
-    for part in reached(thing, methods=False):
-        if not is_ours(part):
-            if getattr(part, "__name__", "") in _FUNCTIONS:
-                return "which is a function"
-        elif getattr(part, "_is_protocol", False) or "__call__" in vars(part):
-            if not why_async(part):
-                return "which can be called"
-    return None
+def calls_back(thing: object) -> bool:
+    """Return whether a type is to be called, or holds such a thing; async objects are no matter."""
+    parts = reached(thing, methods=False)
+    ours = [part for part in parts if is_ours(part) and not why_async(part)]
+    return any(
+        getattr(part, "_is_protocol", False) or "__call__" in vars(part) for part in ours
+    ) or any(getattr(part, "__name__", "") in _FUNCTIONS for part in parts if not is_ours(part))
 
 
 def _parts_of(thing: Any) -> Iterator[object]:
@@ -230,34 +176,31 @@ def _parts_of(thing: Any) -> Iterator[object]:
         yield thing.__supertype__
     if is_ours(thing):
         yield from (*thing.__mro__[1:], type(thing), *getattr(thing, "__orig_bases__", ()))
-    if inspect.isfunction(thing) or is_ours(thing):
-        hints: Mapping[str, object] = getattr(thing, "__annotations__", {})
-        for hint in (getattr(hints[n], "__forward_arg__", hints[n]) for n in hints if is_public(n)):
-            yield meaning(hint, thing.__module__) if isinstance(hint, str) else hint
+    if is_ours(thing) or inspect.isfunction(thing):
+        for name, hint in getattr(thing, "__annotations__", {}).items():
+            text = getattr(hint, "__forward_arg__", hint)
+            if is_public(name):
+                yield meaning(text, thing.__module__) if isinstance(text, str) else hint
 
 
 def _members_in(cls: type) -> Iterator[object]:
     """Yield the functions in a class, and the types of its attributes."""
-    for name, member in vars(cls).items():
+    for name, value in vars(cls).items():
+        member = value
+        for holder in ("fget", "func", "__func__"):
+            member = getattr(member, holder, member)
         if is_public(name) or is_special(name):
-            yield member if inspect.isclass(member) else type(member)
-            yield from _layers_of(member)
+            yield type(member)
+            yield from (member, inspect.unwrap(member)) if callable(member) else ()
     for _, method, annotation in attributes_set(cls):
-        # A constructor's dotted names tell the types of what it does not annotate.
-        nodes = [annotation] if annotation else ast.walk(method)
-        texts = {ast.unparse(node) for node in nodes if isinstance(node, ast.expr)}
-        dotted = texts if annotation else filter(re.compile(r"[\w.]+").fullmatch, texts)
-        meanings = [meaning(text, cls.__module__) for text in dotted]
-        yield from (m for m in meanings if annotation or not isinstance(m, Unknown))
-
-
-def _layers_of(member: object) -> Iterator[Callable[..., object]]:
-    """Yield the functions that a member of a class consists of, the outermost one first."""
-    for holder in ("fget", "func", "__func__"):
-        member = getattr(member, holder, member)
-    while inspect.isfunction(member):
-        yield member
-        member = getattr(member, "__wrapped__", None)
+        if annotation:
+            yield meaning(annotation, cls.__module__)
+        else:
+            # The names in a method tell the types of the attributes that it does not annotate.
+            texts = {ast.unparse(node) for node in ast.walk(method) if isinstance(node, ast.expr)}
+            dotted = filter(re.compile(r"[\w.]+").fullmatch, texts)
+            found = [meaning(text, cls.__module__) for text in dotted]
+            yield from (thing for thing in found if not isinstance(thing, Unknown))
 
 
 def _why_async_itself(thing: object) -> str | None:
