@@ -21,7 +21,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final
 
 from sync_rules import RULES, Rules
-from sync_source import PACKAGE, imports_in, names_of, tree_of
+from sync_source import PACKAGE, imports_in, is_ours, names_of, tree_of
 from sync_writers import ModuleWriter, Plan, blocking_name
 
 if TYPE_CHECKING:
@@ -55,20 +55,20 @@ def check_facade(plan: Plan, facade: str, original: str) -> None:
         return
     tree = ast.parse(path.read_text("utf-8"))
     lists = [n.value for n in tree.body if isinstance(n, ast.Assign) and "__all__" in ast.dump(n)]
-    names: list[str] = [name for value in lists for name in ast.literal_eval(value)]
-    found = {name: ".".join(imports_in(tree).get(name, ())) for name in names}
+    names = {name for value in lists for name in ast.literal_eval(value)}
+    found = {name: ".".join(home) for name, home in imports_in(tree).items() if name in names}
     public: list[str] = getattr(importlib.import_module(original), "__all__", [])
     expected = {name: origin_of(plan, original, name) for name in public}
-    protocols = [names_of(original).get(name) for name in public]
-    plain = [
-        blocking_name(p) for p in protocols if isinstance(p, type) and plan.kind_of(p) == "protocol"
-    ]
-    for name, origin in {**expected, **{name: found.get(name, "-") for name in plain}}.items():
-        if origin and not found.get(name):
+    for cls in filter(is_ours, map(names_of(original).get, public)):
+        if plan.kind_of(cls) == "protocol":
+            name = blocking_name(cls)
+            expected[name] = f"{plan.home_of(cls)}.{name}"
+    for name, origin in expected.items():
+        if origin and name not in found:
             plan.problem(f"{facade}: lacks {name}")
         elif origin and found[name] != origin:
             plan.problem(f"{facade}: {name} should be imported as {origin}")
-    for name in sorted({*names} - {*public, *plain}):
+    for name in sorted(names - expected.keys()):
         plan.problem(f"{facade}: {name} is not public in {original}")
 
 

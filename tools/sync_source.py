@@ -67,9 +67,11 @@ def meaning(expression: ast.expr | str | None, home: str) -> Any:
     """Return the object that an expression in a module stands for, or why it is not known."""
     text = ast.unparse(expression) if isinstance(expression, ast.expr) else str(expression)
     try:
-        return eval(text, names_of(home))  # noqa: S307
+        found = eval(text, names_of(home))  # noqa: S307
     except (NameError, AttributeError, TypeError):
-        return Unknown(f"which is not known, since {home} has no {text}")
+        found = Unknown(f"which is not known, since {home} has no {text}")
+    # The types of parameters are a list.
+    return tuple(found) if isinstance(found, list) else found
 
 
 # Classes, and their members as they are written.
@@ -87,7 +89,11 @@ def is_special(name: str) -> bool:
 
 def is_ours(thing: object) -> typing.TypeGuard[type]:
     """Return whether something is a class of the package."""
-    return inspect.isclass(thing) and f"{thing.__module__}.".startswith(f"{PACKAGE}.")
+    return inspect.isclass(thing) and _is_home(thing.__module__)
+
+
+def _is_home(module: str) -> bool:
+    return f"{module}.".startswith(f"{PACKAGE}.")
 
 
 @cache
@@ -168,15 +174,16 @@ def _parts_of(thing: Any) -> Iterator[object]:
     """Yield the arguments, bounds, bases and annotations of a type or function."""
     origin, arguments = typing.get_origin(thing), typing.get_args(thing)
     if origin is not typing.Literal:
-        for part in (origin, *(arguments[:1] if origin is typing.Annotated else arguments)):
-            yield from part if isinstance(part, list) else [part]
+        yield from (origin, *(arguments[:1] if origin is typing.Annotated else arguments))
+    if isinstance(thing, list | tuple):
+        yield from thing
     if isinstance(thing, typing.TypeVar):
         yield from (*thing.__constraints__, thing.__bound__)
     if isinstance(thing, typing.NewType):
         yield thing.__supertype__
     if is_ours(thing):
         yield from (*thing.__mro__[1:], type(thing), *getattr(thing, "__orig_bases__", ()))
-    if is_ours(thing) or inspect.isfunction(thing):
+    if is_ours(thing) or (inspect.isfunction(thing) and _is_home(thing.__module__)):
         for name, hint in getattr(thing, "__annotations__", {}).items():
             text = getattr(hint, "__forward_arg__", hint)
             if is_public(name):

@@ -12,7 +12,7 @@ import re
 import typing
 from abc import ABC, ABCMeta
 from collections import abc, defaultdict
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from textwrap import indent
 from typing import TYPE_CHECKING, Final
 
@@ -34,7 +34,9 @@ from icure_sync._iterators import ClosableIterator
 from icure_sync._plain import adapt, callback
 from icure_sync._twins import Twin
 """
-CONVERTIBLE: Final = "only Callable[…, Awaitable[…]] can be converted; write that"
+CONVERTIBLE: Final = (
+    "is a callback, and only Callable[…, Awaitable[…]] can be converted; write that"
+)
 RUNTIME: Final = ("Twin", "adapt", "callback")
 PLAIN_DECORATORS: Final = (typing.final, typing.runtime_checkable)
 ITERATORS: Final = (abc.AsyncIterator, abc.AsyncIterable, abc.AsyncGenerator)
@@ -197,16 +199,18 @@ class ClassWriter:
 
     def _check_class(self) -> None:
         """Refuse what changes a class from outside, and is not taken over."""
-        is_protocol = typing.Protocol in self.cls.__mro__
-        plain = (object, ABC, *((typing.Protocol, typing.Generic) if is_protocol else ()))
-        odd = [
-            f"inherits from {b.__name__}" for b in self.cls.__mro__ if not is_ours(b) | (b in plain)
-        ]
+        mro = self.cls.__mro__
+        plain = (
+            object,
+            ABC,
+            *((typing.Protocol, typing.Generic) if typing.Protocol in mro else ()),
+        )
+        odd = [f"inherits from {b.__name__}" for b in mro if not is_ours(b) and b not in plain]
         if type(self.cls) not in (type, ABCMeta, type(typing.Protocol)):
             odd.append(f"has the metaclass {type(self.cls).__name__}")
-        # Values have the decorators of their originals.
-        for parent in filter(is_ours, () if isinstance(self, ValueWriter) else self.cls.__mro__):
-            for node in node_of(parent).decorator_list:
+        for parent in filter(is_ours, mro):
+            # A value has the decorators of its original.
+            for node in [] if isinstance(self, ValueWriter) else node_of(parent).decorator_list:
                 is_plain = meaning(node, parent.__module__) in PLAIN_DECORATORS
                 if not is_plain and not self.plan.uses("decorators", ast.unparse(node)):
                     odd.append(f"has @{ast.unparse(node)}")
@@ -244,18 +248,16 @@ class ClassWriter:
         if annotation is None:
             self.problem(member, "has no annotation")
             return
-        for name in names_in(annotation):
-            thing = meaning(name, self.home)
-            what = f"{ast.unparse(annotation)!r} has {ast.unparse(name)}, "
-            if thing is typing.Self:
-                self.problem(member, f"{what}which is not the twin")
-            elif reason := self.plan.why_not_shared(thing):
-                self.problem(member, f"{what}{reason}, and no rule for it")
-                return
-
-    def calls_back(self, annotation: ast.expr) -> bool:
-        """Return whether a type has something in it that is to be called."""
-        return any(source.calls_back(meaning(n, self.home)) for n in names_in(annotation))
+        reason = self.plan.why_not_shared(meaning(annotation, self.home))
+        for node in ast.walk(annotation):
+            if isinstance(node, ast.Name | ast.Attribute | ast.Constant):
+                thing = meaning(node, self.home)
+                what = f"{ast.unparse(annotation)!r} has {ast.unparse(node)}, "
+                if thing is typing.Self:
+                    self.problem(member, f"{what}which is not the twin")
+                elif reason and self.plan.why_not_shared(thing) == reason:
+                    self.problem(member, f"{what}{reason}, and no rule for it")
+                    return
 
     def wrapped(self, annotation: ast.expr | None, value: str, member: str, more: str = "") -> str:
         """Return the expression for a value that came from the async side."""
@@ -277,14 +279,13 @@ class ClassWriter:
 
     def entered(self, method: Function) -> ast.expr | None:
         """Return the type of the plain context manager, if a method has a rule for an async one."""
-        is_plain = isinstance(method, ast.FunctionDef)
         shape, held = self.generic(method.returns)
-        decorators = [last_name(decorator) for decorator in method.decorator_list]
-        if decorators != ([] if is_plain else ["asynccontextmanager"]) or held is None:
-            return None
-        if shape not in ((AbstractAsyncContextManager,) if is_plain else ITERATORS):
-            return None
-        if not self.plan.uses("entered", f"{self.name}.{method.name}"):
+        decorators = [meaning(decorator, self.home) for decorator in method.decorator_list]
+        if isinstance(method, ast.FunctionDef):
+            fits = shape is AbstractAsyncContextManager and not decorators
+        else:
+            fits = shape in ITERATORS and decorators == [asynccontextmanager]
+        if held is None or not fits or not self.plan.uses("entered", f"{self.name}.{method.name}"):
             return None
         self.check_plain(held, method.name)
         return ast.Subscript(ast.Name("AbstractContextManager"), held)
@@ -319,35 +320,41 @@ class ClassWriter:
         passed += [f"**{self._taken(a, method.name, starred=True)}" for a in [spec.kwarg] if a]
         return spec, "".join(f", {argument}" for argument in passed)
 
+    def unless_none(self, annotation: ast.expr | None) -> tuple[ast.expr | None, bool]:
+        """Return ``X`` for ``X | None``, and whether it was that; everything else as it is."""
+        match annotation:
+            case ast.BinOp(left=a, right=b) if "None" in (ast.unparse(a), ast.unparse(b)):
+                return (a if ast.unparse(b) == "None" else b), True
+            case ast.Subscript(value=of, slice=part) if meaning(of, self.home) is typing.Optional:
+                return part, True
+            case _:
+                return annotation, False
+
     def _taken(self, argument: ast.arg, method: str, *, starred: bool = False) -> str:
         """Give a parameter the annotation of the twin, and return what is passed on for it."""
         name, where = argument.arg, f"{method}.{argument.arg}"
-        wanted, optional = unless_none(argument.annotation)
+        wanted, optional = self.unless_none(argument.annotation)
         cls = meaning(wanted, self.home)
-        parts = [] if starred else self._parts_of_callback(wanted)
+        shape, parts = (None, []) if starred else self._parts_of_callback(wanted)
         if name in RUNTIME:
             self.problem(where, "has the name of what the twin calls; rename it")
         if wanted and self.plan.kind_of(cls) == "protocol" and not starred:
             plain = self.module.needs(self.plan.home_of(cls), blocking_name(cls))
             wanted = ast.BinOp(ast.Name(plain), ast.BitOr(), wanted)
             made = f"adapt({name}, {self.module.in_sibling(cls, constant_name(cls))})"
-        elif (
-            isinstance(wanted, ast.Subscript)
-            and parts
-            and self.plan.uses("callbacks", f"{self.name}.{where}")
-        ):
+        elif shape and parts and self.plan.uses("callbacks", f"{self.name}.{where}"):
             for part in parts:
-                if self.calls_back(part):
+                if source.calls_back(meaning(part, self.home)):
                     self.problem(where, "is a callback that takes or returns another one")
                 self.check_plain(part, where)
-            wanted, made = ast.Subscript(wanted.value, ast.Tuple(parts)), f"callback({name})"
-        elif argument.annotation and self.calls_back(argument.annotation):
-            is_ruled = self.plan.uses("callbacks", f"{self.name}.{where}")
-            what = f", and {CONVERTIBLE}" if is_ruled else " without a rule; see callbacks"
-            self.problem(where, f"is a callback{what}")
-            return name
+            wanted, made = ast.Subscript(shape, ast.Tuple(parts)), f"callback({name})"
         else:
-            self.check_plain(argument.annotation, where)
+            if not source.calls_back(meaning(argument.annotation, self.home)):
+                self.check_plain(argument.annotation, where)
+            elif self.plan.uses("callbacks", f"{self.name}.{where}"):
+                self.problem(where, CONVERTIBLE)
+            else:
+                self.problem(where, "is a callback without a rule; see callbacks")
             return name
         if optional:
             wanted = ast.BinOp(wanted, ast.BitOr(), ast.Constant(None))
@@ -355,16 +362,16 @@ class ClassWriter:
         argument.annotation = wanted
         return made
 
-    def _parts_of_callback(self, annotation: ast.expr | None) -> list[ast.expr]:
-        """Return the parameters and the result of an async function's type."""
-        match annotation:
-            case ast.Subscript(slice=ast.Tuple(elts=[given, ast.Subscript(slice=got) as awaited])):
-                if self.generic(awaited)[0] in (abc.Awaitable, abc.Coroutine):
-                    # Of a Coroutine[Any, Any, T] the last one is what it returns.
-                    return [given, got.elts[-1] if isinstance(got, ast.Tuple) else got]
+    def _parts_of_callback(self, hint: ast.expr | None) -> tuple[ast.expr | None, list[ast.expr]]:
+        """Return the name, the parameters and the result of an async function's type."""
+        match hint:
+            case ast.Subscript(
+                value=shape, slice=ast.Tuple(elts=[given, ast.Subscript(slice=got) as awaited])
+            ) if self.generic(awaited)[0] in (abc.Awaitable, abc.Coroutine):
+                # Of a Coroutine[Any, Any, T] the last one is what it returns.
+                return shape, [given, got.elts[-1] if isinstance(got, ast.Tuple) else got]
             case _:
-                pass
-        return []
+                return None, []
 
 
 class ValueWriter(ClassWriter):
@@ -381,7 +388,10 @@ class ValueWriter(ClassWriter):
         for name, (home, node) in self.members.items():
             self.home = home
             if is_public(name) and isinstance(node, ast.AnnAssign):
-                self._check_field(name, node)
+                # Not what the constructor takes under the name of the attribute.
+                text = f"{ast.unparse(node.annotation)} {ast.unparse(node.value or node.target)}"
+                for what in re.findall(r"\b(?:ClassVar|InitVar|init|alias)\b", text):
+                    self.problem(name, f"has {what}, and there is no rule for it in a value")
                 default = f" = {self.default(node.value, name)}" if node.value else ""
                 yield f"    {name}: {self.text_of(node.annotation)}{default}"
                 arguments.append(f"{name}={self.wrapped(node.annotation, f'inner.{name}', name)}")
@@ -390,13 +400,6 @@ class ValueWriter(ClassWriter):
         yield "    @classmethod"
         yield f"    def _wrap(cls, inner: {original}) -> Self:"
         yield f"        return cls({', '.join(arguments)})"
-
-    def _check_field(self, name: str, member: ast.AnnAssign) -> None:
-        """Refuse what the constructor does not take under the name of the attribute."""
-        keywords = member.value.keywords if isinstance(member.value, ast.Call) else []
-        kinds = {last_name(part) for part in names_in(member.annotation)} & {"ClassVar", "InitVar"}
-        for what in sorted({str(keyword.arg) for keyword in keywords} & {"init", "alias"} | kinds):
-            self.problem(name, f"has {what}, and there is no rule for it in a value")
 
 
 class ProtocolWriter(ClassWriter):
@@ -489,10 +492,8 @@ class TwinWriter(ClassWriter):
     def _attributes(self, base: type | None) -> Iterator[str]:
         """Yield the public attributes that constructors set."""
         parents = [p for p in self.cls.__mro__ if is_ours(p) and not (base and issubclass(base, p))]
-        found = [
-            (p.__module__, *attribute) for p in parents for attribute in source.attributes_set(p)
-        ]
-        written: set[str] = set()
+        found = [(p.__module__, *a) for p in parents for a in source.attributes_set(p)]
+        written, what = set[str](), "is a public attribute"
         # What is set later, too, would be out of date in the twin.
         found.sort(key=lambda attribute: attribute[2].name == "__init__")
         for home, name, method, annotation in found:
@@ -502,11 +503,9 @@ class TwinWriter(ClassWriter):
             written.add(name)
             described = re.search(rf"^ +{name}: (.+(?:\n {{8,}}.+)*)$", self.doc, re.MULTILINE)
             if method.name != "__init__":
-                self.problem(
-                    name, f"is a public attribute that {method.name} sets; make it private"
-                )
+                self.problem(name, f"{what} that {method.name} sets; make it private")
             elif annotation is None:
-                self.problem(name, "is a public attribute without an annotation")
+                self.problem(name, f"{what} without an annotation")
             elif described is None:
                 self.problem(name, "is not described among the Attributes of its class")
             else:
@@ -523,8 +522,7 @@ class TwinWriter(ClassWriter):
 
     def _member(self, name: str, method: ast.stmt | None) -> Iterator[str]:
         decorators = [ast.unparse(node) for node in getattr(method, "decorator_list", ())]
-        is_made = meaning(getattr(method, "returns", None), self.home) is typing.Self
-        is_made = is_made and self.name in self.plan.rules.constructed
+        is_maker = decorators == ["classmethod"] and self.name in self.plan.rules.constructed
         if isinstance(method, Function) and (held := self.entered(method)):
             call = f"self._inner.{name}{self.parameters(method)[1]}"
             yield from self.method(method, f"return self._enter({call})", returns=held)
@@ -533,13 +531,12 @@ class TwinWriter(ClassWriter):
         elif isinstance(method, ast.FunctionDef) and decorators == ["property"]:
             yield "    @property"
             yield from self.method(method, f"return {self._held(method.returns, name)}")
-        elif isinstance(method, ast.FunctionDef) and (decorators, is_made) == (
-            ["classmethod"],
-            True,
-        ):
+        elif isinstance(method, ast.FunctionDef) and is_maker:
             yield "    @classmethod"
             made = f"cls._made_by({name!r}{self.parameters(method)[1]})"
             yield from self.method(method, f"return {made}")
+            if meaning(method.returns, self.home) is not typing.Self:
+                self.problem(name, "is a class method that does not return Self")
         else:
             self.problem(name, "there is no rule for such a member")
 
@@ -580,43 +577,6 @@ class TwinWriter(ClassWriter):
         elif returned != {"return self"}:
             self.problem(name, "returns Self, but not self; name the class that it returns")
         return [call, "return self"]
-
-
-# Expressions.
-
-
-def last_name(expression: ast.expr) -> str:
-    """Return a dotted name without its module."""
-    return ast.unparse(expression).rpartition(".")[2]
-
-
-def names_in(expression: ast.AST) -> Iterator[ast.expr]:
-    """Yield the names in an annotation, dotted ones as a whole, and strings in it."""
-    match expression:
-        case ast.Name() | ast.Attribute() | ast.Constant(value=str()):
-            yield expression
-        case ast.Subscript(value=value) if last_name(value) == "Literal":
-            return
-        case ast.Subscript(value=value, slice=ast.Tuple(elts=[part, *_])) if (
-            last_name(value) == "Annotated"
-        ):
-            yield from names_in(part)
-        case _:
-            for child in ast.iter_child_nodes(expression):
-                yield from names_in(child)
-
-
-def unless_none(annotation: ast.expr | None) -> tuple[ast.expr | None, bool]:
-    """Return ``X`` for ``X | None``, and whether it was that; everything else as it is."""
-    match annotation:
-        case ast.BinOp(left=part, right=ast.Constant(value=None)):
-            return part, True
-        case ast.BinOp(left=ast.Constant(value=None), right=part):
-            return part, True
-        case ast.Subscript(value=value, slice=part) if last_name(value) == "Optional":
-            return part, True
-        case _:
-            return annotation, False
 
 
 def is_constant(value: object) -> bool:
