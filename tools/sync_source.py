@@ -207,7 +207,7 @@ def _members_in(cls: type) -> Iterator[object]:
             texts = {ast.unparse(node) for node in ast.walk(method) if isinstance(node, ast.expr)}
             dotted = filter(re.compile(r"[\w.]+").fullmatch, texts)
             found = [meaning(text, cls.__module__) for text in dotted]
-            yield from (thing for thing in found if not isinstance(thing, Unknown))
+            yield from (thing for thing in found if not isinstance(thing, str))
 
 
 def _why_async_itself(thing: object) -> str | None:
