@@ -24,6 +24,8 @@ _ASYNC_WORDS: Final = ("async", "await", "coroutine", "future", "aclosing")
 _ASYNC_METHODS: Final = {"__aenter__", "__aexit__", "__aiter__", "__anext__", "__await__"}
 _FUNCTIONS: Final = ("Callable", "FunctionType", "function", "method", "partial")
 
+_FOR_TYPES: Final = ("TYPE_CHECKING", "typing.TYPE_CHECKING")
+
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
@@ -58,7 +60,7 @@ def names_of(module: str) -> dict[str, object]:
     """Return the names of a module, with those that it imports for type checkers only."""
     names = dict(vars(importlib.import_module(module)))
     for node in tree_of(module).body:
-        if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
+        if isinstance(node, ast.If) and ast.unparse(node.test) in _FOR_TYPES:
             exec(compile(ast.Module(node.body, []), module, "exec"), names)  # noqa: S102
     return names
 

@@ -125,10 +125,7 @@ class ModuleWriter:
         writers = {"twin": TwinWriter, "value": ValueWriter, "protocol": ProtocolWriter}
         classes = ["\n".join(writers[kind](self, c).write()) for c, kind in self.classes.items()]
         doc = ast.get_docstring(source.tree_of(self.source)) or ""
-        imports = [
-            f"from {home} import {', '.join(sorted(names))}" if names else f"import {home}"
-            for home, names in sorted(self._imports.items())
-        ]
+        imports = [start + ", ".join(sorted(names)) for start, names in self._imports.items()]
         exported: list[str] = []
         for cls, kind in self.classes.items():
             is_plain = kind == "protocol"
@@ -138,7 +135,7 @@ class ModuleWriter:
 
     def needs(self, home: str, name: str) -> str:
         """Import a name, and return it."""
-        self._imports[home].add(name)
+        self._imports[f"from {home} import "].add(name)
         return name.rpartition(" ")[2]
 
     def in_sibling(self, cls: type, name: str) -> str:
@@ -163,9 +160,9 @@ class ModuleWriter:
                 module, original = self.plan.home_of(thing), thing.__name__
             alias = "" if name == (original or module) else f" as {name}"
             if not original:
-                self._imports[module + alias] = set()
+                self._imports[f"import {module}{alias}"] = set()
             elif name in source.names_of(home) and module != self.home:
-                self._imports[module].add(original + alias)
+                self.needs(module, original + alias)
         return ast.unparse(node)
 
 
@@ -248,16 +245,19 @@ class ClassWriter:
         if annotation is None:
             self.problem(member, "has no annotation")
             return
+        text = ast.unparse(annotation)
         reason = self.plan.why_not_shared(meaning(annotation, self.home))
+        same = [text] if reason else []
         for node in ast.walk(annotation):
             if isinstance(node, ast.Name | ast.Attribute | ast.Constant):
                 thing = meaning(node, self.home)
-                what = f"{ast.unparse(annotation)!r} has {ast.unparse(node)}, "
                 if thing is typing.Self:
-                    self.problem(member, f"{what}which is not the twin")
+                    self.problem(member, f"{text!r} has {ast.unparse(node)}, which is not the twin")
                 elif reason and self.plan.why_not_shared(thing) == reason:
-                    self.problem(member, f"{what}{reason}, and no rule for it")
-                    return
+                    same.append(ast.unparse(node))
+        if reason:
+            name = same[:2][-1]
+            self.problem(member, f"{text!r} has {name}, {reason}, and no rule for it")
 
     def wrapped(self, annotation: ast.expr | None, value: str, member: str, more: str = "") -> str:
         """Return the expression for a value that came from the async side."""
@@ -547,7 +547,11 @@ class TwinWriter(ClassWriter):
         is_async = isinstance(method, ast.AsyncFunctionDef)
         is_generator = inspect.isasyncgenfunction(inspect.unwrap(getattr(self.cls, name)))
         if is_generator or (shape in ITERATORS and not is_async):
-            if part is None or not self.plan.uses("iterators", f"{self.name}.{name}"):
+            if (
+                shape not in ITERATORS
+                or not part
+                or not self.plan.uses("iterators", f"{self.name}.{name}")
+            ):
                 self.problem(name, "is an async iterator without a rule; see iterators")
                 return
             self.check_plain(part, name)
