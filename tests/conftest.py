@@ -26,6 +26,20 @@ __all__ = ["count", "pytest_terminal_summary", "responses", "system_keyring"]
 GOLDEN = Path(__file__).parent / "golden"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--package",
+        choices=("async", "sync"),
+        default="async",
+        help="run all tests, or the flow tests of icure_async against icure_sync",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("package") == "sync":
+        config.pluginmanager.import_plugin("tests.support.sync_package")
+
+
 @pytest.fixture(scope="session")
 def world() -> dict[str, Any]:
     """The reference's small world at three moments, with all keys. Not to be changed."""
@@ -41,8 +55,12 @@ def transcript() -> dict[str, Any]:
 
 
 @pytest.fixture
-async def sdk_loop() -> asyncio.AbstractEventLoop:
-    """The event loop that the SDK runs on."""
+async def sdk_loop(pytestconfig: pytest.Config) -> asyncio.AbstractEventLoop:
+    """The event loop that the SDK runs on: with ``icure_sync``, that of the loop thread."""
+    if pytestconfig.getoption("package") == "sync":
+        from tests.support.sync_package import loop
+
+        return loop()
     return asyncio.get_running_loop()
 
 
