@@ -6,10 +6,21 @@ import inspect
 import warnings
 from typing import Final
 
-__all__ = ["BlockingCallWarning", "InsecureConnectionWarning", "KeysInMemoryWarning", "warn"]
+__all__ = [
+    "BlockingCallWarning",
+    "InsecureConnectionWarning",
+    "KeysInMemoryWarning",
+    "given",
+    "warn",
+    "warn_once",
+]
 
 # What stands between a program and the line that warns, in an event loop and in threads.
 _BETWEEN: Final = frozenset({"asyncio", "concurrent", "icure_async", "icure_sync", "threading"})
+
+
+given: set[type[Warning]] = set()
+"""Categories that this process has been warned of."""
 
 
 class BlockingCallWarning(UserWarning):
@@ -37,6 +48,13 @@ def warn(message: str, category: type[Warning]) -> None:
     while frame is not None and _package_of(frame.f_globals) in _BETWEEN:
         depth, frame = depth + 1, frame.f_back
     warnings.warn(message, category, stacklevel=depth)
+
+
+def warn_once(message: str, category: type[Warning]) -> None:
+    """Warn as :func:`warn` does, but once per process and category."""
+    if category not in given:
+        given.add(category)
+        warn(message, category)
 
 
 def _package_of(names: dict[str, object]) -> str:

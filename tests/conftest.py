@@ -15,6 +15,7 @@ from icure_async import AnonymousMedTechApiBuilder, MedTechApiBuilder
 from icure_async.rest import retries
 from icure_async.sandbox import Sandbox, hashing, server
 from icure_async.storage import jwk
+from tests.support.builders import anonymous_builder_for, builder_for
 from tests.support.canned_answers import responses
 from tests.support.counts import count, pytest_terminal_summary
 from tests.support.keyrings import system_keyring
@@ -97,7 +98,7 @@ def keys_validated_once(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def cheap_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Spare the sandbox the hashes that are slow on purpose."""
-    monkeypatch.setattr(hashing, "_scrypt", hashing._sha256)
+    monkeypatch.setattr(hashing, "slow_digest", hashing.quick_digest)
 
 
 @pytest.fixture
@@ -121,15 +122,7 @@ def anonymous_builder(
     """Builders for registering patients at the sandbox, by SMS and by email."""
 
     def make() -> AnonymousMedTechApiBuilder:
-        return (
-            AnonymousMedTechApiBuilder()
-            .with_icure_base_url(sandbox.icure_url)
-            .with_msg_gw_url(sandbox.msg_gw_url)
-            .with_msg_gw_spec_id(sandbox.spec_id)
-            .with_auth_process_by_sms_id(sandbox.patient_process_by_sms_id)
-            .with_auth_process_by_email_id(sandbox.patient_process_by_email_id)
-            .with_client_session(client_session)
-        )
+        return anonymous_builder_for(sandbox).with_client_session(client_session)
 
     return make
 
@@ -141,12 +134,8 @@ def builder(
     """Builders for users of the sandbox, by user name and password."""
 
     def make(user_name: str, password: str) -> MedTechApiBuilder:
-        return (
-            MedTechApiBuilder()
-            .with_icure_base_url(sandbox.icure_url)
-            .with_user_name(user_name)
-            .with_password(password)
-            .with_client_session(client_session)
+        return builder_for(sandbox.icure_url, user_name, password).with_client_session(
+            client_session
         )
 
     return make
