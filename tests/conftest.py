@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
-from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -18,13 +17,12 @@ from icure_async.storage import jwk
 from tests.support.builders import anonymous_builder_for, builder_for
 from tests.support.canned_answers import responses
 from tests.support.counts import count, pytest_terminal_summary
+from tests.support.golden import GOLDEN, WORLD
 from tests.support.keyrings import system_keyring
 from tests.support.request_log import RequestLog
 from tests.support.shortcuts import MADE_ONCE, VALIDATED_ONCE
 
 __all__ = ["count", "pytest_terminal_summary", "responses", "system_keyring"]
-
-GOLDEN = Path(__file__).parent / "golden"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -44,8 +42,7 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture(scope="session")
 def world() -> dict[str, Any]:
     """The reference's small world at three moments, with all keys. Not to be changed."""
-    content: dict[str, Any] = json.loads((GOLDEN / "world.json").read_text("utf-8"))
-    return content
+    return WORLD
 
 
 @pytest.fixture(scope="session")

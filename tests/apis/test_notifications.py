@@ -8,7 +8,6 @@ import datetime as dt
 import json
 import logging
 import time
-from pathlib import Path
 from typing import Any, cast
 
 import aiohttp
@@ -41,13 +40,13 @@ from icure_async.errors import (
 )
 from icure_async.models.filters import Filter
 from icure_async.sandbox import Sandbox
+from tests.support.golden import WORLD
 from tests.support.golden_sandbox import Opener
 from tests.support.json_proxy import Exchange, Proxy
 from tests.support.notifications import SECRET, People, other, text_of, words
 from tests.support.request_log import RequestLog
 from tests.support.seeds import Json, add_hcp, key_pair_of, stage
 
-_WORLD: Json = json.loads((Path(__file__).parents[1] / "golden" / "world.json").read_text("utf-8"))
 FILTER = "POST /maintenancetask/filter"
 CREATE = "POST /maintenancetask"
 MODIFY = "PUT /maintenancetask"
@@ -897,7 +896,7 @@ async def test_nothing_shows_what_a_notification_says(
 def _golden_tasks() -> list[tuple[str, str]]:
     return [
         (stage_name, task_id)
-        for stage_name, content in _WORLD["stages"].items()
+        for stage_name, content in WORLD["stages"].items()
         for task_id in content["entities"]["maintenancetask"]
     ]
 

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
 from icure_sync import KeyPair
-
-WORLD = json.loads((Path(__file__).parents[1] / "golden" / "world.json").read_text("utf-8"))
+from tests.support.golden import WORLD
 
 PAIR = KeyPair(
     *(WORLD["users"]["ned"]["keyPairs"][0][half] for half in ("publicKey", "privateKey"))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import json
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -42,8 +41,6 @@ from tests.support.interpreters import (
     swallowed_interrupts_are_no_matter,
 )
 from tests.support.plain_storages import OWNER, PAIR, Dictionary
-
-WORLD = json.loads((Path(__file__).parents[1] / "golden" / "world.json").read_text("utf-8"))
 
 
 @pytest.mark.parametrize("kind", ["files", "memory"])
