@@ -11,7 +11,6 @@ __all__ = [
     "InsecureConnectionWarning",
     "KeysInMemoryWarning",
     "given",
-    "warn",
     "warn_once",
 ]
 
@@ -42,19 +41,18 @@ class KeysInMemoryWarning(UserWarning):
     """
 
 
-def warn(message: str, category: type[Warning]) -> None:
-    """Warn the program that called the SDK, naming its line; none, in a thread of the SDK's."""
+def warn_once(message: str, category: type[Warning]) -> None:
+    """Warn the program that called the SDK, once per process and category.
+
+    It names the program's line; none, in a thread of the SDK's.
+    """
+    if category in given:
+        return
+    given.add(category)
     depth, frame = 1, inspect.currentframe()
     while frame is not None and _package_of(frame.f_globals) in _BETWEEN:
         depth, frame = depth + 1, frame.f_back
     warnings.warn(message, category, stacklevel=depth)
-
-
-def warn_once(message: str, category: type[Warning]) -> None:
-    """Warn as :func:`warn` does, but once per process and category."""
-    if category not in given:
-        given.add(category)
-        warn(message, category)
 
 
 def _package_of(names: dict[str, object]) -> str:
