@@ -9,6 +9,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from hypothesis import settings
 
 from icure_async import AnonymousMedTechApiBuilder, MedTechApiBuilder
 from icure_async.rest import retries
@@ -23,6 +24,11 @@ from tests.support.request_log import RequestLog
 from tests.support.shortcuts import MADE_ONCE, VALIDATED_ONCE
 
 __all__ = ["count", "pytest_terminal_summary", "responses", "system_keyring"]
+
+
+# No test asserts a time: an example may take long on a busy machine.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -58,12 +58,12 @@ if TYPE_CHECKING:
     from icure_async.rest.session import Session
 
 
-__all__ = ["SIGN_IN_PAUSE_SECONDS", "AuthenticationApi"]
+__all__ = ["AuthenticationApi"]
 
 # The account may appear at the backend a moment after the gateway accepts the code
 # (server-behaviour.md §13.2.4).
 _SIGN_IN_ATTEMPTS: Final = 4
-SIGN_IN_PAUSE_SECONDS: Final = 1.0
+_SIGN_IN_PAUSE_SECONDS: Final = 1.0
 
 _CODE_LENGTHS: Final = range(4, 13)
 _CODE_FORM: Final = re.compile(r"[0-9A-Za-z]{1,64}")
@@ -514,7 +514,7 @@ class AuthenticationApi:
         """Return the session and the user's id, or None where the backend refuses the code."""
         for attempt in range(attempts):
             if attempt:
-                await self._sleep(SIGN_IN_PAUSE_SECONDS)
+                await self._sleep(_SIGN_IN_PAUSE_SECONDS)
             session = self._open_session(login, code)
             try:
                 answer = await session.sign_in()
