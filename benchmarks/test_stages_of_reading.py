@@ -15,7 +15,8 @@ from typing import Any
 from icure_async.crypto.encoding import decode_base64
 from icure_async.crypto.software import aes_cbc_decrypt, aes_cbc_encrypt
 from icure_async.entities.sealing import EntityCrypto
-from icure_async.models.wire import patient_from_wire, prepare
+from icure_async.models.patient import Patient
+from icure_async.models.wire import from_wire, prepare
 from icure_async.rest.documents import checked_documents
 from tests.conftest import Count
 from tests.support.crypto import HCP, owner, reader, share
@@ -119,7 +120,7 @@ def test_the_stages_of_reading_many_patients(count: Count) -> None:
             "gate": processor_time(lambda: checked_documents(stored, "patient", ids, "read")),
             "opening": processor_time(lambda: runner.run(entities.open_many(stored))),
             "structuring": processor_time(
-                lambda: [patient_from_wire(document, decrypted=True) for document in documents]
+                lambda: [from_wire(Patient, document) for document in documents]
             ),
         }
     said = ", ".join(f"{stage} {spent / parsing:.1f}" for stage, spent in stages.items())

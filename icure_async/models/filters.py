@@ -17,7 +17,7 @@ from icure_async.errors import ValidationError
 from icure_async.mistakes import explained
 from icure_async.models.codes import Identifier
 from icure_async.models.validation import validate_id
-from icure_async.models.wire import identifier_to_wire
+from icure_async.models.wire import to_wire
 
 __all__ = [
     "ComplementFilter",
@@ -203,7 +203,7 @@ class NotificationsByIdentifiersFilter(_NotificationLeaf):
         """Return the filter as JSON."""
         return {
             "healthcarePartyId": self.data_owner_id or data_owner_id,
-            "identifiers": [identifier_to_wire(identifier) for identifier in self.identifiers],
+            "identifiers": [to_wire(identifier) for identifier in self.identifiers],
             "$type": self.wire_type,
         }
 

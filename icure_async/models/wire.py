@@ -15,7 +15,7 @@ import enum
 import functools
 import inspect
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, cast, get_args, get_origin, overload
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, cast, get_args, get_origin
 
 import attrs
 
@@ -39,18 +39,7 @@ from icure_async.models.validation import is_unusual
 if TYPE_CHECKING:
     from cattrs import Converter
 
-__all__ = [
-    "from_document",
-    "identifier_to_wire",
-    "notification_from_wire",
-    "notification_to_wire",
-    "patient_from_wire",
-    "patient_to_wire",
-    "prepare",
-    "to_document",
-    "user_from_wire",
-    "user_to_wire",
-]
+__all__ = ["from_document", "from_wire", "prepare", "to_document", "to_wire"]
 
 ModelT = TypeVar("ModelT", bound=Model)
 
@@ -517,100 +506,33 @@ def from_document(cls: type[ModelT], mapping: Mapping[str, Any]) -> ModelT:
         raise ValidationError(f"{what} {mismatch.problem}.") from None
 
 
-def _from_wire(cls: type[ModelT], document: Mapping[str, Any], what: str) -> ModelT:
+def to_wire(model: Model) -> dict[str, Any]:
+    """Return the document for the backend, encrypted members still in clear (data-model.md §3.1).
+
+    Nothing in it is shared with the model.
+    """
+    return _write(model, _Form.WIRE)
+
+
+def from_wire(cls: type[ModelT], document: Mapping[str, Any]) -> ModelT:
+    """Build a model from a document of the backend (data-model.md §3.1).
+
+    Args:
+        cls: the class of the model; that of an unreadable one where the document's encrypted
+            members could not be decrypted.
+        document: the document, with its decrypted members put in where there are any.
+
+    Raises:
+        InvalidResponseError: a member has the wrong type.
+    """
+    if issubclass(cls, EncryptedNotification):
+        document = {**document, "properties": None}
     try:
         return _converter(_Form.WIRE).structure(document, cls)
     except _Mismatch as mismatch:
+        noun = cls.__name__.removeprefix("Encrypted").lower()
         where = mismatch.path or "the document"
         raise InvalidResponseError(
-            f"The backend sent a {what} that cannot be read: {where} {mismatch.problem}. "
+            f"The backend sent a {noun} that cannot be read: {where} {mismatch.problem}. "
             "Correct it on the backend, or see whether a newer version of this SDK reads it."
         ) from None
-
-
-@overload
-def patient_from_wire(document: Mapping[str, Any], *, decrypted: Literal[True]) -> Patient: ...
-@overload
-def patient_from_wire(
-    document: Mapping[str, Any], *, decrypted: Literal[False]
-) -> EncryptedPatient: ...
-@overload
-def patient_from_wire(
-    document: Mapping[str, Any], *, decrypted: bool
-) -> Patient | EncryptedPatient: ...
-def patient_from_wire(
-    document: Mapping[str, Any], *, decrypted: bool
-) -> Patient | EncryptedPatient:
-    """Build a patient from a document of the backend (data-model.md §3.1).
-
-    Args:
-        document: the document, with its decrypted members put in where there are any.
-        decrypted: whether they are, or the patient remains unreadable.
-
-    Raises:
-        InvalidResponseError: a member has the wrong type.
-    """
-    if decrypted:
-        return _from_wire(Patient, document, "patient")
-    return _from_wire(EncryptedPatient, document, "patient")
-
-
-def patient_to_wire(patient: Patient | EncryptedPatient) -> dict[str, Any]:
-    """Return the document for the backend, ``note`` still in clear (data-model.md §3.1).
-
-    Nothing in it is shared with the patient.
-    """
-    return _write(patient, _Form.WIRE)
-
-
-def identifier_to_wire(identifier: Identifier) -> dict[str, Any]:
-    """Return an identifier for the backend."""
-    return _write(identifier, _Form.WIRE)
-
-
-@overload
-def notification_from_wire(
-    document: Mapping[str, Any], *, decrypted: Literal[True]
-) -> Notification: ...
-@overload
-def notification_from_wire(
-    document: Mapping[str, Any], *, decrypted: Literal[False]
-) -> EncryptedNotification: ...
-def notification_from_wire(
-    document: Mapping[str, Any], *, decrypted: bool
-) -> Notification | EncryptedNotification:
-    """Build a notification from a maintenance task of the backend (data-model.md §4.3).
-
-    Args:
-        document: the document, with its decrypted members put in where there are any.
-        decrypted: whether they are. An unreadable notification has no properties, not even the
-            empty ones that backends put in their place.
-
-    Raises:
-        InvalidResponseError: a member has the wrong type.
-    """
-    if decrypted:
-        return _from_wire(Notification, document, "notification")
-    return _from_wire(EncryptedNotification, {**document, "properties": None}, "notification")
-
-
-def notification_to_wire(notification: Notification | EncryptedNotification) -> dict[str, Any]:
-    """Return the maintenance task for the backend, ``properties`` still in clear.
-
-    Nothing in it is shared with the notification (data-model.md §4.3).
-    """
-    return _write(notification, _Form.WIRE)
-
-
-def user_from_wire(document: Mapping[str, Any]) -> User:
-    """Build a user from a document of the backend (data-model.md §4.1).
-
-    Raises:
-        InvalidResponseError: a member has the wrong type.
-    """
-    return _from_wire(User, document, "user")
-
-
-def user_to_wire(user: User) -> dict[str, Any]:
-    """Return the document for the backend (data-model.md §4.1)."""
-    return _write(user, _Form.WIRE)
