@@ -15,6 +15,7 @@ from typing import Any
 from icure_async.crypto.encoding import decode_base64
 from icure_async.crypto.software import aes_cbc_decrypt, aes_cbc_encrypt
 from icure_async.entities.sealing import EntityCrypto
+from icure_async.models.base import Model
 from icure_async.models.patient import Patient
 from icure_async.models.wire import from_wire, prepare
 from icure_async.rest.documents import checked_documents
@@ -96,7 +97,7 @@ def processor_time(step: Callable[[], object]) -> float:
 
 
 def test_the_stages_of_reading_many_patients(count: Count) -> None:
-    prepare()
+    prepare(Model)
     with asyncio.Runner() as runner:
         entities, stored = runner.run(stored_patients())
         text = json.dumps(stored)

@@ -14,6 +14,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from icure_async import KeyPair
 from icure_async.crypto.key_ring import KeyRing
 from icure_async.crypto.software import SoftwareCrypto
+from icure_async.models.base import Model
 from icure_async.models.patient import Patient
 from icure_async.models.wire import from_wire, prepare, to_wire
 from icure_async.storage import MemoryStorage, StorageKeyStorage
@@ -87,7 +88,7 @@ def test_reading_a_stored_key(
 @pytest.mark.benchmark(group="patient of 15 kB")
 @pytest.mark.parametrize("step", ["json.loads", "from the wire", "to the wire"])
 def test_converting_a_patient(benchmark: BenchmarkFixture, step: str) -> None:
-    prepare()
+    prepare(Model)
     text = json.dumps(OWNER)
     patient = from_wire(Patient, OWNER)
     steps: dict[str, Callable[[], object]] = {

@@ -1,10 +1,20 @@
 """Codes of terminologies, and identifiers given by other systems."""
 
+from collections.abc import Mapping
+
 import attrs
 
 from icure_async.models.base import ValueModel
 
 __all__ = ["CodingReference", "Identifier"]
+
+
+def _id_of_parts(members: Mapping[str, str]) -> str | None:
+    """Return the id the reference shows, spelling missing parts as the backend does."""
+    parts = [members.get(name) for name in ("type", "code", "version")]
+    if not any(parts):
+        return None
+    return "|".join("null" if part is None else part for part in parts)
 
 
 @attrs.define(kw_only=True, repr=False)
@@ -19,7 +29,7 @@ class CodingReference(ValueModel):
         version: version of the terminology.
     """
 
-    id: str | None = None
+    id: str | None = attrs.field(default=None, metadata={"assumed": _id_of_parts})
     type: str | None = None
     code: str | None = None
     version: str | None = None

@@ -14,6 +14,7 @@ from icure_async.models.key_change import (
 )
 from icure_async.models.properties import Property
 from icure_async.models.system_meta_data import SystemMetaDataEncrypted
+from icure_async.models.wire import left_out
 
 __all__ = ["EncryptedNotification", "Notification", "PotentiallyEncryptedNotification"]
 
@@ -23,16 +24,20 @@ class _NotificationMembers(EntityModel):
     """The members that readable and unreadable notifications have in common."""
 
     status: NotificationStatus | None = None
-    identifiers: list[Identifier] = attrs.field(factory=list[Identifier])
+    identifiers: list[Identifier] = attrs.field(
+        factory=list[Identifier], metadata={"wire": "identifier"}
+    )
     created: int | None = None
     modified: int | None = None
     end_of_life: int | None = None
     deletion_date: int | None = None
     author: str | None = None
     responsible: str | None = None
-    type: NotificationType | None = None
+    type: NotificationType | None = attrs.field(default=None, metadata={"wire": "taskType"})
     properties: list[Property] | None = None
-    system_meta_data: SystemMetaDataEncrypted | None = None
+    system_meta_data: SystemMetaDataEncrypted | None = attrs.field(
+        default=None, metadata={"flat": True}
+    )
 
 
 @attrs.define(kw_only=True, repr=False)
@@ -86,6 +91,9 @@ class EncryptedNotification(_NotificationMembers):
     Its status can be changed with ``update_notification_status()``, which leaves the encrypted part
     alone.
     """
+
+    # Not even the empty ones that backends put in their place.
+    properties: list[Property] | None = attrs.field(default=None, metadata={"reads": left_out})
 
 
 PotentiallyEncryptedNotification: TypeAlias = Notification | EncryptedNotification

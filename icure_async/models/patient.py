@@ -12,6 +12,7 @@ from icure_async.models.names import PersonName
 from icure_async.models.properties import Property
 from icure_async.models.relations import Partnership, PatientHealthCareParty
 from icure_async.models.system_meta_data import SystemMetaDataOwnerEncrypted
+from icure_async.models.wire import hidden
 
 __all__ = ["EncryptedPatient", "Patient", "PotentiallyEncryptedPatient"]
 
@@ -20,12 +21,16 @@ __all__ = ["EncryptedPatient", "Patient", "PotentiallyEncryptedPatient"]
 class _PatientMembers(EntityModel):
     """The members that readable and unreadable patients have in common."""
 
-    identifiers: list[Identifier] = attrs.field(factory=list[Identifier])
+    identifiers: list[Identifier] = attrs.field(
+        factory=list[Identifier], metadata={"wire": "identifier"}
+    )
     created: int | None = None
     modified: int | None = None
     author: str | None = None
     responsible: str | None = None
-    labels: list[CodingReference] = attrs.field(factory=list[CodingReference])
+    labels: list[CodingReference] = attrs.field(
+        factory=list[CodingReference], metadata={"wire": "tags"}
+    )
     codes: list[CodingReference] = attrs.field(factory=list[CodingReference])
     end_of_life: int | None = None
     deletion_date: int | None = None
@@ -48,8 +53,8 @@ class _PatientMembers(EntityModel):
     spouse_name: str | None = None
     partner_name: str | None = None
     personal_status: PersonalStatus | None = None
-    date_of_birth: int | None = None
-    date_of_death: int | None = None
+    date_of_birth: int | None = attrs.field(default=None, metadata={"is_fuzzy_date": True})
+    date_of_death: int | None = attrs.field(default=None, metadata={"is_fuzzy_date": True})
     place_of_birth: str | None = None
     place_of_death: str | None = None
     deceased: bool | None = None
@@ -69,7 +74,9 @@ class _PatientMembers(EntityModel):
     patient_professions: list[CodingReference] = attrs.field(factory=list[CodingReference])
     parameters: dict[str, list[str]] | None = None
     properties: list[Property] = attrs.field(factory=list[Property])
-    system_meta_data: SystemMetaDataOwnerEncrypted | None = None
+    system_meta_data: SystemMetaDataOwnerEncrypted | None = attrs.field(
+        default=None, metadata={"flat": True}
+    )
 
 
 @attrs.define(kw_only=True, repr=False)
@@ -140,6 +147,9 @@ class EncryptedPatient(_PatientMembers):
     It has the members of :class:`Patient`; ``note`` is unset, and what it was is still inside
     ``system_meta_data.encrypted_self`` (data-model.md §3.1).
     """
+
+    # Of a patient who can't be read, it may be anybody's.
+    note: str | None = attrs.field(default=None, metadata={"reads": hidden})
 
 
 PotentiallyEncryptedPatient: TypeAlias = Patient | EncryptedPatient

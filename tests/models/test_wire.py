@@ -18,6 +18,7 @@ from icure_async.models import (
     Telecom,
     User,
 )
+from icure_async.models.base import Model
 from icure_async.models.wire import from_wire, prepare, to_wire
 from tests.support.wire_documents import PATIENT, USER, golden, without_nulls
 
@@ -268,6 +269,6 @@ def test_what_is_no_object_is_refused() -> None:
 
 
 def test_everything_can_be_prepared_beforehand_and_again() -> None:
-    prepare()
-    prepare()
+    prepare(Model)
+    prepare(Model)
     assert to_wire(from_wire(Patient, {"id": "p"})) == {"id": "p"}
