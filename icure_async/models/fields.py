@@ -25,7 +25,6 @@ class Member:
         name: of the attribute.
         kind: type of the value where there is one.
         may_be_none: whether there may be none.
-        factory: makes the empty collection that a missing member reads as.
         key: name in the JSON of the documentation.
         wire: name on the wire.
         flat: whether its own members lie, on the wire, in the document that holds it.
@@ -37,7 +36,6 @@ class Member:
     name: str
     kind: Any
     may_be_none: bool
-    factory: Callable[[], Any] | None
     key: str
     wire: str
     flat: bool = False
@@ -57,14 +55,14 @@ def members_of(cls: type[attrs.AttrsInstance]) -> tuple[Member, ...]:
 
 def _member(attribute: attrs.Attribute[Any], kind: Any) -> Member:
     factory = getattr(attribute.default, "factory", None)
+    assumed = factory and (lambda _: factory())
     alternatives = [each for each in get_args(kind) if each is not type(None)]
     key = _camel_case(attribute.name)
-    marks: dict[str, Any] = {"wire": key, **attribute.metadata}
+    marks: dict[str, Any] = {"wire": key, "assumed": assumed, **attribute.metadata}
     return Member(
         name=attribute.name,
         kind=alternatives[0] if type(None) in get_args(kind) else kind,
         may_be_none=attribute.default is None,
-        factory=factory,
         key=key,
         **marks,
     )

@@ -16,8 +16,8 @@ import functools
 import inspect
 import operator
 import re
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final, Literal, TypeAlias, TypeVar, cast, get_args, get_origin
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final, Literal, NamedTuple, TypeAlias, TypeVar, cast, get_args, get_origin
 
 import attrs
 
@@ -46,8 +46,6 @@ _Read: TypeAlias = Callable[[Any], Any]
 _Write: TypeAlias = Callable[[Any], Any]
 _Object: TypeAlias = dict[str, Any]
 
-# The likeliest first, as the other takes its time to say yes.
-_OBJECTS: Final = (dict, Mapping)
 _LEAVES: Final = frozenset({str, int, float, bool, type(None)})
 _ONLY_TEXT: Final = frozenset({str})
 
@@ -201,14 +199,14 @@ def _list_reader(kind: Any, form: _Form) -> _Read:
     read_item = _value_reader(kind, form)
     plain = _ONLY_TEXT if read_item is _read_text else frozenset[type]()
 
-    def read(value: object) -> list[Any]:
+    def read(value: Any) -> list[Any]:
         if not isinstance(value, list):
             raise _Mismatch("is not a list")
-        items = cast("list[object]", value)
+        items: list[Any] = value
         if plain.issuperset(map(type, items)):
             return items.copy()
         try:
-            return [read_item(item) for item in items]
+            return list(map(read_item, items))
         except _Mismatch:
             raise _first_mismatch(items, read_item) from None
 
@@ -229,11 +227,11 @@ def _first_mismatch(items: Iterable[object], read_item: _Read) -> _Mismatch:
 def _map_reader(kind: Any, form: _Form) -> _Read:
     read_item = _value_reader(kind, form)
 
-    def read(value: object) -> _Object:
-        members = _as_object(value)
+    def read(value: Any) -> _Object:
+        members = value if type(value) is dict else _as_object(value)
         _check_names(members)
         try:
-            return {key: read_item(item) for key, item in members.items()}
+            return dict(zip(members, map(read_item, members.values()), strict=True))
         except _Mismatch as mismatch:
             # The key is data, and may be as private as the value.
             raise mismatch.inside("[*]") from None
@@ -241,27 +239,33 @@ def _map_reader(kind: Any, form: _Form) -> _Read:
     return read
 
 
-def _as_object(value: object) -> Mapping[str, object]:
-    if not isinstance(value, _OBJECTS):
+def _as_object(value: object) -> _Object:
+    if not isinstance(value, Mapping):
         raise _Mismatch("is not an object")
-    return cast("Mapping[str, object]", value)
+    return dict(cast("Mapping[str, Any]", value))
 
 
 def _check_names(members: Iterable[object]) -> None:
-    if not all(isinstance(name, str) for name in members):
+    if not _ONLY_TEXT.issuperset(map(type, members)) and not all(map(_is_text, members)):
         raise _Mismatch("has a member whose name is not a text")
 
 
-def _copy_json(value: object) -> Any:
-    if isinstance(value, _OBJECTS):
-        mapping = cast("Mapping[str, object]", value)
-        return {key: _copy_json(item) for key, item in mapping.items()}
+def _is_text(name: object) -> bool:
+    return isinstance(name, str)
+
+
+def _copy_json(value: Any) -> Any:
+    if type(value) in _LEAVES:
+        return value
     if isinstance(value, list):
-        items = cast("list[object]", value)
+        items: list[Any] = value
         # There may be millions, for which the event loop would wait.
-        if _LEAVES.issuperset(map(type, items)):
-            return items.copy()
-        return [_copy_json(item) for item in items]
+        return (
+            items.copy() if _LEAVES.issuperset(map(type, items)) else list(map(_copy_json, items))
+        )
+    if isinstance(value, Mapping):
+        members: Mapping[str, Any] = value
+        return {key: _copy_json(item) for key, item in members.items()}
     return value
 
 
@@ -331,26 +335,22 @@ def _member_reader(member: Member, form: _Form) -> tuple[str, type | None, _Read
 
 @functools.cache
 def _reader(cls: _Model, form: _Form) -> _Read:
-    # Its parts are looked up when it is called first: a model may hold models of its own class.
-    parts: Callable[..., Any] | None = None
+    return _wire_reader(cls) if form is _Form.WIRE else _document_reader(cls)
+
+
+def _document_reader(cls: _Model) -> _Read:
+    # Looked up at the first call: a model may hold others of its own class.
+    known: dict[str, tuple[str, type | None, _Read]] | None = None
 
     def read(value: object) -> Any:
-        nonlocal parts
-        if parts is None:
-            parts = _wire_parts(cls) if form is _Form.WIRE else _document_parts(cls)
-        return parts(value)
-
-    return read
-
-
-def _document_parts(cls: _Model) -> _Read:
-    known = {member.key: _member_reader(member, _Form.DOCUMENT) for member in members_of(cls)}
-
-    def read(value: object) -> Any:
-        members = _as_object(value)
-        _check_names(members)
+        nonlocal known
+        if known is None:
+            members = members_of(cls)
+            known = {member.key: _member_reader(member, _Form.DOCUMENT) for member in members}
+        document = _as_object(value)
+        _check_names(document)
         arguments: _Object = {}
-        for key, item in members.items():
+        for key, item in document.items():
             if key not in known:
                 raise _Mismatch("is not a known member", key)
             if item is not None:
@@ -364,34 +364,55 @@ def _document_parts(cls: _Model) -> _Read:
     return read
 
 
-def _wire_parts(cls: _Model) -> _Read:
-    known: dict[str, tuple[str, type | None, _Read]] = {}
-    flat: tuple[str, _Read] | None = None
-    flat_keys = frozenset[str]()
-    assumptions: list[tuple[str, Callable[[_Object], Any]]] = []
-    for member in members_of(cls):
-        if member.flat:
-            flat = member.name, _value_reader(member.kind, _Form.WIRE)
-            flat_keys = frozenset(inner.wire for inner in members_of(member.kind))
-        else:
-            known[member.wire] = _member_reader(member, _Form.WIRE)
-        if member.assumed is not None:
-            assumptions.append((member.name, member.assumed))
-        elif member.factory is not None:
-            factory = member.factory
-            assumptions.append((member.name, lambda _, make=factory: make()))
+class _Reading(NamedTuple):
+    """Everything that the reader of a class looks up only once."""
+
+    known: Mapping[str, tuple[str, type | None, _Read]]
+    flat: tuple[str, _Read] | None
+    flat_keys: frozenset[str]
+    assumptions: Sequence[tuple[str, Callable[[_Object], Any]]]
+
+
+def _reading(cls: _Model) -> _Reading:
+    members = members_of(cls)
+    flat = next((member for member in members if member.flat), None)
+    return _Reading(
+        known={
+            member.wire: _member_reader(member, _Form.WIRE) for member in members if not member.flat
+        },
+        flat=flat and (flat.name, _reader(flat.kind, _Form.WIRE)),
+        flat_keys=_flat_keys(flat),
+        assumptions=[
+            (member.name, member.assumed) for member in members if member.assumed is not None
+        ],
+    )
+
+
+def _flat_keys(flat: Member | None) -> frozenset[str]:
+    members = () if flat is None else members_of(flat.kind)
+    return frozenset(member.wire for member in members)
+
+
+def _wire_reader(cls: _Model) -> _Read:
+    # Looked up at the first call: a model may hold others of its own class.
+    reading: _Reading | None = None
     # What is passed here needs no explanation of wrong arguments.
     initialize = inspect.unwrap(cls.__init__)
     new = cls.__new__
 
-    def read(value: object) -> Any:
+    def read(value: Any) -> Any:
+        nonlocal reading
+        if reading is None:
+            reading = _reading(cls)
+        known, flat, flat_keys, assumptions = reading
+        document = value if type(value) is dict else _as_object(value)
         arguments: _Object = {}
         flat_members: _Object = {}
         unknown: _Object = {}
         assumed: _Object = {}
         key = ""
         try:
-            for key, item in _as_object(value).items():
+            for key, item in document.items():
                 if item is None:
                     continue
                 member = known.get(key)
@@ -431,74 +452,72 @@ def _wire_parts(cls: _Model) -> _Read:
 def _value_writer(kind: Any, form: _Form) -> _Write | None:
     """Return what writes values of a type; None where they are JSON as they are."""
     origin = get_origin(kind)
-    if origin in {list, dict}:
+    if origin is list or origin is dict:
         write_item = _value_writer(get_args(kind)[-1], form)
         if write_item is None:
             return cast("_Write", origin)
         if origin is list:
-            return lambda value: [write_item(item) for item in value]
-        return lambda value: {key: write_item(item) for key, item in value.items()}
+            return lambda value: list(map(write_item, value))
+        return lambda value: dict(zip(value, map(write_item, value.values()), strict=True))
     if attrs.has(kind):
         return _writer(kind, form)
     return _write_bytes if kind is bytes else None
 
 
+class _Writing(NamedTuple):
+    """Everything that the writer of a class looks up only once."""
+
+    values_of: Callable[[object], Iterable[Any]]
+    keys: Sequence[str]
+    writers: Sequence[tuple[str, _Write]]
+    key_of: Mapping[str, str]
+    known: frozenset[str]
+    flat_key: str | None
+
+
+def _writing(cls: _Model, form: _Form) -> _Writing:
+    members = members_of(cls)
+    flat = next((member for member in members if member.flat), None)
+    key_of = {member.name: member.wire if form is _Form.WIRE else member.key for member in members}
+    return _Writing(
+        # With two more, as one name alone would yield no tuple.
+        values_of=operator.attrgetter(*key_of, "__class__", "__class__"),
+        keys=list(key_of.values()),
+        writers=[
+            (key_of[member.name], write)
+            for member in members
+            if (write := _value_writer(member.kind, form)) is not None
+        ],
+        key_of=key_of,
+        known=frozenset(key_of.values()) - {flat and flat.wire} | _flat_keys(flat),
+        flat_key=flat and flat.wire,
+    )
+
+
 @functools.cache
 def _writer(cls: _Model, form: _Form) -> _Write:
-    parts: Callable[..., Any] | None = None
+    # Looked up at the first call: a model may hold others of its own class.
+    writing: _Writing | None = None
+    is_wire = form is _Form.WIRE
 
     def write(model: Any) -> _Object:
-        nonlocal parts
-        if parts is None:
-            parts = _wire_writer(cls) if form is _Form.WIRE else _members_writer(cls, form)
-        return cast("_Object", parts(model))
-
-    return write
-
-
-def _members_writer(cls: _Model, form: _Form) -> _Write:
-    members = members_of(cls)
-    keys = [member.wire if form is _Form.WIRE else member.key for member in members]
-    # With two more, as one name alone would yield no tuple.
-    values_of = operator.attrgetter(*(member.name for member in members), "__class__", "__class__")
-    writers = [
-        (key, write)
-        for key, member in zip(keys, members, strict=True)
-        if (write := _value_writer(member.kind, form)) is not None
-    ]
-
-    def write_members(model: Any) -> _Object:
+        nonlocal writing
+        if writing is None:
+            writing = _writing(cls, form)
+        values_of, keys, writers, key_of, known, flat_key = writing
         values = zip(keys, values_of(model), strict=False)
         written = {key: value for key, value in values if value is not None}
-        for key, write in writers:
+        for key, write_value in writers:
             if key in written:
-                written[key] = write(written[key])
-        return written
-
-    return write_members
-
-
-def _wire_writer(cls: _Model) -> _Write:
-    write_members = _members_writer(cls, _Form.WIRE)
-    keys: dict[str, str] = {}
-    known: set[str] = set()
-    flat_key: str | None = None
-    for member in members_of(cls):
-        keys[member.name] = member.wire
-        if member.flat:
-            flat_key = member.wire
-            known.update(inner.wire for inner in members_of(member.kind))
-        else:
-            known.add(member.wire)
-
-    def write(model: Any) -> _Object:
-        written = write_members(model)
-        if flat_key is not None:
-            written.update(written.pop(flat_key, {}))
+                written[key] = write_value(written[key])
+        if not is_wire:
+            return written
+        if flat_key in written:
+            written.update(written.pop(flat_key))
         unknown: _Object = model.unknown_fields or {}
         for name, assumed in model.assumed_fields.items():
             if getattr(model, name) == assumed:
-                key = keys[name]
+                key = key_of[name]
                 written.pop(key, None)
                 if key in unknown:
                     written[key] = _copy_json(unknown[key])
