@@ -1,7 +1,5 @@
 """Codes of terminologies, and identifiers given by other systems."""
 
-from collections.abc import Mapping
-
 import attrs
 
 from icure_async.models.base import ValueModel
@@ -9,9 +7,9 @@ from icure_async.models.base import ValueModel
 __all__ = ["CodingReference", "Identifier"]
 
 
-def _id_of_parts(members: Mapping[str, str]) -> str | None:
+def _id_of_parts(coding: "CodingReference") -> str | None:
     """Return the id the reference shows, spelling missing parts as the backend does."""
-    parts = [members.get(name) for name in ("type", "code", "version")]
+    parts = (coding.type, coding.code, coding.version)
     if not any(parts):
         return None
     return "|".join("null" if part is None else part for part in parts)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 import attrs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
 __all__ = ["Member", "fits_64_bits", "is_finite", "is_fuzzy_date", "members_of"]
 
@@ -24,24 +24,24 @@ class Member:
     Attributes:
         name: of the attribute.
         kind: type of the value where there is one.
-        may_be_none: whether there may be none.
+        default: its value where it is missing; an ``attrs.Factory`` for collections.
         key: name in the JSON of the documentation.
         wire: name on the wire.
         flat: whether its own members lie, on the wire, in the document that holds it.
         is_fuzzy_date: whether it is a date written ``YYYYMMDD``.
         reads: reads it from the wire, instead of the reader for its type.
-        assumed: its value where it is missing on the wire, from the members that were read.
+        assumed: its value where it is missing on the wire, from the model without it.
     """
 
     name: str
     kind: Any
-    may_be_none: bool
+    default: Any
     key: str
     wire: str
     flat: bool = False
     is_fuzzy_date: bool = False
     reads: Callable[[Any], Any] | None = None
-    assumed: Callable[[Mapping[str, Any]], Any] | None = None
+    assumed: Callable[[Any], Any] | None = None
 
 
 @functools.cache
@@ -54,15 +54,13 @@ def members_of(cls: type[attrs.AttrsInstance]) -> tuple[Member, ...]:
 
 
 def _member(attribute: attrs.Attribute[Any], kind: Any) -> Member:
-    factory = getattr(attribute.default, "factory", None)
-    assumed = factory and (lambda _: factory())
-    alternatives = [each for each in get_args(kind) if each is not type(None)]
+    alternatives = get_args(kind)
     key = _camel_case(attribute.name)
-    marks: dict[str, Any] = {"wire": key, "assumed": assumed, **attribute.metadata}
+    marks: dict[str, Any] = {"wire": key, **attribute.metadata}
     return Member(
         name=attribute.name,
-        kind=alternatives[0] if type(None) in get_args(kind) else kind,
-        may_be_none=attribute.default is None,
+        kind=alternatives[0] if type(None) in alternatives else kind,
+        default=attribute.default,
         key=key,
         **marks,
     )

@@ -143,7 +143,7 @@ def validate_notification_status(status: object) -> None:
 def _check_model(model: Model, path: str, *, constants: bool) -> None:
     for member in members_of(type(model)):
         value = getattr(model, member.name)
-        if value is None and member.may_be_none:
+        if value is None and member.default is None:
             continue
         if value is not None and _is_as_read(model, member.name, value):
             continue

@@ -13,11 +13,10 @@ from __future__ import annotations
 import base64
 import enum
 import functools
-import inspect
-import operator
+import itertools
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final, Literal, NamedTuple, TypeAlias, TypeVar, cast, get_args, get_origin
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final, Literal, TypeAlias, TypeVar, cast, get_args, get_origin
 
 import attrs
 
@@ -45,6 +44,7 @@ _Model: TypeAlias = type[attrs.AttrsInstance]
 _Read: TypeAlias = Callable[[Any], Any]
 _Write: TypeAlias = Callable[[Any], Any]
 _Object: TypeAlias = dict[str, Any]
+_Get: TypeAlias = Callable[[str], Any]
 
 _LEAVES: Final = frozenset({str, int, float, bool, type(None)})
 _ONLY_TEXT: Final = frozenset({str})
@@ -65,7 +65,7 @@ class _Mismatch(Exception):  # noqa: N818
 
     def inside(self, step: str) -> _Mismatch:
         """Return the mismatch as seen from the model or collection around it."""
-        joint = "." if self.path and not self.path.startswith("[") else ""
+        joint = "." if step and self.path and not self.path.startswith("[") else ""
         return _Mismatch(self.problem, f"{step}{joint}{self.path}")
 
 
@@ -129,12 +129,14 @@ def from_wire(cls: type[ModelT], document: Mapping[str, Any]) -> ModelT:
 
 
 def prepare(base: type) -> None:
-    """Make what reads and writes the subclasses of a class. Safe to call from a thread."""
-    for cls in base.__subclasses__():
-        for form in _Form:
-            _reader(cls, form)({})
-            _writer(cls, form)(cls())
+    """Make what reads and writes the models below a class. Safe to call from a thread."""
+    subclasses = base.__subclasses__()
+    for cls in subclasses:
         prepare(cls)
+    # attrs leaves behind the classes that it made models of.
+    if not subclasses and "__attrs_attrs__" in vars(base):
+        for form in _Form:
+            _writer(base, form)(_reader(base, form)({}))
 
 
 # --- Reading values -------------------------------------------------------------------------------
@@ -205,23 +207,14 @@ def _list_reader(kind: Any, form: _Form) -> _Read:
         items: list[Any] = value
         if plain.issuperset(map(type, items)):
             return items.copy()
+        done: list[Any] = []
         try:
-            return list(map(read_item, items))
-        except _Mismatch:
-            raise _first_mismatch(items, read_item) from None
+            done.extend(map(read_item, items))
+        except _Mismatch as mismatch:
+            raise mismatch.inside(f"[{len(done)}]") from None
+        return done
 
     return read
-
-
-def _first_mismatch(items: Iterable[object], read_item: _Read) -> _Mismatch:
-    """Return the mismatch in a list that is known to have one."""
-    index = 0
-    try:
-        for index, item in enumerate(items):  # noqa: B007
-            read_item(item)
-    except _Mismatch as mismatch:
-        return mismatch.inside(f"[{index}]")
-    raise AssertionError
 
 
 def _map_reader(kind: Any, form: _Form) -> _Read:
@@ -231,7 +224,7 @@ def _map_reader(kind: Any, form: _Form) -> _Read:
         members = value if type(value) is dict else _as_object(value)
         _check_names(members)
         try:
-            return dict(zip(members, map(read_item, members.values()), strict=True))
+            return {key: read_item(item) for key, item in members.items()}
         except _Mismatch as mismatch:
             # The key is data, and may be as private as the value.
             raise mismatch.inside("[*]") from None
@@ -324,13 +317,10 @@ _WIRE_SCALARS: Final[Mapping[Any, _Read]] = {
 }
 
 
-def _member_reader(member: Member, form: _Form) -> tuple[str, type | None, _Read]:
-    """Return the name of an attribute, the type that needs no reading, and what reads others."""
-    read = _value_reader(member.kind, form)
-    if form is _Form.WIRE:
-        own = _read_fuzzy_date if member.is_fuzzy_date else member.reads
-        read = own or _WIRE_SCALARS.get(member.kind, read)
-    return member.name, {_read_text: str, _read_bool: bool}.get(read), read
+def _wire_member_reader(member: Member) -> _Read:
+    if member.is_fuzzy_date:
+        return _read_fuzzy_date
+    return member.reads or _WIRE_SCALARS.get(member.kind) or _value_reader(member.kind, _Form.WIRE)
 
 
 @functools.cache
@@ -339,14 +329,16 @@ def _reader(cls: _Model, form: _Form) -> _Read:
 
 
 def _document_reader(cls: _Model) -> _Read:
-    # Looked up at the first call: a model may hold others of its own class.
-    known: dict[str, tuple[str, type | None, _Read]] | None = None
+    # Made at the first call: a model may hold others of its own class.
+    known: dict[str, tuple[str, _Read]] | None = None
 
     def read(value: object) -> Any:
         nonlocal known
         if known is None:
-            members = members_of(cls)
-            known = {member.key: _member_reader(member, _Form.DOCUMENT) for member in members}
+            known = {
+                member.key: (member.name, _value_reader(member.kind, _Form.DOCUMENT))
+                for member in members_of(cls)
+            }
         document = _as_object(value)
         _check_names(document)
         arguments: _Object = {}
@@ -354,7 +346,7 @@ def _document_reader(cls: _Model) -> _Read:
             if key not in known:
                 raise _Mismatch("is not a known member", key)
             if item is not None:
-                name, _, read_member = known[key]
+                name, read_member = known[key]
                 try:
                     arguments[name] = read_member(item)
                 except _Mismatch as mismatch:
@@ -364,86 +356,127 @@ def _document_reader(cls: _Model) -> _Read:
     return read
 
 
-class _Reading(NamedTuple):
-    """Everything that the reader of a class looks up only once."""
-
-    known: Mapping[str, tuple[str, type | None, _Read]]
-    flat: tuple[str, _Read] | None
-    flat_keys: frozenset[str]
-    assumptions: Sequence[tuple[str, Callable[[_Object], Any]]]
-
-
-def _reading(cls: _Model) -> _Reading:
-    members = members_of(cls)
-    flat = next((member for member in members if member.flat), None)
-    return _Reading(
-        known={
-            member.wire: _member_reader(member, _Form.WIRE) for member in members if not member.flat
-        },
-        flat=flat and (flat.name, _reader(flat.kind, _Form.WIRE)),
-        flat_keys=_flat_keys(flat),
-        assumptions=[
-            (member.name, member.assumed) for member in members if member.assumed is not None
-        ],
-    )
-
-
-def _flat_keys(flat: Member | None) -> frozenset[str]:
-    members = () if flat is None else members_of(flat.kind)
-    return frozenset(member.wire for member in members)
-
-
 def _wire_reader(cls: _Model) -> _Read:
-    # Looked up at the first call: a model may hold others of its own class.
-    reading: _Reading | None = None
-    # What is passed here needs no explanation of wrong arguments.
-    initialize = inspect.unwrap(cls.__init__)
-    new = cls.__new__
+    # Made at the first call: a model may hold others of its own class.
+    fill: Callable[..., None] | None = None
+    is_known = _wire_keys(cls).__contains__
 
     def read(value: Any) -> Any:
-        nonlocal reading
-        if reading is None:
-            reading = _reading(cls)
-        known, flat, flat_keys, assumptions = reading
-        document = value if type(value) is dict else _as_object(value)
-        arguments: _Object = {}
-        flat_members: _Object = {}
-        unknown: _Object = {}
-        assumed: _Object = {}
-        key = ""
-        try:
-            for key, item in document.items():
-                if item is None:
-                    continue
-                member = known.get(key)
-                if member is None:
-                    (flat_members if key in flat_keys else unknown)[key] = item
-                    continue
-                name, plain, read_member = member
-                if type(item) is plain:
-                    arguments[name] = item
-                    continue
-                try:
-                    arguments[name] = read_member(item)
-                except _Kept as kept:
-                    arguments[name] = assumed[name] = kept.value
-                    unknown[key] = item
-        except _Mismatch as mismatch:
-            raise mismatch.inside(key) from None
-        if unknown:
-            _check_names(unknown)
-            unknown = _copy_json(unknown)
-        if flat is not None:
-            name, read_flat = flat
-            arguments[name] = read_flat(flat_members)
-        for name, assume in assumptions:
-            if name not in arguments:
-                assumed[name], arguments[name] = assume(arguments), assume(arguments)
-        model = new(cls)
-        initialize(model, assumed_fields=assumed, unknown_fields=unknown, **arguments)
+        nonlocal fill
+        if fill is None:
+            fill = _filler(cls)
+        document: _Object = value if type(value) is dict else _as_object(value)
+        model: Any = cls.__new__(cls)
+        model.assumed_fields = {}
+        model.unknown_fields = unknown = {}
+        fill(model, document.get, model.assumed_fields, unknown)
+        for key in itertools.filterfalse(is_known, document):
+            if not isinstance(key, str):
+                raise _Mismatch("has a member whose name is not a text")
+            item = document[key]
+            if item is not None:
+                unknown[key] = _copy_json(item)
         return model
 
     return read
+
+
+def _flat_reader(cls: _Model) -> Callable[[_Get], Any]:
+    """Return what reads a model whose members lie in the document that ``get`` looks into."""
+    fill = _filler(cls)
+
+    def read(get: _Get) -> Any:
+        model: Any = cls.__new__(cls)
+        model.assumed_fields = {}
+        model.unknown_fields = {}
+        fill(model, get, model.assumed_fields, model.unknown_fields)
+        return model
+
+    return read
+
+
+def _wire_keys(cls: _Model) -> frozenset[str]:
+    keys: set[str] = set()
+    for member in members_of(cls):
+        keys |= _wire_keys(member.kind) if member.flat else {member.wire}
+    return frozenset(keys)
+
+
+# Straight code for each class, as attrs does it: a loop over the members takes twice as long.
+_FILL: Final = """
+def fill(model, get, assumed, unknown):
+ try:
+  at = ""
+{members}
+ except Mismatch as mismatch:
+  raise mismatch.inside(at) from None
+"""
+_FILL_FLAT: Final = """
+  at = ""
+  model.{name} = read_{index}(get)
+"""
+_FILL_MEMBER: Final = """
+  value = get({key!r})
+  if value is None:
+   model.{name} = default_{index}
+  elif {is_plain}:
+   model.{name} = {plain}
+  else:
+   at = {key!r}
+   try:
+    model.{name} = read_{index}(value)
+   except Kept as kept:
+    model.{name} = assumed[{name!r}] = kept.value
+    unknown[{key!r}] = copy(value)
+"""
+_MAKE_MEMBER: Final = """
+  if model.{name} is None:
+   model.{name} = make_{index}(model)
+   assumed[{name!r}] = make_{index}(model)
+"""
+_PLAIN: Final[Mapping[Any, tuple[str, str]]] = {
+    str: ("type(value) is str", "value"),
+    Literal: ("type(value) is str", "value"),
+    bool: ("type(value) is bool", "value"),
+    int: (f"type(value) is int and {-(2**63)} <= value < {2**63}", "value"),
+    list: ("type(value) is list and not value", "[]"),
+    dict: ("type(value) is dict and not value", "{}"),
+}
+"""What may be taken as it is: the condition, and the value to take, by type."""
+
+
+@functools.cache
+def _filler(cls: _Model) -> Callable[..., None]:
+    """Return what reads the members of a model from the wire."""
+    members = members_of(cls)
+    values: _Object = {"Mismatch": _Mismatch, "Kept": _Kept, "copy": _copy_json}
+    lines: list[str] = []
+    made: list[str] = []
+    for index, member in enumerate(members):
+        template = _FILL_FLAT if member.flat else _FILL_MEMBER
+        is_plain, plain = _PLAIN.get(get_origin(member.kind) or member.kind, ("False", "None"))
+        if member.reads or member.is_fuzzy_date:
+            is_plain = "False"
+        names = {"index": index, "key": member.wire, "name": member.name}
+        lines.append(template.format(**names, is_plain=is_plain, plain=plain))
+        values[f"read_{index}"] = (
+            _flat_reader(member.kind) if member.flat else _wire_member_reader(member)
+        )
+        make = member.assumed
+        if isinstance(member.default, attrs.Factory):
+            factory = member.default.factory
+            make = make or (lambda _, factory=factory: factory())
+        values[f"default_{index}"] = None if make else member.default
+        if make:
+            values[f"make_{index}"] = make
+            made.append(_MAKE_MEMBER.format(**names))
+    return _compiled(_FILL.format(members="".join(lines + made)), values, "fill")
+
+
+def _compiled(source: str, values: _Object, name: str) -> Callable[..., Any]:
+    # Nothing in it comes from outside: names and keys of our own classes.
+    exec(source, values)  # noqa: S102
+    return cast("Callable[..., Any]", values[name])
 
 
 # --- Writing --------------------------------------------------------------------------------------
@@ -458,62 +491,71 @@ def _value_writer(kind: Any, form: _Form) -> _Write | None:
             return cast("_Write", origin)
         if origin is list:
             return lambda value: list(map(write_item, value))
-        return lambda value: dict(zip(value, map(write_item, value.values()), strict=True))
+        return lambda value: {key: write_item(item) for key, item in value.items()}
     if attrs.has(kind):
         return _writer(kind, form)
     return _write_bytes if kind is bytes else None
 
 
-class _Writing(NamedTuple):
-    """Everything that the writer of a class looks up only once."""
+_WRITE: Final = """
+def write(model):
+ document = {{}}
+{members}
+ return document
+"""
+_WRITE_MEMBER: Final = """
+ value = model.{name}
+ if value is not None:
+  document[{key!r}] = {written}
+"""
+_WRITE_FLAT: Final = """
+ value = model.{name}
+ if value is not None:
+  document.update({written})
+"""
 
-    values_of: Callable[[object], Iterable[Any]]
-    keys: Sequence[str]
-    writers: Sequence[tuple[str, _Write]]
-    key_of: Mapping[str, str]
-    known: frozenset[str]
-    flat_key: str | None
 
-
-def _writing(cls: _Model, form: _Form) -> _Writing:
-    members = members_of(cls)
-    flat = next((member for member in members if member.flat), None)
-    key_of = {member.name: member.wire if form is _Form.WIRE else member.key for member in members}
-    return _Writing(
-        # With two more, as one name alone would yield no tuple.
-        values_of=operator.attrgetter(*key_of, "__class__", "__class__"),
-        keys=list(key_of.values()),
-        writers=[
-            (key_of[member.name], write)
-            for member in members
-            if (write := _value_writer(member.kind, form)) is not None
-        ],
-        key_of=key_of,
-        known=frozenset(key_of.values()) - {flat and flat.wire} | _flat_keys(flat),
-        flat_key=flat and flat.wire,
-    )
+def _members_writer(cls: _Model, form: _Form) -> _Write:
+    """Return what writes the members of a model that its class knows."""
+    values: _Object = {}
+    lines: list[str] = []
+    for index, member in enumerate(members_of(cls)):
+        write = values[f"write_{index}"] = _value_writer(member.kind, form)
+        template = _WRITE_FLAT if member.flat and form is _Form.WIRE else _WRITE_MEMBER
+        key = member.wire if form is _Form.WIRE else member.key
+        written = "value" if write is None else f"write_{index}(value)"
+        lines.append(template.format(name=member.name, key=key, written=written))
+    return _compiled(_WRITE.format(members="".join(lines)), values, "write")
 
 
 @functools.cache
 def _writer(cls: _Model, form: _Form) -> _Write:
-    # Looked up at the first call: a model may hold others of its own class.
-    writing: _Writing | None = None
-    is_wire = form is _Form.WIRE
+    return _wire_writer(cls) if form is _Form.WIRE else _document_writer(cls)
+
+
+def _document_writer(cls: _Model) -> _Write:
+    # Made at the first call: a model may hold others of its own class.
+    write_members: _Write | None = None
 
     def write(model: Any) -> _Object:
-        nonlocal writing
-        if writing is None:
-            writing = _writing(cls, form)
-        values_of, keys, writers, key_of, known, flat_key = writing
-        values = zip(keys, values_of(model), strict=False)
-        written = {key: value for key, value in values if value is not None}
-        for key, write_value in writers:
-            if key in written:
-                written[key] = write_value(written[key])
-        if not is_wire:
-            return written
-        if flat_key in written:
-            written.update(written.pop(flat_key))
+        nonlocal write_members
+        if write_members is None:
+            write_members = _members_writer(cls, _Form.DOCUMENT)
+        return cast("_Object", write_members(model))
+
+    return write
+
+
+def _wire_writer(cls: _Model) -> _Write:
+    write_members: _Write | None = None
+    key_of = {member.name: member.wire for member in members_of(cls)}
+    known = _wire_keys(cls)
+
+    def write(model: Any) -> _Object:
+        nonlocal write_members
+        if write_members is None:
+            write_members = _members_writer(cls, _Form.WIRE)
+        written: _Object = write_members(model)
         unknown: _Object = model.unknown_fields or {}
         for name, assumed in model.assumed_fields.items():
             if getattr(model, name) == assumed:
