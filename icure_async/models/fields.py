@@ -45,7 +45,7 @@ class Member:
 
 
 @functools.cache
-def members_of(cls: type[attrs.AttrsInstance]) -> tuple[Member, ...]:
+def members_of(cls: Any) -> tuple[Member, ...]:
     """Return the members of a model; what takes no part in comparisons is none."""
     kinds = get_type_hints(cls)
     return tuple(

@@ -7,6 +7,7 @@ import attrs
 from icure_async.models.base import EntityModel
 from icure_async.models.codes import Identifier
 from icure_async.models.enums import NotificationStatus, NotificationType
+from icure_async.models.json_values import left_out
 from icure_async.models.key_change import (
     CONCERNED_KEY_PROPERTY,
     CONCERNED_OWNER_PROPERTY,
@@ -14,7 +15,6 @@ from icure_async.models.key_change import (
 )
 from icure_async.models.properties import Property
 from icure_async.models.system_meta_data import SystemMetaDataEncrypted
-from icure_async.models.wire import left_out
 
 __all__ = ["EncryptedNotification", "Notification", "PotentiallyEncryptedNotification"]
 

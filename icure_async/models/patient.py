@@ -8,11 +8,11 @@ from icure_async.models.addresses import Address
 from icure_async.models.base import EntityModel
 from icure_async.models.codes import CodingReference, Identifier
 from icure_async.models.enums import DeactivationReason, Gender, PersonalStatus
+from icure_async.models.json_values import hidden
 from icure_async.models.names import PersonName
 from icure_async.models.properties import Property
 from icure_async.models.relations import Partnership, PatientHealthCareParty
 from icure_async.models.system_meta_data import SystemMetaDataOwnerEncrypted
-from icure_async.models.wire import hidden
 
 __all__ = ["EncryptedPatient", "Patient", "PotentiallyEncryptedPatient"]
 

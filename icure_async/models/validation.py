@@ -141,7 +141,7 @@ def validate_notification_status(status: object) -> None:
 
 
 def _check_model(model: Model, path: str, *, constants: bool) -> None:
-    for member in members_of(type(model)):
+    for member in members_of(cast("Any", type(model))):
         value = getattr(model, member.name)
         if value is None and member.default is None:
             continue

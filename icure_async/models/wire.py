@@ -4,77 +4,50 @@ There are two forms. The *document* form is the JSON the reference documentation
 form is what the backend stores, with a few members under other names, the system metadata flat in
 the document, and members this SDK does not know kept for writing back (data-model.md §1-§4.1).
 
-What reads and writes a class is made of its fields on first use. :func:`prepare` does that
-beforehand.
+For each class the engine writes straight code on first use, as attrs does: loops over the members
+take twice as long. :func:`prepare` has it written beforehand.
 """
 
 from __future__ import annotations
 
-import base64
 import enum
 import functools
 import itertools
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final, Literal, TypeAlias, TypeVar, cast, get_args, get_origin
 
 import attrs
 
 from icure_async.errors import InvalidResponseError, ValidationError
-from icure_async.models.fields import (
-    Member,
-    fits_64_bits,
-    is_finite,
-    is_fuzzy_date,
-    members_of,
+from icure_async.models.fields import Member, members_of
+from icure_async.models.json_values import (
+    SCALARS,
+    STORED_SCALARS,
+    Kept,
+    Mismatch,
+    Read,
+    check_names,
+    copy_json,
+    read_fuzzy_date,
+    read_list,
+    read_object,
+    read_texts,
+    write_bytes,
 )
 
-__all__ = [
-    "from_document",
-    "from_wire",
-    "hidden",
-    "left_out",
-    "prepare",
-    "to_document",
-    "to_wire",
-]
+__all__ = ["from_document", "from_wire", "prepare", "to_document", "to_wire"]
 
 ModelT = TypeVar("ModelT", bound=attrs.AttrsInstance)
-_Model: TypeAlias = type[attrs.AttrsInstance]
-_Read: TypeAlias = Callable[[Any], Any]
-_Write: TypeAlias = Callable[[Any], Any]
 _Object: TypeAlias = dict[str, Any]
-_Get: TypeAlias = Callable[[str], Any]
-
-_LEAVES: Final = frozenset({str, int, float, bool, type(None)})
-_ONLY_TEXT: Final = frozenset({str})
+_Class: TypeAlias = Any
+"""A class of models; as a type, it would count as unhashable, since models are."""
+_Write: TypeAlias = Callable[[Any], Any]
 
 
 class _Form(enum.Enum):
     DOCUMENT = "document"
     WIRE = "wire"
-
-
-class _Mismatch(Exception):  # noqa: N818
-    """A member is not what the models allow. It knows where, and never which value."""
-
-    def __init__(self, problem: str, path: str = "") -> None:
-        super().__init__(problem, path)
-        self.problem = problem
-        self.path = path
-
-    def inside(self, step: str) -> _Mismatch:
-        """Return the mismatch as seen from the model or collection around it."""
-        joint = "." if step and self.path and not self.path.startswith("[") else ""
-        return _Mismatch(self.problem, f"{step}{joint}{self.path}")
-
-
-class _Kept(Exception):  # noqa: N818
-    """A member goes back the way it came, as long as its attribute keeps this value."""
-
-    def __init__(self, value: object) -> None:
-        super().__init__()
-        self.value = value
 
 
 # --- The seam -------------------------------------------------------------------------------------
@@ -93,7 +66,7 @@ def from_document(cls: type[ModelT], mapping: Mapping[str, Any]) -> ModelT:
     """
     try:
         return cast("ModelT", _reader(cls, _Form.DOCUMENT)(mapping))
-    except _Mismatch as mismatch:
+    except Mismatch as mismatch:
         what = f"{cls.__name__}: {mismatch.path}" if mismatch.path else cls.__name__
         raise ValidationError(f"{what} {mismatch.problem}.") from None
 
@@ -119,7 +92,7 @@ def from_wire(cls: type[ModelT], document: Mapping[str, Any]) -> ModelT:
     """
     try:
         return cast("ModelT", _reader(cls, _Form.WIRE)(document))
-    except _Mismatch as mismatch:
+    except Mismatch as mismatch:
         noun = re.sub("(?<=.)(?=[A-Z])", " ", cls.__name__.removeprefix("Encrypted")).lower()
         where = mismatch.path or "the document"
         raise InvalidResponseError(
@@ -130,7 +103,7 @@ def from_wire(cls: type[ModelT], document: Mapping[str, Any]) -> ModelT:
 
 def prepare(base: type) -> None:
     """Make what reads and writes the models below a class. Safe to call from a thread."""
-    subclasses = base.__subclasses__()
+    subclasses: list[type] = base.__subclasses__()
     for cls in subclasses:
         prepare(cls)
     # attrs leaves behind the classes that it made models of.
@@ -139,286 +112,25 @@ def prepare(base: type) -> None:
             _writer(base, form)(_reader(base, form)({}))
 
 
-# --- Reading values -------------------------------------------------------------------------------
+# --- Reading --------------------------------------------------------------------------------------
 
-
-def _read_text(value: object) -> str:
-    if not isinstance(value, str):
-        raise _Mismatch("is not a text")
-    return value
-
-
-def _read_bool(value: object) -> bool:
-    if not isinstance(value, bool):
-        raise _Mismatch("is not a boolean")
-    return value
-
-
-def _read_int(value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise _Mismatch("is not an integer")
-    return value
-
-
-def _read_float(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise _Mismatch("is not a number")
-    return value
-
-
-def _read_bytes(value: object) -> bytes:
-    try:
-        return base64.b64decode(_read_text(value), validate=True)
-    except ValueError:
-        raise _Mismatch("is not base64") from None
-
-
-def _write_bytes(value: bytes) -> str:
-    return base64.b64encode(value).decode("ascii")
-
-
-_SCALARS: Final[Mapping[Any, _Read]] = {
-    bool: _read_bool,
-    bytes: _read_bytes,
-    float: _read_float,
-    int: _read_int,
-    str: _read_text,
-}
-
-
-def _value_reader(kind: Any, form: _Form) -> _Read:
-    origin = get_origin(kind)
-    if origin is list:
-        return _list_reader(*get_args(kind), form)
-    if origin is dict:
-        return _map_reader(get_args(kind)[1], form)
-    if attrs.has(kind):
-        return _reader(kind, form)
-    return _SCALARS[str if origin is Literal else kind]
-
-
-def _list_reader(kind: Any, form: _Form) -> _Read:
-    read_item = _value_reader(kind, form)
-    plain = _ONLY_TEXT if read_item is _read_text else frozenset[type]()
-
-    def read(value: Any) -> list[Any]:
-        if not isinstance(value, list):
-            raise _Mismatch("is not a list")
-        items: list[Any] = value
-        if plain.issuperset(map(type, items)):
-            return items.copy()
-        done: list[Any] = []
-        try:
-            done.extend(map(read_item, items))
-        except _Mismatch as mismatch:
-            raise mismatch.inside(f"[{len(done)}]") from None
-        return done
-
-    return read
-
-
-def _map_reader(kind: Any, form: _Form) -> _Read:
-    read_item = _value_reader(kind, form)
-
-    def read(value: Any) -> _Object:
-        members = value if type(value) is dict else _as_object(value)
-        _check_names(members)
-        try:
-            return {key: read_item(item) for key, item in members.items()}
-        except _Mismatch as mismatch:
-            # The key is data, and may be as private as the value.
-            raise mismatch.inside("[*]") from None
-
-    return read
-
-
-def _as_object(value: object) -> _Object:
-    if not isinstance(value, Mapping):
-        raise _Mismatch("is not an object")
-    return dict(cast("Mapping[str, Any]", value))
-
-
-def _check_names(members: Iterable[object]) -> None:
-    if not _ONLY_TEXT.issuperset(map(type, members)) and not all(map(_is_text, members)):
-        raise _Mismatch("has a member whose name is not a text")
-
-
-def _is_text(name: object) -> bool:
-    return isinstance(name, str)
-
-
-def _copy_json(value: Any) -> Any:
-    if type(value) in _LEAVES:
-        return value
-    if isinstance(value, list):
-        items: list[Any] = value
-        # There may be millions, for which the event loop would wait.
-        return (
-            items.copy() if _LEAVES.issuperset(map(type, items)) else list(map(_copy_json, items))
-        )
-    if isinstance(value, Mapping):
-        members: Mapping[str, Any] = value
-        return {key: _copy_json(item) for key, item in members.items()}
-    return value
-
-
-# --- Reading members ------------------------------------------------------------------------------
-
-
-def hidden(value: object) -> object:
-    """Read a member that is kept for writing back, and not shown."""
-    del value
-    raise _Kept(None)
-
-
-def left_out(value: object) -> None:
-    """Read a member that is neither shown nor written back."""
-    del value
-
-
-def _read_fuzzy_date(value: object) -> int:
-    number = _read_int(value)
-    if not is_fuzzy_date(number):
-        raise _Kept(number)
-    return number
-
-
-def _read_64_bits(value: object) -> int:
-    number = _read_int(value)
-    if not fits_64_bits(number):
-        raise _Kept(number)
-    return number
-
-
-def _read_finite(value: object) -> float:
-    number = _read_float(value)
-    if not is_finite(number):
-        raise _Kept(number)
-    return number
-
-
-def _read_any_base64(value: object) -> bytes:
-    """Read base64 that may be folded, URL-safe or without padding."""
-    text = _read_text(value)
-    plain = "".join(text.split()).rstrip("=").translate(str.maketrans("-_", "+/"))
-    try:
-        content = base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
-    except ValueError:
-        raise _Kept(None) from None
-    if _write_bytes(content) != text:
-        raise _Kept(content)
-    return content
-
-
-_WIRE_SCALARS: Final[Mapping[Any, _Read]] = {
-    bytes: _read_any_base64,
-    float: _read_finite,
-    int: _read_64_bits,
-}
-
-
-def _wire_member_reader(member: Member) -> _Read:
-    if member.is_fuzzy_date:
-        return _read_fuzzy_date
-    return member.reads or _WIRE_SCALARS.get(member.kind) or _value_reader(member.kind, _Form.WIRE)
-
-
-@functools.cache
-def _reader(cls: _Model, form: _Form) -> _Read:
-    return _wire_reader(cls) if form is _Form.WIRE else _document_reader(cls)
-
-
-def _document_reader(cls: _Model) -> _Read:
-    # Made at the first call: a model may hold others of its own class.
-    known: dict[str, tuple[str, _Read]] | None = None
-
-    def read(value: object) -> Any:
-        nonlocal known
-        if known is None:
-            known = {
-                member.key: (member.name, _value_reader(member.kind, _Form.DOCUMENT))
-                for member in members_of(cls)
-            }
-        document = _as_object(value)
-        _check_names(document)
-        arguments: _Object = {}
-        for key, item in document.items():
-            if key not in known:
-                raise _Mismatch("is not a known member", key)
-            if item is not None:
-                name, read_member = known[key]
-                try:
-                    arguments[name] = read_member(item)
-                except _Mismatch as mismatch:
-                    raise mismatch.inside(key) from None
-        return cls(**arguments)
-
-    return read
-
-
-def _wire_reader(cls: _Model) -> _Read:
-    # Made at the first call: a model may hold others of its own class.
-    fill: Callable[..., None] | None = None
-    is_known = _wire_keys(cls).__contains__
-
-    def read(value: Any) -> Any:
-        nonlocal fill
-        if fill is None:
-            fill = _filler(cls)
-        document: _Object = value if type(value) is dict else _as_object(value)
-        model: Any = cls.__new__(cls)
-        model.assumed_fields = {}
-        model.unknown_fields = unknown = {}
-        fill(model, document.get, model.assumed_fields, unknown)
-        for key in itertools.filterfalse(is_known, document):
-            if not isinstance(key, str):
-                raise _Mismatch("has a member whose name is not a text")
-            item = document[key]
-            if item is not None:
-                unknown[key] = _copy_json(item)
-        return model
-
-    return read
-
-
-def _flat_reader(cls: _Model) -> Callable[[_Get], Any]:
-    """Return what reads a model whose members lie in the document that ``get`` looks into."""
-    fill = _filler(cls)
-
-    def read(get: _Get) -> Any:
-        model: Any = cls.__new__(cls)
-        model.assumed_fields = {}
-        model.unknown_fields = {}
-        fill(model, get, model.assumed_fields, model.unknown_fields)
-        return model
-
-    return read
-
-
-def _wire_keys(cls: _Model) -> frozenset[str]:
-    keys: set[str] = set()
-    for member in members_of(cls):
-        keys |= _wire_keys(member.kind) if member.flat else {member.wire}
-    return frozenset(keys)
-
-
-# Straight code for each class, as attrs does it: a loop over the members takes twice as long.
 _FILL: Final = """
-def fill(model, get, assumed, unknown):
+def fill(get):
+ # The constructor would look at each member once more.
+ model = cls.__new__(cls)
+ model.assumed_fields = assumed = {{}}
+ model.unknown_fields = unknown = {{}}
  try:
   at = ""
 {members}
  except Mismatch as mismatch:
   raise mismatch.inside(at) from None
-"""
-_FILL_FLAT: Final = """
-  at = ""
-  model.{name} = read_{index}(get)
+ return model
 """
 _FILL_MEMBER: Final = """
   value = get({key!r})
   if value is None:
-   model.{name} = default_{index}
+   {missing}
   elif {is_plain}:
    model.{name} = {plain}
   else:
@@ -429,10 +141,16 @@ _FILL_MEMBER: Final = """
     model.{name} = assumed[{name!r}] = kept.value
     unknown[{key!r}] = copy(value)
 """
-_MAKE_MEMBER: Final = """
+_MISSING: Final = "model.{name} = default_{index}"
+_MISSING_LIST: Final = "model.{name} = default_{index}(); assumed[{name!r}] = default_{index}()"
+_FILL_FLAT: Final = """
+  at = ""
+  model.{name} = read_{index}(get)
+"""
+_FILL_ASSUMED: Final = """
   if model.{name} is None:
-   model.{name} = make_{index}(model)
-   assumed[{name!r}] = make_{index}(model)
+   model.{name} = assume_{index}(model)
+   assumed[{name!r}] = assume_{index}(model)
 """
 _PLAIN: Final[Mapping[Any, tuple[str, str]]] = {
     str: ("type(value) is str", "value"),
@@ -442,60 +160,138 @@ _PLAIN: Final[Mapping[Any, tuple[str, str]]] = {
     list: ("type(value) is list and not value", "[]"),
     dict: ("type(value) is dict and not value", "{}"),
 }
-"""What may be taken as it is: the condition, and the value to take, by type."""
+"""What needs no reading, by type: the condition, and what is taken."""
+_NEVER: Final = ("False", "None")
 
 
 @functools.cache
-def _filler(cls: _Model) -> Callable[..., None]:
-    """Return what reads the members of a model from the wire."""
-    members = members_of(cls)
-    values: _Object = {"Mismatch": _Mismatch, "Kept": _Kept, "copy": _copy_json}
+def _reader(cls: _Class, form: _Form) -> Read:
+    # Made at the first call: a model may hold others of its own class.
+    fill: Read | None = None
+    is_known = _keys_of(cls, form).__contains__
+    is_wire = form is _Form.WIRE
+
+    def read(value: Any) -> Any:
+        nonlocal fill
+        if fill is None:
+            fill = _filler(cls, form)
+        # Most are dicts; asking for the class spares a call.
+        document: _Object = value if value.__class__ is dict else read_object(value)
+        model = fill(document.get)
+        for key in itertools.filterfalse(is_known, document):
+            check_names([key])
+            if not is_wire:
+                raise Mismatch("is not a known member", key)
+            if document[key] is not None:
+                model.unknown_fields[key] = copy_json(document[key])
+        if not is_wire:
+            blank = cls()
+            model.assumed_fields, model.unknown_fields = {}, blank.unknown_fields
+        return model
+
+    return read
+
+
+def _filler(cls: _Class, form: _Form) -> Read:
+    """Return what makes a model of the members that its class knows, given what gets them."""
+    values: _Object = {"cls": cls, "Mismatch": Mismatch, "Kept": Kept, "copy": copy_json}
     lines: list[str] = []
-    made: list[str] = []
-    for index, member in enumerate(members):
-        template = _FILL_FLAT if member.flat else _FILL_MEMBER
-        is_plain, plain = _PLAIN.get(get_origin(member.kind) or member.kind, ("False", "None"))
+    last: list[str] = []
+    for index, member in enumerate(members_of(cls)):
+        values[f"read_{index}"] = _member_reader(member, form)
+        values[f"default_{index}"] = getattr(member.default, "factory", member.default)
+        values[f"assume_{index}"] = member.assumed
+        names: _Object = {"index": index, "key": _key_of(member, form), "name": member.name}
+        if _is_flat(member, form):
+            lines.append(_FILL_FLAT.format(**names))
+            continue
+        is_plain, plain = _PLAIN.get(get_origin(member.kind) or member.kind, _NEVER)
         if member.reads or member.is_fuzzy_date:
-            is_plain = "False"
-        names = {"index": index, "key": member.wire, "name": member.name}
-        lines.append(template.format(**names, is_plain=is_plain, plain=plain))
-        values[f"read_{index}"] = (
-            _flat_reader(member.kind) if member.flat else _wire_member_reader(member)
-        )
-        make = member.assumed
-        if isinstance(member.default, attrs.Factory):
-            factory = member.default.factory
-            make = make or (lambda _, factory=factory: factory())
-        values[f"default_{index}"] = None if make else member.default
-        if make:
-            values[f"make_{index}"] = make
-            made.append(_MAKE_MEMBER.format(**names))
-    return _compiled(_FILL.format(members="".join(lines + made)), values, "fill")
+            is_plain, plain = _NEVER
+        missing = _MISSING_LIST if hasattr(member.default, "factory") else _MISSING
+        missing = missing.format(**names)
+        lines.append(_FILL_MEMBER.format(**names, missing=missing, is_plain=is_plain, plain=plain))
+        if member.assumed and form is _Form.WIRE:
+            last.append(_FILL_ASSUMED.format(**names))
+    return _compiled(_FILL.format(members="".join(lines + last)), values, "fill")
 
 
 def _compiled(source: str, values: _Object, name: str) -> Callable[..., Any]:
-    # Nothing in it comes from outside: names and keys of our own classes.
+    # Nothing in it comes from outside: it is made of the names in our own classes.
     exec(source, values)  # noqa: S102
     return cast("Callable[..., Any]", values[name])
 
 
-# --- Writing --------------------------------------------------------------------------------------
+def _member_reader(member: Member, form: _Form) -> Read:
+    if form is _Form.DOCUMENT:
+        return _value_reader(member.kind, form)
+    if member.flat:
+        return _filler(member.kind, form)
+    if member.is_fuzzy_date:
+        return read_fuzzy_date
+    return member.reads or STORED_SCALARS.get(member.kind) or _value_reader(member.kind, form)
 
 
-def _value_writer(kind: Any, form: _Form) -> _Write | None:
-    """Return what writes values of a type; None where they are JSON as they are."""
+def _value_reader(kind: Any, form: _Form) -> Read:
     origin = get_origin(kind)
-    if origin is list or origin is dict:
-        write_item = _value_writer(get_args(kind)[-1], form)
-        if write_item is None:
-            return cast("_Write", origin)
-        if origin is list:
-            return lambda value: list(map(write_item, value))
-        return lambda value: {key: write_item(item) for key, item in value.items()}
+    if origin is list:
+        return _list_reader(_value_reader(get_args(kind)[0], form))
+    if origin is dict:
+        return _map_reader(_value_reader(get_args(kind)[1], form))
     if attrs.has(kind):
-        return _writer(kind, form)
-    return _write_bytes if kind is bytes else None
+        return _reader(kind, form)
+    return SCALARS[str if origin is Literal else kind]
 
+
+def _list_reader(read_item: Read) -> Read:
+    def read(value: object) -> list[Any]:
+        items: list[Any] = []
+        values = read_list(value)
+        try:
+            items.extend(map(read_item, values))
+        except Mismatch as mismatch:
+            raise mismatch.inside(f"[{len(items)}]") from None
+        return items
+
+    return read_texts if read_item is SCALARS[str] else read
+
+
+def _map_reader(read_item: Read) -> Read:
+    def read(value: object) -> _Object:
+        members = read_object(value)
+        check_names(members)
+        try:
+            return {key: read_item(item) for key, item in members.items()}
+        except Mismatch as mismatch:
+            # The key is data, and may be as private as the value.
+            raise mismatch.inside("[*]") from None
+
+    return read
+
+
+# --- Keys -----------------------------------------------------------------------------------------
+
+
+def _key_of(member: Member, form: _Form) -> str:
+    return member.wire if form is _Form.WIRE else member.key
+
+
+def _is_flat(member: Member, form: _Form) -> bool:
+    return member.flat and form is _Form.WIRE
+
+
+def _keys_of(cls: _Class, form: _Form) -> frozenset[str]:
+    """Return the names of all members that a class knows."""
+    return frozenset(
+        key
+        for member in members_of(cls)
+        for key in (
+            _keys_of(member.kind, form) if _is_flat(member, form) else [_key_of(member, form)]
+        )
+    )
+
+
+# --- Writing --------------------------------------------------------------------------------------
 
 _WRITE: Final = """
 def write(model):
@@ -515,57 +311,58 @@ _WRITE_FLAT: Final = """
 """
 
 
-def _members_writer(cls: _Model, form: _Form) -> _Write:
-    """Return what writes the members of a model that its class knows."""
-    values: _Object = {}
-    lines: list[str] = []
-    for index, member in enumerate(members_of(cls)):
-        write = values[f"write_{index}"] = _value_writer(member.kind, form)
-        template = _WRITE_FLAT if member.flat and form is _Form.WIRE else _WRITE_MEMBER
-        key = member.wire if form is _Form.WIRE else member.key
-        written = "value" if write is None else f"write_{index}(value)"
-        lines.append(template.format(name=member.name, key=key, written=written))
-    return _compiled(_WRITE.format(members="".join(lines)), values, "write")
-
-
 @functools.cache
-def _writer(cls: _Model, form: _Form) -> _Write:
-    return _wire_writer(cls) if form is _Form.WIRE else _document_writer(cls)
-
-
-def _document_writer(cls: _Model) -> _Write:
+def _writer(cls: _Class, form: _Form) -> _Write:
     # Made at the first call: a model may hold others of its own class.
     write_members: _Write | None = None
-
-    def write(model: Any) -> _Object:
-        nonlocal write_members
-        if write_members is None:
-            write_members = _members_writer(cls, _Form.DOCUMENT)
-        return cast("_Object", write_members(model))
-
-    return write
-
-
-def _wire_writer(cls: _Model) -> _Write:
-    write_members: _Write | None = None
     key_of = {member.name: member.wire for member in members_of(cls)}
-    known = _wire_keys(cls)
+    known = _keys_of(cls, form)
+    is_wire = form is _Form.WIRE
 
     def write(model: Any) -> _Object:
         nonlocal write_members
         if write_members is None:
-            write_members = _members_writer(cls, _Form.WIRE)
-        written: _Object = write_members(model)
+            write_members = _members_writer(cls, form)
+        document: _Object = write_members(model)
+        if not is_wire:
+            return document
         unknown: _Object = model.unknown_fields or {}
         for name, assumed in model.assumed_fields.items():
             if getattr(model, name) == assumed:
                 key = key_of[name]
-                written.pop(key, None)
+                document.pop(key, None)
                 if key in unknown:
-                    written[key] = _copy_json(unknown[key])
+                    document[key] = copy_json(unknown[key])
         for key, value in unknown.items():
             if key not in known and value is not None:
-                written[key] = _copy_json(value)
-        return written
+                document[key] = copy_json(value)
+        return document
 
     return write
+
+
+def _members_writer(cls: _Class, form: _Form) -> _Write:
+    """Return what writes the members that a class knows."""
+    values: _Object = {}
+    lines: list[str] = []
+    for index, member in enumerate(members_of(cls)):
+        write = values[f"write_{index}"] = _value_writer(member.kind, form)
+        template = _WRITE_FLAT if _is_flat(member, form) else _WRITE_MEMBER
+        written = "value" if write is None else f"write_{index}(value)"
+        lines.append(template.format(name=member.name, key=_key_of(member, form), written=written))
+    return _compiled(_WRITE.format(members="".join(lines)), values, "write")
+
+
+def _value_writer(kind: Any, form: _Form) -> _Write | None:
+    """Return what writes values of a type; None where they are JSON as they are."""
+    origin = get_origin(kind)
+    if origin is list or origin is dict:
+        write_item = _value_writer(get_args(kind)[-1], form)
+        if write_item is None:
+            return cast("_Write", origin)
+        if origin is list:
+            return lambda value: list(map(write_item, value))
+        return lambda value: {key: write_item(item) for key, item in value.items()}
+    if attrs.has(kind):
+        return _writer(kind, form)
+    return write_bytes if kind is bytes else None
