@@ -19,8 +19,8 @@ from icure_async.models.base import Model
 from icure_async.models.patient import Patient
 from icure_async.models.wire import from_wire, prepare
 from icure_async.rest.documents import checked_documents
-from tests.conftest import Count
-from tests.support.crypto import HCP, owner, reader, share
+from tests.support.counts import Count
+from tests.support.golden_people import HCP, owner, reader, share
 
 PATIENTS = 1000
 ROUNDS = 7
