@@ -1,4 +1,4 @@
-"""What all models share: JSON in and out, copies with changes, and reprs that show no content."""
+"""The base of all models: JSON in and out, copies with changes, reprs that show no content."""
 
 import copy
 from collections.abc import Mapping

@@ -46,7 +46,7 @@ class Member:
 
 @functools.cache
 def members_of(cls: Any) -> tuple[Member, ...]:
-    """Return the members of a model; what takes no part in comparisons is none."""
+    """Return the members of a model: the fields that take part in comparisons."""
     kinds = get_type_hints(cls)
     return tuple(
         _member(attribute, kinds[attribute.name]) for attribute in attrs.fields(cls) if attribute.eq

@@ -19,7 +19,8 @@ from icure_async.models.system_meta_data import SystemMetaDataEncrypted
 __all__ = ["EncryptedNotification", "Notification", "PotentiallyEncryptedNotification"]
 
 
-@attrs.define(kw_only=True, repr=False)
+# Nobody makes one, so that a constructor and comparisons would only take time to generate.
+@attrs.define(kw_only=True, repr=False, init=False, eq=False)
 class _NotificationMembers(EntityModel):
     """The members that readable and unreadable notifications have in common."""
 
@@ -86,7 +87,7 @@ class Notification(_NotificationMembers):
 
 @attrs.define(kw_only=True, repr=False)
 class EncryptedNotification(_NotificationMembers):
-    """A notification that no key at hand can open: everything is there but its ``properties``.
+    """A notification that no key on this device opens: it has everything but ``properties``.
 
     Its status can be changed with ``update_notification_status()``, which leaves the encrypted part
     alone.

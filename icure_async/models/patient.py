@@ -17,7 +17,8 @@ from icure_async.models.system_meta_data import SystemMetaDataOwnerEncrypted
 __all__ = ["EncryptedPatient", "Patient", "PotentiallyEncryptedPatient"]
 
 
-@attrs.define(kw_only=True, repr=False)
+# Nobody makes one, so that a constructor and comparisons would only take time to generate.
+@attrs.define(kw_only=True, repr=False, init=False, eq=False)
 class _PatientMembers(EntityModel):
     """The members that readable and unreadable patients have in common."""
 
@@ -142,7 +143,7 @@ class Patient(_PatientMembers):
 
 @attrs.define(kw_only=True, repr=False)
 class EncryptedPatient(_PatientMembers):
-    """A patient whose encrypted members could not be decrypted with the keys at hand.
+    """A patient whose encrypted members could not be decrypted with the keys on this device.
 
     It has the members of :class:`Patient`; ``note`` is unset, and what it was is still inside
     ``system_meta_data.encrypted_self`` (data-model.md §3.1).

@@ -1,4 +1,4 @@
-"""What is checked before anything is sent.
+"""Checks before anything is sent.
 
 No message holds a value: they name members, and the constants that are allowed.
 """
@@ -11,7 +11,7 @@ from typing import Any, Literal, cast, get_args, get_origin
 import attrs
 
 from icure_async.errors import ValidationError
-from icure_async.models.base import Model, has_id
+from icure_async.models.base import EntityModel, Model, has_id
 from icure_async.models.enums import NotificationStatus
 from icure_async.models.fields import fits_64_bits, is_finite, is_fuzzy_date, members_of
 from icure_async.models.notification import Notification
@@ -38,7 +38,7 @@ _WORDS: dict[object, str] = {
 
 
 class UnusualValueError(ValidationError):
-    """A value has the right type, and is none that may be set anew. One that was read may stay."""
+    """A value has the right type and may not be set anew. One that was read may stay."""
 
 
 def validate_id(value: object, what: str = "id") -> str:
@@ -88,16 +88,7 @@ def validate_patient_for_saving(patient: Patient | EncryptedPatient, *, creating
         ValidationError: a member has the wrong type or a value that is not allowed; it names the
             member.
     """
-    if not isinstance(patient, Patient | EncryptedPatient):
-        raise ValidationError("The patient must be a Patient.")
-    if has_id(patient):
-        validate_id(patient.id, "patient id")
-    _check_model(patient, "", constants=creating)
-    if not creating and not (patient.id and patient.rev):
-        raise ValidationError(
-            "A patient that is modified needs its id and its rev: pass the patient as it was read, "
-            "with changes."
-        )
+    _check_record(patient, (Patient, EncryptedPatient), "patient", creating=creating)
     if creating and not (patient.first_name or patient.last_name):
         raise ValidationError(
             "A patient needs a first_name or a last_name: backends refuse one without either."
@@ -117,16 +108,7 @@ def validate_notification_for_saving(notification: Notification, *, creating: bo
         ValidationError: a member has the wrong type or a value that is not allowed; it names the
             member.
     """
-    if not isinstance(notification, Notification):
-        raise ValidationError("The notification must be a Notification.")
-    if has_id(notification):
-        validate_id(notification.id, "notification id")
-    _check_model(notification, "", constants=creating)
-    if not creating and not (notification.id and notification.rev):
-        raise ValidationError(
-            "A notification that is modified needs its id and its rev: pass the notification as it "
-            "was read, with changes."
-        )
+    _check_record(notification, (Notification,), "notification", creating=creating)
     if creating and notification.type is None:
         raise ValidationError("A notification needs a type: for one of your own, it is OTHER.")
 
@@ -138,6 +120,21 @@ def validate_notification_status(status: object) -> None:
         ValidationError: it is not one of the known constants.
     """
     _check(status, NotificationStatus, "status", constants=True)
+
+
+def _check_record(
+    record: EntityModel, kinds: tuple[type[EntityModel], ...], noun: str, *, creating: bool
+) -> None:
+    if not isinstance(record, kinds):
+        raise ValidationError(f"The {noun} must be a {kinds[0].__name__}.")
+    if has_id(record):
+        validate_id(record.id, f"{noun} id")
+    _check_model(record, "", constants=creating)
+    if not creating and not (record.id and record.rev):
+        raise ValidationError(
+            f"A {noun} that is modified needs its id and its rev: pass the {noun} as it was read, "
+            "with changes."
+        )
 
 
 def _check_model(model: Model, path: str, *, constants: bool) -> None:
