@@ -1,4 +1,4 @@
-"""Checks before anything is sent.
+"""Checks of arguments, before anything is sent.
 
 No message holds a value: they name members, and the constants that are allowed.
 """
@@ -23,6 +23,7 @@ __all__ = [
     "validate_notification_for_saving",
     "validate_notification_status",
     "validate_patient_for_saving",
+    "validate_record_for_saving",
     "validate_token_validity",
 ]
 
@@ -74,21 +75,47 @@ def validate_token_validity(validity: object, what: str) -> int:
     return int(validity.total_seconds())
 
 
-def validate_patient_for_saving(patient: Patient | EncryptedPatient, *, creating: bool) -> None:
-    """Raise unless the patient can be sent to the backend.
+def validate_record_for_saving(
+    record: object, classes: tuple[type[EntityModel], ...], noun: str, *, creating: bool
+) -> None:
+    """Raise unless a record can be sent to the backend.
 
-    Enumerations are held to the known constants only when the patient is created: a patient read
-    from a newer backend may have others, and keeps them.
+    Enumerations are held to the known constants only when it is created: a record read from a newer
+    backend may have others, and keeps them.
 
     Args:
-        patient: the patient about to be saved.
+        record: the record about to be saved.
+        classes: the models it may be.
+        noun: its kind in words.
         creating: whether it is created, as opposed to modified.
 
     Raises:
         ValidationError: a member has the wrong type or a value that is not allowed; it names the
             member.
     """
-    _check_record(patient, (Patient, EncryptedPatient), "patient", creating=creating)
+    if not isinstance(record, classes):
+        raise ValidationError(f"The {noun} must be a {classes[0].__name__}.")
+    if has_id(record):
+        validate_id(record.id, f"{noun} id")
+    _check_model(record, "", constants=creating)
+    if not creating and not (record.id and record.rev):
+        raise ValidationError(
+            f"A {noun} that is modified needs its id and its rev: pass the {noun} as it was read, "
+            "with changes."
+        )
+
+
+def validate_patient_for_saving(patient: Patient | EncryptedPatient, *, creating: bool) -> None:
+    """Raise unless the patient can be sent to the backend (:func:`validate_record_for_saving`).
+
+    Args:
+        patient: the patient about to be saved.
+        creating: whether it is created, as opposed to modified.
+
+    Raises:
+        ValidationError: as there, or a new patient has no name.
+    """
+    validate_record_for_saving(patient, (Patient, EncryptedPatient), "patient", creating=creating)
     if creating and not (patient.first_name or patient.last_name):
         raise ValidationError(
             "A patient needs a first_name or a last_name: backends refuse one without either."
@@ -98,17 +125,14 @@ def validate_patient_for_saving(patient: Patient | EncryptedPatient, *, creating
 def validate_notification_for_saving(notification: Notification, *, creating: bool) -> None:
     """Raise unless the notification can be sent to the backend.
 
-    As for patients, enumerations are held to the known constants only on creation.
-
     Args:
         notification: the notification about to be saved.
         creating: whether it is created, as opposed to modified.
 
     Raises:
-        ValidationError: a member has the wrong type or a value that is not allowed; it names the
-            member.
+        ValidationError: as in :func:`validate_record_for_saving`, or a new one has no type.
     """
-    _check_record(notification, (Notification,), "notification", creating=creating)
+    validate_record_for_saving(notification, (Notification,), "notification", creating=creating)
     if creating and notification.type is None:
         raise ValidationError("A notification needs a type: for one of your own, it is OTHER.")
 
@@ -120,21 +144,6 @@ def validate_notification_status(status: object) -> None:
         ValidationError: it is not one of the known constants.
     """
     _check(status, NotificationStatus, "status", constants=True)
-
-
-def _check_record(
-    record: EntityModel, kinds: tuple[type[EntityModel], ...], noun: str, *, creating: bool
-) -> None:
-    if not isinstance(record, kinds):
-        raise ValidationError(f"The {noun} must be a {kinds[0].__name__}.")
-    if has_id(record):
-        validate_id(record.id, f"{noun} id")
-    _check_model(record, "", constants=creating)
-    if not creating and not (record.id and record.rev):
-        raise ValidationError(
-            f"A {noun} that is modified needs its id and its rev: pass the {noun} as it was read, "
-            "with changes."
-        )
 
 
 def _check_model(model: Model, path: str, *, constants: bool) -> None:
