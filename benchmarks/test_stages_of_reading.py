@@ -16,7 +16,9 @@ from benchmarks.people import NOTE, PATIENT, REVISION, patient_id
 from icure_async.crypto.encoding import decode_base64
 from icure_async.crypto.software import aes_cbc_decrypt, aes_cbc_encrypt
 from icure_async.entities.sealing import EntityCrypto
-from icure_async.models.wire import patient_from_wire, prepare
+from icure_async.models.base import Model
+from icure_async.models.patient import Patient
+from icure_async.models.wire import from_wire, prepare
 from icure_async.rest.documents import checked_documents
 from tests.support.counts import Count
 from tests.support.golden_people import HCP, owner, reader, share
@@ -54,7 +56,7 @@ def processor_time(step: Callable[[], object]) -> float:
 
 
 def test_the_stages_of_reading_many_patients(count: Count) -> None:
-    prepare()
+    prepare(Model)
     with asyncio.Runner() as runner:
         entities, stored = runner.run(stored_patients())
         text = json.dumps(stored)
@@ -78,7 +80,7 @@ def test_the_stages_of_reading_many_patients(count: Count) -> None:
             "gate": processor_time(lambda: checked_documents(stored, "patient", ids, "read")),
             "opening": processor_time(lambda: runner.run(entities.open_many(stored))),
             "structuring": processor_time(
-                lambda: [patient_from_wire(document, decrypted=True) for document in documents]
+                lambda: [from_wire(Patient, document) for document in documents]
             ),
         }
     said = ", ".join(f"{stage} {spent / parsing:.1f}" for stage, spent in stages.items())
