@@ -1,4 +1,4 @@
-"""What a crowd costs the others at a sandbox, side by side in one run."""
+"""The cost of a crowd for the others at a sandbox, side by side in one run."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CROWD = """
 import asyncio, sys
 from types import SimpleNamespace
 import aiohttp
-from tests.support.sandbox import Client, World
+from tests.support.bare_client import Client, World
 
 async def main(url, gateway, professional, people):
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
@@ -95,7 +95,7 @@ def test_closing(benchmark: BenchmarkFixture, runner: asyncio.Runner, abandoned:
 
 
 class Reader:
-    """Reads again and again, and notes what passed until each answer.
+    """Reads again and again, and notes the time and the jobs until each answer.
 
     Attributes:
         seconds: by the clock on the wall.

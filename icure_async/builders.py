@@ -15,7 +15,7 @@ import aiohttp
 import attrs
 import yarl
 
-from icure_async.cautions import InsecureConnectionWarning, warn
+from icure_async.cautions import InsecureConnectionWarning, warn_once
 from icure_async.crypto.protocol import Crypto
 from icure_async.errors import (
     ConfigurationError,
@@ -26,6 +26,7 @@ from icure_async.errors import (
 from icure_async.keys.trust import answer_of
 from icure_async.medtech import AnonymousMedTechApi, MedTechApi, Settings
 from icure_async.mistakes import explained
+from icure_async.models.base import Model
 from icure_async.models.wire import prepare
 from icure_async.rest import retries
 from icure_async.rest.connection import Connection, ConnectionOptions, require_asyncio
@@ -670,7 +671,7 @@ def _warm_up() -> None:
     """Import libraries and generate converters in a thread: both are slow at first use."""
     importlib.import_module("icure_async.crypto.software")
     retries.warm_up()
-    prepare()
+    prepare(Model)
 
 
 def _make_settings(*, crypto: Crypto | None, **options: Any) -> Settings:
@@ -700,17 +701,12 @@ def _positive(value: object, method: str, of_what: str) -> int:
     return value
 
 
-_has_warned = False
-
-
 def _warn_if_insecure(url: str, method: str) -> None:
     """Warn, once per process, of a URL that sends passwords over a network in clear."""
-    global _has_warned
     parsed = yarl.URL(url)
-    if _has_warned or parsed.scheme != "http" or is_loopback(parsed.host or ""):
+    if parsed.scheme != "http" or is_loopback(parsed.host or ""):
         return
-    _has_warned = True
-    warn(
+    warn_once(
         f"The URL given to {method}() begins with http://: passwords, tokens, and what is not "
         "encrypted of the records go over the network in clear. Use https://.",
         InsecureConnectionWarning,

@@ -4,9 +4,7 @@ No message holds a value: they name members, and the constants that are allowed.
 """
 
 import datetime as dt
-import functools
 import re
-import sys
 from collections.abc import Mapping
 from typing import Any, Literal, cast, get_args, get_origin
 
@@ -15,12 +13,12 @@ import attrs
 from icure_async.errors import ValidationError
 from icure_async.models.base import EntityModel, Model, has_id
 from icure_async.models.enums import NotificationStatus
+from icure_async.models.fields import fits_64_bits, is_finite, is_fuzzy_date, members_of
 from icure_async.models.notification import Notification
 from icure_async.models.patient import EncryptedPatient, Patient
 
 __all__ = [
     "UnusualValueError",
-    "is_unusual",
     "validate_id",
     "validate_notification_for_saving",
     "validate_notification_status",
@@ -30,8 +28,6 @@ __all__ = [
 ]
 
 _FORBIDDEN_IN_IDS = re.compile(r"[/\\?#%\s\x00-\x1f\x7f-\x9f]")
-
-_FUZZY_DATES = frozenset({"date_of_birth", "date_of_death"})
 
 _WORDS: dict[object, str] = {
     bool: "a bool",
@@ -43,7 +39,7 @@ _WORDS: dict[object, str] = {
 
 
 class UnusualValueError(ValidationError):
-    """A value has the right type, and is none that may be set anew. One that was read may stay."""
+    """A value has the right type and may not be set anew. One that was read may stay."""
 
 
 def validate_id(value: object, what: str = "id") -> str:
@@ -151,39 +147,16 @@ def validate_notification_status(status: object) -> None:
 
 
 def _check_model(model: Model, path: str, *, constants: bool) -> None:
-    for name, kind, may_be_none in _members_of(cast("Any", type(model))):
-        value = getattr(model, name)
-        if value is None and may_be_none:
+    for member in members_of(cast("Any", type(model))):
+        value = getattr(model, member.name)
+        if value is None and member.default is None:
             continue
-        if value is not None and _is_as_read(model, name, value):
+        if value is not None and _is_as_read(model, member.name, value):
             continue
-        step = f"{path}.{name}" if path else name
-        if name in _FUZZY_DATES:
+        step = f"{path}.{member.name}" if path else member.name
+        if member.is_fuzzy_date:
             _check_fuzzy_date(value, step)
-        _check(value, kind, step, constants=constants)
-
-
-@functools.cache
-def _members_of(cls: type[Model]) -> list[tuple[str, Any, bool]]:
-    """Return name and type of what is checked, and whether it may be None instead."""
-    members: list[tuple[str, Any, bool]] = []
-    for attribute in attrs.fields(cls):
-        if attribute.eq:
-            kinds = get_args(attribute.type)
-            may_be_none = type(None) in kinds
-            members.append(
-                (attribute.name, kinds[0] if may_be_none else attribute.type, may_be_none)
-            )
-    return members
-
-
-def is_unusual(value: object, name: str) -> bool:
-    """Return whether the value of an attribute has the right type, and may not be set anew."""
-    if name in _FUZZY_DATES:
-        return isinstance(value, int) and not _is_fuzzy_date(value)
-    if isinstance(value, int):
-        return not _fits_64_bits(value)
-    return isinstance(value, float) and not _is_finite(value)
+        _check(value, member.kind, step, constants=constants)
 
 
 def _is_as_read(model: Model, name: str, value: object) -> bool:
@@ -220,18 +193,10 @@ def _check_scalar(value: Any, kind: type, path: str) -> None:
     accepted = (int, float) if kind is float else kind
     fits = isinstance(value, accepted) and (kind is bool or not isinstance(value, bool))
     _require(fits, path, _WORDS[kind])
-    if kind is int and not _fits_64_bits(value):
+    if kind is int and not fits_64_bits(value):
         raise UnusualValueError(f"{path} must fit in 64 bits.")
-    if kind is float and not _is_finite(value):
+    if kind is float and not is_finite(value):
         raise UnusualValueError(f"{path} must be finite.")
-
-
-def _fits_64_bits(value: int) -> bool:
-    return -(2**63) <= value < 2**63
-
-
-def _is_finite(value: float) -> bool:
-    return -sys.float_info.max <= value <= sys.float_info.max
 
 
 def _require(condition: bool, path: str, expected: str) -> None:
@@ -246,18 +211,8 @@ def _check_fuzzy_date(value: object, name: str) -> None:
         raise ValidationError(
             f"{name} must be an int written YYYYMMDD, like 19800131 for 31 January 1980."
         )
-    if not _is_fuzzy_date(value):
+    if not is_fuzzy_date(value):
         raise UnusualValueError(
             f"{name} must be a date written as the integer YYYYMMDD, with 00 for an unknown month "
             "or day."
         )
-
-
-def _is_fuzzy_date(value: int) -> bool:
-    year, month, day = value // 10000, value // 100 % 100, value % 100
-    try:
-        # Unknown parts count as the first: a day needs a month, and both must exist.
-        dt.date(year, month or 1, day or 1)
-    except (ValueError, OverflowError):
-        return False
-    return bool(month or not day)
