@@ -49,7 +49,7 @@ from icure_async.storage.locks import StorageLock, wait_for
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
 
-__all__ = ["FileStorage", "chmod_command", "is_exposed", "write_private_file"]
+__all__ = ["ExposedFileError", "FileStorage", "write_private_file"]
 
 _logger = logging.getLogger(__name__)
 
@@ -57,6 +57,10 @@ _STALE_AFTER: Final = 3600.0
 _NO_LOCK: Final = -1
 _LOCK_SUFFIX: Final = ".lock"
 _TEMPORARY_NAME: Final = re.compile(r"\.icure-[0-9a-f]{32}\.(?:tmp|lock)")
+
+
+class ExposedFileError(StorageError):
+    """A private key in a file that other users of the machine can open."""
 
 
 class FileStorage:
@@ -146,6 +150,17 @@ class FileStorage:
         """
         path = self.path_of(name)
         return await read(partial(self._read, name, path))
+
+    async def refuse_exposed(self, name: str) -> None:
+        """Refuse the file of a private key to which group or others have any permission.
+
+        Raises:
+            ValidationError: the name cannot be a file name.
+            StorageError: they have. It says which mode to set. Or the file cannot be read.
+        """
+        found = await self.get_item_and_mode(name)
+        if found is not None and found[1] & GROUP_AND_OTHERS:
+            raise ExposedFileError(_exposed(self.path_of(name), found[1]))
 
     async def set_item(self, name: str, value: str) -> None:
         """Write the item; it is durable when the call returns.
@@ -402,14 +417,15 @@ def write_private_file(path: Path, data: bytes, *, overwrite: bool = False) -> N
     sync_folder(path.parent)
 
 
-def chmod_command(path: Path) -> str:
-    """Return the shell command that makes a file private."""
-    return f"chmod 600 {shlex.quote(str(path))}"
-
-
-def is_exposed(mode: int) -> bool:
-    """Whether group or others have any permission."""
-    return bool(mode & GROUP_AND_OTHERS)
+def _exposed(path: Path, mode: int) -> str:
+    found = f"The private key in {path} is open to other users of this machine (mode {mode:04o})"
+    if path.is_symlink():
+        return (
+            f"{found}. For the volume of a Kubernetes Secret set defaultMode: 0400; where the pod "
+            "needs an fsGroup, which opens the files to a group, mount an encrypted folder, and "
+            "read it with EncryptedKeyStorage."
+        )
+    return f"{found}, and may have leaked. Close it with: chmod 600 {shlex.quote(str(path))}"
 
 
 def _decode(data: bytes) -> str | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import re
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
 import orjson
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from icure_async.errors import ValidationError
+from icure_async.json_shapes import is_object, parse_json_object
 from icure_async.models.key_pair import KeyPair
 
 if TYPE_CHECKING:
@@ -106,16 +107,10 @@ def load_document(text: str) -> Mapping[str, object]:
     Raises:
         ValidationError: the text is not a JSON object, or longer than any key pair.
     """
-    document: object = None
-    if len(text) <= _MAX_TEXT:
-        # Raised below and not in an except clause: the parser's exception carries the whole text.
-        try:
-            document = orjson.loads(text)
-        except ValueError:
-            document = None
-    if not isinstance(document, dict):
+    document = parse_json_object(text) if len(text) <= _MAX_TEXT else None
+    if document is None:
         raise ValidationError("the content is not a JSON object")
-    return cast("dict[str, object]", document)
+    return document
 
 
 def key_pair_from_document(document: Mapping[str, object]) -> KeyPair:
@@ -194,12 +189,11 @@ def _numbers_of(
     document: Mapping[str, object], half: str, members: tuple[str, ...]
 ) -> dict[str, int]:
     jwk = document.get(half)
-    if not isinstance(jwk, dict):
+    if not is_object(jwk):
         raise ValidationError(f"{half} is missing or not a JWK")
-    values = cast("dict[str, object]", jwk)
-    if values.get("kty") != "RSA" or "oth" in values:
+    if jwk.get("kty") != "RSA" or "oth" in jwk:
         raise ValidationError(f"{half} is not a JWK of a two-prime RSA key")
-    return {member: _decode_number(half, member, values.get(member)) for member in members}
+    return {member: _decode_number(half, member, jwk.get(member)) for member in members}
 
 
 def _decode_number(half: str, member: str, value: object) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import unicodedata
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
 import attrs
 
@@ -17,8 +17,7 @@ from icure_async.models.key_pair import (
     is_fingerprint,
 )
 from icure_async.secret_holders import SecretHolder
-from icure_async.storage._names import file_name_of
-from icure_async.storage.files import FileStorage, chmod_command, is_exposed
+from icure_async.storage.files import ExposedFileError, FileStorage
 from icure_async.storage.locks import StorageLock, lock_of
 from icure_async.storage.memory import MemoryStorage
 from icure_async.threads import CRYPTO
@@ -44,10 +43,6 @@ _logger = logging.getLogger(__name__)
 _BASE_LIBRARY_PREFIX: Final = "org.taktik.icure.rsa."
 _CACHE_SIZE: Final = 32
 _HALVES: Final = frozenset({"publicKey", "privateKey"})
-
-
-class _ExposedKeyError(StorageError):
-    """A key file that other users of the machine can open."""
 
 
 @attrs.frozen
@@ -136,7 +131,7 @@ class StorageKeyStorage:
         for name in (*_names(data_owner_id, fingerprint), legacy):
             try:
                 key_pair = await self._load(name, None if name == legacy else fingerprint)
-            except _ExposedKeyError:
+            except ExposedFileError:
                 raise
             except StorageError as error:
                 _warn_skipped(name)
@@ -170,7 +165,7 @@ class StorageKeyStorage:
         for name, fingerprint in await self._items_of(data_owner_id):
             try:
                 key_pair = await self._load(name, fingerprint)
-            except _ExposedKeyError:
+            except ExposedFileError:
                 raise
             except StorageError as error:
                 _warn_skipped(name)
@@ -282,16 +277,10 @@ class StorageKeyStorage:
         return items
 
     async def _read(self, name: str) -> str | None:
-        files = cast("FileStorage", self._storage)
-        if not callable(getattr(files, "get_item_and_mode", None)):
-            return await files.get_item(name)
-        found = await files.get_item_and_mode(name)
-        if found is not None and is_exposed(found[1]):
-            raise _ExposedKeyError(_exposed(files.path_of(name), found[1]))
-        if type(files) is FileStorage:
-            return None if found is None else found[0]
-        # A storage that is derived from it may keep other contents in the file.
-        return await files.get_item(name)
+        refuse_exposed = getattr(self._storage, "refuse_exposed", None)
+        if callable(refuse_exposed):
+            await refuse_exposed(name)
+        return await self._storage.get_item(name)
 
     async def _load(self, name: str, fingerprint: str | None) -> KeyPair | None:
         value = await self._read(name)
@@ -373,14 +362,13 @@ class FileKeyStorage(StorageKeyStorage):
     """
 
     def __init__(self, directory: str | os.PathLike[str]) -> None:
-        files = FileStorage(directory)
-        super().__init__(files)
-        self._directory = files.directory
+        self._files = FileStorage(directory)
+        super().__init__(self._files)
 
     @property
     def directory(self) -> Path:
         """Absolute path of the folder, which may not exist yet."""
-        return self._directory
+        return self._files.directory
 
     def path_of(self, name: str) -> Path:
         """Return where the file of an item is, or would be.
@@ -388,10 +376,10 @@ class FileKeyStorage(StorageKeyStorage):
         Raises:
             ValidationError: the name cannot be a file name.
         """
-        return self._directory / file_name_of(name)
+        return self._files.path_of(name)
 
     def __repr__(self) -> str:
-        return f"FileKeyStorage({str(self._directory)!r})"
+        return f"FileKeyStorage({str(self.directory)!r})"
 
 
 def is_in_memory(key_storage: object) -> bool:
@@ -423,17 +411,6 @@ def _key_pair_in(value: str) -> KeyPair | None:
         # The public numbers are among the private ones.
         document = {**document, "publicKey": private}
     return jwk.key_pair_from_document(document)
-
-
-def _exposed(path: Path, mode: int) -> str:
-    found = f"The private key in {path} is open to other users of this machine (mode {mode:04o})"
-    if path.is_symlink():
-        return (
-            f"{found}. For the volume of a Kubernetes Secret set defaultMode: 0400; where the pod "
-            "needs an fsGroup, which opens the files to a group, mount an encrypted folder, and "
-            "read it with EncryptedKeyStorage."
-        )
-    return f"{found}, and may have leaked. Close it with: {chmod_command(path)}"
 
 
 def _digest(value: str) -> bytes:

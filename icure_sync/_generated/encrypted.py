@@ -22,8 +22,9 @@ class EncryptedKeyStorage(StorageKeyStorage):
 
     The files are those of :class:`~icure_sync.storage.FileKeyStorage`, names included, with their
     contents encrypted with AES-256-GCM. The master key is sealed with a passphrase (scrypt, 0.4 s
-    and 128 MiB the first time a key pair is read or written), or is in the system keyring (macOS
-    Keychain, Windows Credential Locker, Secret Service, …; ``pip install 'icure-async[keyring]'``).
+    and 128 MiB the first time a key pair is read or written), which may be a random one in the
+    system keyring (macOS Keychain, Windows Credential Locker, Secret Service, …; ``pip install
+    'icure-async[keyring]'``; that takes no time).
     Who loses the passphrase, or the keyring, loses the keys: export a backup.
 
     Methods raise :class:`~icure_sync.errors.StorageError` where the passphrase is wrong, or the

@@ -109,6 +109,16 @@ class FileStorage(Twin[AsyncFileStorage]):
         with trimmed_traceback:
             return self._run(self._inner.get_item_and_mode, name)
 
+    def refuse_exposed(self, name: str) -> None:
+        """Refuse the file of a private key to which group or others have any permission.
+
+        Raises:
+            ValidationError: the name cannot be a file name.
+            StorageError: they have. It says which mode to set. Or the file cannot be read.
+        """
+        with trimmed_traceback:
+            self._run(self._inner.refuse_exposed, name)
+
     def set_item(self, name: str, value: str) -> None:
         """Write the item; it is durable when the call returns.
 
