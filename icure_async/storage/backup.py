@@ -10,7 +10,8 @@ A backup is a JSON object (UTF-8)::
 
 The version fixes the cost of scrypt. The bytes are in standard base64. The plaintext is
 ``{"keyPairs":[…]}``, each in the form of a key item on the device (cryptography.md §2), so that any
-program that knows the passphrase can make key items of it. The associated data is the object without ``ciphertext``, compact, in this order.
+program that knows the passphrase can make key items of it. The associated data is the object
+without ``ciphertext``, compact, in this order.
 
 The data owner's id is in clear, so that people can tell whose file it is. It is the random id under
 which the backend knows the data owner: it says nothing about the person to anybody who has no
