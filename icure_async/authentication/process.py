@@ -99,7 +99,7 @@ TRANSITIONS: Final[
     (_State.UNKNOWN, _Event.RESENT): _State.SUPERSEDED,
     (_State.REFUSED, _Event.RESENT): _State.SUPERSEDED,
 }
-"""(state, event) → state. What is not listed cannot happen."""
+"""(state, event) → state. Nothing else can happen."""
 
 _RESEND_OR_NEW: Final = "Ask for another code with resend(), or start a new process."
 

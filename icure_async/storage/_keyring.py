@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["ANSWER_SECONDS", "keep", "look_up"]
 
 ANSWER_SECONDS: Final = 10.0
-"""How long the keyring may take. A person who is asked to unlock it may take longer, and then the
+"""The longest that the keyring may take. A person who is asked to unlock it may take longer, and then the
 call is to be repeated: nobody may be there, as on a server."""
 
 # Of those that queue for an answer that is overdue, each waits for so long.

@@ -231,8 +231,8 @@ def check_new_passphrase(passphrase: object) -> str:
     checked = check_passphrase(passphrase)
     if len(checked) < MIN_PASSPHRASE:
         raise ValidationError(
-            f"The passphrase has fewer than {MIN_PASSPHRASE} characters: whoever finds the file "
-            "can try as many as they like. Take four words or more."
+            f"The passphrase has fewer than {MIN_PASSPHRASE} characters: anybody who finds the "
+            "file can try as many as they like. Take four words or more."
         )
     return checked
 

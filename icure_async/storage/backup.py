@@ -252,7 +252,7 @@ def _read(data: bytes, passphrase: str, kind: Format) -> KeyBackup:
 
 
 def _key_pairs_in(plaintext: bytes, owner_id: str) -> tuple[KeyPair, ...]:
-    """Return the key pairs of a plaintext, which was written by whoever knows the passphrase."""
+    """Return the key pairs of a plaintext; its writer knew the passphrase, and may have erred."""
     from icure_async.storage import jwk
 
     problem = "it holds no list of key pairs"

@@ -8,7 +8,6 @@ import hashlib
 import logging
 import os
 import re
-import secrets
 import shlex
 import stat
 import time
@@ -27,7 +26,7 @@ from icure_async.storage._disk import (
     replace,
     sync_folder,
     unlink,
-    write_new_file,
+    written,
 )
 from icure_async.storage._file_locks import (
     CANNOT_LOCK,
@@ -205,9 +204,9 @@ class FileStorage:
 
     @asynccontextmanager
     async def lock(self, name: str) -> AsyncGenerator[StorageLock, None]:
-        """Hold the lock of this name, of which all who use the folder have one.
+        """Hold the lock of this name; tasks, threads and programs that use the folder share it.
 
-        Who waits looks again every 50 ms at the latest. Where the folder cannot be written, or its
+        A call that waits looks again every 50 ms at the latest. Where the folder cannot be written, or its
         file system has no locks, there is nobody to wait for; the latter is logged.
 
         Raises:
@@ -272,21 +271,15 @@ class FileStorage:
     def _write(
         self, name: str, path: Path, data: bytes, undertaking: Undertaking | None = None
     ) -> None:
-        temporary = self._directory / f".icure-{secrets.token_hex(16)}.tmp"
         try:
             self._prepare_folder()
             self._remove_stale_files()
             with contextlib.suppress(FileNotFoundError):
                 self._refuse_other_than_file(name, path, path.lstat())
-            try:
-                write_new_file(temporary, data)
+            with written(path, data) as temporary:
                 if undertaking is not None:
                     undertaking.check()
                 replace(temporary, path)
-            except BaseException:
-                with contextlib.suppress(OSError):
-                    unlink(temporary)
-                raise
         except OSError as error:
             self._fail("write", name, path, error)
         self._make_durable("written", name)
@@ -402,18 +395,13 @@ def write_private_file(path: Path, data: bytes, *, overwrite: bool = False) -> N
 
     Raises:
         FileExistsError: there is one, and it may not.
-        OSError: the file cannot be written. What was there before is still there.
+        OSError: the file cannot be written. The former one is still there.
     """
-    temporary = path.with_name(f".icure-{secrets.token_hex(16)}.tmp")
-    try:
-        write_new_file(temporary, data)
+    with written(path, data) as temporary:
         if overwrite:
             replace(temporary, path)
         else:
             _move_to_free_name(temporary, path)
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
     sync_folder(path.parent)
 
 

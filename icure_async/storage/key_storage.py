@@ -70,7 +70,7 @@ class StorageKeyStorage:
     ``org.taktik.icure.rsa.{dataOwnerId}.{fingerprint}`` and ``org.taktik.icure.rsa.{dataOwnerId}``,
     where the base library of the reference keeps keys, and accepts its fuller JWKs.
 
-    What counts as what:
+    Key pairs, and items that hold none:
 
     * An item whose JSON object has no other member than ``publicKey``, if any, holds no key pair.
       One that lacks ``publicKey`` does, since the private half tells the public one; the reference
@@ -101,7 +101,7 @@ class StorageKeyStorage:
         self._validated: dict[bytes, KeyPair] = {}
 
     def __getstate__(self) -> dict[str, object]:
-        # What is copied, or pickled for another process, reads its keys again.
+        # A copy, or an object that is pickled for another process, reads its keys again.
         return {**self.__dict__, "_validated": {}}
 
     @property
@@ -127,20 +127,14 @@ class StorageKeyStorage:
         _check_data_owner_id(data_owner_id)
         fingerprint = _check_fingerprint(fingerprint)
         legacy = _legacy_name(data_owner_id)
-        failure: StorageError | None = None
+        failures: list[StorageError] = []
         for name in (*_names(data_owner_id, fingerprint), legacy):
-            try:
-                key_pair = await self._load(name, None if name == legacy else fingerprint)
-            except ExposedFileError:
-                raise
-            except StorageError as error:
-                _warn_skipped(name)
-                failure = failure or error
-                continue
+            named = None if name == legacy else fingerprint
+            key_pair = await self._load_or_skip(name, named, failures)
             if key_pair is not None and key_pair.fingerprint == fingerprint:
                 return key_pair
-        if failure is not None:
-            raise failure
+        if failures:
+            raise failures[0]
         return None
 
     async def list_key_pairs(self, data_owner_id: str) -> Sequence[KeyPair]:
@@ -161,20 +155,13 @@ class StorageKeyStorage:
         """
         _check_data_owner_id(data_owner_id)
         found: dict[str, KeyPair] = {}
-        failure: StorageError | None = None
+        failures: list[StorageError] = []
         for name, fingerprint in await self._items_of(data_owner_id):
-            try:
-                key_pair = await self._load(name, fingerprint)
-            except ExposedFileError:
-                raise
-            except StorageError as error:
-                _warn_skipped(name)
-                failure = failure or error
-                continue
+            key_pair = await self._load_or_skip(name, fingerprint, failures)
             if key_pair is not None:
                 found.setdefault(key_pair.public_key, key_pair)
-        if failure is not None and not found:
-            raise failure
+        if failures and not found:
+            raise failures[0]
         return list(found.values())
 
     async def list_stored_keys(self) -> Sequence[StoredKey]:
@@ -281,6 +268,19 @@ class StorageKeyStorage:
         if callable(refuse_exposed):
             await refuse_exposed(name)
         return await self._storage.get_item(name)
+
+    async def _load_or_skip(
+        self, name: str, fingerprint: str | None, failures: list[StorageError]
+    ) -> KeyPair | None:
+        """Return the key pair of an item; note the failure of a broken one, and log it."""
+        try:
+            return await self._load(name, fingerprint)
+        except ExposedFileError:
+            raise
+        except StorageError as error:
+            _logger.warning("The key in the item %r cannot be read, and is skipped.", name)
+            failures.append(error)
+            return None
 
     async def _load(self, name: str, fingerprint: str | None) -> KeyPair | None:
         value = await self._read(name)
@@ -416,10 +416,6 @@ def _key_pair_in(value: str) -> KeyPair | None:
 def _digest(value: str) -> bytes:
     # A storage of somebody else's may hand out lone surrogates.
     return hashlib.sha256(value.encode("utf-8", "surrogatepass")).digest()
-
-
-def _warn_skipped(name: str) -> None:
-    _logger.warning("The key in the item %r cannot be read, and is skipped.", name)
 
 
 def _legacy_name(data_owner_id: str) -> str:

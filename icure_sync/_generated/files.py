@@ -153,9 +153,9 @@ class FileStorage(Twin[AsyncFileStorage]):
             return self._run(self._inner.list_items, prefix)
 
     def lock(self, name: str) -> AbstractContextManager[StorageLock]:
-        """Hold the lock of this name, of which all who use the folder have one.
+        """Hold the lock of this name; threads and programs that use the folder share it.
 
-        Who waits looks again every 50 ms at the latest. Where the folder cannot be written, or its
+        A call that waits looks again every 50 ms at the latest. Where the folder cannot be written, or its
         file system has no locks, there is nobody to wait for; the latter is logged.
 
         Raises:
