@@ -66,11 +66,23 @@ class Protection(Protocol):
     """A way to keep a master key."""
 
     async def create(self) -> tuple[str, bytes]:
-        """Return the record of a new master key, and the key."""
+        """Return the record of a new master key, and the key.
+
+        Raises:
+            ValidationError: the passphrase is too short to seal something with.
+            ConfigurationError: the ``keyring`` extra is not installed.
+            StorageError: there is not enough memory, or the system keyring cannot be used.
+        """
         ...
 
     async def open(self, record: str) -> bytes:
-        """Return the master key of a record."""
+        """Return the master key of a record.
+
+        Raises:
+            ConfigurationError: the ``keyring`` extra is not installed.
+            StorageError: the passphrase is wrong, the system keyring cannot be used or has no such
+                entry, or the record is damaged or of another kind.
+        """
         ...
 
 
@@ -83,21 +95,12 @@ class PassphraseProtection(SecretHolder):
         self._refused: tuple[str, str] | None = None
 
     async def create(self) -> tuple[str, bytes]:
-        """Return the record of a new master key, and the key.
-
-        Raises:
-            ValidationError: the passphrase is too short to seal something with.
-            StorageError: there is not enough memory.
-        """
+        """Return the record of a new master key, and the key."""
         check_new_passphrase(self._passphrase)
         return await _create(self._format, self._passphrase, {"protection": PASSPHRASE})
 
     async def open(self, record: str) -> bytes:
-        """Return the master key of a record.
-
-        Raises:
-            StorageError: the passphrase is wrong, or the record is damaged or of another kind.
-        """
+        """Return the master key of a record."""
         if protection_in(record) == KEYRING:
             raise StorageError(
                 "The key of this encrypted storage is in the system keyring: use it with "
@@ -126,25 +129,14 @@ class KeyringProtection:
     """A master key that is sealed with a random passphrase, which is in the system keyring."""
 
     async def create(self) -> tuple[str, bytes]:
-        """Return the record of a new master key, and the key.
-
-        Raises:
-            ConfigurationError: the ``keyring`` extra is not installed.
-            StorageError: the system keyring cannot be used.
-        """
+        """Return the record of a new master key, and the key."""
         secret, account = secrets.token_bytes(_KEY_BYTES), str(uuid.uuid4())
         await keep(_SERVICE, account, secret)
         members = {"protection": KEYRING, "service": _SERVICE, "account": account}
         return await _create(_KEPT, encode_base64(secret), members)
 
     async def open(self, record: str) -> bytes:
-        """Return the master key of a record.
-
-        Raises:
-            ConfigurationError: the ``keyring`` extra is not installed.
-            StorageError: the system keyring cannot be used or has no such entry, or the record is
-                damaged or of another kind.
-        """
+        """Return the master key of a record."""
         if protection_in(record) == PASSPHRASE:
             raise StorageError(
                 "This encrypted storage was set up with a passphrase: give it, and leave "

@@ -28,7 +28,7 @@ class GivenUpError(Exception):
 
 
 class Undertaking:
-    """The question of work in a thread before it takes effect: does anybody still wait?"""
+    """Work in a thread, which asks whether anybody still waits before it takes effect."""
 
     def __init__(self) -> None:
         self._given_up = False

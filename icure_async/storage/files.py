@@ -206,8 +206,8 @@ class FileStorage:
     async def lock(self, name: str) -> AsyncGenerator[StorageLock, None]:
         """Hold the lock of this name; tasks, threads and programs that use the folder share it.
 
-        A call that waits looks again every 50 ms at the latest. Where the folder cannot be written, or its
-        file system has no locks, there is nobody to wait for; the latter is logged.
+        A call that waits looks again every 50 ms at the latest. Where the folder cannot be written,
+        or its file system has no locks, there is nobody to wait for; the latter is logged.
 
         Raises:
             ValidationError: the name is empty, or holds NUL or lone surrogates.
