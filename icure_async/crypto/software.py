@@ -14,13 +14,15 @@ from cryptography.hazmat.primitives.padding import PKCS7
 
 from icure_async.crypto.encoding import decode_hex
 from icure_async.crypto.recent import Recent
+from icure_async.crypto.rsa_der import key_pair_of, spki_of
 from icure_async.crypto.threads import in_thread, in_thread_if_large, slices
 from icure_async.errors import ValidationError
-from icure_async.models.key_pair import KeyPair
 from icure_async.secret_holders import SecretHolder
 
 if TYPE_CHECKING:
     from typing import Final
+
+    from icure_async.models.key_pair import KeyPair
 
 __all__ = ["SoftwareCrypto", "aes_cbc_decrypt", "aes_cbc_encrypt"]
 
@@ -152,18 +154,7 @@ def aes_cbc_decrypt(key: bytes, ciphertext: bytes) -> bytes:
 
 def _generate() -> tuple[KeyPair, rsa.RSAPrivateKey]:
     private_key = rsa.generate_private_key(public_exponent=65537, key_size=_KEY_BITS)
-    pkcs8 = private_key.private_bytes(
-        serialization.Encoding.DER,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    )
-    return KeyPair(_spki(private_key.public_key()).hex(), pkcs8.hex()), private_key
-
-
-def _spki(public_key: rsa.RSAPublicKey) -> bytes:
-    return public_key.public_bytes(
-        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
+    return key_pair_of(private_key), private_key
 
 
 def _load_public_key(public_key: str) -> rsa.RSAPublicKey:
@@ -195,7 +186,7 @@ def _load_private_half(key_pair: KeyPair, public_key: rsa.RSAPublicKey) -> rsa.R
     pkcs8 = decode_hex(key_pair.private_key)
     # Keys are compared as text everywhere, so only one form of the public key will do.
     if (
-        _spki(public_key) != decode_hex(key_pair.public_key)
+        spki_of(public_key) != key_pair.public_key.lower()
         or _RSA_IDENTIFIER not in pkcs8[:_PKCS8_HEAD]
     ):
         message = "not SPKI and PKCS#8"
