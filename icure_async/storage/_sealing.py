@@ -38,6 +38,7 @@ __all__ = [
     "check_new_passphrase",
     "check_passphrase",
     "decode_base64",
+    "decrypt",
     "encode_base64",
 ]
 
@@ -94,14 +95,11 @@ class Envelope:
         Raises:
             SealError: the passphrase is wrong, a bit was changed, or there is not enough memory.
         """
-        from cryptography.exceptions import InvalidTag
-        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
         key = _derive(passphrase, self._salt, self._cost)
-        try:
-            return AESGCM(key).decrypt(self._nonce, self._ciphertext, self._header)
-        except InvalidTag:
-            raise SealError("the passphrase is wrong, or it was changed or damaged") from None
+        plaintext = decrypt(key, self._nonce + self._ciphertext, self._header)
+        if plaintext is None:
+            raise SealError("the passphrase is wrong, or it was changed or damaged")
+        return plaintext
 
 
 @attrs.frozen(kw_only=True)
@@ -235,6 +233,17 @@ def check_new_passphrase(passphrase: object) -> str:
             "file can try as many as they like. Take four words or more."
         )
     return checked
+
+
+def decrypt(key: bytes, data: bytes, bound_to: bytes) -> bytes | None:
+    """Return the plaintext of a nonce and an AES-GCM ciphertext; None where a bit was changed."""
+    from cryptography.exceptions import InvalidTag
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+    try:
+        return AESGCM(key).decrypt(data[:NONCE_BYTES], data[NONCE_BYTES:], bound_to)
+    except (InvalidTag, ValueError):
+        return None
 
 
 def encode_base64(data: bytes) -> str:

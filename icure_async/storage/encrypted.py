@@ -23,6 +23,7 @@ from icure_async.storage._sealing import (
     NONCE_BYTES,
     ScryptCost,
     decode_base64,
+    decrypt,
     encode_base64,
 )
 from icure_async.storage.files import FileStorage
@@ -187,8 +188,8 @@ class EncryptedKeyStorage(SecretHolder, StorageKeyStorage):
     contents encrypted with AES-256-GCM. The master key is sealed with a passphrase (scrypt, 0.4 s
     and 128 MiB the first time a key pair is read or written), which may be a random one in the
     system keyring (macOS Keychain, Windows Credential Locker, Secret Service, …; ``pip install
-    'icure-async[keyring]'``; that takes no time).
-    Who loses the passphrase, or the keyring, loses the keys: export a backup.
+    'icure-async[keyring]'``), where deriving the key takes no time. Without the passphrase, or the
+    keyring, the keys are lost: export a backup.
 
     Methods raise :class:`~icure_async.errors.StorageError` where the passphrase is wrong, or the
     keyring cannot be used, or does not answer within 10 s, perhaps because it waits for somebody to
@@ -278,14 +279,7 @@ def _encrypt(key: bytes, name: str, data: bytes) -> str:
 
 
 def _decrypt(key: bytes, name: str, value: str) -> str | None:
-    from cryptography.exceptions import InvalidTag
-    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
     data = decode_base64(value.removeprefix(_PREFIX))
-    if data is None:
-        return None
-    try:
-        plaintext = AESGCM(key).decrypt(data[:NONCE_BYTES], data[NONCE_BYTES:], _bound_to(name))
-        return plaintext.decode("utf-8")
-    except (InvalidTag, ValueError):
-        return None
+    plaintext = None if data is None else decrypt(key, data, _bound_to(name))
+    # Only text was encrypted.
+    return None if plaintext is None else plaintext.decode("utf-8")

@@ -113,8 +113,7 @@ class FileStorage(Twin[AsyncFileStorage]):
             ValidationError: the name cannot be a file name.
             StorageError: they have. It says which mode to set. Or the file cannot be read.
         """
-        with trimmed_traceback:
-            self._run(self._inner.refuse_exposed, name)
+        self._run(self._inner.refuse_exposed, name)
 
     def set_item(self, name: str, value: str) -> None:
         """Write the item; it is durable when the call returns.

@@ -23,8 +23,7 @@ from icure_async.storage._master_key import (
 from icure_async.storage.backup import read_backup
 from icure_async.storage.encrypted import EncryptedStorage, protection_of
 from tests.support.keyrings import MemoryKeyring
-
-from .conftest import assert_secret_free
+from tests.support.leaks import assert_secret_free
 
 Written = dict[str, Any]
 
