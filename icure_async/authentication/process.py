@@ -234,7 +234,8 @@ def _from_members(members: Mapping[str, Any]) -> AuthenticationProcess:
         raise ValidationError("The saved authentication process is in an unknown state.")
     if members["channel"] not in get_args(Channel):
         raise ValidationError("The saved authentication process names an unknown channel.")
-    return AuthenticationProcess(**{**members, "state": state})
+    checked: dict[str, Any] = {**members, "state": state}
+    return AuthenticationProcess(**checked)
 
 
 def _types_of(default: object) -> tuple[type, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import unicodedata
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
@@ -264,8 +264,8 @@ class StorageKeyStorage:
         return items
 
     async def _read(self, name: str) -> str | None:
-        refuse_exposed = getattr(self._storage, "refuse_exposed", None)
-        if callable(refuse_exposed):
+        refuse_exposed: Any = getattr(self._storage, "refuse_exposed", None)
+        if refuse_exposed is not None:
             await refuse_exposed(name)
         return await self._storage.get_item(name)
 
