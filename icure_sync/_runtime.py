@@ -21,20 +21,15 @@ import selectors
 import sys
 import threading
 import weakref
-from contextvars import copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, Protocol, TypeVar
 
-from anyio import CancelScope
-
 from icure_async.errors import ConfigurationError
-from icure_sync._handover import Handover
-from icure_sync._jobs import Call, Outcome, Workshop, current_job
+from icure_sync._jobs import Job, Task, current_job
 from icure_sync._signals import block_signals
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
-    from contextvars import Context
+    from collections.abc import Awaitable, Callable, Collection
 
 __all__ = [
     "EXIT_SECONDS",
@@ -54,12 +49,7 @@ _START_NEW_THREAD: Final = _thread.start_new_thread
 EXIT_SECONDS: Final = 2.0
 """How long the interpreter's exit waits for running calls to clean up and for clients to close."""
 
-
-class Abort(Protocol):
-    """Aborts a job on the loop thread."""
-
-    def __call__(self, cleaned: Outcome[None] | None = None, /) -> object:
-        """Abort, and settle ``cleaned`` after the cleanup."""
+_STEP_SECONDS: Final = EXIT_SECONDS / 5
 
 
 class Closable(Protocol):
@@ -78,7 +68,7 @@ class Closable(Protocol):
 
 
 class _Executor(concurrent.futures.ThreadPoolExecutor):
-    """What the loop resolves host names in, one daemon thread for each.
+    """Resolves host names for the loop, each in a daemon thread of its own.
 
     The threads of asyncio's own executor are joined by the interpreter's exit, however long the
     resolver takes, and start no more once the main thread has ended.
@@ -88,10 +78,9 @@ class _Executor(concurrent.futures.ThreadPoolExecutor):
         self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
     ) -> concurrent.futures.Future[T]:
         future: concurrent.futures.Future[T] = concurrent.futures.Future()
+        future.set_running_or_notify_cancel()
 
         def work() -> None:
-            if not future.set_running_or_notify_cancel():
-                return
             try:
                 future.set_result(fn(*args, **kwargs))
             except BaseException as error:
@@ -102,16 +91,20 @@ class _Executor(concurrent.futures.ThreadPoolExecutor):
 
 
 class Runtime:
-    """The loop thread of this process."""
+    """The loop thread of this process.
+
+    Attributes:
+        loop: its event loop.
+        is_closed: whether the interpreter is exiting.
+    """
 
     def __init__(self) -> None:
-        self.handover = Handover()
-        self.loop = self.handover.loop = asyncio.SelectorEventLoop(self.handover)
+        self._selector = selectors.DefaultSelector()
+        self.loop = asyncio.SelectorEventLoop(self._selector)
         self.loop.set_default_executor(_Executor())
-        self.workshop = Workshop(self.loop)
-        self._waiting: set[Outcome[Any]] = set()
+        self.is_closed = False
+        self._waiting: set[Job[Any]] = set()
         self._left_open: list[Any] = []
-        self._closed = False
         self._stopping = asyncio.Event()
         # A daemon, as are the worker threads it starts: whatever they are stuck in, the
         # interpreter can exit.
@@ -123,116 +116,51 @@ class Runtime:
             self.loop.close()
             raise _exiting() from None
 
+    def is_here(self) -> bool:
+        """Return whether the caller is on the loop thread."""
+        return threading.get_ident() == self._thread.ident
+
     def check_thread(self) -> None:
         """Refuse to block the loop thread on itself.
 
         Raises:
             ConfigurationError: the caller is on the loop thread.
         """
-        if threading.get_ident() == self._thread.ident:
+        if self.is_here():
             raise ConfigurationError(
                 "A blocking call on icure_sync's own loop thread would wait for itself for ever: "
                 "make it from a plain function, or await icure_async there."
             )
 
-    def request(
-        self,
-        outcome: Outcome[Any],
-        start: Callable[[], object],
-        abort: Abort,
-        context: Context,
-    ) -> None:
-        """Run ``start`` on the loop thread and wait until ``outcome`` is settled.
-
-        Whatever interrupts the wait, Ctrl-C before all, aborts: see :meth:`abort`.
-
-        Raises:
-            ConfigurationError: the caller is on the loop thread, or the interpreter is exiting.
-        """
-        self.check_thread()
-        whole = current_job.get()
-        if whole is not None:
-            start = partial(whole.begin_part, start, abort)
+    def wait_for(self, job: Job[Any]) -> None:
+        """Run a job, and wait until it is over."""
         try:
-            self._waiting.add(outcome)
-            # After the line above: shutdown() settles whatever is waiting.
-            if self._closed:
-                raise _exiting()
-            self.post(start, context)
-            outcome.wait()
-        except BaseException as interrupt:
-            newest, is_over = interrupt, False
-            while not is_over:
-                # Two signals may come at the same time. Here is no call outside of the try.
-                try:
-                    newest = self.abort(abort, newest)
-                    is_over = True
-                except BaseException as another:
-                    newest = another
-            raise newest  # noqa: B904
+            self._waiting.add(job)
+            # After the line above: shutdown() ends whatever is waiting.
+            if self.is_closed:
+                job.end()
+            else:
+                self.post(job.begin)
+                job.wait()
         finally:
-            self._waiting.discard(outcome)
-            if whole is not None:
-                self.post(partial(whole.end_part, abort))
-        if isinstance(outcome.error, asyncio.CancelledError) and self.is_closed():
-            raise _exiting()
+            self._waiting.discard(job)
 
-    def abort(self, abort: Abort, interrupt: BaseException) -> BaseException:
-        """Abort what was begun, and wait until it has cleaned up after itself.
-
-        Another interrupt ends that wait, but only once the abortion is on its way: two may come at
-        the same time.
-
-        Args:
-            abort: aborts, and settles the outcome it is given after the cleanup.
-            interrupt: what the caller is interrupted by.
-
-        Returns:
-            What the caller is to raise: the last interrupt.
-        """
-        cleaned: Outcome[None] = Outcome(self.handover)
-        is_on_its_way = False
-        # The exit aborts everything itself.
-        while not self._closed:
-            try:
-                self._waiting.add(cleaned)
-                if not is_on_its_way:
-                    self.post(partial(abort, cleaned))
-                    is_on_its_way = True
-                cleaned.wait()
-                break
-            except BaseException as another:
-                interrupt = another
-                if is_on_its_way:
-                    break
-        self._waiting.discard(cleaned)
-        return interrupt
-
-    def post(self, function: Callable[[], object], context: Context | None = None) -> None:
-        """Run ``function`` on the loop thread some time, unless that has ended."""
+    def post(self, function: Callable[[], object]) -> None:
+        """Run a function on the loop thread some time, unless that has ended."""
         try:
-            self.handover.post(function, context)
+            self.loop.call_soon_threadsafe(function)
         except RuntimeError:
-            if not self._closed:
+            if not self.is_closed:
                 raise
-
-    def is_closed(self) -> bool:
-        """Return whether the interpreter is exiting."""
-        return self._closed
-
-    def is_usable(self) -> bool:
-        """Return whether the caller may wait for the loop thread."""
-        return not self._closed and threading.get_ident() != self._thread.ident
 
     def shutdown(self, left_open: list[Any]) -> None:
         """Abort what runs, close what was left open, and stop, all within ``EXIT_SECONDS``."""
-        self._closed = True
+        self.is_closed = True
         self._left_open = left_open
         self.post(self._stopping.set)
         self._thread.join(EXIT_SECONDS)
-        for outcome in list(self._waiting):
-            outcome.fail(asyncio.CancelledError())
-        self.handover.let_all_go()
+        for job in list(self._waiting):
+            job.end()
 
     def disown(self) -> None:
         """Cut a forked child's copy of the loop off from the parent's.
@@ -240,11 +168,11 @@ class Runtime:
         They share one epoll instance: a transport that the child drops would be removed from it,
         and the parent would wait for that transport for ever.
         """
-        self._closed = True
+        self.is_closed = True
         self.loop.set_exception_handler(_ignore)
         if sys.platform == "linux":
             with selectors.EpollSelector() as substitute:
-                os.dup2(substitute.fileno(), self.handover.fileno(), inheritable=False)
+                os.dup2(substitute.fileno(), self._selector.fileno(), inheritable=False)
 
     def _work(self) -> None:
         block_signals()
@@ -254,34 +182,30 @@ class Runtime:
             # It has reached whoever awaits that task; the other tasks go on.
             with contextlib.suppress(BaseException):
                 self.loop.run_until_complete(serving)
-        self.handover.let_all_go()
         self.loop.set_exception_handler(_ignore)
         self.loop.close()
 
     async def _serve(self) -> None:
-        self.workshop.new_scope = type(CancelScope())
         await self._stopping.wait()
-        for job in list(self.workshop.jobs.values()):
-            job.abort()
-        seconds = EXIT_SECONDS / 5
-        await _wait_for(self.workshop.jobs, seconds)
-        closing = [
-            self.loop.create_task(inner.__aexit__(None, None, None)) for inner in self._left_open
-        ]
-        await _wait_for(closing, seconds)
+        aborted = [task for task in asyncio.all_tasks() if isinstance(task, Task)]
+        for aborting in aborted:
+            aborting.job.abort()
+        await _wait_for(aborted)
+        await _wait_for(
+            [self.loop.create_task(inner.__aexit__(None, None, None)) for inner in self._left_open]
+        )
         rest = asyncio.all_tasks() - {asyncio.current_task()}
         for task in rest:
             task.cancel()
-        await _wait_for(rest, seconds)
+        await _wait_for(rest)
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(_STEP_SECONDS):
                 await self.loop.shutdown_asyncgens()
 
 
-async def _wait_for(tasks: Iterable[asyncio.Task[Any]], seconds: float) -> None:
-    waited_for = list(tasks)
-    if waited_for:
-        done, _ = await asyncio.wait(waited_for, timeout=seconds)
+async def _wait_for(tasks: Collection[asyncio.Task[Any]]) -> None:
+    if tasks:
+        done, _ = await asyncio.wait(tasks, timeout=_STEP_SECONDS)
         for task in done:
             if not task.cancelled():
                 task.exception()
@@ -380,12 +304,21 @@ def run(function: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwarg
     """
     __tracebackhide__ = True
     runtime = get_runtime()
-    outcome: Outcome[T] = Outcome(runtime.handover)
-    call = Call(runtime.workshop, outcome, partial(function, *args, **kwargs))
-    runtime.request(outcome, call.start, call.abort, copy_context())
-    if outcome.error is not None:
-        outcome.raise_error()
-    return outcome.value
+    runtime.check_thread()
+    job = Job(partial(function, *args, **kwargs), current_job.get())
+    try:
+        runtime.wait_for(job)
+    except BaseException:
+        try:
+            runtime.wait_for(Job(job.abandon))
+        except BaseException:
+            # Two signals may come at the same time, before anything was done about the first.
+            runtime.post(job.abort)
+            raise
+        raise
+    if runtime.is_closed and isinstance(job.error, asyncio.CancelledError):
+        raise _exiting()
+    return job.result()
 
 
 def check_pid(pid: int | None, what: str) -> None:

@@ -19,9 +19,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, ParamSpec, Self
 from icure_async.mistakes import explained
 from icure_sync._callers import check_caller
 from icure_sync._iterators import entered, iterate
-from icure_sync._jobs import on_its_own
+from icure_sync._jobs import on_its_own, unseen
 from icure_sync._runtime import check_pid, close_at_exit, run
-from icure_sync._tracebacks import trimmed_traceback
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Awaitable, Callable
@@ -136,14 +135,14 @@ class Twin(Generic[A]):
     def _call(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Call a plain function here, unless the process was forked meanwhile."""
         __tracebackhide__ = True
-        with trimmed_traceback:
+        with unseen:
             self._check_process()
             return function(*args, **kwargs)
 
     def _run(self, function: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Do as :func:`run` does, unless the process was forked meanwhile."""
         __tracebackhide__ = True
-        with trimmed_traceback:
+        with unseen:
             self._check_process()
             self._check_caller(function)
             return run(function, *args, **kwargs)
@@ -156,7 +155,7 @@ class Twin(Generic[A]):
         A forked child leaves the ``with`` blocks of its parent, too, whatever it does.
         """
         __tracebackhide__ = True
-        with trimmed_traceback:
+        with unseen:
             if self._pid is None or self._pid == os.getpid():
                 on_its_own(run, function, *args, **kwargs)
 
