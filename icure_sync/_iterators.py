@@ -19,7 +19,7 @@ from icure_sync._runtime import check_pid, get_runtime, run
 from icure_sync._signals import RaisedAgain
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable
     from contextlib import AbstractAsyncContextManager
     from types import TracebackType
 
@@ -27,12 +27,45 @@ if TYPE_CHECKING:
 
 __all__ = ["ClosableIterator", "entered", "iterate"]
 
-A = TypeVar("A")
 T = TypeVar("T")
 P = ParamSpec("P")
 
 _ABANDONED_SECONDS: Final = 10.0
 _END: Final = object()
+
+
+class _Step(Job[Any]):
+    """The demand for one item. The result is that, or ``_END``.
+
+    Args:
+        pump: what is asked.
+    """
+
+    __slots__ = ("_pump",)
+
+    def __init__(self, pump: _Pump[Any]) -> None:
+        super().__init__(pump.aclose, current_job.get())
+        self._pump = pump
+
+    def start(self) -> None:
+        if self.is_aborted:
+            self.end()
+        else:
+            self._pump.demand(self)
+
+    def abort(self) -> None:
+        self.is_aborted = True
+        self._pump.job.abort()
+
+    async def abandon(self) -> None:
+        # Also where the item is already there.
+        self.is_aborted = True
+        await self._pump.aclose()
+
+    def settle(self, item: object, error: BaseException | None = None) -> None:
+        """Let the caller go on with an item, or an error."""
+        self.value, self.error = item, error
+        self.end()
 
 
 class _Pump(Generic[T]):
@@ -42,35 +75,38 @@ class _Pump(Generic[T]):
     the task that entered them, and nothing is fetched before it is asked for.
 
     Attributes:
-        item: the last step's, or ``_END``.
         job: what runs the iterator.
         is_closing: whether there is to be no further step.
     """
 
     def __init__(self, items: AsyncIterable[T]) -> None:
-        self.item: T | object = _END
         self.job = Job(self._work, current_job.get())
         self.is_closing = False
         self._items = items
         self._context = copy_context()
         self._early: deque[T] = deque()
-        self._asked: asyncio.Future[T | object] | None = None
+        self._step: _Step | None = None
         self._wake_up: asyncio.Future[None] | None = None
 
-    async def step(self) -> Self:
-        """Fetch ``item``, and return what is to be closed where nobody receives that."""
-        if self._asked is not None:
-            raise ConfigurationError(
+    def demand(self, step: _Step) -> None:
+        """Settle a step with the next item."""
+        if self._step is not None:
+            error = ConfigurationError(
                 "This iterator is in the middle of a step, which the signal handler that asks for "
                 "another has interrupted: let the handler set a flag, or close the iterator."
             )
-        if self._early:
-            self.item = self._early.popleft()
+            step.settle(_END, error)
+        elif self._early:
+            step.settle(self._early.popleft())
         elif self.is_closing or self.job.is_over:
-            self._end()
+            step.settle(_END, self._failure())
         else:
-            await self._ask()
-        return self
+            self._step = step
+            if self.job.task is None:
+                self._context.run(self.job.start)
+                cast("Task", self.job.task).add_done_callback(self._hand_over_end)
+            else:
+                self._go_on()
 
     async def aclose(self) -> None:
         """Close the iterator, and wait for its cleanup."""
@@ -78,56 +114,47 @@ class _Pump(Generic[T]):
         self._early.clear()
         task = self.job.task
         if task is not None:
-            if self._asked is None:
+            if self._step is None:
                 self._go_on()
             else:
-                # A signal handler has interrupted whoever waits for the step.
+                # Whoever waits for the step was interrupted, by a signal handler perhaps.
                 self.job.abort()
-            await self._or_abandon(asyncio.wait([task]))
-        self._end()
+            try:
+                await asyncio.wait([task])
+            except asyncio.CancelledError:
+                await self.job.abandon()
+                raise
+        failure = self._failure()
+        if failure is not None:
+            raise failure
 
-    async def _ask(self) -> None:
-        self._asked = asyncio.get_running_loop().create_future()
-        if self.job.task is None:
-            self._context.run(self.job.start)
-            cast("Task", self.job.task).add_done_callback(self._hand_over_end)
-        else:
-            self._go_on()
-        try:
-            self.item = await self._or_abandon(self._asked)
-        finally:
-            self._asked = None
-        if self.item is _END:
-            self._end()
-
-    async def _or_abandon(self, waiting: Awaitable[A]) -> A:
-        try:
-            return await waiting
-        except asyncio.CancelledError:
-            await self.job.abandon()
-            self._end()
-            raise
-
-    def _end(self) -> None:
-        self.item = _END
-        if self.job.is_over:
-            error, self.job.error = self.job.error, None
-            if error and not (self.job.is_aborted and isinstance(error, asyncio.CancelledError)):
-                raise error
+    def _failure(self) -> BaseException | None:
+        """Return the error that has ended the iterator, once."""
+        if not self.job.is_over:
+            return None
+        error, self.job.error = self.job.error, None
+        is_abortion = self.job.is_aborted and isinstance(error, asyncio.CancelledError)
+        return None if is_abortion else error
 
     def _go_on(self) -> None:
         if self._wake_up is not None and not self._wake_up.done():
             self._wake_up.set_result(None)
 
     def _hand_over(self, item: T) -> None:
-        if self._asked is None or self._asked.done():
+        step, self._step = self._step, None
+        if step is None:
             self._early.append(item)
         else:
-            self._asked.set_result(item)
+            step.settle(item)
 
     def _hand_over_end(self, _: object) -> None:
-        if self._asked is not None and not self._asked.done():
-            self._asked.set_result(_END)
+        step, self._step = self._step, None
+        if step is not None:
+            failure = self._failure()
+            if step.is_aborted and failure is None:
+                # However it took it, it has not come to its end.
+                failure = asyncio.CancelledError()
+            step.settle(_END, failure)
 
     async def _work(self) -> None:
         with contextlib.suppress(StopAsyncIteration):
@@ -268,10 +295,10 @@ class ClosableIterator(Iterator[T]):
                 self.before_step()
             self._begun = True
             with self._lock:
-                item = run(self._pump.step).item
+                item: Any = get_runtime().result_of(_Step(self._pump))
             if item is _END:
                 raise StopIteration
-            return cast("T", item)
+            return item
 
     def _check_caller(self) -> None:
         get_runtime().check_thread()

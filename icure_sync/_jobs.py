@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import functools
 import os
 import threading
 from contextvars import ContextVar, copy_context
@@ -168,7 +169,8 @@ class Job(Generic[T]):
         current_job.set(self)
         try:
             if not self.is_aborted:
-                with CancelScope() as self._scope, CancelScope() as self._shelter:
+                new_scope = _scope_class()
+                with new_scope() as self._scope, new_scope() as self._shelter:
                     self.value = await self._function()
                     self.error = None
         except BaseException as error:
@@ -181,6 +183,12 @@ class Job(Generic[T]):
             return False
         self._shelter.shield = self.is_aborted
         return True
+
+
+@functools.cache
+def _scope_class() -> Callable[[], CancelScope]:
+    # CancelScope() looks up each time what to make.
+    return type(CancelScope())
 
 
 class Task(asyncio.Task[None]):

@@ -132,8 +132,29 @@ class Runtime:
                 "make it from a plain function, or await icure_async there."
             )
 
-    def wait_for(self, job: Job[Any]) -> None:
-        """Run a job, and wait until it is over."""
+    def result_of(self, job: Job[T]) -> T:
+        """Run a job, and return its result, or raise its error. An interrupt aborts it.
+
+        Raises:
+            ConfigurationError: the caller is on the loop thread, or the interpreter is exiting.
+        """
+        __tracebackhide__ = True
+        self.check_thread()
+        try:
+            self._wait_for(job)
+        except BaseException:
+            try:
+                self._wait_for(Job(job.abandon))
+            except BaseException:
+                # Two signals may come at once, before anything was done about the first.
+                self.post(job.abort)
+                raise
+            raise
+        if self.is_closed and isinstance(job.error, asyncio.CancelledError):
+            raise _exiting()
+        return job.result()
+
+    def _wait_for(self, job: Job[Any]) -> None:
         try:
             self._waiting.add(job)
             # After the line above: shutdown() ends whatever is waiting.
@@ -303,22 +324,7 @@ def run(function: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwarg
             callback of one that was interrupted.
     """
     __tracebackhide__ = True
-    runtime = get_runtime()
-    runtime.check_thread()
-    job = Job(partial(function, *args, **kwargs), current_job.get())
-    try:
-        runtime.wait_for(job)
-    except BaseException:
-        try:
-            runtime.wait_for(Job(job.abandon))
-        except BaseException:
-            # Two signals may come at the same time, before anything was done about the first.
-            runtime.post(job.abort)
-            raise
-        raise
-    if runtime.is_closed and isinstance(job.error, asyncio.CancelledError):
-        raise _exiting()
-    return job.result()
+    return get_runtime().result_of(Job(partial(function, *args, **kwargs), current_job.get()))
 
 
 def check_pid(pid: int | None, what: str) -> None:
