@@ -27,14 +27,9 @@ class Unseen:
     def __enter__(self) -> None:
         pass
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if exc_value is not None:
-            exc_value.__traceback__ = self._shown(exc_value.__traceback__)
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if error is not None:
+            error.__traceback__ = self._shown(error.__traceback__)
 
     def trim(self, error: BaseException) -> None:
         """Take the frames out of the tracebacks of an error and of those it came from."""

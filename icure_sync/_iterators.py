@@ -21,7 +21,6 @@ from icure_sync._signals import RaisedAgain
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable
     from contextlib import AbstractAsyncContextManager
-    from types import TracebackType
 
     from icure_sync._jobs import Task
 
@@ -35,13 +34,7 @@ _END: Final = object()
 
 
 class _Step(Job[Any]):
-    """The demand for one item. The result is that, or ``_END``.
-
-    Args:
-        pump: what is asked.
-    """
-
-    __slots__ = ("_pump",)
+    """The demand for one item, which is the result, or ``_END``."""
 
     def __init__(self, pump: _Pump[Any]) -> None:
         super().__init__(pump.aclose, current_job.get())
@@ -201,11 +194,8 @@ def iterate(
 ) -> ClosableIterator[T]:
     """Return an iterator over what an async iterator yields.
 
-    Args:
-        function: returns the async iterator; it is called at once, so that it can refuse its
-            arguments. Nothing is fetched before the first step.
-        args: its positional arguments.
-        kwargs: its keyword arguments.
+    The function that returns that is called at once, so that it can refuse its arguments. Nothing
+    is fetched before the first step.
     """
     return ClosableIterator(function(*args, **kwargs))
 
@@ -216,11 +206,6 @@ def entered(
     """Return a context manager that enters and leaves an async one, both in the same task.
 
     What the block raises is not passed on to the async one: that is left as at the block's end.
-
-    Args:
-        function: returns the async context manager.
-        args: its positional arguments.
-        kwargs: its keyword arguments.
     """
     return _Entered(iterate(_held_by, partial(function, *args, **kwargs)))
 
@@ -254,12 +239,7 @@ class _Entered(AbstractContextManager[T]):
                 self._held.close()
                 raise
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         __tracebackhide__ = True
         with unseen:
             self._held.close()
@@ -295,10 +275,10 @@ class ClosableIterator(Iterator[T]):
                 self.before_step()
             self._begun = True
             with self._lock:
-                item: Any = get_runtime().result_of(_Step(self._pump))
+                item = get_runtime().result_of(_Step(self._pump))
             if item is _END:
                 raise StopIteration
-            return item
+            return cast("T", item)
 
     def _check_caller(self) -> None:
         get_runtime().check_thread()
@@ -314,12 +294,7 @@ class ClosableIterator(Iterator[T]):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def __del__(self) -> None:

@@ -52,21 +52,6 @@ class Job(Generic[T]):
         is_struck: whether the abortion has struck a part.
     """
 
-    __slots__ = (
-        "_function",
-        "_lock",
-        "_scope",
-        "_shelter",
-        "error",
-        "is_aborted",
-        "is_over",
-        "is_struck",
-        "parts",
-        "task",
-        "value",
-        "whole",
-    )
-
     value: T
 
     def __init__(self, function: Callable[[], Awaitable[T]], whole: Job[Any] | None = None) -> None:

@@ -22,7 +22,7 @@ import sys
 import threading
 import weakref
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, ParamSpec, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 
 from icure_async.errors import ConfigurationError
 from icure_sync._jobs import Job, Task, current_job
@@ -31,9 +31,10 @@ from icure_sync._signals import block_signals
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection
 
+    from icure_sync._twins import Twin
+
 __all__ = [
     "EXIT_SECONDS",
-    "Closable",
     "Runtime",
     "check_pid",
     "close_at_exit",
@@ -50,21 +51,6 @@ EXIT_SECONDS: Final = 2.0
 """How long the interpreter's exit waits for running calls to clean up and for clients to close."""
 
 _STEP_SECONDS: Final = EXIT_SECONDS / 5
-
-
-class Closable(Protocol):
-    """The twin of an object that has to be closed."""
-
-    @property
-    def _inner(self) -> Any:
-        """The async object, an async context manager."""
-
-    def _is_open(self) -> bool:
-        """Return whether it is still to be closed."""
-        ...
-
-    def _warn_if_open(self) -> None:
-        """Give a ``ResourceWarning`` if it is."""
 
 
 class _Executor(concurrent.futures.ThreadPoolExecutor):
@@ -244,7 +230,7 @@ def _exiting() -> ConfigurationError:
 
 
 _runtime: Runtime | None = None
-_closable: weakref.WeakSet[Closable] = weakref.WeakSet()
+_closable: weakref.WeakSet[Twin[Any]] = weakref.WeakSet()
 _lock = threading.RLock()
 _disowned: list[object] = []
 
@@ -275,7 +261,7 @@ def _start_runtime() -> Runtime:
         return _runtime
 
 
-def close_at_exit(twin: Closable) -> None:
+def close_at_exit(twin: Twin[Any]) -> None:
     """Have the interpreter's exit warn of what was left open, and close it."""
     with _lock:
         _closable.add(twin)
