@@ -79,7 +79,7 @@ class _Pump(Generic[T]):
         self._context = copy_context()
         self._early: deque[T] = deque()
         self._step: _Step | None = None
-        self._wake_up: asyncio.Future[None] | None = None
+        self._news = asyncio.Event()
 
     def demand(self, step: _Step) -> None:
         """Settle a step with the next item."""
@@ -99,7 +99,7 @@ class _Pump(Generic[T]):
                 self._context.run(self.job.start)
                 cast("Task", self.job.task).add_done_callback(self._hand_over_end)
             else:
-                self._go_on()
+                self._news.set()
 
     async def aclose(self) -> None:
         """Close the iterator, and wait for its cleanup."""
@@ -108,7 +108,7 @@ class _Pump(Generic[T]):
         task = self.job.task
         if task is not None:
             if self._step is None:
-                self._go_on()
+                self._news.set()
             else:
                 # Whoever waits for the step was interrupted, by a signal handler perhaps.
                 self.job.abort()
@@ -128,10 +128,6 @@ class _Pump(Generic[T]):
         error, self.job.error = self.job.error, None
         is_abortion = self.job.is_aborted and isinstance(error, asyncio.CancelledError)
         return None if is_abortion else error
-
-    def _go_on(self) -> None:
-        if self._wake_up is not None and not self._wake_up.done():
-            self._wake_up.set_result(None)
 
     def _hand_over(self, item: T) -> None:
         step, self._step = self._step, None
@@ -158,22 +154,17 @@ class _Pump(Generic[T]):
             await _close(iterator)
 
     async def _demanded(self, iterator: AsyncIterator[T]) -> None:
-        while not self.is_closing:
-            self._wake_up = asyncio.get_running_loop().create_future()
+        while self._step is None and not self.is_closing:
+            self._news.clear()
             try:
-                await self._wake_up
+                await self._news.wait()
             except asyncio.CancelledError as cancellation:
                 # A scope that the iterator holds open around its yield has expired. Only the
                 # iterator can leave that scope.
                 throw = getattr(iterator, "athrow", None)
                 if throw is None:
                     raise
-                self._wake_up = None
                 self._hand_over(await throw(cancellation))
-            else:
-                return
-            finally:
-                self._wake_up = None
 
 
 async def _close(iterator: AsyncIterator[Any]) -> None:

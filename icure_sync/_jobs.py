@@ -134,13 +134,20 @@ class Job(Generic[T]):
             self._scope.cancel()
 
     async def abandon(self) -> None:
-        """Abort, and wait for the cleanup. Close what was opened: nobody is going to receive it."""
+        """Abort, and wait for the cleanup."""
         self.abort()
-        if self.task is not None:
+        if self.task is None:
+            await self._discard()
+        else:
             await asyncio.wait([self.task])
+
+    async def _discard(self) -> None:
+        """Close what an aborted job has opened: nobody is going to receive it."""
         close = getattr(getattr(self, "value", None), "aclose", None)
-        if close is not None:
-            await close()
+        if close is not None and self.is_aborted:
+            self.error = asyncio.CancelledError()
+            with CancelScope(shield=True):
+                await close()
 
     def end(self) -> None:
         """Let the caller go on."""
@@ -158,6 +165,7 @@ class Job(Generic[T]):
                 with new_scope() as self._scope, new_scope() as self._shelter:
                     self.value = await self._function()
                     self.error = None
+                    await self._discard()
         except BaseException as error:
             self.error = error
         self.end()

@@ -34,12 +34,8 @@ P = ParamSpec("P")
 def adapt(obj: Any, protocol_methods: tuple[str, ...]) -> Any:
     """Return an object that the SDK can await in place of a plain implementation of a protocol.
 
-    Each plain method is called in a worker thread, and so perhaps in several at once.
-
-    Args:
-        obj: the implementation; its methods may be plain, async, or some of each. One whose
-            methods are all async is returned as it is.
-        protocol_methods: the names of the methods of the protocol.
+    Its methods may be plain, async, or some of each: each plain one is called in a worker thread,
+    and so perhaps in several at once. An object whose methods are all async is returned as it is.
 
     Raises:
         ConfigurationError: a method is missing, or this is a class.
@@ -173,11 +169,7 @@ def callback(
     returns is awaited on the loop thread. An async function is returned as it is.
 
     It may take as long as it likes, and make blocking calls itself: any number run at once. Where
-    the call is given up, it is waited for only so long.
-
-    Args:
-        function: what to run.
-        patience: how many seconds that is.
+    the call is given up, it is waited for ``patience`` seconds.
 
     Raises:
         ConfigurationError: it is no function.

@@ -39,6 +39,7 @@ __all__ = [
     "check_pid",
     "close_at_exit",
     "get_runtime",
+    "lock",
     "run",
 ]
 
@@ -107,11 +108,7 @@ class Runtime:
         return threading.get_ident() == self._thread.ident
 
     def check_thread(self) -> None:
-        """Refuse to block the loop thread on itself.
-
-        Raises:
-            ConfigurationError: the caller is on the loop thread.
-        """
+        """Refuse to block the loop thread on itself."""
         if self.is_here():
             raise ConfigurationError(
                 "A blocking call on icure_sync's own loop thread would wait for itself for ever: "
@@ -119,11 +116,7 @@ class Runtime:
             )
 
     def result_of(self, job: Job[T]) -> T:
-        """Run a job, and return its result, or raise its error. An interrupt aborts it.
-
-        Raises:
-            ConfigurationError: the caller is on the loop thread, or the interpreter is exiting.
-        """
+        """Run a job, and return its result, or raise its error. An interrupt aborts it."""
         __tracebackhide__ = True
         self.check_thread()
         try:
@@ -133,7 +126,7 @@ class Runtime:
                 self._wait_for(Job(job.abandon))
             except BaseException:
                 # Two signals may come at once, before anything was done about the first.
-                self.post(job.abort)
+                self.post(Job(job.abandon).start)
                 raise
             raise
         if self.is_closed and isinstance(job.error, asyncio.CancelledError):
@@ -231,16 +224,14 @@ def _exiting() -> ConfigurationError:
 
 _runtime: Runtime | None = None
 _closable: weakref.WeakSet[Twin[Any]] = weakref.WeakSet()
-_lock = threading.RLock()
+lock: Final = threading.RLock()
+"""Held to start the loop thread, and to register twins."""
+
 _disowned: list[object] = []
 
 
 def get_runtime() -> Runtime:
-    """Return the loop thread of this process, started if need be.
-
-    Raises:
-        ConfigurationError: the interpreter is exiting, or threads were replaced behind our back.
-    """
+    """Return the loop thread of this process, started if need be."""
     if _thread.start_new_thread is not _START_NEW_THREAD:
         raise ConfigurationError(
             "Threads were replaced after icure_sync was imported, and its calls would wait for "
@@ -252,7 +243,7 @@ def get_runtime() -> Runtime:
 
 def _start_runtime() -> Runtime:
     global _runtime
-    with _lock:
+    with lock:
         if _runtime is None:
             _runtime = Runtime()
             # Registered late: handlers that were registered after the first call run before.
@@ -263,7 +254,7 @@ def _start_runtime() -> Runtime:
 
 def close_at_exit(twin: Twin[Any]) -> None:
     """Have the interpreter's exit warn of what was left open, and close it."""
-    with _lock:
+    with lock:
         _closable.add(twin)
 
 
@@ -279,17 +270,20 @@ def _at_exit() -> None:
 
 
 def _after_fork_in_child() -> None:
-    global _closable, _lock, _runtime
+    global _closable, _runtime
     if _runtime is not None:
         _runtime.disown()
         # Never to be finalised: that would reach for what belongs to the parent.
         _disowned.extend((_runtime, *_closable))
     _runtime = None
     _closable = weakref.WeakSet()
-    _lock = threading.RLock()
 
 
 if hasattr(os, "register_at_fork"):
+    # In the child, no thread is left that could let go of it.
+    os.register_at_fork(
+        before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release
+    )
     os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
@@ -314,11 +308,7 @@ def run(function: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwarg
 
 
 def check_pid(pid: int | None, what: str) -> None:
-    """Refuse to use what belongs to the parent process.
-
-    Raises:
-        ConfigurationError: the process was forked since ``what`` was made in ``pid``.
-    """
+    """Refuse to use what was made in a process ``pid`` that was forked since then."""
     if pid is not None and pid != os.getpid():
         raise ConfigurationError(
             f"{what} was made before os.fork(), by the parent process, and its connections belong "

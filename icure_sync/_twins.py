@@ -10,7 +10,6 @@ import contextlib
 import copy
 import inspect
 import os
-import threading
 import warnings
 import weakref
 from functools import partial
@@ -20,7 +19,7 @@ from icure_async.mistakes import explained
 from icure_sync._callers import check_caller
 from icure_sync._iterators import entered, iterate
 from icure_sync._jobs import on_its_own, unseen
-from icure_sync._runtime import check_pid, close_at_exit, run
+from icure_sync._runtime import check_pid, close_at_exit, lock, run
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Awaitable, Callable
@@ -36,17 +35,6 @@ P = ParamSpec("P")
 
 _GENERATED: Final = "icure_sync._generated."
 _known: weakref.WeakValueDictionary[int, Twin[Any]] = weakref.WeakValueDictionary()
-_lock = threading.RLock()
-
-
-def _after_fork_in_child() -> None:
-    global _lock
-    # Another thread of the parent may have held it.
-    _lock = threading.RLock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 class Twin(Generic[A]):
@@ -92,7 +80,7 @@ class Twin(Generic[A]):
             inner: the async object.
             pid: the process it was made in; by default this one.
         """
-        with _lock:
+        with lock:
             known = _known.get(id(inner))
             if isinstance(known, cls) and known._inner is inner:
                 return known
