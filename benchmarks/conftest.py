@@ -1,7 +1,7 @@
-"""What was counted is printed at the end, as for the tests."""
+"""Counts, printed at the end as for the tests."""
 
 from __future__ import annotations
 
-from tests.conftest import count, pytest_terminal_summary
+from tests.support.counts import count, pytest_terminal_summary
 
 __all__ = ["count", "pytest_terminal_summary"]

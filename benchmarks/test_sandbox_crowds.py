@@ -1,4 +1,4 @@
-"""What a crowd costs the others at a sandbox, side by side in one run."""
+"""The cost of a crowd for the others at a sandbox, side by side in one run."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from icure_async.sandbox import Sandbox
 from icure_async.sandbox.store import Store
-from tests.conftest import Count
-from tests.support.sandbox import World, basic
+from tests.support.bare_client import World, basic
+from tests.support.counts import Count
 
 PEOPLE = 200
 FEW, MANY = 3, 100
@@ -26,7 +26,7 @@ CROWD = """
 import asyncio, sys
 from types import SimpleNamespace
 import aiohttp
-from tests.support.sandbox import Client, World
+from tests.support.bare_client import Client, World
 
 async def main(url, gateway, professional, people):
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
@@ -95,7 +95,7 @@ def test_closing(benchmark: BenchmarkFixture, runner: asyncio.Runner, abandoned:
 
 
 class Reader:
-    """Reads again and again, and notes what passed until each answer.
+    """Reads again and again, and notes the time and the jobs until each answer.
 
     Attributes:
         seconds: by the clock on the wall.

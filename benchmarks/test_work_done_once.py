@@ -1,28 +1,26 @@
-"""What doing work once is worth: each group compares two ways side by side, in one run."""
+"""The gain of doing work once: each group compares two ways side by side, in one run."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
+from benchmarks import people
+from benchmarks.people import OWNER_ID, STAGE, WORLD
 from icure_async import KeyPair
 from icure_async.crypto.key_ring import KeyRing
 from icure_async.crypto.software import SoftwareCrypto
 from icure_async.models.wire import patient_from_wire, patient_to_wire, prepare
 from icure_async.storage import MemoryStorage, StorageKeyStorage
 
-WORLD = json.loads(Path("tests/golden/world.json").read_text("utf-8"))
-NED = WORLD["users"]["ned"]
-PATIENTS = WORLD["stages"]["1-shared"]["entities"]["patient"]
-OWNER = PATIENTS[NED["dataOwnerId"]]
-KEY_PAIR = KeyPair(NED["keyPairs"][0]["publicKey"], NED["keyPairs"][0]["privateKey"])
-WRAPPED = OWNER["aesExchangeKeys"][KEY_PAIR.public_key][NED["dataOwnerId"]]
+OWNER = WORLD["stages"][STAGE]["entities"]["patient"][OWNER_ID]
+KEY_PAIR = KeyPair(people.KEY_PAIR["publicKey"], people.KEY_PAIR["privateKey"])
+WRAPPED = OWNER["aesExchangeKeys"][KEY_PAIR.public_key][OWNER_ID]
 
 
 @pytest.fixture

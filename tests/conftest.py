@@ -3,56 +3,52 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import json
-from collections.abc import AsyncIterator, Callable, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator, Callable
 from typing import Any
-from unittest.mock import Mock
 
 import aiohttp
 import pytest
-from aioresponses import aioresponses
+from hypothesis import settings
 
 from icure_async import AnonymousMedTechApiBuilder, MedTechApiBuilder
 from icure_async.rest import retries
 from icure_async.sandbox import Sandbox, hashing, server
 from icure_async.storage import jwk
+from tests.support.builders import anonymous_builder_for, builder_for
+from tests.support.canned_answers import responses
+from tests.support.counts import count, pytest_terminal_summary
+from tests.support.golden import GOLDEN, WORLD
 from tests.support.keyrings import system_keyring
+from tests.support.request_log import RequestLog
 from tests.support.shortcuts import MADE_ONCE, VALIDATED_ONCE
 
-__all__ = ["system_keyring"]
-
-Count = Callable[[str], None]
-
-GOLDEN = Path(__file__).parent / "golden"
+__all__ = ["count", "pytest_terminal_summary", "responses", "system_keyring"]
 
 
-@pytest.fixture
-def count(record_property: Callable[[str, object], None]) -> Count:
-    """Have a line about what was counted printed at the end."""
-    return functools.partial(record_property, "count")
+# No test asserts a time: an example may take long on a busy machine.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    lines = [
-        str(value)
-        for outcome in ("passed", "failed")
-        for report in terminalreporter.getreports(outcome)
-        for name, value in report.user_properties
-        if name == "count"
-    ]
-    if lines:
-        terminalreporter.section("counts")
-    for line in lines:
-        terminalreporter.line(line)
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--package",
+        choices=("async", "sync"),
+        default="async",
+        help="run all tests, or the flow tests of icure_async against icure_sync",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("package") == "sync":
+        config.pluginmanager.import_plugin("tests.support.sync_package")
 
 
 @pytest.fixture(scope="session")
 def world() -> dict[str, Any]:
     """The reference's small world at three moments, with all keys. Not to be changed."""
-    content: dict[str, Any] = json.loads((GOLDEN / "world.json").read_text("utf-8"))
-    return content
+    return WORLD
 
 
 @pytest.fixture(scope="session")
@@ -63,8 +59,12 @@ def transcript() -> dict[str, Any]:
 
 
 @pytest.fixture
-async def sdk_loop() -> asyncio.AbstractEventLoop:
-    """The event loop that the SDK runs on."""
+async def sdk_loop(pytestconfig: pytest.Config) -> asyncio.AbstractEventLoop:
+    """The event loop that the SDK runs on: with ``icure_sync``, that of the loop thread."""
+    if pytestconfig.getoption("package") == "sync":
+        from tests.support.sync_package import loop
+
+        return loop()
     return asyncio.get_running_loop()
 
 
@@ -101,45 +101,7 @@ def keys_validated_once(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def cheap_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Spare the sandbox the hashes that are slow on purpose."""
-    monkeypatch.setattr(hashing, "_scrypt", hashing._sha256)
-
-
-class _Response(aiohttp.ClientResponse):
-    """Supplies what aiohttp 3.14 asks for and aioresponses 0.7.9 does not know of."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        kwargs.setdefault("stream_writer", Mock(output_size=0))
-        super().__init__(*args, **kwargs)
-
-
-@pytest.fixture
-def responses(monkeypatch: pytest.MonkeyPatch) -> Iterator[aioresponses]:
-    """Canned answers; an unexpected request is a connection error."""
-    with aioresponses() as canned:
-        add = canned.add
-
-        def add_with_our_class(*args: Any, **kwargs: Any) -> None:
-            kwargs.setdefault("response_class", _Response)
-            add(*args, **kwargs)
-
-        monkeypatch.setattr(canned, "add", add_with_our_class)
-        yield canned
-
-
-class RequestLog:
-    """The requests that went over the wire since the last :meth:`take`."""
-
-    def __init__(self) -> None:
-        self._lines: list[str] = []
-
-    async def record(
-        self, session: aiohttp.ClientSession, context: Any, params: aiohttp.TraceRequestStartParams
-    ) -> None:
-        self._lines.append(f"{params.method} {params.url.path}")
-
-    def take(self) -> list[str]:
-        taken, self._lines = self._lines, []
-        return taken
+    monkeypatch.setattr(hashing, "slow_digest", hashing.quick_digest)
 
 
 @pytest.fixture
@@ -163,15 +125,7 @@ def anonymous_builder(
     """Builders for registering patients at the sandbox, by SMS and by email."""
 
     def make() -> AnonymousMedTechApiBuilder:
-        return (
-            AnonymousMedTechApiBuilder()
-            .with_icure_base_url(sandbox.icure_url)
-            .with_msg_gw_url(sandbox.msg_gw_url)
-            .with_msg_gw_spec_id(sandbox.spec_id)
-            .with_auth_process_by_sms_id(sandbox.patient_process_by_sms_id)
-            .with_auth_process_by_email_id(sandbox.patient_process_by_email_id)
-            .with_client_session(client_session)
-        )
+        return anonymous_builder_for(sandbox).with_client_session(client_session)
 
     return make
 
@@ -183,12 +137,8 @@ def builder(
     """Builders for users of the sandbox, by user name and password."""
 
     def make(user_name: str, password: str) -> MedTechApiBuilder:
-        return (
-            MedTechApiBuilder()
-            .with_icure_base_url(sandbox.icure_url)
-            .with_user_name(user_name)
-            .with_password(password)
-            .with_client_session(client_session)
+        return builder_for(sandbox.icure_url, user_name, password).with_client_session(
+            client_session
         )
 
     return make

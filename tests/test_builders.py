@@ -22,14 +22,14 @@ from icure_async import (
     KeyQuestion,
     MedTechApiBuilder,
     Patient,
-    builders,
+    cautions,
 )
 from icure_async.crypto.software import SoftwareCrypto
 from icure_async.errors import ConfigurationError, ResponseTooLargeError
 from icure_async.rest.connection import ConnectionOptions
 from icure_async.sandbox import Sandbox
 from icure_async.storage import MemoryKeyStorage, MemoryStorage, StorageKeyStorage
-from tests.conftest import RequestLog
+from tests.support.request_log import RequestLog
 
 URL = "https://kraken.example"
 ENVIRONMENT = (
@@ -224,7 +224,7 @@ def test_no_builder_shows_the_password_of_its_proxy() -> None:
 
 @pytest.fixture
 def _nobody_warned(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(builders, "_has_warned", False)
+    monkeypatch.setattr(cautions, "given", set())
 
 
 @pytest.mark.usefixtures("_nobody_warned")

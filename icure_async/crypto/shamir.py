@@ -25,13 +25,15 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
+from icure_async.crypto.rsa_der import key_pair_of
 from icure_async.errors import CryptoError, ValidationError
-from icure_async.models.key_pair import KeyPair
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
     from cryptography.hazmat.primitives.asymmetric import rsa
+
+    from icure_async.models.key_pair import KeyPair
 
 __all__ = ["MAX_SHARES", "combine", "looks_like_share", "random_length", "split"]
 
@@ -198,16 +200,7 @@ def _key_pair(pkcs8: bytes, *, is_whole: bool) -> KeyPair | None:
         private_key = numbers.private_key()
     except (ValueError, TypeError, UnsupportedAlgorithm):
         return None
-    return KeyPair(
-        private_key.public_key()
-        .public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
-        .hex(),
-        private_key.private_bytes(
-            serialization.Encoding.DER,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        ).hex(),
-    )
+    return key_pair_of(private_key)
 
 
 def _with_coefficient(numbers: rsa.RSAPrivateNumbers) -> rsa.RSAPrivateNumbers:

@@ -14,19 +14,21 @@ from cryptography.hazmat.primitives.padding import PKCS7
 
 from icure_async.crypto.encoding import decode_hex
 from icure_async.crypto.recent import Recent
+from icure_async.crypto.rsa_der import key_pair_of, spki_of
 from icure_async.crypto.threads import in_thread, in_thread_if_large, slices
 from icure_async.errors import ValidationError
-from icure_async.models.key_pair import KeyPair
 from icure_async.secret_holders import SecretHolder
 
 if TYPE_CHECKING:
     from typing import Final
 
-__all__ = ["SoftwareCrypto", "aes_cbc_decrypt", "aes_cbc_encrypt"]
+    from icure_async.models.key_pair import KeyPair
+
+__all__ = ["KEYS_KEPT", "SoftwareCrypto", "aes_cbc_decrypt", "aes_cbc_encrypt"]
 
 _BLOCK: Final = 16
 _KEY_BITS: Final = 2048
-_KEYS_KEPT: Final = 1024
+KEYS_KEPT: Final = 1024
 _SELF_TEST: Final = bytes(range(32))
 # How a PKCS#8 key says that it is an RSA key; a bare PKCS#1 key does not have it.
 _RSA_IDENTIFIER: Final = bytes.fromhex("300d06092a864886f70d0101010500")
@@ -48,8 +50,8 @@ class SoftwareCrypto(SecretHolder):
 
     def __init__(self) -> None:
         # By both halves: a pair that was loaded says nothing of another private half.
-        self._private_keys: Recent[KeyPair, rsa.RSAPrivateKey] = Recent(_KEYS_KEPT)
-        self._public_keys: Recent[str, rsa.RSAPublicKey] = Recent(_KEYS_KEPT)
+        self._private_keys: Recent[KeyPair, rsa.RSAPrivateKey] = Recent(KEYS_KEPT)
+        self._public_keys: Recent[str, rsa.RSAPublicKey] = Recent(KEYS_KEPT)
         self._loading = threading.Lock()
 
     async def random_bytes(self, length: int) -> bytes:
@@ -152,18 +154,7 @@ def aes_cbc_decrypt(key: bytes, ciphertext: bytes) -> bytes:
 
 def _generate() -> tuple[KeyPair, rsa.RSAPrivateKey]:
     private_key = rsa.generate_private_key(public_exponent=65537, key_size=_KEY_BITS)
-    pkcs8 = private_key.private_bytes(
-        serialization.Encoding.DER,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    )
-    return KeyPair(_spki(private_key.public_key()).hex(), pkcs8.hex()), private_key
-
-
-def _spki(public_key: rsa.RSAPublicKey) -> bytes:
-    return public_key.public_bytes(
-        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
+    return key_pair_of(private_key), private_key
 
 
 def _load_public_key(public_key: str) -> rsa.RSAPublicKey:
@@ -195,7 +186,7 @@ def _load_private_half(key_pair: KeyPair, public_key: rsa.RSAPublicKey) -> rsa.R
     pkcs8 = decode_hex(key_pair.private_key)
     # Keys are compared as text everywhere, so only one form of the public key will do.
     if (
-        _spki(public_key) != decode_hex(key_pair.public_key)
+        spki_of(public_key) != key_pair.public_key.lower()
         or _RSA_IDENTIFIER not in pkcs8[:_PKCS8_HEAD]
     ):
         message = "not SPKI and PKCS#8"

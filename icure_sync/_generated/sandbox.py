@@ -1,7 +1,7 @@
 # Written by "python tools/gen_sync.py" from icure_async/sandbox/server.py.
 # Changes here are lost: change that module, or tools/sync_rules.py.
 # pyright: reportPrivateUsage=false, reportIncompatibleVariableOverride=false
-"""The sandbox itself: starts and stops the server, and what tests and demos ask it."""
+"""The sandbox itself: its server, and the questions of tests and demos."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = ["Sandbox"]
 class Sandbox(Twin[AsyncSandbox]):
     """A local iCure backend with its message gateway, on loopback.
 
-    It enforces what the real backend enforces, whoever calls. Use it as a context manager::
+    It enforces what the real backend enforces, for every caller. Use it as a context manager::
 
         with Sandbox() as sandbox:
             print(sandbox.icure_url)
@@ -80,7 +80,7 @@ class Sandbox(Twin[AsyncSandbox]):
         allow_hosts: Iterable[str] = (),
         allow_origins: Iterable[str] = (),
     ) -> None:
-        super().__init__(
+        self._hold(
             AsyncSandbox(
                 database=database,
                 port=port,
@@ -198,7 +198,7 @@ class Sandbox(Twin[AsyncSandbox]):
         self._call(self._inner.advance_clock, seconds)
 
     def inject_fault(self, fault: Fault) -> InjectedFault:
-        """Let something go wrong with coming requests, of whoever calls.
+        """Let something go wrong with coming requests, of any caller.
 
         Of several faults that are for the same request, the one injected first happens.
 

@@ -12,7 +12,7 @@ from aioresponses import aioresponses
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from icure_async import Address, MedTechApi, MedTechApiBuilder, Patient
+from icure_async import Address, MedTechApi, Patient
 from icure_async.errors import (
     BadRequestError,
     ICureError,
@@ -22,8 +22,12 @@ from icure_async.errors import (
     ValidationError,
 )
 from icure_async.rest import retries
-from tests.conftest import RequestLog, _Response
-from tests.support.apis import Exchange, Json, Opener, Proxy
+from tests.support.builders import builder_for
+from tests.support.canned_answers import CannedResponse
+from tests.support.golden_sandbox import Opener
+from tests.support.json_proxy import Exchange, Proxy
+from tests.support.request_log import RequestLog
+from tests.support.seeds import Json
 
 ROBB_ID = "e3d39276-5730-4fbc-9069-bb7f99dfde55"
 BAD_IDS: list[Any] = [
@@ -242,13 +246,7 @@ async def test_damaged_delegations_are_no_crash(opener: Opener, proxy: Proxy) ->
 
 
 async def test_an_unreachable_server(responses: aioresponses, no_pauses: None) -> None:
-    async with (
-        MedTechApiBuilder()
-        .with_icure_base_url("https://icure.example")
-        .with_user_name("user")
-        .with_password("secret-password")
-        .build() as api
-    ):
+    async with builder_for("https://icure.example", "user", "secret-password").build() as api:
         with pytest.raises(NetworkError) as caught:
             await api.patient_api.get_patient(ROBB_ID)
     assert "secret-password" not in str(caught.value)
@@ -258,13 +256,7 @@ async def test_a_request_the_server_finds_malformed(responses: aioresponses) -> 
     base = "https://icure.example/rest/v1"
     responses.post(f"{base}/auth/login", status=404)
     responses.get(f"{base}/patient/{ROBB_ID}", status=418, body="teapot")
-    async with (
-        MedTechApiBuilder()
-        .with_icure_base_url(base)
-        .with_user_name("user")
-        .with_password("secret-password")
-        .build() as api
-    ):
+    async with builder_for(base, "user", "secret-password").build() as api:
         with pytest.raises(BadRequestError, match=r"418"):
             await api.patient_api.get_patient(ROBB_ID)
 
@@ -292,19 +284,13 @@ def test_whatever_a_server_answers_is_a_patient_or_an_error_of_ours(document: An
 
     async def read() -> None:
         with aioresponses() as responses:
-            options: Any = {"repeat": True, "response_class": _Response}
+            options: Any = {"repeat": True, "response_class": CannedResponse}
             responses.post(f"{base}/auth/login", status=404, **options)
             responses.get(f"{base}/patient/p", payload=document, **options)
             owner = {"type": "hcp", "dataOwner": {"id": "me"}}
             responses.get(f"{base}/dataowner/current", payload=owner, **options)
             responses.get(re.compile(".*/me/aesExchangeKeys$"), payload={}, **options)
-            async with (
-                MedTechApiBuilder()
-                .with_icure_base_url(base)
-                .with_user_name("user")
-                .with_password("password")
-                .build() as api
-            ):
+            async with builder_for(base, "user", "password").build() as api:
                 try:
                     patient = await api.patient_api.get_patient_and_try_decrypt("p")
                 except ICureError:

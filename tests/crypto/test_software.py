@@ -20,7 +20,7 @@ from icure_async.crypto import software
 from icure_async.crypto.software import SoftwareCrypto
 from icure_async.errors import ICureError, ValidationError
 from icure_async.models.key_pair import KeyPair
-from tests.support.crypto import ARYA, HCP, NED
+from tests.support.golden_people import ARYA, HCP, NED
 
 DER = serialization.Encoding.DER
 PKCS8 = serialization.PrivateFormat.PKCS8
@@ -205,7 +205,7 @@ async def test_public_keys_are_parsed_once(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 async def test_keys_do_not_pile_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(software, "_KEYS_KEPT", 2)
+    monkeypatch.setattr(software, "KEYS_KEPT", 2)
     crypto = SoftwareCrypto()
     ciphertexts = {}
     for pair in (HCP, NED, ARYA, HCP):

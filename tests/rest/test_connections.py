@@ -19,7 +19,7 @@ from icure_async.errors import ConfigurationError, NetworkError, RequestTimeoutE
 from icure_async.rest.connection import Connection, ConnectionOptions
 from icure_async.rest.transport import Request, Transport
 from icure_async.threads import PARSING
-from tests.support.rest import Backend, open_session, open_transport
+from tests.support.loopback import Backend, open_session, open_transport
 
 
 def at(backend: Backend, method: str = "GET") -> Request:
@@ -266,7 +266,7 @@ async def test_a_session_that_is_closed_under_a_request_is_said_to_be_the_caller
     await session.close()
 
     with pytest.raises(
-        NetworkError, match=r"with_client_session\(\) was closed meanwhile"
+        NetworkError, match=r"with_client_session\(\) was closed during the call"
     ) as caught:
         await sending
     assert caught.value.maybe_processed

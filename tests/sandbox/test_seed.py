@@ -15,7 +15,7 @@ import aiohttp
 import pytest
 
 from icure_async.sandbox import Sandbox
-from tests.support.sandbox import Client, World, basic, golden_stage, golden_user, me
+from tests.support.bare_client import Client, World, basic, golden_stage, golden_user, me
 
 STAGES = ["1-shared", "2-key-lost", "3-access-given-back"]
 
@@ -210,7 +210,8 @@ async def test_closing_leaves_nothing_behind(session: aiohttp.ClientSession, fre
             await session.get(f"{url}/icure/ok")
     gc.collect()
     assert asyncio.all_tasks() == tasks
-    assert {t for t in threading.enumerate() if "sandbox" in t.name} == threads
+    # One of an earlier test may have been about to end.
+    assert {t for t in threading.enumerate() if "sandbox" in t.name} <= threads
 
 
 async def test_a_port_in_use_is_an_error_and_leaves_nothing_open(

@@ -15,7 +15,7 @@ import pytest
 from icure_async.sandbox import Sandbox, hashing
 from icure_async.sandbox.clock import Clock
 from icure_async.sandbox.errors import ClosingError
-from tests.support.sandbox import World, basic, me
+from tests.support.bare_client import World, basic, me
 
 PHONE = "+32588235595"
 PASSWORD = "winter-is-coming"
@@ -48,9 +48,9 @@ def hashes(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hashes]:
     def scrypt(secret: str, salt: str) -> str:
         seen.threads.append(threading.current_thread().name)
         assert seen.open.wait(10)
-        return hashing._sha256(secret, salt)
+        return hashing.quick_digest(secret, salt)
 
-    monkeypatch.setattr(hashing, "_scrypt", scrypt)
+    monkeypatch.setattr(hashing, "slow_digest", scrypt)
     yield seen
     seen.open.set()
 

@@ -1,16 +1,11 @@
 from __future__ import annotations
 
-import json
-from pathlib import Path
-from typing import Any
-
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from icure_async.models.key_pair import KeyPair
+from tests.support.golden import WORLD
 from tests.support.key_material import as_key_pair, forge
-
-WORLD = Path(__file__).parents[1] / "golden/world.json"
 
 
 @pytest.fixture(scope="session")
@@ -30,12 +25,9 @@ def pair(pairs: list[KeyPair]) -> KeyPair:
 @pytest.fixture(scope="session")
 def golden_pairs() -> list[tuple[str, KeyPair]]:
     """The reference SDK's own key pairs: (data owner id, pair)."""
-    if not WORLD.exists():
-        pytest.skip(f"the recorded keys of the reference SDK are not at {WORLD}")
-    world: dict[str, Any] = json.loads(WORLD.read_text())
     return [
         (user["dataOwnerId"], KeyPair(pair["publicKey"], pair["privateKey"]))
-        for user in world["users"].values()
+        for user in WORLD["users"].values()
         for pair in user["keyPairs"]
     ]
 
@@ -44,14 +36,3 @@ def golden_pairs() -> list[tuple[str, KeyPair]]:
 def twin(pair: KeyPair) -> KeyPair:
     """Another valid key with the fingerprint of ``pair``, which is only a tail of the modulus."""
     return forge(pair.public_key)
-
-
-def assert_secret_free(error: BaseException, *secrets: str) -> None:
-    """No secret in the error, nor anywhere in the chain of exceptions behind it."""
-    seen: BaseException | None = error
-    while seen is not None:
-        text = f"{seen!s} {seen!r} {seen.args!r} {vars(seen)!r}"
-        text += repr([getattr(seen, name, None) for name in ("doc", "object")])
-        for secret in secrets:
-            assert secret not in text
-        seen = seen.__cause__ or seen.__context__

@@ -19,8 +19,8 @@ from icure_sync import InsecureConnectionWarning, MedTechApi, MedTechApiBuilder,
 from icure_sync._runtime import run
 from icure_sync.sandbox import Sandbox
 from tests.support.certificates import HOST, client_context, server_context
+from tests.support.loopback import NOW, Backend, login_answer
 from tests.support.proxy import Proxy
-from tests.support.rest import NOW, Backend, login_answer
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def test_the_proxy_of_the_environment_is_used(
         monkeypatch.setenv("HTTP_PROXY", proxy.url)
         monkeypatch.delenv("NO_PROXY", raising=False)
         monkeypatch.delenv("no_proxy", raising=False)
-        monkeypatch.setattr("icure_async.builders._has_warned", False)
+        monkeypatch.setattr("icure_async.cautions.given", set())
         hidden = builder(f"http://{HOST}", master.login, master.password)
         with pytest.warns(InsecureConnectionWarning, match=r"with_icure_base_url\(\)") as told:
             api = hidden.build()

@@ -1,0 +1,119 @@
+"""Where the program lives and dies, and what must be true of it afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any, Self
+
+import attrs
+
+from icure_async import KeyPair
+from icure_async.sandbox import Sandbox
+from tests.support.aftermath import Inspector, State, state_of
+from tests.support.newcomers import Newcomers
+
+Json = dict[str, Any]
+
+ROOT = Path(__file__).parents[2]
+
+# Coverage would trace the program too, and slow it down to no use.
+_UNCOVERED = ("COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG")
+
+
+class ProgramServer:
+    """A process that forks for each run of the program."""
+
+    def __init__(self) -> None:
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def __aenter__(self) -> Self:
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "tests.support.killable_program",
+            cwd=ROOT,
+            env={name: value for name, value in os.environ.items() if name not in _UNCOVERED},
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+        )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._process is not None
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        await self._process.wait()
+
+    async def run(self, job: Json) -> Json:
+        """Run the program, and return how that ended."""
+        assert self._process is not None
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(job).encode() + b"\n")
+        outcome: Json = json.loads(await self._process.stdout.readline())
+        return outcome
+
+    async def finish(self, job: Json) -> Json:
+        """Run the program, which must come to its end."""
+        outcome = await self.run(job)
+        assert not outcome["killed"]
+        assert "error" not in outcome, outcome["error"]
+        return outcome
+
+
+@attrs.frozen
+class Device:
+    """The folder of a device, and the phone number of the person it belongs to."""
+
+    folder: Path
+    phone: str
+
+
+class Ground(Newcomers):
+    """A sandbox, users of it, and their devices."""
+
+    def __init__(self, sandbox: Sandbox, folder: Path, key_pairs: list[KeyPair]) -> None:
+        super().__init__(folder)
+        self.sandbox = sandbox
+        self.key_pairs = key_pairs
+        self._inspector = Inspector(key_pairs)
+
+    def new_device(self, phone: str) -> Device:
+        return Device(self.new_folder(), phone)
+
+    def job(self, device: Device, *key_pairs: KeyPair, **options: Any) -> Json:
+        """Return the job of one program on a device, which remembers nothing but in the SDK."""
+        return {
+            "url": self.sandbox.icure_url,
+            "gateway": self.sandbox.msg_gw_url,
+            "spec": self.sandbox.spec_id,
+            "process_id": self.sandbox.patient_process_by_sms_id,
+            "hcp": self.sandbox.master_hcp.data_owner_id,
+            "phone": device.phone,
+            "device": str(device.folder),
+            "app": str(self.new_folder("app")),
+            "keys": [[pair.public_key, pair.private_key] for pair in key_pairs],
+            **options,
+        }
+
+    async def state(self, phone: str) -> State:
+        return await state_of(self.sandbox, phone)
+
+    async def check_keys(self, before: State, now: State, *devices: Device) -> set[str]:
+        """See :meth:`Inspector.check_keys`."""
+        folders = (device.folder for device in devices)
+        return await self._inspector.check_keys(before, now, *folders)
+
+    async def check_whole(
+        self, before: State, now: State, *devices: Device, tokens: range
+    ) -> set[str]:
+        """See :meth:`Inspector.check_whole`."""
+        folders = (device.folder for device in devices)
+        hcp = self.sandbox.master_hcp.data_owner_id
+        return await self._inspector.check_whole(
+            before, now, *folders, delegates={hcp}, tokens=tokens
+        )
