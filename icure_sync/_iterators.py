@@ -110,7 +110,7 @@ class _Pump(Generic[T]):
             if self._step is None:
                 self._news.set()
             else:
-                # Whoever waits for the step was interrupted, by a signal handler perhaps.
+                # The caller of the step was interrupted, by a signal handler perhaps.
                 self.job.abort()
             try:
                 await asyncio.wait([task])

@@ -69,7 +69,7 @@ def _is_ours(method: Any) -> bool:
 
 
 _SPECIAL: Final = ("lock", "get_item_and_mode", "path_of")
-"""What a storage may have beside the methods of its protocol."""
+"""Methods that a storage may have, next to those of its protocol."""
 
 
 class _Adapted:
@@ -109,7 +109,7 @@ async def _adapted_lock(
     def keep() -> None:
         try:
             with manager as held:
-                # Whoever has given up waiting has cancelled this: the thread leaves at once.
+                # Cancelled where the call was given up: the thread then leaves at once.
                 entered.set_result(held)
                 may_leave.wait()
         except BaseException as error:

@@ -1,4 +1,4 @@
-"""The one loop thread per process, and what it takes to block on it correctly.
+"""The one loop thread per process, and blocking calls on it.
 
 Nothing is started before the first call. From then on one daemon thread runs an asyncio event loop
 that all clients share; every blocking call is one task of it. The interpreter's exit closes what
@@ -136,7 +136,7 @@ class Runtime:
     def _wait_for(self, job: Job[Any]) -> None:
         try:
             self._waiting.add(job)
-            # After the line above: shutdown() ends whatever is waiting.
+            # After the line above: shutdown() ends all that wait.
             if self.is_closed:
                 job.end()
             else:

@@ -1,4 +1,4 @@
-"""What every generated class is made of."""
+"""The base of every generated class."""
 
 # Twins have no public names of their own: those are for what the twins are generated from.
 # ruff: noqa: SLF001
