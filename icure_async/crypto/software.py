@@ -17,11 +17,12 @@ from icure_async.crypto.recent import Recent
 from icure_async.crypto.rsa_der import key_pair_of, spki_of
 from icure_async.crypto.threads import in_thread, in_thread_if_large, slices
 from icure_async.errors import ValidationError
-from icure_async.models.key_pair import KeyPair
 from icure_async.secret_holders import SecretHolder
 
 if TYPE_CHECKING:
     from typing import Final
+
+    from icure_async.models.key_pair import KeyPair
 
 __all__ = ["SoftwareCrypto", "aes_cbc_decrypt", "aes_cbc_encrypt"]
 

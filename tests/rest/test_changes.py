@@ -76,9 +76,7 @@ async def test_nothing_is_written_where_there_is_nothing_to_change(answer: str) 
 async def test_it_gives_up_after_some_conflicts_and_says_the_next_step() -> None:
     store = _Store(faster_writes=100)
 
-    with pytest.raises(
-        ConflictError, match=r"Patient 4711 was .* Save it again\."
-    ) as caught:
+    with pytest.raises(ConflictError, match=r"Patient 4711 was .* Save it again\.") as caught:
         await change_document(
             "Patient 4711",
             read=store.read,
