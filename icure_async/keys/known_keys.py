@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal, cast, get_args
 import attrs
 
 from icure_async.errors import StorageError
-from icure_async.models.key_question import KeyKind
+from icure_async.json_shapes import parse_json_object
+from icure_async.models.key_question import KeyKind, digest_of
 from icure_async.storage.locks import lock_of
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ _PREFIX: Final = "icure.known_keys."
 _VERSION: Final = 1
 
 Origin = Literal["made", "confirmed", "seen", "recovered"]
-"""How this device got to know a key.
+"""The way in which this device got to know a key.
 
 * ``"made"``: on this device, under a policy.
 * ``"confirmed"``: by the policy.
@@ -59,6 +60,20 @@ class KnownKey:
     owner_id: str
     delegate_id: str
     digest: str
+
+    @classmethod
+    def public(cls, owner_id: str, public_key: str) -> KnownKey:
+        """Return what is known of a public key.
+
+        Raises:
+            ValueError: it is not hex.
+        """
+        return cls("public_key", owner_id, "", digest_of(bytes.fromhex(public_key)))
+
+    @classmethod
+    def exchange(cls, owner_id: str, delegate_id: str, exchange_key: bytes) -> KnownKey:
+        """Return what is known of an exchange key."""
+        return cls("exchange_key", owner_id, delegate_id, digest_of(exchange_key))
 
     def is_of_same_place(self, other: KnownKey) -> bool:
         """Return whether both are of the same kind, and between the same data owners."""
@@ -94,7 +109,7 @@ class KnownKeys:
         known = self._records.get(own_id)
         if known is None or key not in known:
             # Another program on this device may have got to know it.
-            self._records[own_id] = known = await self._load(own_id)
+            known = await self._load(own_id)
         return known.get(key)
 
     async def has_others(self, own_id: str, key: KnownKey) -> bool:
@@ -107,10 +122,10 @@ class KnownKeys:
         """
         if key.kind == "public_key" and key.owner_id == own_id and self._key_ring.trusted_pairs:
             return True
-        return any(
-            other.is_of_same_place(key) and other.digest != key.digest
-            for other in await self._record(own_id)
-        )
+        known = self._records.get(own_id)
+        if known is None:
+            known = await self._load(own_id)
+        return any(other.is_of_same_place(key) and other.digest != key.digest for other in known)
 
     def is_doubtful(self, own_id: str) -> bool:
         """Return whether something was remembered that could not be told from a forgery."""
@@ -149,14 +164,10 @@ class KnownKeys:
             self._records[own_id] = known
             self._unsaved.pop(own_id, None)
 
-    async def _record(self, own_id: str) -> dict[KnownKey, Origin]:
-        known = self._records.get(own_id)
-        if known is None:
-            self._records[own_id] = known = await self._load(own_id)
-        return known
-
     async def _load(self, own_id: str) -> dict[KnownKey, Origin]:
-        return self._with_unsaved(own_id, await self._stored(own_id))
+        known = self._with_unsaved(own_id, await self._stored(own_id))
+        self._records[own_id] = known
+        return known
 
     def _with_unsaved(
         self, own_id: str, stored: Mapping[KnownKey, Origin]
@@ -168,16 +179,17 @@ class KnownKeys:
 
     async def _stored(self, own_id: str) -> dict[KnownKey, Origin]:
         text = await self._storage.get_item(_PREFIX + own_id)
-        found = None if text is None else _parsed(text)
-        stored: dict[KnownKey, Origin] = {}
+        if text is None:
+            return {}
+        found = _parsed(text)
         if found is not None and self._is_authentic(own_id, *found):
-            stored = _keys_of(found[0])
-        elif text is not None and self._key_ring.trusted_pairs:
+            return _keys_of(found[0])
+        if self._key_ring.trusted_pairs:
             self._doubtful.add(own_id)
             _log.warning(
                 "What this device remembers of keys can't be verified, and counts as unknown"
             )
-        return stored
+        return {}
 
     async def _save(self, own_id: str, known: Mapping[KnownKey, Origin]) -> None:
         rows = sorted([*attrs.astuple(key), origin] for key, origin in known.items())
@@ -202,11 +214,7 @@ def _learn(known: dict[KnownKey, Origin], key: KnownKey, origin: Origin) -> None
 
 def _parsed(text: str) -> tuple[list[list[str]], dict[str, str]] | None:
     """Return the rows and the MACs of a record, or None where it is malformed."""
-    try:
-        content: Any = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    match content:
+    match parse_json_object(text):
         case {"version": 1, "keys": [*rows], "macs": {**macs}} if all(
             _is_row(row) for row in rows
         ) and all(isinstance(mac, str) and mac.isascii() for mac in macs.values()):

@@ -1,8 +1,8 @@
-"""What ``DataOwnerApi.examine_keys`` finds out. Nothing is written, here or on the backend."""
+"""The examination of a data owner's key pairs. Nothing is written, here or on the backend."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
@@ -11,21 +11,17 @@ from icure_async.crypto.exchange_keys import (
     delegates_of,
     exchange_keys_in_view,
     exchange_keys_to,
+    is_public_key,
     public_keys_of,
 )
 from icure_async.crypto.key_ring import KeyRing
 from icure_async.crypto.transfer_keys import recover_key_pairs, transfer_keys_of
 from icure_async.entities.delegations import has_own_entry
-from icure_async.errors import (
-    BadRequestError,
-    NotFoundError,
-    PermissionDeniedError,
-    StorageError,
-    ValidationError,
-)
+from icure_async.errors import StorageError, ValidationError
 from icure_async.foreign_text import printable
 from icure_async.json_shapes import as_object
 from icure_async.keys.known_keys import KnownKeys
+from icure_async.keys.notaries import SHARES_MEMBER
 from icure_async.keys.trust import KeyTrust
 from icure_async.models.key_pair import fingerprint_of
 from icure_async.models.key_report import KeyReport, PublishedKey
@@ -35,25 +31,15 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from icure_async.crypto.protocol import Crypto
-    from icure_async.keys.directory import OwnKeyDirectory
+    from icure_async.keys.directory import Directory
+    from icure_async.keys.notices import KeyNotices
     from icure_async.models.key_pair import KeyPair
     from icure_async.models.key_report import KeyStatus
-    from icure_async.rest.data_owners import DataOwnerResource
     from icure_async.storage.protocols import KeyStorage, Storage
 
-__all__ = ["KeyExaminer", "OutstandingNotices"]
+__all__ = ["KeyExaminer"]
 
-_PARTITIONS: Final = "privateKeyShamirPartitions"
 _PATIENT: Final = "patient"
-_REFUSED: Final = (NotFoundError, PermissionDeniedError, BadRequestError)
-
-
-class OutstandingNotices(Protocol):
-    """Knows which notices about new key pairs are still to be sent."""
-
-    async def outstanding(self, owner_id: str) -> Sequence[str]:
-        """Return the fingerprints of the key pairs they are about."""
-        ...
 
 
 @attrs.frozen
@@ -73,7 +59,7 @@ class _ExchangeKey:
 
 @attrs.frozen
 class _OnDevice:
-    """What the key storage has: key pairs by fingerprint, and what could not be read."""
+    """The content of the key storage: key pairs by fingerprint, and problems of reading."""
 
     key_pairs: dict[str, KeyPair]
     unreadable: list[str]
@@ -84,23 +70,21 @@ class KeyExaminer:
 
     def __init__(
         self,
+        directory: Directory,
         *,
         crypto: Crypto,
         key_storage: KeyStorage,
         storage: Storage,
-        owners: DataOwnerResource,
-        directory: OwnKeyDirectory,
-        notices: OutstandingNotices | None = None,
+        notices: KeyNotices,
     ) -> None:
         self._crypto = crypto
         self._key_storage = key_storage
         self._storage = storage
-        self._owners = owners
         self._directory = directory
         self._notices = notices
 
     async def examine(self) -> KeyReport:
-        """Do what ``DataOwnerApi.examine_keys`` says."""
+        """Return where the key pairs are, what leads to them, and what is half-done."""
         own = await self._directory.read_own_anew()
         document = own.document
         public_keys = public_keys_of(document)
@@ -110,7 +94,8 @@ class KeyExaminer:
         ring = KeyRing(self._crypto)
         for key_pair in here.values():
             await ring.add(key_pair)
-        recoverable = await self._recoverable(document, ring)
+        recovered = await recover_key_pairs(self._crypto, ring, document)
+        recoverable = {key_pair.fingerprint for key_pair in recovered}
         exchange_keys = [
             *_from(document, frozenset(published)),
             *await self._towards(own.id, published),
@@ -125,7 +110,8 @@ class KeyExaminer:
             elif fingerprint in recoverable:
                 status = "recoverable"
             else:
-                status = "missing" if await self._is_public_key(public_key) else "malformed"
+                is_key = await is_public_key(self._crypto, public_key)
+                status = "missing" if is_key else "malformed"
             keys.append(_published_key(document, own.id, public_key, status, closed))
         return KeyReport(
             data_owner_id=own.id,
@@ -139,8 +125,8 @@ class KeyExaminer:
                     if key.correspondent_id != own.id
                 )
             ),
-            notaries=tuple(map(printable, as_object(document.get(_PARTITIONS)))),
-            outstanding_notices=await self._outstanding(own.id),
+            notaries=tuple(map(printable, as_object(document.get(SHARES_MEMBER)))),
+            outstanding_notices=tuple(await self._notices.outstanding(own.id)),
             lacks_self_delegation=bool(published)
             and own.kind == _PATIENT
             and not has_own_entry(document, own.id),
@@ -179,19 +165,11 @@ class KeyExaminer:
                 found[fingerprint] = listed
         return _OnDevice(found, list(problems))
 
-    async def _recoverable(self, document: Mapping[str, Any], ring: KeyRing) -> set[str]:
-        """Return the fingerprints of what transfer keys really lead to, and add it to the ring."""
-        recovered = await recover_key_pairs(self._crypto, ring, document)
-        return {key_pair.fingerprint for key_pair in recovered}
-
     async def _towards(self, own_id: str, published: Sequence[str]) -> list[_ExchangeKey]:
         """Return the exchange keys that others have towards the data owner."""
         found: list[_ExchangeKey] = []
         for kind in DATA_OWNER_KINDS:
-            try:
-                view = await self._owners.exchange_keys(kind, own_id)
-            except _REFUSED:
-                continue
+            view = await self._directory.read_view(kind, own_id)
             for delegator_id in view:
                 if delegator_id == own_id:
                     continue
@@ -200,16 +178,6 @@ class KeyExaminer:
                     for wrapped in exchange_keys_in_view(view, delegator_id)
                 ]
         return found
-
-    async def _outstanding(self, own_id: str) -> tuple[str, ...]:
-        return tuple(await self._notices.outstanding(own_id)) if self._notices else ()
-
-    async def _is_public_key(self, public_key: str) -> bool:
-        try:
-            await self._crypto.rsa_encrypt(public_key, b"")
-        except ValueError:
-            return False
-        return True
 
 
 def _from(document: Mapping[str, Any], published: frozenset[str]) -> Iterator[_ExchangeKey]:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 
 from icure_async.crypto.encoding import new_uuid
-from icure_async.errors import (
-    BackendError,
-    ConflictError,
-    InvalidResponseError,
-    NetworkError,
-)
+from icure_async.errors import BackendError, InvalidResponseError, NetworkError
+from icure_async.json_shapes import is_object
 from icure_async.keys.current_user import CurrentUser
 from icure_async.models.user_token import LogoutResult, UserToken
+from icure_async.rest.changes import change_document
 from icure_async.rest.checked import CheckedUsers
 from icure_async.rest.user_tokens import TOKENS_MEMBER, name_in_key, token_expiry, token_key_of
 
@@ -27,7 +24,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Logout", "UserTokens"]
 
-_MAX_CONFLICTS: Final = 5
 _ELSEWHERE: Final = (
     "The token is not found among the user's: this session logged in with a password, or with a "
     "token that was not created by this version of the SDK, or that is gone already. After another "
@@ -45,20 +41,23 @@ class UserTokens:
         self._current_user = current_user
         self._clock = clock
 
+    async def _user(self) -> Mapping[str, Any]:
+        return await self._current_user.get(fresh=True)
+
     async def listed(self) -> list[UserToken]:
         """Return what the backend lists now, the oldest first.
 
         Raises:
             InvalidResponseError: the list is malformed.
         """
-        tokens = _tokens_of(await self._current_user.get(fresh=True))
+        tokens = _tokens_of(await self._user())
         own_key = self._users.own_token_key(tokens)
         found = [_value(key, token, is_current=key == own_key) for key, token in tokens.items()]
         return sorted(found, key=lambda token: (token.creation_time or 0, token.key))
 
     async def own_key(self) -> str | None:
         """Return the key of the token that the session logs in with, where it is listed."""
-        return self._users.own_token_key(_tokens_of(await self._current_user.get(fresh=True)))
+        return self._users.own_token_key(_tokens_of(await self._user()))
 
     async def create(self, crypto: Crypto, *, validity: int, name: str | None) -> str:
         """Create a token whose secret is chosen here, and return that."""
@@ -70,7 +69,7 @@ class UserTokens:
         return secret
 
     async def revoke(self, key: str) -> bool:
-        """Revoke a token; return False where there is none of this key.
+        """Revoke a token; return False where no token has this key.
 
         Everything else of the user goes back as it was read.
 
@@ -79,28 +78,29 @@ class UserTokens:
             InvalidResponseError: the backend has kept the token.
         """
         was_asked = False
-        for _ in range(_MAX_CONFLICTS):
-            user = await self._current_user.get(fresh=True)
+
+        async def end(user: Mapping[str, Any]) -> Mapping[str, Any] | None:
+            nonlocal was_asked
             tokens = _tokens_of(user)
             if key not in tokens:
-                return was_asked
-            ended = {**tokens[key], "deletionDate": int(self._clock() * 1000)}
+                return None
             was_asked = True
-            try:
-                answer = await self._users.modify({**user, TOKENS_MEMBER: {**tokens, key: ended}})
-            except ConflictError:
-                continue
-            if key in _tokens_of(answer):
-                raise InvalidResponseError(
-                    "Could not revoke the token: the backend has kept it. It ends by itself; ask "
-                    "the administrator of the backend to remove it."
-                )
-            return True
-        raise ConflictError(
-            f"Could not revoke the token: the user was changed by somebody else {_MAX_CONFLICTS} "
-            "times in a row. Try again.",
-            retryable=True,
+            ended = {**tokens[key], "deletionDate": int(self._clock() * 1000)}
+            return {**user, TOKENS_MEMBER: {**tokens, key: ended}}
+
+        stored = await change_document(
+            "The user",
+            read=self._user,
+            change=end,
+            write=self._users.modify,
+            advice="The token may still work: revoke it again.",
         )
+        if key in _tokens_of(stored):
+            raise InvalidResponseError(
+                "Could not revoke the token: the backend has kept it. It ends by itself; ask "
+                "the administrator of the backend to remove it."
+            )
+        return was_asked
 
 
 class Logout:
@@ -167,10 +167,8 @@ def _tokens_of(user: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     tokens = user.get(TOKENS_MEMBER)
     if tokens is None:
         return {}
-    if isinstance(tokens, dict):
-        listed = cast("dict[str, object]", tokens)
-        if all(_is_token(token) for token in listed.values()):
-            return cast("dict[str, dict[str, Any]]", listed)
+    if is_object(tokens) and all(map(_is_token, tokens.values())):
+        return tokens
     raise InvalidResponseError(
         "Could not read the tokens of the user: the server's list of them is malformed. Check "
         "with_icure_base_url()."
@@ -178,11 +176,10 @@ def _tokens_of(user: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def _is_token(token: object) -> bool:
-    if not isinstance(token, dict):
-        return False
-    members = cast("Mapping[str, object]", token)
-    times = (members.get(name) for name in ("creationTime", "validity"))
-    return all(time is None or type(time) is int for time in times)
+    return is_object(token) and all(
+        time is None or type(time) is int
+        for time in (token.get("creationTime"), token.get("validity"))
+    )
 
 
 def _value(key: str, token: Mapping[str, Any], *, is_current: bool) -> UserToken:

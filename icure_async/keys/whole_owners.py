@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from icure_async.rest.data_owners import DataOwnerKind
 
-__all__ = ["WholeDataOwners"]
+__all__ = ["WholeDataOwners", "says_two_things"]
 
 _MAX_READS: Final = 3
 _GUARDED: Final = (*KEY_MATERIAL, *ENTITY_METADATA)
@@ -78,10 +78,10 @@ async def _confirmed(
             break
         before, owner = owner, await read()
         if owner is None or owner.id != before.id:
-            raise _unsteady(before)
+            raise says_two_things(before.id)
         if owner.document.get("rev") == before.document.get("rev"):
             if not same_material(before.document, owner.document, _GUARDED):
-                raise _unsteady(before)
+                raise says_two_things(before.id)
             break
     return owner
 
@@ -92,9 +92,10 @@ def _is_whole(owner: TypedDataOwner, *, with_transfers: bool) -> bool:
     return is_whole and (owner.kind != "patient" or looks_whole(document))
 
 
-def _unsteady(owner: TypedDataOwner) -> InvalidResponseError:
+def says_two_things(owner_id: str) -> InvalidResponseError:
+    """Return the error for answers that contradict each other."""
     return InvalidResponseError(
-        f"Could not read data owner {printable(owner.id)}: the server says two things about its "
+        f"Could not read data owner {printable(owner_id)}: the server says two things about its "
         "keys. Nothing was changed. Try again; where it stays so, call the administrator of the "
         "backend."
     )
