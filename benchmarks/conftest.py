@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.conftest import count, pytest_terminal_summary
+from tests.support.counts import count, pytest_terminal_summary
 
 __all__ = ["count", "pytest_terminal_summary"]

@@ -16,8 +16,8 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from icure_async.sandbox import Sandbox
 from icure_async.sandbox.store import Store
-from tests.conftest import Count
-from tests.support.sandbox import World, basic
+from tests.support.bare_client import World, basic
+from tests.support.counts import Count
 
 PEOPLE = 200
 FEW, MANY = 3, 100

@@ -17,8 +17,8 @@ from icure_async.crypto.software import aes_cbc_decrypt, aes_cbc_encrypt
 from icure_async.entities.sealing import EntityCrypto
 from icure_async.models.wire import patient_from_wire, prepare
 from icure_async.rest.documents import checked_documents
-from tests.conftest import Count
-from tests.support.crypto import HCP, owner, reader, share
+from tests.support.counts import Count
+from tests.support.golden_people import HCP, owner, reader, share
 
 PATIENTS = 1000
 ROUNDS = 7

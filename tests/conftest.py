@@ -3,49 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import json
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
-from unittest.mock import Mock
 
 import aiohttp
 import pytest
-from aioresponses import aioresponses
 
 from icure_async import AnonymousMedTechApiBuilder, MedTechApiBuilder
 from icure_async.rest import retries
 from icure_async.sandbox import Sandbox, hashing, server
 from icure_async.storage import jwk
+from tests.support.canned_answers import responses
+from tests.support.counts import count, pytest_terminal_summary
 from tests.support.keyrings import system_keyring
+from tests.support.request_log import RequestLog
 from tests.support.shortcuts import MADE_ONCE, VALIDATED_ONCE
 
-__all__ = ["system_keyring"]
-
-Count = Callable[[str], None]
+__all__ = ["count", "pytest_terminal_summary", "responses", "system_keyring"]
 
 GOLDEN = Path(__file__).parent / "golden"
-
-
-@pytest.fixture
-def count(record_property: Callable[[str, object], None]) -> Count:
-    """Have a line about what was counted printed at the end."""
-    return functools.partial(record_property, "count")
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    lines = [
-        str(value)
-        for outcome in ("passed", "failed")
-        for report in terminalreporter.getreports(outcome)
-        for name, value in report.user_properties
-        if name == "count"
-    ]
-    if lines:
-        terminalreporter.section("counts")
-    for line in lines:
-        terminalreporter.line(line)
 
 
 @pytest.fixture(scope="session")
@@ -102,44 +80,6 @@ def keys_validated_once(monkeypatch: pytest.MonkeyPatch) -> None:
 def cheap_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Spare the sandbox the hashes that are slow on purpose."""
     monkeypatch.setattr(hashing, "_scrypt", hashing._sha256)
-
-
-class _Response(aiohttp.ClientResponse):
-    """Supplies what aiohttp 3.14 asks for and aioresponses 0.7.9 does not know of."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        kwargs.setdefault("stream_writer", Mock(output_size=0))
-        super().__init__(*args, **kwargs)
-
-
-@pytest.fixture
-def responses(monkeypatch: pytest.MonkeyPatch) -> Iterator[aioresponses]:
-    """Canned answers; an unexpected request is a connection error."""
-    with aioresponses() as canned:
-        add = canned.add
-
-        def add_with_our_class(*args: Any, **kwargs: Any) -> None:
-            kwargs.setdefault("response_class", _Response)
-            add(*args, **kwargs)
-
-        monkeypatch.setattr(canned, "add", add_with_our_class)
-        yield canned
-
-
-class RequestLog:
-    """The requests that went over the wire since the last :meth:`take`."""
-
-    def __init__(self) -> None:
-        self._lines: list[str] = []
-
-    async def record(
-        self, session: aiohttp.ClientSession, context: Any, params: aiohttp.TraceRequestStartParams
-    ) -> None:
-        self._lines.append(f"{params.method} {params.url.path}")
-
-    def take(self) -> list[str]:
-        taken, self._lines = self._lines, []
-        return taken
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ from icure_async.errors import ConfigurationError, ResponseTooLargeError
 from icure_async.rest.connection import ConnectionOptions
 from icure_async.sandbox import Sandbox
 from icure_async.storage import MemoryKeyStorage, MemoryStorage, StorageKeyStorage
-from tests.conftest import RequestLog
+from tests.support.request_log import RequestLog
 
 URL = "https://kraken.example"
 ENVIRONMENT = (

@@ -17,7 +17,7 @@ import aiohttp
 import pytest
 
 from icure_async.cli import main
-from tests.support.sandbox import basic
+from tests.support.bare_client import basic
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 

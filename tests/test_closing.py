@@ -21,7 +21,7 @@ from icure_async import (
 )
 from icure_async.errors import ConfigurationError, KeyPairNotFoundError, NetworkError
 from icure_async.sandbox import Sandbox
-from tests.support.rest import NOW, Backend, login_answer
+from tests.support.loopback import NOW, Backend, login_answer
 
 USER: dict[str, object] = {"id": "ned", "healthcarePartyId": "hcp"}
 

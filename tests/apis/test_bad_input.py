@@ -22,8 +22,11 @@ from icure_async.errors import (
     ValidationError,
 )
 from icure_async.rest import retries
-from tests.conftest import RequestLog, _Response
-from tests.support.apis import Exchange, Json, Opener, Proxy
+from tests.support.canned_answers import CannedResponse
+from tests.support.golden_sandbox import Opener
+from tests.support.json_proxy import Exchange, Proxy
+from tests.support.request_log import RequestLog
+from tests.support.seeds import Json
 
 ROBB_ID = "e3d39276-5730-4fbc-9069-bb7f99dfde55"
 BAD_IDS: list[Any] = [
@@ -292,7 +295,7 @@ def test_whatever_a_server_answers_is_a_patient_or_an_error_of_ours(document: An
 
     async def read() -> None:
         with aioresponses() as responses:
-            options: Any = {"repeat": True, "response_class": _Response}
+            options: Any = {"repeat": True, "response_class": CannedResponse}
             responses.post(f"{base}/auth/login", status=404, **options)
             responses.get(f"{base}/patient/p", payload=document, **options)
             owner = {"type": "hcp", "dataOwner": {"id": "me"}}

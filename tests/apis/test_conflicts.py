@@ -19,7 +19,9 @@ from icure_async import (
 )
 from icure_async.errors import ConflictError, InvalidResponseError, NetworkError
 from icure_async.sandbox import Sandbox
-from tests.support.apis import Exchange, Opener, Proxy, add_hcp, key_pair_of, stage
+from tests.support.golden_sandbox import Opener
+from tests.support.json_proxy import Exchange, Proxy
+from tests.support.seeds import add_hcp, key_pair_of, stage
 
 ROBB_ID = "e3d39276-5730-4fbc-9069-bb7f99dfde55"
 

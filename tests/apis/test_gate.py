@@ -22,19 +22,10 @@ from icure_async.errors import (
 )
 from icure_async.keys import notices as key_notices
 from icure_async.sandbox import Sandbox
-from tests.conftest import RequestLog
-from tests.support.apis import (
-    Backend,
-    Exchange,
-    Json,
-    Opener,
-    Proxy,
-    Trick,
-    add_hcp,
-    add_patient,
-    key_pair_of,
-    stage,
-)
+from tests.support.golden_sandbox import Backend, Opener
+from tests.support.json_proxy import Exchange, Proxy, Trick
+from tests.support.request_log import RequestLog
+from tests.support.seeds import Json, add_hcp, add_patient, key_pair_of, stage
 
 ROBB_ID = "e3d39276-5730-4fbc-9069-bb7f99dfde55"
 OTHER_ID = "11111111-2222-4333-8444-555555555555"

@@ -12,7 +12,8 @@ import pytest
 from icure_async import EncryptedPatient, KeyPair, Patient
 from icure_async.errors import DecryptionError
 from icure_async.sandbox import Sandbox
-from tests.support.apis import Opener, key_pair_of, stage
+from tests.support.golden_sandbox import Opener
+from tests.support.seeds import key_pair_of, stage
 
 _WORLD: dict[str, Any] = json.loads(
     (Path(__file__).parents[1] / "golden" / "world.json").read_text("utf-8")

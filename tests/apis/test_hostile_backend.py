@@ -23,18 +23,11 @@ from icure_async.errors import CryptoError, ICureError
 from icure_async.models.key_question import digest_of
 from icure_async.sandbox import Sandbox
 from icure_async.storage import MemoryKeyStorage, MemoryStorage
-from tests.support.apis import (
-    Exchange,
-    Json,
-    Opener,
-    Proxy,
-    add_hcp,
-    confirm_all,
-    key_pair_of,
-    stage,
-)
 from tests.support.attacker import OAEP, Attacker, seal, unseal, wrap
+from tests.support.golden_sandbox import Opener, confirm_all
+from tests.support.json_proxy import Exchange, Proxy
 from tests.support.key_material import as_key_pair, forge, private_key_of
+from tests.support.seeds import Json, add_hcp, key_pair_of, stage
 
 NOTE = "the king is not the king's son"
 

@@ -11,8 +11,9 @@ import pytest
 from icure_async import EncryptedPatient, MedTechApi, Patient
 from icure_async.errors import ConflictError, CryptoError, DecryptionError, ValidationError
 from icure_async.sandbox import Sandbox
-from tests.conftest import RequestLog
-from tests.support.apis import Opener, add_hcp, add_patient, stage
+from tests.support.golden_sandbox import Opener
+from tests.support.request_log import RequestLog
+from tests.support.seeds import add_hcp, add_patient, stage
 
 ROBB_ID = "e3d39276-5730-4fbc-9069-bb7f99dfde55"
 

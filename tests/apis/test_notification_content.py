@@ -10,7 +10,8 @@ import pytest
 
 from icure_async import EncryptedNotification, Notification
 from icure_async.errors import DecryptionError, ValidationError
-from tests.support.apis import Json, Opener
+from tests.support.golden_sandbox import Opener
+from tests.support.seeds import Json
 
 from .test_notifications import People
 

@@ -42,8 +42,10 @@ from icure_async.errors import (
 )
 from icure_async.models.filters import Filter
 from icure_async.sandbox import Sandbox
-from tests.conftest import RequestLog
-from tests.support.apis import Exchange, Json, Opener, Proxy, add_hcp, key_pair_of, stage
+from tests.support.golden_sandbox import Opener
+from tests.support.json_proxy import Exchange, Proxy
+from tests.support.request_log import RequestLog
+from tests.support.seeds import Json, add_hcp, key_pair_of, stage
 
 _WORLD: Json = json.loads((Path(__file__).parents[1] / "golden" / "world.json").read_text("utf-8"))
 SECRET = "Winter is coming"

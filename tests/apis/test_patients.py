@@ -19,8 +19,10 @@ from icure_async.errors import (
     ValidationError,
 )
 from icure_async.sandbox import Sandbox
-from tests.conftest import RequestLog
-from tests.support.apis import Exchange, Opener, Proxy, add_hcp, add_patient, stage
+from tests.support.golden_sandbox import Opener
+from tests.support.json_proxy import Exchange, Proxy
+from tests.support.request_log import RequestLog
+from tests.support.seeds import add_hcp, add_patient, stage
 
 NOTE = "You must keep one's head, said Zoë ✓"
 ROBB_ID = "e3d39276-5730-4fbc-9069-bb7f99dfde55"

@@ -17,16 +17,9 @@ from icure_async import Notification, Patient, Property
 from icure_async.errors import CryptoError, DecryptionError, NetworkError
 from icure_async.sandbox import Sandbox
 from icure_async.storage import FileStorage, MemoryKeyStorage, StorageKeyStorage
-from tests.support.apis import (
-    ConnectionLostError,
-    Exchange,
-    Json,
-    Opener,
-    Proxy,
-    add_patient,
-    key_pair_of,
-    stage,
-)
+from tests.support.golden_sandbox import Opener
+from tests.support.json_proxy import ConnectionLostError, Exchange, Proxy
+from tests.support.seeds import Json, add_patient, key_pair_of, stage
 
 ROBB = "e3d39276-5730-4fbc-9069-bb7f99dfde55"
 

@@ -14,8 +14,10 @@ from icure_async.crypto.software import SoftwareCrypto
 from icure_async.entities.encrypted_self import encrypt_members
 from icure_async.errors import ConflictError, CryptoError
 from icure_async.sandbox import Sandbox
-from tests.conftest import RequestLog
-from tests.support.apis import Exchange, Json, Opener, Proxy
+from tests.support.golden_sandbox import Opener
+from tests.support.json_proxy import Exchange, Proxy
+from tests.support.request_log import RequestLog
+from tests.support.seeds import Json
 
 Route = Callable[[Patient], Patient]
 

@@ -16,8 +16,10 @@ from icure_async.errors import (
     ValidationError,
 )
 from icure_async.sandbox import Sandbox
-from tests.conftest import RequestLog
-from tests.support.apis import Exchange, Opener, Proxy, add_user
+from tests.support.golden_sandbox import Opener
+from tests.support.json_proxy import Exchange, Proxy
+from tests.support.request_log import RequestLog
+from tests.support.seeds import add_user
 
 
 async def test_the_logged_in_user(opener: Opener, world: dict[str, Any]) -> None:

@@ -42,8 +42,7 @@ from icure_async.models.user_token import DEFAULT_TOKEN_VALIDITY
 from icure_async.rest.responses import Response
 from icure_async.sandbox import Fault, Sandbox
 from icure_async.storage import FileKeyStorage, FileStorage, MemoryKeyStorage, MemoryStorage
-from tests.conftest import RequestLog
-from tests.support.authentication import (
+from tests.support.logins import (
     CAPTCHA,
     EMAIL,
     PHONE,
@@ -57,6 +56,7 @@ from tests.support.authentication import (
     tokens_of,
     user_named,
 )
+from tests.support.request_log import RequestLog
 
 State = AuthenticationState
 Build = Callable[[], AnonymousMedTechApiBuilder]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import ClassVar, TypeVar
 
 import aiohttp
 import attrs
@@ -18,17 +18,15 @@ from icure_async import (
     AnonymousMedTechApiBuilder,
     AuthenticationProcess,
     KeyPair,
-    KeyStorage,
-    Storage,
 )
 from icure_async.authentication.process import AuthenticationState
 from icure_async.crypto.software import SoftwareCrypto
 from icure_async.errors import CodeExpiredError, InvalidCodeError, TooManyAttemptsError
 from icure_async.sandbox import Sandbox
 from icure_async.storage import FileKeyStorage, FileStorage
-from tests.support.authentication import (
+from tests.support.death import DeathError, Fate, MortalKeyStorage, MortalStorage
+from tests.support.logins import (
     CAPTCHA,
-    KNOWN_KEYS,
     another,
     assert_can_work,
     left_in,
@@ -47,99 +45,6 @@ _numbers = itertools.count(470_000_000)
 @pytest.fixture(autouse=True)
 def known_keys(keys_validated_once: None) -> None:
     """These tests use the same keys on many devices."""
-
-
-class DeathError(BaseException):
-    """The program is gone: nobody handles this."""
-
-
-class Fate:
-    """Notes every point at which the program could die, and lets it die at one of them."""
-
-    def __init__(self, dies_at: int | None = None, *, cancelled: bool = False) -> None:
-        self.points: list[str] = []
-        self._dies_at = dies_at
-        self._cancelled = cancelled
-
-    async def reach(self, point: str) -> None:
-        self.points.append(point)
-        if len(self.points) - 1 != self._dies_at:
-            return
-        if not self._cancelled:
-            raise DeathError(point)
-        task = asyncio.current_task()
-        assert task is not None
-        task.cancel()
-        await asyncio.sleep(0)
-
-    async def around(self, name: str, call: Awaitable[T]) -> T:
-        try:
-            await self.reach(f"before {name}")
-        except BaseException:
-            asyncio.ensure_future(call).cancel()
-            raise
-        result = await call
-        await self.reach(f"after {name}")
-        return result
-
-    def trace(self) -> aiohttp.TraceConfig:
-        async def started(
-            session: aiohttp.ClientSession, context: Any, request: aiohttp.TraceRequestStartParams
-        ) -> None:
-            await self.reach(f"before {request.method} {request.url.path}")
-
-        async def answered(
-            session: aiohttp.ClientSession, context: Any, request: aiohttp.TraceRequestEndParams
-        ) -> None:
-            await self.reach(f"after {request.method} {request.url.path}")
-
-        trace = aiohttp.TraceConfig()
-        trace.on_request_start.append(started)
-        trace.on_request_end.append(answered)
-        return trace
-
-
-def _step(verb: str, item: str) -> str:
-    return f"{verb}_known_keys" if item.startswith(KNOWN_KEYS) else f"{verb}_item"
-
-
-class MortalStorage:
-    def __init__(self, storage: Storage, fate: Fate) -> None:
-        self._storage = storage
-        self._fate = fate
-
-    async def get_item(self, name: str) -> str | None:
-        return await self._fate.around(_step("get", name), self._storage.get_item(name))
-
-    async def set_item(self, name: str, value: str) -> None:
-        await self._fate.around(_step("set", name), self._storage.set_item(name, value))
-
-    async def remove_item(self, name: str) -> None:
-        await self._fate.around("remove_item", self._storage.remove_item(name))
-
-    async def list_items(self, prefix: str = "") -> Sequence[str]:
-        return await self._fate.around("list_items", self._storage.list_items(prefix))
-
-
-class MortalKeyStorage:
-    def __init__(self, storage: KeyStorage, fate: Fate) -> None:
-        self._storage = storage
-        self._fate = fate
-
-    async def get_key_pair(self, data_owner_id: str, fingerprint: str) -> KeyPair | None:
-        call = self._storage.get_key_pair(data_owner_id, fingerprint)
-        return await self._fate.around("get_key_pair", call)
-
-    async def list_key_pairs(self, data_owner_id: str) -> Sequence[KeyPair]:
-        call = self._storage.list_key_pairs(data_owner_id)
-        return await self._fate.around("list_key_pairs", call)
-
-    async def store_key_pair(self, data_owner_id: str, key_pair: KeyPair) -> None:
-        call = self._storage.store_key_pair(data_owner_id, key_pair)
-        await self._fate.around("store_key_pair", call)
-
-    async def remove_key_pair(self, data_owner_id: str, fingerprint: str) -> None:
-        raise AssertionError("nothing removes a key")
 
 
 class PooledCrypto(SoftwareCrypto):

@@ -23,8 +23,8 @@ from icure_async.errors import (
 )
 from icure_async.sandbox import Sandbox
 from icure_async.storage import FileStorage, MemoryKeyStorage
-from tests.authentication.test_crashes import DeathError, Fate, MortalKeyStorage
-from tests.support.authentication import CAPTCHA, PHONE, another, assert_can_work, start
+from tests.support.death import DeathError, Fate, MortalKeyStorage
+from tests.support.logins import CAPTCHA, PHONE, another, assert_can_work, start
 
 PASSWORD = "password-of-nobody"
 

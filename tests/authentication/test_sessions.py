@@ -26,15 +26,8 @@ from icure_async.errors import (
 )
 from icure_async.rest.user_tokens import token_key_of
 from icure_async.sandbox import Fault, Sandbox
-from tests.conftest import RequestLog
-from tests.support.authentication import (
-    CAPTCHA,
-    PHONE,
-    authenticate,
-    start,
-    tokens_of,
-    user_named,
-)
+from tests.support.logins import CAPTCHA, PHONE, authenticate, start, tokens_of, user_named
+from tests.support.request_log import RequestLog
 
 Builder = Callable[[str, str], MedTechApiBuilder]
 

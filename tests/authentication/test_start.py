@@ -33,17 +33,8 @@ from icure_async.errors import (
 )
 from icure_async.sandbox import Fault, Sandbox
 from icure_async.storage import MemoryStorage
-from tests.conftest import RequestLog
-from tests.support.authentication import (
-    CAPTCHA,
-    EMAIL,
-    PHONE,
-    Json,
-    another,
-    left_in,
-    start,
-    tokens_of,
-)
+from tests.support.logins import CAPTCHA, EMAIL, PHONE, Json, another, left_in, start, tokens_of
+from tests.support.request_log import RequestLog
 
 State = AuthenticationState
 GATEWAY = "https://gw.example/msggtw"

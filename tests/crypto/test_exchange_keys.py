@@ -19,7 +19,17 @@ from icure_async.crypto.exchange_keys import (
     public_keys_of,
 )
 from icure_async.crypto.key_ring import KeyRing
-from tests.support.crypto import ARYA, CRYPTO, HCP, NED, NED_LOST, WORLD, owner, owners_at, ring_of
+from tests.support.golden_people import (
+    ARYA,
+    CRYPTO,
+    HCP,
+    NED,
+    NED_LOST,
+    WORLD,
+    owner,
+    owners_at,
+    ring_of,
+)
 
 NED_ID = WORLD["users"]["ned"]["dataOwnerId"]
 HCP_ID = WORLD["users"]["hcp"]["dataOwnerId"]

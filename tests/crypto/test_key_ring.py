@@ -7,7 +7,7 @@ from icure_async.crypto.key_ring import KeyRing
 from icure_async.crypto.software import SoftwareCrypto
 from icure_async.errors import ValidationError
 from icure_async.models.key_pair import KeyPair
-from tests.support.crypto import ARYA, CRYPTO, HCP, NED, ring_of
+from tests.support.golden_people import ARYA, CRYPTO, HCP, NED, ring_of
 from tests.support.key_material import forge
 
 KEY = bytes(range(32))

@@ -14,7 +14,7 @@ from blockbuster import blockbuster_ctx
 
 from icure_async.crypto.software import SoftwareCrypto
 from icure_async.entities.sealing import EntityCrypto
-from tests.support.crypto import CRYPTO, HCP, owner, reader, share
+from tests.support.golden_people import CRYPTO, HCP, owner, reader, share
 
 LIMIT = 0.010
 ATTEMPTS = 15

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from icure_async.crypto import shamir
 from icure_async.errors import CryptoError, ValidationError
 from icure_async.models.key_pair import KeyPair
-from tests.support.crypto import ARYA, HCP, NED
+from tests.support.golden_people import ARYA, HCP, NED
 
 # Written by the published @icure/api 6.4.4; the file says how.
 VECTORS: dict[str, Any] = json.loads(

@@ -20,7 +20,7 @@ from icure_async.crypto import software
 from icure_async.crypto.software import SoftwareCrypto
 from icure_async.errors import ICureError, ValidationError
 from icure_async.models.key_pair import KeyPair
-from tests.support.crypto import ARYA, HCP, NED
+from tests.support.golden_people import ARYA, HCP, NED
 
 DER = serialization.Encoding.DER
 PKCS8 = serialization.PrivateFormat.PKCS8

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
 import pytest
 
 from icure_async import AnonymousMedTechApiBuilder, MedTechApiBuilder
 from icure_async.sandbox import Sandbox
 from icure_async.storage import MemoryKeyStorage
-from tests.support.story import Story, Told, tell
-
-Teller = Callable[[Told], Awaitable[Story]]
+from tests.support.story import Story, Teller, Told, tell
 
 
 @pytest.fixture

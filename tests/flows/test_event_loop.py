@@ -24,7 +24,7 @@ from icure_async import (
 from icure_async.crypto.software import SoftwareCrypto
 from icure_async.sandbox import Sandbox
 from icure_async.storage import MemoryKeyStorage
-from tests.support.apis import key_pair_of, stage
+from tests.support.seeds import key_pair_of, stage
 from tests.support.story import tell
 
 LIMIT_SECONDS = 0.010

@@ -21,8 +21,8 @@ from icure_async.crypto.software import SoftwareCrypto
 from icure_async.errors import ICureError
 from icure_async.models.key_pair import KeyPair
 from icure_async.sandbox import Fault
-from tests.conftest import Count
 from tests.support.aftermath import State, check_notified
+from tests.support.counts import Count
 from tests.support.fault_scenes import Place, Program, everything_of
 from tests.support.shortcuts import make_key_pairs
 

@@ -20,7 +20,7 @@ from icure_async.authentication import api as authentication
 from icure_async.crypto.software import SoftwareCrypto
 from icure_async.errors import ICureError
 from icure_async.sandbox import app, server
-from tests.conftest import Count
+from tests.support.counts import Count
 from tests.support.mutation_scenes import FLOWS, Flow, Place, World, build_worlds, check_aftermath
 from tests.support.mutations import WRONG, Answer, Case, Mutator, cases_of
 from tests.support.shortcuts import make_key_pairs

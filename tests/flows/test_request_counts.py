@@ -10,10 +10,8 @@ from collections.abc import Callable
 
 from icure_async import AnonymousMedTechApiBuilder, MedTechApiBuilder, Patient
 from icure_async.sandbox import Sandbox
-from tests.conftest import RequestLog
-from tests.support.story import NOTE, PHONE
-
-from .conftest import Teller
+from tests.support.request_log import RequestLog
+from tests.support.story import NOTE, PHONE, Teller
 
 # Step of the story → the most requests it may take, logins included.
 LIMITS = [

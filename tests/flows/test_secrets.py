@@ -32,7 +32,7 @@ from icure_async.errors import (
 )
 from icure_async.sandbox import Sandbox
 from icure_async.storage import MemoryKeyStorage, MemoryStorage
-from tests.support.apis import Exchange, Proxy
+from tests.support.json_proxy import Exchange, Proxy
 from tests.support.story import NOTE, PHONE, Story, tell
 
 WRONG_PASSWORD = "a wrong password, and nobody's business"

@@ -15,9 +15,9 @@ from cryptography.hazmat.primitives.serialization import (
 
 from icure_async import KeyPair, MedTechApiBuilder, Patient
 from icure_async.storage import FileKeyStorage
-from tests.support.interop import register_with_reference, stored_patient
 from tests.support.notes import MARKER
 from tests.support.our_sdk import register_with_sdk
+from tests.support.reference_steps import register_with_reference, stored_patient
 
 if TYPE_CHECKING:
     from pathlib import Path

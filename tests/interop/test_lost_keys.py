@@ -8,9 +8,13 @@ import pytest
 
 from icure_async import KeyPair, Patient
 from icure_async.errors import DecryptionError
-from tests.support.interop import log_in_as_master, may_meet_valid_padding, register_with_reference
 from tests.support.notes import MARKER
 from tests.support.our_sdk import register_with_sdk, sdk
+from tests.support.reference_steps import (
+    log_in_as_master,
+    may_meet_valid_padding,
+    register_with_reference,
+)
 
 if TYPE_CHECKING:
     from icure_async.sandbox import Sandbox

@@ -16,10 +16,10 @@ from icure_async import (
     TypedValueObject,
 )
 from icure_async.errors import PermissionDeniedError
-from tests.support.interop import log_in_as_master, register_with_reference
 from tests.support.notes import MARKER, NOTES
 from tests.support.our_sdk import register_with_sdk, sdk
 from tests.support.reference_sdk import ReferenceSdkError
+from tests.support.reference_steps import log_in_as_master, register_with_reference
 
 if TYPE_CHECKING:
     from icure_async import MedTechApi

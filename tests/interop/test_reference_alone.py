@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from icure_async.sandbox import Sandbox
-from tests.support.interop import (
+from tests.support.notes import LONE_SURROGATES, MARKER, NOTES
+from tests.support.reference_sdk import ReferenceSdkError
+from tests.support.reference_steps import (
     CODE_TIMEOUT,
     assert_encrypted,
     log_in_as_master,
@@ -16,8 +18,6 @@ from tests.support.interop import (
     start_with_reference,
     stored_patient,
 )
-from tests.support.notes import LONE_SURROGATES, MARKER, NOTES
-from tests.support.reference_sdk import ReferenceSdkError
 
 if TYPE_CHECKING:
     from tests.support.reference_sdk import ReferenceSdk, StartReference

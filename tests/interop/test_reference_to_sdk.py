@@ -9,14 +9,14 @@ import pytest
 
 from icure_async import KeyPair, Patient
 from icure_async.errors import DecryptionError
-from tests.support.interop import (
+from tests.support.notes import LONE_SURROGATES, MARKER, NOTES
+from tests.support.our_sdk import sdk
+from tests.support.reference_steps import (
     assert_encrypted,
     log_in_as_master,
     register_with_reference,
     stored_patient,
 )
-from tests.support.notes import LONE_SURROGATES, MARKER, NOTES
-from tests.support.our_sdk import sdk
 
 if TYPE_CHECKING:
     from icure_async.sandbox import Sandbox

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from icure_async import Patient
-from tests.support.interop import assert_encrypted, log_in_as_master, stored_patient
 from tests.support.notes import LONE_SURROGATES, MARKER, NOTES
 from tests.support.our_sdk import register_with_sdk, sdk
 from tests.support.reference_sdk import ReferenceSdkError
+from tests.support.reference_steps import assert_encrypted, log_in_as_master, stored_patient
 
 if TYPE_CHECKING:
     from icure_async.sandbox import Sandbox

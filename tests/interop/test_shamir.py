@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from icure_async import KeyPair, Patient
-from tests.support.interop import register_with_reference
 from tests.support.notes import MARKER
 from tests.support.our_sdk import register_with_sdk, sdk
 from tests.support.reference_sdk import HexKeyPair, ReferenceSdkError
+from tests.support.reference_steps import register_with_reference
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

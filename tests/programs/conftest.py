@@ -9,7 +9,7 @@ import pytest
 
 from icure_async import KeyPair
 from icure_async.sandbox import Sandbox
-from tests.support.programs import Ground, ProgramServer
+from tests.support.ground import Ground, ProgramServer
 from tests.support.shortcuts import make_key_pairs
 
 PROCESSES = 2

@@ -12,7 +12,7 @@ import pytest
 
 from icure_async import AnonymousMedTechApiBuilder, KeyPair
 from tests.support.aftermath import State
-from tests.support.programs import Device, Ground, Json, ProgramServer
+from tests.support.ground import Device, Ground, Json, ProgramServer
 
 pytestmark = pytest.mark.timeout(900)
 

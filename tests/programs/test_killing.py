@@ -10,9 +10,9 @@ import pytest
 
 from icure_async import KeyPair
 from icure_async.models.key_pair import fingerprint_of
-from tests.conftest import Count
 from tests.support.aftermath import State, check_notified
-from tests.support.programs import Device, Ground, Json, ProgramServer
+from tests.support.counts import Count
+from tests.support.ground import Device, Ground, Json, ProgramServer
 
 pytestmark = pytest.mark.timeout(900)
 

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from icure_async.rest.transport import Transport
-from tests.support.rest import Backend, Clock, open_transport
+from tests.support.loopback import Backend, Clock, open_transport
 
 
 @pytest.fixture

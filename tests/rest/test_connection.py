@@ -5,7 +5,7 @@ from aiohttp import web
 
 from icure_async.rest.connection import Connection
 from icure_async.rest.transport import Request, Transport
-from tests.support.rest import Backend, Clock
+from tests.support.loopback import Backend, Clock
 
 
 async def test_the_last_user_closes_the_session() -> None:

@@ -19,7 +19,7 @@ from icure_async.errors import ConfigurationError, NetworkError, RequestTimeoutE
 from icure_async.rest.connection import Connection, ConnectionOptions
 from icure_async.rest.transport import Request, Transport
 from icure_async.threads import PARSING
-from tests.support.rest import Backend, open_session, open_transport
+from tests.support.loopback import Backend, open_session, open_transport
 
 
 def at(backend: Backend, method: str = "GET") -> Request:

@@ -13,7 +13,7 @@ from icure_async.rest.checked import CheckedDataOwners, CheckedUsers, may_be_nam
 from icure_async.rest.session import LoginAnswer, Session
 from icure_async.rest.tokens import SessionToken
 from icure_async.rest.transport import Transport
-from tests.support.rest import NOW, USER, Backend, login_answer, open_session
+from tests.support.loopback import NOW, USER, Backend, login_answer, open_session
 
 LOGIN = "POST /auth/login"
 ME = "0d8b0b4e-6b1c-4f3b-9a56-0d3b5c8e2f11"

@@ -9,7 +9,7 @@ import pytest
 from icure_async.errors import InvalidResponseError, ServerError, ValidationError
 from icure_async.rest.maintenance_tasks import MaintenanceTaskResource
 from icure_async.rest.transport import Transport
-from tests.support.rest import Answer, Backend, json_of, login_answer, open_session
+from tests.support.loopback import Answer, Backend, json_of, login_answer, open_session
 
 LOGIN = "POST /auth/login"
 TASK: dict[str, object] = {"id": "1", "taskType": "OTHER"}

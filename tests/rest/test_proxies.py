@@ -24,8 +24,9 @@ from icure_async.rest.proxies import Proxy as ProxyOption
 from icure_async.rest.transport import Request, Transport
 from icure_async.sandbox import Sandbox
 from tests.support.certificates import HOST, authority_file, client_context, server_context
+from tests.support.leaks import logged, printed
+from tests.support.loopback import Backend, open_transport
 from tests.support.proxy import Proxy
-from tests.support.rest import Backend, logged, open_transport, printed
 
 PASSWORD = "p@ss:w/rd"
 USER_INFO = "ned:p%40ss%3Aw%2Frd"

@@ -20,7 +20,7 @@ from icure_async.rest.patients import PatientResource
 from icure_async.rest.session import Session
 from icure_async.rest.transport import Transport
 from icure_async.rest.users import UserResource
-from tests.support.rest import Answer, Backend, Seen, json_of, login_answer, open_session
+from tests.support.loopback import Answer, Backend, Seen, json_of, login_answer, open_session
 
 LOGIN = "POST /auth/login"
 ID = "80e970b9-7e70-4776-aa46-5c05ab85cfc8"

@@ -21,7 +21,7 @@ from icure_async.errors import (
     TooManyRequestsError,
 )
 from icure_async.rest.responses import Response
-from tests.support.rest import NOW
+from tests.support.loopback import NOW
 
 IN_A_MINUTE = datetime.fromtimestamp(NOW + 60, UTC)
 

@@ -20,18 +20,17 @@ from icure_async.errors import ICureError
 from icure_async.rest.message_gateway import MessageGateway
 from icure_async.rest.session import Session
 from icure_async.rest.transport import Transport
-from tests.support.rest import (
+from tests.support.leaks import logged, printed
+from tests.support.loopback import (
     PASSWORD,
     USER,
     Backend,
     Clock,
     Handler,
     basic,
-    logged,
     login_answer,
     open_session,
     open_transport,
-    printed,
     raw_server,
     token,
 )

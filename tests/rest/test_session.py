@@ -23,7 +23,7 @@ from icure_async.errors import (
 )
 from icure_async.rest.session import LoginAnswer, Session
 from icure_async.rest.transport import Transport
-from tests.support.rest import (
+from tests.support.loopback import (
     NOW,
     PASSWORD,
     USER,

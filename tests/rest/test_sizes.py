@@ -24,7 +24,7 @@ from icure_async.rest.json_body import INLINE_BYTES, load_json, load_large_json
 from icure_async.rest.maintenance_tasks import MaintenanceTaskResource
 from icure_async.rest.patients import PatientResource
 from icure_async.rest.transport import DEFAULT_MAX_RESPONSE_SIZE, Request, Transport
-from tests.support.rest import Backend, login_answer, open_session, open_transport, raw_server
+from tests.support.loopback import Backend, login_answer, open_session, open_transport, raw_server
 
 MIB = 1 << 20
 BODY = json.dumps([{"id": str(number), "text": "x" * 300} for number in range(2000)]).encode()

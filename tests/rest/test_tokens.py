@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from icure_async.rest.tokens import SessionToken
-from tests.support.rest import NOW, token
+from tests.support.loopback import NOW, token
 
 
 def with_payload(payload: bytes) -> str:

@@ -33,7 +33,7 @@ from icure_async.rest import retries
 from icure_async.rest.connection import Connection
 from icure_async.rest.responses import Response
 from icure_async.rest.transport import DEFAULT_TIMEOUT, Request, Transport
-from tests.support.rest import NOW, Backend, Clock, open_transport, raw_server
+from tests.support.loopback import NOW, Backend, Clock, open_transport, raw_server
 
 URL_OF_IT = "https://backend.example/rest/v1/thing"
 GET = Request(action="read it", method="GET", url=URL_OF_IT, repeatable=True)

@@ -10,7 +10,7 @@ import pytest
 from blockbuster import blockbuster_ctx
 
 from icure_async.sandbox import Sandbox
-from tests.support.sandbox import World
+from tests.support.bare_client import World
 
 
 @pytest.fixture(autouse=True)

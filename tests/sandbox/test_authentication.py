@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 
 from icure_async.sandbox import Sandbox
-from tests.support.sandbox import Client, Json, World, basic, bearer, encoded, me
+from tests.support.bare_client import Client, Json, World, basic, bearer, encoded, me
 
 PHONE = "+32588235595"
 

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from icure_async.sandbox.bodies import LARGEST, LARGEST_OF_ANYBODY
-from tests.support.sandbox import Client, World
+from tests.support.bare_client import Client, World
 
 MIB = 2**20
 LARGE = b" " * (2 * MIB) + b'{"id": "robb", "firstName": "Robb"}'

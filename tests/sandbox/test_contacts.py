@@ -11,7 +11,7 @@ import pytest
 
 from icure_async.sandbox import Sandbox
 from icure_async.sandbox.contacts import contact_key
-from tests.support.sandbox import World, encoded, me
+from tests.support.bare_client import World, encoded, me
 
 PHONE = "+32588235595"
 

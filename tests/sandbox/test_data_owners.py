@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.sandbox import World, me
+from tests.support.bare_client import World, me
 
 NED = "+32588235595"
 OLD, NEW, HIS = "a" * 556 + "0" * 32, "b" * 556 + "1" * 32, "c" * 556 + "2" * 32

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.sandbox import Json, World, me, shared_with
+from tests.support.bare_client import Json, World, me, shared_with
 
 EMPTY_PATIENT = {
     "identifier": [], "tags": [], "codes": [], "names": [], "languages": [], "addresses": [],

@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 
 from icure_async.sandbox import Fault, Sandbox
-from tests.support.sandbox import Client, Json, World, basic
+from tests.support.bare_client import Client, Json, World, basic
 
 PATIENT = "/rest/v1/patient"
 ROBB = {"id": "robb", "firstName": "Robb", "lastName": "Stark"}

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.sandbox import Client, Json, World, me, shared_with
+from tests.support.bare_client import Client, Json, World, me, shared_with
 
 PATIENTS: dict[str, Json] = {
     "robb": {

@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 
 from icure_async.sandbox import Sandbox
-from tests.support.sandbox import Json, World, basic, encoded, me
+from tests.support.bare_client import Json, World, basic, encoded, me
 
 PHONE = "+32588235595"
 EMAIL = "ned@winterfell.example"

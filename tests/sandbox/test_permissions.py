@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.sandbox import Client, Json, World, me, shared_with
+from tests.support.bare_client import Client, Json, World, me, shared_with
 
 NED, ARYA = "+32588235595", "arya@winterfell.example"
 LUWIN = "luwin@winterfell.example"

@@ -15,7 +15,7 @@ import aiohttp
 import pytest
 
 from icure_async.sandbox import Sandbox
-from tests.support.sandbox import Client, World, basic, golden_stage, golden_user, me
+from tests.support.bare_client import Client, World, basic, golden_stage, golden_user, me
 
 STAGES = ["1-shared", "2-key-lost", "3-access-given-back"]
 

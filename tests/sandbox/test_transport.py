@@ -6,7 +6,7 @@ import pytest
 
 from icure_async.sandbox import Sandbox
 from icure_async.sandbox.store import Store
-from tests.support.sandbox import World, bearer
+from tests.support.bare_client import World, bearer
 
 
 async def test_every_answer_carries_its_own_request_id(world: World) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.sandbox import Client, Json, World, encoded, me
+from tests.support.bare_client import Client, Json, World, encoded, me
 
 NED, ARYA = "+32588235595", "arya@winterfell.example"
 LUWIN = "luwin@winterfell.example"

@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 
 from icure_async.sandbox import Sandbox
-from tests.support.sandbox import Answer, Client, World, encoded
+from tests.support.bare_client import Answer, Client, World, encoded
 
 PHONE = "+32588235595"
 APP = "https://app.example"

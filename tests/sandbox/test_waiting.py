@@ -15,7 +15,7 @@ import pytest
 from icure_async.sandbox import Sandbox, hashing
 from icure_async.sandbox.clock import Clock
 from icure_async.sandbox.errors import ClosingError
-from tests.support.sandbox import World, basic, me
+from tests.support.bare_client import World, basic, me
 
 PHONE = "+32588235595"
 PASSWORD = "winter-is-coming"

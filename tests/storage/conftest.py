@@ -44,14 +44,3 @@ def golden_pairs() -> list[tuple[str, KeyPair]]:
 def twin(pair: KeyPair) -> KeyPair:
     """Another valid key with the fingerprint of ``pair``, which is only a tail of the modulus."""
     return forge(pair.public_key)
-
-
-def assert_secret_free(error: BaseException, *secrets: str) -> None:
-    """No secret in the error, nor anywhere in the chain of exceptions behind it."""
-    seen: BaseException | None = error
-    while seen is not None:
-        text = f"{seen!s} {seen!r} {seen.args!r} {vars(seen)!r}"
-        text += repr([getattr(seen, name, None) for name in ("doc", "object")])
-        for secret in secrets:
-            assert secret not in text
-        seen = seen.__cause__ or seen.__context__

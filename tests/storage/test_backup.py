@@ -30,8 +30,7 @@ from icure_async.storage.backup import (
     restore_backup,
     write_backup,
 )
-
-from .conftest import assert_secret_free
+from tests.support.leaks import assert_secret_free
 
 OWNER = "3b241101-e2bb-4255-8caf-4136c566a962"
 OTHER = "7c9e6679-7425-40de-944b-e07fc1f90ae7"

@@ -35,8 +35,7 @@ from icure_async.storage._master_key import (
 from icure_async.storage._sealing import DEFAULT_COST, ScryptCost
 from icure_async.storage.encrypted import EncryptedStorage, protection_of
 from tests.support.keyrings import MemoryKeyring, use_keyring
-
-from .conftest import assert_secret_free
+from tests.support.leaks import assert_secret_free
 
 OWNER = "3b241101-e2bb-4255-8caf-4136c566a962"
 PASSPHRASE = "four words are hard to guess"

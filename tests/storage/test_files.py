@@ -28,8 +28,7 @@ from icure_async.errors import StorageError, ValidationError
 from icure_async.storage import FileStorage, _disk
 from icure_async.storage._names import file_name_of, item_name_of
 from icure_async.threads import STORAGE
-
-from .conftest import assert_secret_free
+from tests.support.leaks import assert_secret_free
 
 ROOT = Path(__file__).parents[2]
 SECRET = "the-secret-value"

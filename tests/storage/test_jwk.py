@@ -15,8 +15,7 @@ from icure_async.errors import ValidationError
 from icure_async.models.key_pair import KeyPair
 from icure_async.storage.jwk import key_pair_from_jwk_json, key_pair_to_jwk_json
 from tests.support.key_material import as_key_pair, private_key_of
-
-from .conftest import assert_secret_free
+from tests.support.leaks import assert_secret_free
 
 
 def number(value: int) -> str:

@@ -17,8 +17,7 @@ from icure_async.errors import StorageError
 from icure_async.models.key_pair import KeyPair
 from icure_async.storage import EncryptedKeyStorage, FileKeyStorage, FileStorage, _disk
 from icure_async.storage.jwk import key_pair_to_jwk_json
-
-from .conftest import assert_secret_free
+from tests.support.leaks import assert_secret_free
 
 OWNER = "3b241101-e2bb-4255-8caf-4136c566a962"
 

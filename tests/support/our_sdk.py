@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from icure_async import AnonymousMedTechApiBuilder, MedTechApiBuilder
-from tests.support.interop import CODE_TIMEOUT
+from tests.support.reference_steps import CODE_TIMEOUT
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import attrs
@@ -41,6 +41,9 @@ class Story:
     def token(self) -> str:
         assert self.result is not None
         return self.result.token
+
+
+Teller = Callable[[Told], Awaitable[Story]]
 
 
 async def tell(

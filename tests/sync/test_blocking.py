@@ -38,9 +38,8 @@ from icure_sync.errors import (
 )
 from icure_sync.sandbox import Sandbox
 from icure_sync.storage import FileKeyStorage, FileStorage, MemoryKeyStorage, MemoryStorage
-from tests.authentication.conftest import _shortcuts
 
-__all__ = ["_shortcuts"]
+pytestmark = pytest.mark.usefixtures("keys_made_once", "cheap_hashes")
 
 PHONE = "+32470123456"
 EMAIL = "ned@winterfell.example"

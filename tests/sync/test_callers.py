@@ -15,9 +15,8 @@ from icure_sync import MedTechApiBuilder, _callers
 from icure_sync.errors import ConfigurationError
 from icure_sync.sandbox import Sandbox
 from icure_sync.storage import FileStorage
-from tests.authentication.conftest import _shortcuts
 
-__all__ = ["_shortcuts"]
+pytestmark = pytest.mark.usefixtures("keys_made_once", "cheap_hashes")
 
 
 @pytest.fixture(autouse=True)

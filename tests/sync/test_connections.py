@@ -19,8 +19,8 @@ from icure_sync import InsecureConnectionWarning, MedTechApi, MedTechApiBuilder,
 from icure_sync._runtime import run
 from icure_sync.sandbox import Sandbox
 from tests.support.certificates import HOST, client_context, server_context
+from tests.support.loopback import NOW, Backend, login_answer
 from tests.support.proxy import Proxy
-from tests.support.rest import NOW, Backend, login_answer
 
 
 @pytest.fixture

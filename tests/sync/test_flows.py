@@ -18,7 +18,7 @@ from .flows.conftest import pytest_runtest_call
 from .flows.left_out import FILES, TESTS
 
 ROOT = Path(__file__).parents[2]
-FOLDERS = ("apis", "authentication", "flows", "programs")
+FOLDERS = ("apis", "authentication", "flows", "keys", "programs")
 
 
 def _test_files(folder: str) -> Iterator[str]:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from sync_rules import RULES, GeneratedModule
-from tests.support.generator import GENERATED, ROOT, Project
+from tests.support.project_copies import GENERATED, ROOT, Project
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from sync_rules import GeneratedModule, Rules
-from tests.support.generator import Project as Copy
+from tests.support.project_copies import Project as Copy
 
 IMPORTS = """
 from __future__ import annotations

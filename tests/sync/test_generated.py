@@ -11,7 +11,7 @@ import pytest
 
 from icure_sync import MedTechApiBuilder
 from icure_sync.errors import NetworkError, ValidationError
-from tests.support.sync_runtime import modules_in, run_program
+from tests.support.interpreters import modules_in, run_program
 
 GENERATED = Path(__file__).parents[2] / "icure_sync" / "_generated"
 ORIGINALS = {"close": "aclose", "__enter__": "__aenter__", "__exit__": "__aexit__"}

@@ -21,7 +21,7 @@ import pytest
 from icure_async.errors import ConfigurationError, ICureError
 from icure_sync import _runtime
 from icure_sync._runtime import run
-from tests.support.sync_runtime import (
+from tests.support.interpreters import (
     Interrupted,
     interrupt_after,
     run_program,

@@ -16,7 +16,7 @@ from icure_async.errors import ConfigurationError
 from icure_sync._iterators import ClosableIterator, iterate
 from icure_sync._plain import callback
 from icure_sync._runtime import run
-from tests.support.sync_runtime import (
+from tests.support.interpreters import (
     Interrupted,
     fail_at_the_end,
     handle_after,

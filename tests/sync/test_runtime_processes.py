@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from icure_sync._runtime import EXIT_SECONDS
-from tests.support.sync_runtime import Program, run_program
+from tests.support.interpreters import Program, run_program
 
 # What the machine may take on top of what the runtime allows itself.
 SLACK_SECONDS = 2.0

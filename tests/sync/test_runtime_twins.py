@@ -30,7 +30,7 @@ from icure_sync._plain import adapt, callback
 from icure_sync._runtime import run
 from icure_sync._tracebacks import trimmed_traceback
 from icure_sync._twins import Twin
-from tests.support.sync_runtime import fail_at_the_end
+from tests.support.interpreters import fail_at_the_end
 
 USER: contextvars.ContextVar[str] = contextvars.ContextVar("USER")
 

@@ -34,7 +34,7 @@ from icure_sync.storage import (
     StorageKeyStorage,
     StorageLock,
 )
-from tests.support.sync_runtime import (
+from tests.support.interpreters import (
     Interrupted,
     interrupt_after,
     modules_in,

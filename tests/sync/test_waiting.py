@@ -15,8 +15,8 @@ from icure_sync import _plain
 from icure_sync._plain import adapt, callback
 from icure_sync._runtime import run
 from icure_sync.storage import EncryptedKeyStorage, StorageKeyStorage
+from tests.support.interpreters import Interrupted, Program, interrupt_after
 from tests.support.keyrings import MemoryKeyring, use_keyring
-from tests.support.sync_runtime import Interrupted, Program, interrupt_after
 from tests.sync.test_storages import OWNER, PAIR, Dictionary
 
 LONG = 3.0

@@ -20,12 +20,19 @@ import icure_sync
 from icure_async.rest import connection
 from icure_sync._runtime import get_runtime
 from icure_sync.sandbox import Sandbox
-from tests.support import apis as support
+from tests.support import seeds
 
 from .adapter import Adapted, Registry, listeners
 from .left_out import TESTS
 
-SOURCES = ("tests.conftest", "tests.apis.", "tests.authentication.", "tests.flows.")
+SOURCES = (
+    "tests.conftest",
+    "tests.apis.",
+    "tests.authentication.",
+    "tests.flows.",
+    "tests.keys.",
+    "tests.support.",
+)
 
 
 def pytest_pycollect_makeitem(name: str, obj: object) -> list[pytest.Item] | None:
@@ -69,8 +76,8 @@ def _blocking(monkeypatch: pytest.MonkeyPatch, registry: Registry) -> None:
 
     for module in [module for name, module in sys.modules.items() if name.startswith(SOURCES)]:
         for cls in (icure_sync.AnonymousMedTechApiBuilder, icure_sync.MedTechApiBuilder, Sandbox):
-            # The sandbox of the support module is shared by all tests, and by both packages.
-            if hasattr(module, cls.__name__) and (module, cls) != (support, Sandbox):
+            # The sandbox of the seeds is shared by all tests, and by both packages.
+            if hasattr(module, cls.__name__) and (module, cls) != (seeds, Sandbox):
                 monkeypatch.setattr(module, cls.__name__, factory(cls))
 
     def session_of_a_twin(**options: Any) -> aiohttp.ClientSession:

@@ -43,10 +43,10 @@ TESTS: Mapping[str, Mapping[str, str]] = {
             "It plays the attacker, and makes no call."
         ),
     },
-    "tests/apis/test_key_report.py": {
+    "tests/keys/test_report.py": {
         "test_a_lost_key_that_opens_nothing_more_is_no_problem": _SAME,
     },
-    "tests/apis/test_known_keys.py": {
+    "tests/keys/test_known_keys.py": {
         "test_a_policy_that_is_no_async_function_is_refused": _PLAIN,
         "test_a_listener_that_is_no_async_function_is_refused": _PLAIN,
         "test_nothing_is_forgotten_while_no_key_pair_is_in_use": _SAME,
@@ -60,7 +60,7 @@ TESTS: Mapping[str, Mapping[str, str]] = {
             "Ctrl-C, and the tests of the runtime press it."
         ),
     },
-    "tests/apis/test_notaries.py": {
+    "tests/keys/test_notaries.py": {
         "test_a_share_goes_to_json_and_back": _SAME,
         "test_json_that_is_no_share_is_refused": _SAME,
         "test_a_text_that_is_no_json_is_refused_and_not_shown": _SAME,

@@ -17,18 +17,10 @@ from icure_async.errors import (
     ValidationError,
 )
 from icure_async.storage import MemoryKeyStorage
-from tests.conftest import RequestLog
-from tests.support.apis import (
-    ConnectionLostError,
-    Exchange,
-    Json,
-    Opener,
-    Proxy,
-    add_patient,
-    confirm_all,
-    key_pair_of,
-    stage,
-)
+from tests.support.golden_sandbox import Opener, confirm_all
+from tests.support.json_proxy import ConnectionLostError, Exchange, Proxy
+from tests.support.request_log import RequestLog
+from tests.support.seeds import Json, add_patient, key_pair_of, stage
 
 PASSPHRASE = "winter is coming, soon"
 

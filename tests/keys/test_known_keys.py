@@ -24,9 +24,9 @@ from icure_async.keys.known_keys import KnownKey, KnownKeys
 from icure_async.keys.trust import KeyTrust
 from icure_async.sandbox import Sandbox
 from icure_async.storage import FileStorage, KeyStorage, MemoryKeyStorage, MemoryStorage, Storage
-from tests.support.apis import Json, add_hcp, key_pair_of, stage
 from tests.support.attacker import Attacker
 from tests.support.key_material import as_key_pair
+from tests.support.seeds import Json, add_hcp, key_pair_of, stage
 
 RECORD = "icure.known_keys."
 

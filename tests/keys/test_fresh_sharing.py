@@ -12,17 +12,10 @@ import time_machine
 from icure_async import KeyPair, MedTechApi, Notification, Patient
 from icure_async.errors import ConflictError
 from icure_async.sandbox import Sandbox
-from tests.conftest import RequestLog
-from tests.support.apis import (
-    Exchange,
-    Json,
-    Opener,
-    Proxy,
-    add_hcp,
-    add_patient,
-    add_user,
-    key_pair_of,
-)
+from tests.support.golden_sandbox import Opener
+from tests.support.json_proxy import Exchange, Proxy
+from tests.support.request_log import RequestLog
+from tests.support.seeds import Json, add_hcp, add_patient, add_user, key_pair_of
 
 CURRENT = "GET /rest/v1/user/current"
 

@@ -29,17 +29,10 @@ from icure_async.keys import notaries as notaries_module
 from icure_async.models.key_share import KeyShare, KeySplit
 from icure_async.sandbox import Sandbox
 from icure_async.storage import MemoryKeyStorage
-from tests.conftest import RequestLog
-from tests.support.apis import (
-    Backend,
-    Exchange,
-    Json,
-    Opener,
-    Proxy,
-    add_hcp,
-    confirm_all,
-    key_pair_of,
-)
+from tests.support.golden_sandbox import Backend, Opener, confirm_all
+from tests.support.json_proxy import Exchange, Proxy
+from tests.support.request_log import RequestLog
+from tests.support.seeds import Json, add_hcp, key_pair_of
 from tests.support.shortcuts import make_key_pairs
 
 ROBB_ID = "e3d39276-5730-4fbc-9069-bb7f99dfde55"

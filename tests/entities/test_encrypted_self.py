@@ -19,7 +19,7 @@ from icure_async.entities.encrypted_self import (
     is_encrypted,
     javascript_json,
 )
-from tests.support.crypto import CRYPTO
+from tests.support.golden_people import CRYPTO
 
 KEY = bytes(range(16))
 OTHER_KEY = bytes(range(1, 17))

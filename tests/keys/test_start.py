@@ -19,17 +19,10 @@ from icure_async.errors import (
 )
 from icure_async.sandbox import Sandbox
 from icure_async.storage import FileKeyStorage, KeyStorage, MemoryKeyStorage
-from tests.conftest import RequestLog
-from tests.support.apis import (
-    ConnectionLostError,
-    Exchange,
-    Json,
-    Opener,
-    Proxy,
-    add_hcp,
-    add_patient,
-    key_pair_of,
-)
+from tests.support.golden_sandbox import Opener
+from tests.support.json_proxy import ConnectionLostError, Exchange, Proxy
+from tests.support.request_log import RequestLog
+from tests.support.seeds import Json, add_hcp, add_patient, key_pair_of
 
 HCP = "hcp-maester"
 BRAN = "patient-bran"

@@ -12,9 +12,11 @@ from icure_async.errors import CryptoError, DecryptionError, InvalidResponseErro
 from icure_async.models.key_question import KeyQuestion
 from icure_async.sandbox import Sandbox
 from icure_async.storage import MemoryKeyStorage, MemoryStorage
-from tests.conftest import RequestLog
-from tests.support.apis import Exchange, Json, Opener, Proxy, add_hcp, key_pair_of, stage
+from tests.support.golden_sandbox import Opener
+from tests.support.json_proxy import Exchange, Proxy
 from tests.support.key_material import forge
+from tests.support.request_log import RequestLog
+from tests.support.seeds import Json, add_hcp, key_pair_of, stage
 
 ROBB_ID = "e3d39276-5730-4fbc-9069-bb7f99dfde55"
 NOTE = "You must keep one's head"

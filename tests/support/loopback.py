@@ -1,4 +1,4 @@
-"""Servers on loopback, tokens, and a search for secrets in everything that may be printed."""
+"""Servers on loopback, with queued answers, and sessions and tokens for them."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ import asyncio
 import base64
 import contextlib
 import json
-import logging
-import traceback
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from email.utils import formatdate
 from typing import Any, Self
 
@@ -218,28 +216,6 @@ def open_session(
         basic_only=basic_only,
         token_expires_at=token_expires_at,
     )
-
-
-def printed(error: BaseException) -> str:
-    """Everything that printing an error, or one behind it, may show."""
-    parts = traceback.format_exception(error)
-    todo: list[BaseException | None] = [error]
-    seen: set[int] = set()
-    while todo:
-        current = todo.pop()
-        if current is None or id(current) in seen:
-            continue
-        seen.add(id(current))
-        parts += [str(current), repr(current), repr(current.args)]
-        parts += getattr(current, "__notes__", [])
-        todo += [current.__cause__, current.__context__]
-    return "\n".join(parts)
-
-
-def logged(records: Sequence[logging.LogRecord]) -> str:
-    """Everything that a log handler may show, extra members included."""
-    formatter = logging.Formatter()
-    return "\n".join(f"{formatter.format(record)} {record.__dict__!r}" for record in records)
 
 
 def json_of(seen: Seen) -> Any:

@@ -14,21 +14,11 @@ from icure_async.errors import CryptoError, KeyPairNotFoundError, NetworkError
 from icure_async.models.key_pair import fingerprint_of
 from icure_async.sandbox import Sandbox
 from icure_async.storage import FileKeyStorage, MemoryKeyStorage, MemoryStorage
-from tests.conftest import RequestLog
-from tests.support.apis import (
-    Backend,
-    ConnectionLostError,
-    Json,
-    Opener,
-    Proxy,
-    add_hcp,
-    add_patient,
-    add_user,
-    confirm_all,
-    key_pair_of,
-    stage,
-)
+from tests.support.golden_sandbox import Backend, Opener, confirm_all
+from tests.support.json_proxy import ConnectionLostError, Proxy
 from tests.support.key_material import forge
+from tests.support.request_log import RequestLog
+from tests.support.seeds import Json, add_hcp, add_patient, add_user, key_pair_of, stage
 
 Ned = Callable[..., Any]
 

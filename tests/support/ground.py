@@ -34,7 +34,7 @@ class ProgramServer:
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
-            "tests.support.program",
+            "tests.support.killable_program",
             cwd=ROOT,
             env={name: value for name, value in os.environ.items() if name not in _UNCOVERED},
             stdin=asyncio.subprocess.PIPE,

@@ -25,19 +25,10 @@ from icure_async.models.missing_key import MissingKey
 from icure_async.models.public_key import PublicKey
 from icure_async.sandbox import Fault, Sandbox
 from icure_async.storage import MemoryKeyStorage, MemoryStorage
-from tests.conftest import RequestLog
-from tests.support.apis import (
-    Backend,
-    ConnectionLostError,
-    Exchange,
-    Json,
-    Opener,
-    Proxy,
-    add_hcp,
-    confirm_all,
-    key_pair_of,
-    stage,
-)
+from tests.support.golden_sandbox import Backend, Opener, confirm_all
+from tests.support.json_proxy import ConnectionLostError, Exchange, Proxy
+from tests.support.request_log import RequestLog
+from tests.support.seeds import Json, add_hcp, key_pair_of, stage
 
 
 class People:

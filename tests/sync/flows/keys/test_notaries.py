@@ -1,0 +1,3 @@
+"""The tests of tests/keys/test_notaries.py, run for icure_sync."""
+
+from tests.keys.test_notaries import *  # noqa: F403

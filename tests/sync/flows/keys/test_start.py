@@ -1,0 +1,3 @@
+"""The tests of tests/keys/test_start.py, run for icure_sync."""
+
+from tests.keys.test_start import *  # noqa: F403
