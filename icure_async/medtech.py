@@ -32,10 +32,11 @@ from icure_async.keys.user_tokens import Logout, UserTokens
 from icure_async.keys.whole_owners import WholeDataOwners
 from icure_async.mistakes import explained
 from icure_async.rest.calls import Calls, guard_class
-from icure_async.rest.checked import CheckedMaintenanceTasks, CheckedPatients, CheckedUsers
+from icure_async.rest.checked import CheckedMaintenanceTasks, CheckedPatients
 from icure_async.rest.message_gateway import MessageGateway
 from icure_async.rest.session import Session
 from icure_async.rest.transport import DEFAULT_MAX_RESPONSE_SIZE, DEFAULT_TIMEOUT, Transport
+from icure_async.rest.users import UserResource
 from icure_async.secret_holders import SecretHolder
 
 if TYPE_CHECKING:
@@ -210,7 +211,7 @@ class MedTechApi(_Api):
         super().__init__(settings, connection)
         self._session = self._open_session(user_name, password, token_expires_at)
         self._logout = Logout(self._session, clock=settings.clock)
-        users = CheckedUsers(self._session)
+        users = UserResource(self._session)
         owners = WholeDataOwners(self._session)
         crypto = settings.crypto
         self._current_user = current_user = CurrentUser(users, clock=settings.clock)

@@ -40,7 +40,6 @@ from icure_async.mistakes import explained
 from icure_async.models.missing_key import MISSING_KEY_POLICIES, MissingKeyPolicy
 from icure_async.models.user_token import DEFAULT_TOKEN_VALIDITY
 from icure_async.models.validation import validate_id, validate_token_validity
-from icure_async.rest.checked import CheckedUsers
 from icure_async.rest.users import UserResource
 from icure_async.threads import OTHERS
 
@@ -518,7 +517,7 @@ class AuthenticationApi:
             session = self._open_session(login, code)
             try:
                 answer = await session.sign_in()
-                user_id = answer.user_id or (await CheckedUsers(session).current()).get("id")
+                user_id = answer.user_id or (await UserResource(session).current()).get("id")
             except AuthenticationError:
                 continue
             if not isinstance(user_id, str) or not user_id:

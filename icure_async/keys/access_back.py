@@ -124,7 +124,7 @@ class AccessBack:
             await self._check_may_be_given(owner_id, document, public_key)
             return await theirs.on(document, {own.id: own.document.get("publicKey")})
 
-        stored = await self._own.change_other(owner_id, for_them, advice=_ADVICE)
+        stored = await self._own.change(for_them, other_id=owner_id, advice=_ADVICE)
 
         async def for_us(document: dict[str, Any]) -> Mapping[str, Any]:
             return await ours.on(document, {owner_id: stored.get("publicKey")})

@@ -113,7 +113,7 @@ class Directory:
 
     async def read_anew(self, owner_id: str) -> TypedDataOwner | None:
         """Return another data owner as it is now, or None where it can't be read."""
-        self._others.pop(owner_id, None)
+        self._forget(owner_id)
         return await self._other(owner_id)
 
     async def require_anew(self, owner_id: str) -> TypedDataOwner:
@@ -223,6 +223,11 @@ class Directory:
         whole = owner_looks_whole(document) and looks_whole(document)
         # Else it is read when it is needed, with more care.
         self._own = TypedDataOwner(self._own.kind, dict(document)) if whole else None
+
+    def _forget(self, owner_id: str) -> None:
+        self._others.pop(owner_id, None)
+        if self._own is not None and self._own.id == owner_id:
+            self._own = None
 
     def _has_public_key(self, owner_id: str, owner: TypedDataOwner | None) -> bool:
         if owner is not None and public_keys_of(owner.document):

@@ -73,51 +73,44 @@ class OwnDocument(Directory):
         self,
         change: Callable[[dict[str, Any]], Awaitable[Mapping[str, Any]]],
         *,
+        other_id: str | None = None,
         advice: str = "Try again.",
     ) -> Mapping[str, Any]:
-        """Return our document as it is stored after a change, made again after a conflict.
+        """Return a document as it is stored after a change, which is made again after a conflict.
 
         Args:
             change: returns the document changed; the same object where there is nothing to write.
+            other_id: id of another data owner, whose document is to be changed; None for our own.
             advice: the next step where others keep changing it.
 
         Raises:
-            ConflictError: they do.
+            NotFoundError: the other data owner can't be read.
+            ConflictError: others keep changing the document.
         """
-
-        async def write(owner: TypedDataOwner) -> TypedDataOwner:
-            self._own = None
-            await self.trust.save(owner.id)
-            self._own = await self._owners.modify(owner)
-            return self._own
-
-        return await _change(await self.own_id(), self.own, change, write, advice)
-
-    async def change_other(
-        self,
-        owner_id: str,
-        change: Callable[[dict[str, Any]], Awaitable[Mapping[str, Any]]],
-        *,
-        advice: str = "Try again.",
-    ) -> Mapping[str, Any]:
-        """Return another data owner's document after a change, as :meth:`change` does.
-
-        Raises:
-            NotFoundError: it can't be read.
-            ConflictError: others keep changing it.
-        """
+        own_id = await self.own_id()
 
         async def read() -> TypedDataOwner:
-            return await self.require_anew(owner_id)
+            return await (self.require_anew(other_id) if other_id else self.own())
+
+        async def changed(owner: TypedDataOwner) -> TypedDataOwner:
+            document = await change(owner.document)
+            is_same = document is owner.document
+            return owner if is_same else TypedDataOwner(owner.kind, dict(document))
 
         async def write(owner: TypedDataOwner) -> TypedDataOwner:
-            self._others.pop(owner.id, None)
-            await self.trust.save(await self.own_id())
-            self._others[owner.id] = saved = await self._owners.modify(owner)
-            self._views.clear()
+            self._forget(owner.id)
+            await self.trust.save(own_id)
+            saved = await self._owners.modify(owner)
+            if other_id:
+                self._others[other_id] = saved
+                self._views.clear()
+            else:
+                self._own = saved
             return saved
 
-        return await _change(owner_id, read, change, write, advice)
+        name = f"Data owner {other_id or own_id}"
+        stored = await change_document(name, read=read, change=changed, write=write, advice=advice)
+        return stored.document
 
     async def exchange_keys_for(self, delegate_ids: Sequence[str]) -> dict[str, bytes]:
         """Return the exchange keys to write with: to ourselves first, then to the delegates.
@@ -333,23 +326,6 @@ class OwnDocument(Directory):
             else:
                 _log.warning("A public key of data owner %s is malformed", owner_id)
         return well_formed
-
-
-async def _change(
-    owner_id: str,
-    read: Callable[[], Awaitable[TypedDataOwner]],
-    change: Callable[[dict[str, Any]], Awaitable[Mapping[str, Any]]],
-    write: Callable[[TypedDataOwner], Awaitable[TypedDataOwner]],
-    advice: str,
-) -> Mapping[str, Any]:
-    async def changed(owner: TypedDataOwner) -> TypedDataOwner | None:
-        document = await change(owner.document)
-        is_same = document is owner.document
-        return None if is_same else TypedDataOwner(owner.kind, dict(document))
-
-    name = f"Data owner {owner_id}"
-    stored = await change_document(name, read=read, change=changed, write=write, advice=advice)
-    return stored.document
 
 
 def _not_confirmed(own_id: str) -> CryptoError:

@@ -12,15 +12,14 @@ from icure_async.json_shapes import is_object
 from icure_async.keys.current_user import CurrentUser
 from icure_async.models.user_token import LogoutResult, UserToken
 from icure_async.rest.changes import change_document
-from icure_async.rest.checked import CheckedUsers
 from icure_async.rest.user_tokens import TOKENS_MEMBER, name_in_key, token_expiry, token_key_of
+from icure_async.rest.users import UserResource
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from icure_async.crypto.protocol import Crypto
     from icure_async.rest.session import Session
-    from icure_async.rest.users import UserResource
 
 __all__ = ["Logout", "UserTokens"]
 
@@ -127,7 +126,7 @@ class Logout:
             return self._result
 
     async def _revoke(self, leaving: Session) -> LogoutResult:
-        users = CheckedUsers(leaving)
+        users = UserResource(leaving)
         tokens = UserTokens(users, CurrentUser(users, clock=self._clock), clock=self._clock)
         is_known = self._key is not None
         try:

@@ -13,8 +13,7 @@ from icure_async.entities.wholeness import (
 )
 from icure_async.errors import InvalidResponseError
 from icure_async.foreign_text import printable
-from icure_async.rest.checked import CheckedDataOwners
-from icure_async.rest.data_owners import TypedDataOwner
+from icure_async.rest.data_owners import DataOwnerResource, TypedDataOwner
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -29,7 +28,7 @@ _GUARDED: Final = (*KEY_MATERIAL, *ENTITY_METADATA)
 OwnerT = TypeVar("OwnerT", TypedDataOwner, "TypedDataOwner | None")
 
 
-class WholeDataOwners(CheckedDataOwners):
+class WholeDataOwners(DataOwnerResource):
     """Data owners whose documents may be written back, with a change.
 
     A document in which something may be missing is believed where a second answer says the same.
