@@ -58,7 +58,7 @@ __all__ = ["AnonymousMedTechApi", "MedTechApi", "Settings"]
 
 @attrs.frozen(kw_only=True)
 class Settings:
-    """What the builders collect, checked and normalised.
+    """The settings that the builders collect, checked and normalised.
 
     Attributes:
         base_url: of the backend, ending with ``/rest/v1``.
@@ -97,7 +97,7 @@ class Settings:
 
 
 class _Api(SecretHolder):
-    """What both API objects share: settings, a share of the connection, and how to let it go."""
+    """The base of both API objects: settings, and a share of the connection to let go of."""
 
     def __init__(self, settings: Settings, connection: Connection) -> None:
         self._settings = settings
@@ -174,7 +174,7 @@ class _Api(SecretHolder):
 
 
 class AnonymousMedTechApi(_Api):
-    """What can be done without being logged in. Built by ``AnonymousMedTechApiBuilder``.
+    """The API for a user who is not logged in. Built by ``AnonymousMedTechApiBuilder``.
 
     Attributes:
         authentication_api: authentication processes.
@@ -309,9 +309,9 @@ class MedTechApi(_Api):
 
     @property
     def key_notices(self) -> Sequence[KeyPairUpdateNotice]:
-        """What became of the notifications that the last ``init_user_crypto()`` had to send.
+        """The outcome of the notifications that the last ``init_user_crypto()`` had to send.
 
-        Empty unless this device has published a key pair beside others. One that was not delivered
+        Empty unless this device has published another key pair of the user. One not delivered
         is sent again by ``data_owner_api.notify_key_pair_update()``, and where trying again may
         help, by the next ``init_user_crypto()``.
         """
@@ -336,10 +336,10 @@ class MedTechApi(_Api):
 
     @property
     def warnings(self) -> Sequence[str]:
-        """What somebody should know about this user's keys and sharing, in plain sentences.
+        """Warnings about this user's keys and sharing, in plain sentences; empty for none.
 
-        What the last ``init_user_crypto()`` found, and which public keys of others have changed
-        since. Empty for nothing. No call failed because of it.
+        They are about the last ``init_user_crypto()``, and about public keys of others that have
+        changed since. No call failed because of them.
         """
         return [*self._initialised.warnings, *self._trust.remarks]
 

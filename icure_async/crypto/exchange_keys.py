@@ -111,8 +111,8 @@ async def rewrap(
     """Return the document with its exchange keys to some delegates encrypted for one key more.
 
     An exchange key that is for this key already, or that ``wrap`` gives None for, stays as it is.
-    One that exists in the legacy form only gets its place in ``aesExchangeKeys`` beside it, since
-    the legacy form has none for a third ciphertext.
+    One that exists in the legacy form only gets its place in ``aesExchangeKeys`` as well, since the
+    legacy form has none for a third ciphertext.
 
     Args:
         owner: the delegator's document.

@@ -54,7 +54,7 @@ class _Gift:
         """Return the document with its exchange keys to the delegates encrypted for the new key."""
         self.given = self.closed = 0
         self.present = self._count_in(document, delegates)
-        # What the new key pair made itself was given by nobody.
+        # The keys that the new key pair made itself were given by nobody.
         others = {
             public_key: by_delegate
             for public_key, by_delegate in as_object(document.get("aesExchangeKeys")).items()
@@ -98,7 +98,7 @@ class AccessBack:
                 "No key pair is in use, so no access can be given back: call init_user_crypto() "
                 "first."
             )
-        # What is stored now counts, and every key pair there is.
+        # The documents count as they are stored now, and so does every key pair there is.
         await self._own.refresh()
         if owner_id == await self._own.own_id():
             gifts = [await self._to_other_device(public_key)]
@@ -151,8 +151,8 @@ class AccessBack:
     ) -> Mapping[str, Any]:
         """Return our document with transfer keys from the new key pair to those in use.
 
-        What others shared with the old key pairs stands on documents that only they can change: the
-        old private keys are what opens it on the other device.
+        Exchange keys for the old key pairs stand on documents that only others can change: on the
+        other device, nothing but the old private keys opens them.
         """
         own_id = str(document["id"])
         fingerprint = fingerprint_of(public_key)
@@ -168,7 +168,7 @@ class AccessBack:
                 exchange_key = await key_ring.open(wrapped)
                 if exchange_key is None or fingerprint not in wrapped:
                     continue
-                # A private key goes under it: whoever made it can read that.
+                # A private key goes under it: the maker of the exchange key can read that.
                 if not await self._own.may_write_with(own_id, own_id, exchange_key):
                     continue
             else:

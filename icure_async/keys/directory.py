@@ -63,7 +63,7 @@ class Directory:
 
     Attributes:
         key_ring: the key pairs in use.
-        recovery: what adds key pairs to the ring.
+        recovery: adds key pairs to the ring.
     """
 
     def __init__(

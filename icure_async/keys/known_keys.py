@@ -63,7 +63,7 @@ class KnownKey:
 
     @classmethod
     def public(cls, owner_id: str, public_key: str) -> KnownKey:
-        """Return what is known of a public key.
+        """Return a public key by its digest.
 
         Raises:
             ValueError: it is not hex.
@@ -72,7 +72,7 @@ class KnownKey:
 
     @classmethod
     def exchange(cls, owner_id: str, delegate_id: str, exchange_key: bytes) -> KnownKey:
-        """Return what is known of an exchange key."""
+        """Return an exchange key by its digest."""
         return cls("exchange_key", owner_id, delegate_id, digest_of(exchange_key))
 
     def is_of_same_place(self, other: KnownKey) -> bool:
@@ -96,7 +96,7 @@ class KnownKeys:
         self._storage = storage
         self._key_ring = key_ring
         self._records: dict[str, dict[KnownKey, Origin]] = {}
-        # What could not be written down is known as long as the program runs.
+        # Known as long as the program runs, since it could not be written down.
         self._unsaved: defaultdict[str, dict[KnownKey, Origin]] = defaultdict(dict)
         self._doubtful: set[str] = set()
 
@@ -146,8 +146,8 @@ class KnownKeys:
             _learn(known, key, origin)
 
     async def save(self, own_id: str) -> None:
-        """Write down what was noted, as :meth:`remember` does."""
-        # Without a MAC it would not count, nor would what is written down already.
+        """Write down the noted keys, as :meth:`remember` does."""
+        # Without a MAC they would not count, nor would those that are written down already.
         if not self._unsaved[own_id] or not self._key_ring.trusted_pairs:
             return
         try:

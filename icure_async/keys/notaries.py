@@ -66,7 +66,7 @@ class KeyNotaries:
         self._require_key_pair()
         self._own.trust.refuse_while_asking()
         async with self._lock:
-            # What is stored now counts: a notary may have published its first key just now.
+            # The documents count as they are now: a notary may have just published its first key.
             await self._own.refresh()
             own_id = await self._own.own_id()
             if own_id in ids:
@@ -256,7 +256,7 @@ class KeyNotaries:
     async def _open(
         self, document: Mapping[str, Any], notary_id: str, partition: object
     ) -> tuple[bytes, ...]:
-        """Return what a share may be, with every exchange key from its owner to the notary."""
+        """Return the share as every exchange key from its owner to the notary opens it."""
         found: dict[bytes, None] = {}
         for wrapped in exchange_keys_to(document, notary_id):
             exchange_key = await self._key_ring.open(wrapped)
@@ -273,7 +273,7 @@ class KeyNotaries:
 
 def _combined(shares: Sequence[tuple[bytes, ...]], public_keys: Collection[str]) -> KeyPair | None:
     """Return the key pair that some choice among the candidates of each share makes up."""
-    # Shares of one split are of one length, what a wrong exchange key lets through hardly ever is.
+    # Shares of one split have one length, which the result of a wrong key hardly ever has.
     first, *others = ({len(content) for content in contents} for contents in shares)
     for length in first.intersection(*others):
         fitting = [

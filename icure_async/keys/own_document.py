@@ -66,7 +66,7 @@ class OwnDocument(Directory):
 
     @property
     def has_policy(self) -> bool:
-        """Whether the application decides which keys are written with."""
+        """True where the application decides which keys are written with."""
         return self.trust.has_policy
 
     async def change(
@@ -154,7 +154,7 @@ class OwnDocument(Directory):
                     continue
                 delegate = document if is_own else await self._delegate(delegate_id)
                 public_keys = await self._encryptable(delegate_id, delegate)
-                # Never left out ourselves: what we write, we must be able to read.
+                # Never left out ourselves: we must be able to read our own records.
                 if not public_keys and not is_own:
                     continue
                 document, exchange_key = await self._with_key_to(
@@ -170,16 +170,16 @@ class OwnDocument(Directory):
         """Return our document with one more key pair, which the older ones lead to (§10).
 
         Its exchange key to ourselves is for all our key pairs, and its private half is there for
-        the holders of those older ones that are on this device or confirmed by the policy. What is
-        in the document stays as it is. Nothing is written.
+        the holders of those older ones that are on this device or confirmed by the policy. Nothing
+        in the document is replaced, and nothing is written.
         """
         own_id, public_key = str(document["id"]), key_pair.public_key
         older = await self._encryptable(own_id, document)
         document, exchange_key = await self.with_new_exchange_key(
             document, own_id, owner_key=public_key, public_keys=[public_key, *older]
         )
-        # Whoever can write the document can name a key of their own among the older ones: the new
-        # private half is for keys only that are known to be the user's.
+        # Others who can write the document may name a key of their own among the older ones: the
+        # new private half is for keys only that are known to be the user's.
         holders = [key for key in older if self.has_policy or self.key_ring.holds(key)]
         if not holders:
             return document
@@ -237,7 +237,7 @@ class OwnDocument(Directory):
         return add_transfer_keys(document, holders, key_pair.public_key, transfer)
 
     async def may_write_with(self, owner_id: str, delegate_id: str, exchange_key: bytes) -> bool:
-        """Return whether an exchange key protects what is written, as the policy sees it."""
+        """Return whether the policy lets an exchange key protect new content."""
         own_id = await self.own_id()
         usable = await self.trust.first_usable(own_id, owner_id, delegate_id, [exchange_key])
         return usable is not None

@@ -28,7 +28,7 @@ from icure_async.models.key_report import KeyReport, PublishedKey
 from icure_async.rest.data_owners import DATA_OWNER_KINDS
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from icure_async.crypto.protocol import Crypto
     from icure_async.keys.directory import Directory
@@ -57,14 +57,6 @@ class _ExchangeKey:
     is_open_to_other: bool
 
 
-@attrs.frozen
-class _OnDevice:
-    """The content of the key storage: key pairs by fingerprint, and problems of reading."""
-
-    key_pairs: dict[str, KeyPair]
-    unreadable: list[str]
-
-
 class KeyExaminer:
     """Examines the key pairs of the current data owner, whether or not any of them is in use."""
 
@@ -89,8 +81,8 @@ class KeyExaminer:
         document = own.document
         public_keys = public_keys_of(document)
         published = [fingerprint_of(public_key) for public_key in public_keys]
-        device = await self._on_device(own.id, published)
-        here = {name: pair for name, pair in device.key_pairs.items() if name in published}
+        stored, problems = await self._on_device(own.id, published)
+        here = {name: pair for name, pair in stored.items() if name in published}
         ring = KeyRing(self._crypto)
         for key_pair in here.values():
             await ring.add(key_pair)
@@ -113,35 +105,33 @@ class KeyExaminer:
                 is_key = await is_public_key(self._crypto, public_key)
                 status = "missing" if is_key else "malformed"
             keys.append(_published_key(document, own.id, public_key, status, closed))
+        unknown = [
+            key.fingerprint
+            for key in keys
+            if key.status not in ("on_device", "malformed")
+            and not await trust.confirmed_before(own.id, key.public_key)
+        ]
+        correspondents = dict.fromkeys(key.correspondent_id for key in exchange_keys)
+        correspondents.pop(own.id, None)
         return KeyReport(
             data_owner_id=own.id,
             data_owner_type=own.kind,
             keys=tuple(keys),
-            pending=tuple(sorted(device.key_pairs.keys() - set(published))),
-            correspondents=tuple(
-                dict.fromkeys(
-                    printable(key.correspondent_id)
-                    for key in exchange_keys
-                    if key.correspondent_id != own.id
-                )
-            ),
+            pending=tuple(sorted(stored.keys() - set(published))),
+            correspondents=tuple(map(printable, correspondents)),
             notaries=tuple(map(printable, as_object(document.get(SHARES_MEMBER)))),
             outstanding_notices=tuple(await self._notices.outstanding(own.id)),
             lacks_self_delegation=bool(published)
             and own.kind == _PATIENT
             and not has_own_entry(document, own.id),
-            unreadable=tuple(device.unreadable),
-            unknown=tuple(
-                [
-                    key.fingerprint
-                    for key in keys
-                    if key.status not in ("on_device", "malformed")
-                    and not await trust.confirmed_before(own.id, key.public_key)
-                ]
-            ),
+            unreadable=tuple(problems),
+            unknown=tuple(unknown),
         )
 
-    async def _on_device(self, owner_id: str, published: Sequence[str]) -> _OnDevice:
+    async def _on_device(
+        self, owner_id: str, published: Sequence[str]
+    ) -> tuple[dict[str, KeyPair], Iterable[str]]:
+        """Return the key pairs in the storage by fingerprint, and the problems of reading it."""
         found: dict[str, KeyPair] = {}
         # One broken item may be found in both ways.
         problems: dict[str, None] = {}
@@ -157,27 +147,24 @@ class KeyExaminer:
                 listed = await self._key_storage.get_key_pair(owner_id, fingerprint)
             except StorageError as error:
                 problems[str(error)] = None
-                continue
             except ValidationError:
-                # A backend may name as a public key what no key pair can have.
-                continue
-            if listed is not None:
-                found[fingerprint] = listed
-        return _OnDevice(found, list(problems))
+                # A backend may name as a public key a text that no key pair can have.
+                pass
+            else:
+                if listed is not None:
+                    found[fingerprint] = listed
+        return found, problems
 
     async def _towards(self, own_id: str, published: Sequence[str]) -> list[_ExchangeKey]:
         """Return the exchange keys that others have towards the data owner."""
-        found: list[_ExchangeKey] = []
-        for kind in DATA_OWNER_KINDS:
-            view = await self._directory.read_view(kind, own_id)
-            for delegator_id in view:
-                if delegator_id == own_id:
-                    continue
-                found += [
-                    _exchange_key(delegator_id, wrapped, frozenset(published), published[:1])
-                    for wrapped in exchange_keys_in_view(view, delegator_id)
-                ]
-        return found
+        views = [await self._directory.read_view(kind, own_id) for kind in DATA_OWNER_KINDS]
+        return [
+            _exchange_key(delegator_id, wrapped, frozenset(published), published[:1])
+            for view in views
+            for delegator_id in view
+            if delegator_id != own_id
+            for wrapped in exchange_keys_in_view(view, delegator_id)
+        ]
 
 
 def _from(document: Mapping[str, Any], published: frozenset[str]) -> Iterator[_ExchangeKey]:
@@ -197,7 +184,7 @@ def _exchange_key(
     published: frozenset[str],
     legacy: Collection[str],
 ) -> _ExchangeKey:
-    """Return what an exchange key says; ``legacy`` is who opens a ciphertext without a name."""
+    """Return who opens an exchange key; ``legacy`` are the openers of one without a name."""
     openers = published.intersection(wrapped)
     if LEGACY_KEY in wrapped:
         openers |= published.intersection(legacy)

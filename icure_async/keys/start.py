@@ -160,7 +160,7 @@ class KeyRegistration:
         return InitialisedKeys(key_pairs, notices, unknown, remarks)
 
     def _remarks(self, kind: DataOwnerKind, *, has_first_key: bool) -> list[str]:
-        """Return what a person who registers should know: that nobody is there to share with."""
+        """Return the warning for a person who registers and has nobody to share with."""
         user = self._current_user.known
         if kind != _PATIENT or user is None or auto_delegates_of(user):
             return []
@@ -260,7 +260,7 @@ class KeyRegistration:
         if not published:
             document = dict(document) | {"publicKey": key_pair.public_key}
         elif is_new:
-            # Written down first: whoever finds the key published has somebody to tell about it.
+            # Written down first: a program that finds the key published knows whom to tell.
             await self._notices.remember(owner.id, key_pair.public_key)
             document = await self._own.with_new_key_pair(document, key_pair)
             readers = await self._notices.readers()

@@ -61,11 +61,11 @@ class KeyTrust:
 
     @property
     def has_policy(self) -> bool:
-        """Whether the application decides."""
+        """True where the application decides."""
         return self._policy is not None
 
     def refuse_while_asking(self) -> None:
-        """Refuse what the application calls from within the function that is asked.
+        """Refuse a call of the application from within the function that is asked.
 
         It would wait for the answer that it is to give.
 
@@ -86,7 +86,7 @@ class KeyTrust:
 
     @property
     def remarks(self) -> list[str]:
-        """What somebody should know about these changes, in plain sentences."""
+        """Warnings about these changes, in plain sentences."""
         return [
             f"The public key of data owner {printable(change.data_owner_id)} has changed, and is "
             f"encrypted for. Its SHA-256 is {change.digest} now: ask its owner whether that is "

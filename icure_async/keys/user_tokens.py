@@ -44,7 +44,7 @@ class UserTokens:
         return await self._current_user.get(fresh=True)
 
     async def listed(self) -> list[UserToken]:
-        """Return what the backend lists now, the oldest first.
+        """Return the tokens that the backend lists now, the oldest first.
 
         Raises:
             InvalidResponseError: the list is malformed.
@@ -110,13 +110,13 @@ class Logout:
         self._clock = clock
         self._lock = anyio.Lock()
         self._begun = False
-        # What is left to be revoked, by key once that is known.
+        # Still to be revoked, by key once that is known.
         self._leaving: Session | None = None
         self._key: str | None = None
         self._result = LogoutResult(token_revoked=False)
 
     async def run(self) -> LogoutResult:
-        """End the session, and return what became of its token."""
+        """End the session, and return the fate of its token."""
         if not self._begun:
             self._begun = True
             self._leaving = self._session.end()

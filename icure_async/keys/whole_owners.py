@@ -1,4 +1,4 @@
-"""Data owners with all their keys: what looks as if a part was cut off is read once more."""
+"""Data owners with all their keys: a document that looks cut off is read once more."""
 
 from __future__ import annotations
 

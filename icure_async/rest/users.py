@@ -77,8 +77,8 @@ class UserResource:
             secret: the token.
 
         Raises:
-            InvalidResponseError: the backend answers with anything else than this secret. What it
-                has installed is not known then.
+            InvalidResponseError: the backend answers with anything else than this secret. It is
+                not known then which token it has installed.
         """
         response = await self._session.request(
             "POST",
