@@ -103,11 +103,11 @@ def exchange_key_of_pair(
 
 
 async def rewrap(
-    owner: Mapping[str, Any],
+    owner: dict[str, Any],
     delegates: Mapping[str, str | None],
     fingerprint: str,
     wrap: Callable[[WrappedKey], Awaitable[str | None]],
-) -> Mapping[str, Any]:
+) -> dict[str, Any]:
     """Return the document with its exchange keys to some delegates encrypted for one key more.
 
     An exchange key that is for this key already, or that ``wrap`` gives None for, stays as it is.

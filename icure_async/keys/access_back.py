@@ -49,8 +49,8 @@ class _Gift:
         self.begun = False
 
     async def on(
-        self, document: Mapping[str, Any], delegates: Mapping[str, str | None]
-    ) -> Mapping[str, Any]:
+        self, document: dict[str, Any], delegates: Mapping[str, str | None]
+    ) -> dict[str, Any]:
         """Return the document with its exchange keys to the delegates encrypted for the new key."""
         self.given = self.closed = 0
         self.present = self._count_in(document, delegates)
@@ -120,13 +120,13 @@ class AccessBack:
         theirs, ours = (_Gift(self._own.key_ring, public_key) for _ in range(2))
         own = await self._own.own()
 
-        async def for_them(document: dict[str, Any]) -> Mapping[str, Any]:
+        async def for_them(document: dict[str, Any]) -> dict[str, Any]:
             await self._check_may_be_given(owner_id, document, public_key)
             return await theirs.on(document, {own.id: own.document.get("publicKey")})
 
         stored = await self._own.change(for_them, other_id=owner_id, advice=_ADVICE)
 
-        async def for_us(document: dict[str, Any]) -> Mapping[str, Any]:
+        async def for_us(document: dict[str, Any]) -> dict[str, Any]:
             return await ours.on(document, {owner_id: stored.get("publicKey")})
 
         await self._own.change(for_us, advice=_ADVICE)
@@ -135,7 +135,7 @@ class AccessBack:
     async def _to_other_device(self, public_key: str) -> _Gift:
         gift = _Gift(self._own.key_ring, public_key)
 
-        async def for_device(document: dict[str, Any]) -> Mapping[str, Any]:
+        async def for_device(document: dict[str, Any]) -> dict[str, Any]:
             own_id = str(document["id"])
             await self._check_may_be_given(own_id, document, public_key)
             delegates = dict.fromkeys(delegates_of(document))
@@ -146,9 +146,7 @@ class AccessBack:
         await self._own.change(for_device, advice=_ADVICE)
         return gift
 
-    async def _with_own_keys_for(
-        self, document: Mapping[str, Any], public_key: str
-    ) -> Mapping[str, Any]:
+    async def _with_own_keys_for(self, document: dict[str, Any], public_key: str) -> dict[str, Any]:
         """Return our document with transfer keys from the new key pair to those in use.
 
         Exchange keys for the old key pairs stand on documents that only others can change: on the

@@ -181,9 +181,11 @@ class KnownKeys:
         text = await self._storage.get_item(_PREFIX + own_id)
         if text is None:
             return {}
-        found = _parsed(text)
-        if found is not None and self._is_authentic(own_id, *found):
-            return _keys_of(found[0])
+        match parse_json_object(text):
+            case {"version": 1, "keys": [*rows], "macs": {**macs}} if all(
+                map(_is_row, rows)
+            ) and self._is_authentic(own_id, rows, macs):
+                return _keys_of(rows)
         if self._key_ring.trusted_pairs:
             self._doubtful.add(own_id)
             _log.warning(
@@ -197,11 +199,13 @@ class KnownKeys:
         members = {"version": _VERSION, "keys": rows, "macs": macs}
         await self._storage.set_item(_PREFIX + own_id, json.dumps(members))
 
-    def _is_authentic(self, own_id: str, rows: list[list[str]], macs: Mapping[str, str]) -> bool:
+    def _is_authentic(self, own_id: str, rows: list[list[str]], macs: Mapping[Any, Any]) -> bool:
         return any(
-            hmac.compare_digest(_mac(pair, own_id, rows), macs[pair.fingerprint])
+            hmac.compare_digest(
+                _mac(pair, own_id, rows).encode(), str(mac).encode(errors="replace")
+            )
             for pair in self._key_ring.trusted_pairs
-            if pair.fingerprint in macs
+            if (mac := macs.get(pair.fingerprint))
         )
 
 
@@ -210,17 +214,6 @@ def _learn(known: dict[KnownKey, Origin], key: KnownKey, origin: Origin) -> None
     present = known.get(key)
     if present is None or _RANK[present] < _RANK[origin]:
         known[key] = origin
-
-
-def _parsed(text: str) -> tuple[list[list[str]], dict[str, str]] | None:
-    """Return the rows and the MACs of a record, or None where it is malformed."""
-    match parse_json_object(text):
-        case {"version": 1, "keys": [*rows], "macs": {**macs}} if all(
-            _is_row(row) for row in rows
-        ) and all(isinstance(mac, str) and mac.isascii() for mac in macs.values()):
-            return rows, cast("dict[str, str]", macs)
-        case _:
-            return None
 
 
 def _is_row(row: Any) -> bool:

@@ -71,11 +71,11 @@ class OwnDocument(Directory):
 
     async def change(
         self,
-        change: Callable[[dict[str, Any]], Awaitable[Mapping[str, Any]]],
+        change: Callable[[dict[str, Any]], Awaitable[dict[str, Any]]],
         *,
         other_id: str | None = None,
         advice: str = "Try again.",
-    ) -> Mapping[str, Any]:
+    ) -> dict[str, Any]:
         """Return a document as it is stored after a change, which is made again after a conflict.
 
         Args:
@@ -87,30 +87,27 @@ class OwnDocument(Directory):
             NotFoundError: the other data owner can't be read.
             ConflictError: others keep changing the document.
         """
-        own_id = await self.own_id()
+        owner = await self.own()
+        own_id = owner.id
 
-        async def read() -> TypedDataOwner:
-            return await (self.require_anew(other_id) if other_id else self.own())
+        async def read() -> dict[str, Any]:
+            nonlocal owner
+            owner = await (self.require_anew(other_id) if other_id else self.own())
+            return owner.document
 
-        async def changed(owner: TypedDataOwner) -> TypedDataOwner:
-            document = await change(owner.document)
-            is_same = document is owner.document
-            return owner if is_same else TypedDataOwner(owner.kind, dict(document))
-
-        async def write(owner: TypedDataOwner) -> TypedDataOwner:
+        async def write(document: dict[str, Any]) -> dict[str, Any]:
             self._forget(owner.id)
             await self.trust.save(own_id)
-            saved = await self._owners.modify(owner)
+            saved = await self._owners.modify(TypedDataOwner(owner.kind, document))
             if other_id:
                 self._others[other_id] = saved
                 self._views.clear()
             else:
                 self._own = saved
-            return saved
+            return saved.document
 
         name = f"Data owner {other_id or own_id}"
-        stored = await change_document(name, read=read, change=changed, write=write, advice=advice)
-        return stored.document
+        return await change_document(name, read=read, change=change, write=write, advice=advice)
 
     async def exchange_keys_for(self, delegate_ids: Sequence[str]) -> dict[str, bytes]:
         """Return the exchange keys to write with: to ourselves first, then to the delegates.

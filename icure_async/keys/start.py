@@ -69,7 +69,7 @@ class InitialisedKeys:
     warnings: list[str]
 
 
-@attrs.frozen
+@attrs.define
 class _Choice:
     """The caller's wish for the case that the published keys are not on this device."""
 
@@ -136,13 +136,13 @@ class KeyRegistration:
         published: Sequence[str] = ()
 
         async def complete(document: dict[str, Any]) -> dict[str, Any]:
-            nonlocal choice, key_pairs, published
+            nonlocal key_pairs, published
             if key_pairs:
                 # Somebody else was faster: perhaps the same user on another device.
                 self._key_ring.clear()
             published = public_keys_of(document)
-            key_pairs, choice = await self._found(owner.id, published, choice)
-            key_pairs = await self._recovery.use(owner.id, key_pairs)
+            found = await self._found(owner.id, published, choice)
+            key_pairs = await self._recovery.use(owner.id, found)
             key_pairs += await self._recovery.recover(document)
             if not key_pairs:
                 raise _none_confirmed(owner.id)
@@ -171,19 +171,21 @@ class KeyRegistration:
 
     async def _found(
         self, owner_id: str, published: Sequence[str], choice: _Choice
-    ) -> tuple[list[KeyPair], _Choice]:
-        """Return the pairs to use, stored on this device, and the choice with the found one."""
-        if published and (stored := await self._on_device(owner_id, published, choice.given)):
-            return stored, choice
-        if published and choice.given is None and choice.find_key is not None:
-            question = MissingKey(owner_id, tuple(_well_formed(published)))
-            found = await choice.find_key(question)
-            if found is not None:
-                choice = _Choice(await self._normalised(found), choice.missing_key, None)
-                return await self._found(owner_id, published, choice)
-        if published and choice.missing_key == "refuse":
-            raise _not_found(owner_id, published, choice.given)
-        return [await self._unpublished(owner_id, published, choice.given)], choice
+    ) -> list[KeyPair]:
+        """Return the pairs to use, stored on this device; the choice gets the one asked for."""
+        if published:
+            stored = await self._on_device(owner_id, published, choice.given)
+            if not stored and choice.given is None and choice.find_key is not None:
+                question = MissingKey(owner_id, tuple(_well_formed(published)))
+                found = await choice.find_key(question)
+                if found is not None:
+                    choice.given = await self._normalised(found)
+                    stored = await self._on_device(owner_id, published, choice.given)
+            if stored:
+                return stored
+            if choice.missing_key == "refuse":
+                raise _not_found(owner_id, published, choice.given)
+        return [await self._unpublished(owner_id, published, choice.given)]
 
     async def _on_device(
         self, owner_id: str, published: Sequence[str], given: KeyPair | None
