@@ -125,7 +125,7 @@ def test_one_async_caller(
 
 @contextlib.contextmanager
 def staying_on(cores: set[int]) -> Iterator[None]:
-    """Keep all threads of this process, and those that it starts meanwhile, on some cores."""
+    """Keep all threads of this process, and those that it starts from then on, on some cores."""
     before = os.sched_getaffinity(0)
 
     def stay_on(some: set[int]) -> None:

@@ -667,7 +667,7 @@ class MedTechApiBuilder(_Builder):
 
 
 def _warm_up() -> None:
-    """Do what takes long at first use, in a thread: import libraries, and generate converters."""
+    """Import libraries and generate converters in a thread: both are slow at first use."""
     importlib.import_module("icure_async.crypto.software")
     retries.warm_up()
     prepare()

@@ -1,4 +1,4 @@
-"""Every warning the SDK gives by way of :mod:`warnings`: what works, and had better be changed."""
+"""All warnings of the SDK: something works, and had better be changed."""
 
 from __future__ import annotations
 

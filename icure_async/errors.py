@@ -76,7 +76,7 @@ class BackupError(ICureError):
 
 
 class CryptoError(ICureError):
-    """The keys at hand do not allow what was asked."""
+    """The keys on this device do not allow what was asked."""
 
 
 class KeyPairNotFoundError(CryptoError):
@@ -96,7 +96,7 @@ class KeyPairNotFoundError(CryptoError):
 
 
 class DecryptionError(CryptoError):
-    """An entity cannot be decrypted with the keys at hand. Its content is left as it is.
+    """An entity cannot be decrypted with the keys on this device. Its content is left as it is.
 
     Attributes:
         entity_type: the kind of entity, for example ``"patient"``.
@@ -171,7 +171,7 @@ class NotFoundError(BackendError):
 
 
 class ConflictError(BackendError):
-    """Somebody else changed the entity meanwhile, or the id is in use (409)."""
+    """Somebody else changed the entity first, or the id is in use (409)."""
 
 
 class TooManyRequestsError(BackendError):

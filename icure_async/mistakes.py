@@ -1,4 +1,4 @@
-"""What callers are told who write as in TypeScript, or mistype a name.
+"""Explanations for callers who write as in TypeScript, or mistype a name.
 
 Nothing in here is seen by type checkers, which find the same mistakes before a program runs.
 """
@@ -56,7 +56,7 @@ def no_attribute(self: object, name: str) -> NoReturn:
 
 
 class OneByOne(AsyncIterator[ItemT]):
-    """What an async generator yields; whoever awaits it is told to use ``async for``.
+    """The values of an async generator; awaiting it explains ``async for``.
 
     Args:
         items: the generator.

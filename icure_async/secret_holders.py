@@ -1,4 +1,4 @@
-"""What holds secrets, and so stays in the program that made it."""
+"""Objects with secrets, which stay in the program that made them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class _SecretCopyError(ConfigurationError, TypeError):
 class SecretHolder:
     """Base of what holds keys, passphrases or tokens in clear: it is neither pickled nor copied.
 
-    A pickle would show them to whoever finds the file, the cache or the queue that it is in.
+    A pickle would show them to everybody who finds the file, the cache or the queue it is in.
     """
 
     __slots__ = ()

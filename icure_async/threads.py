@@ -40,7 +40,7 @@ Result = TypeVar("Result")
 Arguments = TypeVarTuple("Arguments")
 
 PATIENCE_SECONDS: Final = 5.0
-"""How long a cancelled call waits for a write that has begun, or for a callback."""
+"""Seconds that a cancelled call waits for a write that has begun, or for a callback."""
 
 
 @attrs.frozen

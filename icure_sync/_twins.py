@@ -143,9 +143,10 @@ class Twin(Generic[A]):
     def _run(self, function: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Do as :func:`run` does, unless the process was forked meanwhile."""
         __tracebackhide__ = True
-        self._check_process()
-        self._check_caller(function)
-        return run(function, *args, **kwargs)
+        with trimmed_traceback:
+            self._check_process()
+            self._check_caller(function)
+            return run(function, *args, **kwargs)
 
     def _close(
         self, function: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs
@@ -155,8 +156,9 @@ class Twin(Generic[A]):
         A forked child leaves the ``with`` blocks of its parent, too, whatever it does.
         """
         __tracebackhide__ = True
-        if self._pid is None or self._pid == os.getpid():
-            on_its_own(run, function, *args, **kwargs)
+        with trimmed_traceback:
+            if self._pid is None or self._pid == os.getpid():
+                on_its_own(run, function, *args, **kwargs)
 
     def _iterate(
         self, function: Callable[P, AsyncIterable[T]], /, *args: P.args, **kwargs: P.kwargs

@@ -43,7 +43,7 @@ from sync_source import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from sync_rules import GeneratedModule, Rules
 
@@ -52,7 +52,6 @@ RUNTIME: Final = {
     "Twin": "icure_sync._twins",
     "adapt": "icure_sync._plain",
     "callback": "icure_sync._plain",
-    "trimmed_traceback": "icure_sync._tracebacks",
 }
 ITERATORS: Final = (abc.AsyncIterator, abc.AsyncIterable, abc.AsyncGenerator)
 # The distribution is called icure-async, for both packages.
@@ -696,8 +695,7 @@ class TwinWriter(ClassWriter):
         self.plan.uses("renamed", method.name)
         how = "_close" if self.plan.uses("closing", method.name) else "_run"
         yield from self.signature(method, self.plan.rules.renamed.get(method.name, method.name))
-        body = self._returned(method, f"self.{how}({self._call(method)})")
-        yield from self._trimmed(body)
+        yield from self._returned(method, f"self.{how}({self._call(method)})")
 
     def _plain_method(self, method: Function) -> Iterator[str]:
         match method.returns:
@@ -706,7 +704,7 @@ class TwinWriter(ClassWriter):
             ):
                 yield from self.signature(method, method.name, returns=built)
                 value = self.wrapped(built, f"self._run({self._call(method)})", method.name)
-                yield from self._trimmed([f"        return {value}"])
+                yield f"        return {value}"
             case ast.Subscript(value=shape) if meaning(shape, self.home) in ITERATORS:
                 yield from self._iterator(method)
             case _:
@@ -726,11 +724,6 @@ class TwinWriter(ClassWriter):
                 yield f"        return self._iterate({self._call(method)})"
             case _:
                 self.problem(method.name, "is an async iterator without a rule; see iterators")
-
-    def _trimmed(self, body: Iterable[str]) -> Iterator[str]:
-        """Yield a body in which an error shows no line of the runtime."""
-        yield f"        with {self.module.runtime('trimmed_traceback')}:"
-        yield from (f"    {line}" for line in body)
 
     def _held(self, annotation: ast.expr | None, name: str) -> str:
         """Return the expression for an attribute of the async object."""

@@ -1,4 +1,4 @@
-"""The ``icure`` command: its options, its groups, and how it ends."""
+"""The ``icure`` command: its options, its groups and its errors."""
 
 from __future__ import annotations
 

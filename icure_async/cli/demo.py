@@ -1,4 +1,4 @@
-"""The whole story on a fresh sandbox, told step by step: what ``icure demo`` runs."""
+"""The whole story on a fresh sandbox, told step by step by ``icure demo``."""
 
 from __future__ import annotations
 

@@ -294,7 +294,7 @@ def _asked(what: str, variable: str, *, hidden: bool = True, twice: bool = False
         with warnings.catch_warnings():
             # Without a terminal it would be read in sight of everybody, or not at all.
             warnings.simplefilter("error", getpass.GetPassWarning)
-            # On standard error: what is printed on the other one is for whoever reads the pipe.
+            # On standard error: the other one may be a pipe, for a program to read.
             return str(typer.prompt(what, hide_input=hidden, confirmation_prompt=twice, err=True))
     except getpass.GetPassWarning:
         pass

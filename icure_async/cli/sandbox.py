@@ -65,8 +65,8 @@ def sandbox(
     notes = Console(stderr=True)
     if not is_loopback(host):
         notes.print(
-            f"Warning: whoever reaches {host} can read every code and use this sandbox. Keep it "
-            "out of networks that you share, and real data out of it.",
+            f"Warning: everybody who reaches {host} can read every code and use this sandbox. Keep "
+            "it out of networks that you share, and real data out of it.",
             style="yellow",
             highlight=False,
         )

@@ -144,7 +144,7 @@ class Calls:
         if not self._connection.is_running_here():
             self._cut = True
             return
-        # Whoever closes an object within a call of its own can't wait for that.
+        # A call that closes its own object can't wait for that.
         ours = _ours.get()
         try:
             async with asyncio.timeout(seconds):

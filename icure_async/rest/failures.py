@@ -1,4 +1,4 @@
-"""What went wrong with a request, as an error of ours that says what to do next."""
+"""Failures of requests, as errors of ours that say what to do next."""
 
 from __future__ import annotations
 
@@ -84,8 +84,8 @@ def explain(failure: Exception, attempt: Attempt) -> Failure:
     if attempt.session_name is not None:
         return Failure(
             attempt.error(
-                f"{attempt.session_name} was closed meanwhile. Keep it open while it is in use. "
-                "The server may have done it all the same: check before trying again.",
+                f"{attempt.session_name} was closed during the call. Keep it open while it is in "
+                "use. The server may have done it all the same: check before trying again.",
                 maybe_processed=True,
             ),
             is_final=True,

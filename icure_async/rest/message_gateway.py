@@ -56,7 +56,7 @@ class MessageGateway:
             BackendError: refused; ``status`` tells why.
             NetworkError: no answer.
         """
-        # A code is good for once, and a wrong one counts.
+        # A code serves once, and a wrong one counts.
         response = await self._transport.send(
             Request(
                 action="validate the code",

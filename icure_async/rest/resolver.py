@@ -40,7 +40,7 @@ class _Lookups:
         return await self._run(functools.partial(socket.getnameinfo, address, flags))
 
     async def _run(self, look_up: functools.partial[Any]) -> Any:
-        # A resolver may take minutes, and whoever waits has a time limit.
+        # A resolver may take minutes, and those who wait have a time limit.
         return await anyio.to_thread.run_sync(
             look_up, limiter=self._limiter, abandon_on_cancel=True
         )

@@ -1,4 +1,4 @@
-"""What an answer means: its JSON or text, or the error to raise."""
+"""The meaning of an answer: its JSON or text, or the error to raise."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ _ADVICE: Final[Mapping[int, tuple[type[BackendError], str]]] = {
     404: (NotFoundError, "it does not exist; check the id"),
     409: (
         ConflictError,
-        "it was changed meanwhile, or its id is in use; read it again and change what you read",
+        "somebody else changed it, or its id is in use; read it again and change what you read",
     ),
     429: (TooManyRequestsError, "the server asks to slow down; wait and try again"),
 }

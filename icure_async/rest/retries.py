@@ -1,4 +1,4 @@
-"""What is done again after a failure: up to three attempts, and how long to wait between them."""
+"""Retries after a failure: up to three attempts, and the waits between them."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ __all__ = ["LoginAnswer", "Session"]
 _log: Final = logging.getLogger(__name__)
 
 _UNAUTHORIZED: Final = 401
-# A token that the server has just made is good for as long as this, whatever the clocks say.
+# A token that the server has just made is valid for as long as this, whatever the clocks say.
 _FRESH_SECONDS: Final = 60.0
 _NO_SUCH_ENDPOINT: Final = frozenset({404, 405, 501})
 _LOGIN_ADVICE: Final[Mapping[int, str]] = {
@@ -262,7 +262,7 @@ class Session(SecretHolder):
         async with self._lock:
             if self._sign_ins == known:
                 await self._sign_in_once(renew=refused is None)
-            # Else another request signed in meanwhile. Its outcome is good for this one too: to
+            # Else another request has signed in. Its outcome serves this one too: to
             # ask again with a refused password would bring the account nearer to being locked,
             # and each of the waiting requests would wait for a failing backend in turn.
             elif self._failure is not None:

@@ -1,4 +1,4 @@
-"""JSON Web Tokens as the client sees them: an opaque text with an expiry date."""
+"""JSON Web Tokens, for the client: an opaque text with an expiry date."""
 
 from __future__ import annotations
 

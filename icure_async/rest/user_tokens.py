@@ -1,7 +1,7 @@
-"""Long-lived tokens of users: what names them at the backend, and when they end.
+"""Long-lived tokens of users: their names at the backend, and their ends.
 
-The key that names a token is made of its secret by a one-way function. Whoever holds the secret
-finds the token among the user's others, to revoke it; whoever sees the key learns nothing of it.
+The key that names a token is made of its secret by a one-way function. With the secret,
+a token is found among the user's others, to revoke it; the key tells nothing about the secret.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Who may do what (§7), in the legacy and in the strict profile."""
+"""Permissions (§7), in the legacy and in the strict profile."""
 
 from __future__ import annotations
 

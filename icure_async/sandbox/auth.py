@@ -1,4 +1,4 @@
-"""Who is calling: credentials, login and the session tokens (§3)."""
+"""Callers: their credentials, their login and the session tokens (§3)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Email addresses and phone numbers: what is one, and which spellings are the same one."""
+"""Email addresses and phone numbers: their forms, and spellings of the same one."""
 
 from __future__ import annotations
 

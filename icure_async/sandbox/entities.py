@@ -1,4 +1,4 @@
-"""What all entities have in common: revisions, soft deletion, values filled in (§5, §6)."""
+"""All kinds of entities: revisions, soft deletion, values filled in (§5, §6)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How an endpoint refuses: one exception that becomes a status and ``{"message": …}``."""
+"""Refusals of an endpoint: one exception that becomes a status and ``{"message": …}``."""
 
 from __future__ import annotations
 

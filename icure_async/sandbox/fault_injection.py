@@ -1,4 +1,4 @@
-"""Faults over HTTP: what strikes a request, and the endpoints under ``/sandbox`` to ask for it."""
+"""Faults over HTTP: their effects, and the endpoints under ``/sandbox`` to ask for them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Faults on demand: what is to go wrong, with which requests, and how often it has."""
+"""Faults on demand: their effects, the requests they strike, and how often they have."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["Fault", "FaultKind", "Faults", "InjectedFault"]
 
 FaultKind = Literal["delay", "drop-before", "drop-after", "status", "truncate"]
-"""What a fault does to a request."""
+"""The effects of a fault on a request."""
 
 _KINDS: tuple[str, ...] = get_args(FaultKind)
 _STATUSES = range(400, 600)

@@ -60,6 +60,6 @@ class Mailbox:
         except TimeoutError:
             raise TimeoutError(f"No code was sent to {contact} within {timeout} s") from None
         newest = inbox.codes[-1]
-        # Whoever waits again waits for another one, not for one that this one has replaced.
+        # A second wait is for another one, not for one that this one has replaced.
         inbox.codes.clear()
         return newest

@@ -33,7 +33,7 @@ _META = "master"
 _LOGIN = "sandbox-master"
 
 MASTER_PROPERTIES = ("login", "password", "userId", "dataOwnerId", "publicKey", "privateKey")
-"""What an exported master consists of."""
+"""The members of an exported master."""
 
 
 @attrs.frozen

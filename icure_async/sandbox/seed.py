@@ -1,4 +1,4 @@
-"""A whole sandbox as JSON: what it starts from, and what it exports."""
+"""A whole sandbox as JSON, to start from and to export."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sandbox itself: starts and stops the server, and what tests and demos ask it."""
+"""The sandbox itself: its server, and the questions of tests and demos."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def is_running_in(loop: asyncio.AbstractEventLoop) -> bool:
 class Sandbox:
     """A local iCure backend with its message gateway, on loopback.
 
-    It enforces what the real backend enforces, whoever calls. Use it as a context manager::
+    It enforces what the real backend enforces, for every caller. Use it as a context manager::
 
         async with Sandbox() as sandbox:
             print(sandbox.icure_url)
@@ -350,7 +350,7 @@ class Sandbox:
         self._clock.advance(seconds)
 
     def inject_fault(self, fault: Fault) -> InjectedFault:
-        """Let something go wrong with coming requests, of whoever calls.
+        """Let something go wrong with coming requests, of any caller.
 
         Of several faults that are for the same request, the one injected first happens.
 

@@ -1,4 +1,4 @@
-"""Which shape a piece of JSON has, told so that type checkers believe it."""
+"""Guards for the shape of JSON, which type checkers believe."""
 
 from __future__ import annotations
 

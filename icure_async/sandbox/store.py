@@ -256,7 +256,7 @@ class Store:
             job: what to do, and the result.
             turn: of the jobs that wait the lowest goes first, and of the same ones the earliest.
             wanted: asked when its turn comes, whether anybody still waits for it.
-            committed: called in the event loop after the commit, whoever still waits.
+            committed: called in the event loop after the commit, even if nobody waits any more.
 
         Raises:
             ClosingError: the store was closed before its turn came.
@@ -372,7 +372,7 @@ def _settle(
             future.set_exception(error)
         else:
             future.set_result(result)  # type: ignore[arg-type]  # T may be None itself
-        # Whoever waits goes on in a later turn of the loop only.
+        # Those who wait go on in a later turn of the loop only.
         if then is not None:
             then()
 

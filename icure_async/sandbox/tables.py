@@ -1,4 +1,4 @@
-"""What v1 entities look like: a name, a type and a default for every property.
+"""The form of v1 entities: a name, a type and a default for every property.
 
 The tables say what the contract says, in its own notation (server-behaviour.md §11):
 

@@ -1,4 +1,4 @@
-"""Under which host names the sandbox answers, and which web pages may call it.
+"""Host names that the sandbox answers to, and web pages that may call it.
 
 Its codes and mailboxes need no credentials: a page that somebody visits on the same machine must
 not read them, neither as itself nor by a host name of its own that resolves to loopback.

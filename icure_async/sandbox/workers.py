@@ -1,4 +1,4 @@
-"""A few threads for what keeps a processor busy: slow hashes, and the inflating of bodies."""
+"""A few threads for slow work: hashes, and the inflating of bodies."""
 
 from __future__ import annotations
 

@@ -11,7 +11,6 @@ from icure_async.authentication.api import AuthenticationApi as AsyncAuthenticat
 from icure_async.models.user_token import DEFAULT_TOKEN_VALIDITY
 from icure_sync._generated import authentication_result as _authentication_result
 from icure_sync._plain import callback
-from icure_sync._tracebacks import trimmed_traceback
 from icure_sync._twins import Twin
 
 if TYPE_CHECKING:
@@ -69,19 +68,18 @@ class AuthenticationApi(Twin[AsyncAuthenticationApi]):
             CaptchaRefusedError: the captcha was refused.
             UnknownProcessError: the gateway does not know the configured process or spec id.
         """
-        with trimmed_traceback:
-            return self._run(
-                self._inner.start_authentication,
-                recaptcha,
-                email=email,
-                phone_number=phone_number,
-                first_name=first_name,
-                last_name=last_name,
-                healthcare_professional_id=healthcare_professional_id,
-                bypass_token_check=bypass_token_check,
-                validation_code_length=validation_code_length,
-                recaptcha_type=recaptcha_type,
-            )
+        return self._run(
+            self._inner.start_authentication,
+            recaptcha,
+            email=email,
+            phone_number=phone_number,
+            first_name=first_name,
+            last_name=last_name,
+            healthcare_professional_id=healthcare_professional_id,
+            bypass_token_check=bypass_token_check,
+            validation_code_length=validation_code_length,
+            recaptcha_type=recaptcha_type,
+        )
 
     def resend(
         self,
@@ -106,8 +104,7 @@ class AuthenticationApi(Twin[AsyncAuthenticationApi]):
             UnknownProcessError: the gateway does not know the configured process or spec id.
             StorageError: the code was sent, and can't be used: call again.
         """
-        with trimmed_traceback:
-            return self._run(self._inner.resend, process, recaptcha, recaptcha_type=recaptcha_type)
+        return self._run(self._inner.resend, process, recaptcha, recaptcha_type=recaptcha_type)
 
     def complete_authentication(
         self,
@@ -152,14 +149,13 @@ class AuthenticationApi(Twin[AsyncAuthenticationApi]):
             ProcessStateError: the process is completed, was never started, or was superseded.
             NetworkError: no answer. Call again with the same process and code.
         """
-        with trimmed_traceback:
-            return _authentication_result.AuthenticationResult._wrap(
-                self._run(
-                    self._inner.complete_authentication,
-                    process,
-                    validation_code,
-                    token_validity=token_validity,
-                    missing_key=missing_key,
-                    find_key=None if find_key is None else callback(find_key),
-                )
+        return _authentication_result.AuthenticationResult._wrap(
+            self._run(
+                self._inner.complete_authentication,
+                process,
+                validation_code,
+                token_validity=token_validity,
+                missing_key=missing_key,
+                find_key=None if find_key is None else callback(find_key),
             )
+        )

@@ -13,7 +13,6 @@ from icure_sync._generated import crypto as _crypto
 from icure_sync._generated import medtech as _medtech
 from icure_sync._generated import storage as _storage
 from icure_sync._plain import adapt, callback
-from icure_sync._tracebacks import trimmed_traceback
 from icure_sync._twins import Twin
 
 if TYPE_CHECKING:
@@ -303,8 +302,7 @@ class AnonymousMedTechApiBuilder(Twin[AsyncAnonymousMedTechApiBuilder]):
         Raises:
             ConfigurationError: an option is missing; the message names the method to call.
         """
-        with trimmed_traceback:
-            return _medtech.AnonymousMedTechApi._wrap(self._run(self._inner.build))
+        return _medtech.AnonymousMedTechApi._wrap(self._run(self._inner.build))
 
 
 class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
@@ -594,5 +592,4 @@ class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
         Raises:
             ConfigurationError: an option is missing; the message names the method to call.
         """
-        with trimmed_traceback:
-            return _medtech.MedTechApi._wrap(self._run(self._inner.build))
+        return _medtech.MedTechApi._wrap(self._run(self._inner.build))

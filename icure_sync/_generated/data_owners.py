@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from icure_async.apis.data_owners import DataOwnerApi as AsyncDataOwnerApi
-from icure_sync._tracebacks import trimmed_traceback
 from icure_sync._twins import Twin
 
 if TYPE_CHECKING:
@@ -50,8 +49,7 @@ class DataOwnerApi(Twin[AsyncDataOwnerApi]):
         Raises:
             CryptoError: the user is not a data owner.
         """
-        with trimmed_traceback:
-            return self._run(self._inner.examine_keys)
+        return self._run(self._inner.examine_keys)
 
     def give_access_back_to(self, owner_id: str, new_public_key: str) -> AccessGivenBack:
         """Let a data owner who has a new key pair read again what it shares with the current one.
@@ -82,8 +80,7 @@ class DataOwnerApi(Twin[AsyncDataOwnerApi]):
             PermissionDeniedError: the current user may not change the owner's document.
             ConflictError: a document keeps changing under our hands.
         """
-        with trimmed_traceback:
-            return self._run(self._inner.give_access_back_to, owner_id, new_public_key)
+        return self._run(self._inner.give_access_back_to, owner_id, new_public_key)
 
     def notify_key_pair_update(self, public_key: str) -> list[KeyPairUpdateNotice]:
         """Send the notifications about one of the user's key pairs again.
@@ -100,8 +97,7 @@ class DataOwnerApi(Twin[AsyncDataOwnerApi]):
             ValidationError: the current data owner has no such key pair.
             CryptoError: ``init_user_crypto()`` was not called.
         """
-        with trimmed_traceback:
-            return self._run(self._inner.notify_key_pair_update, public_key)
+        return self._run(self._inner.notify_key_pair_update, public_key)
 
     def split_private_key_among(
         self,
@@ -140,14 +136,13 @@ class DataOwnerApi(Twin[AsyncDataOwnerApi]):
                 use, or shares of another one are there. Nothing was changed.
             ConflictError: the user's document keeps changing under our hands.
         """
-        with trimmed_traceback:
-            return self._run(
-                self._inner.split_private_key_among,
-                notary_ids,
-                threshold=threshold,
-                fingerprint=fingerprint,
-                replace=replace,
-            )
+        return self._run(
+            self._inner.split_private_key_among,
+            notary_ids,
+            threshold=threshold,
+            fingerprint=fingerprint,
+            replace=replace,
+        )
 
     def get_key_share_of(self, owner_id: str) -> KeyShare:
         """Return the share of somebody's private key that the current user holds as a notary.
@@ -164,8 +159,7 @@ class DataOwnerApi(Twin[AsyncDataOwnerApi]):
                 open it.
             NotFoundError: the owner does not exist, or may not be read.
         """
-        with trimmed_traceback:
-            return self._run(self._inner.get_key_share_of, owner_id)
+        return self._run(self._inner.get_key_share_of, owner_id)
 
     def recover_private_key_from(self, shares: Sequence[KeyShare]) -> KeyPair:
         """Put a lost private key together again from what notaries have handed over.
@@ -187,5 +181,4 @@ class DataOwnerApi(Twin[AsyncDataOwnerApi]):
             CryptoError: they make up none of the user's key pairs. Nothing was changed.
             StorageError: the key pair could not be stored. Repeat the call.
         """
-        with trimmed_traceback:
-            return self._run(self._inner.recover_private_key_from, shares)
+        return self._run(self._inner.recover_private_key_from, shares)

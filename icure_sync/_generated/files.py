@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from icure_async.storage.files import FileStorage as AsyncFileStorage
-from icure_sync._tracebacks import trimmed_traceback
 from icure_sync._twins import Twin
 
 if TYPE_CHECKING:
@@ -93,8 +92,7 @@ class FileStorage(Twin[AsyncFileStorage]):
             ValidationError: the name cannot be a file name.
             StorageError: the file cannot be read, or is not UTF-8 text.
         """
-        with trimmed_traceback:
-            return self._run(self._inner.get_item, name)
+        return self._run(self._inner.get_item, name)
 
     def get_item_and_mode(self, name: str) -> tuple[str, int] | None:
         """Return the item and the permission bits of its file, or None where there is none.
@@ -106,8 +104,7 @@ class FileStorage(Twin[AsyncFileStorage]):
             ValidationError: the name cannot be a file name.
             StorageError: the file cannot be read, or is not UTF-8 text.
         """
-        with trimmed_traceback:
-            return self._run(self._inner.get_item_and_mode, name)
+        return self._run(self._inner.get_item_and_mode, name)
 
     def set_item(self, name: str, value: str) -> None:
         """Write the item; it is durable when the call returns.
@@ -117,8 +114,7 @@ class FileStorage(Twin[AsyncFileStorage]):
             StorageError: the file cannot be written. The item is as it was before, except where the
                 message says otherwise.
         """
-        with trimmed_traceback:
-            self._run(self._inner.set_item, name, value)
+        self._run(self._inner.set_item, name, value)
 
     def remove_item(self, name: str) -> None:
         """Remove the item; removing an absent one is no error.
@@ -127,8 +123,7 @@ class FileStorage(Twin[AsyncFileStorage]):
             ValidationError: the name cannot be a file name.
             StorageError: the file cannot be removed.
         """
-        with trimmed_traceback:
-            self._run(self._inner.remove_item, name)
+        self._run(self._inner.remove_item, name)
 
     def list_items(self, prefix: str = "") -> Sequence[str]:
         """Return the sorted names of the items that start with ``prefix``.
@@ -139,8 +134,7 @@ class FileStorage(Twin[AsyncFileStorage]):
         Raises:
             StorageError: the folder cannot be read.
         """
-        with trimmed_traceback:
-            return self._run(self._inner.list_items, prefix)
+        return self._run(self._inner.list_items, prefix)
 
     def lock(self, name: str) -> AbstractContextManager[StorageLock]:
         """Hold the lock of this name, of which all who use the folder have one.

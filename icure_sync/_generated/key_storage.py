@@ -12,7 +12,6 @@ from icure_async.storage.key_storage import MemoryKeyStorage as AsyncMemoryKeySt
 from icure_async.storage.key_storage import StorageKeyStorage as AsyncStorageKeyStorage
 from icure_sync._generated import storage as _storage
 from icure_sync._plain import adapt
-from icure_sync._tracebacks import trimmed_traceback
 from icure_sync._twins import Twin
 
 if TYPE_CHECKING:
@@ -84,8 +83,7 @@ class StorageKeyStorage(Twin[AsyncStorageKeyStorage]):
             ValidationError: an argument is malformed.
             StorageError: the key may be there, and cannot be read; or its file is exposed.
         """
-        with trimmed_traceback:
-            return self._run(self._inner.get_key_pair, data_owner_id, fingerprint)
+        return self._run(self._inner.get_key_pair, data_owner_id, fingerprint)
 
     def list_key_pairs(self, data_owner_id: str) -> Sequence[KeyPair]:
         """Return all key pairs of the data owner that are on this device, each once.
@@ -103,8 +101,7 @@ class StorageKeyStorage(Twin[AsyncStorageKeyStorage]):
             StorageError: the items cannot be listed, none of them can be read, or a key file is
                 exposed.
         """
-        with trimmed_traceback:
-            return self._run(self._inner.list_key_pairs, data_owner_id)
+        return self._run(self._inner.list_key_pairs, data_owner_id)
 
     def list_stored_keys(self) -> Sequence[StoredKey]:
         """Return every item that is a key pair by its name, of any data owner, broken ones too.
@@ -112,8 +109,7 @@ class StorageKeyStorage(Twin[AsyncStorageKeyStorage]):
         Raises:
             StorageError: the items cannot be listed.
         """
-        with trimmed_traceback:
-            return self._run(self._inner.list_stored_keys)
+        return self._run(self._inner.list_stored_keys)
 
     def store_key_pair(self, data_owner_id: str, key_pair: KeyPair) -> None:
         """Write the key pair; it is durable, and was read back, when the call returns.
@@ -131,8 +127,7 @@ class StorageKeyStorage(Twin[AsyncStorageKeyStorage]):
             StorageError: the item is taken, cannot be written, or does not read back the same. Do
                 not use the key pair.
         """
-        with trimmed_traceback:
-            self._run(self._inner.store_key_pair, data_owner_id, key_pair)
+        self._run(self._inner.store_key_pair, data_owner_id, key_pair)
 
     def remove_key_pair(self, data_owner_id: str, fingerprint: str) -> None:
         """Remove the key pair under all its names; removing an absent one is no error.
@@ -145,8 +140,7 @@ class StorageKeyStorage(Twin[AsyncStorageKeyStorage]):
             ValidationError: an argument is malformed.
             StorageError: an item cannot be removed, or holds another key than its name says.
         """
-        with trimmed_traceback:
-            self._run(self._inner.remove_key_pair, data_owner_id, fingerprint)
+        self._run(self._inner.remove_key_pair, data_owner_id, fingerprint)
 
     def lock(self, name: str) -> AbstractContextManager[StorageLock]:
         """Return the storage's lock of this name; one that is always free if it has no locks."""

@@ -15,7 +15,6 @@ from icure_sync._generated import notifications as _notifications
 from icure_sync._generated import patients as _patients
 from icure_sync._generated import users as _users
 from icure_sync._plain import callback
-from icure_sync._tracebacks import trimmed_traceback
 from icure_sync._twins import Twin
 
 if TYPE_CHECKING:
@@ -57,13 +56,11 @@ class AnonymousMedTechApi(Twin[AsyncAnonymousMedTechApi]):
         Calls under way have as long as the time limit of a request, see ``with_timeout()`` of the
         builder; those that take longer end with a ``NetworkError``. Calling it again does nothing.
         """
-        with trimmed_traceback:
-            self._close(self._inner.aclose)
+        self._close(self._inner.aclose)
 
     def __enter__(self) -> Self:
-        with trimmed_traceback:
-            self._run(self._inner.__aenter__)
-            return self
+        self._run(self._inner.__aenter__)
+        return self
 
     def __exit__(
         self,
@@ -71,13 +68,11 @@ class AnonymousMedTechApi(Twin[AsyncAnonymousMedTechApi]):
         exc_value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        with trimmed_traceback:
-            self._close(self._inner.__aexit__, exc_type, exc_value, traceback)
+        self._close(self._inner.__aexit__, exc_type, exc_value, traceback)
 
     def generate_rsa_keypair(self) -> KeyPair:
         """Return a new RSA key pair. It is neither stored nor published."""
-        with trimmed_traceback:
-            return self._run(self._inner.generate_rsa_keypair)
+        return self._run(self._inner.generate_rsa_keypair)
 
 
 class MedTechApi(Twin[AsyncMedTechApi]):
@@ -116,13 +111,11 @@ class MedTechApi(Twin[AsyncMedTechApi]):
         Calls under way have as long as the time limit of a request, see ``with_timeout()`` of the
         builder; those that take longer end with a ``NetworkError``. Calling it again does nothing.
         """
-        with trimmed_traceback:
-            self._close(self._inner.aclose)
+        self._close(self._inner.aclose)
 
     def __enter__(self) -> Self:
-        with trimmed_traceback:
-            self._run(self._inner.__aenter__)
-            return self
+        self._run(self._inner.__aenter__)
+        return self
 
     def __exit__(
         self,
@@ -130,13 +123,11 @@ class MedTechApi(Twin[AsyncMedTechApi]):
         exc_value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        with trimmed_traceback:
-            self._close(self._inner.__aexit__, exc_type, exc_value, traceback)
+        self._close(self._inner.__aexit__, exc_type, exc_value, traceback)
 
     def generate_rsa_keypair(self) -> KeyPair:
         """Return a new RSA key pair. It is neither stored nor published."""
-        with trimmed_traceback:
-            return self._run(self._inner.generate_rsa_keypair)
+        return self._run(self._inner.generate_rsa_keypair)
 
     @property
     def authentication_api(self) -> AuthenticationApi:
@@ -204,8 +195,7 @@ class MedTechApi(Twin[AsyncMedTechApi]):
             AuthenticationError: the credentials are refused.
             CryptoError: the user is not a data owner.
         """
-        with trimmed_traceback:
-            return self._run(self._inner.data_owner_id)
+        return self._run(self._inner.data_owner_id)
 
     def init_user_crypto(
         self,
@@ -239,13 +229,12 @@ class MedTechApi(Twin[AsyncMedTechApi]):
             ValidationError: the key pair is malformed, or is not the one on this device.
             CryptoError: the user is not a data owner.
         """
-        with trimmed_traceback:
-            return self._run(
-                self._inner.init_user_crypto,
-                key_pair,
-                missing_key=missing_key,
-                find_key=None if find_key is None else callback(find_key),
-            )
+        return self._run(
+            self._inner.init_user_crypto,
+            key_pair,
+            missing_key=missing_key,
+            find_key=None if find_key is None else callback(find_key),
+        )
 
     def export_keys(self, passphrase: str) -> bytes:
         """Return a backup of all the user's key pairs that are on this device.
@@ -268,8 +257,7 @@ class MedTechApi(Twin[AsyncMedTechApi]):
             BackupError: there are no key pairs, or one of them is not valid.
             CryptoError: the user is not a data owner.
         """
-        with trimmed_traceback:
-            return self._run(self._inner.export_keys, passphrase)
+        return self._run(self._inner.export_keys, passphrase)
 
     def import_keys(self, data: bytes | str, passphrase: str) -> list[KeyPair]:
         """Store the key pairs of a backup on this device, and put them to use.
@@ -293,8 +281,7 @@ class MedTechApi(Twin[AsyncMedTechApi]):
             StorageError: a key pair could not be stored. Repeat the call.
             CryptoError: the user is not a data owner.
         """
-        with trimmed_traceback:
-            return self._run(self._inner.import_keys, data, passphrase)
+        return self._run(self._inner.import_keys, data, passphrase)
 
     def identify(self) -> tuple[str, str | None]:
         """Log in, and return the ids of the user and, where the backend tells it, its group.
@@ -302,8 +289,7 @@ class MedTechApi(Twin[AsyncMedTechApi]):
         Raises:
             AuthenticationError: the credentials are refused.
         """
-        with trimmed_traceback:
-            return self._run(self._inner.identify)
+        return self._run(self._inner.identify)
 
     def logout(self) -> LogoutResult:
         """End the session: forget the password and tokens here, and revoke the token.
@@ -324,5 +310,4 @@ class MedTechApi(Twin[AsyncMedTechApi]):
         Raises:
             ConfigurationError: the object was closed before. The session has ended here.
         """
-        with trimmed_traceback:
-            return self._run(self._inner.logout)
+        return self._run(self._inner.logout)

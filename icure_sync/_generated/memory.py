@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from icure_async.storage.memory import MemoryStorage as AsyncMemoryStorage
-from icure_sync._tracebacks import trimmed_traceback
 from icure_sync._twins import Twin
 
 if TYPE_CHECKING:
@@ -35,23 +34,19 @@ class MemoryStorage(Twin[AsyncMemoryStorage]):
 
     def get_item(self, name: str) -> str | None:
         """Return the item, or None where there is none."""
-        with trimmed_traceback:
-            return self._run(self._inner.get_item, name)
+        return self._run(self._inner.get_item, name)
 
     def set_item(self, name: str, value: str) -> None:
         """Write the item."""
-        with trimmed_traceback:
-            self._run(self._inner.set_item, name, value)
+        self._run(self._inner.set_item, name, value)
 
     def remove_item(self, name: str) -> None:
         """Remove the item; removing an absent one is no error."""
-        with trimmed_traceback:
-            self._run(self._inner.remove_item, name)
+        self._run(self._inner.remove_item, name)
 
     def list_items(self, prefix: str = "") -> Sequence[str]:
         """Return the sorted names of the items that start with ``prefix``."""
-        with trimmed_traceback:
-            return self._run(self._inner.list_items, prefix)
+        return self._run(self._inner.list_items, prefix)
 
     def lock(self, name: str) -> AbstractContextManager[StorageLock]:
         """Hold the lock of this name, of which the program has one.

@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from icure_async.apis.notifications import NotificationApi as AsyncNotificationApi
-from icure_sync._tracebacks import trimmed_traceback
 from icure_sync._twins import Twin
 
 if TYPE_CHECKING:
@@ -52,8 +51,7 @@ class NotificationApi(Twin[AsyncNotificationApi]):
             DecryptionError: the stored notification can't be decrypted.
             ConflictError: somebody else changed the notification meanwhile.
         """
-        with trimmed_traceback:
-            return self._run(self._inner.create_or_modify_notification, notification, delegate)
+        return self._run(self._inner.create_or_modify_notification, notification, delegate)
 
     def get_notification(self, notification_id: str) -> Notification:
         """Return a notification, decrypted.
@@ -63,8 +61,7 @@ class NotificationApi(Twin[AsyncNotificationApi]):
             NotFoundError: there is no such notification.
             DecryptionError: no key at hand opens it.
         """
-        with trimmed_traceback:
-            return self._run(self._inner.get_notification, notification_id)
+        return self._run(self._inner.get_notification, notification_id)
 
     def get_notification_and_try_decrypt(
         self, notification_id: str
@@ -75,8 +72,7 @@ class NotificationApi(Twin[AsyncNotificationApi]):
             ValidationError: the id is malformed.
             NotFoundError: there is no such notification.
         """
-        with trimmed_traceback:
-            return self._run(self._inner.get_notification_and_try_decrypt, notification_id)
+        return self._run(self._inner.get_notification_and_try_decrypt, notification_id)
 
     def filter_notifications(
         self, notification_filter: Filter | None = None, *, page_size: int = 1000
@@ -110,8 +106,7 @@ class NotificationApi(Twin[AsyncNotificationApi]):
         Raises:
             ValidationError: the date is malformed.
         """
-        with trimmed_traceback:
-            return self._run(self._inner.get_pending_notifications_after, from_date)
+        return self._run(self._inner.get_pending_notifications_after, from_date)
 
     def update_notification_status(
         self, notification: PotentiallyEncryptedNotification, status: NotificationStatus
@@ -132,8 +127,7 @@ class NotificationApi(Twin[AsyncNotificationApi]):
             NotFoundError: there is no such notification.
             ConflictError: others keep changing it.
         """
-        with trimmed_traceback:
-            return self._run(self._inner.update_notification_status, notification, status)
+        return self._run(self._inner.update_notification_status, notification, status)
 
     def delete_notification(self, notification_id: str) -> str:
         """Mark a notification as deleted, for everybody it was shared with.
@@ -148,5 +142,4 @@ class NotificationApi(Twin[AsyncNotificationApi]):
             NotFoundError: there is no such notification.
             PermissionDeniedError: it is not shared with the current data owner or its parents.
         """
-        with trimmed_traceback:
-            return self._run(self._inner.delete_notification, notification_id)
+        return self._run(self._inner.delete_notification, notification_id)

@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from icure_async.apis.patients import PatientApi as AsyncPatientApi
-from icure_sync._tracebacks import trimmed_traceback
 from icure_sync._twins import Twin
 
 if TYPE_CHECKING:
@@ -41,8 +40,7 @@ class PatientApi(Twin[AsyncPatientApi]):
                 what is in it. Nothing was sent.
             ConflictError: somebody else changed the patient meanwhile.
         """
-        with trimmed_traceback:
-            return self._run(self._inner.create_or_modify_patient, patient)
+        return self._run(self._inner.create_or_modify_patient, patient)
 
     def get_patient(self, patient_id: str) -> Patient:
         """Return a patient, decrypted.
@@ -52,8 +50,7 @@ class PatientApi(Twin[AsyncPatientApi]):
             NotFoundError: there is no such patient.
             DecryptionError: no key at hand opens it; it may have to be shared with this user.
         """
-        with trimmed_traceback:
-            return self._run(self._inner.get_patient, patient_id)
+        return self._run(self._inner.get_patient, patient_id)
 
     def get_patient_and_try_decrypt(self, patient_id: str) -> PotentiallyEncryptedPatient:
         """Return a patient, as an :class:`EncryptedPatient` where no key at hand opens it.
@@ -62,8 +59,7 @@ class PatientApi(Twin[AsyncPatientApi]):
             ValidationError: the id is malformed.
             NotFoundError: there is no such patient.
         """
-        with trimmed_traceback:
-            return self._run(self._inner.get_patient_and_try_decrypt, patient_id)
+        return self._run(self._inner.get_patient_and_try_decrypt, patient_id)
 
     def get_patients(self, patient_ids: Sequence[str]) -> list[Patient]:
         """Return several patients, decrypted, in the order of the ids, with one request.
@@ -73,8 +69,7 @@ class PatientApi(Twin[AsyncPatientApi]):
             NotFoundError: some do not exist, or are not accessible; the message names them.
             DecryptionError: some can't be decrypted; ``entity_ids`` names them.
         """
-        with trimmed_traceback:
-            return self._run(self._inner.get_patients, patient_ids)
+        return self._run(self._inner.get_patients, patient_ids)
 
     def get_patients_and_try_decrypt(
         self, patient_ids: Sequence[str]
@@ -85,8 +80,7 @@ class PatientApi(Twin[AsyncPatientApi]):
             ValidationError: an id is malformed.
             NotFoundError: some do not exist, or are not accessible; the message names them.
         """
-        with trimmed_traceback:
-            return self._run(self._inner.get_patients_and_try_decrypt, patient_ids)
+        return self._run(self._inner.get_patients_and_try_decrypt, patient_ids)
 
     def modify_potentially_encrypted_patient(
         self, patient: PotentiallyEncryptedPatient
@@ -104,8 +98,7 @@ class PatientApi(Twin[AsyncPatientApi]):
             DecryptionError: a ``note`` is given, and the stored one can't be decrypted.
             ConflictError: somebody else changed the patient meanwhile.
         """
-        with trimmed_traceback:
-            return self._run(self._inner.modify_potentially_encrypted_patient, patient)
+        return self._run(self._inner.modify_potentially_encrypted_patient, patient)
 
     def delete_patient(self, patient_id: str) -> str:
         """Mark a patient as deleted: it can still be read by its id, and is listed nowhere.
@@ -117,5 +110,4 @@ class PatientApi(Twin[AsyncPatientApi]):
             ValidationError: the id is malformed. Nothing was sent.
             NotFoundError: there is no such patient.
         """
-        with trimmed_traceback:
-            return self._run(self._inner.delete_patient, patient_id)
+        return self._run(self._inner.delete_patient, patient_id)

@@ -1,7 +1,7 @@
 # Written by "python tools/gen_sync.py" from icure_async/sandbox/server.py.
 # Changes here are lost: change that module, or tools/sync_rules.py.
 # pyright: reportPrivateUsage=false, reportIncompatibleVariableOverride=false
-"""The sandbox itself: starts and stops the server, and what tests and demos ask it."""
+"""The sandbox itself: its server, and the questions of tests and demos."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from icure_async.sandbox.gateway import SPEC_ID
 from icure_async.sandbox.server import Sandbox as AsyncSandbox
-from icure_sync._tracebacks import trimmed_traceback
 from icure_sync._twins import Twin
 
 if TYPE_CHECKING:
@@ -27,7 +26,7 @@ __all__ = ["Sandbox"]
 class Sandbox(Twin[AsyncSandbox]):
     """A local iCure backend with its message gateway, on loopback.
 
-    It enforces what the real backend enforces, whoever calls. Use it as a context manager::
+    It enforces what the real backend enforces, for every caller. Use it as a context manager::
 
         with Sandbox() as sandbox:
             print(sandbox.icure_url)
@@ -101,9 +100,8 @@ class Sandbox(Twin[AsyncSandbox]):
         )
 
     def __enter__(self) -> Self:
-        with trimmed_traceback:
-            self._run(self._inner.__aenter__)
-            return self
+        self._run(self._inner.__aenter__)
+        return self
 
     def __exit__(
         self,
@@ -111,8 +109,7 @@ class Sandbox(Twin[AsyncSandbox]):
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        with trimmed_traceback:
-            self._close(self._inner.__aexit__, exc_type, exc, traceback)
+        self._close(self._inner.__aexit__, exc_type, exc, traceback)
 
     def start(self) -> None:
         """Open the database and start to listen.
@@ -123,16 +120,14 @@ class Sandbox(Twin[AsyncSandbox]):
             RuntimeError: if it runs already.
             ValueError: if the seed is malformed.
         """
-        with trimmed_traceback:
-            self._run(self._inner.start)
+        self._run(self._inner.start)
 
     def close(self) -> None:
         """Stop to listen and close the database; does nothing when it is closed already.
 
         Requests under way are finished and answered, those that have not begun are dropped.
         """
-        with trimmed_traceback:
-            self._close(self._inner.aclose)
+        self._close(self._inner.aclose)
 
     @property
     def icure_url(self) -> str:
@@ -177,8 +172,7 @@ class Sandbox(Twin[AsyncSandbox]):
         Raises:
             TimeoutError: that names the contact, if no code is sent in time.
         """
-        with trimmed_traceback:
-            return self._run(self._inner.wait_for_code, contact, timeout)
+        return self._run(self._inner.wait_for_code, contact, timeout)
 
     def stored(self, kind: str, entity_id: str) -> Json | None:
         """Return an entity exactly as the server stores it, or None.
@@ -190,23 +184,21 @@ class Sandbox(Twin[AsyncSandbox]):
         Raises:
             ValueError: if there is no such kind.
         """
-        with trimmed_traceback:
-            return self._run(self._inner.stored, kind, entity_id)
+        return self._run(self._inner.stored, kind, entity_id)
 
     def export(self) -> Json:
         """Return everything the sandbox contains, in the form that ``seed`` takes.
 
         The result contains the credentials and the private key of the master.
         """
-        with trimmed_traceback:
-            return self._run(self._inner.export)
+        return self._run(self._inner.export)
 
     def advance_clock(self, seconds: float) -> None:
         """Move the sandbox's clock forward, to see codes and tokens expire."""
         self._call(self._inner.advance_clock, seconds)
 
     def inject_fault(self, fault: Fault) -> InjectedFault:
-        """Let something go wrong with coming requests, of whoever calls.
+        """Let something go wrong with coming requests, of any caller.
 
         Of several faults that are for the same request, the one injected first happens.
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from icure_async.apis.users import UserApi as AsyncUserApi
 from icure_async.models.user_token import DEFAULT_TOKEN_VALIDITY
-from icure_sync._tracebacks import trimmed_traceback
 from icure_sync._twins import Twin
 
 if TYPE_CHECKING:
@@ -30,8 +29,7 @@ class UserApi(Twin[AsyncUserApi]):
         Raises:
             AuthenticationError: the credentials are refused.
         """
-        with trimmed_traceback:
-            return self._run(self._inner.get_logged_user)
+        return self._run(self._inner.get_logged_user)
 
     def get_user(self, user_id: str) -> User:
         """Return a user.
@@ -41,8 +39,7 @@ class UserApi(Twin[AsyncUserApi]):
             NotFoundError: there is no such user.
             PermissionDeniedError: the logged-in user may not see it.
         """
-        with trimmed_traceback:
-            return self._run(self._inner.get_user, user_id)
+        return self._run(self._inner.get_user, user_id)
 
     def list_tokens(self) -> list[UserToken]:
         """Return the long-lived tokens of the logged-in user, the oldest first.
@@ -53,8 +50,7 @@ class UserApi(Twin[AsyncUserApi]):
             AuthenticationError: the credentials are refused.
             InvalidResponseError: the backend's list is malformed.
         """
-        with trimmed_traceback:
-            return self._run(self._inner.list_tokens)
+        return self._run(self._inner.list_tokens)
 
     def create_token(
         self, *, validity: timedelta = DEFAULT_TOKEN_VALIDITY, name: str | None = None
@@ -77,8 +73,7 @@ class UserApi(Twin[AsyncUserApi]):
             InvalidResponseError: the backend answers with another token than the one asked for.
             PermissionDeniedError: the user may not create tokens.
         """
-        with trimmed_traceback:
-            return self._run(self._inner.create_token, validity=validity, name=name)
+        return self._run(self._inner.create_token, validity=validity, name=name)
 
     def revoke_token(self, key: str) -> bool:
         """End a token of the logged-in user: nobody logs in with it from now on.
@@ -98,5 +93,4 @@ class UserApi(Twin[AsyncUserApi]):
             ConflictError: the user keeps being changed by others. Try again.
             InvalidResponseError: the backend has kept the token.
         """
-        with trimmed_traceback:
-            return self._run(self._inner.revoke_token, key)
+        return self._run(self._inner.revoke_token, key)

@@ -266,7 +266,7 @@ async def test_a_session_that_is_closed_under_a_request_is_said_to_be_the_caller
     await session.close()
 
     with pytest.raises(
-        NetworkError, match=r"with_client_session\(\) was closed meanwhile"
+        NetworkError, match=r"with_client_session\(\) was closed during the call"
     ) as caught:
         await sending
     assert caught.value.maybe_processed

@@ -433,10 +433,9 @@ def test_iterators_and_callbacks_with_a_rule(project: Project) -> None:
     def watch(
         self, on_user: Callable[[User], None], on_end: Callable[[], bool] | None = None
     ) -> None:
-        with trimmed_traceback:
-            self._run(
-                self._inner.watch, callback(on_user), None if on_end is None else callback(on_end)
-            )
+        self._run(
+            self._inner.watch, callback(on_user), None if on_end is None else callback(on_end)
+        )
 '''
         in text
     )

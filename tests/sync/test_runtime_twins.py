@@ -28,7 +28,6 @@ from icure_async.storage.locks import lock_of
 from icure_sync._iterators import ClosableIterator, iterate
 from icure_sync._plain import adapt, callback
 from icure_sync._runtime import run
-from icure_sync._tracebacks import trimmed_traceback
 from icure_sync._twins import Twin
 from tests.support.interpreters import fail_at_the_end
 
@@ -84,8 +83,7 @@ class Client(Twin[AsyncClient]):
         super().__init__(AsyncClient(password))
 
     def get(self, number: int) -> int:
-        with trimmed_traceback:
-            return self._run(self._inner.get, number)
+        return self._run(self._inner.get, number)
 
     def count(self) -> ClosableIterator[int]:
         return self._iterate(self._inner.count)
