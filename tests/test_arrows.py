@@ -29,11 +29,19 @@ LEVELS: Final[tuple[tuple[str, ...], ...]] = (
     ("apis", "authentication"),
     ("keys",),
     ("entities",),
-    ("crypto", "storage"),
+    ("storage",),
+    ("crypto",),
     ("rest", "sandbox"),
     ("models",),
-    ("cautions", "foreign_text", "json_shapes", "mistakes", "secret_holders", "threads"),
-    ("_version", "errors"),
+    (
+        "cautions",
+        "foreign_text",
+        "json_shapes",
+        "mistakes",
+        "secret_holders",
+        "threads",
+    ),
+    ("_version", "errors", "tracebacks"),
 )
 """The rooms of the package, and its modules outside of rooms, from the top to the bottom."""
 
@@ -53,7 +61,7 @@ class _Imports(ast.NodeVisitor):
         self.found: set[str] = set()
 
     def visit_If(self, node: ast.If) -> None:
-        if ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
+        if _last_name(node.test) == "TYPE_CHECKING":
             for statement in node.orelse:
                 self.visit(statement)
         else:
@@ -69,12 +77,17 @@ class _Imports(ast.NodeVisitor):
             self._add(name if name in self._modules else str(node.module))
 
     def visit_Call(self, node: ast.Call) -> None:
-        if ast.unparse(node.func).endswith("import_module"):
+        if _last_name(node.func) == "import_module":
             self._add(*(str(a.value) for a in node.args if isinstance(a, ast.Constant)))
         self.generic_visit(node)
 
     def _add(self, *names: str) -> None:
         self.found.update(name for name in names if name.partition(".")[0] == PACKAGE)
+
+
+def _last_name(node: ast.expr) -> str:
+    """Return the name at the end of a dotted one; nothing for any other expression."""
+    return node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
 
 
 def _drawn(root: Path) -> Graph:
@@ -120,7 +133,7 @@ def _graph() -> Graph:
 
 
 def test_every_room_has_a_level(graph: Graph) -> None:
-    assert {_room_of(module) for module in graph} == LEVEL_OF.keys()
+    assert {_room_of(module) for module in graph} <= LEVEL_OF.keys()
 
 
 def test_arrows_between_rooms_point_down(graph: Graph) -> None:
@@ -164,9 +177,10 @@ def test_an_arrow_up_is_found_however_it_is_written(tmp_path: Path, statement: s
 
 def test_an_arrow_between_rooms_of_one_level_is_found(tmp_path: Path) -> None:
     graph = _written(
-        tmp_path, storage__files="x = 1", crypto__ring="import icure_async.storage.files"
+        tmp_path, apis__users="x = 1", authentication__api="import icure_async.apis.users"
     )
-    assert list(_wrong_arrows(graph)) == ["icure_async.crypto.ring → icure_async.storage.files"]
+    wrong = "icure_async.authentication.api → icure_async.apis.users"
+    assert list(_wrong_arrows(graph)) == [wrong]
 
 
 def test_an_import_for_type_checkers_is_no_arrow(tmp_path: Path) -> None:
