@@ -25,11 +25,7 @@ __all__ = ["OwnKeyBackup"]
 class OwnKeyBackup:
     """Exports and imports key pairs, whether or not any of them is in use."""
 
-    def __init__(
-        self,
-        directory: Directory,
-        key_storage: KeyStorage,
-    ) -> None:
+    def __init__(self, directory: Directory, key_storage: KeyStorage) -> None:
         self._directory = directory
         self._key_storage = key_storage
 

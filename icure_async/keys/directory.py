@@ -15,7 +15,6 @@ from icure_async.crypto.exchange_keys import (
     exchange_keys_to,
     public_keys_of,
 )
-from icure_async.entities.wholeness import looks_whole, owner_looks_whole
 from icure_async.errors import (
     BadRequestError,
     DecryptionError,
@@ -215,14 +214,6 @@ class Directory:
         return [
             owner_id for owner_id, owner in owners.items() if self._has_public_key(owner_id, owner)
         ]
-
-    def learn(self, document: Mapping[str, Any]) -> None:
-        """Take note of a patient document as the backend just gave it, if it is our own."""
-        if self._own is None or self._own.id != document.get("id"):
-            return
-        whole = owner_looks_whole(document) and looks_whole(document)
-        # Else it is read when it is needed, with more care.
-        self._own = TypedDataOwner(self._own.kind, dict(document)) if whole else None
 
     def _forget(self, owner_id: str) -> None:
         self._others.pop(owner_id, None)

@@ -16,6 +16,7 @@ from icure_async.crypto.exchange_keys import (
 )
 from icure_async.crypto.key_ring import EXCHANGE_KEY_BYTES
 from icure_async.crypto.transfer_keys import add_transfer_keys
+from icure_async.entities.wholeness import looks_whole, owner_looks_whole
 from icure_async.errors import CryptoError
 from icure_async.foreign_text import printable
 from icure_async.keys.directory import Directory
@@ -108,6 +109,14 @@ class OwnDocument(Directory):
 
         name = f"Data owner {other_id or own_id}"
         return await change_document(name, read=read, change=change, write=write, advice=advice)
+
+    def learn(self, document: Mapping[str, Any]) -> None:
+        """Take note of a patient document as the backend just gave it, if it is our own."""
+        if self._own is None or self._own.id != document.get("id"):
+            return
+        whole = owner_looks_whole(document) and looks_whole(document)
+        # Else it is read when it is needed, with more care.
+        self._own = TypedDataOwner(self._own.kind, dict(document)) if whole else None
 
     async def exchange_keys_for(self, delegate_ids: Sequence[str]) -> dict[str, bytes]:
         """Return the exchange keys to write with: to ourselves first, then to the delegates.

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Logout", "UserTokens"]
 
+_AGAIN: Final = "Call logout() again: the token may work until it expires."
 _ELSEWHERE: Final = (
     "The token is not found among the user's: this session logged in with a password, or with a "
     "token that was not created by this version of the SDK, or that is gone already. After another "
@@ -128,26 +129,20 @@ class Logout:
     async def _revoke(self, leaving: Session) -> LogoutResult:
         users = UserResource(leaving)
         tokens = UserTokens(users, CurrentUser(users, clock=self._clock), clock=self._clock)
-        is_known = self._key is not None
+        # One that an earlier call has found and asked to revoke is gone, whatever the answer was.
+        is_gone, reason = self._key is not None, _ELSEWHERE
         try:
             self._key = self._key or await tokens.own_key()
-            revoked = self._key is not None and await tokens.revoke(self._key)
+            is_gone |= self._key is not None and await tokens.revoke(self._key)
+            self._leaving = None
         except (BackendError, NetworkError) as error:
-            advice = "Call logout() again: the token may work until it expires."
+            is_gone, reason = False, f"{error} {_AGAIN}"
             if _is_final(error):
-                self._leaving = None
-                advice = "The token was not revoked."
-            return LogoutResult(
-                token_revoked=False,
-                reason=f"{error} {advice}",
-                token_expires_at=leaving.token_expires_at,
-            )
-        self._leaving = None
-        # One that an earlier call has found and asked to revoke is gone, whatever the answer was.
-        if revoked or is_known:
+                self._leaving, reason = None, f"{error} The token was not revoked."
+        if is_gone:
             return LogoutResult(token_revoked=True)
         return LogoutResult(
-            token_revoked=False, reason=_ELSEWHERE, token_expires_at=leaving.token_expires_at
+            token_revoked=False, reason=reason, token_expires_at=leaving.token_expires_at
         )
 
 
