@@ -27,6 +27,7 @@ UNTRACED = [
     "tests/sync",
 ]
 NEEDS_PYTHON_ONLY = "not interop and not typing"
+FOR_ICURE_SYNC = ["--package", "sync"]
 SIDE_BY_SIDE = ["--numprocesses=auto", "--maxprocesses=4", "--dist=worksteal"]
 
 
@@ -96,7 +97,10 @@ def typecheck(session: nox.Session) -> None:
 @nox.session
 @budget(13)
 def tests(session: nox.Session) -> None:
-    """All tests that need nothing but Python, with branch coverage; or those that are named."""
+    """All tests that need nothing but Python, with branch coverage; or those that are named.
+
+    The flow tests run twice: as they are for icure_async, and with an option for icure_sync.
+    """
     # The tests of the generator need ruff.
     _install(session, "test", "lint")
     if session.posargs:
@@ -109,6 +113,14 @@ def tests(session: nox.Session) -> None:
         NEEDS_PYTHON_ONLY,
         *(f"--ignore={path}" for path in UNTRACED),
         "--cov",
+        "--cov-report=",
+    )
+    session.run(
+        "pytest",
+        *SIDE_BY_SIDE,
+        *FOR_ICURE_SYNC,
+        "--cov",
+        "--cov-append",
         "--cov-report=term",
         f"--cov-fail-under={COVERAGE_PERCENT}",
     )
@@ -149,6 +161,8 @@ def other_pythons(session: nox.Session) -> None:
     """All tests on the other Python versions that the classifiers name."""
     _install(session, "test", "lint")
     session.run("pytest", *SIDE_BY_SIDE, "-m", "not interop", *session.posargs)
+    if not session.posargs:
+        session.run("pytest", *SIDE_BY_SIDE, *FOR_ICURE_SYNC)
 
 
 @nox.session

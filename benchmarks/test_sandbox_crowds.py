@@ -26,7 +26,7 @@ CROWD = """
 import asyncio, sys
 from types import SimpleNamespace
 import aiohttp
-from tests.support.sandbox import Client, World
+from tests.support.bare_client import Client, World
 
 async def main(url, gateway, professional, people):
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:

@@ -15,7 +15,7 @@ import aiohttp
 import attrs
 import yarl
 
-from icure_async.cautions import InsecureConnectionWarning, warn
+from icure_async.cautions import InsecureConnectionWarning, warn_once
 from icure_async.crypto.protocol import Crypto
 from icure_async.errors import (
     ConfigurationError,
@@ -700,17 +700,12 @@ def _positive(value: object, method: str, of_what: str) -> int:
     return value
 
 
-_has_warned = False
-
-
 def _warn_if_insecure(url: str, method: str) -> None:
     """Warn, once per process, of a URL that sends passwords over a network in clear."""
-    global _has_warned
     parsed = yarl.URL(url)
-    if _has_warned or parsed.scheme != "http" or is_loopback(parsed.host or ""):
+    if parsed.scheme != "http" or is_loopback(parsed.host or ""):
         return
-    _has_warned = True
-    warn(
+    warn_once(
         f"The URL given to {method}() begins with http://: passwords, tokens, and what is not "
         "encrypted of the records go over the network in clear. Use https://.",
         InsecureConnectionWarning,

@@ -6,10 +6,20 @@ import inspect
 import warnings
 from typing import Final
 
-__all__ = ["BlockingCallWarning", "InsecureConnectionWarning", "KeysInMemoryWarning", "warn"]
+__all__ = [
+    "BlockingCallWarning",
+    "InsecureConnectionWarning",
+    "KeysInMemoryWarning",
+    "given",
+    "warn_once",
+]
 
 # What stands between a program and the line that warns, in an event loop and in threads.
 _BETWEEN: Final = frozenset({"asyncio", "concurrent", "icure_async", "icure_sync", "threading"})
+
+
+given: set[type[Warning]] = set()
+"""Categories that this process has been warned of."""
 
 
 class BlockingCallWarning(UserWarning):
@@ -31,8 +41,14 @@ class KeysInMemoryWarning(UserWarning):
     """
 
 
-def warn(message: str, category: type[Warning]) -> None:
-    """Warn the program that called the SDK, naming its line; none, in a thread of the SDK's."""
+def warn_once(message: str, category: type[Warning]) -> None:
+    """Warn the program that called the SDK, once per process and category.
+
+    It names the program's line; none, in a thread of the SDK's.
+    """
+    if category in given:
+        return
+    given.add(category)
     depth, frame = 1, inspect.currentframe()
     while frame is not None and _package_of(frame.f_globals) in _BETWEEN:
         depth, frame = depth + 1, frame.f_back

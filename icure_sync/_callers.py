@@ -11,13 +11,12 @@ import asyncio
 import sys
 from typing import Final
 
-from icure_async.cautions import BlockingCallWarning, warn
+from icure_async.cautions import BlockingCallWarning, warn_once
 from icure_async.errors import ConfigurationError
 
 __all__ = ["check_caller"]
 
 _SANDBOX: Final = "icure_async.sandbox"
-_was_told = False
 
 
 def check_caller(inner: object) -> None:
@@ -29,7 +28,6 @@ def check_caller(inner: object) -> None:
     Raises:
         ConfigurationError: the caller's event loop runs a sandbox.
     """
-    global _was_told
     try:
         loop = asyncio.get_running_loop()
     except RuntimeError:
@@ -43,9 +41,8 @@ def check_caller(inner: object) -> None:
             "answer meanwhile. Use icure_async and await here, or the Sandbox of icure_sync, which "
             "has a thread of its own, or make the call in a worker thread (asyncio.to_thread)."
         )
-    if not _was_told and not _is_notebook():
-        _was_told = True
-        warn(
+    if not _is_notebook():
+        warn_once(
             "A blocking call of icure_sync inside a coroutine holds up the other tasks of its "
             "event loop. Use icure_async and await there, or make the call in a worker thread "
             "(asyncio.to_thread). This is said once.",

@@ -5,32 +5,50 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
-from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
+from hypothesis import settings
 
 from icure_async import AnonymousMedTechApiBuilder, MedTechApiBuilder
 from icure_async.rest import retries
 from icure_async.sandbox import Sandbox, hashing, server
 from icure_async.storage import jwk
+from tests.support.builders import anonymous_builder_for, builder_for
 from tests.support.canned_answers import responses
 from tests.support.counts import count, pytest_terminal_summary
+from tests.support.golden import GOLDEN, WORLD
 from tests.support.keyrings import system_keyring
 from tests.support.request_log import RequestLog
 from tests.support.shortcuts import MADE_ONCE, VALIDATED_ONCE
 
 __all__ = ["count", "pytest_terminal_summary", "responses", "system_keyring"]
 
-GOLDEN = Path(__file__).parent / "golden"
+
+# No test asserts a time: an example may take long on a busy machine.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--package",
+        choices=("async", "sync"),
+        default="async",
+        help="run all tests, or the flow tests of icure_async against icure_sync",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("package") == "sync":
+        config.pluginmanager.import_plugin("tests.support.sync_package")
 
 
 @pytest.fixture(scope="session")
 def world() -> dict[str, Any]:
     """The reference's small world at three moments, with all keys. Not to be changed."""
-    content: dict[str, Any] = json.loads((GOLDEN / "world.json").read_text("utf-8"))
-    return content
+    return WORLD
 
 
 @pytest.fixture(scope="session")
@@ -41,8 +59,12 @@ def transcript() -> dict[str, Any]:
 
 
 @pytest.fixture
-async def sdk_loop() -> asyncio.AbstractEventLoop:
-    """The event loop that the SDK runs on."""
+async def sdk_loop(pytestconfig: pytest.Config) -> asyncio.AbstractEventLoop:
+    """The event loop that the SDK runs on: with ``icure_sync``, that of the loop thread."""
+    if pytestconfig.getoption("package") == "sync":
+        from tests.support.sync_package import loop
+
+        return loop()
     return asyncio.get_running_loop()
 
 
@@ -79,7 +101,7 @@ def keys_validated_once(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def cheap_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Spare the sandbox the hashes that are slow on purpose."""
-    monkeypatch.setattr(hashing, "_scrypt", hashing._sha256)
+    monkeypatch.setattr(hashing, "slow_digest", hashing.quick_digest)
 
 
 @pytest.fixture
@@ -103,15 +125,7 @@ def anonymous_builder(
     """Builders for registering patients at the sandbox, by SMS and by email."""
 
     def make() -> AnonymousMedTechApiBuilder:
-        return (
-            AnonymousMedTechApiBuilder()
-            .with_icure_base_url(sandbox.icure_url)
-            .with_msg_gw_url(sandbox.msg_gw_url)
-            .with_msg_gw_spec_id(sandbox.spec_id)
-            .with_auth_process_by_sms_id(sandbox.patient_process_by_sms_id)
-            .with_auth_process_by_email_id(sandbox.patient_process_by_email_id)
-            .with_client_session(client_session)
-        )
+        return anonymous_builder_for(sandbox).with_client_session(client_session)
 
     return make
 
@@ -123,12 +137,8 @@ def builder(
     """Builders for users of the sandbox, by user name and password."""
 
     def make(user_name: str, password: str) -> MedTechApiBuilder:
-        return (
-            MedTechApiBuilder()
-            .with_icure_base_url(sandbox.icure_url)
-            .with_user_name(user_name)
-            .with_password(password)
-            .with_client_session(client_session)
+        return builder_for(sandbox.icure_url, user_name, password).with_client_session(
+            client_session
         )
 
     return make

@@ -22,7 +22,7 @@ from icure_async import (
     KeyQuestion,
     MedTechApiBuilder,
     Patient,
-    builders,
+    cautions,
 )
 from icure_async.crypto.software import SoftwareCrypto
 from icure_async.errors import ConfigurationError, ResponseTooLargeError
@@ -224,7 +224,7 @@ def test_no_builder_shows_the_password_of_its_proxy() -> None:
 
 @pytest.fixture
 def _nobody_warned(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(builders, "_has_warned", False)
+    monkeypatch.setattr(cautions, "given", set())
 
 
 @pytest.mark.usefixtures("_nobody_warned")

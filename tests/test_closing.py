@@ -14,13 +14,13 @@ from aiohttp import web
 
 from icure_async import (
     AnonymousMedTechApi,
-    AnonymousMedTechApiBuilder,
     MedTechApi,
     MedTechApiBuilder,
     Patient,
 )
 from icure_async.errors import ConfigurationError, KeyPairNotFoundError, NetworkError
 from icure_async.sandbox import Sandbox
+from tests.support.builders import anonymous_builder_for, builder_for
 from tests.support.loopback import NOW, Backend, login_answer
 
 USER: dict[str, object] = {"id": "ned", "healthcarePartyId": "hcp"}
@@ -33,12 +33,7 @@ async def backend() -> AsyncIterator[Backend]:
 
 
 def builder(backend: Backend) -> MedTechApiBuilder:
-    return (
-        MedTechApiBuilder()
-        .with_icure_base_url(backend.base_url)
-        .with_user_name("ned")
-        .with_password("hodor")
-    )
+    return builder_for(backend.base_url, "ned", "hodor")
 
 
 class Gate:
@@ -137,14 +132,7 @@ async def test_the_api_of_a_person_outlives_the_anonymous_one_and_the_other_way_
         result = await anonymous.authentication_api.complete_authentication(process, code)
         return result.med_tech_api
 
-    anonymous = await (
-        AnonymousMedTechApiBuilder()
-        .with_icure_base_url(sandbox.icure_url)
-        .with_msg_gw_url(sandbox.msg_gw_url)
-        .with_msg_gw_spec_id(sandbox.spec_id)
-        .with_auth_process_by_sms_id(sandbox.patient_process_by_sms_id)
-        .build()
-    )
+    anonymous = await anonymous_builder_for(sandbox).build()
     first = await register(anonymous, "+32588235595")
     await first.aclose()
     with pytest.raises(ConfigurationError, match="This MedTechApi is closed"):
@@ -162,13 +150,7 @@ async def test_a_save_under_way_is_complete_after_the_with_block(sandbox: Sandbo
     master = sandbox.master_hcp
 
     def build() -> Any:
-        return (
-            MedTechApiBuilder()
-            .with_icure_base_url(sandbox.icure_url)
-            .with_user_name(master.login)
-            .with_password(master.password)
-            .build()
-        )
+        return builder_for(sandbox.icure_url, master.login, master.password).build()
 
     async with build() as api:
         await api.init_user_crypto(master.key_pair)
@@ -265,13 +247,7 @@ async def test_closing_from_within_a_call_does_not_wait_for_itself(sandbox: Sand
             await api.aclose()
         closed.append(True)
 
-    api = await (
-        MedTechApiBuilder()
-        .with_icure_base_url(sandbox.icure_url)
-        .with_user_name(master.login)
-        .with_password(master.password)
-        .build()
-    )
+    api = await builder_for(sandbox.icure_url, master.login, master.password).build()
     with pytest.raises(KeyPairNotFoundError):
         await api.init_user_crypto(find_key=find_key)
     assert closed == [True]
@@ -280,13 +256,7 @@ async def test_closing_from_within_a_call_does_not_wait_for_itself(sandbox: Sand
 async def test_a_call_within_a_call_is_part_of_it(sandbox: Sandbox) -> None:
     """A callback of a call under way may use the object, although it was closed meanwhile."""
     master = sandbox.master_hcp
-    api = await (
-        MedTechApiBuilder()
-        .with_icure_base_url(sandbox.icure_url)
-        .with_user_name(master.login)
-        .with_password(master.password)
-        .build()
-    )
+    api = await builder_for(sandbox.icure_url, master.login, master.password).build()
     closing: list[asyncio.Task[None]] = []
     users: list[str | None] = []
 
@@ -309,10 +279,7 @@ async def test_a_call_within_a_call_is_part_of_it(sandbox: Sandbox) -> None:
 
 async def built_elsewhere() -> MedTechApi:
     return await (
-        MedTechApiBuilder()
-        .with_icure_base_url("http://127.0.0.1:9")
-        .with_user_name("ned")
-        .with_password("hodor")
+        builder_for("http://127.0.0.1:9", "ned", "hodor")
         .with_msg_gw_spec_id("ic")
         .with_auth_process_by_sms_id("sms")
         .build()
@@ -349,12 +316,6 @@ def test_without_an_event_loop_of_asyncios_every_call_is_refused_but_closing() -
 
 
 def test_building_needs_an_event_loop_of_asyncios() -> None:
-    building = (
-        MedTechApiBuilder()
-        .with_icure_base_url("http://127.0.0.1:9")
-        .with_user_name("ned")
-        .with_password("hodor")
-        .build()
-    )
+    building = builder_for("http://127.0.0.1:9", "ned", "hodor").build()
     with pytest.raises(ConfigurationError, match="needs a running event loop of asyncio's"):
         building.__await__().send(None)

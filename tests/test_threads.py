@@ -17,11 +17,12 @@ from anyio import to_thread
 
 import icure_async
 import icure_sync
-from icure_async import AnonymousMedTechApiBuilder, MedTechApiBuilder, Patient, threads
+from icure_async import Patient, threads
 from icure_async.errors import ICureError
 from icure_async.sandbox import Sandbox
 from icure_async.storage import EncryptedKeyStorage, FileKeyStorage, FileStorage
 from icure_async.storage.backup import export_key_pairs, import_key_pairs
+from tests.support.builders import anonymous_builder_for, builder_for
 
 PHONE = "+32 588 23 55 95"
 PASSPHRASE = "four words are hard to guess"
@@ -50,14 +51,7 @@ async def no_threads_left() -> AsyncIterator[None]:
 async def test_an_application_that_uses_up_its_threads_stops_nothing(
     sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    builder = (
-        AnonymousMedTechApiBuilder()
-        .with_icure_base_url(sandbox.icure_url)
-        .with_msg_gw_url(sandbox.msg_gw_url)
-        .with_msg_gw_spec_id(sandbox.spec_id)
-        .with_auth_process_by_sms_id(sandbox.patient_process_by_sms_id)
-        .with_storage_directory(tmp_path / "app")
-    )
+    builder = anonymous_builder_for(sandbox).with_storage_directory(tmp_path / "app")
     async with no_threads_left():
         async with builder.build() as anonymous:
             login = anonymous.authentication_api
@@ -77,10 +71,7 @@ async def test_an_application_that_uses_up_its_threads_stops_nothing(
                 assert (await api.patient_api.get_patient(str(created.id))).note == "needle"
                 backup = await api.export_keys(PASSPHRASE)
         async with (
-            MedTechApiBuilder()
-            .with_icure_base_url(sandbox.icure_url)
-            .with_user_name("+32588235595")
-            .with_password(result.token)
+            builder_for(sandbox.icure_url, "+32588235595", result.token)
             .with_key_storage(FileKeyStorage(tmp_path / "app" / "keys"))
             .build() as again
         ):

@@ -1,8 +1,8 @@
 """The generator of ``icure_sync/_generated``: blocking twins of the classes of ``icure_async``.
 
-``python tools/gen_sync.py`` writes the modules; with ``--check`` it writes nothing, and names what
-is not as the source and the rules (``tools/sync_rules.py``) ask for. It imports ``icure_async``,
-and never ``icure_sync``: what is generated there may be out of date.
+``python tools/gen_sync.py`` writes the modules; with ``--check`` it writes nothing, and names
+differences from the source and the rules (``tools/sync_rules.py``). It imports ``icure_async``,
+and never ``icure_sync``: the generated modules may be out of date.
 """
 
 from __future__ import annotations
@@ -15,15 +15,14 @@ import inspect
 import pkgutil
 import subprocess
 import sys
-import typing
 from dataclasses import fields
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import TYPE_CHECKING, Final
 
 from sync_rules import RULES, Rules
-from sync_source import PACKAGE, imports_in, meaning, names_of, tree_of
-from sync_writers import GENERATED, ModuleWriter, Plan, blocking_name
+from sync_source import PACKAGE, imports_in, is_ours, names_of, tree_of
+from sync_writers import ModuleWriter, Plan, blocking_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -31,95 +30,73 @@ if TYPE_CHECKING:
 ROOT: Final = Path(__file__).resolve().parents[1]
 TARGET: Final = Path("icure_sync", "_generated")
 HEAD: Final = """\
-# Written by "python tools/gen_sync.py" from {source}.
+# Written by "python tools/gen_sync.py" from {}.
 # Changes here are lost: change that module, or tools/sync_rules.py.
 # pyright: reportPrivateUsage=false, reportIncompatibleVariableOverride=false
 """
 INIT: Final = '"""The blocking twins of the classes of ``icure_async``."""\n'
+# Imports: no unused ones, and those for annotations alone where only type checkers see them.
+TIDY: Final = "check --quiet --fix-only --unsafe-fixes --select=F401,I,RUF022,TC001,TC002,TC003"
 ADVICE: Final = (
-    "The rules are in tools/sync_rules.py, and what each of its tables is for. What has no rule "
-    "can be made private, written in another way, or left out there with a reason."
+    "The rules are in tools/sync_rules.py, and the purpose of each of its tables. If something has "
+    "no rule, make it private, write it in another way, or leave it out there with a reason."
 )
 # The tables in which every entry has to match something.
 TABLES: Final = [f.name for f in fields(Rules) if f.name not in ("modules", "facades")]
 # Facades: the modules of public names that are written by hand.
 
 
-def check_facades(plan: Plan) -> None:
-    """Hold the facades of ``icure_sync`` against the public names of ``icure_async``."""
-    for facade, original in plan.rules.facades.items():
-        path = Path(str(ROOT), *facade.split("."))
-        path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
-        if not path.is_file() or not importlib.util.find_spec(original):
-            plan.problem(f"rules: there is no module {original if path.is_file() else facade}")
-            continue
-        check_facade(plan, facade, original, ast.parse(path.read_text("utf-8")))
-    check_modules(plan)
-
-
-def exported_by(tree: ast.Module) -> list[str]:
-    """Return the names in the ``__all__`` of a module that can't be imported."""
-    for node in tree.body:
-        match node:
-            case ast.Assign(targets=[ast.Name(id="__all__")], value=ast.List(elts=names)):
-                return [str(n.value) for n in names if isinstance(n, ast.Constant)]
-            case _:
-                pass
-    return []
-
-
-def check_facade(plan: Plan, facade: str, original: str, tree: ast.Module) -> None:
-    """Compare the names of one facade, and what it imports them from."""
+def check_facade(plan: Plan, facade: str, original: str) -> None:
+    """Hold a facade of ``icure_sync`` against the public names of a module of ``icure_async``."""
+    path = ROOT.joinpath(*facade.split("."))
+    path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    if not path.is_file() or not importlib.util.find_spec(original):
+        plan.problem(f"rules: there is no module {original if path.is_file() else facade}")
+        return
+    tree = ast.parse(path.read_text("utf-8"))
+    lists = [n.value for n in tree.body if isinstance(n, ast.Assign) and "__all__" in ast.dump(n)]
+    names = {name for value in lists for name in ast.literal_eval(value)}
+    found = {name: ".".join(home) for name, home in imports_in(tree).items() if name in names}
     public: list[str] = getattr(importlib.import_module(original), "__all__", [])
-    names, imports = exported_by(tree), imports_in(tree)
-    plain: set[str] = set()
-    for name in public:
-        origin = origin_of(plan, original, name)
-        if origin is not None and (name not in names or name not in imports):
+    expected = {name: origin_of(plan, original, name) for name in public}
+    for cls in filter(is_ours, map(names_of(original).get, public)):
+        if plan.kind_of(cls) == "protocol":
+            name = blocking_name(cls)
+            expected[name] = f"{plan.home_of(cls)}.{name}"
+    for name, origin in expected.items():
+        if origin and name not in found:
             plan.problem(f"{facade}: lacks {name}")
-        elif origin is not None and ".".join(imports[name]) != origin:
+        elif origin and found[name] != origin:
             plan.problem(f"{facade}: {name} should be imported as {origin}")
-        thing = meaning(ast.Name(name), original)
-        if plan.kind_of(thing) == "protocol":
-            plain.add(blocking_name(thing))
-    for name in sorted(plain - {*names}):
-        plan.problem(f"{facade}: lacks {name}")
-    for name in sorted({*names} - {*public} - plain):
+    for name in sorted(names - expected.keys()):
         plan.problem(f"{facade}: {name} is not public in {original}")
 
 
 def origin_of(plan: Plan, original: str, name: str) -> str | None:
-    """Return what a public name of ``icure_async`` is imported as in ``icure_sync``.
-
-    None stands for a name that is left out, or that there is no rule for: then it is a problem.
-    """
+    """Return what ``icure_sync`` has to import for a public name; None for nothing."""
+    where, thing = f"{original}.{name}", names_of(original).get(name)
+    home = imports_in(tree_of(original)).get(name, (original, name))[0]
+    shared = [m for m in plan.rules.shared_modules if f"{home}.".startswith(f"{m}.")]
     if plan.uses("left_out", name):
         return None
-    where = f"{original}.{name}"
-    thing = names_of(original).get(name, NoReturn)
-    if thing is NoReturn:
-        plan.problem(f"{where}: is public, and defined nowhere")
-        return None
-    if inspect.ismodule(thing):
-        facades = {source: facade for facade, source in plan.rules.facades.items()}
-        if thing.__name__ not in facades:
-            plan.problem(f"{where}: a public module without a rule; see facades")
-        return facades.get(thing.__name__)
-    home = imports_in(tree_of(original)).get(name, (original, name))[0]
-    if plan.kind_of(thing) in ("twin", "value"):
-        return f"{GENERATED}.{plan.target_of(typing.cast('type', thing))}.{name}"
+    if plan.has_twin(thing):
+        return f"{plan.home_of(thing)}.{name}"
     if plan.kind_of(thing) == "protocol" or plan.uses("shared_names", name):
         return f"{home}.{name}"
-    defined = str(getattr(thing, "__module__", home))
-    defined = defined if defined.startswith(PACKAGE) else home
-    for module in plan.rules.shared_modules:
-        if f"{defined}.".startswith(f"{module}."):
-            plan.uses("shared_modules", module)
-            subject = thing if callable(thing) else type(thing)
-            if plan.why_async(subject):
-                plan.problem(f"{where}: is shared with {module}, but is async")
-            return f"{home}.{name}"
-    plan.problem(f"{where}: a public name that is neither generated, shared nor left out")
+    if inspect.ismodule(thing):
+        facades = [facade for facade, of in plan.rules.facades.items() if of == thing.__name__]
+        if facades:
+            return facades[0]
+        plan.problem(f"{where}: a public module without a rule; see facades")
+    elif name not in names_of(original):
+        plan.problem(f"{where}: is public, and defined nowhere")
+    elif not shared:
+        plan.problem(f"{where}: a public name that is neither generated, shared nor left out")
+    else:
+        plan.uses("shared_modules", shared[0])
+        if plan.why_not_shared(thing if callable(thing) else type(thing)):
+            plan.problem(f"{where}: is shared with {shared[0]}, but is async")
+        return f"{home}.{name}"
     return None
 
 
@@ -142,19 +119,17 @@ def generate(rules: Rules = RULES) -> tuple[dict[Path, str], list[str]]:
     The paths are relative to the root. Where there are problems, the files may be of no use.
     """
     plan = Plan(rules)
-    files = {TARGET / "__init__.py": HEAD.format(source=PACKAGE) + INIT}
-    for module in rules.modules:
-        try:
-            origin = importlib.import_module(module.source).__file__
-        except ModuleNotFoundError:
-            plan.problem(f"rules: there is no module {module.source}")
-            continue
-        path = TARGET / f"{module.target}.py"
-        if path in files:
-            plan.problem(f"rules: two modules have the target {module.target}")
-        head = HEAD.format(source=Path(str(origin)).relative_to(ROOT).as_posix())
-        files[path] = head + ModuleWriter(plan, module).write()
-    check_facades(plan)
+    files = {TARGET / "__init__.py": HEAD.format(PACKAGE) + INIT}
+    for writer in (ModuleWriter(plan, module) for module in rules.modules):
+        if writer.classes:
+            path = TARGET / f"{writer.home.rpartition('.')[2]}.py"
+            if path in files:
+                plan.problem(f"rules: two modules have the target {path.stem}")
+            source = writer.source.replace(".", "/")
+            files[path] = HEAD.format(f"{source}.py") + writer.write()
+    for facade, original in rules.facades.items():
+        check_facade(plan, facade, original)
+    check_modules(plan)
     for table in TABLES:
         for entry in getattr(rules, table):
             if (table, entry) not in plan.used:
@@ -167,14 +142,13 @@ def formatted(files: Mapping[Path, str]) -> dict[Path, str]:
     if importlib.util.find_spec("ruff") is None:
         raise SystemExit("The generator needs ruff to format what it writes: pip install ruff")
     with TemporaryDirectory() as directory:
-        copies = {path: Path(directory, path.name) for path in files}
-        for path, file in copies.items():
-            file.write_text(files[path], "utf-8")
-        for command in ("check --quiet --fix-only --select=I", "format --quiet"):
+        for path, text in files.items():
+            Path(directory, path.name).write_text(text, "utf-8")
+        for command in (TIDY, "format --quiet"):
             options = [*command.split(), f"--config={ROOT / 'pyproject.toml'}", "--no-cache"]
             ruff = [sys.executable, "-m", "ruff", *options, directory]
             subprocess.run(ruff, cwd=ROOT, check=True)  # noqa: S603
-        return {path: file.read_text("utf-8") for path, file in copies.items()}
+        return {path: Path(directory, path.name).read_text("utf-8") for path in files}
 
 
 def orphans(files: Iterable[Path]) -> list[Path]:
@@ -216,7 +190,7 @@ def main() -> int:
     return 1 if problems else 0
 
 
-# The package beside this file, whatever is installed.
+# The package in the same repository, whatever is installed.
 sys.path.insert(0, str(ROOT))
 
 if __name__ == "__main__":

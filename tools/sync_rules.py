@@ -1,4 +1,4 @@
-"""What the generator makes of ``icure_async``: tables, and no code.
+"""Tables of the generator: everything about ``icure_sync`` that the source can't say.
 
 Every entry must match something, and everything async that is public must be matched by an entry:
 ``python tools/gen_sync.py --check`` says where that is not so.
@@ -22,12 +22,11 @@ class GeneratedModule:
     """One module of ``icure_sync/_generated``.
 
     Attributes:
-        source: the module of ``icure_async`` it is made from.
+        source: the module of ``icure_async`` that it is made from.
         target: its own name.
         classes: the classes to take over. A "twin" holds an async object and blocks on its calls; a
             "value" has the members of the async one, with twins in the place of async objects; a
-            "protocol" is the same in both packages, and gets a plain form beside it, named
-            ``Blocking…``, which twins take as well.
+            "protocol" is the same in both packages, and twins take its plain form, too.
     """
 
     source: str
@@ -37,29 +36,28 @@ class GeneratedModule:
 
 @dataclass(frozen=True)
 class Rules:
-    """All decisions that can't be read off the source.
+    """All decisions that can't be read off the source. Methods are written ``"Class.method"``.
 
     Attributes:
-        modules: what is generated.
+        modules: the generated modules.
         constructed: twins that users construct themselves, with the arguments of the async class.
         portable: twins of objects without connections: they serve in a forked process, too.
         renamed: methods that have another name without ``async``.
         closing: methods that close; in a forked process they leave the parent's objects alone.
         awaitables: classes of objects to await; the twin's method awaits them.
-        entered: methods whose async context manager becomes a plain one, as ``"Class.method"``.
-        iterators: methods whose async iterator becomes a plain one, as ``"Class.method"``.
+        entered: methods whose async context manager becomes a plain one.
+        iterators: methods whose async iterator becomes a plain one.
         decorators: class decorators that the base of the twins applies to these, too.
-        callbacks: async functions as arguments; twins take plain ones, which run in a worker
-            thread. As ``"Class.method.parameter"``.
+        callbacks: async functions as arguments, ``"Class.method.parameter"``; the twin takes plain
+            ones, which run in a worker thread.
         left_out: public members and names that have no twin, and why.
         facades: hand-written module of ``icure_sync`` → the one of ``icure_async`` whose public
             names it must have.
-        internal: modules of ``icure_async`` without public names; what is added there needs a
-            facade, a row of modules, or an entry here or in the next table.
-        shared_modules: modules whose public names are the same objects in both packages. Nothing
-            in them does input or output.
-        shared_names: names that are the same in both packages although they are async, and why.
-        words: what docstrings say about async code → what they say about the twin.
+        internal: modules of ``icure_async`` without public names. A new module needs a facade, a
+            generated module, or an entry here or in the next table.
+        shared_modules: modules without input and output, whose names are shared by both packages.
+        shared_names: names that both packages share although they are async, and why.
+        words: phrases of docstrings about async code → phrases about the twin.
     """
 
     modules: tuple[GeneratedModule, ...]
@@ -90,52 +88,43 @@ _STORAGES: Final = (
     "StorageKeyStorage",
 )
 
+
+def _twins(source: str, target: str, *classes: str) -> GeneratedModule:
+    return GeneratedModule(f"icure_async.{source}", target, dict.fromkeys(classes, "twin"))
+
+
+def _protocols(source: str, target: str, *classes: str) -> GeneratedModule:
+    return GeneratedModule(f"icure_async.{source}", target, dict.fromkeys(classes, "protocol"))
+
+
 RULES: Final = Rules(
     modules=(
-        GeneratedModule(
-            "icure_async.builders",
-            "builders",
-            dict.fromkeys(_BUILDERS, "twin"),
-        ),
-        GeneratedModule(
-            "icure_async.medtech", "medtech", {"AnonymousMedTechApi": "twin", "MedTechApi": "twin"}
-        ),
-        GeneratedModule(
-            "icure_async.authentication.api", "authentication", {"AuthenticationApi": "twin"}
-        ),
+        _twins("builders", "builders", *_BUILDERS),
+        _twins("medtech", "medtech", "AnonymousMedTechApi", "MedTechApi"),
+        _twins("authentication.api", "authentication", "AuthenticationApi"),
         GeneratedModule(
             "icure_async.authentication.result",
             "authentication_result",
             {"AuthenticationResult": "value"},
         ),
-        GeneratedModule(
-            "icure_async.apis.notifications", "notifications", {"NotificationApi": "twin"}
-        ),
-        GeneratedModule("icure_async.apis.patients", "patients", {"PatientApi": "twin"}),
-        GeneratedModule("icure_async.apis.users", "users", {"UserApi": "twin"}),
-        GeneratedModule("icure_async.apis.data_owners", "data_owners", {"DataOwnerApi": "twin"}),
-        GeneratedModule("icure_async.sandbox.server", "sandbox", {"Sandbox": "twin"}),
-        GeneratedModule(
-            "icure_async.storage.protocols",
-            "storage",
-            {"Storage": "protocol", "KeyStorage": "protocol"},
-        ),
-        GeneratedModule("icure_async.storage.locks", "locks", {"LockableStorage": "protocol"}),
-        GeneratedModule("icure_async.storage.files", "files", {"FileStorage": "twin"}),
-        GeneratedModule("icure_async.storage.memory", "memory", {"MemoryStorage": "twin"}),
-        GeneratedModule(
-            "icure_async.storage.key_storage",
+        _twins("apis.notifications", "notifications", "NotificationApi"),
+        _twins("apis.patients", "patients", "PatientApi"),
+        _twins("apis.users", "users", "UserApi"),
+        _twins("apis.data_owners", "data_owners", "DataOwnerApi"),
+        _twins("sandbox.server", "sandbox", "Sandbox"),
+        _protocols("storage.protocols", "storage", "Storage", "KeyStorage"),
+        _protocols("storage.locks", "locks", "LockableStorage"),
+        _twins("storage.files", "files", "FileStorage"),
+        _twins("storage.memory", "memory", "MemoryStorage"),
+        _twins(
+            "storage.key_storage",
             "key_storage",
-            {
-                "StorageKeyStorage": "twin",
-                "MemoryKeyStorage": "twin",
-                "FileKeyStorage": "twin",
-            },
+            "StorageKeyStorage",
+            "MemoryKeyStorage",
+            "FileKeyStorage",
         ),
-        GeneratedModule(
-            "icure_async.storage.encrypted", "encrypted", {"EncryptedKeyStorage": "twin"}
-        ),
-        GeneratedModule("icure_async.crypto.protocol", "crypto", {"Crypto": "protocol"}),
+        _twins("storage.encrypted", "encrypted", "EncryptedKeyStorage"),
+        _protocols("crypto.protocol", "crypto", "Crypto"),
     ),
     constructed=(*_BUILDERS, *_STORAGES, "Sandbox"),
     portable=(*_BUILDERS, *_STORAGES),
@@ -166,7 +155,7 @@ RULES: Final = Rules(
             "callers have none."
         ),
         "MedTechApiBuilder.with_client_session": "As for the other builder.",
-        "StorageKeyStorage.storage": "An async object. Who wants to use it has made its twin.",
+        "StorageKeyStorage.storage": "An async object. Its user has made its twin.",
     },
     facades={
         "icure_sync": "icure_async",

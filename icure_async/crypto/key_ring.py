@@ -30,11 +30,11 @@ class KeyRing(SecretHolder):
     last few thousand of them, so that nothing here grows for ever.
     """
 
-    def __init__(self, crypto: Crypto) -> None:
+    def __init__(self, crypto: Crypto, *, opened_kept: int = _OPENED_KEPT) -> None:
         self._crypto = crypto
         self._key_pairs: dict[str, KeyPair] = {}
         self._read_only: set[str] = set()
-        self._opened: Recent[str, bytes] = Recent(_OPENED_KEPT)
+        self._opened: Recent[str, bytes] = Recent(opened_kept)
 
     async def add(self, key_pair: KeyPair, *, read_only: bool = False) -> None:
         """Add a key pair.

@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
     from icure_async.models.key_pair import KeyPair
 
-__all__ = ["SoftwareCrypto", "aes_cbc_decrypt", "aes_cbc_encrypt"]
+__all__ = ["KEYS_KEPT", "SoftwareCrypto", "aes_cbc_decrypt", "aes_cbc_encrypt"]
 
 _BLOCK: Final = 16
 _KEY_BITS: Final = 2048
-_KEYS_KEPT: Final = 1024
+KEYS_KEPT: Final = 1024
 _SELF_TEST: Final = bytes(range(32))
 # How a PKCS#8 key says that it is an RSA key; a bare PKCS#1 key does not have it.
 _RSA_IDENTIFIER: Final = bytes.fromhex("300d06092a864886f70d0101010500")
@@ -50,8 +50,8 @@ class SoftwareCrypto(SecretHolder):
 
     def __init__(self) -> None:
         # By both halves: a pair that was loaded says nothing of another private half.
-        self._private_keys: Recent[KeyPair, rsa.RSAPrivateKey] = Recent(_KEYS_KEPT)
-        self._public_keys: Recent[str, rsa.RSAPublicKey] = Recent(_KEYS_KEPT)
+        self._private_keys: Recent[KeyPair, rsa.RSAPrivateKey] = Recent(KEYS_KEPT)
+        self._public_keys: Recent[str, rsa.RSAPublicKey] = Recent(KEYS_KEPT)
         self._loading = threading.Lock()
 
     async def random_bytes(self, length: int) -> bytes:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import anyio
 import attrs
 
-from icure_async.cautions import KeysInMemoryWarning, warn
+from icure_async.cautions import KeysInMemoryWarning, warn_once
 from icure_async.crypto.exchange_keys import public_keys_of
 from icure_async.entities.delegations import has_own_entry
 from icure_async.entities.patient_names import complete_patient_names
@@ -48,8 +48,6 @@ _SHARED_WITH_NOBODY: Final = (
     "gateway did not link the one that was. Name one with healthcare_professional_id of "
     "start_authentication() when a person registers."
 )
-
-_warned_of_memory = False
 
 
 @attrs.frozen
@@ -226,11 +224,9 @@ class KeyRegistration:
 
     def _warn_of_memory(self) -> None:
         """Warn, once per process, of keys that are gone with the program."""
-        global _warned_of_memory
-        if _warned_of_memory or self._in_memory_is_meant or not is_in_memory(self._key_storage):
+        if self._in_memory_is_meant or not is_in_memory(self._key_storage):
             return
-        _warned_of_memory = True
-        warn(
+        warn_once(
             "A key pair is about to be published that is kept in memory only: when the program "
             "ends, it is lost, and with it every record that is encrypted for it alone. Keep it "
             "with with_storage_directory(), or say with with_in_memory_keys() that the program "

@@ -25,6 +25,8 @@ __all__ = [
     "is_hash",
     "is_slow",
     "matches",
+    "quick_digest",
+    "slow_digest",
 ]
 
 _LONG_TOKEN = 32
@@ -68,7 +70,7 @@ class SlowHashes:
 
     def compute(self, wanted: SlowHashWantedError) -> None:
         """Compute what a transaction lacked; takes some time."""
-        self._digests[wanted.secret, wanted.salt] = _scrypt(wanted.secret, wanted.salt)
+        self._digests[wanted.secret, wanted.salt] = slow_digest(wanted.secret, wanted.salt)
 
     def salt_like(self, stored: Iterable[str]) -> str:
         """Return the salt that slow hashes of this user have, else a new one.
@@ -79,14 +81,16 @@ class SlowHashes:
         return next(salts, self._new_salt)
 
 
-def _scrypt(secret: str, salt: str) -> str:
+def slow_digest(secret: str, salt: str) -> str:
+    """Hash with scrypt."""
     digest = hashlib.scrypt(
         _bytes_of(secret), salt=bytes.fromhex(salt), n=2**13, r=8, p=1, maxmem=2**25, dklen=32
     )
     return digest.hex()
 
 
-def _sha256(secret: str, salt: str) -> str:
+def quick_digest(secret: str, salt: str) -> str:
+    """Hash with SHA-256."""
     return hashlib.sha256(bytes.fromhex(salt) + _bytes_of(secret)).hexdigest()
 
 
@@ -103,7 +107,7 @@ def hash_password(secret: str, slow: SlowHashes, others: Iterable[str] = ()) -> 
 def hash_code(secret: str) -> str:
     """Hash what is of no use a few minutes later: cheaply."""
     salt = secrets.token_hex(16)
-    return f"sha256${salt}${_sha256(secret, salt)}"
+    return f"sha256${salt}${quick_digest(secret, salt)}"
 
 
 def hash_token(secret: str, validity: float, slow: SlowHashes, others: Iterable[str] = ()) -> str:
@@ -130,5 +134,5 @@ def matches(secret: str, stored: str, slow: SlowHashes) -> bool:
     if not _OWN.fullmatch(stored):
         return False
     scheme, salt, digest = stored.split("$")
-    actual = slow.digest(secret, salt) if scheme == "scrypt" else _sha256(secret, salt)
+    actual = slow.digest(secret, salt) if scheme == "scrypt" else quick_digest(secret, salt)
     return hmac.compare_digest(actual, digest)

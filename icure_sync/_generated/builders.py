@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Self
 
 from icure_async.builders import AnonymousMedTechApiBuilder as AsyncAnonymousMedTechApiBuilder
 from icure_async.builders import MedTechApiBuilder as AsyncMedTechApiBuilder
+from icure_async.builders import UserType
 from icure_sync._generated import crypto as _crypto
 from icure_sync._generated import medtech as _medtech
 from icure_sync._generated import storage as _storage
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable, Iterable
 
-    from icure_async.builders import UserType
     from icure_async.crypto.protocol import Crypto
     from icure_async.models.key_question import KeyQuestion
     from icure_async.storage.protocols import KeyStorage, Storage
@@ -37,7 +37,7 @@ class AnonymousMedTechApiBuilder(Twin[AsyncAnonymousMedTechApiBuilder]):
     _portable = True
 
     def __init__(self) -> None:
-        super().__init__(AsyncAnonymousMedTechApiBuilder())
+        self._hold(AsyncAnonymousMedTechApiBuilder())
 
     def with_icure_base_url(self, icure_base_url: str) -> Self:
         """Set the URL of the backend; ``/rest/v1`` is appended unless it ends with that.
@@ -311,7 +311,7 @@ class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
     _portable = True
 
     def __init__(self) -> None:
-        super().__init__(AsyncMedTechApiBuilder())
+        self._hold(AsyncMedTechApiBuilder())
 
     def with_icure_base_url(self, icure_base_url: str) -> Self:
         """Set the URL of the backend; ``/rest/v1`` is appended unless it ends with that.

@@ -70,7 +70,7 @@ class FileStorage(Twin[AsyncFileStorage]):
     _portable = True
 
     def __init__(self, directory: str | os.PathLike[str]) -> None:
-        super().__init__(AsyncFileStorage(directory))
+        self._hold(AsyncFileStorage(directory))
 
     @property
     def directory(self) -> Path:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from icure_async.storage.key_storage import FileKeyStorage as AsyncFileKeyStorage
 from icure_async.storage.key_storage import MemoryKeyStorage as AsyncMemoryKeyStorage
 from icure_async.storage.key_storage import StorageKeyStorage as AsyncStorageKeyStorage
+from icure_async.storage.key_storage import StoredKey
 from icure_sync._generated import storage as _storage
 from icure_sync._plain import adapt
 from icure_sync._twins import Twin
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from icure_async.models.key_pair import KeyPair
-    from icure_async.storage.key_storage import StoredKey
     from icure_async.storage.locks import StorageLock
     from icure_async.storage.protocols import Storage
     from icure_sync._generated.storage import BlockingStorage
@@ -66,7 +66,7 @@ class StorageKeyStorage(Twin[AsyncStorageKeyStorage]):
     _portable = True
 
     def __init__(self, storage: BlockingStorage | Storage) -> None:
-        super().__init__(AsyncStorageKeyStorage(adapt(storage, _storage.STORAGE_METHODS)))
+        self._hold(AsyncStorageKeyStorage(adapt(storage, _storage.STORAGE_METHODS)))
 
     def get_key_pair(self, data_owner_id: str, fingerprint: str) -> KeyPair | None:
         """Return the key pair with this fingerprint, or None.

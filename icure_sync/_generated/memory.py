@@ -30,7 +30,7 @@ class MemoryStorage(Twin[AsyncMemoryStorage]):
     _portable = True
 
     def __init__(self) -> None:
-        super().__init__(AsyncMemoryStorage())
+        self._hold(AsyncMemoryStorage())
 
     def get_item(self, name: str) -> str | None:
         """Return the item, or None where there is none."""

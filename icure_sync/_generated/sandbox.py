@@ -80,7 +80,7 @@ class Sandbox(Twin[AsyncSandbox]):
         allow_hosts: Iterable[str] = (),
         allow_origins: Iterable[str] = (),
     ) -> None:
-        super().__init__(
+        self._hold(
             AsyncSandbox(
                 database=database,
                 port=port,

@@ -8,14 +8,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from icure_async.apis.users import UserApi as AsyncUserApi
-from icure_async.models.user_token import DEFAULT_TOKEN_VALIDITY
+from icure_async.models.user_token import DEFAULT_TOKEN_VALIDITY, UserToken
 from icure_sync._twins import Twin
 
 if TYPE_CHECKING:
     from datetime import timedelta
 
     from icure_async.models.user import User
-    from icure_async.models.user_token import UserToken
 
 __all__ = ["UserApi"]
 

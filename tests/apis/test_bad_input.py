@@ -12,7 +12,7 @@ from aioresponses import aioresponses
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from icure_async import Address, MedTechApi, MedTechApiBuilder, Patient
+from icure_async import Address, MedTechApi, Patient
 from icure_async.errors import (
     BadRequestError,
     ICureError,
@@ -22,6 +22,7 @@ from icure_async.errors import (
     ValidationError,
 )
 from icure_async.rest import retries
+from tests.support.builders import builder_for
 from tests.support.canned_answers import CannedResponse
 from tests.support.golden_sandbox import Opener
 from tests.support.json_proxy import Exchange, Proxy
@@ -245,13 +246,7 @@ async def test_damaged_delegations_are_no_crash(opener: Opener, proxy: Proxy) ->
 
 
 async def test_an_unreachable_server(responses: aioresponses, no_pauses: None) -> None:
-    async with (
-        MedTechApiBuilder()
-        .with_icure_base_url("https://icure.example")
-        .with_user_name("user")
-        .with_password("secret-password")
-        .build() as api
-    ):
+    async with builder_for("https://icure.example", "user", "secret-password").build() as api:
         with pytest.raises(NetworkError) as caught:
             await api.patient_api.get_patient(ROBB_ID)
     assert "secret-password" not in str(caught.value)
@@ -261,13 +256,7 @@ async def test_a_request_the_server_finds_malformed(responses: aioresponses) -> 
     base = "https://icure.example/rest/v1"
     responses.post(f"{base}/auth/login", status=404)
     responses.get(f"{base}/patient/{ROBB_ID}", status=418, body="teapot")
-    async with (
-        MedTechApiBuilder()
-        .with_icure_base_url(base)
-        .with_user_name("user")
-        .with_password("secret-password")
-        .build() as api
-    ):
+    async with builder_for(base, "user", "secret-password").build() as api:
         with pytest.raises(BadRequestError, match=r"418"):
             await api.patient_api.get_patient(ROBB_ID)
 
@@ -301,13 +290,7 @@ def test_whatever_a_server_answers_is_a_patient_or_an_error_of_ours(document: An
             owner = {"type": "hcp", "dataOwner": {"id": "me"}}
             responses.get(f"{base}/dataowner/current", payload=owner, **options)
             responses.get(re.compile(".*/me/aesExchangeKeys$"), payload={}, **options)
-            async with (
-                MedTechApiBuilder()
-                .with_icure_base_url(base)
-                .with_user_name("user")
-                .with_password("password")
-                .build() as api
-            ):
+            async with builder_for(base, "user", "password").build() as api:
                 try:
                     patient = await api.patient_api.get_patient_and_try_decrypt("p")
                 except ICureError:

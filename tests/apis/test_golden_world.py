@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -12,13 +10,11 @@ import pytest
 from icure_async import EncryptedPatient, KeyPair, Patient
 from icure_async.errors import DecryptionError
 from icure_async.sandbox import Sandbox
+from tests.support.golden import WORLD
 from tests.support.golden_sandbox import Opener
 from tests.support.seeds import key_pair_of, stage
 
-_WORLD: dict[str, Any] = json.loads(
-    (Path(__file__).parents[1] / "golden" / "world.json").read_text("utf-8")
-)
-_READERS = sorted({(entry["stage"], entry["reader"]) for entry in _WORLD["expected"]})
+_READERS = sorted({(entry["stage"], entry["reader"]) for entry in WORLD["expected"]})
 
 
 @pytest.mark.parametrize(("stage_name", "reader"), _READERS)

@@ -10,15 +10,7 @@ import pytest
 
 from icure_async import EncryptedNotification, Notification
 from icure_async.errors import DecryptionError, ValidationError
-from tests.support.golden_sandbox import Opener
-from tests.support.seeds import Json
-
-from .test_notifications import People
-
-
-@pytest.fixture
-def people(world: Json, opener: Opener) -> People:
-    return People.of(world, opener)
+from tests.support.notifications import People
 
 
 async def test_a_list_is_refused_when_it_is_asked_for(people: People) -> None:

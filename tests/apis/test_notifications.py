@@ -8,8 +8,7 @@ import datetime as dt
 import json
 import logging
 import time
-from pathlib import Path
-from typing import Any, Self, cast
+from typing import Any, cast
 
 import aiohttp
 import attrs
@@ -26,7 +25,6 @@ from icure_async import (
     NotificationFilter,
     NotificationsByTypeFilter,
     Property,
-    PropertyType,
     TypedValueObject,
     UnionFilter,
 )
@@ -42,70 +40,16 @@ from icure_async.errors import (
 )
 from icure_async.models.filters import Filter
 from icure_async.sandbox import Sandbox
+from tests.support.golden import WORLD
 from tests.support.golden_sandbox import Opener
 from tests.support.json_proxy import Exchange, Proxy
+from tests.support.notifications import SECRET, People, other, text_of, words
 from tests.support.request_log import RequestLog
 from tests.support.seeds import Json, add_hcp, key_pair_of, stage
 
-_WORLD: Json = json.loads((Path(__file__).parents[1] / "golden" / "world.json").read_text("utf-8"))
-SECRET = "Winter is coming"
 FILTER = "POST /maintenancetask/filter"
 CREATE = "POST /maintenancetask"
 MODIFY = "PUT /maintenancetask"
-
-
-def words(text: str = SECRET) -> list[Property]:
-    """Properties that say something."""
-    return [
-        Property(
-            id="words",
-            type=PropertyType(identifier="words", type="STRING"),
-            typed_value=TypedValueObject(type="STRING", string_value=text),
-        )
-    ]
-
-
-def other(text: str = SECRET, **members: Any) -> Notification:
-    return Notification(**{"type": "OTHER", "properties": words(text), **members})
-
-
-def text_of(notification: object) -> str | None:
-    """What a notification says."""
-    assert isinstance(notification, Notification)
-    (said,) = notification.properties or []
-    assert said.typed_value is not None
-    return said.typed_value.string_value
-
-
-@attrs.frozen
-class People:
-    """Ids of the golden people, and how to be them."""
-
-    opener: Opener
-    ned_id: str
-    hcp_id: str
-    arya_id: str
-
-    @classmethod
-    def of(cls, world: Json, opener: Opener) -> Self:
-        """The people of a world."""
-        return cls(
-            opener, *(world["users"][name]["dataOwnerId"] for name in ("ned", "hcp", "arya"))
-        )
-
-    async def told(self, *texts: str) -> tuple[MedTechApi, MedTechApi, list[Notification]]:
-        """Ned, the professional, and what he told her, in this order."""
-        ned, hcp = await self.opener.golden("ned"), await self.opener.golden("hcp")
-        said = [
-            await ned.notification_api.create_or_modify_notification(other(text), self.hcp_id)
-            for text in texts or (SECRET,)
-        ]
-        return ned, hcp, said
-
-
-@pytest.fixture
-def people(world: Json, opener: Opener) -> People:
-    return People.of(world, opener)
 
 
 @pytest.fixture
@@ -952,7 +896,7 @@ async def test_nothing_shows_what_a_notification_says(
 def _golden_tasks() -> list[tuple[str, str]]:
     return [
         (stage_name, task_id)
-        for stage_name, content in _WORLD["stages"].items()
+        for stage_name, content in WORLD["stages"].items()
         for task_id in content["entities"]["maintenancetask"]
     ]
 

@@ -42,6 +42,7 @@ from icure_async.models.user_token import DEFAULT_TOKEN_VALIDITY
 from icure_async.rest.responses import Response
 from icure_async.sandbox import Fault, Sandbox
 from icure_async.storage import FileKeyStorage, FileStorage, MemoryKeyStorage, MemoryStorage
+from tests.support.builders import anonymous_builder_for
 from tests.support.logins import (
     CAPTCHA,
     EMAIL,
@@ -518,13 +519,7 @@ async def test_the_api_of_the_result_can_authenticate_others(
 
 
 async def test_the_api_of_the_result_outlives_the_anonymous_one(sandbox: Sandbox) -> None:
-    builder = (
-        AnonymousMedTechApiBuilder()
-        .with_icure_base_url(sandbox.icure_url)
-        .with_msg_gw_url(sandbox.msg_gw_url)
-        .with_msg_gw_spec_id(sandbox.spec_id)
-        .with_auth_process_by_sms_id(sandbox.patient_process_by_sms_id)
-    )
+    builder = anonymous_builder_for(sandbox)
     async with builder.build() as api:
         result = await authenticate(api, sandbox)
         failed, code = await start(api, sandbox, "+32470999999")
@@ -545,14 +540,7 @@ async def test_the_api_of_the_result_outlives_the_anonymous_one(sandbox: Sandbox
 async def test_a_failed_completion_lets_go_of_its_share_of_the_connection(
     sandbox: Sandbox,
 ) -> None:
-    builder = (
-        AnonymousMedTechApiBuilder()
-        .with_icure_base_url(sandbox.icure_url)
-        .with_msg_gw_url(sandbox.msg_gw_url)
-        .with_msg_gw_spec_id(sandbox.spec_id)
-        .with_auth_process_by_sms_id(sandbox.patient_process_by_sms_id)
-        .with_key_storage(KeyStorageOnFire())
-    )
+    builder = anonymous_builder_for(sandbox).with_key_storage(KeyStorageOnFire())
     async with builder.build() as api:
         client_session = api._connection.client_session
         with pytest.raises(StorageError):
@@ -562,13 +550,7 @@ async def test_a_failed_completion_lets_go_of_its_share_of_the_connection(
 
 async def test_a_backend_without_json_web_tokens() -> None:
     async with Sandbox(jwt=False) as sandbox:
-        builder = (
-            AnonymousMedTechApiBuilder()
-            .with_icure_base_url(sandbox.icure_url)
-            .with_msg_gw_url(sandbox.msg_gw_url)
-            .with_msg_gw_spec_id(sandbox.spec_id)
-            .with_auth_process_by_sms_id(sandbox.patient_process_by_sms_id)
-        )
+        builder = anonymous_builder_for(sandbox)
         async with builder.build() as api:
             process, code = await start(api, sandbox)
             with pytest.raises(InvalidCodeError):
@@ -831,14 +813,7 @@ async def test_a_bypassed_check_leaves_the_decision_to_the_backend(
     seeded = await sandbox.export()
     seeded["tokens"][registered.user_id] = [fixed]
     async with Sandbox(seed=seeded) as demo:
-        builder = (
-            AnonymousMedTechApiBuilder()
-            .with_icure_base_url(demo.icure_url)
-            .with_msg_gw_url(demo.msg_gw_url)
-            .with_msg_gw_spec_id(demo.spec_id)
-            .with_auth_process_by_sms_id(demo.patient_process_by_sms_id)
-            .with_key_storage(key_storage)
-        )
+        builder = anonymous_builder_for(demo).with_key_storage(key_storage)
         async with builder.build() as api:
             # Unknown to this gateway, refused as a code, and accepted by the backend.
             for bypassed in (process, (await start(api, demo, bypass_token_check=True))[0]):

@@ -15,7 +15,6 @@ import pytest
 
 from icure_async import (
     AnonymousMedTechApi,
-    AnonymousMedTechApiBuilder,
     AuthenticationProcess,
     KeyPair,
 )
@@ -24,6 +23,7 @@ from icure_async.crypto.software import SoftwareCrypto
 from icure_async.errors import CodeExpiredError, InvalidCodeError, TooManyAttemptsError
 from icure_async.sandbox import Sandbox
 from icure_async.storage import FileKeyStorage, FileStorage
+from tests.support.builders import anonymous_builder_for
 from tests.support.death import DeathError, Fate, MortalKeyStorage, MortalStorage
 from tests.support.logins import (
     CAPTCHA,
@@ -91,11 +91,7 @@ class Device:
         state = FileStorage(self._directory / "state")
         async with aiohttp.ClientSession(trace_configs=[fate.trace()]) as client_session:
             builder = (
-                AnonymousMedTechApiBuilder()
-                .with_icure_base_url(self.sandbox.icure_url)
-                .with_msg_gw_url(self.sandbox.msg_gw_url)
-                .with_msg_gw_spec_id(self.sandbox.spec_id)
-                .with_auth_process_by_sms_id(self.sandbox.patient_process_by_sms_id)
+                anonymous_builder_for(self.sandbox)
                 .with_client_session(client_session)
                 .with_crypto(self._crypto)
                 .with_storage(MortalStorage(state, fate))

@@ -23,6 +23,7 @@ from icure_async.errors import (
 )
 from icure_async.sandbox import Sandbox
 from icure_async.storage import FileStorage, MemoryKeyStorage
+from tests.support.builders import anonymous_builder_for
 from tests.support.death import DeathError, Fate, MortalKeyStorage
 from tests.support.logins import CAPTCHA, PHONE, another, assert_can_work, start
 
@@ -142,13 +143,7 @@ async def test_nothing_leaks(
 
 async def test_a_refused_captcha_is_not_quoted() -> None:
     async with Sandbox(captcha="right") as sandbox:
-        builder = (
-            AnonymousMedTechApiBuilder()
-            .with_icure_base_url(sandbox.icure_url)
-            .with_msg_gw_url(sandbox.msg_gw_url)
-            .with_msg_gw_spec_id(sandbox.spec_id)
-            .with_auth_process_by_sms_id(sandbox.patient_process_by_sms_id)
-        )
+        builder = anonymous_builder_for(sandbox)
         witness = Witness()
         async with builder.build() as api:
             await witness.fails(

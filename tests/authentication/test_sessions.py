@@ -12,7 +12,6 @@ import pytest
 
 from icure_async import (
     AnonymousMedTechApi,
-    AnonymousMedTechApiBuilder,
     AuthenticationResult,
     LogoutResult,
     MedTechApiBuilder,
@@ -26,6 +25,7 @@ from icure_async.errors import (
 )
 from icure_async.rest.user_tokens import token_key_of
 from icure_async.sandbox import Fault, Sandbox
+from tests.support.builders import anonymous_builder_for, builder_for
 from tests.support.logins import CAPTCHA, PHONE, authenticate, start, tokens_of, user_named
 from tests.support.request_log import RequestLog
 
@@ -174,11 +174,7 @@ async def test_a_token_of_an_earlier_version_is_not_found_and_the_result_says_so
     tokens["a-random-key"] = tokens.pop(token_key_of(ned.token))
     async with (
         Sandbox(seed=exported) as older,
-        MedTechApiBuilder()
-        .with_icure_base_url(older.icure_url)
-        .with_user_name(ned.process.login)
-        .with_password(ned.token)
-        .build() as api,
+        builder_for(older.icure_url, ned.process.login, ned.token).build() as api,
     ):
         outcome = await api.logout()
         assert not outcome.token_revoked
@@ -344,13 +340,7 @@ async def test_a_registration_with_nobody_to_share_with_says_so_even_when_it_is_
     sandbox: Sandbox,
 ) -> None:
     async with Sandbox(seed=of_nobody(await sandbox.export())) as lonely:
-        builder = (
-            AnonymousMedTechApiBuilder()
-            .with_icure_base_url(lonely.icure_url)
-            .with_msg_gw_url(lonely.msg_gw_url)
-            .with_msg_gw_spec_id(lonely.spec_id)
-            .with_auth_process_by_sms_id(lonely.patient_process_by_sms_id)
-        )
+        builder = anonymous_builder_for(lonely)
         async with builder.build() as api:
             process = await api.authentication_api.start_authentication(CAPTCHA, phone_number=PHONE)
             code = await lonely.wait_for_code(PHONE)

@@ -33,6 +33,7 @@ from icure_async.errors import (
 )
 from icure_async.sandbox import Fault, Sandbox
 from icure_async.storage import MemoryStorage
+from tests.support.builders import anonymous_builder_for
 from tests.support.logins import CAPTCHA, EMAIL, PHONE, Json, another, left_in, start, tokens_of
 from tests.support.request_log import RequestLog
 
@@ -316,13 +317,7 @@ async def test_no_answer_is_a_network_error(both: AnonymousMedTechApi, no_pauses
 
 async def test_a_refused_captcha_can_be_solved_again() -> None:
     async with Sandbox(captcha="right") as sandbox:
-        builder = (
-            AnonymousMedTechApiBuilder()
-            .with_icure_base_url(sandbox.icure_url)
-            .with_msg_gw_url(sandbox.msg_gw_url)
-            .with_msg_gw_spec_id(sandbox.spec_id)
-            .with_auth_process_by_sms_id(sandbox.patient_process_by_sms_id)
-        )
+        builder = anonymous_builder_for(sandbox)
         async with builder.build() as api:
             with pytest.raises(CaptchaRefusedError, match="solve a new one") as caught:
                 await api.authentication_api.start_authentication(

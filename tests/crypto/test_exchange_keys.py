@@ -19,13 +19,13 @@ from icure_async.crypto.exchange_keys import (
     public_keys_of,
 )
 from icure_async.crypto.key_ring import KeyRing
+from tests.support.golden import WORLD
 from tests.support.golden_people import (
     ARYA,
     CRYPTO,
     HCP,
     NED,
     NED_LOST,
-    WORLD,
     owner,
     owners_at,
     ring_of,

@@ -12,7 +12,8 @@ from icure_async.entities.encrypted_self import javascript_json
 from icure_async.entities.sealing import OpenedEntity
 from icure_async.models.encrypted_members import ENCRYPTED_PATIENT_MEMBERS
 from icure_async.models.key_pair import KeyPair
-from tests.support.golden_people import WORLD, owners_at, reader, reader_at
+from tests.support.golden import WORLD
+from tests.support.golden_people import owners_at, reader, reader_at
 
 EXPECTED: list[dict[str, Any]] = WORLD["expected"]
 READABLE = [case for case in EXPECTED if case["fields"] is not None]

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import pytest
 
-from icure_async.crypto import key_ring
 from icure_async.crypto.key_ring import KeyRing
 from icure_async.crypto.software import SoftwareCrypto
 from icure_async.errors import ValidationError
@@ -115,10 +114,10 @@ async def test_an_exchange_key_is_decrypted_once() -> None:
     assert crypto.decryptions == 1
 
 
-async def test_opened_keys_do_not_pile_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(key_ring, "_OPENED_KEPT", 3)
+async def test_opened_keys_do_not_pile_up() -> None:
     crypto = CountingCrypto()
-    ring = await ring_of(NED, crypto=crypto)
+    ring = KeyRing(crypto, opened_kept=3)
+    await ring.add(NED)
     all_wrapped = [await wrapped_for(NED, key=bytes([index] * 32)) for index in range(5)]
     for _ in range(2):
         for index, wrapped in enumerate(all_wrapped):

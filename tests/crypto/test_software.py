@@ -205,7 +205,7 @@ async def test_public_keys_are_parsed_once(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 async def test_keys_do_not_pile_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(software, "_KEYS_KEPT", 2)
+    monkeypatch.setattr(software, "KEYS_KEPT", 2)
     crypto = SoftwareCrypto()
     ciphertexts = {}
     for pair in (HCP, NED, ARYA, HCP):

@@ -10,7 +10,8 @@ from icure_async.crypto.threads import INLINE_BYTES
 from icure_async.entities.delegations import decrypt_entry, encrypt_entry, entity_key_of
 from icure_async.entities.encrypted_self import decrypt_members, encrypt_members, javascript_json
 from icure_async.models.key_pair import fingerprint_of
-from tests.support.golden_people import HCP, WORLD
+from tests.support.golden import WORLD
+from tests.support.golden_people import HCP
 
 EXCHANGE_KEY = bytes(range(32))
 IV = bytes(range(0xA0, 0xB0))

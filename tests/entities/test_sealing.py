@@ -18,13 +18,13 @@ from icure_async.entities.delegations import decrypt_entry, encrypt_entry, entri
 from icure_async.entities.encrypted_self import decrypt_members, javascript_json
 from icure_async.entities.sealing import EntityCrypto, OpenedEntity, has_keys
 from icure_async.errors import CryptoError
+from tests.support.golden import WORLD
 from tests.support.golden_people import (
     ARYA,
     CRYPTO,
     HCP,
     NED,
     NED_LOST,
-    WORLD,
     DictDirectory,
     owner,
     owners_at,

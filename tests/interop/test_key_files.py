@@ -13,8 +13,9 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
-from icure_async import KeyPair, MedTechApiBuilder, Patient
+from icure_async import KeyPair, Patient
 from icure_async.storage import FileKeyStorage
+from tests.support.builders import builder_for
 from tests.support.notes import MARKER
 from tests.support.our_sdk import register_with_sdk
 from tests.support.reference_steps import register_with_reference, stored_patient
@@ -111,12 +112,7 @@ async def test_our_sdk_opens_a_key_file_of_the_reference(
     expected = KeyPair(user.key_pair.public_key, user.key_pair.private_key)
     assert list(await key_storage.list_key_pairs(user.data_owner_id)) == [expected]
     async with (
-        MedTechApiBuilder()
-        .with_icure_base_url(sandbox.icure_url)
-        .with_user_name(user.login)
-        .with_password(user.token)
-        .with_key_storage(key_storage)
-        .build()
+        builder_for(sandbox.icure_url, user.login, user.token).with_key_storage(key_storage).build()
     ) as api:
         await api.init_user_crypto()
         assert (await api.patient_api.get_patient(created["id"])).note == MARKER

@@ -25,6 +25,7 @@ from icure_async.keys.trust import KeyTrust
 from icure_async.sandbox import Sandbox
 from icure_async.storage import FileStorage, KeyStorage, MemoryKeyStorage, MemoryStorage, Storage
 from tests.support.attacker import Attacker
+from tests.support.builders import builder_for
 from tests.support.key_material import as_key_pair
 from tests.support.seeds import Json, add_hcp, key_pair_of, stage
 
@@ -63,10 +64,7 @@ class Device:
     def builder(self) -> MedTechApiBuilder:
         user = self.world["users"]["ned"]
         return (
-            MedTechApiBuilder()
-            .with_icure_base_url(self.sandbox.icure_url)
-            .with_user_name(user["login"])
-            .with_password(user["token"])
+            builder_for(self.sandbox.icure_url, user["login"], user["token"])
             .with_client_session(self.session)
             .with_storage(self.storage)
             .with_key_storage(self.keys)

@@ -13,7 +13,7 @@ import aiohttp
 import attrs
 import pytest
 
-from icure_async import KeyPair, MedTechApi, MedTechApiBuilder, Patient
+from icure_async import KeyPair, MedTechApi, Patient
 from icure_async.crypto.key_ring import KeyRing
 from icure_async.crypto.software import SoftwareCrypto
 from icure_async.errors import (
@@ -29,6 +29,7 @@ from icure_async.keys import notaries as notaries_module
 from icure_async.models.key_share import KeyShare, KeySplit
 from icure_async.sandbox import Sandbox
 from icure_async.storage import MemoryKeyStorage
+from tests.support.builders import builder_for
 from tests.support.golden_sandbox import Backend, Opener, confirm_all
 from tests.support.json_proxy import Exchange, Proxy
 from tests.support.request_log import RequestLog
@@ -458,10 +459,7 @@ async def test_a_notary_whose_key_is_not_confirmed_gets_no_share(
         return bool(key.data_owner_id != IDS[1])
 
     api = await (
-        MedTechApiBuilder()
-        .with_icure_base_url(sandbox.icure_url)
-        .with_user_name(user["login"])
-        .with_password(user["token"])
+        builder_for(sandbox.icure_url, user["login"], user["token"])
         .with_client_session(client_session)
         .with_public_key_policy(confirm)
         .build()

@@ -34,7 +34,8 @@ from icure_async.models import (
 )
 from icure_async.models.base import EntityModel, Model, ValueModel
 from icure_async.models.wire import patient_from_wire
-from tests.support.wire_documents import GOLDEN, PATIENT_MEMBERS, USER_MEMBERS
+from tests.support.golden import GOLDEN
+from tests.support.wire_documents import PATIENT_MEMBERS, USER_MEMBERS
 
 MODELS: list[type[ValueModel | EntityModel]] = [
     model

@@ -23,6 +23,7 @@ from icure_async.rest.proxies import EnvironmentProxies, is_loopback
 from icure_async.rest.proxies import Proxy as ProxyOption
 from icure_async.rest.transport import Request, Transport
 from icure_async.sandbox import Sandbox
+from tests.support.builders import builder_for
 from tests.support.certificates import HOST, authority_file, client_context, server_context
 from tests.support.leaks import logged, printed
 from tests.support.loopback import Backend, open_transport
@@ -309,12 +310,7 @@ async def test_a_private_authority_is_not_trusted_by_default(tls_server: TestSer
 
 @pytest.fixture
 def master(sandbox: Sandbox) -> MedTechApiBuilder:
-    return (
-        MedTechApiBuilder()
-        .with_icure_base_url(sandbox.icure_url)
-        .with_user_name(sandbox.master_hcp.login)
-        .with_password(sandbox.master_hcp.password)
-    )
+    return builder_for(sandbox.icure_url, sandbox.master_hcp.login, sandbox.master_hcp.password)
 
 
 async def test_a_builder_takes_a_proxy(sandbox: Sandbox, master: MedTechApiBuilder) -> None:

@@ -210,7 +210,8 @@ async def test_closing_leaves_nothing_behind(session: aiohttp.ClientSession, fre
             await session.get(f"{url}/icure/ok")
     gc.collect()
     assert asyncio.all_tasks() == tasks
-    assert {t for t in threading.enumerate() if "sandbox" in t.name} == threads
+    # One of an earlier test may have been about to end.
+    assert {t for t in threading.enumerate() if "sandbox" in t.name} <= threads
 
 
 async def test_a_port_in_use_is_an_error_and_leaves_nothing_open(

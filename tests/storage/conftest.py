@@ -1,16 +1,11 @@
 from __future__ import annotations
 
-import json
-from pathlib import Path
-from typing import Any
-
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from icure_async.models.key_pair import KeyPair
+from tests.support.golden import WORLD
 from tests.support.key_material import as_key_pair, forge
-
-WORLD = Path(__file__).parents[1] / "golden/world.json"
 
 
 @pytest.fixture(scope="session")
@@ -30,12 +25,9 @@ def pair(pairs: list[KeyPair]) -> KeyPair:
 @pytest.fixture(scope="session")
 def golden_pairs() -> list[tuple[str, KeyPair]]:
     """The reference SDK's own key pairs: (data owner id, pair)."""
-    if not WORLD.exists():
-        pytest.skip(f"the recorded keys of the reference SDK are not at {WORLD}")
-    world: dict[str, Any] = json.loads(WORLD.read_text())
     return [
         (user["dataOwnerId"], KeyPair(pair["publicKey"], pair["privateKey"]))
-        for user in world["users"].values()
+        for user in WORLD["users"].values()
         for pair in user["keyPairs"]
     ]
 

@@ -5,7 +5,6 @@ import json
 import random
 import shutil
 import subprocess
-from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives import serialization
@@ -14,42 +13,9 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from icure_async.errors import ValidationError
 from icure_async.models.key_pair import KeyPair
 from icure_async.storage.jwk import key_pair_from_jwk_json, key_pair_to_jwk_json
+from tests.support.key_documents import compact, document_of, number, secrets_of
 from tests.support.key_material import as_key_pair, private_key_of
 from tests.support.leaks import assert_secret_free
-
-
-def number(value: int) -> str:
-    data = value.to_bytes(512).lstrip(b"\0")
-    return base64.b64encode(data, b"-_").decode().rstrip("=")
-
-
-def document_of(pair: KeyPair) -> dict[str, dict[str, Any]]:
-    """The reference's document, written a second time and without the code under test."""
-    numbers = private_key_of(pair).private_numbers()
-    n, e = number(numbers.public_numbers.n), number(numbers.public_numbers.e)
-    return {
-        "publicKey": {"kty": "RSA", "alg": "RSA-OAEP", "ext": True, "n": n, "e": e},
-        "privateKey": {
-            "kty": "RSA",
-            "n": n,
-            "e": e,
-            "d": number(numbers.d),
-            "p": number(numbers.p),
-            "q": number(numbers.q),
-            "dp": number(numbers.dmp1),
-            "dq": number(numbers.dmq1),
-            "qi": number(numbers.iqmp),
-        },
-    }
-
-
-def compact(document: object) -> str:
-    return json.dumps(document, separators=(",", ":"))
-
-
-def secrets_of(pair: KeyPair) -> list[str]:
-    private = document_of(pair)["privateKey"]
-    return [pair.private_key[60:100], *(private[name][:20] for name in ("d", "p", "q", "dp"))]
 
 
 def test_byte_form_and_round_trip(pairs: list[KeyPair]) -> None:

@@ -28,9 +28,8 @@ from icure_async.storage import (
     StorageKeyStorage,
     jwk,
 )
+from tests.support.key_documents import compact, document_of, secrets_of
 from tests.support.leaks import assert_secret_free
-
-from .test_jwk import compact, document_of, secrets_of
 
 OWNER = "47a0e3f8-6f4d-4133-ab98-4ff2de8d8e26"
 OTHER = "11b57f9c-8813-4491-be50-8d7f92700fde"

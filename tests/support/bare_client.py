@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import base64
+import copy
 import json
 import uuid
 from collections.abc import AsyncIterable, Mapping
-from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import quote
 
@@ -15,22 +15,17 @@ import attrs
 from yarl import URL
 
 from icure_async.sandbox import Sandbox
-
-GOLDEN = Path(__file__).parents[1] / "golden" / "world.json"
+from tests.support.golden import WORLD
 
 Json = dict[str, Any]
 
 
 def golden_stage(name: str) -> Json:
-    world: Json = json.loads(GOLDEN.read_text(encoding="utf-8"))
-    stage: Json = world["stages"][name]
-    return stage
+    return copy.deepcopy(WORLD["stages"][name])
 
 
 def golden_user(name: str) -> Json:
-    world: Json = json.loads(GOLDEN.read_text(encoding="utf-8"))
-    user: Json = world["users"][name]
-    return user
+    return copy.deepcopy(WORLD["users"][name])
 
 
 @attrs.frozen

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import re
 import traceback
 from pathlib import Path
@@ -14,12 +13,10 @@ import aiohttp
 import pytest
 
 from icure_async import (
-    AnonymousMedTechApiBuilder,
     AuthenticationProcess,
     AuthenticationResult,
     KeyPair,
     MedTechApi,
-    MedTechApiBuilder,
     Patient,
 )
 from icure_async.crypto.software import SoftwareCrypto
@@ -34,6 +31,8 @@ from icure_async.errors import (
 )
 from icure_async.sandbox import Sandbox
 from tests.support.aftermath import Inspector, State, state_of
+from tests.support.builders import anonymous_builder_for, builder_for
+from tests.support.newcomers import Newcomers
 from tests.support.shortcuts import HandedOutCrypto
 
 Json = dict[str, Any]
@@ -49,10 +48,11 @@ _ADVICE = re.compile(
 )
 
 
-class Place:
+class Place(Newcomers):
     """A sandbox of its own, so that a fault strikes nobody but the program it is meant for."""
 
     def __init__(self, folder: Path, parsed: SoftwareCrypto, key_pairs: list[KeyPair]) -> None:
+        super().__init__(folder)
         self.sandbox = Sandbox()
         self.key_pairs = key_pairs
         self.inspector = Inspector(key_pairs)
@@ -60,9 +60,6 @@ class Place:
         self.secrets: set[str] = set()
         self.codes: set[str] = set()
         self._parsed = parsed
-        self._folder = folder
-        self._numbers = itertools.count(470_000_000)
-        self._folders = itertools.count()
         self._stack = contextlib.AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -95,12 +92,6 @@ class Place:
         """Forget what was seen so far."""
         for seen in (self.requests, self.secrets, self.codes):
             seen.clear()
-
-    def new_phone(self) -> str:
-        return f"+32{next(self._numbers)}"
-
-    def new_folder(self) -> Path:
-        return self._folder / f"device-{next(self._folders)}"
 
     def crypto(self, key_pairs: list[KeyPair]) -> HandedOutCrypto:
         return HandedOutCrypto(key_pairs, parsed=self._parsed)
@@ -177,11 +168,7 @@ class Program:
     async def _log_in(self) -> AuthenticationResult:
         place, sandbox = self.place, self.place.sandbox
         builder = (
-            AnonymousMedTechApiBuilder()
-            .with_icure_base_url(sandbox.icure_url)
-            .with_msg_gw_url(sandbox.msg_gw_url)
-            .with_msg_gw_spec_id(sandbox.spec_id)
-            .with_auth_process_by_sms_id(sandbox.patient_process_by_sms_id)
+            anonymous_builder_for(sandbox)
             .with_crypto(self._crypto)
             .with_storage_directory(self.folder)
             .with_client_session(place.session)
@@ -239,10 +226,7 @@ class Program:
         """Read all patients in a new program on the same device; it makes no key pair."""
         assert self.result is not None
         builder = (
-            MedTechApiBuilder()
-            .with_icure_base_url(self.place.sandbox.icure_url)
-            .with_user_name(self.phone)
-            .with_password(self.result.token)
+            builder_for(self.place.sandbox.icure_url, self.phone, self.result.token)
             .with_crypto(self.place.crypto([]))
             .with_storage_directory(self.folder)
             .with_client_session(self.place.session)

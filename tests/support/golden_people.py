@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from icure_async.crypto.exchange_keys import (
@@ -20,10 +18,8 @@ from icure_async.crypto.protocol import Crypto
 from icure_async.crypto.software import SoftwareCrypto
 from icure_async.entities.sealing import EntityCrypto
 from icure_async.models.key_pair import KeyPair
+from tests.support.golden import WORLD
 
-WORLD: dict[str, Any] = json.loads(
-    (Path(__file__).parents[1] / "golden/world.json").read_text("utf-8")
-)
 CRYPTO = SoftwareCrypto()
 
 HCP, NED, ARYA, NED_LOST = (

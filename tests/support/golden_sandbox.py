@@ -9,10 +9,11 @@ import aiohttp
 import attrs
 import pytest
 
-from icure_async import MedTechApi, MedTechApiBuilder
+from icure_async import MedTechApi
 from icure_async.models.key_question import KeyQuestion
 from icure_async.sandbox import Sandbox
 from icure_async.storage import KeyStorage, Storage
+from tests.support.builders import builder_for
 from tests.support.json_proxy import Proxy
 from tests.support.seeds import PASSWORD, Json, key_pair_of, stage
 
@@ -48,12 +49,8 @@ class Opener:
         public_key_policy: Callable[[KeyQuestion], Awaitable[bool]] | None = None,
     ) -> MedTechApi:
         """An API before ``init_user_crypto``."""
-        builder = (
-            MedTechApiBuilder()
-            .with_icure_base_url(url or self._url)
-            .with_user_name(login)
-            .with_password(password)
-            .with_client_session(self._client_session)
+        builder = builder_for(url or self._url, login, password).with_client_session(
+            self._client_session
         )
         if key_storage is not None:
             builder.with_key_storage(key_storage)

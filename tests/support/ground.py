@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import json
 import os
 import sys
@@ -15,6 +14,7 @@ import attrs
 from icure_async import KeyPair
 from icure_async.sandbox import Sandbox
 from tests.support.aftermath import Inspector, State, state_of
+from tests.support.newcomers import Newcomers
 
 Json = dict[str, Any]
 
@@ -73,22 +73,17 @@ class Device:
     phone: str
 
 
-class Ground:
+class Ground(Newcomers):
     """A sandbox, users of it, and their devices."""
 
     def __init__(self, sandbox: Sandbox, folder: Path, key_pairs: list[KeyPair]) -> None:
+        super().__init__(folder)
         self.sandbox = sandbox
         self.key_pairs = key_pairs
-        self._folder = folder
-        self._numbers = itertools.count(470_000_000)
-        self._folders = itertools.count()
         self._inspector = Inspector(key_pairs)
 
-    def new_phone(self) -> str:
-        return f"+32{next(self._numbers)}"
-
     def new_device(self, phone: str) -> Device:
-        return Device(self._folder / f"device-{next(self._folders)}", phone)
+        return Device(self.new_folder(), phone)
 
     def job(self, device: Device, *key_pairs: KeyPair, **options: Any) -> Json:
         """Return the job of one program on a device, which remembers nothing but in the SDK."""
@@ -100,7 +95,7 @@ class Ground:
             "hcp": self.sandbox.master_hcp.data_owner_id,
             "phone": device.phone,
             "device": str(device.folder),
-            "app": str(self._folder / f"app-{next(self._folders)}"),
+            "app": str(self.new_folder("app")),
             "keys": [[pair.public_key, pair.private_key] for pair in key_pairs],
             **options,
         }

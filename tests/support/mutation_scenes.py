@@ -16,7 +16,6 @@ from icure_async import (
     AuthenticationResult,
     KeyPair,
     MedTechApi,
-    MedTechApiBuilder,
     Notification,
     Patient,
     Property,
@@ -26,6 +25,7 @@ from icure_async import (
 from icure_async.crypto.software import SoftwareCrypto
 from icure_async.sandbox import Sandbox
 from icure_async.storage import MemoryKeyStorage, MemoryStorage
+from tests.support.builders import anonymous_builder_for, builder_for
 from tests.support.mutations import Case, Mutator
 from tests.support.shortcuts import HandedOutCrypto
 
@@ -96,11 +96,7 @@ class Place:
     def anonymous(self, keys: MemoryKeyStorage, *pairs: KeyPair) -> AnonymousMedTechApiBuilder:
         sandbox = self.sandbox
         return (
-            AnonymousMedTechApiBuilder()
-            .with_icure_base_url(sandbox.icure_url)
-            .with_msg_gw_url(sandbox.msg_gw_url)
-            .with_msg_gw_spec_id(sandbox.spec_id)
-            .with_auth_process_by_sms_id(sandbox.patient_process_by_sms_id)
+            anonymous_builder_for(sandbox)
             .with_crypto(HandedOutCrypto(pairs, parsed=self._parsed))
             .with_key_storage(keys)
             .with_storage(MemoryStorage())
@@ -109,10 +105,7 @@ class Place:
 
     async def api(self, login: str, password: str, pair: KeyPair | None = None) -> MedTechApi:
         builder = (
-            MedTechApiBuilder()
-            .with_icure_base_url(self.sandbox.icure_url)
-            .with_user_name(login)
-            .with_password(password)
+            builder_for(self.sandbox.icure_url, login, password)
             .with_crypto(HandedOutCrypto([], parsed=self._parsed))
             .with_client_session(self.session)
         )

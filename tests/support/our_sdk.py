@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from icure_async import AnonymousMedTechApiBuilder, MedTechApiBuilder
+from tests.support.builders import anonymous_builder_for, builder_for
 from tests.support.reference_steps import CODE_TIMEOUT
 
 if TYPE_CHECKING:
@@ -18,19 +18,7 @@ def anonymous_sdk(
     sandbox: Sandbox, *, professional: bool = False
 ) -> AbstractAsyncContextManager[AnonymousMedTechApi]:
     """Our SDK before anybody is logged in."""
-    return (
-        AnonymousMedTechApiBuilder()
-        .with_icure_base_url(sandbox.icure_url)
-        .with_msg_gw_url(sandbox.msg_gw_url)
-        .with_msg_gw_spec_id(sandbox.spec_id)
-        .with_auth_process_by_sms_id(
-            sandbox.hcp_process_by_sms_id if professional else sandbox.patient_process_by_sms_id
-        )
-        .with_auth_process_by_email_id(
-            sandbox.hcp_process_by_email_id if professional else sandbox.patient_process_by_email_id
-        )
-        .build()
-    )
+    return anonymous_builder_for(sandbox, professional=professional).build()
 
 
 async def register_with_sdk(
@@ -56,10 +44,4 @@ async def register_with_sdk(
 
 def sdk(sandbox: Sandbox, login: str, password: str) -> AbstractAsyncContextManager[MedTechApi]:
     """Our SDK as a known user."""
-    return (
-        MedTechApiBuilder()
-        .with_icure_base_url(sandbox.icure_url)
-        .with_user_name(login)
-        .with_password(password)
-        .build()
-    )
+    return builder_for(sandbox.icure_url, login, password).build()

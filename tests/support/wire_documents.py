@@ -6,13 +6,11 @@ Nothing here is derived from the models: a field forgotten there must show.
 from __future__ import annotations
 
 import base64
-import json
-from pathlib import Path
 from typing import Any
 
 from hypothesis import strategies as st
 
-GOLDEN = Path(__file__).parents[1] / "golden"
+from tests.support.golden import WORLD
 
 TEXT = st.text(max_size=8)
 INT = st.integers(min_value=-(2**63), max_value=2**63 - 1)
@@ -155,9 +153,8 @@ def without_nulls(value: Any) -> Any:
 
 def golden(kind: str) -> list[tuple[str, dict[str, Any]]]:
     """Return every stored document of a kind, with the stage and id it belongs to."""
-    world = json.loads((GOLDEN / "world.json").read_text())
     return [
         (f"{stage}/{key}", stored)
-        for stage, content in world["stages"].items()
+        for stage, content in WORLD["stages"].items()
         for key, stored in content["entities"][kind].items()
     ]

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 
@@ -38,6 +38,7 @@ from icure_sync.errors import (
 )
 from icure_sync.sandbox import Sandbox
 from icure_sync.storage import FileKeyStorage, FileStorage, MemoryKeyStorage, MemoryStorage
+from tests.support.builders import configured
 
 pytestmark = pytest.mark.usefixtures("keys_made_once", "cheap_hashes")
 
@@ -56,21 +57,6 @@ def sandbox() -> Iterator[Sandbox]:
 @pytest.fixture
 def builder(sandbox: Sandbox) -> AnonymousMedTechApiBuilder:
     return configured(AnonymousMedTechApiBuilder(), sandbox)
-
-
-AnyBuilder = TypeVar(
-    "AnyBuilder", AnonymousMedTechApiBuilder, icure_async.AnonymousMedTechApiBuilder
-)
-
-
-def configured(builder: AnyBuilder, sandbox: Sandbox) -> AnyBuilder:
-    return (
-        builder.with_icure_base_url(sandbox.icure_url)
-        .with_msg_gw_url(sandbox.msg_gw_url)
-        .with_msg_gw_spec_id(sandbox.spec_id)
-        .with_auth_process_by_sms_id(sandbox.patient_process_by_sms_id)
-        .with_auth_process_by_email_id(sandbox.patient_process_by_email_id)
-    )
 
 
 def start(

@@ -10,8 +10,8 @@ import types
 import pytest
 
 import icure_async.sandbox
-from icure_async import BlockingCallWarning
-from icure_sync import MedTechApiBuilder, _callers
+from icure_async import BlockingCallWarning, cautions
+from icure_sync import MedTechApiBuilder
 from icure_sync.errors import ConfigurationError
 from icure_sync.sandbox import Sandbox
 from icure_sync.storage import FileStorage
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("keys_made_once", "cheap_hashes")
 
 @pytest.fixture(autouse=True)
 def _not_told_yet(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_callers, "_was_told", False)
+    monkeypatch.setattr(cautions, "given", set())
 
 
 def builder_for(sandbox: Sandbox | icure_async.sandbox.Sandbox) -> MedTechApiBuilder:

@@ -88,7 +88,7 @@ def test_the_proxy_of_the_environment_is_used(
         monkeypatch.setenv("HTTP_PROXY", proxy.url)
         monkeypatch.delenv("NO_PROXY", raising=False)
         monkeypatch.delenv("no_proxy", raising=False)
-        monkeypatch.setattr("icure_async.builders._has_warned", False)
+        monkeypatch.setattr("icure_async.cautions.given", set())
         hidden = builder(f"http://{HOST}", master.login, master.password)
         with pytest.warns(InsecureConnectionWarning, match=r"with_icure_base_url\(\)") as told:
             api = hidden.build()

@@ -1,8 +1,11 @@
-"""Whether all flow tests of ``icure_async`` are run for ``icure_sync``, or said not to be."""
+"""Flow tests of ``icure_async``: each runs for ``icure_sync``, or is named with a reason."""
 
 from __future__ import annotations
 
 import importlib
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -12,58 +15,63 @@ import pytest
 
 from icure_sync import MedTechApiBuilder
 from icure_sync.sandbox import Sandbox
-
-from .flows.adapter import Registry
-from .flows.conftest import pytest_runtest_call
-from .flows.left_out import FILES, TESTS
+from tests.support.left_out import FILES, FOLDERS, TESTS
+from tests.support.sync_adapter import Registry
+from tests.support.sync_package import pytest_runtest_call
 
 ROOT = Path(__file__).parents[2]
-FOLDERS = ("apis", "authentication", "flows", "keys", "programs")
 
-
-def _test_files(folder: str) -> Iterator[str]:
-    """The paths of all test files in a folder, from that on."""
-    for path in sorted((ROOT / folder).rglob("test_*.py")):
-        yield path.relative_to(ROOT / folder).as_posix()
-
-
-WRITTEN = {f"{folder}/{path}" for folder in FOLDERS for path in _test_files(f"tests/{folder}")}
-RUN = set(_test_files("tests/sync/flows"))
+WRITTEN = {
+    path.relative_to(ROOT).as_posix()
+    for folder in FOLDERS
+    for path in (ROOT / folder).rglob("test_*.py")
+}
 
 
 def _imported(path: str) -> ModuleType:
     return importlib.import_module(path.removesuffix(".py").replace("/", "."))
 
 
-def _found_in(module: ModuleType) -> dict[str, object]:
-    """What pytest finds in a module: tests, classes of tests, fixtures and marks."""
-    return {
-        name: value
-        for name, value in vars(module).items()
-        if name.startswith(("test", "Test"))
-        or name == "pytestmark"
-        or type(value).__module__ == "_pytest.fixtures"
+def _tests_in(path: str) -> Iterator[str]:
+    """The tests of a module, by qualified name."""
+    module = _imported(path)
+    for name, value in vars(module).items():
+        if name.startswith("Test"):
+            yield from (f"{name}.{member}" for member in dir(value) if member.startswith("test"))
+        elif name.startswith("test"):
+            yield name
+
+
+def _collected(*options: str) -> set[str]:
+    """The ids of the tests that pytest would run, without their parameters."""
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", *options]
+    environment = {
+        k: v for k, v in os.environ.items() if not k.startswith(("COVERAGE_", "PYTEST_"))
     }
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return {line.partition("[")[0] for line in done.stdout.splitlines() if "::" in line}
 
 
-def test_every_file_is_run_or_left_out_by_name() -> None:
+def test_every_test_is_run_or_left_out_by_name() -> None:
     assert len(WRITTEN) > 20
-    left_out = {path.removeprefix("tests/") for path in FILES}
-    assert left_out <= WRITTEN
-    assert sorted(RUN) == sorted(WRITTEN - left_out)
-
-
-@pytest.mark.parametrize("path", sorted(RUN))
-def test_everything_in_a_file_is_run(path: str) -> None:
-    written = _found_in(_imported(f"tests/{path}"))
-    assert [name for name, value in written.items() if callable(value)]
-    assert _found_in(_imported(f"tests/sync/flows/{path}")) == written
+    expected = {
+        f"{path}::{name.replace('.', '::')}"
+        for path in WRITTEN - FILES.keys()
+        for name in _tests_in(path)
+        if name not in TESTS.get(path, {})
+    }
+    assert len(expected) > 400
+    assert _collected("--package", "sync") == expected
 
 
 def test_what_is_left_out_exists_and_has_a_reason() -> None:
-    assert {path.removeprefix("tests/") for path in TESTS} <= RUN
+    assert FILES.keys() <= WRITTEN
+    assert TESTS.keys() <= WRITTEN - FILES.keys()
     for path, tests in TESTS.items():
-        assert tests.keys() <= _found_in(_imported(path)).keys()
+        assert tests.keys() <= {*_tests_in(path)}
     reasons = [*FILES.values(), *(reason for tests in TESTS.values() for reason in tests.values())]
     assert all(len(reason) > 30 for reason in reasons)
 

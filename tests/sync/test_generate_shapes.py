@@ -128,6 +128,11 @@ ASYNC = "which is async, and no rule for it"
         ("ObjectReceiveStream[str]", "has ObjectReceiveStream, which may be async, since nothing"),
         ("elsewhere.Storage", f"'elsewhere.Storage' has elsewhere.Storage, {ASYNC}"),
         ("Missing", "has Missing, which is not known, since icure_async.api has no Missing"),
+        (
+            "list[Missing]",
+            "has list[Missing], which is not known, since icure_async.api has no list",
+        ),
+        ("dict[str, anyio.Missing]", "has dict[str, anyio.Missing], which is not known"),
         ('"no type"', "has 'no type', which is quoted"),
         ("list[Page]", "'list[Page]' has Page, which has a twin, and no rule for it"),
         ("Self | None", "'Self | None' has Self, which is not the twin"),
@@ -639,6 +644,13 @@ def test_names_are_imported_as_they_are_in_the_source(project: Project) -> None:
     assert "import typing as t" in imports
     assert "import icure_async.other as elsewhere" in imports
     assert "from icure_async.other import Named as Other, Storage as Kept" in imports
+
+
+def test_a_module_and_names_of_it_are_both_imported(project: Project) -> None:
+    _, problems = project.twin("async def get(self, of: typing.Any, name: Any | None) -> int: ...")
+    assert problems == []
+    assert "\nimport typing\n" in project.imports
+    assert "\nfrom typing import Any\n" in project.imports
 
 
 def test_twins_are_imported_as_they_are_in_the_source(project: Project) -> None:

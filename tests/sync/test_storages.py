@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import json
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,7 +17,7 @@ import anyio.lowlevel
 import pytest
 
 import icure_async.storage
-from icure_sync import KeyPair, MedTechApiBuilder
+from icure_sync import MedTechApiBuilder
 from icure_sync._plain import adapt
 from icure_sync._runtime import run
 from icure_sync.errors import ConfigurationError, StorageError, ValidationError
@@ -41,31 +40,7 @@ from tests.support.interpreters import (
     run_program,
     swallowed_interrupts_are_no_matter,
 )
-
-WORLD = json.loads((Path(__file__).parents[1] / "golden" / "world.json").read_text("utf-8"))
-PAIR = KeyPair(
-    *(WORLD["users"]["ned"]["keyPairs"][0][half] for half in ("publicKey", "privateKey"))
-)
-OWNER = WORLD["users"]["ned"]["dataOwnerId"]
-
-
-class Dictionary:
-    """A plain storage as an application writes it."""
-
-    def __init__(self) -> None:
-        self.items: dict[str, str] = {}
-
-    def get_item(self, name: str) -> str | None:
-        return self.items.get(name)
-
-    def set_item(self, name: str, value: str) -> None:
-        self.items[name] = value
-
-    def remove_item(self, name: str) -> None:
-        self.items.pop(name, None)
-
-    def list_items(self, prefix: str = "") -> list[str]:
-        return sorted(name for name in self.items if name.startswith(prefix))
+from tests.support.plain_storages import OWNER, PAIR, Dictionary
 
 
 @pytest.mark.parametrize("kind", ["files", "memory"])

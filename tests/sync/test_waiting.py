@@ -17,7 +17,7 @@ from icure_sync._runtime import run
 from icure_sync.storage import EncryptedKeyStorage, StorageKeyStorage
 from tests.support.interpreters import Interrupted, Program, interrupt_after
 from tests.support.keyrings import MemoryKeyring, use_keyring
-from tests.sync.test_storages import OWNER, PAIR, Dictionary
+from tests.support.plain_storages import OWNER, PAIR, Dictionary
 
 LONG = 3.0
 """What ends at once ends before that, on any machine."""

@@ -1,8 +1,9 @@
-"""What of the flow tests of ``icure_async`` is not run for ``icure_sync``, and why."""
+"""The flow tests of ``icure_async`` that are not run for ``icure_sync``, with the reasons."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 _SAME = "It makes no call: what it tests is the same code in both packages."
 _PLAIN = "A plain function is what icure_sync takes."
@@ -10,6 +11,11 @@ _OF_THE_CALLER = (
     "It measures the steps of the task that awaits the SDK. A blocking caller has none; those on "
     "the loop thread are of the same code."
 )
+
+FOLDERS: Final = tuple(
+    f"tests/{name}/" for name in ("apis", "authentication", "flows", "keys", "programs")
+)
+"""Where the flow tests are."""
 
 FILES: Mapping[str, str] = {
     "tests/authentication/test_contacts.py": _SAME,

@@ -1,0 +1,48 @@
+"""Builders for one backend, all of whose addresses and ids a sandbox knows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+from icure_async import AnonymousMedTechApiBuilder, MedTechApiBuilder
+
+if TYPE_CHECKING:
+    import icure_sync
+    from icure_async.sandbox import Sandbox
+    from icure_sync.sandbox import Sandbox as BlockingSandbox
+
+    Anonymous = TypeVar(
+        "Anonymous", AnonymousMedTechApiBuilder, icure_sync.AnonymousMedTechApiBuilder
+    )
+
+
+def anonymous_builder_for(
+    sandbox: Sandbox, *, professional: bool = False
+) -> AnonymousMedTechApiBuilder:
+    """For those who register with a sandbox."""
+    return configured(AnonymousMedTechApiBuilder(), sandbox, professional=professional)
+
+
+def configured(
+    builder: Anonymous, sandbox: Sandbox | BlockingSandbox, *, professional: bool = False
+) -> Anonymous:
+    """Tell a builder of either package where a sandbox is."""
+    if professional:
+        by_sms_id, by_email_id = sandbox.hcp_process_by_sms_id, sandbox.hcp_process_by_email_id
+    else:
+        by_sms_id = sandbox.patient_process_by_sms_id
+        by_email_id = sandbox.patient_process_by_email_id
+    return (
+        builder.with_icure_base_url(sandbox.icure_url)
+        .with_msg_gw_url(sandbox.msg_gw_url)
+        .with_msg_gw_spec_id(sandbox.spec_id)
+        .with_auth_process_by_sms_id(by_sms_id)
+        .with_auth_process_by_email_id(by_email_id)
+    )
+
+
+def builder_for(url: str, login: str, password: str) -> MedTechApiBuilder:
+    """For a user of the backend with this URL."""
+    return (
+        MedTechApiBuilder().with_icure_base_url(url).with_user_name(login).with_password(password)
+    )
