@@ -167,6 +167,11 @@ def other_pythons(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Ratios, side by side in one run. No test asserts a time."""
+    """Speed and size next to the reference: a table and a picture; and ratios of our own.
+
+    With ``--quick`` the table and the picture only, from few rounds. No test asserts a time.
+    """
     _install(session, "test", "bench")
-    session.run("pytest", "benchmarks", "--benchmark-columns=median,ops", *session.posargs)
+    session.run("python", "-m", "benchmarks", *session.posargs)
+    if "--quick" not in session.posargs:
+        session.run("pytest", "benchmarks", "--benchmark-columns=median,ops")

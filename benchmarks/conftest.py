@@ -1,4 +1,4 @@
-"""What was counted is printed at the end, as for the tests."""
+"""Counts, printed at the end as for the tests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a crowd costs the others at a sandbox, side by side in one run."""
+"""The cost of a crowd for the others at a sandbox, side by side in one run."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_closing(benchmark: BenchmarkFixture, runner: asyncio.Runner, abandoned:
 
 
 class Reader:
-    """Reads again and again, and notes what passed until each answer.
+    """Reads again and again, and notes the time and the jobs until each answer.
 
     Attributes:
         seconds: by the clock on the wall.

@@ -1,14 +1,10 @@
-"""What blocking on the loop thread costs: each group compares ways side by side, in one run."""
+"""The cost of blocking on the loop thread: each group compares ways side by side, in one run."""
 
 from __future__ import annotations
 
 import asyncio
-import os
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 from anyio.from_thread import BlockingPortal, start_blocking_portal
@@ -19,8 +15,6 @@ from icure_sync._runtime import run
 
 AT_ONCE = 8
 EACH = 200
-IMPORTS = ("aiohttp", "icure_async", "icure_sync")
-IMPORT_RUNS = 6
 
 
 async def no_op() -> None:
@@ -101,35 +95,3 @@ def test_iteration(benchmark: BenchmarkFixture, way: str) -> None:
                 "icure_sync": lambda: list(iterate(items)),
             }[way]
         )
-
-
-def test_import_times(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    """Print a table: the best of six, each in an interpreter of its own, in turns."""
-    environment = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join(sys.path),
-        # Compiled in the first turn, as an installation does it; an empty text is like none.
-        "PYTHONDONTWRITEBYTECODE": "",
-        "PYTHONPYCACHEPREFIX": str(tmp_path),
-    }
-    best = dict.fromkeys(IMPORTS, float("inf"))
-    for _ in range(IMPORT_RUNS):
-        for module in IMPORTS:
-            source = f"""if True:
-                import time
-                started = time.perf_counter()
-                import {module}
-                print(time.perf_counter() - started)"""
-            done = subprocess.run(
-                [sys.executable, "-c", source],
-                capture_output=True,
-                check=True,
-                text=True,
-                timeout=60,
-                env=environment,
-            )
-            best[module] = min(best[module], float(done.stdout))
-    with capsys.disabled():
-        print(f"\n\nimport time, best of {IMPORT_RUNS}")
-        for module, seconds in best.items():
-            print(f"  {module:<12} {seconds * 1000:6.0f} ms")

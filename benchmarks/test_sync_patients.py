@@ -1,4 +1,4 @@
-"""What blocking costs: icure_sync against icure_async, with the same sandbox in its own process.
+"""The cost of blocking: icure_sync against icure_async, with the same sandbox in its own process.
 
 One patient is read over loopback, by one caller, and by eight at once who share a client: threads
 there, tasks here. The third side, threads on ``asyncio.run_coroutine_threadsafe()`` and nothing of
@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
-import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -25,36 +23,19 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 import icure_async
 import icure_sync
+from benchmarks.people import KEY_PAIR, NED, patient_id
+from benchmarks.sandbox_process import serving
 
-WORLD = json.loads(Path("tests/golden/world.json").read_text("utf-8"))
-NED = WORLD["users"]["ned"]
-KEY_PAIR = icure_sync.KeyPair(NED["keyPairs"][0]["publicKey"], NED["keyPairs"][0]["privateKey"])
-PATIENT_ID = "e3d39276-5730-4fbc-9069-bb7f99dfde55"
+PATIENT_ID = patient_id(0)
+OWN_KEY_PAIR = icure_sync.KeyPair(KEY_PAIR["publicKey"], KEY_PAIR["privateKey"])
 CALLERS = 8
 READS_EACH = 8
-
-SERVE = """
-import json, sys
-from pathlib import Path
-from icure_sync.sandbox import Sandbox
-
-world = json.loads(Path("tests/golden/world.json").read_text("utf-8"))
-with Sandbox(seed=world["stages"]["1-shared"]) as sandbox:
-    print(sandbox.icure_url, flush=True)
-    sys.stdin.read()
-"""
 
 
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
-    command = [sys.executable, "-c", SERVE]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as server:
-        assert server.stdin is not None
-        assert server.stdout is not None
-        yield server.stdout.readline().strip()
-        server.stdin.close()
+    with serving(1) as served:
+        yield served
 
 
 def configured(builder: Any, url: str) -> Any:
@@ -63,14 +44,14 @@ def configured(builder: Any, url: str) -> Any:
 
 async def opened(url: str) -> icure_async.MedTechApi:
     api: icure_async.MedTechApi = await configured(icure_async.MedTechApiBuilder(), url).build()
-    await api.init_user_crypto(KEY_PAIR)
+    await api.init_user_crypto(OWN_KEY_PAIR)
     return api
 
 
 @pytest.fixture
 def blocking_api(url: str) -> Iterator[icure_sync.MedTechApi]:
     with configured(icure_sync.MedTechApiBuilder(), url).build() as api:
-        api.init_user_crypto(KEY_PAIR)
+        api.init_user_crypto(OWN_KEY_PAIR)
         yield api
 
 

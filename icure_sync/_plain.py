@@ -73,7 +73,7 @@ def _is_ours(method: Any) -> bool:
     return str(getattr(method, "__module__", "")).startswith("icure_async.")
 
 
-_SPECIAL: Final = ("lock", "get_item_and_mode", "path_of")
+_SPECIAL: Final = ("lock", "refuse_exposed")
 """What a storage may have beside the methods of its protocol."""
 
 
@@ -82,18 +82,16 @@ class _Adapted:
 
     Attributes:
         lock: as in ``LockableStorage``, if the implementation has such a method; else None.
-        get_item_and_mode: as in ``FileStorage``, or None.
-        path_of: as in ``FileStorage``, or None.
+        refuse_exposed: as in ``FileStorage``, or None.
     """
 
     def __init__(self, adapted: object, methods: dict[str, Any]) -> None:
         self._adapted = adapted
         for name, method in methods.items():
             setattr(self, name, _on_its_own(method, _patience_for(name)))
-        lock, get_item_and_mode, path_of = (getattr(adapted, name, None) for name in _SPECIAL)
+        lock, refuse_exposed = (getattr(adapted, name, None) for name in _SPECIAL)
         self.lock = partial(_adapted_lock, lock) if callable(lock) else None
-        self.get_item_and_mode = get_item_and_mode and _on_its_own(get_item_and_mode, 0)
-        self.path_of = path_of
+        self.refuse_exposed = refuse_exposed and _on_its_own(refuse_exposed, 0)
 
     def __repr__(self) -> str:
         return f"<adapted {type(self._adapted).__name__}>"

@@ -40,7 +40,7 @@ from icure_async.models.validation import (
     validate_notification_for_saving,
     validate_notification_status,
 )
-from icure_async.models.wire import notification_from_wire, notification_to_wire
+from icure_async.models.wire import from_wire, to_wire
 from icure_async.rest.changes import MAX_CONFLICTS
 
 if TYPE_CHECKING:
@@ -328,7 +328,7 @@ class NotificationApi:
                 "created."
             )
         now = self._now()
-        clear = notification_to_wire(notification)
+        clear = to_wire(notification)
         # That of a notification this one was copied from is not its own. The rest goes in sealing.
         clear.pop("securityMetadata", None)
         document = (
@@ -367,7 +367,7 @@ class NotificationApi:
         opened = await self._entities.open(stored)
         if opened is None:
             raise _decryption_error(task_id)
-        current = notification_from_wire(opened.document, decrypted=True)
+        current = from_wire(Notification, opened.document)
         _refuse_other_changes(notification, current)
         if notification.unknown_fields is None:
             completed = with_stored_members(notification, current)
@@ -515,10 +515,10 @@ def _model(
     """
     if opened is not None:
         try:
-            return notification_from_wire(opened.document, decrypted=True)
+            return from_wire(Notification, opened.document)
         except InvalidResponseError:
             _log.warning("What notification %s holds is malformed", printable(document["id"]))
-    return notification_from_wire(document, decrypted=False)
+    return from_wire(EncryptedNotification, document)
 
 
 def _changes(notification: Notification, current: Notification) -> dict[str, Any]:
@@ -528,7 +528,7 @@ def _changes(notification: Notification, current: Notification) -> dict[str, Any
     """
     if notification.unknown_fields is None:
         notification = with_stored_members(notification, current)
-    wire = notification_to_wire(notification)
+    wire = to_wire(notification)
     return {name: wire[name] for name in _CHANGEABLE.values() if name in wire}
 
 
@@ -546,7 +546,7 @@ def _refuse_other_changes(notification: Notification, current: Notification) -> 
 def _same_content(stored: Notification, notification: Notification) -> bool:
     """Return whether the stored notification has what was to be saved."""
     names = [*_CHANGEABLE, *(["type", "endOfLife"] if not has_rev(notification) else [])]
-    ours = notification_from_wire(notification_to_wire(notification), decrypted=True)
+    ours = from_wire(Notification, to_wire(notification))
     wanted, present = without_empty(ours.to_dict()), without_empty(stored.to_dict())
     unset = {name for name in ("status", "properties") if getattr(ours, name) is None}
     return all(wanted.get(name) == present.get(name) for name in names if name not in unset)

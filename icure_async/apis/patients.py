@@ -39,7 +39,7 @@ from icure_async.models.validation import (
     validate_id,
     validate_patient_for_saving,
 )
-from icure_async.models.wire import patient_from_wire, patient_to_wire
+from icure_async.models.wire import from_wire, to_wire
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -246,7 +246,7 @@ class PatientApi:
         user, exchange_keys, key_only = await self._current_user.sharing(self._keys_for_creation)
         now = self._now()
         # Keys and delegations of a patient this one was copied from are not its own.
-        clear = patient_to_wire(attrs.evolve(patient, system_meta_data=None))
+        clear = to_wire(attrs.evolve(patient, system_meta_data=None))
         clear.pop("securityMetadata", None)
         document = clear | {
             "_type": _WIRE_CLASS,
@@ -288,7 +288,7 @@ class PatientApi:
         self, patient: PotentiallyEncryptedPatient, *, keep_unreadable: bool
     ) -> PotentiallyEncryptedPatient:
         try:
-            document = patient_to_wire(await self._completed(patient))
+            document = to_wire(await self._completed(patient))
         except ConflictError as conflict:
             return await self._try_decrypt(await self._saved_before(patient, conflict))
         if isinstance(patient, Patient):
@@ -417,7 +417,7 @@ class PatientApi:
             stored = _model(document, None)
         else:
             opened = await self._entities.open(document)
-            stored = patient_from_wire(opened.document if opened else document, decrypted=True)
+            stored = from_wire(Patient, opened.document if opened else document)
         return attrs.evolve(
             with_stored_members(patient, stored),
             system_meta_data=stored.system_meta_data,
@@ -442,8 +442,8 @@ class PatientApi:
 def _model(document: Mapping[str, Any], opened: OpenedEntity | None) -> PotentiallyEncryptedPatient:
     """Return a patient from what the backend sent, and what could be opened of it."""
     if opened is None:
-        return patient_from_wire(document, decrypted=False)
-    return patient_from_wire(opened.document, decrypted=True)
+        return from_wire(EncryptedPatient, document)
+    return from_wire(Patient, opened.document)
 
 
 def _is_built_by_hand(patient: PotentiallyEncryptedPatient) -> bool:
@@ -472,8 +472,8 @@ def _same_content(
 
 def _content(patient: PotentiallyEncryptedPatient) -> dict[str, Any]:
     """Return the patient the way it looks after having been saved and read."""
-    wire = complete_patient_names(patient_to_wire(patient))
-    read = patient_from_wire(wire, decrypted=isinstance(patient, Patient))
+    wire = complete_patient_names(to_wire(patient))
+    read = from_wire(type(patient), wire)
     content: dict[str, Any] = without_empty(read.to_dict())
     return content
 

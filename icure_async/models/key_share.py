@@ -1,4 +1,4 @@
-"""What a notary holds of somebody's private key, and how a private key was split."""
+"""A notary's share of somebody's private key, and the way a private key was split."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MEMBERS: Final = frozenset({"version", "dataOwnerId", "notaryId", "contents"})
 
 @attrs.frozen(kw_only=True)
 class KeySplit:
-    """How a private key was split.
+    """The way a private key was split.
 
     Attributes:
         data_owner_id: whose key it is.

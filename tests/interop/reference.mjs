@@ -150,11 +150,13 @@ const autoDelegates = (user) => [
 ]
 
 // The package reports some undecryptable patients as decrypted, with nothing but a log line.
+const findComplaint = () => logged.find((line) => /^Cannot (decrypt|parse) patient/.test(line))
+
 const readPatient = async (id) => {
   const { apis, user } = current()
   logged.length = 0
   const { patient, decrypted } = await apis.patientApi.getPotentiallyEncryptedPatientWithUser(user, id)
-  const complaint = logged.find((line) => /^Cannot (decrypt|parse) patient/.test(line))
+  const complaint = findComplaint()
   if (!decrypted || complaint) throw new Error(`Could not decrypt patient ${id}: ${complaint ?? 'no usable key'}`)
   return patient
 }
@@ -259,6 +261,15 @@ const commands = {
   },
 
   getPatient: ({ id }) => readPatient(id),
+
+  getPatients: async ({ ids }) => {
+    const { apis, user } = current()
+    logged.length = 0
+    const patients = await apis.patientApi.getPatientsWithUser(user, { ids })
+    const complaint = findComplaint()
+    if (complaint) throw new Error(complaint)
+    return patients
+  },
 
   modifyPatient: async ({ id, changes }) => {
     const { apis, user } = current()
@@ -399,6 +410,23 @@ const commands = {
   },
 
   requests: async () => journal.splice(0),
+
+  // For benchmarks: run a command with each of the arguments, and return what that cost, in seconds.
+  timed: async ({ command, each, atOnce }) => {
+    const requests = journal.length
+    const remaining = each.values()
+    const before = process.cpuUsage()
+    const start = performance.now()
+    const work = async () => {
+      for (const parameters of remaining) await commands[command](parameters)
+    }
+    await Promise.all(Array.from({ length: atOnce }, work))
+    const wall = (performance.now() - start) / 1e3
+    const { user, system } = process.cpuUsage(before)
+    return { cpu: (user + system) / 1e6, wall, requests: journal.length - requests }
+  },
+
+  peakMemory: async () => process.resourceUsage().maxRSS * 1024,
 }
 
 const describe = (error) => ({

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from icure_async.errors import InvalidResponseError
-from icure_async.models.wire import user_from_wire
+from icure_async.models.user import User
+from icure_async.models.wire import from_wire
 from icure_async.rest.documents import (
     DocumentKind,
     check_deletion,
@@ -167,7 +168,7 @@ def test_a_long_list_holds_up_nobody() -> None:
     document = json.loads(text)
     parsed = time.process_time()
     assert checked_document(document, "user", "u", "read user u") is document
-    user = user_from_wire(document)
+    user = from_wire(User, document)
     assert time.process_time() - parsed < 4 * (parsed - began)
     assert user.unknown_fields is not None
     assert user.unknown_fields["long"] == document["long"]
