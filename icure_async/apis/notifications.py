@@ -29,7 +29,6 @@ from icure_async.errors import (
 from icure_async.foreign_text import printable
 from icure_async.json_shapes import as_object
 from icure_async.keys.current_user import auto_delegates_of
-from icure_async.keys.directory import MAX_CONFLICTS
 from icure_async.mistakes import OneByOne, explained
 from icure_async.models.base import has_id, has_rev
 from icure_async.models.encrypted_members import ENCRYPTED_NOTIFICATION_MEMBERS
@@ -42,6 +41,7 @@ from icure_async.models.validation import (
     validate_notification_status,
 )
 from icure_async.models.wire import from_wire, to_wire
+from icure_async.rest.changes import MAX_CONFLICTS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from icure_async.crypto.protocol import Crypto
     from icure_async.entities.sealing import EntityCrypto, OpenedEntity
     from icure_async.keys.current_user import CurrentUser
-    from icure_async.keys.directory import OwnKeyDirectory
+    from icure_async.keys.own_document import OwnDocument
     from icure_async.models.enums import NotificationStatus
     from icure_async.models.notification import PotentiallyEncryptedNotification
     from icure_async.rest.maintenance_tasks import MaintenanceTaskResource
@@ -92,7 +92,7 @@ class NotificationApi:
         *,
         crypto: Crypto,
         entities: EntityCrypto,
-        directory: OwnKeyDirectory,
+        directory: OwnDocument,
         current_user: CurrentUser,
         clock: Callable[[], float],
     ) -> None:

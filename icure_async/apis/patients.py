@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from icure_async.crypto.protocol import Crypto
     from icure_async.entities.sealing import EntityCrypto, OpenedEntity
     from icure_async.keys.current_user import CurrentUser
-    from icure_async.keys.directory import OwnKeyDirectory
+    from icure_async.keys.own_document import OwnDocument
     from icure_async.models.patient import PotentiallyEncryptedPatient
     from icure_async.rest.patients import PatientResource
 
@@ -76,7 +76,7 @@ class PatientApi:
         *,
         crypto: Crypto,
         entities: EntityCrypto,
-        directory: OwnKeyDirectory,
+        directory: OwnDocument,
         current_user: CurrentUser,
         clock: Callable[[], float],
     ) -> None:

@@ -19,7 +19,6 @@ from icure_async.errors import (
     CodeExpiredError,
     InvalidResponseError,
 )
-from icure_async.rest.checked import CheckedUsers
 from icure_async.rest.users import UserResource
 
 if TYPE_CHECKING:
@@ -227,7 +226,7 @@ class Completer:
             session = self._open_session(login, code)
             try:
                 answer = await session.sign_in()
-                user_id = answer.user_id or (await CheckedUsers(session).current()).get("id")
+                user_id = answer.user_id or (await UserResource(session).current()).get("id")
             except AuthenticationError:
                 continue
             if not isinstance(user_id, str) or not user_id:

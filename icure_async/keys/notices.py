@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from icure_async.entities.sealing import EntityCrypto
     from icure_async.keys.current_user import CurrentUser
-    from icure_async.keys.directory import OwnKeyDirectory
+    from icure_async.keys.own_document import OwnDocument
     from icure_async.rest.maintenance_tasks import MaintenanceTaskResource
     from icure_async.storage.protocols import Storage
 
@@ -69,7 +69,7 @@ class KeyNotices:
         storage: Storage,
         tasks: MaintenanceTaskResource,
         entities: EntityCrypto,
-        directory: OwnKeyDirectory,
+        directory: OwnDocument,
         current_user: CurrentUser,
         clock: Callable[[], float],
     ) -> None:

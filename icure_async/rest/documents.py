@@ -16,6 +16,8 @@ from icure_async.foreign_text import printable
 from icure_async.models.validation import validate_id
 
 __all__ = [
+    "AFTER_A_WRITE",
+    "ANOTHER_USER",
     "DocumentKind",
     "check_deletion",
     "checked_document",
@@ -31,6 +33,15 @@ DocumentKind = Literal["device", "hcparty", "maintenancetask", "patient", "user"
 _LONGEST_ID: Final = 256
 _DEEPEST: Final = 199
 _TO_CHECK: Final = frozenset({dict, list, float})
+
+AFTER_A_WRITE: Final = "Read it again to see what is stored."
+"""The advice about an answer to a write that is refused."""
+
+ANOTHER_USER: Final = (
+    "the server answers with another one than that of the user who logged in. Log in again; where "
+    "it stays so, call the administrator of the backend."
+)
+"""The end of the message about an answer that is of another user."""
 
 _READ_ADVICE: Final = "Try again; where it stays so, call the administrator of the backend."
 _NOUNS: Final[Mapping[DocumentKind, str]] = {

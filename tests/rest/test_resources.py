@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -131,7 +132,10 @@ async def test_a_request_is_like_the_references(
     method, part, call = CALLS[name]
     reference = recorded(transcript, method, part)
     path = reference["path"].removeprefix("/rest/v1").partition("?")[0]
-    answer: Answer = {"id": ID} if name != "token" else "b1eb6c4e"
+    document = {"rev": "1-a", "id": (reference["body"] or {}).get("id", segments(reference)[-1])}
+    answer: Answer = document if name != "token" else "b1eb6c4e"
+    if name.startswith("exchange keys"):
+        answer = {}
     backend.on(f"{method} {path}", answer)
 
     await call(session, reference)
@@ -232,7 +236,9 @@ PATHS: dict[str, Call] = {
 async def test_ids_are_escaped(backend: Backend, session: Session, route: str) -> None:
     backend.on(route, {"id": ODD_ID})
 
-    await PATHS[route](session, {})
+    # No record has such an id, so that the answer may be refused.
+    with contextlib.suppress(InvalidResponseError):
+        await PATHS[route](session, {})
 
     assert backend.calls == [LOGIN, route]
 
@@ -281,7 +287,7 @@ async def test_another_token_than_the_chosen_one_is_refused(
     assert "chosen" not in str(caught.value)
 
 
-OWNER: dict[str, object] = {"id": ID, "firstName": "Ned"}
+OWNER: dict[str, object] = {"id": ID, "rev": "1-a", "firstName": "Ned"}
 
 
 @pytest.mark.parametrize(
