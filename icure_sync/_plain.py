@@ -68,13 +68,8 @@ def _is_ours(method: Any) -> bool:
     return str(getattr(method, "__module__", "")).startswith("icure_async.")
 
 
-<<<<<<< HEAD
 _SPECIAL: Final = ("lock", "refuse_exposed")
-"""What a storage may have beside the methods of its protocol."""
-=======
-_SPECIAL: Final = ("lock", "get_item_and_mode", "path_of")
 """Methods that a storage may have, next to those of its protocol."""
->>>>>>> runtime
 
 
 class _Adapted:
