@@ -173,6 +173,7 @@ RULES: Final = Rules(
         "icure_async.rest",
         "icure_async.secret_holders",
         "icure_async.threads",
+        "icure_async.tracebacks",
     ),
     shared_modules=(
         "icure_async.authentication.process",

@@ -21,7 +21,7 @@ __all__ = [
 ]
 
 _MAX_AGE_SECONDS: Final = 300.0
-# What the user shares with may be changed on another device, and is to hold there at once. A user
+# Another device may change whom the user shares with, and the change is to hold at once. A user
 # who shares with nobody shares nothing on old knowledge, and pays no request.
 _MAX_AGE_OF_SHARING_SECONDS: Final = 5.0
 _MAX_ROUNDS: Final = 3
@@ -69,10 +69,10 @@ class CurrentUser:
     async def sharing(
         self, prepare: Callable[[Mapping[str, Any]], Awaitable[Prepared]]
     ) -> Prepared:
-        """Return what is prepared for whom the user shares with automatically.
+        """Return the result of preparing for those with whom the user shares automatically.
 
-        Where preparing takes so long that this may have changed, the backend is asked again, and
-        what has changed is prepared anew.
+        Where preparing takes so long that they may have changed, the backend is asked again, and
+        where they have, all is prepared anew.
 
         Raises:
             ConflictError: it keeps changing.

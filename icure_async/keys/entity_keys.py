@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from icure_async.crypto.protocol import Crypto
     from icure_async.entities.kinds import EntityKind
     from icure_async.entities.metadata import Readers
-    from icure_async.keys.directory import OwnKeyDirectory
+    from icure_async.keys.own_document import OwnDocument
 
 __all__ = ["LegacyMetadata"]
 
@@ -24,9 +24,9 @@ __all__ = ["LegacyMetadata"]
 class LegacyMetadata(LegacyKeys):
     """Delegations, encrypted with exchange keys that are made where they are missing."""
 
-    def __init__(self, crypto: Crypto, key_ring: KeyRing, directory: OwnKeyDirectory) -> None:
-        super().__init__(crypto, key_ring, directory)
-        self._own_keys = directory
+    def __init__(self, crypto: Crypto, key_ring: KeyRing, own_document: OwnDocument) -> None:
+        super().__init__(crypto, key_ring, own_document)
+        self._own_keys = own_document
 
     async def prepare(
         self, kind: EntityKind[Any, Any], documents: Sequence[Mapping[str, Any]], readers: Readers

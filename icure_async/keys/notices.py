@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from icure_async.entities.legacy_keys import LegacyKeys
     from icure_async.entities.repository import Repository
     from icure_async.keys.current_user import CurrentUser
-    from icure_async.keys.directory import OwnKeyDirectory
+    from icure_async.keys.own_document import OwnDocument
     from icure_async.storage.protocols import Storage
 
 __all__ = ["MAX_RECIPIENTS", "KeyNotices"]
@@ -68,7 +68,7 @@ class KeyNotices:
         storage: Storage,
         notifications: Repository[Notification, EncryptedNotification],
         metadata: LegacyKeys,
-        directory: OwnKeyDirectory,
+        directory: OwnDocument,
         current_user: CurrentUser,
     ) -> None:
         self._storage = storage

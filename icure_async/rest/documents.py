@@ -17,6 +17,7 @@ from icure_async.models.validation import validate_id
 
 __all__ = [
     "AFTER_A_WRITE",
+    "ANOTHER_USER",
     "DocumentKind",
     "check_deletion",
     "checked_document",
@@ -30,12 +31,20 @@ __all__ = [
 DocumentKind: TypeAlias = str
 """A kind of document, named as in the paths of the backend."""
 
-AFTER_A_WRITE: Final = "Read it again to see what is stored."
 
 _LONGEST_ID: Final = 256
 _DEEPEST: Final = 199
 _MANY: Final = 64
 _TO_CHECK: Final = frozenset({dict, list, float})
+
+AFTER_A_WRITE: Final = "Read it again to see what is stored."
+"""The advice about an answer to a write that is refused."""
+
+ANOTHER_USER: Final = (
+    "the server answers with another one than that of the user who logged in. Log in again; where "
+    "it stays so, call the administrator of the backend."
+)
+"""The end of the message about an answer that is of another user."""
 
 _READ_ADVICE: Final = "Try again; where it stays so, call the administrator of the backend."
 _NOUNS: Final[Mapping[DocumentKind, str]] = {

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 
 from icure_async import AnonymousMedTechApi, AnonymousMedTechApiBuilder
-from icure_async.authentication import api as authentication
+from icure_async.authentication import completion as authentication
 from icure_async.storage import MemoryKeyStorage, MemoryStorage
 
 

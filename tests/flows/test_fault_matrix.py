@@ -16,7 +16,7 @@ from typing import Any
 import attrs
 import pytest
 
-from icure_async.authentication import api as authentication
+from icure_async.authentication import completion as authentication
 from icure_async.crypto.software import SoftwareCrypto
 from icure_async.errors import ICureError
 from icure_async.models.key_pair import KeyPair
