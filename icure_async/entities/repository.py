@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar, cast
 
 import attrs
@@ -28,6 +29,7 @@ from icure_async.errors import (
     ConflictError,
     CryptoError,
     DecryptionError,
+    ICureError,
     InvalidResponseError,
     NotFoundError,
     PermissionDeniedError,
@@ -40,7 +42,7 @@ from icure_async.models.validation import UnusualValueError, validate_id
 from icure_async.models.wire import from_wire, to_wire
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 
     from icure_async.crypto.protocol import Crypto
     from icure_async.entities.kinds import EntityKind
@@ -50,16 +52,18 @@ if TYPE_CHECKING:
     from icure_async.models.filters import Filter
     from icure_async.rest.entities import EntityResource
 
-__all__ = ["OwnDocument", "Repository"]
+__all__ = ["OwnDocument", "Repository", "is_built_by_hand"]
 
 _log: Final = logging.getLogger(__name__)
 
 Clear = TypeVar("Clear", bound=EntityModel)
 Sealed = TypeVar("Sealed", bound=EntityModel)
+Taken = TypeVar("Taken")
 
 _MAX_CONFLICTS: Final = 8
 _MAX_RESTARTS: Final = 8
 _MAX_ROWS: Final = 1_000_000
+_IDS_PER_REQUEST: Final = 1000
 
 
 class OwnDocument(Protocol):
@@ -111,17 +115,14 @@ class Repository(Generic[Clear, Sealed]):
             NotFoundError: there is no such record.
             DecryptionError: no key opens it.
         """
-        record = await self.get_and_try_decrypt(record_id)
-        if isinstance(record, self.kind.sealed):
-            raise self._unreadable(record_id)
-        return cast("Clear", record)
+        return self.readable(await self.get_and_try_decrypt(record_id))
 
     async def get_and_try_decrypt(self, record_id: str) -> Clear | Sealed:
         """Return a record, a sealed one where no key opens it."""
         return await self._try_decrypt(await self.read(record_id))
 
     async def get_many(self, record_ids: Sequence[str]) -> list[Clear]:
-        """Return several records, decrypted, in the order of the ids, with one request.
+        """Return several records, decrypted, in the order of the ids.
 
         Raises:
             ValidationError: an id is malformed.
@@ -136,22 +137,68 @@ class Repository(Generic[Clear, Sealed]):
 
     async def get_many_and_try_decrypt(self, record_ids: Sequence[str]) -> list[Clear | Sealed]:
         """Return several records like :meth:`get_many`, sealed ones where no key opens them."""
-        noun = self.kind.noun
+        ids = [self._valid_id(record_id) for record_id in self._id_list(record_ids)]
+        found: list[Clear | Sealed] = []
+        for start in range(0, len(ids), _IDS_PER_REQUEST):
+            found += await self._read_many(ids[start : start + _IDS_PER_REQUEST])
+        return found
+
+    def iterate(
+        self,
+        record_ids: Iterable[str],
+        page_size: int,
+        take: Callable[[Clear | Sealed], Taken],
+    ) -> AsyncGenerator[Taken, None]:
+        """Iterate over records by their ids, of which a page at a time is read and in memory.
+
+        Args:
+            record_ids: of the records.
+            page_size: how many to read at a time.
+            take: what to do with each.
+
+        Raises:
+            ValidationError: an id is malformed.
+            NotFoundError: some of a page do not exist, or are not accessible.
+        """
+        return self._pages(iter(self._id_list(record_ids)), page_size, take)
+
+    async def _pages(
+        self, ids: Iterator[str], page_size: int, take: Callable[[Clear | Sealed], Taken]
+    ) -> AsyncGenerator[Taken, None]:
+        while page := [self._valid_id(record_id) for record_id in islice(ids, page_size)]:
+            for record in await self._read_many(page):
+                yield take(record)
+                await checkpoint()
+
+    def readable(self, record: Clear | Sealed) -> Clear:
+        """Return a record that could be decrypted.
+
+        Raises:
+            DecryptionError: it could not.
+        """
+        if isinstance(record, self.kind.sealed):
+            raise self._unreadable(record.id)
+        return cast("Clear", record)
+
+    def _id_list(self, record_ids: Iterable[str]) -> Iterable[str]:
         if isinstance(record_ids, str) or not isinstance(record_ids, Iterable):
-            raise ValidationError(f"{noun}_ids must be a list of ids.")
-        ids = [validate_id(record_id, f"{noun} id") for record_id in record_ids]
-        if not ids:
-            return []
+            raise ValidationError(f"{self.kind.noun}_ids must be a list of ids.")
+        return record_ids
+
+    def _valid_id(self, record_id: object) -> str:
+        return validate_id(record_id, f"{self.kind.noun} id")
+
+    async def _read_many(self, ids: Sequence[str]) -> list[Clear | Sealed]:
         found = await self.resource.get_many(list(dict.fromkeys(ids)))
         await self._confirm_content(found)
         documents = {document["id"]: document for document in found}
         missing = [record_id for record_id in ids if record_id not in documents]
         if missing:
             raise NotFoundError(
-                f"Could not read {noun}s {', '.join(missing)}: they do not exist, or this user "
-                "has no access to them. Check the ids."
+                f"Could not read {self.kind.noun}s {', '.join(missing)}: they do not exist, or "
+                "this user has no access to them. Check the ids."
             )
-        return await self._open_many([documents[record_id] for record_id in ids])
+        return await self.open_many([documents[record_id] for record_id in ids])
 
     async def find(
         self,
@@ -181,7 +228,7 @@ class Repository(Generic[Clear, Sealed]):
                 passed.update(rows)
                 fresh = [row for row in rows.values() if row["id"] not in seen and where(row)]
                 await self._confirm_content(fresh)
-                for record in await self._open_many(fresh):
+                for record in await self.open_many(fresh):
                     seen.add(record.id)
                     yield record
                     await checkpoint()
@@ -229,6 +276,14 @@ class Repository(Generic[Clear, Sealed]):
             saved = await self.create(record, delegates=delegates)
         else:
             saved = await self.modify(record, delegates=delegates)
+        return self.require_readable(saved)
+
+    def require_readable(self, saved: Clear | Sealed) -> Clear:
+        """Return what was saved, or refuse what can't be decrypted.
+
+        Raises:
+            InvalidResponseError: it can't.
+        """
         if isinstance(saved, self.kind.sealed):
             noun = self.kind.noun
             raise InvalidResponseError(
@@ -242,13 +297,7 @@ class Repository(Generic[Clear, Sealed]):
         (sealed,) = await self.prepare([record], delegates)
         if isinstance(sealed, CryptoError):
             raise sealed
-        try:
-            saved = await self.resource.create(sealed)
-        except ConflictError as conflict:
-            saved = await self._saved_before(record, conflict)
-        else:
-            require_same_material(sealed, saved, self.kind.noun, "create")
-        return await self._try_decrypt(saved)
+        return await self.store(record, sealed)
 
     async def prepare(
         self, records: Sequence[Clear], delegates: Sequence[str] = ()
@@ -299,14 +348,14 @@ class Repository(Generic[Clear, Sealed]):
             kind.validate(record, creating=False)
         except UnusualValueError:
             # Perhaps the value is the stored one: known once that is read.
-            if not _is_built_by_hand(record):
+            if not is_built_by_hand(record):
                 raise
         stored: dict[str, Any] | None = None
-        if kind.changeable is not None or _is_built_by_hand(record):
+        if kind.changeable is not None or is_built_by_hand(record):
             stored = await self.read(record.id)
             if stored.get("rev") != record.rev:
                 other = ConflictError(f"{self._name(record.id)} has another rev by now", status=409)
-                return await self._try_decrypt(await self._saved_before(record, other, stored))
+                return await self._saved_before(record, other, stored)
         if kind.changeable is not None and stored is not None:
             document = await self._sealed_changes(record, stored, delegates)
         else:
@@ -320,14 +369,35 @@ class Repository(Generic[Clear, Sealed]):
                 document = await self._sealed(
                     document, await self._entities.open(document), keep_unreadable=keep_unreadable
                 )
-        # The backend leaves ``modified`` as it gets it, so we set it.
-        completed = kind.complete(document) | {"modified": self._now()}
+        return await self.store(record, self._completed_document(document))
+
+    async def prepare_changes(
+        self, records: Sequence[Clear]
+    ) -> Sequence[dict[str, Any] | ICureError]:
+        """Return the documents of records that were read and changed, encrypted.
+
+        An error takes the place of one that can't be encrypted, or would destroy what is stored.
+        """
+        documents = [to_wire(record) for record in records]
+        prepared: list[dict[str, Any] | ICureError] = []
+        opened = await self._entities.open_many(documents)
+        for document, entity in zip(documents, opened, strict=True):
+            try:
+                prepared.append(self._completed_document(await self._sealed(document, entity)))
+            except ICureError as error:
+                prepared.append(error)
+        return prepared
+
+    async def store(self, record: Clear | Sealed, document: Mapping[str, Any]) -> Clear | Sealed:
+        """Store what was prepared of a record, unless an earlier attempt has done so."""
+        creates = not has_rev(record)
+        write = self.resource.create if creates else self.resource.modify
         try:
-            saved = await self.resource.modify(completed)
+            saved = await write(document)
         except ConflictError as conflict:
-            saved = await self._saved_before(record, conflict)
-        else:
-            require_same_material(completed, saved, kind.noun, "modify")
+            return await self._saved_before(record, conflict)
+        verb = "create" if creates else "modify"
+        require_same_material(document, saved, self.kind.noun, verb)
         self._own.learn(saved)
         return await self._try_decrypt(saved)
 
@@ -445,7 +515,7 @@ class Repository(Generic[Clear, Sealed]):
             raise self._unreadable(record.id)
         current = from_wire(kind.clear, opened.document)
         refuse_other_changes(kind, record, current)
-        if _is_built_by_hand(record):
+        if is_built_by_hand(record):
             record = with_stored_members(record, current)
             kind.validate(record, creating=False)
         if not set(delegates) <= self.metadata.delegates_of(stored):
@@ -521,8 +591,8 @@ class Repository(Generic[Clear, Sealed]):
         record: Clear | Sealed,
         conflict: ConflictError,
         stored: dict[str, Any] | None = None,
-    ) -> dict[str, Any]:
-        """Return the stored document if it is what we wanted to store, else raise the conflict.
+    ) -> Clear | Sealed:
+        """Return the stored record if it is what we wanted to store, else raise the conflict.
 
         That is so when an earlier attempt was carried out and its answer got lost.
         """
@@ -531,14 +601,8 @@ class Repository(Generic[Clear, Sealed]):
         except (NotFoundError, PermissionDeniedError):
             pass
         else:
-            is_sealed = isinstance(record, self.kind.sealed)
-            # Of a sealed record, what could be opened by now stays closed.
-            present = (
-                self._model(document, None) if is_sealed else await self._try_decrypt(document)
-            )
-            is_comparable = is_sealed or isinstance(present, self.kind.clear)
-            if is_comparable and same_content(self.kind, present, record):
-                return document
+            if present := await self.as_saved(record, document):
+                return present
         raise ConflictError(
             f"{self._name(record.id)} was changed by somebody else, or its id is in use. Read it "
             "again, apply the change to what you read, and save that.",
@@ -547,13 +611,29 @@ class Repository(Generic[Clear, Sealed]):
             server_message=conflict.server_message,
         ) from None
 
+    async def as_saved(
+        self, record: Clear | Sealed, document: Mapping[str, Any]
+    ) -> Clear | Sealed | None:
+        """Return a stored record if it has the content of this one, else None."""
+        present = await self._try_decrypt(document)
+        is_sealed = isinstance(record, self.kind.sealed)
+        # Of a sealed record, what could be opened by now stays closed.
+        compared = self._model(document, None) if is_sealed else present
+        is_comparable = isinstance(compared, self.kind.sealed) == is_sealed
+        return present if is_comparable and same_content(self.kind, compared, record) else None
+
+    def _completed_document(self, document: dict[str, Any]) -> dict[str, Any]:
+        # The backend leaves ``modified`` as it gets it, so we set it.
+        return self.kind.complete(document) | {"modified": self._now()}
+
     # --- From a document to its record ------------------------------------------------------------
 
     async def _confirm_content(self, documents: Sequence[Mapping[str, Any]]) -> None:
         for document in filter(is_in_clear, documents):
             await confirm_content(document, self.resource.get, self.kind.noun)
 
-    async def _open_many(self, documents: Sequence[Mapping[str, Any]]) -> list[Clear | Sealed]:
+    async def open_many(self, documents: Sequence[Mapping[str, Any]]) -> list[Clear | Sealed]:
+        """Return the records of documents, sealed ones where no key opens them."""
         opened = await self._entities.open_many(documents)
         records: list[Clear | Sealed] = []
         turns = Turns()
@@ -597,7 +677,8 @@ class Repository(Generic[Clear, Sealed]):
         return int(self._clock() * 1000)
 
 
-def _is_built_by_hand(record: EntityModel) -> bool:
+def is_built_by_hand(record: EntityModel) -> bool:
+    """Return whether a record was not read from a backend, and lacks what is stored of it."""
     return record.unknown_fields is None or getattr(record, "system_meta_data", None) is None
 
 
