@@ -52,7 +52,7 @@ def notes(patients: Iterable[Patient]) -> list[str | None]:
     return [patient.note for patient in patients]
 
 
-def reasons(result: BatchResult[Patient]) -> dict[str | None, type[Exception]]:
+def reasons(result: BatchResult[Patient]) -> dict[str | None, type[object]]:
     return {item.id: type(item.error) for item in result.failed}
 
 
