@@ -9,7 +9,11 @@ from icure_async.mistakes import OneByOne, explained
 from icure_async.models.base import has_rev
 from icure_async.models.filters import Filter, NotificationFilter, epoch_milliseconds
 from icure_async.models.notification import EncryptedNotification, Notification
-from icure_async.models.validation import validate_id, validate_notification_status
+from icure_async.models.validation import (
+    validate_id,
+    validate_notification_status,
+    validate_page_size,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -123,9 +127,7 @@ class NotificationApi:
             if notification_filter is None
             else _checked_filter(notification_filter)
         )
-        if not isinstance(page_size, int) or isinstance(page_size, bool) or page_size < 1:
-            raise ValidationError("page_size must be a positive int.")
-        found = self._notifications.find(wanted, page_size)
+        found = self._notifications.find(wanted, validate_page_size(page_size))
         return OneByOne(found, "notification_api.filter_notifications()")
 
     async def get_pending_notifications_after(

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from icure_async.entities.batches import Batches
 from icure_async.errors import DecryptionError, ValidationError
-from icure_async.mistakes import explained
+from icure_async.mistakes import OneByOne, explained
 from icure_async.models.patient import EncryptedPatient, Patient
+from icure_async.models.validation import validate_page_size
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 
     from icure_async.entities.repository import Repository
+    from icure_async.models.batch import BatchProgress, BatchResult
     from icure_async.models.patient import PotentiallyEncryptedPatient
 
 __all__ = ["PatientApi"]
@@ -23,6 +26,7 @@ class PatientApi:
 
     def __init__(self, patients: Repository[Patient, EncryptedPatient]) -> None:
         self._patients = patients
+        self._batches = Batches(patients)
 
     async def create_or_modify_patient(self, patient: Patient) -> Patient:
         """Create the patient if it has no ``rev``, else replace the stored one.
@@ -71,7 +75,10 @@ class PatientApi:
         return await self._patients.get_and_try_decrypt(patient_id)
 
     async def get_patients(self, patient_ids: Sequence[str]) -> list[Patient]:
-        """Return several patients, decrypted, in the order of the ids, with one request.
+        """Return several patients, decrypted, in the order of the ids.
+
+        A request is made for 1,000 of them at a time. For more than memory holds, use
+        :meth:`iter_patients`.
 
         Raises:
             ValidationError: an id is malformed.
@@ -90,6 +97,98 @@ class PatientApi:
             NotFoundError: some do not exist, or are not accessible; the message names them.
         """
         return await self._patients.get_many_and_try_decrypt(patient_ids)
+
+    def iter_patients(
+        self, patient_ids: Iterable[str], *, page_size: int = 500
+    ) -> AsyncIterator[Patient]:
+        """Iterate over patients by their ids, decrypted, in the order of the ids.
+
+        A page at a time is read and kept in memory, so that there may be any number::
+
+            async for patient in api.patient_api.iter_patients(ids):
+                ...
+
+        Args:
+            patient_ids: of the patients; a generator does, too.
+            page_size: how many to read with one request.
+
+        Raises:
+            ValidationError: an argument is malformed.
+            NotFoundError: some of a page do not exist, or are not accessible; the message names
+                them.
+            DecryptionError: the next one can't be decrypted.
+        """
+        size = validate_page_size(page_size)
+        found = self._patients.iterate(patient_ids, size, self._patients.readable)
+        return OneByOne(found, "patient_api.iter_patients()")
+
+    def iter_patients_and_try_decrypt(
+        self, patient_ids: Iterable[str], *, page_size: int = 500
+    ) -> AsyncIterator[PotentiallyEncryptedPatient]:
+        """Iterate over patients like :meth:`iter_patients`, undecryptable ones as such.
+
+        Raises:
+            ValidationError: an argument is malformed.
+            NotFoundError: some of a page do not exist, or are not accessible; the message names
+                them.
+        """
+        size = validate_page_size(page_size)
+        found = self._patients.iterate(patient_ids, size, lambda patient: patient)
+        return OneByOne(found, "patient_api.iter_patients_and_try_decrypt()")
+
+    async def create_patients(
+        self,
+        patients: Iterable[Patient],
+        *,
+        progress: Callable[[BatchProgress], Awaitable[None]] | None = None,
+    ) -> BatchResult[Patient]:
+        """Create many patients with few requests.
+
+        Each is given its ``id`` before anything is sent: repeating the call with the same objects,
+        after a failure or a crash, finishes the job and creates nothing twice. A patient that
+        can't be saved does not keep the others from it.
+
+        The result has the patients as they were sent, with the ids and revisions that the backend
+        answers. Where there are more than memory holds, pass some thousands at a time.
+
+        Args:
+            patients: to create.
+            progress: called again and again with the number of patients that are done; the error
+                that it raises ends the call, and what was saved stays.
+
+        Returns:
+            An outcome for each patient, in their order, with the error where it was not saved.
+            :meth:`BatchResult.raise_for_failures` raises if there are such.
+
+        Raises:
+            ValidationError: ``patients`` is not a list. Nothing was sent.
+        """
+        return await self._batches.create(patients, progress)
+
+    async def modify_patients(
+        self,
+        patients: Iterable[Patient],
+        *,
+        progress: Callable[[BatchProgress], Awaitable[None]] | None = None,
+    ) -> BatchResult[Patient]:
+        """Replace many stored patients with few requests.
+
+        Repeating the call with the same objects, after a failure or a crash, finishes the job. One
+        that somebody else changed has a ConflictError, and one whose stored content can't be
+        decrypted a DecryptionError; it is left as it is.
+
+        Args:
+            patients: as they were read, with changes.
+            progress: called again and again with the number of patients that are done; the error
+                that it raises ends the call, and what was saved stays.
+
+        Returns:
+            An outcome for each patient, as for :meth:`create_patients`.
+
+        Raises:
+            ValidationError: ``patients`` is not a list. Nothing was sent.
+        """
+        return await self._batches.modify(patients, progress)
 
     async def modify_potentially_encrypted_patient(
         self, patient: PotentiallyEncryptedPatient

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar, cast
 
 from anyio.lowlevel import checkpoint
@@ -28,7 +29,7 @@ from icure_async.models.validation import validate_id
 from icure_async.models.wire import from_wire
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 
     from icure_async.crypto.protocol import Crypto
     from icure_async.entities.kinds import EntityKind
@@ -43,9 +44,11 @@ _log: Final = logging.getLogger(__name__)
 
 Clear = TypeVar("Clear", bound=EntityModel)
 Sealed = TypeVar("Sealed", bound=EntityModel)
+Taken = TypeVar("Taken")
 
 _MAX_RESTARTS: Final = 8
 _MAX_ROWS: Final = 1_000_000
+_IDS_PER_REQUEST: Final = 1000
 
 
 class OwnDocument(Protocol):
@@ -90,17 +93,14 @@ class Records(Generic[Clear, Sealed]):
             NotFoundError: there is no such record.
             DecryptionError: no key opens it.
         """
-        record = await self.get_and_try_decrypt(record_id)
-        if isinstance(record, self.kind.sealed):
-            raise self._unreadable(record_id)
-        return cast("Clear", record)
+        return self.readable(await self.get_and_try_decrypt(record_id))
 
     async def get_and_try_decrypt(self, record_id: str) -> Clear | Sealed:
         """Return a record, a sealed one where no key opens it."""
         return await self._try_decrypt(await self.read(record_id))
 
     async def get_many(self, record_ids: Sequence[str]) -> list[Clear]:
-        """Return several records, decrypted, in the order of the ids, with one request.
+        """Return several records, decrypted, in the order of the ids.
 
         Raises:
             ValidationError: an id is malformed.
@@ -115,22 +115,38 @@ class Records(Generic[Clear, Sealed]):
 
     async def get_many_and_try_decrypt(self, record_ids: Sequence[str]) -> list[Clear | Sealed]:
         """Return several records like :meth:`get_many`, sealed ones where no key opens them."""
-        noun = self.kind.noun
-        if isinstance(record_ids, str) or not isinstance(record_ids, Iterable):
-            raise ValidationError(f"{noun}_ids must be a list of ids.")
-        ids = [validate_id(record_id, f"{noun} id") for record_id in record_ids]
-        if not ids:
-            return []
-        found = await self.resource.get_many(list(dict.fromkeys(ids)))
-        await self._confirm_content(found)
-        documents = {document["id"]: document for document in found}
-        missing = [record_id for record_id in ids if record_id not in documents]
-        if missing:
-            raise NotFoundError(
-                f"Could not read {noun}s {', '.join(missing)}: they do not exist, or this user "
-                "has no access to them. Check the ids."
-            )
-        return await self._open_many([documents[record_id] for record_id in ids])
+        ids = [self._valid_id(record_id) for record_id in self._id_list(record_ids)]
+        found: list[Clear | Sealed] = []
+        for start in range(0, len(ids), _IDS_PER_REQUEST):
+            found += await self._read_many(ids[start : start + _IDS_PER_REQUEST])
+        return found
+
+    def iterate(
+        self,
+        record_ids: Iterable[str],
+        page_size: int,
+        take: Callable[[Clear | Sealed], Taken],
+    ) -> AsyncGenerator[Taken, None]:
+        """Iterate over records by their ids, of which a page at a time is read and in memory.
+
+        Args:
+            record_ids: of the records.
+            page_size: how many to read at a time.
+            take: makes of each what is given out.
+
+        Raises:
+            ValidationError: an id is malformed.
+            NotFoundError: some of a page do not exist, or are not accessible.
+        """
+        return self._pages(iter(self._id_list(record_ids)), page_size, take)
+
+    async def _pages(
+        self, ids: Iterator[str], page_size: int, take: Callable[[Clear | Sealed], Taken]
+    ) -> AsyncGenerator[Taken, None]:
+        while page := [self._valid_id(record_id) for record_id in islice(ids, page_size)]:
+            for record in await self._read_many(page):
+                yield take(record)
+                await checkpoint()
 
     async def find(
         self,
@@ -160,7 +176,7 @@ class Records(Generic[Clear, Sealed]):
                 passed.update(rows)
                 fresh = [row for row in rows.values() if row["id"] not in seen and where(row)]
                 await self._confirm_content(fresh)
-                for record in await self._open_many(fresh):
+                for record in await self.open_many(fresh):
                     seen.add(record.id)
                     yield record
                     await checkpoint()
@@ -184,16 +200,13 @@ class Records(Generic[Clear, Sealed]):
 
     async def read(self, record_id: str) -> dict[str, Any]:
         """Return the document of a record as it is stored."""
-        document = await self.resource.get(validate_id(record_id, f"{self.kind.noun} id"))
+        document = await self.resource.get(self._valid_id(record_id))
         await confirm_content(document, self.resource.get, self.kind.noun)
         self._own.learn(document)
         return document
 
-    async def _confirm_content(self, documents: Sequence[Mapping[str, Any]]) -> None:
-        for document in filter(is_in_clear, documents):
-            await confirm_content(document, self.resource.get, self.kind.noun)
-
-    async def _open_many(self, documents: Sequence[Mapping[str, Any]]) -> list[Clear | Sealed]:
+    async def open_many(self, documents: Sequence[Mapping[str, Any]]) -> list[Clear | Sealed]:
+        """Return the records of documents, sealed ones where no key opens them."""
         opened = await self._entities.open_many(documents)
         records: list[Clear | Sealed] = []
         turns = Turns()
@@ -201,6 +214,40 @@ class Records(Generic[Clear, Sealed]):
             records.append(self._model(document, entity))
             await turns.give()
         return records
+
+    def readable(self, record: Clear | Sealed) -> Clear:
+        """Return a record that could be decrypted.
+
+        Raises:
+            DecryptionError: it could not.
+        """
+        if isinstance(record, self.kind.sealed):
+            raise self._unreadable(record.id)
+        return cast("Clear", record)
+
+    def _id_list(self, record_ids: Iterable[str]) -> Iterable[str]:
+        if isinstance(record_ids, str) or not isinstance(record_ids, Iterable):
+            raise ValidationError(f"{self.kind.noun}_ids must be a list of ids.")
+        return record_ids
+
+    def _valid_id(self, record_id: object) -> str:
+        return validate_id(record_id, f"{self.kind.noun} id")
+
+    async def _read_many(self, ids: Sequence[str]) -> list[Clear | Sealed]:
+        found = await self.resource.get_many(list(dict.fromkeys(ids)))
+        await self._confirm_content(found)
+        documents = {document["id"]: document for document in found}
+        missing = [record_id for record_id in ids if record_id not in documents]
+        if missing:
+            raise NotFoundError(
+                f"Could not read {self.kind.noun}s {', '.join(missing)}: they do not exist, or "
+                "this user has no access to them. Check the ids."
+            )
+        return await self.open_many([documents[record_id] for record_id in ids])
+
+    async def _confirm_content(self, documents: Sequence[Mapping[str, Any]]) -> None:
+        for document in filter(is_in_clear, documents):
+            await confirm_content(document, self.resource.get, self.kind.noun)
 
     async def _try_decrypt(self, document: Mapping[str, Any]) -> Clear | Sealed:
         return self._model(document, await self._entities.open(document))

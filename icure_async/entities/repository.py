@@ -23,6 +23,7 @@ from icure_async.entities.wholeness import has_key_material, looks_whole
 from icure_async.errors import (
     ConflictError,
     CryptoError,
+    ICureError,
     InvalidResponseError,
     NotFoundError,
     PermissionDeniedError,
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
     from icure_async.entities.sharing import Sharing
     from icure_async.rest.entities import EntityResource
 
-__all__ = ["Repository"]
+__all__ = ["Repository", "is_built_by_hand"]
 
 Clear = TypeVar("Clear", bound=EntityModel)
 Sealed = TypeVar("Sealed", bound=EntityModel)
@@ -86,26 +87,14 @@ class Repository(Records[Clear, Sealed]):
             saved = await self.create(record, delegates=delegates)
         else:
             saved = await self.modify(record, delegates=delegates)
-        if isinstance(saved, self.kind.sealed):
-            noun = self.kind.noun
-            raise InvalidResponseError(
-                f"Could not save {noun} {saved.id}: the server answers with something that can't "
-                f"be decrypted. Read the {noun} again to see what is stored."
-            )
-        return cast("Clear", saved)
+        return self.require_readable(saved)
 
     async def create(self, record: Clear, *, delegates: Sequence[str] = ()) -> Clear | Sealed:
         """Create a record; a repeated call with the same object finishes the job."""
         (sealed,) = await self.prepare([record], delegates)
         if isinstance(sealed, CryptoError):
             raise sealed
-        try:
-            saved = await self.resource.create(sealed)
-        except ConflictError as conflict:
-            saved = await self._saved_before(record, conflict)
-        else:
-            require_same_material(sealed, saved, self.kind.noun, "create")
-        return await self._try_decrypt(saved)
+        return await self.store(record, sealed)
 
     async def prepare(
         self, records: Sequence[Clear], delegates: Sequence[str] = ()
@@ -161,14 +150,14 @@ class Repository(Records[Clear, Sealed]):
             kind.validate(record, creating=False)
         except UnusualValueError:
             # Perhaps the value is the stored one: known once that is read.
-            if not _is_built_by_hand(record):
+            if not is_built_by_hand(record):
                 raise
         stored: dict[str, Any] | None = None
-        if kind.changeable is not None or _is_built_by_hand(record):
+        if kind.changeable is not None or is_built_by_hand(record):
             stored = await self.read(record.id)
             if stored.get("rev") != record.rev:
                 other = ConflictError(f"{self._name(record.id)} has another rev by now", status=409)
-                return await self._try_decrypt(await self._saved_before(record, other))
+                return await self._saved_before(record, other)
         if kind.changeable is not None and stored is not None:
             document = await self._sealed_changes(record, stored, delegates)
         else:
@@ -182,16 +171,62 @@ class Repository(Records[Clear, Sealed]):
                 document = await self._sealed(
                     document, await self._entities.open(document), keep_unreadable=keep_unreadable
                 )
-        # The backend leaves ``modified`` as it gets it, so we set it.
-        completed = kind.complete(document) | {"modified": self._now()}
+        return await self.store(record, self._completed_document(document))
+
+    async def prepare_changes(
+        self, records: Sequence[Clear]
+    ) -> Sequence[dict[str, Any] | ICureError]:
+        """Return the documents of records that were read and changed, encrypted.
+
+        An error takes the place of one that can't be encrypted, or would destroy what is stored.
+        """
+        documents = [to_wire(record) for record in records]
+        prepared: list[dict[str, Any] | ICureError] = []
+        opened = await self._entities.open_many(documents)
+        for document, entity in zip(documents, opened, strict=True):
+            try:
+                prepared.append(self._completed_document(await self._sealed(document, entity)))
+            except ICureError as error:
+                prepared.append(error)
+        return prepared
+
+    async def store(self, record: Clear | Sealed, document: Mapping[str, Any]) -> Clear | Sealed:
+        """Store what was prepared of a record, unless an earlier attempt has done so."""
+        creates = not has_rev(record)
+        write = self.resource.create if creates else self.resource.modify
         try:
-            saved = await self.resource.modify(completed)
+            saved = await write(document)
         except ConflictError as conflict:
-            saved = await self._saved_before(record, conflict)
-        else:
-            require_same_material(completed, saved, kind.noun, "modify")
+            return await self._saved_before(record, conflict)
+        verb = "create" if creates else "modify"
+        require_same_material(document, saved, self.kind.noun, verb)
         self._own.learn(saved)
         return await self._try_decrypt(saved)
+
+    async def as_saved(
+        self, record: Clear | Sealed, document: Mapping[str, Any]
+    ) -> Clear | Sealed | None:
+        """Return a stored record if it has the content of this one, else None."""
+        present = await self._try_decrypt(document)
+        is_sealed = isinstance(record, self.kind.sealed)
+        # Of a sealed record, what could be opened by now stays closed.
+        compared = self._model(document, None) if is_sealed else present
+        is_comparable = isinstance(compared, self.kind.sealed) == is_sealed
+        return present if is_comparable and same_content(self.kind, compared, record) else None
+
+    def require_readable(self, saved: Clear | Sealed) -> Clear:
+        """Return what was saved, or refuse what can't be decrypted.
+
+        Raises:
+            InvalidResponseError: it can't.
+        """
+        if isinstance(saved, self.kind.sealed):
+            noun = self.kind.noun
+            raise InvalidResponseError(
+                f"Could not save {noun} {saved.id}: the server answers with something that can't "
+                f"be decrypted. Read the {noun} again to see what is stored."
+            )
+        return cast("Clear", saved)
 
     async def update(self, record_id: str, changes: Mapping[str, Any]) -> Clear | Sealed:
         """Set some members that are in clear, and leave everything else as it is stored.
@@ -277,6 +312,10 @@ class Repository(Records[Clear, Sealed]):
             }
         )
 
+    def _completed_document(self, document: dict[str, Any]) -> dict[str, Any]:
+        # The backend leaves ``modified`` as it gets it, so we set it.
+        return self.kind.complete(document) | {"modified": self._now()}
+
     async def _completed(self, record: Clear | Sealed, stored: Mapping[str, Any]) -> Clear | Sealed:
         """Return the record with what its class does not know about the stored document.
 
@@ -306,7 +345,7 @@ class Repository(Records[Clear, Sealed]):
             raise self._unreadable(record.id)
         current = from_wire(kind.clear, opened.document)
         refuse_other_changes(kind, record, current)
-        if _is_built_by_hand(record):
+        if is_built_by_hand(record):
             record = with_stored_members(record, current)
             kind.validate(record, creating=False)
         if not set(delegates) <= self.metadata.delegates_of(stored):
@@ -379,8 +418,8 @@ class Repository(Records[Clear, Sealed]):
 
     async def _saved_before(
         self, record: Clear | Sealed, conflict: ConflictError
-    ) -> dict[str, Any]:
-        """Return the stored document if it is what we wanted to store, else raise the conflict.
+    ) -> Clear | Sealed:
+        """Return the stored record if it is what we wanted to store, else raise the conflict.
 
         That is so when an earlier attempt was carried out and its answer got lost.
         """
@@ -389,14 +428,8 @@ class Repository(Records[Clear, Sealed]):
         except (NotFoundError, PermissionDeniedError):
             pass
         else:
-            is_sealed = isinstance(record, self.kind.sealed)
-            # Of a sealed record, what could be opened by now stays closed.
-            present = (
-                self._model(document, None) if is_sealed else await self._try_decrypt(document)
-            )
-            is_comparable = is_sealed or isinstance(present, self.kind.clear)
-            if is_comparable and same_content(self.kind, present, record):
-                return document
+            if present := await self.as_saved(record, document):
+                return present
         raise ConflictError(
             f"{self._name(record.id)} was changed by somebody else, or its id is in use. Read it "
             "again, apply the change to what you read, and save that.",
@@ -409,5 +442,6 @@ class Repository(Records[Clear, Sealed]):
         return int(self._clock() * 1000)
 
 
-def _is_built_by_hand(record: EntityModel) -> bool:
+def is_built_by_hand(record: EntityModel) -> bool:
+    """Return whether a record was not read from a backend, and lacks what is stored of it."""
     return record.unknown_fields is None or getattr(record, "system_meta_data", None) is None

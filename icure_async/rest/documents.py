@@ -25,6 +25,7 @@ __all__ = [
     "checked_exchange_key_view",
     "checked_id",
     "checked_page",
+    "checked_revisions",
     "is_id",
 ]
 
@@ -395,6 +396,25 @@ def check_deletion(deleted: Sequence[object], wanted_id: str, action: str) -> No
     if ids not in ([], [wanted_id]):
         advice = "Read it again to see whether it is deleted."
         raise _error(action, "the server answers about something else", advice)
+
+
+def checked_revisions(
+    saved: Sequence[object], wanted_ids: Sequence[str], action: str
+) -> dict[str, str]:
+    """Return the revisions that an answer to a batch gives, by id; it may leave ids out.
+
+    Raises:
+        InvalidResponseError: it is about something else, or malformed.
+    """
+    revisions: dict[str, str] = {}
+    wanted = set(wanted_ids)
+    for entry in saved:
+        entity_id, rev = (entry.get("id"), entry.get("rev")) if _is_object(entry) else (None, None)
+        if not isinstance(entity_id, str) or entity_id not in wanted or not isinstance(rev, str):
+            raise _error(action, "the server answers about something else", AFTER_A_WRITE)
+        wanted.remove(entity_id)
+        revisions[entity_id] = rev
+    return revisions
 
 
 def _error(action: str, problem: str, advice: str = _READ_ADVICE) -> InvalidResponseError:

@@ -15,6 +15,7 @@ from icure_async.rest.documents import (
     checked_document,
     checked_documents,
     checked_page,
+    checked_revisions,
 )
 from icure_async.rest.urls import path
 from icure_async.threads import PARSING
@@ -51,6 +52,17 @@ class EntityResource:
     async def modify(self, document: Mapping[str, Any]) -> dict[str, Any]:
         """Replace an entity. Not repeated blindly: its revision would be outdated."""
         return await self._write("PUT", "modify", document)
+
+    async def create_many(self, documents: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+        """Store new entities, and return the revisions of those that were stored by id.
+
+        The backend says nothing about the others (server-behaviour.md §5.4).
+        """
+        return await self._write_many("POST", "create", documents)
+
+    async def modify_many(self, documents: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+        """Replace entities, and return the revisions of those that were replaced by id."""
+        return await self._write_many("PUT", "modify", documents)
 
     async def get(self, entity_id: str) -> dict[str, Any]:
         """Return an entity."""
@@ -120,6 +132,16 @@ class EntityResource:
         return checked_document(
             response.json_object(), self._route, entity_id, action, advice=AFTER_A_WRITE
         )
+
+    async def _write_many(
+        self, method: str, verb: str, documents: Sequence[Mapping[str, Any]]
+    ) -> dict[str, str]:
+        action = f"{verb} {len(documents)} {self._noun}s"
+        response = await self._session.request(
+            method, f"/{self._route}/batch", action=action, body=list(documents)
+        )
+        wanted = [document["id"] for document in documents]
+        return checked_revisions(response.json_list(), wanted, action)
 
     async def _get_many(self, entity_ids: Sequence[str]) -> list[Any]:
         try:
