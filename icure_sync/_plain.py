@@ -117,17 +117,17 @@ async def _adapted_lock(
 
     # A plain context manager is entered and left in the same thread.
     keeping = start(partial(with_signals, partial(on_its_own, keep)))
-    held = await asyncio.wrap_future(entered)
     try:
-        yield _told(held)
+        yield _told(await asyncio.wrap_future(entered))
     finally:
         may_leave.set()
-        # Nothing may keep the lock from being let go of.
-        cancellation = await wait_through(keeping, PATIENCE_SECONDS)
-        if cancellation is not None:
-            raise cancellation
-        if keeping.done():
-            keeping.result().unpack()
+        # Nothing may keep the lock from being let go of. Given up before, it may never be entered.
+        if not entered.cancel():
+            cancellation = await wait_through(keeping, PATIENCE_SECONDS)
+            if cancellation is not None:
+                raise cancellation
+            if keeping.done():
+                keeping.result().unpack()
 
 
 def _told(held: object) -> StorageLock:

@@ -287,6 +287,37 @@ def test_who_gives_up_waiting_for_a_plain_lock_has_not_got_it() -> None:
     assert not Lockable.turn.locked()
 
 
+async def test_a_call_given_up_in_the_moment_of_entering_a_plain_lock_lets_go_of_it() -> None:
+    turn, entered = threading.Lock(), threading.Event()
+
+    @contextmanager
+    def take_turn() -> Iterator[None]:
+        with turn:
+            entered.set()
+            yield
+
+    class Lockable(Dictionary):
+        async def lock(self, name: str) -> Any:
+            return take_turn()
+
+    async def hold() -> None:
+        async with adapt(Lockable(), ("get_item", "set_item")).lock("turn"):
+            await anyio.sleep(5)
+
+    def hold_up_the_loop() -> None:
+        assert entered.wait(5)
+        time.sleep(0.1)
+
+    holding = asyncio.ensure_future(hold())
+    await asyncio.sleep(0)
+    # The thread enters, and this loop does not hear of it.
+    hold_up_the_loop()
+    holding.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await holding
+    assert turn.acquire(timeout=5)
+
+
 def test_a_plain_lock_that_is_an_item_is_removed_after_an_interrupt() -> None:
     items = MemoryStorage()
 
