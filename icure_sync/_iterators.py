@@ -151,6 +151,8 @@ class _Pump(Generic[T]):
             while not self.is_closing:
                 self._hand_over(await anext(iterator))
                 await self._demanded(iterator)
+            # An abortion that came with the item has not struck yet, and must not strike cleanup.
+            self.job.shelter()
             await _close(iterator)
 
     async def _demanded(self, iterator: AsyncIterator[T]) -> None:
