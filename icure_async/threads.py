@@ -2,11 +2,19 @@
 
 The threads of anyio and asyncio belong to the application. Where its handlers use all of them up,
 and wait for the SDK, nothing of the SDK may need one.
+
+A forked process has a copy of each lock, and none of the threads that would let go of it: OpenSSL's
+locks, and the import system's. So ``os.fork()`` waits until the SDK's threads have computed what
+they compute, and the loop thread of ``icure_sync`` stands still. It cannot wait for the others: the
+application's own threads and event loops, and threads that may be stuck (disk, system keyring,
+callbacks). A process that forks while those import modules, use TLS or ``cryptography`` may still
+get a child that hangs.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 import time
 from concurrent.futures import Future
@@ -28,6 +36,7 @@ __all__ = [
     "PARSING",
     "PATIENCE_SECONDS",
     "STORAGE",
+    "ForkGate",
     "Job",
     "Outcome",
     "Threads",
@@ -65,6 +74,58 @@ Job: TypeAlias = "Future[Outcome[Result]]"
 """Work in a thread. It has a result in any case."""
 
 
+class ForkGate:
+    """A gate before all that computes in threads, closed while the process forks.
+
+    Args:
+        patience: how many seconds a fork waits for what has begun.
+    """
+
+    def __init__(self, patience: float) -> None:
+        self._patience = patience
+        # One that forks in what it computes enters twice.
+        self._entrance = threading.RLock()
+        self._exit = threading.Condition()
+        self._inside: set[int] = set()
+
+    def run(self, function: Callable[[*Arguments], Result], *args: *Arguments) -> Result:
+        """Call a function that holds locks of others."""
+        me = threading.get_ident()
+        with self._entrance:
+            self._inside.add(me)
+        try:
+            return function(*args)
+        finally:
+            with self._exit:
+                self._inside.discard(me)
+                self._exit.notify_all()
+
+    def close(self) -> None:
+        """Let nobody in, and wait until all others are out."""
+        me = threading.get_ident()
+        self._entrance.acquire()
+        with self._exit:
+            self._exit.wait_for(lambda: self._inside <= {me}, self._patience)
+
+    def open(self) -> None:
+        """Let them in again."""
+        self._entrance.release()
+
+    def open_in_child(self) -> None:
+        """Let them in again, and forget those that are inside in the parent."""
+        self._exit = threading.Condition()
+        self._inside &= {threading.get_ident()}
+        self._entrance.release()
+
+
+_gate: Final = ForkGate(10.0)
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_gate.close, after_in_parent=_gate.open, after_in_child=_gate.open_in_child
+    )
+
+
 class Threads:
     """The threads for one purpose, so many in each event loop.
 
@@ -88,7 +149,7 @@ class Threads:
 
     async def run(self, function: Callable[[*Arguments], Result], *args: *Arguments) -> Result:
         """Run what computes, and so ends by itself, in one of the threads."""
-        return await anyio.to_thread.run_sync(function, *args, limiter=self.limiter())
+        return await anyio.to_thread.run_sync(_gate.run, function, *args, limiter=self.limiter())
 
     async def run_or_leave(self, function: Callable[[], Result]) -> Result:
         """Run what may take for ever in one of the threads. Cancelled, leave it behind."""

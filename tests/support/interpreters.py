@@ -34,6 +34,23 @@ def say(*words):
     print(*words, flush=True)
 """
 
+SLOW_IMPORT = """
+class Finder:
+    def __init__(self, name):
+        self.name, self.found = name, threading.Event()
+
+    def find_spec(self, name, path=None, target=None):
+        if name == self.name:
+            self.found.set()
+            time.sleep(0.3)
+
+def slow_down(name):
+    finder = Finder(name)
+    sys.meta_path.insert(0, finder)
+    return finder.found
+"""
+"""``slow_down()``: a module takes a while to import, and an event says that it has begun."""
+
 
 @dataclass
 class Ended:
