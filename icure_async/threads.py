@@ -3,12 +3,13 @@
 The threads of anyio and asyncio belong to the application. Where its handlers use all of them up,
 and wait for the SDK, nothing of the SDK may need one.
 
-A forked process has a copy of each lock, and none of the threads that would let go of it: OpenSSL's
-locks, and the import system's. So ``os.fork()`` waits until the SDK's threads have computed what
-they compute, and the loop thread of ``icure_sync`` stands still. It cannot wait for the others: the
-application's own threads and event loops, and threads that may be stuck (disk, system keyring,
-callbacks). A process that forks while those import modules, use TLS or ``cryptography`` may still
-get a child that hangs.
+A forked process has a copy of each lock, and none of the threads that would let go of it. OpenSSL
+and the import system have such locks. So ``os.fork()`` waits until the SDK's threads have computed
+what they compute, and the loop thread of ``icure_sync`` stands still. It does not wait for the
+application's own threads and event loops, nor for threads that may be stuck (disk, host names,
+system keyring, callbacks): where those import modules, use TLS or ``cryptography`` during the fork,
+the child may still wait for ever. An application that forks from a thread does so before its event
+loop runs ``icure_async``, or has ``multiprocessing`` use "spawn" or "forkserver".
 """
 
 from __future__ import annotations
