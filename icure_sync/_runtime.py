@@ -308,8 +308,9 @@ def _before_fork() -> None:
 def _after_fork_in_parent() -> None:
     if _runtime is not None:
         _runtime.go_on()
-    lock.release()
+    # In this order: an interrupt may have come when only the first one was held.
     _forking.release()
+    lock.release()
 
 
 def _after_fork_in_child() -> None:
@@ -320,8 +321,8 @@ def _after_fork_in_child() -> None:
         _disowned.extend((_runtime, *_closable))
     _runtime = None
     _closable = weakref.WeakSet()
-    lock.release()
     _forking.release()
+    lock.release()
 
 
 if hasattr(os, "register_at_fork"):
