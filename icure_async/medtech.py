@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from operator import attrgetter
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TypeVar
 
 import attrs
 
@@ -15,11 +15,13 @@ from icure_async.apis.users import UserApi
 from icure_async.authentication.api import AuthenticationApi
 from icure_async.authentication.progress import ProgressStore
 from icure_async.crypto.key_ring import KeyRing
-from icure_async.entities.sealing import EntityCrypto
+from icure_async.entities.kinds import NOTIFICATION, PATIENT
+from icure_async.entities.repository import Repository
 from icure_async.errors import ConfigurationError
 from icure_async.keys.access_back import AccessBack
 from icure_async.keys.backup import OwnKeyBackup
 from icure_async.keys.current_user import CurrentUser
+from icure_async.keys.entity_keys import LegacyMetadata
 from icure_async.keys.known_keys import KnownKeys
 from icure_async.keys.notaries import KeyNotaries
 from icure_async.keys.notices import KeyNotices
@@ -31,8 +33,9 @@ from icure_async.keys.trust import KeyTrust
 from icure_async.keys.user_tokens import Logout, UserTokens
 from icure_async.keys.whole_owners import WholeDataOwners
 from icure_async.mistakes import explained
+from icure_async.models.base import EntityModel
 from icure_async.rest.calls import Calls, guard_class
-from icure_async.rest.checked import CheckedMaintenanceTasks, CheckedPatients
+from icure_async.rest.entities import EntityResource
 from icure_async.rest.message_gateway import MessageGateway
 from icure_async.rest.session import Session
 from icure_async.rest.transport import DEFAULT_MAX_RESPONSE_SIZE, DEFAULT_TIMEOUT, Transport
@@ -44,6 +47,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from icure_async.crypto.protocol import Crypto
+    from icure_async.entities.kinds import EntityKind
+    from icure_async.entities.metadata import EncryptionMetadata
     from icure_async.models.key_change import KeyPairUpdateNotice
     from icure_async.models.key_pair import KeyPair
     from icure_async.models.key_question import KeyQuestion
@@ -54,6 +59,9 @@ if TYPE_CHECKING:
     from icure_async.storage.protocols import KeyStorage, Storage
 
 __all__ = ["AnonymousMedTechApi", "MedTechApi", "Settings"]
+
+Clear = TypeVar("Clear", bound=EntityModel)
+Sealed = TypeVar("Sealed", bound=EntityModel)
 
 
 @attrs.frozen(kw_only=True)
@@ -225,41 +233,29 @@ class MedTechApi(_Api):
         self._own_document = own_document = OwnDocument(
             owners, current_user, key_ring, recovery, crypto=crypto, trust=trust
         )
-        entities = EntityCrypto(crypto, key_ring, own_document)
-        tasks = CheckedMaintenanceTasks(self._session)
+        metadata = LegacyMetadata(crypto, key_ring, own_document)
+        patients = self._repository(PATIENT, metadata)
+        notifications = self._repository(NOTIFICATION, metadata)
         key_notices = KeyNotices(
             storage=settings.storage,
-            tasks=tasks,
-            entities=entities,
+            notifications=notifications,
+            metadata=metadata,
             directory=own_document,
             current_user=current_user,
-            clock=settings.clock,
         )
         self._key_registration = KeyRegistration(
             own_document,
             key_storage=settings.key_storage,
             current_user=current_user,
-            entities=entities,
+            metadata=metadata,
             notices=key_notices,
             in_memory_is_meant=settings.in_memory_keys_are_meant,
         )
         self._initialised = InitialisedKeys([], [], [], [])
         self._key_backup = OwnKeyBackup(own_document, settings.key_storage)
-        self.patient_api: PatientApi = PatientApi(
-            CheckedPatients(self._session),
-            crypto=crypto,
-            entities=entities,
-            directory=own_document,
-            current_user=current_user,
-            clock=settings.clock,
-        )
+        self.patient_api: PatientApi = PatientApi(patients)
         self.notification_api: NotificationApi = NotificationApi(
-            tasks,
-            crypto=crypto,
-            entities=entities,
-            directory=own_document,
-            current_user=current_user,
-            clock=settings.clock,
+            notifications, clock=settings.clock
         )
         self.user_api: UserApi = UserApi(
             users,
@@ -292,6 +288,19 @@ class MedTechApi(_Api):
 
     def __repr__(self) -> str:
         return f"MedTechApi(base_url={self._settings.base_url!r})"
+
+    def _repository(
+        self, kind: EntityKind[Clear, Sealed], metadata: EncryptionMetadata
+    ) -> Repository[Clear, Sealed]:
+        return Repository(
+            kind,
+            EntityResource(self._session, kind.route, kind.noun),
+            crypto=self._settings.crypto,
+            metadata=metadata,
+            own=self._own_document,
+            user=self._current_user,
+            clock=self._settings.clock,
+        )
 
     @property
     def authentication_api(self) -> AuthenticationApi:

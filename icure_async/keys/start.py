@@ -15,11 +15,10 @@ import attrs
 from icure_async.cautions import KeysInMemoryWarning, warn_once
 from icure_async.crypto.exchange_keys import public_keys_of
 from icure_async.entities.delegations import has_own_entry
-from icure_async.entities.patient_names import complete_patient_names
+from icure_async.entities.kinds import PATIENT
+from icure_async.entities.sharing import auto_delegates_of
 from icure_async.entities.unchanged import require_no_content
 from icure_async.errors import CryptoError, KeyPairNotFoundError, ValidationError
-from icure_async.keys.current_user import auto_delegates_of
-from icure_async.models.encrypted_members import ENCRYPTED_PATIENT_MEMBERS
 from icure_async.models.key_pair import KeyPair, fingerprint_of, is_fingerprint
 from icure_async.models.missing_key import MISSING_KEY_POLICIES, MissingKey
 from icure_async.models.public_key import PublicKey
@@ -30,7 +29,7 @@ from icure_async.storage.locks import lock_of
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
-    from icure_async.entities.sealing import EntityCrypto
+    from icure_async.entities.legacy_keys import LegacyKeys
     from icure_async.keys.current_user import CurrentUser
     from icure_async.keys.notices import KeyNotices
     from icure_async.keys.own_document import OwnDocument
@@ -85,7 +84,7 @@ class KeyRegistration:
         *,
         key_storage: KeyStorage,
         current_user: CurrentUser,
-        entities: EntityCrypto,
+        metadata: LegacyKeys,
         notices: KeyNotices,
         in_memory_is_meant: bool = False,
     ) -> None:
@@ -94,7 +93,7 @@ class KeyRegistration:
         self._recovery = own_document.recovery
         self._key_storage = key_storage
         self._current_user = current_user
-        self._entities = entities
+        self._metadata = metadata
         self._notices = notices
         self._in_memory_is_meant = in_memory_is_meant
         self._lock = anyio.Lock()
@@ -160,7 +159,7 @@ class KeyRegistration:
     def _remarks(self, kind: DataOwnerKind, *, has_first_key: bool) -> list[str]:
         """Return the warning for a person who registers and has nobody to share with."""
         user = self._current_user.known
-        if kind != _PATIENT or user is None or auto_delegates_of(user):
+        if kind != _PATIENT or user is None or _delegates_of(user):
             return []
         # A registration that died after it had published the key is a login when it is repeated.
         created = user.get("created")
@@ -266,15 +265,15 @@ class KeyRegistration:
             return (await self._own.prepare(document, readers))[0]
 
         async def keys_for(user: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, bytes]]:
-            return await self._own.prepare(document, [*auto_delegates_of(user), *readers])
+            return await self._own.prepare(document, [*_delegates_of(user), *readers])
 
         document, exchange_keys = await self._current_user.sharing(keys_for)
         if document.get("delegations") or document.get("encryptionKeys"):
             # Made by a professional, who still has to share it: the patient gets a secret id only.
-            return await self._entities.add_secret_id(document, owner.id, exchange_keys[owner.id])
+            return await self._metadata.add_secret_id(document, owner.id, exchange_keys[owner.id])
         require_no_content(document, "patient")
-        return await self._entities.seal_new(
-            complete_patient_names(document), ENCRYPTED_PATIENT_MEMBERS, exchange_keys
+        return await self._metadata.seal_new(
+            PATIENT.complete(document), PATIENT.encrypted, exchange_keys
         )
 
     async def _normalised(self, key_pair: KeyPair) -> KeyPair:
@@ -291,6 +290,10 @@ class KeyRegistration:
         key_pair = KeyPair(key_pair.public_key.lower(), key_pair.private_key.lower())
         await self._own.crypto.load_key_pair(key_pair)
         return key_pair
+
+
+def _delegates_of(user: Mapping[str, Any]) -> list[str]:
+    return auto_delegates_of(user, PATIENT.shared_on_creation)
 
 
 def _well_formed(public_keys: Iterable[str]) -> list[str]:
