@@ -44,7 +44,7 @@ class Failure:
 
 @attrs.frozen(kw_only=True)
 class Attempt:
-    """What an error message needs to know of an attempt.
+    """The facts about an attempt that an error message needs.
 
     Attributes:
         action: what is asked, in words: "read patient 4711".

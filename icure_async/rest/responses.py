@@ -72,12 +72,12 @@ class Response:
     headers: Mapping[str, str] = attrs.field(repr=False)
     body: bytes = attrs.field(repr=False)
     received_at: float
-    # What parsed() made of the body.
+    # The result of parsed().
     _json: object = attrs.field(default=_UNPARSED, kw_only=True, repr=False, eq=False)
 
     @property
     def retryable(self) -> bool:
-        """Whether the same request may succeed later."""
+        """True if the same request may succeed later."""
         return self.status in _RETRYABLE
 
     @property
@@ -105,7 +105,7 @@ class Response:
 
     @property
     def looks_like_a_page(self) -> bool:
-        """Whether the body is a web page, and no JSON."""
+        """True if the body is a web page instead of JSON."""
         return self.body[:INLINE_BYTES].lstrip()[:1] == b"<"
 
     def error(self) -> BackendError | None:

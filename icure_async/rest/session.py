@@ -44,7 +44,7 @@ _LOGIN_ADVICE: Final[Mapping[int, str]] = {
 
 @attrs.frozen(kw_only=True)
 class LoginAnswer:
-    """What the backend said about the user at login; older backends say nothing."""
+    """The ids that the backend gave at login; older backends give none."""
 
     user_id: str | None = None
     group_id: str | None = None
@@ -53,7 +53,7 @@ class LoginAnswer:
 
 @attrs.frozen
 class _Tokens:
-    """What the server handed out.
+    """The tokens that the server handed out.
 
     Attributes:
         access: for the Authorization header.

@@ -86,10 +86,10 @@ class Request:
 class Transport:
     """Sends the requests of one API object over a shared connection.
 
-    What is safe to repeat is tried up to three times: repeatable requests that got no answer or a
-    passing failure (429, 502, 503, 504), any request that was never sent or was turned away with
-    429. ``Retry-After`` is honoured up to 30 s. A time-out is not repeated: it has used up the
-    caller's patience already.
+    Requests that are safe to repeat are tried up to three times: repeatable requests that got no
+    answer or a passing failure (429, 502, 503, 504), any request that was never sent or was turned
+    away with 429. ``Retry-After`` is honoured up to 30 s. A time-out is not repeated: it has used
+    up the caller's patience already.
 
     Args:
         connection: shared with other API objects.
