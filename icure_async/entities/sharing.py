@@ -1,4 +1,4 @@
-"""Whom the current user shares new entities with."""
+"""The data owners with whom the current user shares new entities."""
 
 from __future__ import annotations
 
