@@ -113,7 +113,7 @@ class KnownKeys:
         return known.get(key)
 
     async def has_others(self, own_id: str, key: KnownKey) -> bool:
-        """Return whether another key is known in the place of this one.
+        """Return whether another key is known where this one is named.
 
         Of the user's own public keys, those on this device are known.
 

@@ -98,8 +98,8 @@ class KeyNotices:
     ) -> list[KeyPairUpdateNotice]:
         """Send what an earlier or this run has still to send about these key pairs.
 
-        What fails is in the result and in the log, and is tried again next time where that may
-        help: a login is not stopped by it.
+        A failure is in the result and in the log, and does not stop a login. The notice is sent
+        again next time where that may help.
         """
         notices: list[KeyPairUpdateNotice] = []
         for public_key in public_keys:

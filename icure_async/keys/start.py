@@ -241,7 +241,7 @@ class KeyRegistration:
             for fingerprint in _well_formed(public_keys_of(parent)):
                 found = await self._key_storage.get_key_pair(parent_id, fingerprint)
                 if found is not None:
-                    # Who the parents are is the backend's word.
+                    # Only the backend says which parents a data owner has.
                     await self._key_ring.add(found, read_only=True)
 
     async def _complete(self, owner: TypedDataOwner, key_pair: KeyPair) -> dict[str, Any]:
