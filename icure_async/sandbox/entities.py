@@ -61,7 +61,7 @@ _LABELS = {"user": "User", "patient": "Patient", "hcparty": "Healthcare party", 
 
 
 LINKS_VERSION = "2"
-"""Changes when `link_entity` does: what older databases find entities by is then made again."""
+"""Changes with `link_entity`: the links in older databases are then made again."""
 
 
 def link_entity(kind: str, entity: Json) -> Iterable[tuple[str, str]]:

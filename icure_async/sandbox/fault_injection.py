@@ -70,7 +70,7 @@ async def _drop_after(_fault: Fault, request: web.Request, handler: Handler) -> 
 def _dropped(request: web.Request) -> web.Response:
     if request.transport is not None:
         request.transport.abort()
-    # Goes nowhere.
+    # It is not sent: the connection is gone.
     return web.Response()
 
 

@@ -122,7 +122,7 @@ class Fault:
         return None
 
     def matches(self, method: str, path: str) -> bool:
-        """Whether a request is of those this fault is for, whichever of them it strikes."""
+        """Return whether a request is of those this fault is for, whichever of them it strikes."""
         if method == "OPTIONS" or self.method not in ("*", method):
             return False
         return _pattern(self.path).fullmatch(path) is not None

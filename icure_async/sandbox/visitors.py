@@ -39,7 +39,7 @@ def _address(name: str) -> _Address | None:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether this address or host name never leaves the machine."""
+    """Return whether this address or host name never leaves the machine."""
     address = _address(host)
     if address is not None:
         return address.is_loopback
@@ -48,7 +48,7 @@ def is_loopback(host: str) -> bool:
 
 
 def is_wildcard(host: str) -> bool:
-    """Whether this stands for all addresses of the machine."""
+    """Return whether this stands for all addresses of the machine."""
     address = _address(host)
     return address is not None and address.is_unspecified
 
@@ -58,7 +58,7 @@ def _normal(name: str) -> str:
 
 
 class Visitors:
-    """Who gets an answer.
+    """The check which requests get an answer.
 
     Args:
         host: what the sandbox listens on.
