@@ -87,7 +87,7 @@ async def export_key_pairs(
     Args:
         key_storage: where the key pairs are.
         data_owner_id: id of the patient, healthcare party or device.
-        passphrase: at least 12 characters. Who forgets it cannot open the backup.
+        passphrase: at least 12 characters. Nobody can open the backup without it.
 
     Raises:
         ValidationError: an argument is malformed.

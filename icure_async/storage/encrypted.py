@@ -48,8 +48,8 @@ class EncryptedStorage(SecretHolder):
     """A :class:`~icure_async.storage.Storage` on any other, in which every value is encrypted.
 
     Values are encrypted with AES-256-GCM under one master key. The name of an item is bound to its
-    value, so that nobody can exchange two items; it is in clear. An older value that is put back in
-    the place of a newer one is not recognised.
+    value, so that nobody can exchange two items; it is in clear. An older value that replaces a
+    newer one is not recognised.
 
     The first write makes the master key, under the storage's lock, so that programs that share it
     end up with the same one. Reading never writes.
