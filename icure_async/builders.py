@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 __all__ = ["AnonymousMedTechApiBuilder", "Building", "MedTechApiBuilder", "UserType"]
 
 UserType = Literal["hcp", "patient"]
-"""Whom a process registers: healthcare professionals or patients."""
+"""The people that a process registers: healthcare professionals or patients."""
 
 _USER_TYPES: Final[tuple[UserType, ...]] = ("hcp", "patient")
 _DEFAULT_GATEWAY: Final = "https://msg-gw.icure.cloud"
@@ -370,9 +370,9 @@ class _Builder(SecretHolder):
 
         The policy is asked about public keys, of other data owners and of the user's other devices,
         and about exchange keys that are there already: in short, about each key that was not made
-        on this device. Where it says no, nothing is written that this key opens. What it confirms
-        is remembered in the storage, so that a device asks once. By default every key that the
-        backend names is trusted, as in the reference.
+        on this device. Where it says no, nothing is written that this key opens. Confirmed keys are
+        remembered in the storage, so that a device asks once. By default every key that the backend
+        names is trusted, as in the reference.
 
         Args:
             policy: returns whether the key is what it is said to be. Compare
@@ -412,9 +412,9 @@ class _Builder(SecretHolder):
     ) -> Self:
         """Trust the first keys that the backend names for somebody, and have changes confirmed.
 
-        What was used is remembered in the storage, which has to outlive the program. Other public
-        keys of the user's own count as changed where one of its key pairs is on this device. What
-        was used before, without a policy, is trusted as well.
+        Keys that were used are remembered in the storage, which has to outlive the program. Other
+        public keys of the user's own count as changed where one of its key pairs is on this device.
+        Keys that were used before, without a policy, are trusted as well.
 
         Args:
             confirm_change: asked about a key of somebody for whom this device remembers others;
@@ -488,7 +488,7 @@ class _Builder(SecretHolder):
                 "The URL of the backend is missing: call with_icure_base_url(), or set ICURE_URL "
                 "and use from_env()."
             )
-        # One that is empty may count as false.
+        # An empty storage may count as false.
         storage = MemoryStorage() if self._storage is None else self._storage
         key_storage = MemoryKeyStorage() if self._key_storage is None else self._key_storage
         if self._policy_needs_memory and type(storage) is MemoryStorage:

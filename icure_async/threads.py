@@ -45,7 +45,7 @@ PATIENCE_SECONDS: Final = 5.0
 
 @attrs.frozen
 class Outcome(Generic[Result]):
-    """What became of work in a thread."""
+    """The outcome of work in a thread."""
 
     value: Result | None = None
     error: BaseException | None = None
@@ -87,11 +87,11 @@ class Threads:
             return limiter
 
     async def run(self, function: Callable[[*Arguments], Result], *args: *Arguments) -> Result:
-        """Run what computes, and so ends by itself, in one of the threads."""
+        """Run a computation, which ends by itself, in one of the threads."""
         return await anyio.to_thread.run_sync(function, *args, limiter=self.limiter())
 
     async def run_or_leave(self, function: Callable[[], Result]) -> Result:
-        """Run what may take for ever in one of the threads. Cancelled, leave it behind."""
+        """Run work that may take for ever in one of the threads. Cancelled, leave it behind."""
         async with self.limiter():
             return await outcome_of(start(function))
 
