@@ -52,7 +52,7 @@ FAULTS: dict[str, dict[str, Any]] = {
 
 @attrs.frozen
 class Trouble:
-    """What goes wrong with a flow.
+    """A fault in a flow.
 
     Attributes:
         number: of the request, counted from 1.

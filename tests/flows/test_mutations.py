@@ -1,4 +1,4 @@
-"""Whatever JSON is in place of any member of any answer: right, or a clear error, and no harm.
+"""Any JSON in place of any member of any answer: right, or a clear error, and no harm.
 
 A sample by default. ``ICURE_MUTATIONS=all`` tries everything, about 120,000 cases of which each
 takes a tenth of a second; a number is the size of the sample of each flow.
