@@ -858,7 +858,7 @@ async def test_a_session_that_has_ended_sends_nothing(backend: Backend, session:
         await read(session)
     assert backend.calls == [LOGIN, THING]
     assert PASSWORD not in str(vars(session))
-    # What goes on does so without another login.
+    # The other calls go on without another login.
     assert await read(successor) == {"ok": True}
     assert backend.count(LOGIN) == 1
 
