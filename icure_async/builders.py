@@ -324,7 +324,7 @@ class _Builder(SecretHolder):
             ConfigurationError: it is malformed.
         """
         self._proxy = Proxy.parse(
-            proxy, source="What with_proxy() was given", name="the proxy given to with_proxy()"
+            proxy, source="The URL given to with_proxy()", name="the proxy given to with_proxy()"
         )
         return self
 
@@ -690,7 +690,7 @@ def _without_blanks_around(value: object, method: str) -> str:
     text = _non_empty(value, method)
     if text != text.strip():
         raise ConfigurationError(
-            f"What {method}() was given begins or ends with a blank or a line break: remove it."
+            f"The text given to {method}() begins or ends with a blank or a line break: remove it."
         )
     return text
 
@@ -707,8 +707,8 @@ def _warn_if_insecure(url: str, method: str) -> None:
     if parsed.scheme != "http" or is_loopback(parsed.host or ""):
         return
     warn_once(
-        f"The URL given to {method}() begins with http://: passwords, tokens, and what is not "
-        "encrypted of the records go over the network in clear. Use https://.",
+        f"The URL given to {method}() begins with http://: passwords, tokens, and the "
+        "unencrypted parts of records go over the network in clear. Use https://.",
         InsecureConnectionWarning,
     )
 

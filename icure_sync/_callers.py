@@ -39,7 +39,7 @@ def check_caller(inner: object) -> None:
         raise ConfigurationError(
             "This call would wait for ever: the event loop it holds up runs a sandbox, which can't "
             "answer during the call. Use icure_async and await here, or the Sandbox of icure_sync, "
-            "which has a thread of its own, or make the call in a worker thread (asyncio.to_thread)."
+            "which has its own thread, or make the call in a worker thread (asyncio.to_thread)."
         )
     if not _is_notebook():
         warn_once(

@@ -81,7 +81,7 @@ def split(secret: bytes, *, count: int, threshold: int, random: bytes) -> list[b
             f"The threshold must be between 1 and the number of shares ({count}), not {threshold}."
         )
     if not _is_whole_der(secret):
-        raise ValidationError("What is split must be the PKCS#8 of a private key.")
+        raise ValidationError("Only the PKCS#8 of a private key can be split.")
     if count == 1:
         return [secret]
     marked = _MARKER + secret

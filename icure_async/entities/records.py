@@ -263,14 +263,14 @@ class Records(Generic[Clear, Sealed]):
                 return from_wire(self.kind.clear, opened.document)
             except InvalidResponseError:
                 _log.warning(
-                    "What %s %s holds is malformed", self.kind.noun, printable(document["id"])
+                    "The content of %s %s is malformed", self.kind.noun, printable(document["id"])
                 )
         return from_wire(self.kind.sealed, document)
 
     def _unreadable(self, *record_ids: str) -> DecryptionError:
         return DecryptionError(
             f"{self._name(', '.join(record_ids))} can't be decrypted: no key on this device opens "
-            "it, or what it holds is malformed. What is stored is left as it is. Call "
+            "it, or its content is malformed. The stored record is left as it is. Call "
             "init_user_crypto() with the key pair that can read it. "
             f"{self.kind.unreadable_advice}",
             entity_type=self.kind.noun,

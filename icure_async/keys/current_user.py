@@ -87,8 +87,8 @@ class CurrentUser:
                 return prepared
             user = latest
         raise ConflictError(
-            f"Whom the user shares with was changed {_MAX_ROUNDS} times in a row. Nothing was "
-            "stored. Try again.",
+            f"The user's sharing was changed {_MAX_ROUNDS} times in a row. Nothing was stored. "
+            "Try again.",
             retryable=True,
         )
 

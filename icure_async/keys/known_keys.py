@@ -189,7 +189,7 @@ class KnownKeys:
         if self._key_ring.trusted_pairs:
             self._doubtful.add(own_id)
             _log.warning(
-                "What this device remembers of keys can't be verified, and counts as unknown"
+                "The keys that this device remembers can't be verified, and count as unknown"
             )
         return {}
 

@@ -314,9 +314,8 @@ def _not_found(
         f"Data owner {owner_id} has published keys, and none of them is on this device: "
         f"{named}.{wrong} Ways back: pass the key pair with one of these fingerprints "
         "to init_user_crypto(), import a backup with import_keys(), or use the key storage of the "
-        "device that has it. With missing_key='allow' a new key pair is made, with which what is "
-        "encrypted for the old ones is readable once somebody gives access back. Nothing was "
-        "changed.",
+        "device that has it. With missing_key='allow' a new key pair is made; it opens the records "
+        "of the old ones once somebody gives access back. Nothing was changed.",
         data_owner_id=owner_id,
         fingerprints=fingerprints,
     )

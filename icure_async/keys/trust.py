@@ -244,7 +244,7 @@ class KeyTrust:
         except StorageError:
             if self._policy is not None:
                 raise
-            _log.warning("What this device remembers of keys can't be read: no change is noticed")
+            _log.warning("The keys that this device remembers can't be read: no change is noticed")
             origin, has_changed = None, False
         if origin in _TRUSTED:
             return None

@@ -274,7 +274,7 @@ def _user_of_process(tx: Transaction, call: Call, process: Json) -> Json:
         return existing
     definition = PROCESSES[process["process"]]
     if not _may_register(tx, call, definition, process["hcpId"]):
-        raise not_found("What this request was for is gone: start a new one")
+        raise not_found("The account or the professional of this process is gone: start a new one")
     now = call.now_ms
     names = {name: process[name] for name in ("firstName", "lastName") if process[name]}
     telecoms = [
