@@ -22,7 +22,7 @@ PLACES = (
 )
 
 ANYWHERE = frozenset({"docstring", "comment", "message", "page"})
-PROSE = frozenset({"docstring", "comment"})
+TEXTS = ANYWHERE - {"page"}
 CLAUSE = "name the subject: a sentence does not begin with a clause"
 
 
@@ -43,8 +43,13 @@ RULES = (
         "begin with a noun phrase, or with a verb where it is the docstring of a function",
         "Whether the key is known.",
     ),
-    Rule(r"^(What|Whatever|Who|Whom)\b", frozenset({"comment"}), CLAUSE, "What is known stays."),
-    Rule(r"[.:;!?] (What|Whatever|Who|Whom)\b", PROSE, CLAUSE, "A key. What is known stays."),
+    Rule(
+        r"^(What|Whatever|Who|Whom)\b",
+        frozenset({"comment", "message"}),
+        CLAUSE,
+        "What is known stays.",
+    ),
+    Rule(r"[.:;!?] (What|Whatever|Who|Whom)\b", TEXTS, CLAUSE, "A key. What is known stays."),
     Rule(r"(?i)\bwhoever\b", ANYWHERE, "name the person", "It is whoever reads the note."),
     Rule(r"\bDo (as|what)\b", ANYWHERE, "say what is done", "Do as :func:`run` does."),
     Rule(r"(?i)\bmeanwhile\b", ANYWHERE, "say during which time", "It has expired meanwhile."),
