@@ -17,8 +17,8 @@ def _shortcuts(keys_made_once: None, cheap_hashes: None) -> None:
 @pytest.fixture
 def sign_in_pause(monkeypatch: pytest.MonkeyPatch) -> float:
     """Seconds to wait for an account to appear: fewer than by default."""
-    assert authentication._SIGN_IN_PAUSE_SECONDS == 1
-    monkeypatch.setattr(authentication, "_SIGN_IN_PAUSE_SECONDS", 0.05)
+    assert authentication.SIGN_IN_PAUSE_SECONDS == 1
+    monkeypatch.setattr(authentication, "SIGN_IN_PAUSE_SECONDS", 0.05)
     return 0.05
 
 
