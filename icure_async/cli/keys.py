@@ -265,7 +265,7 @@ def _check_target(file: Path, *, overwrite: bool) -> None:
 
 
 def _content_of(file: Path) -> bytes:
-    """Return what is in the file of a backup, or a little more than can be one."""
+    """Return the content of a backup's file, or the beginning of one that is too large."""
     try:
         with file.open("rb") as source:
             return source.read(MAX_BACKUP_BYTES + 1)
@@ -286,15 +286,15 @@ def _passphrase(*, new: bool) -> str:
 
 
 def _asked(what: str, variable: str, *, hidden: bool = True, twice: bool = False) -> str:
-    """Return what the environment says, or else the person who runs the command."""
+    """Return the value of an environment variable, else what a person enters."""
     given = os.environ.get(variable)
     if given:
         return given
     try:
         with warnings.catch_warnings():
-            # Without a terminal it would be read in sight of everybody, or not at all.
+            # Without a terminal everybody could see the answer, or nobody could give one.
             warnings.simplefilter("error", getpass.GetPassWarning)
-            # On standard error: the other one may be a pipe, for a program to read.
+            # On standard error: a program may read standard output through a pipe.
             return str(typer.prompt(what, hide_input=hidden, confirmation_prompt=twice, err=True))
     except getpass.GetPassWarning:
         pass
