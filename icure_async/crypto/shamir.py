@@ -152,7 +152,7 @@ def _combinations(shares: Sequence[bytes]) -> Iterator[tuple[bytes, bool]]:
 
 
 def _readings(share: bytes) -> Iterator[_Reading]:
-    """Yield what a share says in each of the forms it may have."""
+    """Yield the reading of a share in each of the forms that it may have."""
     if len(share) < _MIN_SHARE_BYTES:
         return
     text = share.hex()
@@ -260,7 +260,7 @@ def _tables() -> tuple[bytes, bytes]:
 
 @functools.cache
 def _multiplication(factor: int) -> bytes:
-    """Return what each byte becomes when multiplied: a table for ``bytes.translate``."""
+    """Return the product of each byte with a factor: a table for ``bytes.translate``."""
     exponents, logarithms = _tables()
     return bytes(
         exponents[(logarithms[factor] + logarithms[value]) % _ORDER] if value else 0
