@@ -179,7 +179,7 @@ async def _seal(
 async def _open(
     crypto: Crypto, key: bytes, document: Mapping[str, Any], always_clear: Collection[str]
 ) -> dict[str, Any]:
-    """Return what the document's own ``encryptedSelf`` holds; nothing if it has none."""
+    """Return the members in the document's own ``encryptedSelf``; none without one."""
     encrypted = document.get(ENCRYPTED_SELF)
     if not encrypted:
         return {}

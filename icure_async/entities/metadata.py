@@ -27,7 +27,7 @@ class Readers:
         delegates: those who get all of it.
         key_only: those who get the key without the secret id: they can read the entity, and can't
             find what belongs to it.
-        required: those of the delegates without whom there is no point in creating it.
+        required: those of the delegates that must get access: without them it is not created.
     """
 
     delegates: Sequence[str] = ()

@@ -215,7 +215,7 @@ class Repository(Records[Clear, Sealed]):
         return present if is_comparable and same_content(self.kind, compared, record) else None
 
     def require_readable(self, saved: Clear | Sealed) -> Clear:
-        """Return what was saved, or refuse what can't be decrypted.
+        """Return the saved record, or refuse an answer that can't be decrypted.
 
         Raises:
             InvalidResponseError: it can't.
@@ -385,7 +385,7 @@ class Repository(Records[Clear, Sealed]):
             raise self._unreadable(document["id"])
         if not keep_unreadable:
             require_all_parts(document, members, noun)
-        # Nothing may be missing in what is about to replace a document.
+        # Nothing may be missing in a document that is about to replace another.
         if opened is None or not looks_whole(document) or has_key_material(document):
             await compare_with_stored(document, self.resource.get, noun)
         if (
