@@ -257,7 +257,8 @@ class KeyRegistration:
         if not published:
             document = dict(document) | {"publicKey": key_pair.public_key}
         elif is_new:
-            # Written down first: a program that finds the key published knows whom to tell.
+            # Written down first: a program that finds the key published knows which notices to
+            # send.
             await self._notices.remember(owner.id, key_pair.public_key)
             document = await self._own.with_new_key_pair(document, key_pair)
             readers = await self._notices.readers()
