@@ -107,7 +107,7 @@ class _Body:
         return b"".join(self._pieces)
 
     def whole(self, data: bytes) -> bytes:
-        """Return what the data stand for, which are all there is."""
+        """Return the decoded body, given all of its data."""
         self.add(data)
         return self.end()
 

@@ -110,7 +110,7 @@ def refused_by_proxy(status: int, attempt: Attempt) -> Failure:
 
 
 def name_of(failure: Exception) -> str:
-    """Return what is known of how a connection broke."""
+    """Return the known facts about a broken connection."""
     return str(failure) if isinstance(failure, BrokenConnectionError) else type(failure).__name__
 
 

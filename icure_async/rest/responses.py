@@ -201,7 +201,7 @@ class Response:
 
     def _make(self, kind: type[BackendError], advice: str) -> BackendError:
         header = self.headers.get("x-request-id", "")
-        # It goes into messages and logs: nothing but what looks like an id.
+        # It goes into messages and logs: only a text that looks like an id.
         request_id = header if _REQUEST_ID.fullmatch(header) else None
         reference = f" Request id: {request_id}." if request_id else ""
         return kind(

@@ -52,7 +52,7 @@ DEFAULT_MAX_RESPONSE_SIZE: Final = 64 << 20
 
 _TOO_MANY_REQUESTS: Final = 429
 _PROXY_REFUSES: Final = 407
-# Connecting may take so much of the time: what ends before is known not to have been sent.
+# Connecting may take so much of the time; a request that ends before was certainly not sent.
 _CONNECTING: Final = 0.9
 # A server that asks for more than this gets an error that says how long to wait.
 _LONGEST_WAIT: Final = 30.0
