@@ -45,7 +45,7 @@ def users_named(tx: Transaction, name: str) -> list[Json]:
 
 
 def user_by_password(tx: Transaction, call: Call, name: str, secret: str) -> Json | None:
-    """Return the active user whom this name and this secret belong to."""
+    """Return the active user with this name and this secret."""
     candidates = [user for user in users_named(tx, name) if user_is_active(user)]
     for user in sorted(candidates, key=lambda candidate: str(candidate["id"])):
         if secret_matches(tx, call, user, secret):

@@ -65,7 +65,7 @@ LINKS_VERSION = "2"
 
 
 def link_entity(kind: str, entity: Json) -> Iterable[tuple[str, str]]:
-    """Return what an entity is found by, as (relation, target) pairs."""
+    """Return the links by which an entity is found, as (relation, target) pairs."""
     for delegate in delegates_of(entity):
         yield "delegate", delegate
     if kind in DATA_OWNER_KINDS:

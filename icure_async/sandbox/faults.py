@@ -234,7 +234,7 @@ class Faults:
         self._injected.clear()
 
     def strike(self, method: str, path: str) -> Fault | None:
-        """Return what happens to a request, if anything: of several faults the earliest one.
+        """Return the fault that happens to a request, if any: of several the earliest one.
 
         All faults count the request, and it counts as struck for the one that happens.
         """

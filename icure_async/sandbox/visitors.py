@@ -123,7 +123,7 @@ class Visitors:
         return origin == f"http://{request.headers[hdrs.HOST]}".lower() or origin in self._origins
 
     def headers_for(self, request: web.BaseRequest) -> dict[str, str]:
-        """Return what lets a browser show the answer to the page that asked, if it may."""
+        """Return the headers that let the asking page see the answer, if it may."""
         origin = request.headers.get(hdrs.ORIGIN, "")
         if origin.lower() not in self._origins:
             return {}
