@@ -148,7 +148,7 @@ async def write_backup(
 async def read_backup(
     data: bytes | str, passphrase: str, *, _cost: ScryptCost = DEFAULT_COST
 ) -> KeyBackup:
-    """Return what is in a backup, all of it authentic and valid.
+    """Return the content of a backup, all of it authentic and valid.
 
     Args:
         data: the content of the file.

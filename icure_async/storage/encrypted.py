@@ -137,7 +137,7 @@ class EncryptedStorage(SecretHolder):
             # The parent process may have held the lock when it forked.
             self._opening, self._pid = anyio.Lock(), os.getpid()
         async with self._opening:
-            # Read each time: what is written under the key of a record that is gone is lost.
+            # Read each time: items written under the key of a record that is gone are lost.
             record = await self._storage.get_item(RECORD_NAME)
             if self._open is None or self._open[0] != record:
                 self._open = None
