@@ -482,7 +482,7 @@ class _Builder(SecretHolder):
                     raise ConfigurationError(f"{name} is malformed: {error}") from None
 
     def _settings(self) -> Callable[[], Settings]:
-        """Return what makes the settings, once :func:`_warm_up` has run."""
+        """Return a function that makes the settings, to be called after :func:`_warm_up`."""
         if self._base_url is None:
             raise ConfigurationError(
                 "The URL of the backend is missing: call with_icure_base_url(), or set ICURE_URL "
@@ -518,7 +518,7 @@ class _Builder(SecretHolder):
         )
 
     def _connect(self) -> Callable[[], Connection]:
-        """Return what makes the connection, in the event loop it is for.
+        """Return a function that makes the connection, to be called in its event loop.
 
         Raises:
             ConfigurationError: options contradict each other.

@@ -78,7 +78,7 @@ class Threads:
         self._limiters: RunVar[anyio.CapacityLimiter] = RunVar(f"icure_{purpose}_threads")
 
     def limiter(self) -> anyio.CapacityLimiter:
-        """Return what counts the threads of the running event loop."""
+        """Return the limiter of the threads of the running event loop."""
         try:
             return self._limiters.get()
         except LookupError:
@@ -135,7 +135,7 @@ def start(function: Callable[[], Result]) -> Job[Result]:
 
 
 async def outcome_of(job: Job[Result], patience: float = 0.0) -> Result:
-    """Return what the work returns, or raise what it raises.
+    """Return the result of the work, or raise its error.
 
     Args:
         job: the work, begun.
