@@ -301,7 +301,8 @@ class ClosableIterator(Iterator[T]):
         try:
             closing.wait(_ABANDONED_SECONDS)
         except BaseException as interrupt:
-            # Without the traceback, which has this frame, and so what is to be dropped at its end.
+            # Without the traceback: it holds this frame, and so the object to be dropped at its
+            # end.
             _after_this = RaisedAgain(interrupt.with_traceback(None))
             runtime.post(closing.abort)
             closing.wait(_ABANDONED_SECONDS)

@@ -98,7 +98,7 @@ class Job(Generic[T]):
         try:
             raise error
         finally:
-            # To raise is to replace the context by what the caller is handling, if anything.
+            # Raising replaces the context by the error that the caller is handling, if any.
             if context is not None:
                 error.__context__ = context
             # A frame that is in the traceback of its own variable is a cycle.

@@ -131,7 +131,7 @@ async def _adapted_lock(
 
 
 def _told(held: object) -> StorageLock:
-    """Return what a lock says of itself; one that says nothing may have waited."""
+    """Return the report of a lock that was entered; one that gives none may have waited."""
     return held if isinstance(held, StorageLock) else StorageLock(waited=True)
 
 

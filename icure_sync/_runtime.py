@@ -5,7 +5,7 @@ that all clients share; every blocking call is one task of it. The interpreter's
 was left open and stops the thread within :data:`EXIT_SECONDS`.
 """
 
-# Twins have no public names of their own: those are for what the twins are generated from.
+# Twins have no public names of their own: public names are those of the async classes.
 # ruff: noqa: SLF001
 # pyright: reportPrivateUsage=false
 

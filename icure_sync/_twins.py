@@ -1,6 +1,6 @@
 """The base of every generated class."""
 
-# Twins have no public names of their own: those are for what the twins are generated from.
+# Twins have no public names of their own: public names are those of the async classes.
 # ruff: noqa: SLF001
 # pyright: reportPrivateUsage=false
 
