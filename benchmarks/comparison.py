@@ -94,7 +94,7 @@ def operations(size: Size) -> list[Operation]:
 
 
 def batch_creation(size: Size) -> Operation:
-    """Return what the reference has to do one by one."""
+    """Return the operations that the reference does one record at a time."""
     patients = [NEW_PATIENT] * size.batch
     name = f"Batch creation of {size.batch}"
     return Operation(name, "createPatients", [{"patients": patients}], size.batch)
