@@ -55,7 +55,7 @@ class Bench:
         return list(cases_of(self.answers))
 
     async def outcome(self, make: type[Flow], case: Case | None) -> str:
-        """Return what came of a run: right, an error of ours, or what must not be."""
+        """Return the outcome of a run: right, an error of ours, or one that must not be."""
         async with Place(self.worlds[make.stage], self.mutator, self.parsed, self.pairs) as place:
             flow = make(place)
             await flow.prepare()

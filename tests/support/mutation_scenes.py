@@ -228,11 +228,11 @@ class Flow:
         """Take the steps before the flow, of which no answer is changed."""
 
     async def run(self) -> None:
-        """Do it, and check what comes out of it."""
+        """Run the flow, and check its outcome."""
         raise NotImplementedError
 
     def notes(self, patient_id: str) -> set[str | None]:
-        """Return what the note of a patient may be afterwards."""
+        """Return the notes that a patient may have afterwards."""
         return {HIDDEN_NOTE if patient_id == self.world.hidden_id else NOTE}
 
     async def check_device(self, published: set[str]) -> None:
@@ -542,7 +542,7 @@ def _public_keys(owner: Json) -> set[str]:
 
 
 def _lost(before: Json, now: Json, allowed: set[str] | frozenset[str]) -> Iterator[str]:
-    """Yield what is missing in a document, or another than it was."""
+    """Yield the members of a document that are missing or changed."""
     for name, value in before.items():
         present = now.get(name)
         if name in ("delegations", "encryptionKeys", "cryptedForeignKeys", *_KEYS):
