@@ -1,4 +1,4 @@
-"""Nothing that is said about the work shows what must not be seen."""
+"""Messages, log lines and reprs, none of which shows a secret."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ RECORD = "icure.known_keys."
 
 
 class Person:
-    """Answers what the application asks, and remembers the questions."""
+    """A person who is asked about keys, and remembers the questions."""
 
     def __init__(self, *, answer: bool = True) -> None:
         self.answer = answer

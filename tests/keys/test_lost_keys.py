@@ -32,7 +32,7 @@ from tests.support.seeds import Json, add_hcp, key_pair_of, stage
 
 
 class People:
-    """The golden people, and what they wrote at stage 1."""
+    """The golden people, and the patients that they wrote at stage 1."""
 
     def __init__(self, world: Json, opener: Opener) -> None:
         self._world = world
@@ -592,7 +592,7 @@ def _to_readable(api: MedTechApi, people: People) -> list[KeyPairUpdateNotice]:
 
 
 class Doorkeeper:
-    """Confirms what it was told to confirm."""
+    """Confirms the keys that it was told to confirm."""
 
     def __init__(self) -> None:
         self.confirmed: set[str] = set()
