@@ -87,7 +87,7 @@ class Threads:
             return limiter
 
     async def run(self, function: Callable[[*Arguments], Result], *args: *Arguments) -> Result:
-        """Run a computation, which ends by itself, in one of the threads."""
+        """Run what computes, and so ends by itself, in one of the threads."""
         return await anyio.to_thread.run_sync(function, *args, limiter=self.limiter())
 
     async def run_or_leave(self, function: Callable[[], Result]) -> Result:

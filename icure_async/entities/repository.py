@@ -385,7 +385,7 @@ class Repository(Records[Clear, Sealed]):
             raise self._unreadable(document["id"])
         if not keep_unreadable:
             require_all_parts(document, members, noun)
-        # Nothing may be missing in a document that is about to replace another.
+        # Nothing may be missing in what is about to replace a document.
         if opened is None or not looks_whole(document) or has_key_material(document):
             await compare_with_stored(document, self.resource.get, noun)
         if (
