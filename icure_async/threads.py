@@ -55,7 +55,7 @@ PATIENCE_SECONDS: Final = 5.0
 
 @attrs.frozen
 class Outcome(Generic[Result]):
-    """What became of work in a thread."""
+    """The outcome of work in a thread."""
 
     value: Result | None = None
     error: BaseException | None = None
@@ -140,7 +140,7 @@ class Threads:
         self._limiters: RunVar[anyio.CapacityLimiter] = RunVar(f"icure_{purpose}_threads")
 
     def limiter(self) -> anyio.CapacityLimiter:
-        """Return what counts the threads of the running event loop."""
+        """Return the limiter of the threads of the running event loop."""
         try:
             return self._limiters.get()
         except LookupError:
@@ -153,7 +153,7 @@ class Threads:
         return await anyio.to_thread.run_sync(_gate.run, function, *args, limiter=self.limiter())
 
     async def run_or_leave(self, function: Callable[[], Result]) -> Result:
-        """Run what may take for ever in one of the threads. Cancelled, leave it behind."""
+        """Run work that may take for ever in one of the threads. Cancelled, leave it behind."""
         async with self.limiter():
             return await outcome_of(start(function))
 
@@ -197,7 +197,7 @@ def start(function: Callable[[], Result]) -> Job[Result]:
 
 
 async def outcome_of(job: Job[Result], patience: float = 0.0) -> Result:
-    """Return what the work returns, or raise what it raises.
+    """Return the result of the work, or raise its error.
 
     Args:
         job: the work, begun.

@@ -1,4 +1,4 @@
-"""SDK for iCure without ``async``: what ``icure_async`` does, for callers that block.
+"""SDK for iCure without ``async``: the surface of ``icure_async``, for callers that block.
 
 The classes that do input and output have twins here, written by a generator; models, errors and the
 authentication process are the same objects in both packages.

@@ -5,7 +5,7 @@ that all clients share; every blocking call is one task of it. The interpreter's
 was left open and stops the thread within :data:`EXIT_SECONDS`.
 """
 
-# Twins have no public names of their own: those are for what the twins are generated from.
+# Twins have no public names of their own: public names are those of the async classes.
 # ruff: noqa: SLF001
 # pyright: reportPrivateUsage=false
 
@@ -49,7 +49,7 @@ P = ParamSpec("P")
 _START_NEW_THREAD: Final = _thread.start_new_thread
 
 EXIT_SECONDS: Final = 2.0
-"""How long the interpreter's exit waits for running calls to clean up and for clients to close."""
+"""The time that the interpreter's exit gives running calls to clean up and clients to close."""
 
 _STEP_SECONDS: Final = EXIT_SECONDS / 5
 
@@ -200,7 +200,7 @@ class Runtime:
         serving = self.loop.create_task(self._serve())
         while not serving.done():
             # A SystemExit or KeyboardInterrupt that a task raises gets out of the event loop, too.
-            # It has reached whoever awaits that task; the other tasks go on.
+            # It has reached the awaiters of that task; the other tasks go on.
             with contextlib.suppress(BaseException):
                 self.loop.run_until_complete(serving)
         self.loop.set_exception_handler(_ignore)
@@ -317,7 +317,7 @@ def _after_fork_in_child() -> None:
     global _closable, _runtime
     if _runtime is not None:
         _runtime.disown()
-        # Never to be finalised: that would reach for what belongs to the parent.
+        # Never to be finalised: that would touch objects of the parent.
         _disowned.extend((_runtime, *_closable))
     _runtime = None
     _closable = weakref.WeakSet()

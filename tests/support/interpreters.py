@@ -71,7 +71,7 @@ class Program:
             text=True,
             cwd=ROOT,
         )
-        # Whatever a test waits for, it does not wait for ever.
+        # No test waits for ever.
         self._killer = threading.Timer(20, self._process.kill)
         self._killer.start()
 
@@ -116,7 +116,7 @@ def modules_in(error: BaseException) -> list[str]:
 
 
 class Interrupted(BaseException):
-    """What the signal handler raises in the main thread, as Ctrl-C does a KeyboardInterrupt."""
+    """Raised by the signal handler in the main thread, as KeyboardInterrupt is by Ctrl-C."""
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ import pytest
 from icure_sync._runtime import EXIT_SECONDS
 from tests.support.interpreters import SLOW_IMPORT, Program, run_program
 
-# What the machine may take on top of what the runtime allows itself.
+# Seconds that the machine may take on top of those that the runtime allows itself.
 SLACK_SECONDS = 2.0
 
 CLIENT = """

@@ -192,7 +192,7 @@ def test_a_lock_of_any_kind_serves(said: object) -> None:
         def lock(self, name: str) -> nullcontext[object]:
             return nullcontext(said)
 
-    # It does not tell, so somebody may have done the work meanwhile.
+    # It does not tell, so somebody may have done the work during the wait.
     with StorageKeyStorage(Lockable()).lock("turn") as lock:
         assert lock == StorageLock(waited=True)
 
