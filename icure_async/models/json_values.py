@@ -26,7 +26,8 @@ __all__ = [
     "write_bytes",
 ]
 
-Read: TypeAlias = Callable[[Any], Any]
+Read: TypeAlias = Callable[..., Any]
+"""What cattrs calls with a value and its type, and everybody else with a value."""
 
 _TEXT: Final = frozenset({str})
 _LEAVES: Final = frozenset({str, int, float, bool, type(None)})
@@ -54,13 +55,13 @@ class Kept(Exception):  # noqa: N818
         self.value = value
 
 
-def hidden(value: object) -> object:
+def hidden(value: object, _: object = None) -> object:
     """Read a member that is kept for writing back, and not shown."""
     del value
     raise Kept(None)
 
 
-def left_out(value: object) -> None:
+def left_out(value: object, _: object = None) -> None:
     """Read a member that is neither shown nor written back."""
     del value
 
@@ -87,7 +88,7 @@ def read_list(value: Any) -> list[Any]:
     return value
 
 
-def read_texts(value: Any) -> list[str]:
+def read_texts(value: Any, _: object = None) -> list[str]:
     """Return a copy of a list of texts."""
     texts = read_list(value)
     if not _TEXT.issuperset(map(type, texts)):
@@ -122,14 +123,14 @@ def write_bytes(value: bytes) -> str:
     return base64.b64encode(value).decode("ascii")
 
 
-def _read_bytes(value: object) -> bytes:
+def _read_bytes(value: object, _: object = None) -> bytes:
     try:
         return base64.b64decode(_read_text(value), validate=True)
     except ValueError:
         raise Mismatch("is not base64") from None
 
 
-def _read_odd_base64(value: object) -> bytes:
+def _read_odd_base64(value: object, _: object = None) -> bytes:
     """Read base64 that may be folded, URL-safe or without padding."""
     text = _read_text(value)
     plain = "".join(text.split()).rstrip("=").translate(str.maketrans("-_", "+/"))
@@ -143,7 +144,7 @@ def _read_odd_base64(value: object) -> bytes:
 
 
 def _scalar(accepted: type | tuple[type, ...], problem: str) -> Read:
-    def read(value: object) -> Any:
+    def read(value: object, _: object = None) -> Any:
         # A bool counts as an int in Python, and in JSON as nothing else.
         if not isinstance(value, accepted) or (accepted is not bool and isinstance(value, bool)):
             raise Mismatch(problem)
@@ -153,7 +154,7 @@ def _scalar(accepted: type | tuple[type, ...], problem: str) -> Read:
 
 
 def _kept_unless(fits: Callable[[Any], bool], read: Read) -> Read:
-    def read_or_keep(value: object) -> Any:
+    def read_or_keep(value: object, _: object = None) -> Any:
         number = read(value)
         if not fits(number):
             raise Kept(number)

@@ -4,8 +4,9 @@ There are two forms. The *document* form is the JSON the reference documentation
 form is what the backend stores, with a few members under other names, the system metadata flat in
 the document, and members this SDK does not know kept for writing back (data-model.md §1-§4.1).
 
-For each class the engine writes straight code on first use, as attrs does: loops over the members
-take twice as long. :func:`prepare` has it written beforehand.
+cattrs generates what reads and writes the members of a class, on first use, and :func:`prepare`
+beforehand. It reads what is as it should be. A model with anything else is read a second time,
+member by member, which takes longer and tells what is kept from what is wrong, and where.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import functools
 import itertools
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, Final, Literal, TypeAlias, TypeVar, cast, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, cast, get_args, get_origin
 
 import attrs
 
@@ -36,13 +37,16 @@ from icure_async.models.json_values import (
     write_bytes,
 )
 
+if TYPE_CHECKING:
+    from cattrs import Converter
+
 __all__ = ["from_document", "from_wire", "prepare", "to_document", "to_wire"]
 
 ModelT = TypeVar("ModelT", bound=attrs.AttrsInstance)
 _Object: TypeAlias = dict[str, Any]
 _Class: TypeAlias = Any
 """A class of models; as a type, it would count as unhashable, since models are."""
-_Write: TypeAlias = Callable[[Any], Any]
+_Write: TypeAlias = Callable[[Any], _Object]
 
 
 class _Form(enum.Enum):
@@ -114,137 +118,100 @@ def prepare(base: type) -> None:
 
 # --- Reading --------------------------------------------------------------------------------------
 
-_FILL: Final = """
-def fill(get):
- # The constructor would look at each member once more.
- model = cls.__new__(cls)
- model.assumed_fields = assumed = {{}}
- model.unknown_fields = unknown = {{}}
- try:
-  at = ""
-{members}
- except Mismatch as mismatch:
-  raise mismatch.inside(at) from None
- return model
-"""
-_FILL_MEMBER: Final = """
-  value = get({key!r})
-  if value is None:
-   {missing}
-  elif {is_plain}:
-   model.{name} = {plain}
-  else:
-   at = {key!r}
-   try:
-    model.{name} = read_{index}(value)
-   except Kept as kept:
-    model.{name} = assumed[{name!r}] = kept.value
-    unknown[{key!r}] = copy(value)
-"""
-_MISSING: Final = "model.{name} = default_{index}"
-_MISSING_LIST: Final = "model.{name} = default_{index}(); assumed[{name!r}] = default_{index}()"
-_FILL_FLAT: Final = """
-  at = ""
-  model.{name} = read_{index}(get)
-"""
-_FILL_ASSUMED: Final = """
-  if model.{name} is None:
-   model.{name} = assume_{index}(model)
-   assumed[{name!r}] = assume_{index}(model)
-"""
-_PLAIN: Final[Mapping[Any, tuple[str, str]]] = {
-    str: ("type(value) is str", "value"),
-    Literal: ("type(value) is str", "value"),
-    bool: ("type(value) is bool", "value"),
-    int: (f"type(value) is int and {-(2**63)} <= value < {2**63}", "value"),
-    list: ("type(value) is list and not value", "[]"),
-    dict: ("type(value) is dict and not value", "{}"),
-}
-"""What needs no reading, by type: the condition, and what is taken."""
-_NEVER: Final = ("False", "None")
-
 
 @functools.cache
 def _reader(cls: _Class, form: _Form) -> Read:
     # Made at the first call: a model may hold others of its own class.
     fill: Read | None = None
     is_known = _keys_of(cls, form).__contains__
-    is_wire = form is _Form.WIRE
 
-    def read(value: Any) -> Any:
+    def read(value: Any, _: object = None) -> Any:
         nonlocal fill
         if fill is None:
             fill = _filler(cls, form)
         # Most are dicts; asking for the class spares a call.
         document: _Object = value if value.__class__ is dict else read_object(value)
-        model = fill(document.get)
+        model = fill(document)
         for key in itertools.filterfalse(is_known, document):
             check_names([key])
-            if not is_wire:
+            if form is _Form.DOCUMENT:
                 raise Mismatch("is not a known member", key)
             if document[key] is not None:
                 model.unknown_fields[key] = copy_json(document[key])
-        if not is_wire:
-            blank = cls()
-            model.assumed_fields, model.unknown_fields = {}, blank.unknown_fields
         return model
 
     return read
 
 
 def _filler(cls: _Class, form: _Form) -> Read:
-    """Return what makes a model of the members that its class knows, given what gets them."""
-    values: _Object = {"cls": cls, "Mismatch": Mismatch, "Kept": Kept, "copy": copy_json}
-    lines: list[str] = []
-    last: list[str] = []
-    for index, member in enumerate(members_of(cls)):
-        values[f"read_{index}"] = _member_reader(member, form)
-        values[f"default_{index}"] = getattr(member.default, "factory", member.default)
-        values[f"assume_{index}"] = member.assumed
-        names: _Object = {"index": index, "key": _key_of(member, form), "name": member.name}
-        if _is_flat(member, form):
-            lines.append(_FILL_FLAT.format(**names))
+    """Return what makes a model of the members that its class knows."""
+    from cattrs.gen import make_dict_structure_fn_from_attrs
+
+    read_members = _generated(
+        make_dict_structure_fn_from_attrs, cls, form, _cattrs_detailed_validation=False
+    )
+    members = members_of(cls)
+    lists = [(m.name, m.wire, m.default.factory) for m in members if hasattr(m.default, "factory")]
+    flat = [(member.name, _filler(member.kind, form)) for member in members if member.flat]
+    assumptions = [(member.name, member.assumed) for member in members if member.assumed]
+
+    def fill(document: _Object) -> Any:
+        try:
+            model = read_members(document)
+        except (Kept, Mismatch):
+            model = _read_closely(cls, form, document)
+        if form is _Form.DOCUMENT:
+            return model
+        if model.unknown_fields is None:
+            model.unknown_fields = {}
+        for name, key, make in lists:
+            if document.get(key) is None:
+                model.assumed_fields[name] = make()
+        for name, read_flat in flat:
+            setattr(model, name, read_flat(document))
+        for name, assume in assumptions:
+            if getattr(model, name) is None:
+                setattr(model, name, assume(model))
+                model.assumed_fields[name] = assume(model)
+        return model
+
+    return fill
+
+
+def _read_closely(cls: _Class, form: _Form, document: _Object) -> Any:
+    """Return the model of a document in which a member is null, unusual or wrong."""
+    model = cls()
+    kept: _Object = {}
+    for member in _members_of(cls, form):
+        key = _key_of(member, form)
+        if (value := document.get(key)) is None:
             continue
-        is_plain, plain = _PLAIN.get(get_origin(member.kind) or member.kind, _NEVER)
-        if member.reads or member.is_fuzzy_date:
-            is_plain, plain = _NEVER
-        missing = _MISSING_LIST if hasattr(member.default, "factory") else _MISSING
-        missing = missing.format(**names)
-        lines.append(_FILL_MEMBER.format(**names, missing=missing, is_plain=is_plain, plain=plain))
-        if member.assumed and form is _Form.WIRE:
-            last.append(_FILL_ASSUMED.format(**names))
-    return _compiled(_FILL.format(members="".join(lines + last)), values, "fill")
-
-
-def _compiled(source: str, values: _Object, name: str) -> Callable[..., Any]:
-    # Nothing in it comes from outside: it is made of the names in our own classes.
-    exec(source, values)  # noqa: S102
-    return cast("Callable[..., Any]", values[name])
+        try:
+            setattr(model, member.name, _member_reader(member, form)(value))
+        except Kept as unusual:
+            setattr(model, member.name, unusual.value)
+            model.assumed_fields[member.name] = unusual.value
+            kept[key] = copy_json(value)
+        except Mismatch as mismatch:
+            raise mismatch.inside(key) from None
+    if kept:
+        model.unknown_fields = kept
+    return model
 
 
 def _member_reader(member: Member, form: _Form) -> Read:
-    if form is _Form.DOCUMENT:
-        return _value_reader(member.kind, form)
-    if member.flat:
-        return _filler(member.kind, form)
-    if member.is_fuzzy_date:
-        return read_fuzzy_date
-    return member.reads or STORED_SCALARS.get(member.kind) or _value_reader(member.kind, form)
+    if form is _Form.WIRE:
+        if member.is_fuzzy_date:
+            return read_fuzzy_date
+        if reads := member.reads or STORED_SCALARS.get(member.kind):
+            return reads
+    return _converter(form).get_structure_hook(member.kind)
 
 
-def _value_reader(kind: Any, form: _Form) -> Read:
-    origin = get_origin(kind)
-    if origin is list:
-        return _list_reader(_value_reader(get_args(kind)[0], form))
-    if origin is dict:
-        return _map_reader(_value_reader(get_args(kind)[1], form))
-    if attrs.has(kind):
-        return _reader(kind, form)
-    return SCALARS[str if origin is Literal else kind]
+def _list_reader(kind: Any, converter: Converter) -> Read:
+    read_item: Read = converter.get_structure_hook(get_args(kind)[0])
 
-
-def _list_reader(read_item: Read) -> Read:
-    def read(value: object) -> list[Any]:
+    def read(value: object, _: object = None) -> list[Any]:
         items: list[Any] = []
         values = read_list(value)
         try:
@@ -256,8 +223,10 @@ def _list_reader(read_item: Read) -> Read:
     return read_texts if read_item is SCALARS[str] else read
 
 
-def _map_reader(read_item: Read) -> Read:
-    def read(value: object) -> _Object:
+def _map_reader(kind: Any, converter: Converter) -> Read:
+    read_item: Read = converter.get_structure_hook(get_args(kind)[1])
+
+    def read(value: object, _: object = None) -> _Object:
         members = read_object(value)
         check_names(members)
         try:
@@ -269,63 +238,28 @@ def _map_reader(read_item: Read) -> Read:
     return read
 
 
-# --- Keys -----------------------------------------------------------------------------------------
-
-
-def _key_of(member: Member, form: _Form) -> str:
-    return member.wire if form is _Form.WIRE else member.key
-
-
-def _is_flat(member: Member, form: _Form) -> bool:
-    return member.flat and form is _Form.WIRE
-
-
-def _keys_of(cls: _Class, form: _Form) -> frozenset[str]:
-    """Return the names of all members that a class knows."""
-    return frozenset(
-        key
-        for member in members_of(cls)
-        for key in (
-            _keys_of(member.kind, form) if _is_flat(member, form) else [_key_of(member, form)]
-        )
-    )
-
-
 # --- Writing --------------------------------------------------------------------------------------
-
-_WRITE: Final = """
-def write(model):
- document = {{}}
-{members}
- return document
-"""
-_WRITE_MEMBER: Final = """
- value = model.{name}
- if value is not None:
-  document[{key!r}] = {written}
-"""
-_WRITE_FLAT: Final = """
- value = model.{name}
- if value is not None:
-  document.update({written})
-"""
 
 
 @functools.cache
 def _writer(cls: _Class, form: _Form) -> _Write:
     # Made at the first call: a model may hold others of its own class.
     write_members: _Write | None = None
-    key_of = {member.name: member.wire for member in members_of(cls)}
+    members = members_of(cls)
+    key_of = {member.name: member.wire for member in members}
+    flat = [(m.name, _writer(m.kind, form)) for m in members if _is_flat(m, form)]
     known = _keys_of(cls, form)
-    is_wire = form is _Form.WIRE
 
     def write(model: Any) -> _Object:
         nonlocal write_members
         if write_members is None:
             write_members = _members_writer(cls, form)
-        document: _Object = write_members(model)
-        if not is_wire:
+        document = write_members(model)
+        if form is _Form.DOCUMENT:
             return document
+        for name, write_flat in flat:
+            if (value := getattr(model, name)) is not None:
+                document.update(write_flat(value))
         unknown: _Object = model.unknown_fields or {}
         for name, assumed in model.assumed_fields.items():
             if getattr(model, name) == assumed:
@@ -342,27 +276,72 @@ def _writer(cls: _Class, form: _Form) -> _Write:
 
 
 def _members_writer(cls: _Class, form: _Form) -> _Write:
-    """Return what writes the members that a class knows."""
-    values: _Object = {}
-    lines: list[str] = []
-    for index, member in enumerate(members_of(cls)):
-        write = values[f"write_{index}"] = _value_writer(member.kind, form)
-        template = _WRITE_FLAT if _is_flat(member, form) else _WRITE_MEMBER
-        written = "value" if write is None else f"write_{index}(value)"
-        lines.append(template.format(name=member.name, key=_key_of(member, form), written=written))
-    return _compiled(_WRITE.format(members="".join(lines)), values, "write")
+    from cattrs.gen import make_dict_unstructure_fn_from_attrs
+
+    return cast(
+        "_Write",
+        _generated(make_dict_unstructure_fn_from_attrs, cls, form, _cattrs_omit_if_default=True),
+    )
 
 
-def _value_writer(kind: Any, form: _Form) -> _Write | None:
-    """Return what writes values of a type; None where they are JSON as they are."""
-    origin = get_origin(kind)
-    if origin is list or origin is dict:
-        write_item = _value_writer(get_args(kind)[-1], form)
-        if write_item is None:
-            return cast("_Write", origin)
-        if origin is list:
-            return lambda value: list(map(write_item, value))
-        return lambda value: {key: write_item(item) for key, item in value.items()}
-    if attrs.has(kind):
-        return _writer(kind, form)
-    return write_bytes if kind is bytes else None
+# --- The generator --------------------------------------------------------------------------------
+
+
+@functools.cache
+def _converter(form: _Form) -> Converter:
+    # The import takes longer than that of all models.
+    from cattrs import Converter
+
+    converter = Converter()
+    for kind, read in SCALARS.items():
+        converter.register_structure_hook(kind, read)
+    converter.register_structure_hook_func(lambda t: get_origin(t) is Literal, SCALARS[str])
+    converter.register_structure_hook_factory(lambda t: get_origin(t) is list, _list_reader)
+    converter.register_structure_hook_factory(lambda t: get_origin(t) is dict, _map_reader)
+    converter.register_structure_hook_factory(attrs.has, lambda cls: _reader(cls, form))
+    converter.register_unstructure_hook_factory(attrs.has, lambda cls: _writer(cls, form))
+    converter.register_unstructure_hook(bytes, write_bytes)
+    return converter
+
+
+def _generated(make: Callable[..., Any], cls: _Class, form: _Form, **options: bool) -> Any:
+    """Return what cattrs makes of the members of a class, for which None is what is missing."""
+    from cattrs.gen import override
+
+    members = _members_of(cls, form)
+    attributes = attrs.fields_dict(cls)
+    overrides: _Object = {
+        member.name: override(
+            rename=_key_of(member, form), struct_hook=_member_reader(member, form)
+        )
+        for member in members
+    }
+    fields = [attributes[m.name].evolve(type=m.kind, default=None) for m in members]
+    return make(fields, cls, _converter(form), **options, **overrides)
+
+
+# --- Keys -----------------------------------------------------------------------------------------
+
+
+def _key_of(member: Member, form: _Form) -> str:
+    return member.wire if form is _Form.WIRE else member.key
+
+
+def _members_of(cls: _Class, form: _Form) -> list[Member]:
+    """Return the members that are one member of the JSON each."""
+    return [member for member in members_of(cls) if not _is_flat(member, form)]
+
+
+def _is_flat(member: Member, form: _Form) -> bool:
+    return member.flat and form is _Form.WIRE
+
+
+def _keys_of(cls: _Class, form: _Form) -> frozenset[str]:
+    """Return the names of all members that a class knows."""
+    return frozenset(
+        key
+        for member in members_of(cls)
+        for key in (
+            _keys_of(member.kind, form) if _is_flat(member, form) else [_key_of(member, form)]
+        )
+    )
