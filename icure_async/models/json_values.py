@@ -90,7 +90,7 @@ def read_list(value: Any) -> list[Any]:
 
 def read_texts(value: Any, _: object = None) -> list[str]:
     """Return a copy of a list of texts."""
-    texts = read_list(value)
+    texts: list[Any] = value if value.__class__ is list else read_list(value)
     if not _TEXT.issuperset(map(type, texts)):
         for index, text in enumerate(texts):
             if not _is_text(text):
@@ -143,10 +143,14 @@ def _read_odd_base64(value: object, _: object = None) -> bytes:
     return content
 
 
-def _scalar(accepted: type | tuple[type, ...], problem: str) -> Read:
+def _scalar(kind: type, problem: str) -> Read:
+    accepted = (int, float) if kind is float else kind
+
     def read(value: object, _: object = None) -> Any:
         # A bool counts as an int in Python, and in JSON as nothing else.
-        if not isinstance(value, accepted) or (accepted is not bool and isinstance(value, bool)):
+        if value.__class__ is not kind and (
+            not isinstance(value, accepted) or isinstance(value, bool)
+        ):
             raise Mismatch(problem)
         return value
 
@@ -165,7 +169,7 @@ def _kept_unless(fits: Callable[[Any], bool], read: Read) -> Read:
 
 _read_text: Final = _scalar(str, "is not a text")
 _read_int: Final = _scalar(int, "is not an integer")
-_read_float: Final = _scalar((int, float), "is not a number")
+_read_float: Final = _scalar(float, "is not a number")
 
 SCALARS: Final[Mapping[Any, Read]] = {
     bool: _scalar(bool, "is not a boolean"),

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import enum
 import functools
+import inspect
 import itertools
 import re
 from collections.abc import Callable, Mapping
@@ -122,81 +123,78 @@ def prepare(base: type) -> None:
 @functools.cache
 def _reader(cls: _Class, form: _Form) -> Read:
     # Made at the first call: a model may hold others of its own class.
-    fill: Read | None = None
-    is_known = _keys_of(cls, form).__contains__
+    read_values: Read | None = None
+    members = members_of(cls)
+    known = _keys_of(cls, form)
+    is_wire = form is _Form.WIRE
+    lists = [(m.name, get_origin(m.kind)) for m in members if hasattr(m.default, "factory")]
+    flat = [(m.name, _keys_of(m.kind, form), _reader(m.kind, form)) for m in members if m.flat]
+    assumptions = [(member.name, member.assumed) for member in members if member.assumed]
+    # The constructor itself is slower, as it explains mistaken arguments.
+    new, initialize = cls.__new__, inspect.unwrap(cls.__init__)
 
     def read(value: Any, _: object = None) -> Any:
-        nonlocal fill
-        if fill is None:
-            fill = _filler(cls, form)
+        nonlocal read_values
+        if read_values is None:
+            read_values = _values_reader(cls, form)
         # Most are dicts; asking for the class spares a call.
         document: _Object = value if value.__class__ is dict else read_object(value)
-        model = fill(document)
-        for key in itertools.filterfalse(is_known, document):
-            check_names([key])
-            if form is _Form.DOCUMENT:
-                raise Mismatch("is not a known member", key)
-            if document[key] is not None:
-                model.unknown_fields[key] = copy_json(document[key])
+        assumed: _Object = {}
+        unknown: _Object = {}
+        try:
+            values = read_values(document)
+        except (Kept, Mismatch):
+            values = _read_closely(cls, form, document, assumed, unknown)
+        if not known.issuperset(document):
+            others = {key: item for key, item in document.items() if key not in known}
+            check_names(others)
+            if not is_wire:
+                raise Mismatch("is not a known member", next(iter(others)))
+            unknown |= {key: copy_json(item) for key, item in others.items() if item is not None}
+        if not is_wire:
+            return cls(**values)
+        for name, make in lists:
+            if name not in values:
+                values[name], assumed[name] = make(), make()
+        for name, keys, read_flat in flat:
+            values[name] = read_flat({key: document[key] for key in keys if key in document})
+        model = new(cls)
+        initialize(model, assumed_fields=assumed, unknown_fields=unknown, **values)
+        for name, assume in assumptions:
+            if name not in values:
+                setattr(model, name, assume(model))
+                assumed[name] = assume(model)
         return model
 
     return read
 
 
-def _filler(cls: _Class, form: _Form) -> Read:
-    """Return what makes a model of the members that its class knows."""
+def _values_reader(cls: _Class, form: _Form) -> Read:
+    """Return what reads the values of all members that are as they should be."""
     from cattrs.gen import make_dict_structure_fn_from_attrs
 
-    read_members = _generated(
-        make_dict_structure_fn_from_attrs, cls, form, _cattrs_detailed_validation=False
+    return _generated(
+        make_dict_structure_fn_from_attrs, cls, form, dict, _cattrs_detailed_validation=False
     )
-    members = members_of(cls)
-    lists = [(m.name, m.wire, m.default.factory) for m in members if hasattr(m.default, "factory")]
-    flat = [(member.name, _filler(member.kind, form)) for member in members if member.flat]
-    assumptions = [(member.name, member.assumed) for member in members if member.assumed]
-
-    def fill(document: _Object) -> Any:
-        try:
-            model = read_members(document)
-        except (Kept, Mismatch):
-            model = _read_closely(cls, form, document)
-        if form is _Form.DOCUMENT:
-            return model
-        if model.unknown_fields is None:
-            model.unknown_fields = {}
-        for name, key, make in lists:
-            if document.get(key) is None:
-                model.assumed_fields[name] = make()
-        for name, read_flat in flat:
-            setattr(model, name, read_flat(document))
-        for name, assume in assumptions:
-            if getattr(model, name) is None:
-                setattr(model, name, assume(model))
-                model.assumed_fields[name] = assume(model)
-        return model
-
-    return fill
 
 
-def _read_closely(cls: _Class, form: _Form, document: _Object) -> Any:
-    """Return the model of a document in which a member is null, unusual or wrong."""
-    model = cls()
-    kept: _Object = {}
+def _read_closely(
+    cls: _Class, form: _Form, document: _Object, assumed: _Object, unknown: _Object
+) -> _Object:
+    """Return the values of all members where one is null, unusual or wrong."""
+    values: _Object = {}
     for member in _members_of(cls, form):
         key = _key_of(member, form)
         if (value := document.get(key)) is None:
             continue
         try:
-            setattr(model, member.name, _member_reader(member, form)(value))
-        except Kept as unusual:
-            setattr(model, member.name, unusual.value)
-            model.assumed_fields[member.name] = unusual.value
-            kept[key] = copy_json(value)
+            values[member.name] = _member_reader(member, form)(value)
+        except Kept as kept:
+            values[member.name] = assumed[member.name] = kept.value
+            unknown[key] = copy_json(value)
         except Mismatch as mismatch:
             raise mismatch.inside(key) from None
-    if kept:
-        model.unknown_fields = kept
-    return model
+    return values
 
 
 def _member_reader(member: Member, form: _Form) -> Read:
@@ -213,7 +211,8 @@ def _list_reader(kind: Any, converter: Converter) -> Read:
 
     def read(value: object, _: object = None) -> list[Any]:
         items: list[Any] = []
-        values = read_list(value)
+        if not (values := value if value.__class__ is list else read_list(value)):
+            return items
         try:
             items.extend(map(read_item, values))
         except Mismatch as mismatch:
@@ -280,7 +279,9 @@ def _members_writer(cls: _Class, form: _Form) -> _Write:
 
     return cast(
         "_Write",
-        _generated(make_dict_unstructure_fn_from_attrs, cls, form, _cattrs_omit_if_default=True),
+        _generated(
+            make_dict_unstructure_fn_from_attrs, cls, form, cls, _cattrs_omit_if_default=True
+        ),
     )
 
 
@@ -304,7 +305,9 @@ def _converter(form: _Form) -> Converter:
     return converter
 
 
-def _generated(make: Callable[..., Any], cls: _Class, form: _Form, **options: bool) -> Any:
+def _generated(
+    make: Callable[..., Any], cls: _Class, form: _Form, target: type, **options: bool
+) -> Any:
     """Return what cattrs makes of the members of a class, for which None is what is missing."""
     from cattrs.gen import override
 
@@ -317,7 +320,7 @@ def _generated(make: Callable[..., Any], cls: _Class, form: _Form, **options: bo
         for member in members
     }
     fields = [attributes[m.name].evolve(type=m.kind, default=None) for m in members]
-    return make(fields, cls, _converter(form), **options, **overrides)
+    return make(fields, target, _converter(form), **options, **overrides)
 
 
 # --- Keys -----------------------------------------------------------------------------------------
