@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import enum
 import functools
+import importlib
 import inspect
-import itertools
 import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, cast, get_args, get_origin
@@ -60,7 +60,7 @@ class _Form(enum.Enum):
 
 def to_document(model: attrs.AttrsInstance) -> dict[str, Any]:
     """Return the JSON the reference documentation prints (see :meth:`Model.to_dict`)."""
-    return cast("_Object", _writer(type(model), _Form.DOCUMENT)(model))
+    return _writer(type(model), form=_Form.DOCUMENT)(model)
 
 
 def from_document(cls: type[ModelT], mapping: Mapping[str, Any]) -> ModelT:
@@ -70,7 +70,7 @@ def from_document(cls: type[ModelT], mapping: Mapping[str, Any]) -> ModelT:
         ValidationError: a member is unknown or has the wrong type.
     """
     try:
-        return cast("ModelT", _reader(cls, _Form.DOCUMENT)(mapping))
+        return cast("ModelT", _reader(cls, form=_Form.DOCUMENT)(mapping))
     except Mismatch as mismatch:
         what = f"{cls.__name__}: {mismatch.path}" if mismatch.path else cls.__name__
         raise ValidationError(f"{what} {mismatch.problem}.") from None
@@ -81,7 +81,7 @@ def to_wire(model: attrs.AttrsInstance) -> dict[str, Any]:
 
     Nothing in it is shared with the model.
     """
-    return cast("_Object", _writer(type(model), _Form.WIRE)(model))
+    return _writer(type(model), form=_Form.WIRE)(model)
 
 
 def from_wire(cls: type[ModelT], document: Mapping[str, Any]) -> ModelT:
@@ -96,7 +96,7 @@ def from_wire(cls: type[ModelT], document: Mapping[str, Any]) -> ModelT:
         InvalidResponseError: a member has the wrong type.
     """
     try:
-        return cast("ModelT", _reader(cls, _Form.WIRE)(document))
+        return cast("ModelT", _reader(cls, form=_Form.WIRE)(document))
     except Mismatch as mismatch:
         noun = re.sub("(?<=.)(?=[A-Z])", " ", cls.__name__.removeprefix("Encrypted")).lower()
         where = mismatch.path or "the document"
@@ -114,21 +114,21 @@ def prepare(base: type) -> None:
     # attrs leaves behind the classes that it made models of.
     if not subclasses and "__attrs_attrs__" in vars(base):
         for form in _Form:
-            _writer(base, form)(_reader(base, form)({}))
+            _writer(base, form=form)(_reader(base, form=form)({}))
 
 
 # --- Reading --------------------------------------------------------------------------------------
 
 
 @functools.cache
-def _reader(cls: _Class, form: _Form) -> Read:
+def _reader(cls: _Class, *, form: _Form) -> Read:
     # Made at the first call: a model may hold others of its own class.
     read_values: Read | None = None
-    members = members_of(cls)
-    known = _keys_of(cls, form)
     is_wire = form is _Form.WIRE
+    known = _keys_of(cls, form)
+    members = members_of(cls)
     lists = [(m.name, get_origin(m.kind)) for m in members if hasattr(m.default, "factory")]
-    flat = [(m.name, _keys_of(m.kind, form), _reader(m.kind, form)) for m in members if m.flat]
+    flat = [(m.name, _keys_of(m.kind, form), _reader(m.kind, form=form)) for m in members if m.flat]
     assumptions = [(member.name, member.assumed) for member in members if member.assumed]
     # The constructor itself is slower, as it explains mistaken arguments.
     new, initialize = cls.__new__, inspect.unwrap(cls.__init__)
@@ -136,7 +136,7 @@ def _reader(cls: _Class, form: _Form) -> Read:
     def read(value: Any, _: object = None) -> Any:
         nonlocal read_values
         if read_values is None:
-            read_values = _values_reader(cls, form)
+            read_values, _ = _generated(cls, form)
         # Most are dicts; asking for the class spares a call.
         document: _Object = value if value.__class__ is dict else read_object(value)
         assumed: _Object = {}
@@ -169,22 +169,12 @@ def _reader(cls: _Class, form: _Form) -> Read:
     return read
 
 
-def _values_reader(cls: _Class, form: _Form) -> Read:
-    """Return what reads the values of all members that are as they should be."""
-    from cattrs.gen import make_dict_structure_fn_from_attrs
-
-    return _generated(
-        make_dict_structure_fn_from_attrs, cls, form, dict, _cattrs_detailed_validation=False
-    )
-
-
 def _read_closely(
     cls: _Class, form: _Form, document: _Object, assumed: _Object, unknown: _Object
 ) -> _Object:
     """Return the values of all members where one is null, unusual or wrong."""
     values: _Object = {}
-    for member in _members_of(cls, form):
-        key = _key_of(member, form)
+    for key, member in _members_of(cls, form):
         if (value := document.get(key)) is None:
             continue
         try:
@@ -206,11 +196,12 @@ def _member_reader(member: Member, form: _Form) -> Read:
     return _converter(form).get_structure_hook(member.kind)
 
 
-def _list_reader(kind: Any, converter: Converter) -> Read:
-    read_item: Read = converter.get_structure_hook(get_args(kind)[0])
+def _list_reader(kind: Any, form: _Form) -> Read:
+    read_item: Read = _converter(form).get_structure_hook(get_args(kind)[0])
 
-    def read(value: object, _: object = None) -> list[Any]:
+    def read(value: Any, _: object = None) -> list[Any]:
         items: list[Any] = []
+        # Most are empty lists.
         if not (values := value if value.__class__ is list else read_list(value)):
             return items
         try:
@@ -222,8 +213,8 @@ def _list_reader(kind: Any, converter: Converter) -> Read:
     return read_texts if read_item is SCALARS[str] else read
 
 
-def _map_reader(kind: Any, converter: Converter) -> Read:
-    read_item: Read = converter.get_structure_hook(get_args(kind)[1])
+def _map_reader(kind: Any, form: _Form) -> Read:
+    read_item: Read = _converter(form).get_structure_hook(get_args(kind)[1])
 
     def read(value: object, _: object = None) -> _Object:
         members = read_object(value)
@@ -241,18 +232,18 @@ def _map_reader(kind: Any, converter: Converter) -> Read:
 
 
 @functools.cache
-def _writer(cls: _Class, form: _Form) -> _Write:
+def _writer(cls: _Class, *, form: _Form) -> _Write:
     # Made at the first call: a model may hold others of its own class.
     write_members: _Write | None = None
+    known = _keys_of(cls, form)
     members = members_of(cls)
     key_of = {member.name: member.wire for member in members}
-    flat = [(m.name, _writer(m.kind, form)) for m in members if _is_flat(m, form)]
-    known = _keys_of(cls, form)
+    flat = [(member.name, _writer(member.kind, form=form)) for member in members if member.flat]
 
     def write(model: Any) -> _Object:
         nonlocal write_members
         if write_members is None:
-            write_members = _members_writer(cls, form)
+            _, write_members = _generated(cls, form)
         document = write_members(model)
         if form is _Form.DOCUMENT:
             return document
@@ -274,17 +265,6 @@ def _writer(cls: _Class, form: _Form) -> _Write:
     return write
 
 
-def _members_writer(cls: _Class, form: _Form) -> _Write:
-    from cattrs.gen import make_dict_unstructure_fn_from_attrs
-
-    return cast(
-        "_Write",
-        _generated(
-            make_dict_unstructure_fn_from_attrs, cls, form, cls, _cattrs_omit_if_default=True
-        ),
-    )
-
-
 # --- The generator --------------------------------------------------------------------------------
 
 
@@ -293,58 +273,54 @@ def _converter(form: _Form) -> Converter:
     # The import takes longer than that of all models.
     from cattrs import Converter
 
-    converter = Converter()
+    converter = Converter(detailed_validation=False)
     for kind, read in SCALARS.items():
         converter.register_structure_hook(kind, read)
-    converter.register_structure_hook_func(lambda t: get_origin(t) is Literal, SCALARS[str])
-    converter.register_structure_hook_factory(lambda t: get_origin(t) is list, _list_reader)
-    converter.register_structure_hook_factory(lambda t: get_origin(t) is dict, _map_reader)
-    converter.register_structure_hook_factory(attrs.has, lambda cls: _reader(cls, form))
-    converter.register_unstructure_hook_factory(attrs.has, lambda cls: _writer(cls, form))
+    converter.register_structure_hook_func(_is_made_from(Literal), SCALARS[str])
+    for is_kind, make in (
+        (attrs.has, _reader),
+        (_is_made_from(list), _list_reader),
+        (_is_made_from(dict), _map_reader),
+    ):
+        converter.register_structure_hook_factory(is_kind, functools.partial(make, form=form))
     converter.register_unstructure_hook(bytes, write_bytes)
+    converter.register_unstructure_hook_factory(attrs.has, functools.partial(_writer, form=form))
     return converter
 
 
-def _generated(
-    make: Callable[..., Any], cls: _Class, form: _Form, target: type, **options: bool
-) -> Any:
-    """Return what cattrs makes of the members of a class, for which None is what is missing."""
-    from cattrs.gen import override
+def _is_made_from(origin: object) -> Callable[[Any], bool]:
+    return lambda kind: get_origin(kind) is origin
 
-    members = _members_of(cls, form)
+
+def _generated(cls: _Class, form: _Form) -> tuple[Read, _Write]:
+    """Return what reads the values of members, and what writes members, both without None."""
+    # As cattrs declares them, their types are unknown in part.
+    gen = importlib.import_module("cattrs.gen")
     attributes = attrs.fields_dict(cls)
-    overrides: _Object = {
-        member.name: override(
-            rename=_key_of(member, form), struct_hook=_member_reader(member, form)
-        )
-        for member in members
-    }
-    fields = [attributes[m.name].evolve(type=m.kind, default=None) for m in members]
-    return make(fields, target, _converter(form), **options, **overrides)
+    fields: list[attrs.Attribute[Any]] = []
+    overrides: _Object = {}
+    for key, member in _members_of(cls, form):
+        fields.append(attributes[member.name].evolve(type=member.kind, default=None))
+        overrides[member.name] = gen.override(rename=key, struct_hook=_member_reader(member, form))
+    converter = _converter(form)
+    return (
+        gen.make_dict_structure_fn_from_attrs(fields, dict, converter, **overrides),
+        gen.make_dict_unstructure_fn_from_attrs(
+            fields, cls, converter, _cattrs_omit_if_default=True, **overrides
+        ),
+    )
 
 
-# --- Keys -----------------------------------------------------------------------------------------
-
-
-def _key_of(member: Member, form: _Form) -> str:
-    return member.wire if form is _Form.WIRE else member.key
-
-
-def _members_of(cls: _Class, form: _Form) -> list[Member]:
-    """Return the members that are one member of the JSON each."""
-    return [member for member in members_of(cls) if not _is_flat(member, form)]
-
-
-def _is_flat(member: Member, form: _Form) -> bool:
-    return member.flat and form is _Form.WIRE
+def _members_of(cls: _Class, form: _Form) -> list[tuple[str, Member]]:
+    """Return the members that are one member of the JSON, each with its name there."""
+    if form is _Form.DOCUMENT:
+        return [(member.key, member) for member in members_of(cls)]
+    return [(member.wire, member) for member in members_of(cls) if not member.flat]
 
 
 def _keys_of(cls: _Class, form: _Form) -> frozenset[str]:
     """Return the names of all members that a class knows."""
-    return frozenset(
-        key
-        for member in members_of(cls)
-        for key in (
-            _keys_of(member.kind, form) if _is_flat(member, form) else [_key_of(member, form)]
-        )
-    )
+    own = frozenset(key for key, _ in _members_of(cls, form))
+    if form is _Form.DOCUMENT:
+        return own
+    return own.union(*(_keys_of(m.kind, form) for m in members_of(cls) if m.flat))
