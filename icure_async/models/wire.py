@@ -29,10 +29,10 @@ from icure_async.models.json_values import (
     Kept,
     Mismatch,
     Read,
-    check_names,
     copy_json,
     read_fuzzy_date,
     read_list,
+    read_map,
     read_object,
     read_texts,
     write_bytes,
@@ -70,7 +70,7 @@ def from_document(cls: type[ModelT], mapping: Mapping[str, Any]) -> ModelT:
         ValidationError: a member is unknown or has the wrong type.
     """
     try:
-        return cast("ModelT", _reader(cls, form=_Form.DOCUMENT)(mapping))
+        return cast("ModelT", _read(cls, _Form.DOCUMENT, mapping))
     except Mismatch as mismatch:
         what = f"{cls.__name__}: {mismatch.path}" if mismatch.path else cls.__name__
         raise ValidationError(f"{what} {mismatch.problem}.") from None
@@ -96,7 +96,7 @@ def from_wire(cls: type[ModelT], document: Mapping[str, Any]) -> ModelT:
         InvalidResponseError: a member has the wrong type.
     """
     try:
-        return cast("ModelT", _reader(cls, form=_Form.WIRE)(document))
+        return cast("ModelT", _read(cls, _Form.WIRE, document))
     except Mismatch as mismatch:
         noun = re.sub("(?<=.)(?=[A-Z])", " ", cls.__name__.removeprefix("Encrypted")).lower()
         where = mismatch.path or "the document"
@@ -120,6 +120,30 @@ def prepare(base: type) -> None:
 # --- Reading --------------------------------------------------------------------------------------
 
 
+def _read(kind: Any, form: _Form, value: object) -> Any:
+    """Read a value, a second time part by part if need be, which says where it is wrong."""
+    read: Read = _converter(form).get_structure_hook(kind)
+    try:
+        return read(value)
+    except (Kept, Mismatch):
+        if attrs.has(kind):
+            return read(value, closely=True)
+        if get_origin(kind) not in {list, dict}:
+            raise
+    read_item = functools.partial(_read, get_args(kind)[-1], form)
+    if get_origin(kind) is list:
+        return [_at(f"[{index}]", read_item, item) for index, item in enumerate(read_list(value))]
+    # The key is data, and may be as private as the value.
+    return {key: _at("[*]", read_item, item) for key, item in read_map(value).items()}
+
+
+def _at(step: str, read: Read, value: object) -> Any:
+    try:
+        return read(value)
+    except Mismatch as mismatch:
+        raise mismatch.inside(step) from None
+
+
 @functools.cache
 def _reader(cls: _Class, *, form: _Form) -> Read:
     # Made at the first call: a model may hold others of its own class.
@@ -133,7 +157,7 @@ def _reader(cls: _Class, *, form: _Form) -> Read:
     # The constructor itself is slower, as it explains mistaken arguments.
     new, initialize = cls.__new__, inspect.unwrap(cls.__init__)
 
-    def read(value: Any, _: object = None) -> Any:
+    def read(value: Any, _: object = None, *, closely: bool = False) -> Any:
         nonlocal read_values
         if read_values is None:
             read_values, _ = _generated(cls, form)
@@ -141,13 +165,12 @@ def _reader(cls: _Class, *, form: _Form) -> Read:
         document: _Object = value if value.__class__ is dict else read_object(value)
         assumed: _Object = {}
         unknown: _Object = {}
-        try:
-            values = read_values(document)
-        except (Kept, Mismatch):
+        if closely:
             values = _read_closely(cls, form, document, assumed, unknown)
+        else:
+            values = read_values(document)
         if not known.issuperset(document):
-            others = {key: item for key, item in document.items() if key not in known}
-            check_names(others)
+            others = read_map({key: document[key] for key in document if key not in known})
             if not is_wire:
                 raise Mismatch("is not a known member", next(iter(others)))
             unknown |= {key: copy_json(item) for key, item in others.items() if item is not None}
@@ -157,7 +180,8 @@ def _reader(cls: _Class, *, form: _Form) -> Read:
             if name not in values:
                 values[name], assumed[name] = make(), make()
         for name, keys, read_flat in flat:
-            values[name] = read_flat({key: document[key] for key in keys if key in document})
+            own = {key: document[key] for key in keys if key in document}
+            values[name] = read_flat(own, closely=closely)
         model = new(cls)
         initialize(model, assumed_fields=assumed, unknown_fields=unknown, **values)
         for name, assume in assumptions:
@@ -172,43 +196,36 @@ def _reader(cls: _Class, *, form: _Form) -> Read:
 def _read_closely(
     cls: _Class, form: _Form, document: _Object, assumed: _Object, unknown: _Object
 ) -> _Object:
-    """Return the values of all members where one is null, unusual or wrong."""
+    """Return the values of all members, where one is null, kept or wrong."""
     values: _Object = {}
     for key, member in _members_of(cls, form):
         if (value := document.get(key)) is None:
             continue
+        read = _own_reader(member, form) or functools.partial(_read, member.kind, form)
         try:
-            values[member.name] = _member_reader(member, form)(value)
+            values[member.name] = _at(key, read, value)
         except Kept as kept:
             values[member.name] = assumed[member.name] = kept.value
             unknown[key] = copy_json(value)
-        except Mismatch as mismatch:
-            raise mismatch.inside(key) from None
     return values
 
 
-def _member_reader(member: Member, form: _Form) -> Read:
-    if form is _Form.WIRE:
-        if member.is_fuzzy_date:
-            return read_fuzzy_date
-        if reads := member.reads or STORED_SCALARS.get(member.kind):
-            return reads
-    return _converter(form).get_structure_hook(member.kind)
+def _own_reader(member: Member, form: _Form) -> Read | None:
+    """Return what reads a member, where its type does not tell."""
+    if form is _Form.DOCUMENT:
+        return None
+    if member.is_fuzzy_date:
+        return read_fuzzy_date
+    return member.reads or STORED_SCALARS.get(member.kind)
 
 
 def _list_reader(kind: Any, form: _Form) -> Read:
     read_item: Read = _converter(form).get_structure_hook(get_args(kind)[0])
 
     def read(value: Any, _: object = None) -> list[Any]:
-        items: list[Any] = []
-        # Most are empty lists.
-        if not (values := value if value.__class__ is list else read_list(value)):
-            return items
-        try:
-            items.extend(map(read_item, values))
-        except Mismatch as mismatch:
-            raise mismatch.inside(f"[{len(items)}]") from None
-        return items
+        # Asking for the class spares two calls.
+        items: list[Any] = value if value.__class__ is list else read_list(value)
+        return list(map(read_item, items)) if items else []
 
     return read_texts if read_item is SCALARS[str] else read
 
@@ -217,13 +234,7 @@ def _map_reader(kind: Any, form: _Form) -> Read:
     read_item: Read = _converter(form).get_structure_hook(get_args(kind)[1])
 
     def read(value: object, _: object = None) -> _Object:
-        members = read_object(value)
-        check_names(members)
-        try:
-            return {key: read_item(item) for key, item in members.items()}
-        except Mismatch as mismatch:
-            # The key is data, and may be as private as the value.
-            raise mismatch.inside("[*]") from None
+        return {key: read_item(item) for key, item in read_map(value).items()}
 
     return read
 
@@ -292,6 +303,7 @@ def _is_made_from(origin: object) -> Callable[[Any], bool]:
     return lambda kind: get_origin(kind) is origin
 
 
+@functools.cache
 def _generated(cls: _Class, form: _Form) -> tuple[Read, _Write]:
     """Return what reads the values of members, and what writes members, both without None."""
     # As cattrs declares them, their types are unknown in part.
@@ -301,7 +313,7 @@ def _generated(cls: _Class, form: _Form) -> tuple[Read, _Write]:
     overrides: _Object = {}
     for key, member in _members_of(cls, form):
         fields.append(attributes[member.name].evolve(type=member.kind, default=None))
-        overrides[member.name] = gen.override(rename=key, struct_hook=_member_reader(member, form))
+        overrides[member.name] = gen.override(rename=key, struct_hook=_own_reader(member, form))
     converter = _converter(form)
     return (
         gen.make_dict_structure_fn_from_attrs(fields, dict, converter, **overrides),
