@@ -127,6 +127,20 @@ def test_errors_say_where(wire: dict[str, Any], message: str) -> None:
     assert "S3CRET" not in str(caught.value)
 
 
+def test_odd_values_at_each_depth_are_read_about_as_fast_as_ordinary_ones() -> None:
+    document: dict[str, Any] = {"scan": "_-8=", "txt": None, "weight": 10**400}
+    for _ in range(40):
+        document = {**document, "leaves": [document]}
+    leaf = from_wire(Leaf, document)
+    assert to_wire(leaf)["leaves"][0]["leaves"][0]["scan"] == "_-8="
+    innermost = document
+    while "leaves" in innermost:
+        (innermost,) = innermost["leaves"]
+    innermost["txt"] = 5
+    with pytest.raises(InvalidResponseError, match=r": (leaves\[0\]\.){40}txt is not a text"):
+        from_wire(Leaf, document)
+
+
 def test_a_member_of_the_wire_is_unknown_to_the_documentation() -> None:
     with pytest.raises(ValidationError, match="PaperScroll: heading is not a known member"):
         PaperScroll.from_dict({"heading": "x"})
