@@ -9,6 +9,7 @@ from typing import Any, Final, cast
 import attrs
 
 from icure_async.errors import ValidationError
+from icure_async.json_shapes import parse_json_object
 
 __all__ = ["KeyShare", "KeySplit"]
 
@@ -68,13 +69,7 @@ class KeyShare:
         Raises:
             ValidationError: it is not such a text, or was written by a newer SDK.
         """
-        # Raised below and not in an except clause: the parser's exception carries the whole text.
-        content: object = None
-        try:
-            content = json.loads(text)
-        except (TypeError, ValueError, RecursionError):
-            content = None
-        members = cast("dict[str, Any]", content) if isinstance(content, dict) else {}
+        members = parse_json_object(text) or {}
         version = members.get("version")
         is_number = isinstance(version, int) and not isinstance(version, bool)
         if is_number and cast("int", version) > _VERSION:

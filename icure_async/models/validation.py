@@ -22,6 +22,7 @@ __all__ = [
     "validate_id",
     "validate_notification_for_saving",
     "validate_notification_status",
+    "validate_page_size",
     "validate_patient_for_saving",
     "validate_record_for_saving",
     "validate_token_validity",
@@ -73,6 +74,17 @@ def validate_token_validity(validity: object, what: str) -> int:
     if not isinstance(validity, dt.timedelta) or validity < dt.timedelta(seconds=1):
         raise ValidationError(f"{what} must be a timedelta of at least one second.")
     return int(validity.total_seconds())
+
+
+def validate_page_size(page_size: object) -> int:
+    """Return a number of records to read at a time.
+
+    Raises:
+        ValidationError: it is not a positive integer.
+    """
+    if not isinstance(page_size, int) or isinstance(page_size, bool) or page_size < 1:
+        raise ValidationError("page_size must be a positive int.")
+    return page_size
 
 
 def validate_record_for_saving(

@@ -252,3 +252,11 @@ def test_the_answer_to_a_deletion_is_about_what_was_to_be_deleted() -> None:
     for wrong in malformed:
         with pytest.raises(InvalidResponseError, match="Could not delete it"):
             check_deletion(wrong, "a", "delete it")
+
+
+def test_an_entity_of_any_other_kind_is_checked_as_entities_are() -> None:
+    entity: dict[str, Any] = {"id": "c", "rev": "1-a", "delegations": ENTRIES}
+    assert checked_document(entity, "contact", "c", "read contact c") is entity
+    for wrong in ({"rev": None}, {"delegations": "x"}, {"encryptedSelf": 5}):
+        with pytest.raises(InvalidResponseError, match="of the contact in"):
+            checked_document(entity | wrong, "contact", "c", "read contact c")
