@@ -132,6 +132,7 @@ def reworded(doc: str | None) -> str | None:
         return None
     doc = doc.replace("Return the API object to await or to enter.", "Return the API object;")
     for old, new in (
+        ("async for", "for"),
         ("async with", "with"),
         ("aclose", "close"),
         ("~icure_async.storage.Storage", "~icure_sync.storage.BlockingStorage"),
