@@ -158,8 +158,8 @@ class Threads:
             return await outcome_of(start(function))
 
 
-# OpenSSL works under the interpreter's lock here: more threads make nothing faster, and each one
-# more stands in line with the event loop for that lock.
+# Each thread stands in line with the event loop for the interpreter's lock, which most of our
+# calculations are too short to let go of.
 CRYPTO: Final = Threads("crypto", 2)
 STORAGE: Final = Threads("storage", 16)
 PARSING: Final = Threads("parsing", 2)

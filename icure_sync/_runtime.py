@@ -54,7 +54,7 @@ EXIT_SECONDS: Final = 2.0
 _STEP_SECONDS: Final = EXIT_SECONDS / 5
 
 _STANDSTILL_SECONDS: Final = 5.0
-"""How long a fork waits for the loop thread, which imports modules in its first calls."""
+"""Seconds that a fork waits for the loop thread, which imports modules in its first calls."""
 
 
 class _Executor(concurrent.futures.ThreadPoolExecutor):
