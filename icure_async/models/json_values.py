@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 Read: TypeAlias = Callable[..., Any]
-"""What cattrs calls with a value and its type, and everybody else with a value."""
+"""cattrs calls it with a value and its type, and everybody else with the value."""
 
 _TEXT: Final = frozenset({str})
 _LEAVES: Final = frozenset({str, int, float, bool, type(None)})
