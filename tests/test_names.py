@@ -26,7 +26,7 @@ FORMER = "icure-sdk"
 KEPT = {"icure_async/cli/keys.py", "icure_async/storage/_master_key.py"}
 KEPT |= {"icure_async/storage/_keyring.py"}
 
-# What an install line names, up to where the line of code or the shell's command ends.
+# The packages of an install line, up to where the line of code or the shell's command ends.
 INSTALL = re.compile(r"\bpip3? install ((?:[^\n`;&|)\\]|\n *)+)")
 ARGUMENT = re.compile(r"'([^']+)'|\"([^\"]+)\"|(\S+)")
 EXTRA = re.compile(r"(?<![\w.-])([a-z][a-z0-9-]*)\[(sandbox|cli|keyring)\]")

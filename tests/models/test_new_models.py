@@ -15,7 +15,7 @@ from icure_async.models.wire import from_wire, prepare, to_wire
 
 @attrs.define(kw_only=True, repr=False)
 class Seal(ValueModel):
-    """What lies flat in the document."""
+    """Members that lie flat in the document."""
 
     wax: str | None = None
     stamps: list[str] = attrs.field(factory=list[str])
