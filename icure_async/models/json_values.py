@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 Read: TypeAlias = Callable[..., Any]
-"""A hook: cattrs calls it with a value and its type, and others call it with a value."""
+"""cattrs calls it with a value and its type, and everybody else with the value."""
 
 _TEXT: Final = frozenset({str})
 _LEAVES: Final = frozenset({str, int, float, bool, type(None)})
