@@ -31,12 +31,12 @@ if TYPE_CHECKING:
     from icure_async.rest.message_gateway import MessageGateway
     from icure_async.rest.session import Session
 
-__all__ = ["Completer", "Options"]
+__all__ = ["SIGN_IN_PAUSE_SECONDS", "Completer", "Options"]
 
 # The account may appear at the backend a moment after the gateway accepts the code
 # (server-behaviour.md §13.2.4).
 _SIGN_IN_ATTEMPTS: Final = 4
-_SIGN_IN_PAUSE_SECONDS: Final = 1.0
+SIGN_IN_PAUSE_SECONDS: Final = 1.0
 
 _Event = AuthenticationEvent
 
@@ -101,7 +101,7 @@ class Completer:
         finally:
             run.tasks -= 1
             if not run.tasks:
-                # Whatever keeps this alive, a traceback perhaps: it was for those who waited.
+                # Only those who waited need it; a traceback may keep this object alive for long.
                 run.finished = None
 
     async def _complete(
@@ -205,7 +205,7 @@ class Completer:
         if refusal is None:
             signed_in = await self._log_in(process.login, code, attempts=_SIGN_IN_ATTEMPTS)
             if signed_in is None:
-                # What is written down stays: the account may yet appear.
+                # The written progress stays: the account may yet appear.
                 raise failure(process, _Event.CODE_EXPIRED)
             return signed_in
         if may_be_used or process.bypass_token_check:
@@ -222,7 +222,7 @@ class Completer:
         """Return the session and the user's id, or None where the backend refuses the code."""
         for attempt in range(attempts):
             if attempt:
-                await self._sleep(_SIGN_IN_PAUSE_SECONDS)
+                await self._sleep(SIGN_IN_PAUSE_SECONDS)
             session = self._open_session(login, code)
             try:
                 answer = await session.sign_in()

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from icure_async.crypto.exchange_keys import WrappedKey
     from icure_async.crypto.key_ring import KeyRing
     from icure_async.crypto.protocol import Crypto
+    from icure_async.entities.metadata import KeySource
 
     Documents = Sequence[Mapping[str, Any]]
 
@@ -47,11 +48,11 @@ _METADATA: Final = (
 
 
 class KeyDirectory(Protocol):
-    """Where exchange keys are looked up. What it returns may come from a cache."""
+    """The directory of exchange keys. Its answers may come from a cache."""
 
     @property
     def has_policy(self) -> bool:
-        """Whether :meth:`may_write_with` ever says no."""
+        """True if :meth:`may_write_with` may say no."""
         ...
 
     async def own_id(self) -> str:
@@ -120,7 +121,7 @@ class LegacyKeys:
         self._key_ring = key_ring
         self._directory = directory
         ways = (self._own_ways, self._ways_of_parents, self._ways_given_back, self._fresh_ways)
-        self.sources = tuple(_Source(crypto, way) for way in ways)
+        self.sources: Sequence[KeySource] = tuple(_Source(crypto, way) for way in ways)
 
     def has_keys(self, document: Mapping[str, Any], /) -> bool:
         """Return whether some ``encryptionKeys`` list is non-empty."""
@@ -210,8 +211,8 @@ class LegacyKeys:
                 named, found = await _entity_key(self._crypto, way)
                 if found != key:
                     continue
-                # What hides the id of a patient in another record, where anybody can read it in
-                # clear, has the same form: only the name in front tells them apart.
+                # The entry that hides a patient's id in another record, where anybody can read it
+                # in clear, has the same form: only the name in front tells them apart.
                 if named != document["id"]:
                     names_another = True
                 elif await self._directory.may_write_with(

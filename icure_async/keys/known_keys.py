@@ -113,7 +113,7 @@ class KnownKeys:
         return known.get(key)
 
     async def has_others(self, own_id: str, key: KnownKey) -> bool:
-        """Return whether another key is known in the place of this one.
+        """Return whether another key is known where this one is named.
 
         Of the user's own public keys, those on this device are known.
 
@@ -186,10 +186,12 @@ class KnownKeys:
                 map(_is_row, rows)
             ) and self._is_authentic(own_id, rows, macs):
                 return _keys_of(rows)
+            case _:
+                pass
         if self._key_ring.trusted_pairs:
             self._doubtful.add(own_id)
             _log.warning(
-                "What this device remembers of keys can't be verified, and counts as unknown"
+                "The keys that this device remembers can't be verified, and count as unknown"
             )
         return {}
 
