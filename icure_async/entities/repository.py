@@ -225,7 +225,7 @@ class Repository(Records[Clear, Sealed]):
             with suppress(InvalidResponseError):
                 if document := stored.get(record.id):
                     await confirm_content(document, self.resource.get, self.kind.noun)
-                    present = self._as_saved(record, document, by_id[record.id])
+                    present = await self._as_saved(record, document, by_id[record.id])
             found.append(present)
         return found
 
@@ -234,10 +234,13 @@ class Repository(Records[Clear, Sealed]):
         found = await self.resource.get_many(record_ids) if record_ids else []
         return {document["id"]: document for document in found}
 
-    def _as_saved(
+    async def _as_saved(
         self, record: Clear | Sealed, document: Mapping[str, Any], opened: OpenedEntity | None
     ) -> Clear | Sealed | None:
         """Return a stored record if it has the content of this one, else None."""
+        if not has_rev(record) and document.get("responsible") != await self._own.own_id():
+            # Those with whom this user shares can't read the same record of somebody else.
+            return None
         present = self._model(document, opened)
         is_sealed = isinstance(record, self.kind.sealed)
         # Of a sealed record, what could be opened by now stays closed.
@@ -461,7 +464,8 @@ class Repository(Records[Clear, Sealed]):
         except (NotFoundError, PermissionDeniedError):
             pass
         else:
-            if present := self._as_saved(record, document, await self._entities.open(document)):
+            opened = await self._entities.open(document)
+            if present := await self._as_saved(record, document, opened):
                 return present
         raise ConflictError(
             f"{self._name(record.id)} was changed by somebody else, or its id is in use. Read it "

@@ -59,8 +59,8 @@ class LegacyMetadata(LegacyKeys):
                 prepared.append(
                     CryptoError(
                         f"A list of this {kind.noun} has elements that are encrypted for the one "
-                        "they were copied from: build them anew from their values. Nothing was "
-                        "sent."
+                        "they were copied from, or a value that JSON has not: build them anew from "
+                        "their values. Nothing was sent."
                     )
                 )
             else:

@@ -160,6 +160,20 @@ async def test_an_id_in_use_is_a_conflict_and_nothing_is_overwritten(
     assert len(result.saved) == 2
 
 
+async def test_the_same_patient_of_somebody_else_is_not_called_created(
+    opener: Opener, sandbox: Sandbox
+) -> None:
+    """Those with whom the user shares could not read it."""
+    ned, hcp = await opener.golden("ned"), await opener.golden("hcp")
+    await ned.patient_api.create_or_modify_patient(stark(0))
+    before = await stored_starks(sandbox)
+    result = await hcp.patient_api.create_patients([stark(0), stark(1)])
+    assert reasons(result) == {"stark-0": ConflictError}
+    with pytest.raises(ConflictError, match="stark-0"):
+        await hcp.patient_api.create_or_modify_patient(stark(0))
+    assert (await stored_starks(sandbox))["stark-0"] == before["stark-0"]
+
+
 async def test_one_that_the_backend_refuses_is_named_with_its_reason(
     opener: Opener, sandbox: Sandbox
 ) -> None:
@@ -231,7 +245,9 @@ async def test_one_that_is_shown_malformed_or_cut_is_looked_at_by_itself(
     again = await ned.patient_api.create_patients(patients)
     again.raise_for_failures()
     assert seen(again.saved) == seen(created.saved)
-    assert all(patient.system_meta_data.encrypted_self for patient in again.saved)
+    for patient in again.saved:
+        assert patient.system_meta_data is not None
+        assert patient.system_meta_data.encrypted_self
 
 
 async def test_many_are_checked_without_holding_up_the_event_loop(opener: Opener) -> None:

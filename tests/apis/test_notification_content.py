@@ -9,7 +9,7 @@ import logging
 import pytest
 
 from icure_async import EncryptedNotification, Notification, Patient
-from icure_async.errors import DecryptionError, ValidationError
+from icure_async.errors import CryptoError, DecryptionError, ValidationError
 from icure_async.sandbox import Sandbox
 from tests.support.notifications import SECRET, People, other, text_of, words
 from tests.support.seeds import Json
@@ -103,8 +103,18 @@ async def test_one_with_the_id_of_a_data_owner_gets_its_first_key_like_others(
     assert text_of(saved) == SECRET
     stored = await sandbox.stored("maintenancetask", people.ned_id)
     assert stored is not None
-    assert "properties" not in stored
+    assert not stored["properties"]
     assert not stored.get("aesExchangeKeys")
+
+
+async def test_a_property_that_is_no_json_is_refused(people: People) -> None:
+    ned = await people.opener.golden("ned")
+    for value in ({1, 2}, float("nan")):
+        told = other()
+        assert told.properties
+        told.properties[0].unknown_fields["newer"] = value
+        with pytest.raises(CryptoError, match="JSON"):
+            await ned.notification_api.create_or_modify_notification(told, people.hcp_id)
 
 
 @pytest.fixture
