@@ -97,7 +97,7 @@ class Repository(Records[Clear, Sealed]):
         (sealed,) = await self.prepare([record], delegates)
         if isinstance(sealed, CryptoError):
             raise sealed
-        return await self.store(record, sealed)
+        return await self._store(record, sealed, delegates)
 
     async def prepare(
         self, records: Sequence[Clear], delegates: Sequence[str] = ()
@@ -160,7 +160,7 @@ class Repository(Records[Clear, Sealed]):
             stored = await self.read(record.id)
             if stored.get("rev") != record.rev:
                 other = ConflictError(f"{self._name(record.id)} has another rev by now", status=409)
-                return await self._saved_before(record, other)
+                return await self._saved_before(record, other, delegates)
         if kind.changeable is not None and stored is not None:
             document = await self._sealed_changes(record, stored, delegates)
         else:
@@ -174,7 +174,7 @@ class Repository(Records[Clear, Sealed]):
                 document = await self._sealed(
                     document, await self._entities.open(document), keep_unreadable=keep_unreadable
                 )
-        return await self.store(record, self._completed_document(document))
+        return await self._store(record, self._completed_document(document), delegates)
 
     async def prepare_changes(
         self, records: Sequence[Clear]
@@ -198,14 +198,16 @@ class Repository(Records[Clear, Sealed]):
                 prepared.append(error)
         return prepared
 
-    async def store(self, record: Clear | Sealed, document: Mapping[str, Any]) -> Clear | Sealed:
+    async def _store(
+        self, record: Clear | Sealed, document: Mapping[str, Any], delegates: Sequence[str]
+    ) -> Clear | Sealed:
         """Store what was prepared of a record, unless an earlier attempt has done so."""
         creates = not has_rev(record)
         write = self.resource.create if creates else self.resource.modify
         try:
             saved = await write(document)
         except ConflictError as conflict:
-            return await self._saved_before(record, conflict)
+            return await self._saved_before(record, conflict, delegates)
         verb = "create" if creates else "modify"
         require_same_material(document, saved, self.kind.noun, verb)
         self._own.learn(self.kind.route, saved)
@@ -453,7 +455,7 @@ class Repository(Records[Clear, Sealed]):
             ) from None
 
     async def _saved_before(
-        self, record: Clear | Sealed, conflict: ConflictError
+        self, record: Clear | Sealed, conflict: ConflictError, delegates: Sequence[str]
     ) -> Clear | Sealed:
         """Return the stored record if it is what we wanted to store, else raise the conflict.
 
@@ -465,7 +467,8 @@ class Repository(Records[Clear, Sealed]):
             pass
         else:
             opened = await self._entities.open(document)
-            if present := await self._as_saved(record, document, opened):
+            present = await self._as_saved(record, document, opened)
+            if present and set(delegates) <= self.metadata.delegates_of(document):
                 return present
         raise ConflictError(
             f"{self._name(record.id)} was changed by somebody else, or its id is in use. Read it "

@@ -9,10 +9,10 @@ import logging
 import pytest
 
 from icure_async import EncryptedNotification, Notification, Patient
-from icure_async.errors import CryptoError, DecryptionError, ValidationError
+from icure_async.errors import ConflictError, CryptoError, DecryptionError, ValidationError
 from icure_async.sandbox import Sandbox
 from tests.support.notifications import SECRET, People, other, text_of, words
-from tests.support.seeds import Json
+from tests.support.seeds import Json, add_hcp, key_pair_of
 
 
 async def test_a_list_is_refused_when_it_is_asked_for(people: People) -> None:
@@ -107,6 +107,16 @@ async def test_one_with_the_id_of_a_data_owner_gets_its_first_key_like_others(
     assert not stored.get("aesExchangeKeys")
 
 
+async def test_one_is_not_called_created_for_somebody_who_was_not_notified(people: People) -> None:
+    ned = await people.opener.golden("ned")
+    told = other()
+    created = await ned.notification_api.create_or_modify_notification(told, people.hcp_id)
+    again = await ned.notification_api.create_or_modify_notification(told, people.hcp_id)
+    assert again == created
+    with pytest.raises(ConflictError, match=told.id):
+        await ned.notification_api.create_or_modify_notification(told, "hcp-friend")
+
+
 async def test_a_property_that_is_no_json_is_refused(people: People) -> None:
     ned = await people.opener.golden("ned")
     for value in ({1, 2}, float("nan")):
@@ -126,4 +136,6 @@ def seed(seed: Json, world: Json) -> Json:
         "taskType": "OTHER",
         "delegations": {ned_id: []},
     }
+    friend = add_hcp(seed, "friend")
+    seed["entities"]["hcparty"][friend]["publicKey"] = key_pair_of(world, "arya").public_key
     return seed
