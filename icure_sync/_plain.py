@@ -1,4 +1,4 @@
-"""Plain functions and objects in the place of async ones: they run in worker threads."""
+"""Plain functions and objects that serve as async ones: they run in worker threads."""
 
 # ruff: noqa: SLF001
 # pyright: reportPrivateUsage=false
@@ -131,7 +131,7 @@ async def _adapted_lock(
 
 
 def _told(held: object) -> StorageLock:
-    """Return what a lock says of itself; one that says nothing may have waited."""
+    """Return the report of a lock that was entered; one that gives none may have waited."""
     return held if isinstance(held, StorageLock) else StorageLock(waited=True)
 
 
@@ -143,9 +143,9 @@ def _patience_for(method: str) -> float:
 def _on_its_own(
     method: Callable[..., Any], patience: float = PATIENCE_SECONDS
 ) -> Callable[..., Coroutine[Any, Any, Any]]:
-    """Do as :func:`callback` does with a method whose calls are no part of the job that calls it.
+    """Return a method like :func:`callback`, whose calls are no part of the job that calls it.
 
-    The SDK shields what must not be torn, and writes while it cleans up.
+    The SDK shields writes, which must not be torn, and writes while it cleans up.
     """
     return method if _is_async(method) else callback(partial(on_its_own, method), patience)
 
