@@ -85,7 +85,7 @@ async def test_members_of_a_newer_backend_survive(people: People) -> None:
 async def test_one_with_the_id_of_a_data_owner_is_not_taken_for_its_document(
     people: People,
 ) -> None:
-    """Whoever may write to a data owner chooses the ids of what it reads."""
+    """Others, who may write to a data owner, choose the ids of such records."""
     ned, hcp = await people.opener.golden("ned"), await people.opener.golden("hcp")
     told = other(id=people.hcp_id)
     await ned.notification_api.create_or_modify_notification(told, people.hcp_id)
