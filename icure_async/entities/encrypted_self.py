@@ -47,6 +47,7 @@ _ALWAYS_CLEAR_IN_ELEMENTS: Final = frozenset({ENCRYPTED_SELF})
 _PLAIN_DIGITS: Final = 21
 _PLAIN_ZEROS: Final = 6
 _TOO_DEEP: Final = "the document is nested too deeply"
+_NOT_JSON: Final = "the document holds a value that JSON has not"
 
 
 def javascript_json(members: Mapping[str, Any]) -> bytes:
@@ -56,12 +57,14 @@ def javascript_json(members: Mapping[str, Any]) -> bytes:
     JavaScript does. Members keep their order.
 
     Raises:
-        ValueError: a number is not finite, or the nesting is too deep.
+        ValueError: a value is not JSON, or the nesting is too deep.
     """
     try:
         text = _javascript_text(members)
     except RecursionError:
         raise ValueError(_TOO_DEEP) from None
+    except TypeError:
+        raise ValueError(_NOT_JSON) from None
     try:
         return text.encode("utf-8")
     except UnicodeEncodeError:

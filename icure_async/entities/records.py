@@ -62,8 +62,8 @@ class OwnDocument(Protocol):
         """Return the current data owner and its parents by id."""
         ...
 
-    def learn(self, document: Mapping[str, Any], /) -> None:
-        """Take note of a document as the backend just gave it, which may be our own."""
+    def learn(self, route: str, document: Mapping[str, Any], /) -> None:
+        """Take note of a document of a kind as the backend just gave it, which may be our own."""
         ...
 
 
@@ -202,7 +202,7 @@ class Records(Generic[Clear, Sealed]):
         """Return the document of a record as it is stored."""
         document = await self.resource.get(self._valid_id(record_id))
         await confirm_content(document, self.resource.get, self.kind.noun)
-        self._own.learn(document)
+        self._own.learn(self.kind.route, document)
         return document
 
     async def open_many(self, documents: Sequence[Mapping[str, Any]]) -> list[Clear | Sealed]:

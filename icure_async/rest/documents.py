@@ -410,7 +410,9 @@ def checked_revisions(
     wanted = set(wanted_ids)
     for entry in saved:
         entity_id, rev = (entry.get("id"), entry.get("rev")) if _is_object(entry) else (None, None)
-        if not isinstance(entity_id, str) or entity_id not in wanted or not isinstance(rev, str):
+        if not (
+            isinstance(entity_id, str) and entity_id in wanted and isinstance(rev, str) and rev
+        ):
             raise _error(action, "the server answers about something else", AFTER_A_WRITE)
         wanted.remove(entity_id)
         revisions[entity_id] = rev
