@@ -290,12 +290,14 @@ class Batches(Generic[Clear, Sealed]):
         They are encrypted anew: whom the user shares with may have changed.
         """
         ending: ICureError | None = None
+        # Those of an application's own cryptography, say: not wrapped in a group.
+        crashes: list[Exception] = []
         turn = anyio.Semaphore(_AT_ONCE)
 
         async def save(one: _Pending[Clear]) -> None:
             nonlocal ending
             async with turn:
-                if ending is not None:
+                if ending is not None or crashes:
                     return
                 try:
                     saved = await self._repository.save(one.record)
@@ -303,10 +305,14 @@ class Batches(Generic[Clear, Sealed]):
                     outcomes.failed(one.index, error)
                     if isinstance(error, _ENDING):
                         ending = error
+                except Exception as error:
+                    crashes.append(error)
                 else:
                     outcomes.saved(one, saved)
 
         async with anyio.create_task_group() as tasks:
             for one in pending:
                 tasks.start_soon(save, one)
+        if crashes:
+            raise crashes[0]
         return ending
