@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sync_rules import RULES, Rules
 from sync_source import PACKAGE, imports_in, names_of, refuse, tree_of
-from sync_writers import ModuleWriter, Plan, blocking_name
+from sync_writers import ModuleWriter, Plan, plain_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -57,47 +57,46 @@ def check_facade(plan: Plan, facade: str, original: str) -> None:
     names = {name for value in lists for name in ast.literal_eval(value)}
     found = {name: ".".join(home) for name, home in imports_in(tree).items() if name in names}
     expected = origins_of(plan, original)
-    for name, origin in expected.items():
+    for name in [*filter(expected.get, expected), *sorted(names - expected.keys())]:
         with plan.at(facade):
-            refuse(origin and name not in found, f"lacks {name}")
-            is_right = found.get(name, origin) == origin
-            refuse(origin and not is_right, f"{name} should be imported as {origin}")
-    for name in sorted(names - expected.keys()):
-        with plan.at(facade):
-            refuse(True, f"{name} is not public in {original}")
+            refuse(name not in expected, f"{name} is not public in {original}")
+            refuse(name not in found, f"lacks {name}")
+            is_right = found[name] == expected[name]
+            refuse(not is_right, f"{name} should be imported as {expected[name]}")
 
 
 def origins_of(plan: Plan, original: str) -> dict[str, str]:
     """Return what a facade has to import for the public names of a module, empty for nothing."""
-    public: list[str] = getattr(importlib.import_module(original), "__all__", [])
-    found = dict.fromkeys(public, "")
-    for name in public:
+    found: dict[str, str] = {}
+    for name in getattr(importlib.import_module(original), "__all__", []):
+        thing: Any = names_of(original).get(name)
+        found[name] = ""
         with plan.at(f"{original}.{name}"):
-            thing: Any = names_of(original).get(name)
-            if not plan.uses("left_out", name):
-                found[name] = origin_of(plan, original, name, thing)
-            if plan.kind_of(thing) == "protocol":
-                found[blocking_name(thing)] = f"{plan.home_of(thing)}.{blocking_name(thing)}"
+            found[name] = origin_of(plan, original, name, thing)
+        if plan.kind_of(thing) == "protocol":
+            blocking = plain_names(thing)[0]
+            found[blocking] = f"{plan.homes[thing]}.{blocking}"
     return found
 
 
 def origin_of(plan: Plan, original: str, name: str, thing: Any) -> str:
-    """Return what a facade has to import for a public name."""
+    """Return what a facade has to import for a public name, empty for nothing."""
     home = imports_in(tree_of(original)).get(name, (original, name))[0]
+    shared = [m for m in plan.rules.shared_modules if f"{home}.".startswith(f"{m}.")]
+    if plan.uses("left_out", name):
+        return ""
     if plan.has_twin(thing):
-        return f"{plan.home_of(thing)}.{name}"
-    if plan.kind_of(thing) == "protocol" or plan.uses("shared_names", name):
-        return f"{home}.{name}"
+        return f"{plan.homes[thing]}.{name}"
     if inspect.ismodule(thing):
         facades = [facade for facade, of in plan.rules.facades.items() if of == thing.__name__]
         refuse(not facades, "a public module without a rule; see facades")
         return facades[0]
-    refuse(name not in names_of(original), "is public, and defined nowhere")
-    shared = [m for m in plan.rules.shared_modules if f"{home}.".startswith(f"{m}.")]
-    refuse(not shared, "a public name that is neither generated, shared nor left out")
-    plan.uses("shared_modules", shared[0])
-    is_async = plan.why_not_shared(thing if callable(thing) else type(thing))
-    refuse(is_async, f"is shared with {shared[0]}, but is async")
+    if plan.kind_of(thing) != "protocol" and not plan.uses("shared_names", name):
+        refuse(name not in names_of(original), "is public, and defined nowhere")
+        refuse(not shared, "a public name that is neither generated, shared nor left out")
+        plan.uses("shared_modules", shared[0])
+        is_async = plan.why_not_shared(thing if callable(thing) else type(thing))
+        refuse(is_async, f"is shared with {shared[0]}, but is async")
     return f"{home}.{name}"
 
 
@@ -133,12 +132,9 @@ def generate(rules: Rules = RULES) -> tuple[dict[Path, str], list[str]]:
         with plan.at("rules"):
             check_facade(plan, facade, original)
     check_modules(plan)
-    for table in TABLES:
-        for entry in getattr(rules, table):
-            with plan.at("rules"):
-                is_used = (table, entry) in plan.used
-                refuse(not is_used, f"{table} has {entry!r}, which matches nothing")
-    return files, plan.problems
+    entries = [(table, entry) for table in TABLES for entry in getattr(rules, table)]
+    unused = [f"rules: {table} has {e!r}" for table, e in entries if (table, e) not in plan.used]
+    return files, [*plan.problems, *(f"{rule}, which matches nothing" for rule in unused)]
 
 
 def formatted(files: Mapping[Path, str]) -> dict[Path, str]:

@@ -28,6 +28,11 @@ _PARTS: Final = ("__mro__", "__orig_bases__", "__constraints__", "__bound__", "_
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
+# The methods that set an attribute, and its annotation.
+Attribute = tuple[list[Function], ast.expr | None]
+Member = ast.stmt | Attribute | None
+
+
 class Refusal(Exception):  # noqa: N818
     """The reason why something has no twin."""
 
@@ -49,12 +54,10 @@ def imports_in(tree: ast.Module) -> dict[str, tuple[str, str]]:
     """Return the imports of a module: name here → module and name there, empty for the module."""
     found: dict[str, tuple[str, str]] = {}
     for node in ast.walk(tree):
-        if isinstance(node, ast.Import | ast.ImportFrom):
-            for alias in node.names:
-                name = alias.asname or alias.name.partition(".")[0]
-                whole = (alias.name if alias.asname else name, "")
-                is_part = isinstance(node, ast.ImportFrom)
-                found[name] = (str(node.module), alias.name) if is_part else whole
+        for alias in node.names if isinstance(node, ast.Import | ast.ImportFrom) else ():
+            home = node.module if isinstance(node, ast.ImportFrom) else None
+            name = alias.asname or alias.name.partition(".")[0]
+            found[name] = (home, alias.name) if home else (alias.name, "")
     return found
 
 
@@ -87,11 +90,6 @@ def is_public(name: str) -> bool:
     return not name.startswith("_")
 
 
-def is_special(name: str) -> bool:
-    """Return whether Python gives a name its meaning."""
-    return name.startswith("__") and name.endswith("__")
-
-
 def is_ours(thing: object) -> typing.TypeGuard[type]:
     """Return whether something is a class of the package."""
     return inspect.isclass(thing) and thing.__module__.partition(".")[0] == PACKAGE
@@ -105,16 +103,18 @@ def node_of(cls: type) -> ast.ClassDef:
     return found[0] if len(found) == 1 else ast.ClassDef(cls.__name__, [], [], [], [])
 
 
-def members_of(cls: type) -> dict[str, tuple[str, ast.stmt | None]]:
+@cache
+def members_of(cls: type) -> dict[str, tuple[str, Member]]:
     """Return the members of a class by name, with their modules and, where it is clear, text."""
-    members: dict[str, tuple[str, ast.stmt | None]] = {}
+    members: dict[str, tuple[str, Member]] = {}
     for parent in filter(is_ours, reversed(cls.__mro__)):
-        own: dict[str, ast.stmt | None] = {}
+        own: dict[str, Member] = {}
         for node in node_of(parent).body:
             targets = getattr(node, "targets", [getattr(node, "target", None)])
             name = getattr(node, "name", getattr(targets[0], "id", None))
             if name and len(targets) == 1:
                 own[name] = None if name in own else node
+        own = {**attributes_set(parent), **own}
         for name, value in vars(parent).items():
             # What is wrapped once more is written in a parent. The rest has no text that counts.
             above: Any = getattr(super(parent, parent), name, None)
@@ -125,18 +125,17 @@ def members_of(cls: type) -> dict[str, tuple[str, ast.stmt | None]]:
     return members
 
 
-def attributes_of(cls: type) -> dict[str, tuple[str, tuple[list[Function], ast.expr | None]]]:
-    """Return the public attributes that methods set, with their modules, the methods, and types."""
-    found: dict[str, tuple[str, tuple[list[Function], ast.expr | None]]] = {}
-    for parent in filter(is_ours, cls.__mro__):
-        for method in (node for node in node_of(parent).body if isinstance(node, Function)):
-            nodes = [*ast.walk(method)]
-            types = {id(n.target): n.annotation for n in nodes if isinstance(n, ast.AnnAssign)}
-            for node in nodes:
-                is_set = isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)
-                if is_set and ast.unparse(node.value) == "self" and is_public(node.attr):
-                    new = (parent.__module__, ([], types.get(id(node))))
-                    found.setdefault(node.attr, new)[1][0].append(method)
+def attributes_set(cls: type) -> dict[str, Attribute]:
+    """Return the public attributes that the methods of a class set."""
+    found: dict[str, Attribute] = {}
+    for method in (node for node in node_of(cls).body if isinstance(node, Function)):
+        nodes = [*ast.walk(method)]
+        types = {ast.unparse(n.target): n.annotation for n in nodes if isinstance(n, ast.AnnAssign)}
+        for node in (n for n in nodes if isinstance(n, ast.Attribute)):
+            is_set = isinstance(node.ctx, ast.Store) and ast.unparse(node.value) == "self"
+            if is_set and is_public(node.attr):
+                new: Attribute = ([], types.get(ast.unparse(node)))
+                found.setdefault(node.attr, new)[0].append(method)
     return found
 
 
@@ -146,16 +145,12 @@ def attributes_of(cls: type) -> dict[str, tuple[str, tuple[list[Function], ast.e
 @cache
 def reached(thing: object, *, methods: bool = True) -> list[object]:
     """Return all that a type is made of, with the methods and attributes of classes or not."""
-    # By id, since not all of it can be hashed.
-    found: dict[int, object] = {}
-    left = [thing]
-    while left:
-        part = left.pop()
-        if id(part) not in found:
-            found[id(part)] = part
-            left += _parts_of(part)
-            left += _members_in(part) if methods and is_ours(part) else ()
-    return [*found.values()]
+    found = [thing]
+    for part in found:
+        found += [new for new in _parts_of(part) if new not in found]
+        if methods and is_ours(part):
+            found += [new for new in _members_in(part) if new not in found]
+    return found
 
 
 def why_async(thing: object) -> str | None:
@@ -196,15 +191,15 @@ def _members_in(cls: type) -> Iterator[object]:
         member = value
         for holder in ("fget", "func", "__func__"):
             member = getattr(member, holder, member)
-        if is_public(name) or is_special(name):
+        if is_public(name) or name.startswith("__"):
             yield type(member)
             yield from (member, inspect.unwrap(member)) if callable(member) else ()
-    for home, (methods, annotation) in attributes_of(cls).values():
-        yield meaning(annotation, home)
-        # The names in a method tell the types of the attributes that it does not annotate.
-        nodes = [node for method in methods if not annotation for node in ast.walk(method)]
+    for methods, _ in attributes_set(cls).values():
+        # The names in a method tell the types of the attributes that it sets.
+        nodes = [node for method in methods for node in ast.walk(method)]
         texts = {ast.unparse(node) for node in nodes if isinstance(node, ast.Name | ast.Attribute)}
-        found = [meaning(text, home) for text in texts if text.replace(".", "").isidentifier()]
+        dotted = [text for text in texts if text.replace(".", "").isidentifier()]
+        found = [meaning(text, cls.__module__) for text in dotted]
         yield from (thing for thing in found if not isinstance(thing, str | Refusal))
 
 

@@ -13,10 +13,11 @@ import typing
 from abc import ABC, ABCMeta
 from collections import abc, defaultdict
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from types import UnionType
 from typing import TYPE_CHECKING, Any, Final
 
 import sync_source as source
-from sync_source import Function, Refusal, is_ours, is_public, node_of, refuse
+from sync_source import Attribute, Function, Refusal, is_ours, is_public, node_of, refuse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -34,20 +35,19 @@ from icure_sync._plain import adapt, callback
 from icure_sync._twins import Twin
 """
 RUNTIME: Final = ("Twin", "adapt", "callback")
+ITERATORS: Final = (abc.AsyncIterator, abc.AsyncIterable, abc.AsyncGenerator)
 # What a method may return: the table of its rules, the twin's way to call it, and the plain type.
-PLAIN_FORMS: Final = {
+PLAIN_FORMS: Final[dict[object, tuple[str, str, str]]] = {
     AbstractAsyncContextManager: ("entered", "_enter", "AbstractContextManager"),
-    abc.AsyncIterator: ("iterators", "_iterate", "ClosableIterator"),
-    abc.AsyncIterable: ("iterators", "_iterate", "ClosableIterator"),
-    abc.AsyncGenerator: ("iterators", "_iterate", "ClosableIterator"),
+    **dict.fromkeys(ITERATORS, ("iterators", "_iterate", "ClosableIterator")),
 }
-PLAIN_DECORATORS: Final = (typing.final, typing.runtime_checkable)
 # The distribution is called icure-async, for both packages.
 SPEAKS_OF_ASYNC: Final = re.compile(
     r"\b(?<!icure-)(async\w*|await\w*|coroutines?|event loops?|aclose|icure_async)\b", re.IGNORECASE
 )
 # Special methods of twins come from their base class.
 COVERED: Final = {"__copy__", "__getstate__", "__init__", "__reduce_ex__", "__repr__", "__slots__"}
+CONSTANTS: Final = (bool, bytes, float, int, str, type(None))
 NO_RULE: Final = "there is no rule for such a member"
 SPECIAL: Final = "is special, and there is no rule for it"
 ITERATOR: Final = "is an async iterator without a rule; see iterators"
@@ -62,18 +62,20 @@ class Plan:
 
     def __init__(self, rules: Rules) -> None:
         self.rules: Final = rules
-        self.problems: Final[list[str]] = []
+        # In their order, each once.
+        self.problems: Final[dict[str, None]] = {}
         self.used: Final[set[tuple[str, str]]] = set()
-        self.classes: Final[dict[type, tuple[GeneratedModule, str]]] = {}
+        self.homes: Final[dict[type, str]] = {}
+        self.kinds: Final[dict[type, str]] = {}
         for module in rules.modules:
             with self.at("rules"):
-                is_there = importlib.util.find_spec(module.source)
+                is_there = importlib.util.find_spec(module.source) is not None
                 refuse(not is_there, f"there is no module {module.source}")
                 for name, kind in module.classes.items():
                     cls: Any = getattr(importlib.import_module(module.source), name, None)
                     is_there = is_ours(cls) and cls.__module__ == module.source
                     refuse(not is_there, f"there is no class {module.source}.{name}")
-                    self.classes[cls] = (module, kind)
+                    self.homes[cls], self.kinds[cls] = f"{GENERATED}.{module.target}", kind
 
     @contextmanager
     def at(self, place: str) -> Iterator[None]:
@@ -81,20 +83,15 @@ class Plan:
         try:
             yield
         except Refusal as refusal:
-            problem = f"{place}: {refusal}"
-            self.problems += [problem] if problem not in self.problems else []
+            self.problems[f"{place}: {refusal}"] = None
 
     def kind_of(self, thing: object) -> str | None:
         """Return what is generated of a class, if anything is."""
-        return self.classes[thing][1] if is_ours(thing) and thing in self.classes else None
+        return self.kinds.get(thing) if is_ours(thing) else None
 
-    def has_twin(self, thing: object) -> bool:
+    def has_twin(self, thing: object) -> typing.TypeGuard[type]:
         """Return whether objects of a class are wrapped."""
         return self.kind_of(thing) in ("twin", "value")
-
-    def home_of(self, cls: type) -> str:
-        """Return the generated module that has the twin of a class."""
-        return f"{GENERATED}.{self.classes[cls][0].target}"
 
     def uses(self, table: str, entry: str) -> bool:
         """Return whether a table of the rules has an entry, and note that it was of use."""
@@ -130,7 +127,7 @@ class ModuleWriter:
         self.plan: Final = plan
         self.home: Final = f"{GENERATED}.{module.target}"
         self.source: Final = module.source
-        self.classes: Final = {c: kind for c, (m, kind) in plan.classes.items() if m is module}
+        self.classes: Final = [cls for cls, home in plan.homes.items() if home == self.home]
         self._imports: defaultdict[str, set[str]] = defaultdict(set)
         self._meanings: dict[str, object] = {cls.__name__: cls for cls in self.classes}
         self._meanings |= dict.fromkeys(RUNTIME)
@@ -139,10 +136,9 @@ class ModuleWriter:
         """Return the text of the module, not yet formatted."""
         classes: list[str] = []
         exported: list[str] = []
-        for cls, kind in self.classes.items():
+        for cls, kind in ((cls, self.plan.kinds[cls]) for cls in self.classes):
             classes += getattr(ClassWriter(self, cls), kind)()
-            is_plain = kind == "protocol"
-            exported += [blocking_name(cls), constant_name(cls)] if is_plain else [cls.__name__]
+            exported += plain_names(cls) if kind == "protocol" else [cls.__name__]
         head = ""
         with self.plan.at(self.source):
             head = self.plan.docstring(ast.get_docstring(source.tree_of(self.source)))
@@ -159,22 +155,20 @@ class ModuleWriter:
         if cls in self.classes:
             return name
         # The modules refer to each other: classes can't be imported from them at the start.
-        target = self.plan.classes[cls][0].target
+        target = self.plan.homes[cls].rpartition(".")[2]
         return f"{self.needs(GENERATED, f'{target} as _{target}')}.{name}"
 
     def text_of(self, node: ast.AST, home: str) -> str:
         """Import all names of an annotation or a default, and return its text."""
         for name in (part.id for part in ast.walk(node) if isinstance(part, ast.Name)):
             thing: Any = source.names_of(home).get(name, getattr(builtins, name, None))
-            if self._meanings.setdefault(name, thing) is not thing:
-                raise Refusal(
-                    f"{name}: has another meaning in the module that is generated from "
-                    f"{self.source}; rename one of them"
-                )
+            other = f"has another meaning in the module that is generated from {self.source}"
+            is_other = self._meanings.setdefault(name, thing) is not thing
+            refuse(is_other, f"{name}: {other}; rename one of them")
             module, original = source.imports_in(source.tree_of(home)).get(name, (home, name))
             if self.plan.has_twin(thing):
-                module, original = self.plan.home_of(thing), thing.__name__
-            alias = "" if name == (original or module) else f" as {name}"
+                module, original = self.plan.homes[thing], thing.__name__
+            alias = "" if name == (original or module.partition(".")[0]) else f" as {name}"
             if not original:
                 self._imports[f"import {module}{alias}"] = set()
             elif name in source.names_of(home) and module != self.home:
@@ -182,14 +176,10 @@ class ModuleWriter:
         return ast.unparse(node)
 
 
-def blocking_name(protocol: type) -> str:
-    """Return the name of the plain form of a protocol; the async one keeps its own."""
-    return f"Blocking{protocol.__name__}"
-
-
-def constant_name(protocol: type) -> str:
-    """Return the name of the constant that lists the methods of a protocol."""
-    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", protocol.__name__).upper() + "_METHODS"
+def plain_names(protocol: type) -> tuple[str, str]:
+    """Return the names of the plain form of a protocol, and of the constant with its methods."""
+    constant = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", protocol.__name__).upper()
+    return f"Blocking{protocol.__name__}", f"{constant}_METHODS"
 
 
 class ClassWriter:
@@ -203,6 +193,7 @@ class ClassWriter:
         self.original: Final = f"Async{cls.__name__}"
         self.members: Final = source.members_of(cls)
         self.doc: Final = ast.get_docstring(node_of(cls)) or ""
+        self.fields: Final[list[str]] = []
         # The place at work, "Class.method.parameter", and its module.
         self.place = self.name
         self.home = module.source
@@ -212,7 +203,7 @@ class ClassWriter:
         self.module.needs(self.home, f"{self.name} as {self.original}")
         base = next((b for b in self.cls.__bases__ if self.plan.kind_of(b) == "twin"), None)
         if base and base not in self.module.classes:
-            self.module.needs(self.plan.home_of(base), base.__name__)
+            self.module.needs(self.plan.homes[base], base.__name__)
         yield from self._head(self.name, base.__name__ if base else f"Twin[{self.original}]")
         if base:
             yield f"    _inner: {self.original}"
@@ -221,33 +212,34 @@ class ClassWriter:
         inherited = source.members_of(base) if base else {}
         own = {n: m for n, m in self.members.items() if self._is_own(n) and inherited.get(n) != m}
         constants = {n: m for n, m in own.items() if isinstance(m[1], ast.Assign | ast.AnnAssign)}
+        attributes = {n: m for n, m in own.items() if isinstance(m[1], tuple)}
         yield from self._each(constants, self._constant)
         if self.plan.uses("portable", self.name):
             yield "    _portable = True"
         if self.plan.uses("constructed", self.name):
             yield from self._each({"__init__": self.members["__init__"]}, self._constructor)
-        inherited = source.attributes_of(base) if base else {}
-        attributes = source.attributes_of(self.cls).items()
-        set_here = {n: a for n, a in attributes if self._is_own(n) and n not in inherited}
-        yield from self._each(set_here, self._attribute)
-        yield from self._each({n: m for n, m in own.items() if n not in constants}, self._member)
+        yield from self._each(attributes, self._attribute)
+        methods = own.keys() - constants.keys() - attributes.keys()
+        yield from self._each({n: m for n, m in own.items() if n in methods}, self._member)
 
     def value(self) -> Iterator[str]:
         """Yield a class with the same members, with twins in the place of async objects."""
         self.module.needs(self.home, f"{self.name} as {self.original}")
-        yield from (f"@{self.text_of(node)}" for node in node_of(self.cls).decorator_list)
+        with self._inside(""):
+            yield from (f"@{self.text_of(node)}" for node in node_of(self.cls).decorator_list)
         yield from self._head(self.name)
         fields = {n: m for n, m in self.members.items() if m[1] or not n.startswith("__")}
         yield from self._each(fields, self._field)
         yield "    @classmethod"
         yield f"    def _wrap(cls, inner: {self.original}) -> Self:"
-        yield f"        return cls({', '.join(self._each(fields, self._field_passed))})"
+        yield f"        return cls({', '.join(self.fields)})"
 
     def protocol(self) -> Iterator[str]:
         """Yield the plain form of a protocol, and the names of its methods."""
-        yield from self._head(blocking_name(self.cls), "Protocol")
+        name, constant = plain_names(self.cls)
+        yield from self._head(name, "Protocol")
         yield from self._each(self.members, self._stub)
-        yield f"{constant_name(self.cls)}: Final = ({', '.join(map(repr, self.members))},)"
+        yield f"{constant}: Final = ({', '.join(map(repr, self.members))},)"
 
     # Classes.
 
@@ -255,13 +247,12 @@ class ClassWriter:
         """Yield the first line of a class, and the docstring."""
         yield f"class {name}({base}):" if base else f"class {name}:"
         with self._inside(""):
-            for reason in self._odd():
-                raise Refusal(f"{reason}, and there is no rule for that")
-        if self.doc:
-            with self._inside(""):
-                yield f"    {self.plan.docstring(self.doc)}"
+            for what in self._unknown():
+                raise Refusal(f"{what}, and there is no rule for that")
+        with self._inside(""):
+            yield from [f"    {self.plan.docstring(self.doc)}"] if self.doc else []
 
-    def _odd(self) -> Iterator[str]:
+    def _unknown(self) -> Iterator[str]:
         """Yield what changes a class from outside, and is not taken over."""
         mro, meta = self.cls.__mro__, type(self.cls)
         protocol = (typing.Protocol, typing.Generic) if typing.Protocol in mro else ()
@@ -272,11 +263,11 @@ class ClassWriter:
         if meta not in (type, ABCMeta, type(typing.Protocol)):
             yield f"has the metaclass {meta.__name__}"
         # A value has the decorators of its original.
-        for parent in mro if self.plan.kind_of(self.cls) != "value" else ():
-            for node in node_of(parent).decorator_list if is_ours(parent) else ():
-                is_plain = source.meaning(node, parent.__module__) in PLAIN_DECORATORS
-                if not is_plain and not self.plan.uses("decorators", ast.unparse(node)):
-                    yield f"has @{ast.unparse(node)}"
+        parents = mro if self.plan.kind_of(self.cls) != "value" else ()
+        nodes = [node for p in filter(is_ours, parents) for node in node_of(p).decorator_list]
+        for name in map(ast.unparse, nodes):
+            if not self.plan.uses("decorators", name):
+                yield f"has @{name}"
 
     @contextmanager
     def _inside(self, part: str) -> Iterator[None]:
@@ -305,48 +296,44 @@ class ClassWriter:
         is_field = is_public(name) and isinstance(node, ast.AnnAssign)
         refuse(not is_field, f"{NO_RULE} of a value")
         # Not what the constructor takes under the name of the attribute.
-        text = f"{ast.unparse(node.annotation)} {ast.unparse(node.value or node.target)}"
-        for what in re.findall(r"\b(?:ClassVar|InitVar|init|alias)\b", text):
+        for what in re.findall(r"\b(?:ClassVar|InitVar|init|alias)\b", ast.unparse(node)):
             raise Refusal(f"has {what}, and there is no rule for it in a value")
-        default = f" = {self.default(node.value)}" if node.value else ""
-        yield f"    {name}: {self.text_of(node.annotation)}{default}"
-
-    def _field_passed(self, name: str, node: Any) -> Iterator[str]:
-        if isinstance(node, ast.AnnAssign):
-            yield f"{name}={self.wrapped(node.annotation, f'inner.{name}')}"
+        self.check_default(node.value)
+        yield f"    {self.text_of(node)}"
+        self.fields.append(f"{name}={self.wrapped(node.annotation, f'inner.{name}')}")
 
     def _stub(self, name: str, method: Any) -> Iterator[str]:
         """Yield a method of the plain form of a protocol."""
         is_renamed = name in self.plan.rules.renamed
         refuse(is_renamed, "would be renamed, which there is no rule for in a protocol")
         refuse(not isinstance(method, Function) or not is_public(name), f"{NO_RULE} of a protocol")
-        held = self.plain_form(method)[1]
+        form = self.plain_form(method)
         is_async = isinstance(method, ast.AsyncFunctionDef) and not method.decorator_list
-        refuse(not held and not is_async, f"{NO_RULE} of a protocol")
+        refuse(not form and not is_async, f"{NO_RULE} of a protocol")
         arguments = [node for node in ast.walk(method.args) if isinstance(node, ast.arg)][1:]
-        for annotation in [] if held else [method.returns, *(a.annotation for a in arguments)]:
+        for annotation in [] if form else [method.returns, *(a.annotation for a in arguments)]:
             self.check_plain(annotation)
         stubs = (isinstance(n, ast.Expr) and isinstance(n.value, ast.Constant) for n in method.body)
         refuse(not all(stubs), "has a body, which there is no rule for in a protocol")
-        yield from self.method(method, "...", returns=held)
+        yield from self.method(method, "...", returns=form and form[1])
 
     def _constant(self, name: str, node: Any) -> Iterator[str]:
         refuse(not is_public(name), SPECIAL)
-        declared = name
         if isinstance(node, ast.AnnAssign):
             self.check_plain(node.annotation)
-            declared = f"{name}: {self.text_of(node.annotation)}"
-        is_known = node.value and is_constant(getattr(self.cls, name))
-        refuse(not is_known, "is a public attribute whose value is no constant")
-        yield f"    {declared} = {self.default(node.value)}"
+        value = getattr(self.cls, name) if node.value else []
+        is_constant = all(
+            type(v) in CONSTANTS for v in ([value] if type(value) is not tuple else value)
+        )
+        refuse(not is_constant, "is a public attribute whose value is no constant")
+        self.check_default(node.value)
+        yield f"    {self.text_of(node)}"
 
     def _constructor(self, _: str, method: Any) -> Iterator[str]:
         call = f"{self.original}({self.parameters(method)[1].removeprefix(', ')})"
         yield from self.method(method, f"self._hold({call})")
 
-    def _attribute(
-        self, name: str, attribute: tuple[list[Function], ast.expr | None]
-    ) -> Iterator[str]:
+    def _attribute(self, name: str, attribute: Attribute) -> Iterator[str]:
         """Yield a property for an attribute that the constructor sets."""
         methods, annotation = attribute
         for method in methods:
@@ -366,45 +353,42 @@ class ClassWriter:
         refuse(not isinstance(method, Function), NO_RULE)
         inner, passed = f"self._inner.{name}", self.parameters(method)[1]
         decorators = [ast.unparse(node) for node in method.decorator_list]
-        shape = (type(method), *decorators)
-        is_maker = self.name in self.plan.rules.constructed
-        if shape == (ast.FunctionDef, "property"):
+        is_plain, plain = isinstance(method, ast.FunctionDef), None
+        if is_plain and decorators == ["property"]:
             # What it holds was made with it, perhaps by the parent process.
-            held = self.wrapped(method.returns, inner, ", pid=self._pid")
-            yield "    @property"
-            yield from self.method(method, f"return {held}")
-        elif shape == (ast.FunctionDef, "classmethod") and is_maker:
-            refuse(self.meaning(method.returns) is not typing.Self, NO_RULE)
-            yield "    @classmethod"
-            yield from self.method(method, f"return cls._made_by({name!r}{passed})")
+            result = self.wrapped(method.returns, inner, ", pid=self._pid")
+        elif is_plain and decorators == ["classmethod"]:
+            is_maker = self.name in self.plan.rules.constructed
+            refuse(not is_maker or self.meaning(method.returns) is not typing.Self, NO_RULE)
+            result = f"cls._made_by({name!r}{passed})"
+        elif form := self.plain_form(method):
+            how, plain = form
+            result, decorators = f"self.{how}({inner}{passed})", []
         else:
-            how, plain = self.plain_form(method)
-            refuse(decorators and not plain, NO_RULE)
-            if plain:
-                yield from self.method(method, f"return self.{how}({inner}{passed})", returns=plain)
-            else:
-                yield from self._method(method, f"({inner}{passed})")
+            refuse(decorators, NO_RULE)
+            yield from self._method(method, f"({inner}{passed})")
+            return
+        yield from (f"    @{decorator}" for decorator in decorators)
+        yield from self.method(method, f"return {result}", returns=plain)
 
     def _method(self, method: Function, call: str) -> Iterator[str]:
         """Yield a method without decorators that returns a plain value, a twin, or itself."""
         name, returns, how = method.name, method.returns, "_call"
-        shape, part = self.generic(returns)
+        shape, parts = self.generic(returns)
         if isinstance(method, ast.AsyncFunctionDef):
             how = "_close" if self.plan.uses("closing", name) else "_run"
             name = self.plan.rules.renamed[name] if self.plan.uses("renamed", name) else name
         elif self.plan.uses("awaitables", getattr(shape, "__name__", "")):
-            how, returns = "_run", part
+            how, returns = "_run", parts[0]
         is_taken = name != method.name and name in self.members
         refuse(is_taken, "is renamed to what another member is called; see renamed")
         call, is_async = f"self.{how}{call}", how != "_call"
         if self.meaning(returns) is typing.Self:
-            refuse(
-                is_async and name != "__enter__",
-                "is async and returns Self; name the class that it returns",
-            )
+            is_async &= method.name != "__aenter__"
+            refuse(is_async, "is async and returns Self; name the class that it returns")
             returned = {ast.unparse(n) for n in ast.walk(method) if isinstance(n, ast.Return)}
-            is_self = returned == {"return self"}
-            refuse(not is_self, "returns Self, but not self; name the class that it returns")
+            is_other = returned != {"return self"}
+            refuse(is_other, "returns Self, but not self; name the class that it returns")
             body = [call, "return self"]
         elif isinstance(returns, ast.Constant) and returns.value is None:
             body = [call]
@@ -422,11 +406,10 @@ class ClassWriter:
         """Return the text of a part of the member at work, and import its names."""
         return self.module.text_of(node, self.home)
 
-    def default(self, value: ast.expr) -> str:
-        """Return the text of a default, and import its names."""
-        what = f"the default {ast.unparse(value)!r} has a name not found in {self.home}"
-        refuse(isinstance(self.meaning(value), Refusal), what)
-        return self.text_of(value)
+    def check_default(self, value: ast.expr | None) -> None:
+        """Refuse a value that means nothing outside its class."""
+        text, is_known = value and ast.unparse(value), not isinstance(self.meaning(value), Refusal)
+        refuse(not is_known, f"the default {text!r} has a name not found in {self.home}")
 
     def check_plain(self, annotation: ast.expr | None) -> None:
         """Refuse a type that is async or has a twin."""
@@ -449,27 +432,32 @@ class ClassWriter:
             return value
         return f"{self.module.in_sibling(cls, cls.__name__)}._wrap({value}{more})"
 
-    def generic(self, annotation: ast.expr | None) -> tuple[object, ast.expr | None]:
-        """Return the class of a generic type, and its first argument."""
+    def generic(self, annotation: ast.expr | None) -> tuple[object, list[ast.expr]]:
+        """Return the class of a generic type, and its arguments."""
         match annotation:
-            case ast.Subscript(slice=ast.Tuple(elts=[part, *_]) | part):
-                return typing.get_origin(self.meaning(annotation)), part
+            case ast.Subscript(slice=ast.Tuple(elts=parts)):
+                pass
+            case ast.Subscript(slice=part):
+                parts = [part]
+            case ast.BinOp(left=left, right=right):
+                parts = [left, right]
             case _:
-                return None, None
+                parts = []
+        return typing.get_origin(self.meaning(annotation)), parts
 
-    def plain_form(self, method: Function) -> tuple[str, ast.expr | None]:
+    def plain_form(self, method: Function) -> tuple[str, ast.expr] | None:
         """Return the way to call a method that returns an async object, and the plain type."""
-        shape, part = self.generic(method.returns)
+        shape, parts = self.generic(method.returns)
         if inspect.isasyncgenfunction(inspect.unwrap(getattr(self.cls, method.name))):
             is_entered = [*map(self.meaning, method.decorator_list)] == [asynccontextmanager]
             shape = AbstractAsyncContextManager if is_entered else abc.AsyncIterator
         elif isinstance(method, ast.AsyncFunctionDef) or shape not in PLAIN_FORMS:
-            return "", None
+            return None
         table, how, plain = PLAIN_FORMS[shape]
-        if part is None or not self.plan.uses(table, self.place):
-            raise Refusal(NO_RULE if table == "entered" else ITERATOR)
-        self.check_plain(part)
-        return how, ast.Subscript(ast.Name(plain), part)
+        is_ruled = parts and self.plan.uses(table, self.place)
+        refuse(not is_ruled, NO_RULE if table == "entered" else ITERATOR)
+        self.check_plain(parts[0])
+        return how, ast.Subscript(ast.Name(plain), parts[0])
 
     # Signatures.
 
@@ -492,8 +480,8 @@ class ClassWriter:
         spec.kwonlyargs, spec.kw_defaults = [a for a, _ in pairs], [d for _, d in pairs]
         first, *positional = [*spec.posonlyargs, *spec.args] or [ast.arg("")]
         refuse(first.arg not in ("self", "cls"), "its first parameter is not called self")
-        for default in filter(None, (*spec.defaults, *spec.kw_defaults)):
-            self.default(default)
+        for default in (*spec.defaults, *spec.kw_defaults):
+            self.check_default(default)
         passed = [self._taken(argument) for argument in positional]
         passed += [f"*{self._taken(a, starred=True)}" for a in [spec.vararg] if a]
         passed += [f"{a.arg}={self._taken(a)}" for a in spec.kwonlyargs]
@@ -507,9 +495,10 @@ class ClassWriter:
             wanted, optional = self._unless_none(argument.annotation)
             cls = self.meaning(wanted)
             if wanted and self.plan.kind_of(cls) == "protocol" and not starred:
-                blocking = self.module.needs(self.plan.home_of(cls), blocking_name(cls))
+                blocking, constant = plain_names(cls)
+                self.module.needs(self.plan.homes[cls], blocking)
                 plain = f"{blocking} | {ast.unparse(wanted)}"
-                made = f"adapt({name}, {self.module.in_sibling(cls, constant_name(cls))})"
+                made = f"adapt({name}, {self.module.in_sibling(cls, constant)})"
             elif source.calls_back(self.meaning(argument.annotation)):
                 refuse(not self.plan.uses("callbacks", self.place), CALLBACK)
                 plain, made = self._callback(None if starred else wanted), f"callback({name})"
@@ -524,33 +513,21 @@ class ClassWriter:
 
     def _unless_none(self, annotation: ast.expr | None) -> tuple[ast.expr | None, bool]:
         """Return ``X`` for ``X | None``, and whether it was that; everything else as it is."""
-        match annotation:
-            case ast.BinOp(left=a, right=b) if "None" in (ast.unparse(a), ast.unparse(b)):
-                return (a if ast.unparse(b) == "None" else b), True
-            case ast.Subscript(value=of, slice=part) if self.meaning(of) is typing.Optional:
-                return part, True
-            case _:
-                return annotation, False
+        shape, parts = self.generic(annotation)
+        others = [part for part in parts if ast.unparse(part) != "None"]
+        is_optional = shape in (typing.Union, UnionType) and len(others) == 1
+        return (others[0], True) if is_optional else (annotation, False)
 
-    def _callback(self, hint: ast.expr | None) -> str:
+    def _callback(self, hint: Any) -> str:
         """Return the type of the plain function for that of an async one."""
-        match hint:
-            case ast.Subscript(
-                value=shape, slice=ast.Tuple(elts=[given, ast.Subscript(slice=got) as awaited])
-            ) if self.generic(awaited)[0] in (abc.Awaitable, abc.Coroutine):
-                # Of a Coroutine[Any, Any, T] the last one is what it returns.
-                parts = [given, got.elts[-1] if isinstance(got, ast.Tuple) else got]
-            case _:
-                raise Refusal(CONVERTIBLE)
+        shape, parts = self.generic(hint)
+        awaited, results = self.generic(parts[-1] if parts else None)
+        is_async = shape is abc.Callable and awaited in (abc.Awaitable, abc.Coroutine)
+        refuse(not is_async or not results, CONVERTIBLE)
+        # Of a Coroutine[Any, Any, T] the last one is what it returns.
+        parts = [parts[0], results[-1]]
         for part in parts:
             is_callback = source.calls_back(self.meaning(part))
             refuse(is_callback, "is a callback that takes or returns another one")
             self.check_plain(part)
-        return f"{ast.unparse(shape)}[{', '.join(map(ast.unparse, parts))}]"
-
-
-def is_constant(value: object) -> bool:
-    """Return whether a value is the same wherever it is written."""
-    if isinstance(value, tuple):
-        return all(map(is_constant, typing.cast("tuple[object, ...]", value)))
-    return value is None or type(value) in (bool, bytes, float, int, str)
+        return f"{ast.unparse(hint.value)}[{', '.join(map(ast.unparse, parts))}]"
