@@ -95,7 +95,7 @@ def origin_of(plan: Plan, original: str, name: str, thing: Any) -> str:
         refuse(name not in names_of(original), "is public, and defined nowhere")
         refuse(not shared, "a public name that is neither generated, shared nor left out")
         plan.uses("shared_modules", shared[0])
-        is_async = plan.why_not_shared(thing if callable(thing) else type(thing))
+        is_async = plan.why_not_shared(thing if callable(thing) else thing.__class__)
         refuse(is_async, f"is shared with {shared[0]}, but is async")
     return f"{home}.{name}"
 

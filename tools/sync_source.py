@@ -26,8 +26,6 @@ _FUNCTIONS: Final = ("Callable", "FunctionType", "function", "method", "partial"
 _PARTS: Final = ("__mro__", "__orig_bases__", "__constraints__", "__bound__", "__supertype__")
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
-
-
 # The methods that set an attribute, and its annotation.
 Attribute = tuple[list[Function], ast.expr | None]
 Member = ast.stmt | Attribute | None
@@ -79,7 +77,7 @@ def meaning(expression: ast.expr | str | None, home: str) -> Any:
     except (NameError, AttributeError, TypeError):
         return Refusal(f"which is not known, since {home} has no {text}")
     # The types of parameters are a list.
-    return tuple(found) if isinstance(found, list) else found
+    return tuple(typing.cast("list[object]", found)) if isinstance(found, list) else found
 
 
 # Classes, and their members as they are written.
@@ -110,7 +108,7 @@ def members_of(cls: type) -> dict[str, tuple[str, Member]]:
     for parent in filter(is_ours, reversed(cls.__mro__)):
         own: dict[str, Member] = {}
         for node in node_of(parent).body:
-            targets = getattr(node, "targets", [getattr(node, "target", None)])
+            targets: list[Any] = getattr(node, "targets", [getattr(node, "target", None)])
             name = getattr(node, "name", getattr(targets[0], "id", None))
             if name and len(targets) == 1:
                 own[name] = None if name in own else node
@@ -173,8 +171,6 @@ def _parts_of(thing: Any) -> Iterator[object]:
     origin, arguments = typing.get_origin(thing), typing.get_args(thing)
     if origin is not typing.Literal:
         yield from (origin, *(arguments[:1] if origin is typing.Annotated else arguments))
-    if isinstance(thing, list | tuple):
-        yield from thing
     yield from (getattr(thing, name, None) for name in _PARTS)
     if is_ours(thing):
         yield type(thing)
@@ -183,6 +179,8 @@ def _parts_of(thing: Any) -> Iterator[object]:
             text = getattr(hint, "__forward_arg__", hint)
             if is_public(name):
                 yield meaning(text, thing.__module__) if isinstance(text, str) else hint
+    if isinstance(thing, list | tuple):
+        yield from typing.cast("list[object]", thing)
 
 
 def _members_in(cls: type) -> Iterator[object]:
@@ -194,9 +192,10 @@ def _members_in(cls: type) -> Iterator[object]:
         if is_public(name) or name.startswith("__"):
             yield type(member)
             yield from (member, inspect.unwrap(member)) if callable(member) else ()
-    for methods, _ in attributes_set(cls).values():
-        # The names in a method tell the types of the attributes that it sets.
-        nodes = [node for method in methods for node in ast.walk(method)]
+    for methods, annotation in attributes_set(cls).values():
+        yield meaning(annotation, cls.__module__)
+        # The names in a method tell the types of the attributes that it does not annotate.
+        nodes = [node for method in methods if not annotation for node in ast.walk(method)]
         texts = {ast.unparse(node) for node in nodes if isinstance(node, ast.Name | ast.Attribute)}
         dotted = [text for text in texts if text.replace(".", "").isidentifier()]
         found = [meaning(text, cls.__module__) for text in dotted]

@@ -20,7 +20,7 @@ import sync_source as source
 from sync_source import Attribute, Function, Refusal, is_ours, is_public, node_of, refuse
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Generator, Iterator, Mapping
 
     from sync_rules import GeneratedModule, Rules
 
@@ -47,7 +47,7 @@ SPEAKS_OF_ASYNC: Final = re.compile(
 )
 # Special methods of twins come from their base class.
 COVERED: Final = {"__copy__", "__getstate__", "__init__", "__reduce_ex__", "__repr__", "__slots__"}
-CONSTANTS: Final = (bool, bytes, float, int, str, type(None))
+CONSTANTS: Final = {bool, bytes, float, int, str, type(None)}
 NO_RULE: Final = "there is no rule for such a member"
 SPECIAL: Final = "is special, and there is no rule for it"
 ITERATOR: Final = "is an async iterator without a rule; see iterators"
@@ -78,7 +78,7 @@ class Plan:
                     self.homes[cls], self.kinds[cls] = f"{GENERATED}.{module.target}", kind
 
     @contextmanager
-    def at(self, place: str) -> Iterator[None]:
+    def at(self, place: str) -> Generator[None]:
         """Note what is refused at a place, and go on after it."""
         try:
             yield
@@ -213,14 +213,15 @@ class ClassWriter:
         own = {n: m for n, m in self.members.items() if self._is_own(n) and inherited.get(n) != m}
         constants = {n: m for n, m in own.items() if isinstance(m[1], ast.Assign | ast.AnnAssign)}
         attributes = {n: m for n, m in own.items() if isinstance(m[1], tuple)}
+        methods = {n: m for n, m in own.items() if n not in {**constants, **attributes}}
         yield from self._each(constants, self._constant)
         if self.plan.uses("portable", self.name):
             yield "    _portable = True"
         if self.plan.uses("constructed", self.name):
-            yield from self._each({"__init__": self.members["__init__"]}, self._constructor)
+            init = self.members.get("__init__", (self.home, None))
+            yield from self._each({"__init__": init}, self._constructor)
         yield from self._each(attributes, self._attribute)
-        methods = own.keys() - constants.keys() - attributes.keys()
-        yield from self._each({n: m for n, m in own.items() if n in methods}, self._member)
+        yield from self._each(methods, self._member)
 
     def value(self) -> Iterator[str]:
         """Yield a class with the same members, with twins in the place of async objects."""
@@ -270,7 +271,7 @@ class ClassWriter:
                 yield f"has @{name}"
 
     @contextmanager
-    def _inside(self, part: str) -> Iterator[None]:
+    def _inside(self, part: str) -> Generator[None]:
         """Note what is refused in a part of the place at work, and go on after it."""
         place, self.place = self.place, f"{self.place}.{part}".rstrip(".")
         with self.plan.at(f"{self.module.source}.{self.place}"):
@@ -321,15 +322,15 @@ class ClassWriter:
         refuse(not is_public(name), SPECIAL)
         if isinstance(node, ast.AnnAssign):
             self.check_plain(node.annotation)
-        value = getattr(self.cls, name) if node.value else []
-        is_constant = all(
-            type(v) in CONSTANTS for v in ([value] if type(value) is not tuple else value)
-        )
+        value: Any = getattr(self.cls, name, ...)
+        values = typing.cast("tuple[object, ...]", value if isinstance(value, tuple) else (value,))
+        is_constant = node.value and {*map(type, values)} <= CONSTANTS
         refuse(not is_constant, "is a public attribute whose value is no constant")
         self.check_default(node.value)
         yield f"    {self.text_of(node)}"
 
     def _constructor(self, _: str, method: Any) -> Iterator[str]:
+        refuse(not isinstance(method, ast.FunctionDef), NO_RULE)
         call = f"{self.original}({self.parameters(method)[1].removeprefix(', ')})"
         yield from self.method(method, f"self._hold({call})")
 
@@ -432,7 +433,7 @@ class ClassWriter:
             return value
         return f"{self.module.in_sibling(cls, cls.__name__)}._wrap({value}{more})"
 
-    def generic(self, annotation: ast.expr | None) -> tuple[object, list[ast.expr]]:
+    def generic(self, annotation: ast.expr | None) -> tuple[Any, list[ast.expr]]:
         """Return the class of a generic type, and its arguments."""
         match annotation:
             case ast.Subscript(slice=ast.Tuple(elts=parts)):
@@ -492,24 +493,29 @@ class ClassWriter:
         """Give a parameter the annotation of the twin, and return what is passed on for it."""
         name = made = argument.arg
         with self._inside(name):
-            wanted, optional = self._unless_none(argument.annotation)
-            cls = self.meaning(wanted)
-            if wanted and self.plan.kind_of(cls) == "protocol" and not starred:
-                blocking, constant = plain_names(cls)
-                self.module.needs(self.plan.homes[cls], blocking)
-                plain = f"{blocking} | {ast.unparse(wanted)}"
-                made = f"adapt({name}, {self.module.in_sibling(cls, constant)})"
-            elif source.calls_back(self.meaning(argument.annotation)):
-                refuse(not self.plan.uses("callbacks", self.place), CALLBACK)
-                plain, made = self._callback(None if starred else wanted), f"callback({name})"
-            else:
-                self.check_plain(argument.annotation)
-                return name
-            if optional:
-                plain, made = f"{plain} | None", f"None if {name} is None else {made}"
+            plain, made = self._converted(name, argument.annotation, starred=starred)
             refuse(name in RUNTIME, "has the name of what the twin calls; rename it")
             argument.annotation = ast.parse(plain, mode="eval").body
         return made
+
+    def _converted(self, name: str, annotation: Any, *, starred: bool) -> tuple[str, str]:
+        """Return the type of the twin's parameter, and the argument that is made of it."""
+        wanted, optional = self._unless_none(annotation)
+        cls = self.meaning(wanted)
+        if wanted and self.plan.kind_of(cls) == "protocol" and not starred:
+            blocking, constant = plain_names(cls)
+            self.module.needs(self.plan.homes[cls], blocking)
+            plain = f"{blocking} | {ast.unparse(wanted)}"
+            made = f"adapt({name}, {self.module.in_sibling(cls, constant)})"
+        elif source.calls_back(self.meaning(annotation)):
+            refuse(not self.plan.uses("callbacks", self.place), CALLBACK)
+            plain, made = self._callback(None if starred else wanted), f"callback({name})"
+        else:
+            self.check_plain(annotation)
+            return ast.unparse(annotation), name
+        if optional:
+            return f"{plain} | None", f"None if {name} is None else {made}"
+        return plain, made
 
     def _unless_none(self, annotation: ast.expr | None) -> tuple[ast.expr | None, bool]:
         """Return ``X`` for ``X | None``, and whether it was that; everything else as it is."""
@@ -522,8 +528,8 @@ class ClassWriter:
         """Return the type of the plain function for that of an async one."""
         shape, parts = self.generic(hint)
         awaited, results = self.generic(parts[-1] if parts else None)
-        is_async = shape is abc.Callable and awaited in (abc.Awaitable, abc.Coroutine)
-        refuse(not is_async or not results, CONVERTIBLE)
+        is_async = results and awaited in (abc.Awaitable, abc.Coroutine)
+        refuse(not is_async or shape.__name__ != "Callable", CONVERTIBLE)
         # Of a Coroutine[Any, Any, T] the last one is what it returns.
         parts = [parts[0], results[-1]]
         for part in parts:
