@@ -108,14 +108,14 @@ def members_of(cls: type) -> dict[str, tuple[str, Member]]:
     for parent in filter(is_ours, reversed(cls.__mro__)):
         own: dict[str, Member] = {}
         for node in node_of(parent).body:
-            targets: list[Any] = getattr(node, "targets", [getattr(node, "target", None)])
+            targets = getattr(node, "targets", [getattr(node, "target", None)])
             name = getattr(node, "name", getattr(targets[0], "id", None))
             if name and len(targets) == 1:
                 own[name] = None if name in own else node
         own = {**attributes_set(parent), **own}
         for name, value in vars(parent).items():
             # What is wrapped once more is written in a parent. The rest has no text that counts.
-            above: Any = getattr(super(parent, parent), name, None)
+            above: Any = getattr(typing.cast("Any", super(parent, parent)), name, None)
             is_known = inspect.isfunction(value) and inspect.unwrap(value) is inspect.unwrap(above)
             if is_public(name) and name not in own and not is_known:
                 own[name] = None
