@@ -15,24 +15,25 @@ from typing import Any
 from benchmarks.people import NOTE, PATIENT, REVISION, patient_id
 from icure_async.crypto.encoding import decode_base64
 from icure_async.crypto.software import aes_cbc_decrypt, aes_cbc_encrypt
-from icure_async.entities.sealing import EntityCrypto
-from icure_async.models.wire import patient_from_wire, prepare
+from icure_async.models.base import Model
+from icure_async.models.patient import Patient
+from icure_async.models.wire import from_wire, prepare
 from icure_async.rest.documents import checked_documents
 from tests.support.counts import Count
-from tests.support.golden_people import HCP, owner, reader, share
+from tests.support.golden_people import HCP, Reader, owner, reader, share
 
 PATIENTS = 1000
 ROUNDS = 7
 ENTRY = b"00000000-0000-4000-8000-000000000000:00000000-0000-4000-8000-000000000000"
 
 
-async def stored_patients() -> tuple[EntityCrypto, list[dict[str, Any]]]:
+async def stored_patients() -> tuple[Reader, list[dict[str, Any]]]:
     """Return patients that a professional shares with one more, and what opens them."""
     document, exchange_key = await share(owner("me", HCP), owner("me", HCP))
     entities = await reader("me", {"me": document}, HCP)
     keys = {"me": exchange_key, "another": exchange_key}
     return entities, [
-        await entities.seal_new(
+        await entities.keys.seal_new(
             {**PATIENT, "id": patient_id(number), "rev": REVISION},
             ["note"],
             keys,
@@ -54,7 +55,7 @@ def processor_time(step: Callable[[], object]) -> float:
 
 
 def test_the_stages_of_reading_many_patients(count: Count) -> None:
-    prepare()
+    prepare(Model)
     with asyncio.Runner() as runner:
         entities, stored = runner.run(stored_patients())
         text = json.dumps(stored)
@@ -78,7 +79,7 @@ def test_the_stages_of_reading_many_patients(count: Count) -> None:
             "gate": processor_time(lambda: checked_documents(stored, "patient", ids, "read")),
             "opening": processor_time(lambda: runner.run(entities.open_many(stored))),
             "structuring": processor_time(
-                lambda: [patient_from_wire(document, decrypted=True) for document in documents]
+                lambda: [from_wire(Patient, document) for document in documents]
             ),
         }
     said = ", ".join(f"{stage} {spent / parsing:.1f}" for stage, spent in stages.items())

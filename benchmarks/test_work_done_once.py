@@ -15,7 +15,9 @@ from benchmarks.people import OWNER_ID, STAGE, WORLD
 from icure_async import KeyPair
 from icure_async.crypto.key_ring import KeyRing
 from icure_async.crypto.software import SoftwareCrypto
-from icure_async.models.wire import patient_from_wire, patient_to_wire, prepare
+from icure_async.models.base import Model
+from icure_async.models.patient import Patient
+from icure_async.models.wire import from_wire, prepare, to_wire
 from icure_async.storage import MemoryStorage, StorageKeyStorage
 
 OWNER = WORLD["stages"][STAGE]["entities"]["patient"][OWNER_ID]
@@ -84,12 +86,12 @@ def test_reading_a_stored_key(
 @pytest.mark.benchmark(group="patient of 15 kB")
 @pytest.mark.parametrize("step", ["json.loads", "from the wire", "to the wire"])
 def test_converting_a_patient(benchmark: BenchmarkFixture, step: str) -> None:
-    prepare()
+    prepare(Model)
     text = json.dumps(OWNER)
-    patient = patient_from_wire(OWNER, decrypted=True)
+    patient = from_wire(Patient, OWNER)
     steps: dict[str, Callable[[], object]] = {
         "json.loads": lambda: json.loads(text),
-        "from the wire": lambda: patient_from_wire(OWNER, decrypted=True),
-        "to the wire": lambda: patient_to_wire(patient),
+        "from the wire": lambda: from_wire(Patient, OWNER),
+        "to the wire": lambda: to_wire(patient),
     }
     benchmark(steps[step])

@@ -26,6 +26,7 @@ from icure_async.errors import (
 from icure_async.keys.trust import answer_of
 from icure_async.medtech import AnonymousMedTechApi, MedTechApi, Settings
 from icure_async.mistakes import explained
+from icure_async.models.base import Model
 from icure_async.models.wire import prepare
 from icure_async.rest import retries
 from icure_async.rest.connection import Connection, ConnectionOptions, require_asyncio
@@ -670,7 +671,7 @@ def _warm_up() -> None:
     """Import libraries and generate converters in a thread: both are slow at first use."""
     importlib.import_module("icure_async.crypto.software")
     retries.warm_up()
-    prepare()
+    prepare(Model)
 
 
 def _make_settings(*, crypto: Crypto | None, **options: Any) -> Settings:

@@ -19,6 +19,7 @@ __all__ = [
     "BackendError",
     "BackupError",
     "BadRequestError",
+    "BatchError",
     "CaptchaRefusedError",
     "CodeExpiredError",
     "ConfigurationError",
@@ -110,6 +111,18 @@ class DecryptionError(CryptoError):
         super().__init__(message)
         self.entity_type = entity_type
         self.entity_ids: tuple[str, ...] = tuple(entity_ids)
+
+
+class BatchError(ICureError):
+    """Some of many records were not saved.
+
+    Attributes:
+        errors: the error of each of them, in their order.
+    """
+
+    def __init__(self, message: str, *, errors: Sequence[ICureError] = ()) -> None:
+        super().__init__(message)
+        self.errors: tuple[ICureError, ...] = tuple(errors)
 
 
 class NetworkError(ICureError):

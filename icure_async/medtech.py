@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from operator import attrgetter
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TypeVar
 
 import attrs
 
@@ -15,27 +15,31 @@ from icure_async.apis.users import UserApi
 from icure_async.authentication.api import AuthenticationApi
 from icure_async.authentication.progress import ProgressStore
 from icure_async.crypto.key_ring import KeyRing
-from icure_async.entities.sealing import EntityCrypto
+from icure_async.entities.kinds import NOTIFICATION, PATIENT
+from icure_async.entities.repository import Repository
 from icure_async.errors import ConfigurationError
 from icure_async.keys.access_back import AccessBack
 from icure_async.keys.backup import OwnKeyBackup
 from icure_async.keys.current_user import CurrentUser
-from icure_async.keys.directory import OwnKeyDirectory
+from icure_async.keys.entity_keys import LegacyMetadata
 from icure_async.keys.known_keys import KnownKeys
 from icure_async.keys.notaries import KeyNotaries
 from icure_async.keys.notices import KeyNotices
+from icure_async.keys.own_document import OwnDocument
 from icure_async.keys.recovery import KeyRecovery
 from icure_async.keys.report import KeyExaminer
-from icure_async.keys.start import KeyRegistration
+from icure_async.keys.start import InitialisedKeys, KeyRegistration
 from icure_async.keys.trust import KeyTrust
 from icure_async.keys.user_tokens import Logout, UserTokens
 from icure_async.keys.whole_owners import WholeDataOwners
 from icure_async.mistakes import explained
+from icure_async.models.base import EntityModel
 from icure_async.rest.calls import Calls, guard_class
-from icure_async.rest.checked import CheckedMaintenanceTasks, CheckedPatients, CheckedUsers
+from icure_async.rest.entities import EntityResource
 from icure_async.rest.message_gateway import MessageGateway
 from icure_async.rest.session import Session
 from icure_async.rest.transport import DEFAULT_MAX_RESPONSE_SIZE, DEFAULT_TIMEOUT, Transport
+from icure_async.rest.users import UserResource
 from icure_async.secret_holders import SecretHolder
 
 if TYPE_CHECKING:
@@ -43,6 +47,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from icure_async.crypto.protocol import Crypto
+    from icure_async.entities.kinds import EntityKind
+    from icure_async.entities.metadata import EncryptionMetadata
     from icure_async.models.key_change import KeyPairUpdateNotice
     from icure_async.models.key_pair import KeyPair
     from icure_async.models.key_question import KeyQuestion
@@ -54,10 +60,13 @@ if TYPE_CHECKING:
 
 __all__ = ["AnonymousMedTechApi", "MedTechApi", "Settings"]
 
+Clear = TypeVar("Clear", bound=EntityModel)
+Sealed = TypeVar("Sealed", bound=EntityModel)
+
 
 @attrs.frozen(kw_only=True)
 class Settings:
-    """What the builders collect, checked and normalised.
+    """The settings that the builders collect, checked and normalised.
 
     Attributes:
         base_url: of the backend, ending with ``/rest/v1``.
@@ -96,7 +105,7 @@ class Settings:
 
 
 class _Api(SecretHolder):
-    """What both API objects share: settings, a share of the connection, and how to let it go."""
+    """The base of both API objects: settings, and a share of the connection to let go of."""
 
     def __init__(self, settings: Settings, connection: Connection) -> None:
         self._settings = settings
@@ -173,7 +182,7 @@ class _Api(SecretHolder):
 
 
 class AnonymousMedTechApi(_Api):
-    """What can be done without being logged in. Built by ``AnonymousMedTechApiBuilder``.
+    """The API for a user who is not logged in. Built by ``AnonymousMedTechApiBuilder``.
 
     Attributes:
         authentication_api: authentication processes.
@@ -210,10 +219,10 @@ class MedTechApi(_Api):
         super().__init__(settings, connection)
         self._session = self._open_session(user_name, password, token_expires_at)
         self._logout = Logout(self._session, clock=settings.clock)
-        users = CheckedUsers(self._session)
+        users = UserResource(self._session)
         owners = WholeDataOwners(self._session)
         crypto = settings.crypto
-        self._current_user = CurrentUser(users, clock=settings.clock)
+        self._current_user = current_user = CurrentUser(users, clock=settings.clock)
         key_ring = KeyRing(crypto)
         self._trust = trust = KeyTrust(
             KnownKeys(settings.storage, key_ring),
@@ -221,85 +230,50 @@ class MedTechApi(_Api):
             on_key_change=settings.on_key_change,
         )
         recovery = KeyRecovery(crypto, key_ring, settings.key_storage, trust)
-        self._directory = directory = OwnKeyDirectory(
-            owners,
-            self._current_user,
-            crypto,
-            key_ring,
-            recovery=recovery,
-            trust=trust,
+        self._own_document = own_document = OwnDocument(
+            owners, current_user, key_ring, recovery, crypto=crypto, trust=trust
         )
-        entities = EntityCrypto(crypto, key_ring, directory)
-        tasks = CheckedMaintenanceTasks(self._session)
+        metadata = LegacyMetadata(crypto, key_ring, own_document)
+        patients = self._repository(PATIENT, metadata)
+        notifications = self._repository(NOTIFICATION, metadata)
         key_notices = KeyNotices(
             storage=settings.storage,
-            tasks=tasks,
-            entities=entities,
-            directory=directory,
-            current_user=self._current_user,
-            clock=settings.clock,
+            notifications=notifications,
+            metadata=metadata,
+            directory=own_document,
+            current_user=current_user,
         )
-        self._key_notices: Sequence[KeyPairUpdateNotice] = ()
-        self._unknown_public_keys: Sequence[PublicKey] = ()
-        self._warnings: Sequence[str] = ()
         self._key_registration = KeyRegistration(
-            crypto=crypto,
-            key_ring=key_ring,
+            own_document,
             key_storage=settings.key_storage,
-            directory=directory,
-            current_user=self._current_user,
-            entities=entities,
-            recovery=recovery,
+            current_user=current_user,
+            metadata=metadata,
             notices=key_notices,
             in_memory_is_meant=settings.in_memory_keys_are_meant,
         )
-        self._key_backup = OwnKeyBackup(
-            key_storage=settings.key_storage,
-            key_ring=key_ring,
-            directory=directory,
-            recovery=recovery,
-        )
-        self.patient_api: PatientApi = PatientApi(
-            CheckedPatients(self._session),
-            crypto=crypto,
-            entities=entities,
-            directory=directory,
-            current_user=self._current_user,
-            clock=settings.clock,
-        )
+        self._initialised = InitialisedKeys([], [], [], [])
+        self._key_backup = OwnKeyBackup(own_document, settings.key_storage)
+        self.patient_api: PatientApi = PatientApi(patients)
         self.notification_api: NotificationApi = NotificationApi(
-            tasks,
-            crypto=crypto,
-            entities=entities,
-            directory=directory,
-            current_user=self._current_user,
-            clock=settings.clock,
+            notifications, clock=settings.clock
         )
         self.user_api: UserApi = UserApi(
             users,
-            self._current_user,
-            tokens=UserTokens(users, self._current_user, clock=settings.clock),
+            current_user,
+            tokens=UserTokens(users, current_user, clock=settings.clock),
             crypto=crypto,
         )
         self.data_owner_api: DataOwnerApi = DataOwnerApi(
-            access_back=AccessBack(
-                crypto=crypto, key_ring=key_ring, directory=directory, trust=trust
-            ),
+            access_back=AccessBack(own_document),
             examiner=KeyExaminer(
+                own_document,
                 crypto=crypto,
                 key_storage=settings.key_storage,
                 storage=settings.storage,
-                owners=owners,
-                directory=directory,
                 notices=key_notices,
             ),
             key_notices=key_notices,
-            notaries=KeyNotaries(
-                crypto=crypto,
-                key_ring=key_ring,
-                directory=directory,
-                recovery=recovery,
-            ),
+            notaries=KeyNotaries(own_document),
         )
         spec_id = settings.msg_gw_spec_id
         self._authentication_api = self._make_authentication_api(spec_id) if spec_id else None
@@ -314,6 +288,19 @@ class MedTechApi(_Api):
 
     def __repr__(self) -> str:
         return f"MedTechApi(base_url={self._settings.base_url!r})"
+
+    def _repository(
+        self, kind: EntityKind[Clear, Sealed], metadata: EncryptionMetadata
+    ) -> Repository[Clear, Sealed]:
+        return Repository(
+            kind,
+            EntityResource(self._session, kind.route, kind.noun),
+            crypto=self._settings.crypto,
+            metadata=metadata,
+            own=self._own_document,
+            user=self._current_user,
+            clock=self._settings.clock,
+        )
 
     @property
     def authentication_api(self) -> AuthenticationApi:
@@ -331,13 +318,13 @@ class MedTechApi(_Api):
 
     @property
     def key_notices(self) -> Sequence[KeyPairUpdateNotice]:
-        """What became of the notifications that the last ``init_user_crypto()`` had to send.
+        """The outcome of the notifications that the last ``init_user_crypto()`` had to send.
 
-        Empty unless this device has published a key pair beside others. One that was not delivered
+        Empty unless this device has published another key pair of the user. One not delivered
         is sent again by ``data_owner_api.notify_key_pair_update()``, and where trying again may
         help, by the next ``init_user_crypto()``.
         """
-        return self._key_notices
+        return tuple(self._initialised.notices)
 
     @property
     def unknown_public_keys(self) -> Sequence[PublicKey]:
@@ -346,7 +333,7 @@ class MedTechApi(_Api):
         Usually those of the user's other devices, or of lost ones. Where the user has no other,
         somebody has put the key there, to read what others share with the user from now on.
         """
-        return self._unknown_public_keys
+        return tuple(self._initialised.unknown_public_keys)
 
     @property
     def key_changes(self) -> Sequence[KeyQuestion]:
@@ -358,12 +345,12 @@ class MedTechApi(_Api):
 
     @property
     def warnings(self) -> Sequence[str]:
-        """What somebody should know about this user's keys and sharing, in plain sentences.
+        """Warnings about this user's keys and sharing, in plain sentences; empty for none.
 
-        What the last ``init_user_crypto()`` found, and which public keys of others have changed
-        since. Empty for nothing. No call failed because of it.
+        They are about the last ``init_user_crypto()``, and about public keys of others that have
+        changed since. No call failed because of them.
         """
-        return [*self._warnings, *self._trust.remarks]
+        return [*self._initialised.warnings, *self._trust.remarks]
 
     @property
     def token_expires_at(self) -> int | None:
@@ -384,7 +371,7 @@ class MedTechApi(_Api):
             AuthenticationError: the credentials are refused.
             CryptoError: the user is not a data owner.
         """
-        return await self._directory.own_id()
+        return await self._own_document.own_id()
 
     async def init_user_crypto(
         self,
@@ -418,13 +405,10 @@ class MedTechApi(_Api):
             ValidationError: the key pair is malformed, or is not the one on this device.
             CryptoError: the user is not a data owner.
         """
-        initialised = await self._key_registration.initialise(
+        self._initialised = await self._key_registration.initialise(
             key_pair, missing_key=missing_key, find_key=find_key
         )
-        self._key_notices = tuple(initialised.notices)
-        self._unknown_public_keys = tuple(initialised.unknown_public_keys)
-        self._warnings = tuple(initialised.warnings)
-        return initialised.key_pairs
+        return self._initialised.key_pairs
 
     async def export_keys(self, passphrase: str) -> bytes:
         """Return a backup of all the user's key pairs that are on this device.

@@ -14,10 +14,11 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 from icure_async.errors import UnknownNameError, WrongArgumentsError
+from icure_async.tracebacks import Unseen
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping, Sequence
-    from types import CodeType, TracebackType
+    from types import CodeType
 
 __all__ = ["OneByOne", "explained", "no_attribute"]
 
@@ -27,6 +28,7 @@ ClassT = TypeVar("ClassT", bound=type)
 _HUMP: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _ALIKE: Final = 0.75
 _MOST_LISTED: Final = 12
+_unseen: Final = Unseen(__name__)
 
 
 def explained(cls: ClassT) -> ClassT:
@@ -104,27 +106,6 @@ def _takes_keywords(function: Any) -> bool:
         return False
     code: CodeType = inspect.unwrap(function).__code__
     return code.co_kwonlyargcount > 0
-
-
-class _Unseen:
-    """Entered in a frame that only passes calls on, it keeps that frame out of tracebacks."""
-
-    __slots__ = ()
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if exc_value is not None and traceback is not None:
-            exc_value.__traceback__ = traceback.tb_next
-
-
-_unseen: Final = _Unseen()
 
 
 def _explaining(function: Callable[..., Any], name: str) -> Callable[..., Any]:

@@ -1,4 +1,4 @@
-"""Blocking calls in a thread whose event loop is running: what they hold up, and who is told.
+"""A check of blocking calls in a thread whose event loop is running.
 
 Such a call is right in a notebook, whose cells run inside a loop that has nothing else to do. In a
 program it stops every other task of the loop; where one of these is the sandbox that is to answer,
@@ -32,7 +32,7 @@ def check_caller(inner: object) -> None:
         loop = asyncio.get_running_loop()
     except RuntimeError:
         return
-    # Whoever runs one has imported it. A sandbox of ours needs no other to answer.
+    # A program that runs one has imported it. A sandbox of ours needs no other to answer.
     server = sys.modules.get(f"{_SANDBOX}.server")
     is_sandbox = type(inner).__module__.startswith(_SANDBOX)
     if server is not None and not is_sandbox and server.is_running_in(loop):

@@ -1,24 +1,23 @@
-"""What runs on the loop thread for a caller, how it is aborted, and where its outcome is left."""
+"""Tasks on the loop thread: how callers wait for them, and how they are aborted."""
 
 from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import functools
 import os
 import threading
 from contextvars import ContextVar, copy_context
-from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Generic, ParamSpec, TypeVar
 
 from anyio import CancelScope
 
-from icure_sync._tracebacks import trim
+from icure_async.tracebacks import Unseen
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Coroutine
 
-    from icure_sync._handover import Handover
-
-__all__ = ["Call", "Job", "Outcome", "Workshop", "current_job", "on_its_own"]
+__all__ = ["Job", "Task", "current_job", "on_its_own", "unseen"]
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -26,52 +25,75 @@ P = ParamSpec("P")
 # A lock acquired without a timeout is interrupted by Ctrl-C on POSIX only.
 _POLL_SECONDS: Final = -1 if os.name == "posix" else 0.1
 
+unseen: Final = Unseen(
+    "icure_sync._", "anyio.", "concurrent.futures.", but=("icure_sync._generated.",)
+)
+"""Entered around a blocking call, it leaves the caller's line and the SDK's in a traceback."""
 
-class Outcome(Generic[T]):
-    """Where the loop thread leaves what became of a request, and where the caller waits for it."""
 
-    __slots__ = ("__weakref__", "_handover", "_lock", "_settled", "error", "value")
+class Job(Generic[T]):
+    """One awaited function: a task on the loop thread that can be aborted.
+
+    The calls that its plain callbacks make are its parts. Aborting a job strikes the parts that
+    run, or else the next one: once, as cancellation strikes async code. So the calls that a
+    callback makes to clean up have their way.
+
+    Args:
+        function: the async function, without arguments.
+        whole: the job that this one is a part of, if any.
+
+    Attributes:
+        task: the task, while it runs.
+        value: the result; there is none where there is an error.
+        error: the reason why there is no result.
+        is_aborted: whether it is to stop.
+        is_over: whether it has ended, cleanup included.
+        parts: the jobs that are parts of this one, and run.
+        is_struck: whether the abortion has struck a part.
+    """
 
     value: T
 
-    def __init__(self, handover: Handover) -> None:
-        self.error: BaseException | None = None
-        self._handover = handover
-        self._settled = False
+    def __init__(self, function: Callable[[], Awaitable[T]], whole: Job[Any] | None = None) -> None:
+        self._function = function
+        self.whole = whole
+        self.task: Task | None = None
+        self.error: BaseException | None = asyncio.CancelledError()
+        self.is_aborted = self.is_over = self.is_struck = False
+        self._scope: CancelScope | None = None
+        self._shelter: CancelScope | None = None
+        self.parts: set[Job[Any]] = set()
+        # A plain lock: whatever else there is to wait with is written in Python, where a signal
+        # handler that raises can leave it in pieces.
         self._lock = threading.Lock()
         self._lock.acquire()
 
-    def succeed(self, value: T) -> None:
-        """Settle with a result; only what comes first counts."""
-        if not self._settled:
-            self.value = value
-            self._settled = True
-            self._handover.let_go(self._lock)
+    # In the thread of the caller.
 
-    def fail(self, error: BaseException) -> None:
-        """Settle with an error; only what comes first counts."""
-        if not self._settled:
-            self.error = error
-            self._settled = True
-            self._handover.let_go(self._lock)
-
-    def wait(self) -> None:
-        """Wait until it is settled; also again, after an interrupt.
+    def wait(self, seconds: float | None = None) -> None:
+        """Wait until it is over, or for so long; also again, after an interrupt.
 
         That may have come when the lock was acquired.
         """
-        while not self._settled and not self._handover.wait(self._lock, _POLL_SECONDS):
+        if seconds is not None:
+            _ = self.is_over or self._lock.acquire(timeout=seconds)
+            return
+        while not self.is_over and not self._lock.acquire(timeout=_POLL_SECONDS):
             pass
 
-    def wait_at_most(self, seconds: float) -> None:
-        """Wait until it is settled, or for so long; also after an interrupt."""
-        if not self._settled:
-            self._handover.wait(self._lock, seconds)
-
-    def raise_error(self) -> NoReturn:
-        """Raise the error as the caller is to see it, and let go of it."""
+    def result(self) -> T:
+        """Return the result, or raise the error as the caller is to see it."""
         __tracebackhide__ = True
-        error = self._take_error()
+        error, self.error = self.error, None
+        if error is None:
+            return self.value
+        unseen.trim(error)
+        if isinstance(error, asyncio.CancelledError):
+            # It belongs to the task it was raised in. Raised anew in the caller, it would cancel
+            # the caller's own task where there is one.
+            raise concurrent.futures.CancelledError(
+                "The call was cancelled from within, or is part of one that was interrupted."
+            ) from error
         context = error.__context__
         try:
             raise error
@@ -82,32 +104,88 @@ class Outcome(Generic[T]):
             # A frame that is in the traceback of its own variable is a cycle.
             del error, context
 
-    def _take_error(self) -> BaseException:
-        error, self.error = cast("BaseException", self.error), None
-        trim(error)
-        if isinstance(error, asyncio.CancelledError):
-            # It belongs to the task it was raised in. Raised anew in the caller, it would cancel
-            # the caller's own task where there is one.
-            cancelled = concurrent.futures.CancelledError(
-                "The call was cancelled from within, or is part of one that was interrupted."
-            )
-            cancelled.__cause__ = error
-            return cancelled
-        return error
+    # On the loop thread.
+
+    def begin(self) -> None:
+        """Start, as a part of the whole."""
+        whole = self.whole
+        if whole is not None and not whole.is_over:
+            if whole.is_aborted and not whole.is_struck:
+                whole.is_struck = self.is_aborted = True
+            whole.parts.add(self)
+        self.start()
+
+    def start(self) -> None:
+        """Start, as nobody's part."""
+        if self.is_aborted:
+            self.end()
+        else:
+            self.task = Task(self, self._drive())
+
+    def abort(self) -> None:
+        """Cancel the task and its parts, once."""
+        if self.is_aborted:
+            return
+        self.is_aborted = True
+        for part in list(self.parts):
+            self.is_struck = True
+            part.abort()
+        if self._scope is not None and not self.is_over:
+            self._scope.cancel()
+
+    async def abandon(self) -> None:
+        """Abort, and wait for the cleanup."""
+        self.abort()
+        if self.task is None:
+            await self._discard()
+        else:
+            await asyncio.wait([self.task])
+
+    async def _discard(self) -> None:
+        """Close what an aborted job has opened: nobody is going to receive it."""
+        close = getattr(getattr(self, "value", None), "aclose", None)
+        if close is not None and self.is_aborted:
+            self.error = asyncio.CancelledError()
+            with CancelScope(shield=True):
+                await close()
+
+    def end(self) -> None:
+        """Let the caller go on."""
+        if not self.is_over:
+            self.is_over, self.task = True, None
+            if self.whole is not None:
+                self.whole.parts.discard(self)
+            self._lock.release()
+
+    async def _drive(self) -> None:
+        current_job.set(self)
+        try:
+            if not self.is_aborted:
+                new_scope = _scope_class()
+                with new_scope() as self._scope, new_scope() as self._shelter:
+                    self.value = await self._function()
+                    self.error = None
+                    await self._discard()
+        except BaseException as error:
+            self.error = error
+        self.end()
+
+    def shelter(self) -> bool:
+        """Hold off further cancellations if this is the one that aborts; false before it runs."""
+        if self._shelter is None:
+            return False
+        self._shelter.shield = self.is_aborted
+        return True
 
 
-class Workshop:
-    """What jobs have in common."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.loop = loop
-        self.jobs: dict[_Task, Job] = {}
-        # CancelScope() looks up each time what to make; the loop thread finds out once.
-        self.new_scope: Callable[[], CancelScope] = CancelScope
+@functools.cache
+def _scope_class() -> Callable[[], CancelScope]:
+    # CancelScope() looks up each time what to make.
+    return type(CancelScope())
 
 
-class _Task(asyncio.Task[None]):
-    """A task whose abortion waits for shielded work and then strikes once.
+class Task(asyncio.Task[None]):
+    """The task of a job. Its abortion waits for shielded work, and then strikes once.
 
     A cancel scope of anyio respects shields, so that a write in a worker thread is never torn, but
     cancels again at each later ``await``: an asyncio programmer's ``finally`` would not get far.
@@ -115,122 +193,19 @@ class _Task(asyncio.Task[None]):
     and the delivery raises the shelter against the next.
     """
 
-    shelter: CancelScope | None = None
+    def __init__(self, job: Job[Any], driving: Coroutine[Any, Any, None]) -> None:
+        self.job = job
+        super().__init__(driving)
 
     def cancel(self, msg: Any | None = None) -> bool:
-        cancelled = super().cancel(msg)
-        if self.shelter is not None:
-            self.shelter.shield = True
-        return cancelled
+        if not self.job.shelter():
+            # It would not even begin, and so not tell its caller that it has ended.
+            self.job.abort()
+            return True
+        return super().cancel(msg)
 
 
-class Job:
-    """A task on the loop thread that can be aborted. Every method runs on the loop thread.
-
-    What a plain callback of a job asks for is part of that job, and struck when the job is aborted:
-    once, as cancellation strikes async code. So what the callback does to clean up has its way.
-
-    Attributes:
-        whole: the job whose callback has made this one, if any.
-    """
-
-    __slots__ = (
-        "_aborted",
-        "_cleaned",
-        "_ended",
-        "_parts",
-        "_scope",
-        "_shelter",
-        "_struck",
-        "_task",
-        "_workshop",
-        "whole",
-    )
-
-    _workshop: Workshop
-
-    def __init__(self) -> None:
-        self.whole = current_job.get()
-        self._task: _Task | None = None
-        self._scope: CancelScope | None = None
-        self._shelter: CancelScope | None = None
-        self._aborted = False
-        self._struck = False
-        self._ended = False
-        self._parts: set[Callable[[], object]] = set()
-        self._cleaned: list[Outcome[None]] = []
-
-    def begin_part(self, start: Callable[[], object], abort: Callable[[], object]) -> None:
-        """Start a part of this job, or abort it where the job's abortion has struck none yet."""
-        if self._aborted and not self._struck and not self._ended:
-            self._struck = True
-            abort()
-        else:
-            self._parts.add(abort)
-            start()
-
-    def end_part(self, abort: Callable[[], object]) -> None:
-        """Forget about a part that has ended."""
-        self._parts.discard(abort)
-
-    def abort(self, cleaned: Outcome[None] | None = None) -> None:
-        """Cancel the task, and settle ``cleaned`` when it has cleaned up after itself."""
-        self._aborted = True
-        if cleaned is not None:
-            self._cleaned.append(cleaned)
-        for abort in list(self._parts):
-            self._struck = True
-            abort()
-        if self._task is None:
-            self._end()
-        elif self._scope is not None and self._task.shelter is None:
-            self._task.shelter = self._shelter
-            self._scope.cancel()
-
-    def _launch(self) -> None:
-        if self._aborted:
-            self._end()
-            return
-        self._task = _Task(self._drive(), loop=self._workshop.loop)
-        self._workshop.jobs[self._task] = self
-        self._task.add_done_callback(self._done)
-
-    def _done(self, task: asyncio.Task[None]) -> None:
-        self._forget(cast("_Task", task))
-        if not task.cancelled():
-            task.exception()
-
-    def _forget(self, task: _Task) -> None:
-        del self._workshop.jobs[task]
-        self._task = None
-        self._end()
-
-    def _end(self) -> None:
-        self._ended = True
-        self._finished()
-        while self._cleaned:
-            self._cleaned.pop().succeed(None)
-
-    async def _drive(self) -> None:
-        current_job.set(self)
-        new_scope = self._workshop.new_scope
-        if not self._aborted:
-            with new_scope() as self._scope, new_scope() as self._shelter:
-                await self._work()
-        # Called back only if it does not get here: that would cost one more round of the loop.
-        task = cast("_Task", self._task)
-        task.remove_done_callback(self._done)
-        self._forget(task)
-
-    async def _work(self) -> None:
-        raise NotImplementedError
-
-    def _finished(self) -> None:
-        """Settle whatever is waiting for this job."""
-        raise NotImplementedError
-
-
-current_job: ContextVar[Job | None] = ContextVar("icure_sync_current_job", default=None)
+current_job: ContextVar[Job[Any] | None] = ContextVar("icure_sync_current_job", default=None)
 """The job that the code is part of, on the loop thread or in a callback."""
 
 
@@ -243,50 +218,3 @@ def on_its_own(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -
     context = copy_context()
     context.run(current_job.set, None)
     return context.run(function, *args, **kwargs)
-
-
-class Call(Job, Generic[T]):
-    """One awaited function."""
-
-    __slots__ = ("_function", "_outcome")
-
-    def __init__(
-        self, workshop: Workshop, outcome: Outcome[T], function: Callable[[], Awaitable[T]]
-    ) -> None:
-        super().__init__()
-        self._workshop = workshop
-        self._outcome = outcome
-        self._function = function
-
-    def start(self) -> None:
-        """Begin; the outcome is settled in any case."""
-        self._launch()
-
-    def abort(self, cleaned: Outcome[None] | None = None) -> None:
-        """Cancel the task. What it had opened, and nobody has received, is closed."""
-        close = _closing(getattr(self._outcome, "value", None))
-        if cleaned is not None and close is not None:
-            Call(self._workshop, cleaned, close).start()
-        else:
-            super().abort(cleaned)
-
-    async def _work(self) -> None:
-        try:
-            value = await self._function()
-            close = _closing(value) if self._aborted else None
-            if close is not None:
-                with CancelScope(shield=True):
-                    await close()
-                raise asyncio.CancelledError
-        except BaseException as error:
-            self._outcome.fail(error)
-        else:
-            self._outcome.succeed(value)
-
-    def _finished(self) -> None:
-        self._outcome.fail(asyncio.CancelledError())
-
-
-def _closing(value: object) -> Callable[[], Awaitable[None]] | None:
-    """Return what closes something that was opened, or None where there is nothing to close."""
-    return getattr(value, "aclose", None)

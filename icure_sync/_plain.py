@@ -9,22 +9,21 @@ import asyncio
 import contextlib
 import inspect
 import threading
+from concurrent.futures import Future
 from functools import partial, wraps
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, overload
 
-from anyio import CancelScope
 from anyio.lowlevel import checkpoint_if_cancelled
 
 from icure_async.errors import ConfigurationError
 from icure_async.storage.locks import StorageLock
-from icure_async.threads import PATIENCE_SECONDS, outcome_of, start
+from icure_async.threads import PATIENCE_SECONDS, outcome_of, start, wait_through
 from icure_sync._jobs import on_its_own
 from icure_sync._signals import with_signals
 from icure_sync._twins import Twin
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Coroutine
-    from contextlib import AbstractContextManager
 
 __all__ = ["adapt", "callback"]
 
@@ -35,12 +34,8 @@ P = ParamSpec("P")
 def adapt(obj: Any, protocol_methods: tuple[str, ...]) -> Any:
     """Return an object that the SDK can await in place of a plain implementation of a protocol.
 
-    Each plain method is called in a worker thread, and so perhaps in several at once.
-
-    Args:
-        obj: the implementation; its methods may be plain, async, or some of each. One whose
-            methods are all async is returned as it is.
-        protocol_methods: the names of the methods of the protocol.
+    Its methods may be plain, async, or some of each: each plain one is called in a worker thread,
+    and so perhaps in several at once. An object whose methods are all async is returned as it is.
 
     Raises:
         ConfigurationError: a method is missing, or this is a class.
@@ -73,8 +68,8 @@ def _is_ours(method: Any) -> bool:
     return str(getattr(method, "__module__", "")).startswith("icure_async.")
 
 
-_SPECIAL: Final = ("lock", "get_item_and_mode", "path_of")
-"""What a storage may have beside the methods of its protocol."""
+_SPECIAL: Final = ("lock", "refuse_exposed")
+"""Methods that a storage may have, next to those of its protocol."""
 
 
 class _Adapted:
@@ -82,18 +77,16 @@ class _Adapted:
 
     Attributes:
         lock: as in ``LockableStorage``, if the implementation has such a method; else None.
-        get_item_and_mode: as in ``FileStorage``, or None.
-        path_of: as in ``FileStorage``, or None.
+        refuse_exposed: as in ``FileStorage``, or None.
     """
 
     def __init__(self, adapted: object, methods: dict[str, Any]) -> None:
         self._adapted = adapted
         for name, method in methods.items():
             setattr(self, name, _on_its_own(method, _patience_for(name)))
-        lock, get_item_and_mode, path_of = (getattr(adapted, name, None) for name in _SPECIAL)
+        lock, refuse_exposed = (getattr(adapted, name, None) for name in _SPECIAL)
         self.lock = partial(_adapted_lock, lock) if callable(lock) else None
-        self.get_item_and_mode = get_item_and_mode and _on_its_own(get_item_and_mode, 0)
-        self.path_of = path_of
+        self.refuse_exposed = refuse_exposed and _on_its_own(refuse_exposed, 0)
 
     def __repr__(self) -> str:
         return f"<adapted {type(self._adapted).__name__}>"
@@ -108,59 +101,33 @@ async def _adapted_lock(
         async with manager as held:
             yield _told(held)
         return
-    keeper = _Keeper(manager)
+    entered: Future[object] = Future()
+    may_leave = threading.Event()
+
+    def keep() -> None:
+        try:
+            with manager as held:
+                # Cancelled where the call was given up: the thread then leaves at once.
+                entered.set_result(held)
+                may_leave.wait()
+        except BaseException as error:
+            if entered.done():
+                raise
+            entered.set_exception(error)
+
+    # A plain context manager is entered and left in the same thread.
+    keeping = start(partial(with_signals, partial(on_its_own, keep)))
+    held = await asyncio.wrap_future(entered)
     try:
-        yield _told(await keeper.entered)
+        yield _told(held)
     finally:
-        keeper.leave()
+        may_leave.set()
         # Nothing may keep the lock from being let go of.
-        with CancelScope(shield=True):
-            await keeper.left()
-
-
-class _Keeper:
-    """Enters a plain context manager and leaves it, both in the same worker thread.
-
-    Who gives up waiting needs not wait for the thread: it leaves as soon as it has entered.
-    """
-
-    def __init__(self, manager: AbstractContextManager[Any]) -> None:
-        self._manager = manager
-        self._loop = asyncio.get_running_loop()
-        self._may_leave = threading.Event()
-        self.entered: asyncio.Future[object] = self._loop.create_future()
-        self._keeping = asyncio.ensure_future(_on_its_own(self._keep)())
-        _running.add(self._keeping)
-        self._keeping.add_done_callback(self._ended)
-
-    def leave(self) -> None:
-        """Have the thread leave."""
-        self._may_leave.set()
-
-    async def left(self) -> None:
-        """Wait until it has, if it had entered, and if it does not take too long."""
-        if self.entered.done() and not self.entered.cancelled() and not self.entered.exception():
-            await asyncio.wait([self._keeping], timeout=PATIENCE_SECONDS)
-            if self._keeping.done():
-                await self._keeping
-
-    def _keep(self) -> None:
-        with self._manager as held:
-            self._loop.call_soon_threadsafe(self._tell, held)
-            self._may_leave.wait()
-
-    def _tell(self, held: object) -> None:
-        if not self.entered.done():
-            self.entered.set_result(held)
-
-    def _ended(self, keeping: asyncio.Future[None]) -> None:
-        _running.discard(keeping)
-        error = None if keeping.cancelled() else keeping.exception()
-        if error is not None and not self.entered.done():
-            self.entered.set_exception(error)
-
-
-_running: set[asyncio.Future[None]] = set()
+        cancellation = await wait_through(keeping, PATIENCE_SECONDS)
+        if cancellation is not None:
+            raise cancellation
+        if keeping.done():
+            keeping.result().unpack()
 
 
 def _told(held: object) -> StorageLock:
@@ -200,11 +167,7 @@ def callback(
     returns is awaited on the loop thread. An async function is returned as it is.
 
     It may take as long as it likes, and make blocking calls itself: any number run at once. Where
-    the call is given up, it is waited for only so long.
-
-    Args:
-        function: what to run.
-        patience: how many seconds that is.
+    the call is given up, it is waited for ``patience`` seconds.
 
     Raises:
         ConfigurationError: it is no function.

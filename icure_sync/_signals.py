@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import _thread
 import signal
-import threading
 from typing import TYPE_CHECKING, Final, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["block_signals", "raised_again", "with_signals"]
+__all__ = ["RaisedAgain", "block_signals", "with_signals"]
 
 T = TypeVar("T")
 
@@ -41,30 +40,20 @@ def with_signals(function: Callable[[], T]) -> T:
     return function()
 
 
-def raised_again(interrupt: BaseException) -> object | None:
-    """Have an interrupt of a ``__del__`` be raised again in the code that goes on after it.
+class RaisedAgain:
+    """Raises an interrupt of a ``__del__`` again, when it is dropped at the end of that.
 
-    Python only reports what a ``__del__`` raises, and goes on as if nothing was. So it has to come
-    anew when the ``__del__`` has returned, which is when what this returns is dropped.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        return None
-    before = signal.getsignal(signal.SIGINT)
-
-    def raise_again(*_: object) -> None:
-        signal.signal(signal.SIGINT, signal.default_int_handler if before is None else before)
-        raise interrupt
-
-    signal.signal(signal.SIGINT, raise_again)
-    return _CtrlC()
-
-
-class _CtrlC:
-    """Presses Ctrl-C when it is garbage.
-
-    There must be no line of Python between here and there: that would be what is interrupted.
+    Python only reports what a ``__del__`` raises, and goes on as if nothing was.
     """
 
-    __slots__ = ()
+    def __init__(self, interrupt: BaseException) -> None:
+        before = signal.getsignal(signal.SIGINT)
 
+        def raise_again(*_: object) -> None:
+            signal.signal(signal.SIGINT, signal.default_int_handler if before is None else before)
+            raise interrupt
+
+        signal.signal(signal.SIGINT, raise_again)
+
+    # No line of Python may stand between here and there: that would be what is interrupted.
     __del__ = _thread.interrupt_main

@@ -1,4 +1,4 @@
-"""What every generated class is made of."""
+"""The base of every generated class."""
 
 # Twins have no public names of their own: those are for what the twins are generated from.
 # ruff: noqa: SLF001
@@ -10,7 +10,6 @@ import contextlib
 import copy
 import inspect
 import os
-import threading
 import warnings
 import weakref
 from functools import partial
@@ -19,9 +18,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, ParamSpec, Self
 from icure_async.mistakes import explained
 from icure_sync._callers import check_caller
 from icure_sync._iterators import entered, iterate
-from icure_sync._jobs import on_its_own
-from icure_sync._runtime import check_pid, close_at_exit, run
-from icure_sync._tracebacks import trimmed_traceback
+from icure_sync._jobs import on_its_own, unseen
+from icure_sync._runtime import check_pid, close_at_exit, lock, run
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Awaitable, Callable
@@ -37,17 +35,6 @@ P = ParamSpec("P")
 
 _GENERATED: Final = "icure_sync._generated."
 _known: weakref.WeakValueDictionary[int, Twin[Any]] = weakref.WeakValueDictionary()
-_lock = threading.RLock()
-
-
-def _after_fork_in_child() -> None:
-    global _lock
-    # Another thread of the parent may have held it.
-    _lock = threading.RLock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 class Twin(Generic[A]):
@@ -93,7 +80,7 @@ class Twin(Generic[A]):
             inner: the async object.
             pid: the process it was made in; by default this one.
         """
-        with _lock:
+        with lock:
             known = _known.get(id(inner))
             if isinstance(known, cls) and known._inner is inner:
                 return known
@@ -136,14 +123,14 @@ class Twin(Generic[A]):
     def _call(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Call a plain function here, unless the process was forked meanwhile."""
         __tracebackhide__ = True
-        with trimmed_traceback:
+        with unseen:
             self._check_process()
             return function(*args, **kwargs)
 
     def _run(self, function: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Do as :func:`run` does, unless the process was forked meanwhile."""
         __tracebackhide__ = True
-        with trimmed_traceback:
+        with unseen:
             self._check_process()
             self._check_caller(function)
             return run(function, *args, **kwargs)
@@ -156,7 +143,7 @@ class Twin(Generic[A]):
         A forked child leaves the ``with`` blocks of its parent, too, whatever it does.
         """
         __tracebackhide__ = True
-        with trimmed_traceback:
+        with unseen:
             if self._pid is None or self._pid == os.getpid():
                 on_its_own(run, function, *args, **kwargs)
 

@@ -137,7 +137,11 @@ RULES: Final = Rules(
         "MemoryStorage.lock",
         "StorageKeyStorage.lock",
     ),
-    iterators=("NotificationApi.filter_notifications",),
+    iterators=(
+        "NotificationApi.filter_notifications",
+        "PatientApi.iter_patients",
+        "PatientApi.iter_patients_and_try_decrypt",
+    ),
     decorators=("explained",),
     callbacks=(
         "AnonymousMedTechApiBuilder.on_key_change.notify",
@@ -148,6 +152,8 @@ RULES: Final = Rules(
         "MedTechApiBuilder.on_key_change.notify",
         "MedTechApiBuilder.with_public_key_policy.policy",
         "MedTechApiBuilder.with_trust_on_first_use.confirm_change",
+        "PatientApi.create_patients.progress",
+        "PatientApi.modify_patients.progress",
     ),
     left_out={
         "AnonymousMedTechApiBuilder.with_client_session": (
@@ -173,6 +179,7 @@ RULES: Final = Rules(
         "icure_async.rest",
         "icure_async.secret_holders",
         "icure_async.threads",
+        "icure_async.tracebacks",
     ),
     shared_modules=(
         "icure_async.authentication.process",
@@ -184,6 +191,7 @@ RULES: Final = Rules(
     ),
     shared_names={"StorageLock": "A value."},
     words={
+        "async for": "for",
         "async with": "with",
         "aclose()": "close()",
         "~icure_async.storage.Storage`": "~icure_sync.storage.BlockingStorage`",

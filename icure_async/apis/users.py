@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Final
 
 from icure_async.errors import ValidationError
 from icure_async.mistakes import explained
+from icure_async.models.user import User
 from icure_async.models.user_token import DEFAULT_TOKEN_VALIDITY
 from icure_async.models.validation import validate_id, validate_token_validity
-from icure_async.models.wire import user_from_wire
+from icure_async.models.wire import from_wire
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from icure_async.crypto.protocol import Crypto
     from icure_async.keys.current_user import CurrentUser
     from icure_async.keys.user_tokens import UserTokens
-    from icure_async.models.user import User
     from icure_async.models.user_token import UserToken
     from icure_async.rest.users import UserResource
 
@@ -43,7 +43,7 @@ class UserApi:
         Raises:
             AuthenticationError: the credentials are refused.
         """
-        return user_from_wire(await self._current_user.get(fresh=True))
+        return from_wire(User, await self._current_user.get(fresh=True))
 
     async def get_user(self, user_id: str) -> User:
         """Return a user.
@@ -53,7 +53,7 @@ class UserApi:
             NotFoundError: there is no such user.
             PermissionDeniedError: the logged-in user may not see it.
         """
-        return user_from_wire(await self._users.get(validate_id(user_id, "user id")))
+        return from_wire(User, await self._users.get(validate_id(user_id, "user id")))
 
     async def list_tokens(self) -> list[UserToken]:
         """Return the long-lived tokens of the logged-in user, the oldest first.

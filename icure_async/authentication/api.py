@@ -1,18 +1,17 @@
-"""Drives authentication processes: the input and output between two states of ``process.py``."""
+"""Registration and login with a one-time code, as users call it."""
 
 from __future__ import annotations
 
-import contextlib
 import re
-from typing import TYPE_CHECKING, Any, Final
-from weakref import WeakValueDictionary
+from typing import TYPE_CHECKING, Final
 
 import anyio
 import attrs
-from anyio.lowlevel import RunVar
 
 from icure_async.authentication.captcha import CaptchaType, captcha_member
+from icure_async.authentication.completion import Completer, Options
 from icure_async.authentication.contacts import normalise_email, normalise_phone_number
+from icure_async.authentication.failures import EVENT_BY_STATE, failure, start_failure
 from icure_async.authentication.process import (
     AuthenticationEvent,
     AuthenticationProcess,
@@ -20,28 +19,12 @@ from icure_async.authentication.process import (
     advance,
     impossible,
 )
-from icure_async.authentication.result import AuthenticationResult
 from icure_async.crypto.encoding import new_uuid
-from icure_async.errors import (
-    AuthenticationError,
-    AuthenticationProcessError,
-    BackendError,
-    BadRequestError,
-    CaptchaRefusedError,
-    CodeExpiredError,
-    ConfigurationError,
-    InvalidCodeError,
-    InvalidResponseError,
-    TooManyAttemptsError,
-    UnknownProcessError,
-    ValidationError,
-)
+from icure_async.errors import BackendError, ConfigurationError, ValidationError
 from icure_async.mistakes import explained
 from icure_async.models.missing_key import MISSING_KEY_POLICIES, MissingKeyPolicy
 from icure_async.models.user_token import DEFAULT_TOKEN_VALIDITY
 from icure_async.models.validation import validate_id, validate_token_validity
-from icure_async.rest.checked import CheckedUsers
-from icure_async.rest.users import UserResource
 from icure_async.threads import OTHERS
 
 if TYPE_CHECKING:
@@ -49,7 +32,8 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from icure_async.authentication.process import Channel
-    from icure_async.authentication.progress import Progress, ProgressStore
+    from icure_async.authentication.progress import ProgressStore
+    from icure_async.authentication.result import AuthenticationResult
     from icure_async.crypto.protocol import Crypto
     from icure_async.medtech import MedTechApi
     from icure_async.models.key_pair import KeyPair
@@ -60,100 +44,8 @@ if TYPE_CHECKING:
 
 __all__ = ["AuthenticationApi"]
 
-# The account may appear at the backend a moment after the gateway accepts the code
-# (server-behaviour.md §13.2.4).
-_SIGN_IN_ATTEMPTS: Final = 4
-_SIGN_IN_PAUSE_SECONDS: Final = 1.0
-
 _CODE_LENGTHS: Final = range(4, 13)
 _CODE_FORM: Final = re.compile(r"[0-9A-Za-z]{1,64}")
-
-_State = AuthenticationState
-_Event = AuthenticationEvent
-_TOO_MANY: Final = 429
-_REFUSALS: Final = range(400, 500)
-
-# Not said of the last one that may be tried: where the gateway says so, it is too many attempts.
-_WRONG_CODE: Final = (
-    "The validation code is wrong. Try again with the same process and the right code. After a few "
-    "wrong ones a process is closed: then resend() gets another code."
-)
-
-_FAILURES: Final[Mapping[AuthenticationEvent, tuple[type[AuthenticationProcessError], str]]] = {
-    _Event.CODE_REFUSED: (
-        InvalidCodeError,
-        _WRONG_CODE,
-    ),
-    _Event.CODE_EXPIRED: (
-        CodeExpiredError,
-        "The validation code is too old, or was used already. Ask for another with resend().",
-    ),
-    _Event.PROCESS_UNKNOWN: (
-        UnknownProcessError,
-        "The message gateway does not know this authentication process. Start a new one.",
-    ),
-    _Event.TOO_MANY_ATTEMPTS: (
-        TooManyAttemptsError,
-        "Too many wrong codes were tried: the process is closed. Get another code with resend().",
-    ),
-}
-
-# What the gateway's answers mean; any other refusal is a wrong code (wire-protocol.md §4 only says
-# that 2xx is right).
-_EVENT_BY_STATUS: Final[Mapping[int, AuthenticationEvent]] = {
-    404: _Event.PROCESS_UNKNOWN,
-    410: _Event.CODE_EXPIRED,
-    429: _Event.TOO_MANY_ATTEMPTS,
-}
-
-_CAPTCHA_REFUSED: Final = (
-    "The message gateway refused the captcha. Let the person solve a new one, and start again."
-)
-_PROFESSIONAL_NEEDED: Final = (
-    "The message gateway refuses to start this process. Patients who are new need "
-    "healthcare_professional_id: the id of a healthcare professional who is known there. Check the "
-    "email address or phone number, too."
-)
-_NOT_FOUND: Final = 404
-_NO_SUCH_PROCESS: Final = frozenset({_NOT_FOUND, 405, 501})
-_REFUSED_CONTENT: Final = frozenset({400, 422})
-
-_EVENT_BY_STATE: Final[Mapping[AuthenticationState, AuthenticationEvent]] = {
-    _State.EXPIRED: _Event.CODE_EXPIRED,
-    _State.LOCKED: _Event.TOO_MANY_ATTEMPTS,
-    _State.UNKNOWN: _Event.PROCESS_UNKNOWN,
-}
-_COMPLETABLE: Final = frozenset(
-    {_State.CODE_SENT, _State.VALIDATED, _State.SIGNED_IN, _State.AUTHORISED}
-)
-
-
-@attrs.frozen
-class _Options:
-    """What the caller of a completion wants: seconds, and what to do about a missing key."""
-
-    token_validity: int
-    missing_key: MissingKeyPolicy
-    find_key: Callable[[MissingKey], Awaitable[KeyPair | None]] | None
-
-
-class _Run:
-    """One process being completed, by one task after the other.
-
-    Attributes:
-        lock: held by the task at work.
-        tasks: how many are at work or waiting.
-        finished: what the tasks that were waiting go on with when one has finished.
-    """
-
-    def __init__(self) -> None:
-        self.lock: Final = anyio.Lock()
-        self.tasks = 0
-        self.finished: Progress | None = None
-
-
-# Of all API objects on an event loop: a person who clicks twice may have one made for each click.
-_runs: Final[RunVar[WeakValueDictionary[str, _Run]]] = RunVar("icure_async.authentication.runs")
 
 
 @explained
@@ -181,9 +73,14 @@ class AuthenticationApi:
         self._crypto = crypto
         self._progress = progress
         self._clock = clock
-        self._open_session = open_session
-        self._open_api = open_api
-        self._sleep = sleep
+        self._completer = Completer(
+            gateway,
+            progress=progress,
+            clock=clock,
+            open_session=open_session,
+            open_api=open_api,
+            sleep=sleep,
+        )
 
     async def start_authentication(
         self,
@@ -274,18 +171,18 @@ class AuthenticationApi:
             The process to complete with the new code; the given one is over.
 
         Raises:
-            ProcessStateError: its code was accepted already: complete it instead.
+            ProcessStateError: the process is completed, was never started, or was superseded.
             CaptchaRefusedError: the captcha was refused.
             UnknownProcessError: the gateway does not know the configured process or spec id.
             StorageError: the code was sent, and can't be used: call again.
         """
         _check_process(process)
         captcha = captcha_member(recaptcha, recaptcha_type)
-        advance(process, _Event.RESENT)
+        advance(process, AuthenticationEvent.RESENT)
         again = attrs.evolve(
             process,
             request_id=await new_uuid(self._crypto),
-            state=_State.NEW,
+            state=AuthenticationState.NEW,
             started_at=int(self._clock() * 1000),
             wrong_codes=0,
         )
@@ -309,17 +206,17 @@ class AuthenticationApi:
         takes a ``with_storage()`` and a ``with_key_storage()`` that have outlived it.
 
         A user who has key pairs, none of them on this device, gets a new one, as in the reference:
-        stored, published beside the others, and everybody concerned notified, so that somebody can
+        stored, published next to the others, and everybody concerned notified, so that somebody can
         give access back to what is encrypted for the old ones.
 
         Args:
             process: from :meth:`start_authentication` or ``AuthenticationProcess.from_json()``.
             validation_code: as received; blanks around and inside it don't matter.
-            token_validity: how long the token in the result will be good for.
+            token_validity: how long the token in the result can be used.
             missing_key: ``"allow"`` or ``"refuse"``: whether a new key pair may be published where
                 the published ones are not on this device.
             find_key: asked for the missing key pair first, for example in a backup; None in return
-                leaves it to ``missing_key``, and so does a pair that is none of the published ones.
+                leaves it to ``missing_key``, and so does a pair that was not published.
 
         Returns:
             The user's API with its key pairs in use, and a token to log in with later.
@@ -331,8 +228,8 @@ class AuthenticationApi:
             UnknownProcessError: the gateway does not know the process.
             TooManyAttemptsError: too many wrong codes were tried.
             KeyPairNotFoundError: the user has keys, none of them is on this device, and
-                ``missing_key`` refuses a new one. Nothing was published; calling again with the
-                key pair at hand finishes the job.
+                ``missing_key`` refuses a new one. Nothing was published; calling again on a device
+                that has the key pair finishes the job.
             ProcessStateError: the process is completed, was never started, or was superseded.
             NetworkError: no answer. Call again with the same process and code.
         """
@@ -341,21 +238,12 @@ class AuthenticationApi:
         validity = validate_token_validity(token_validity, "token_validity")
         if missing_key not in MISSING_KEY_POLICIES:
             raise ValidationError("missing_key must be 'allow' or 'refuse'.")
-        options = _Options(validity, missing_key, find_key)
-        if process.state in _EVENT_BY_STATE:
-            raise _failure(process, _EVENT_BY_STATE[process.state])
-        if process.state not in _COMPLETABLE:
+        options = Options(validity, missing_key, find_key)
+        if process.state in EVENT_BY_STATE:
+            raise failure(process, EVENT_BY_STATE[process.state])
+        if process.state is not AuthenticationState.CODE_SENT:
             raise impossible(process, "completing it")
-        run = _run_of(process.request_id)
-        run.tasks += 1
-        try:
-            async with run.lock, self._progress.lock(process.request_id) as lock:
-                return await self._complete(process, code, options, run, overtaken=lock.waited)
-        finally:
-            run.tasks -= 1
-            if not run.tasks:
-                # Whatever keeps this alive, a traceback perhaps: it was for those who waited.
-                run.finished = None
+        return await self._completer.complete(process, code, options)
 
     async def _send_code(
         self, process: AuthenticationProcess, captcha: Mapping[str, str]
@@ -379,179 +267,8 @@ class AuthenticationApi:
                 code_length=process.validation_code_length,
             )
         except BackendError as error:
-            raise _start_failure(process, error) from None
-        return advance(process, _Event.CODE_SENT)
-
-    async def _complete(
-        self,
-        process: AuthenticationProcess,
-        code: str,
-        options: _Options,
-        run: _Run,
-        *,
-        overtaken: bool,
-    ) -> AuthenticationResult:
-        request_id = process.request_id
-        interrupted = process.state is not _State.CODE_SENT
-        if interrupted:
-            process = advance(process, _Event.INTERRUPTED)
-        progress = run.finished
-        if progress is None or not progress.is_for(code):
-            progress = await self._progress.load(request_id)
-        if progress is not None and progress.proven:
-            if not progress.is_for(code):
-                may_try_again = await self._progress.wrong_code(request_id, progress)
-                raise _failure(
-                    process, _Event.CODE_REFUSED if may_try_again else _Event.TOO_MANY_ATTEMPTS
-                )
-            # Without the code: it may be too old by now. Where the token is refused, it was not
-            # created yet, or is good no more.
-            with contextlib.suppress(AuthenticationError):
-                return await self._finish(
-                    advance(process, _Event.TOKEN_CREATED), progress, options, run, is_repeated=True
-                )
-        if progress is not None and progress.is_for(code):
-            interrupted = True
-        else:
-            # Another program may have used the process up while we waited for it: the code is still
-            # good for a token of our own.
-            interrupted = interrupted or overtaken
-            progress = await self._progress.begin(request_id, code, progress)
-        session, user_id, process = await self._sign_in(
-            process, code, progress, interrupted=interrupted
-        )
-        progress = await self._progress.code_proven(
-            request_id, progress, code, expires_at=self._expiry(options)
-        )
-        await UserResource(session).create_token(
-            user_id, progress.token_key, validity=options.token_validity, secret=progress.token
-        )
-        process = advance(process, _Event.TOKEN_CREATED)
-        return await self._finish(process, progress, options, run, expected_user_id=user_id)
-
-    async def _finish(
-        self,
-        process: AuthenticationProcess,
-        progress: Progress,
-        options: _Options,
-        run: _Run,
-        *,
-        expected_user_id: str | None = None,
-        is_repeated: bool = False,
-    ) -> AuthenticationResult:
-        expires_at = progress.expires_at or self._expiry(options)
-        api = self._open_api(process.login, progress.token, expires_at)
-        try:
-            user_id, group_id = await api.identify()
-            if expected_user_id not in (None, user_id):
-                raise InvalidResponseError(
-                    "Could not log in: the backend takes the token for one of another user than "
-                    "the code. Start again with a new authentication process; where it stays so, "
-                    "call the administrator of the backend."
-                )
-            if is_repeated:
-                # A registration that died after the key was published still has its warnings.
-                await api.user_api.get_logged_user()
-            key_pairs = await api.init_user_crypto(
-                missing_key=options.missing_key, find_key=options.find_key
-            )
-            data_owner_id = await api.data_owner_id()
-            await self._progress.forget(process.request_id)
-        except BaseException:
-            with anyio.CancelScope(shield=True):
-                await api.aclose()
-            raise
-        run.finished = progress
-        return AuthenticationResult(
-            med_tech_api=api,
-            user_id=user_id,
-            group_id=group_id,
-            data_owner_id=data_owner_id,
-            token=progress.token,
-            token_expires_at=api.token_expires_at or expires_at,
-            key_pairs=key_pairs,
-            key_notices=list(api.key_notices),
-            unknown_public_keys=list(api.unknown_public_keys),
-            warnings=list(api.warnings),
-            process=advance(process, _Event.KEYS_READY),
-        )
-
-    def _expiry(self, options: _Options) -> int:
-        """Return when a token ends that is created now."""
-        return int(self._clock() * 1000) + options.token_validity * 1000
-
-    async def _sign_in(
-        self, process: AuthenticationProcess, code: str, progress: Progress, *, interrupted: bool
-    ) -> tuple[Session, str, AuthenticationProcess]:
-        """Have the code validated, and log in with it as the password.
-
-        Where an earlier run was interrupted, it may have had the code accepted: then the gateway
-        refuses it now, and the backend still takes it.
-        """
-        refusal = await self._validate(process, code)
-        if isinstance(refusal, CodeExpiredError) and len(progress.proofs) > 1:
-            # An interrupted run used the process up, with another code.
-            refusal = _failure(process, _Event.CODE_REFUSED)
-        if refusal is None:
-            process = advance(process, _Event.CODE_ACCEPTED)
-        elif not (interrupted or process.bypass_token_check):
-            await self._progress.code_refused(process.request_id, progress, code)
-            raise refusal
-        signed_in = await self._log_in(
-            process.login, code, attempts=_SIGN_IN_ATTEMPTS if refusal is None else 1
-        )
-        if signed_in is None:
-            if refusal is None:
-                # What is written down stays: the account may yet appear.
-                raise _failure(process, _Event.CODE_EXPIRED)
-            await self._progress.code_refused(process.request_id, progress, code)
-            raise refusal
-        if refusal is not None and process.bypass_token_check:
-            process = advance(process, _Event.CHECK_BYPASSED)
-        return *signed_in, advance(process, _Event.SIGNED_IN)
-
-    async def _log_in(self, login: str, code: str, *, attempts: int) -> tuple[Session, str] | None:
-        """Return the session and the user's id, or None where the backend refuses the code."""
-        for attempt in range(attempts):
-            if attempt:
-                await self._sleep(_SIGN_IN_PAUSE_SECONDS)
-            session = self._open_session(login, code)
-            try:
-                answer = await session.sign_in()
-                user_id = answer.user_id or (await CheckedUsers(session).current()).get("id")
-            except AuthenticationError:
-                continue
-            if not isinstance(user_id, str) or not user_id:
-                raise InvalidResponseError(
-                    "Could not log in: the backend does not tell the id of the user. Check "
-                    "with_icure_base_url()."
-                )
-            return session, user_id
-        return None
-
-    async def _validate(self, process: AuthenticationProcess, code: str) -> BackendError | None:
-        """Return None for an accepted code, else the error it stands for.
-
-        Raises:
-            NetworkError: no answer. Nothing is known about the code.
-            BackendError: the gateway failed, or asks to slow down: the same holds.
-        """
-        try:
-            await self._gateway.validate_code(process.request_id, code)
-        except BackendError as error:
-            status = error.status or 0
-            throttled = status == _TOO_MANY and error.retry_after is not None
-            if status in _REFUSALS and not throttled:
-                event = _EVENT_BY_STATUS.get(status, _Event.CODE_REFUSED)
-                refusal: BackendError = _failure(process, event)
-            elif process.bypass_token_check:
-                refusal = error
-            else:
-                raise
-        else:
-            return None
-        # Out here, where the gateway's own error is no context of it.
-        return refusal
+            raise start_failure(process, error) from None
+        return advance(process, AuthenticationEvent.CODE_SENT)
 
     def _choose_channel(self, email: str | None, phone_number: str | None) -> tuple[Channel, str]:
         contacts: dict[Channel, str | None] = {"email": email, "sms": phone_number}
@@ -570,15 +287,6 @@ class AuthenticationApi:
             f"No authentication process is configured for this kind of contact: call {methods} on "
             "the builder."
         )
-
-
-def _run_of(request_id: str) -> _Run:
-    try:
-        runs = _runs.get()
-    except LookupError:
-        runs = WeakValueDictionary[str, _Run]()
-        _runs.set(runs)
-    return runs.setdefault(request_id, _Run())
 
 
 def _check_process(process: object) -> None:
@@ -611,46 +319,3 @@ def _text(value: str | None, what: str) -> str | None:
     if value is not None and not isinstance(value, str):
         raise ValidationError(f"{what} must be a text.")
     return value or None
-
-
-def _failure(
-    process: AuthenticationProcess, event: AuthenticationEvent
-) -> AuthenticationProcessError:
-    kind, message = _FAILURES[event]
-    after = advance(process, event) if process.state not in _EVENT_BY_STATE else process
-    return kind(message, process=after)
-
-
-def _start_failure(process: AuthenticationProcess, error: BackendError) -> BackendError:
-    status = error.status
-    about: dict[str, Any] = {
-        "status": status,
-        "request_id": error.request_id,
-        "server_message": error.server_message,
-    }
-    captcha_named = "captcha" in (error.server_message or "").lower()
-    if status in (401, 403) or (status == 400 and captcha_named):
-        # A backend in the place of the gateway asks everybody for credentials.
-        doubt = "" if captcha_named else " If that goes on, check with_msg_gw_url()."
-        refused = advance(process, _Event.CAPTCHA_REFUSED)
-        return CaptchaRefusedError(_CAPTCHA_REFUSED + doubt, process=refused, **about)
-    if status in _NO_SUCH_PROCESS:
-        unknown = advance(process, _Event.PROCESS_UNKNOWN)
-        return UnknownProcessError(_process_unknown(process, error), process=unknown, **about)
-    names_professional = "hcpId" in (error.server_message or "")
-    if status in _REFUSED_CONTENT and (
-        names_professional or not process.healthcare_professional_id
-    ):
-        return BadRequestError(_PROFESSIONAL_NEEDED, **about)
-    return error
-
-
-def _process_unknown(process: AuthenticationProcess, error: BackendError) -> str:
-    url = "check that with_msg_gw_url() is the message gateway's URL, not the backend's or a page's"
-    ids = f"with_msg_gw_spec_id() and with_auth_process_by_{process.channel}_id()"
-    if error.status != _NOT_FOUND or error.server_message is None:
-        return f"No message gateway answers at this address: {url}. If it is, check {ids}."
-    return (
-        f"The message gateway does not know this application or process: check {ids}. If they are "
-        f"right, {url}."
-    )

@@ -1,7 +1,7 @@
 """Phone numbers and email addresses, cleaned and checked before anything is sent.
 
-What the reference accepts goes through as it is (wire-protocol.md §3.1), since it may be the login
-of an account that exists: no numbering plan, and no list of domains, decides who may log in.
+Contacts that the reference accepts go through as they are (wire-protocol.md §3.1), since one may be
+the login of an account that exists: no numbering plan, and no list of domains, keeps it out.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def clean_contact(text: str) -> str:
 def normalise_phone_number(phone_number: str | None) -> str | None:
     """Return the number in E.164 (``+32470123456``); None for nothing or an empty text.
 
-    What is in E.164 already is returned as it is, even if no number can be like that today.
+    A number in E.164 is returned as it is, even if no number can be like that today.
 
     Raises:
         ValidationError: it is not an international number.

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import enum
 import json
-from typing import TYPE_CHECKING, Any, Final, Literal, cast, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 import attrs
 
 from icure_async.errors import ProcessStateError, ValidationError
+from icure_async.json_shapes import parse_json_object
 from icure_async.mistakes import explained
 
 if TYPE_CHECKING:
@@ -34,23 +35,16 @@ Channel = Literal["email", "sms"]
 
 
 class AuthenticationState(enum.StrEnum):
-    """Where a process stands.
+    """The state of a process.
 
-    ``VALIDATED``, ``SIGNED_IN`` and ``AUTHORISED`` are passed through while
-    ``complete_authentication`` runs, and no process that it hands out is in one of them: if a run
-    is interrupted, the next one is given the same process again.
+    It does not change while ``complete_authentication`` runs: if a run is interrupted, the next one
+    is given the same process again.
     """
 
     NEW = "new"
     """Nothing was sent yet."""
     CODE_SENT = "codeSent"
     """The gateway has sent a code; the person may enter it."""
-    VALIDATED = "validated"
-    """The gateway has accepted the code (or the check was bypassed)."""
-    SIGNED_IN = "signedIn"
-    """The backend has accepted the code as a password."""
-    AUTHORISED = "authorised"
-    """The long-lived token exists."""
     COMPLETED = "completed"
     """The key pair is in use; nothing is left to do."""
     REFUSED = "refused"
@@ -64,9 +58,14 @@ class AuthenticationState(enum.StrEnum):
     SUPERSEDED = "superseded"
     """Another code was asked for, with a process of its own."""
 
+    @classmethod
+    def _missing_(cls, value: object) -> AuthenticationState | None:
+        # Steps of a completion, which were states once: it begins with the code again.
+        return cls.CODE_SENT if value in ("validated", "signedIn", "authorised") else None
+
 
 class AuthenticationEvent(enum.StrEnum):
-    """What can happen to a process."""
+    """An event in the life of a process."""
 
     CODE_SENT = "codeSent"
     CAPTCHA_REFUSED = "captchaRefused"
@@ -74,12 +73,7 @@ class AuthenticationEvent(enum.StrEnum):
     CODE_EXPIRED = "codeExpired"
     PROCESS_UNKNOWN = "processUnknown"
     TOO_MANY_ATTEMPTS = "tooManyAttempts"
-    CODE_ACCEPTED = "codeAccepted"
-    CHECK_BYPASSED = "checkBypassed"
-    SIGNED_IN = "signedIn"
-    TOKEN_CREATED = "tokenCreated"  # noqa: S105
-    KEYS_READY = "keysReady"
-    INTERRUPTED = "interrupted"
+    COMPLETED = "completed"
     RESENT = "resent"
 
 
@@ -97,38 +91,21 @@ TRANSITIONS: Final[
     (_State.CODE_SENT, _Event.CODE_EXPIRED): _State.EXPIRED,
     (_State.CODE_SENT, _Event.PROCESS_UNKNOWN): _State.UNKNOWN,
     (_State.CODE_SENT, _Event.TOO_MANY_ATTEMPTS): _State.LOCKED,
-    (_State.CODE_SENT, _Event.CODE_ACCEPTED): _State.VALIDATED,
-    (_State.CODE_SENT, _Event.CHECK_BYPASSED): _State.VALIDATED,
-    # An earlier run had the code accepted and died: the backend still takes it as a password, or
-    # the token it created is at hand.
-    (_State.CODE_SENT, _Event.SIGNED_IN): _State.SIGNED_IN,
-    (_State.CODE_SENT, _Event.TOKEN_CREATED): _State.AUTHORISED,
-    (_State.VALIDATED, _Event.CODE_EXPIRED): _State.EXPIRED,
-    (_State.VALIDATED, _Event.SIGNED_IN): _State.SIGNED_IN,
-    (_State.SIGNED_IN, _Event.TOKEN_CREATED): _State.AUTHORISED,
-    (_State.AUTHORISED, _Event.KEYS_READY): _State.COMPLETED,
-    # The run that had come so far is gone, and the next one starts from the code again.
-    (_State.VALIDATED, _Event.INTERRUPTED): _State.CODE_SENT,
-    (_State.SIGNED_IN, _Event.INTERRUPTED): _State.CODE_SENT,
-    (_State.AUTHORISED, _Event.INTERRUPTED): _State.CODE_SENT,
-    # Another code can be asked for as long as none was accepted.
+    (_State.CODE_SENT, _Event.COMPLETED): _State.COMPLETED,
+    # Another code can be asked for as long as the process is not completed.
     (_State.CODE_SENT, _Event.RESENT): _State.SUPERSEDED,
     (_State.EXPIRED, _Event.RESENT): _State.SUPERSEDED,
     (_State.LOCKED, _Event.RESENT): _State.SUPERSEDED,
     (_State.UNKNOWN, _Event.RESENT): _State.SUPERSEDED,
     (_State.REFUSED, _Event.RESENT): _State.SUPERSEDED,
 }
-"""(state, event) → state. What is not listed cannot happen."""
+"""(state, event) → state. Nothing else can happen."""
 
-_COMPLETE_IT: Final = "Its code was accepted already: complete it with that code."
 _RESEND_OR_NEW: Final = "Ask for another code with resend(), or start a new process."
 
 _ADVICE: Final[Mapping[AuthenticationState, str]] = {
     _State.NEW: "Start a process with start_authentication().",
     _State.CODE_SENT: "Complete it with the code that was sent.",
-    _State.VALIDATED: _COMPLETE_IT,
-    _State.SIGNED_IN: _COMPLETE_IT,
-    _State.AUTHORISED: _COMPLETE_IT,
     _State.COMPLETED: "It is over: log in with the token it gave, or start a new process.",
     _State.REFUSED: _RESEND_OR_NEW,
     _State.EXPIRED: _RESEND_OR_NEW,
@@ -199,15 +176,11 @@ class AuthenticationProcess:
         Raises:
             ValidationError: it is not such a text, or was written by a newer SDK.
         """
-        try:
-            content = json.loads(text)
-        except (TypeError, ValueError, RecursionError):
-            content = None
-        if not isinstance(content, dict) or "version" not in content:
+        members = parse_json_object(text)
+        if members is None or "version" not in members:
             raise ValidationError(
                 "This is not a saved authentication process: pass what to_json() returned."
             )
-        members = cast("dict[str, Any]", content)
         version = members.pop("version")
         if type(version) is not int or version != _VERSION:
             raise ValidationError(
@@ -241,17 +214,9 @@ def advance(process: AuthenticationProcess, event: AuthenticationEvent) -> Authe
 
 def _from_members(members: Mapping[str, Any]) -> AuthenticationProcess:
     fields = {field.name: field for field in attrs.fields(AuthenticationProcess)}
-    types: dict[str, tuple[type, ...]] = {
-        "bypass_token_check": (bool,),
-        "validation_code_length": (int,),
-        "started_at": (int,),
-        "wrong_codes": (int,),
-    }
     for name, value in members.items():
-        optional = name in fields and fields[name].default is None
-        allowed = types.get(name, (str, type(None)) if optional else (str,))
         # Exactly these types: a bool is an int, too.
-        if name not in fields or type(value) not in allowed:
+        if name not in fields or type(value) not in _types_of(fields[name].default):
             raise ValidationError(
                 "The saved authentication process has a member that is malformed or unknown: pass "
                 "what to_json() returned."
@@ -261,9 +226,19 @@ def _from_members(members: Mapping[str, Any]) -> AuthenticationProcess:
         raise ValidationError(
             f"The saved authentication process lacks {missing}: pass what to_json() returned."
         )
-    if members["state"] not in set(AuthenticationState):
+    try:
+        state = AuthenticationState(members["state"])
+    except ValueError:
+        state = None
+    if state is None:
         raise ValidationError("The saved authentication process is in an unknown state.")
     if members["channel"] not in get_args(Channel):
         raise ValidationError("The saved authentication process names an unknown channel.")
-    checked: dict[str, Any] = {**members, "state": AuthenticationState(members["state"])}
+    checked: dict[str, Any] = {**members, "state": state}
     return AuthenticationProcess(**checked)
+
+
+def _types_of(default: object) -> tuple[type, ...]:
+    if default is None:
+        return (str, type(None))
+    return (type(default),) if isinstance(default, int) else (str,)

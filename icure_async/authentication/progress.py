@@ -1,8 +1,8 @@
-"""What ``complete_authentication`` has to remember in case the program dies under it.
+"""The progress of ``complete_authentication``, in case the program dies under it.
 
-A code is good for once, and a token that was created but never returned would be an orphan. So the
+A code is accepted once, and a token that was created but never returned would be an orphan. So the
 token is chosen and written down before the code is sent: a repeated call finds it, and creates the
-same one again, or, where the code has expired meanwhile, goes on with it.
+same one again, or, where the code has expired since, goes on with it.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 
 from icure_async.crypto.encoding import new_uuid
+from icure_async.json_shapes import parse_json_object
 from icure_async.rest.user_tokens import token_key_of
 from icure_async.storage.locks import StorageLock, lock_of
 
@@ -35,7 +36,7 @@ _SHORTEST_TOKEN: Final = 32
 
 @attrs.frozen(kw_only=True)
 class Progress:
-    """How far the completion of one process has come on this device.
+    """The completion of one process, as far as it has come on this device.
 
     Attributes:
         token_key: names the long-lived token among the user's tokens.
@@ -43,12 +44,10 @@ class Progress:
         proofs: HMACs, under the token, of the validation codes that may have been accepted, so that
             only one of these goes on. There are several where the program died while a wrong code
             was being checked. Never in a repr.
-        proven: whether the backend has taken the code as a password. Then there is one proof, and
-            the token may exist.
+        proven: whether the backend has taken the code as a password. Then there is one proof.
         wrong_codes: how many other codes were tried since.
-        inherited: whether the token may exist since a process in the place of which this one came.
-        expires_at: when the token ends at the earliest, in epoch milliseconds; None as long as none
-            was asked for.
+        expires_at: when the token ends at the earliest, in epoch milliseconds; None as long as it
+            cannot exist. It may exist since a process that ``resend()`` replaced.
     """
 
     token_key: str
@@ -56,7 +55,6 @@ class Progress:
     proofs: tuple[str, ...] = attrs.field(repr=False)
     proven: bool = False
     wrong_codes: int = 0
-    inherited: bool = False
     expires_at: int | None = None
 
     def is_for(self, validation_code: str) -> bool:
@@ -78,11 +76,7 @@ class ProgressStore:
 
     async def load(self, request_id: str) -> Progress | None:
         """Return the progress of a process, or None where there is none or it is unreadable."""
-        text = await self._storage.get_item(_PREFIX + request_id)
-        try:
-            return _from_members(json.loads(text)) if text else None
-        except (ValueError, RecursionError):
-            return None
+        return _from_members(parse_json_object(await self._storage.get_item(_PREFIX + request_id)))
 
     async def begin(
         self, request_id: str, validation_code: str, earlier: Progress | None
@@ -111,11 +105,11 @@ class ProgressStore:
     async def code_refused(self, request_id: str, progress: Progress, validation_code: str) -> None:
         """Write down that a code leads nowhere.
 
-        Progress with other codes is kept, and a token that may exist.
+        Progress with other codes is kept, and a token that may exist since a former process.
         """
         proof = _proof(progress.token, validation_code)
         others = tuple(known for known in progress.proofs if known != proof)
-        if others or progress.inherited:
+        if others or (progress.expires_at is not None and not progress.proven):
             await self._save(request_id, attrs.evolve(progress, proofs=others))
         else:
             await self.forget(request_id)
@@ -133,20 +127,14 @@ class ProgressStore:
         return False
 
     async def hand_over(self, request_id: str, successor_id: str) -> None:
-        """Forget a process in the place of which another one came.
+        """Forget a process that another one replaces.
 
         A token that may exist is the other's from now on, or nobody would ever be given it.
         """
         progress = await self.load(request_id)
-        if progress is not None and (progress.proven or progress.inherited):
-            inherited = Progress(
-                token_key=progress.token_key,
-                token=progress.token,
-                proofs=(),
-                inherited=True,
-                expires_at=progress.expires_at,
-            )
-            await self._save(successor_id, inherited)
+        if progress is not None and progress.expires_at is not None:
+            handed_over = attrs.evolve(progress, proofs=(), proven=False, wrong_codes=0)
+            await self._save(successor_id, handed_over)
         await self.forget(request_id)
 
     async def forget(self, request_id: str) -> None:
@@ -171,17 +159,18 @@ def _from_members(members: Any) -> Progress | None:
             "proofs": [*proofs],
             "proven": bool(proven),
             "wrong_codes": int(wrong_codes),
-            "inherited": bool(inherited),
         } if _is_well_formed(token, proofs):
             expires_at = members.get("expires_at")
+            if type(expires_at) is not int:
+                # Earlier versions wrote down that a token may exist, and not for how long.
+                expires_at = 0 if proven or members.get("inherited") is True else None
             return Progress(
                 token_key=token_key,
                 token=token,
                 proofs=tuple(proofs),
                 proven=proven,
                 wrong_codes=wrong_codes,
-                inherited=inherited,
-                expires_at=expires_at if type(expires_at) is int else None,
+                expires_at=expires_at,
             )
         case _:
             return None

@@ -15,6 +15,8 @@ from icure_async.models.key_pair import FINGERPRINT_LENGTH, fingerprint_of
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
+    from icure_async.crypto.protocol import Crypto
+
 __all__ = [
     "LEGACY_KEY",
     "add_exchange_key",
@@ -23,6 +25,7 @@ __all__ = [
     "exchange_keys_in_view",
     "exchange_keys_to",
     "has_exchange_key",
+    "is_public_key",
     "public_keys_of",
     "rewrap",
 ]
@@ -45,6 +48,15 @@ def public_keys_of(owner: Mapping[str, Any]) -> list[str]:
         if isinstance(key, str) and key:
             keys[fingerprint_of(key)] = max(keys.get(fingerprint_of(key), ""), key, key=len)
     return list(keys.values())
+
+
+async def is_public_key(crypto: Crypto, public_key: str) -> bool:
+    """Return whether a text is an RSA public key, for which something can be encrypted."""
+    try:
+        await crypto.rsa_encrypt(public_key, b"")
+    except ValueError:
+        return False
+    return True
 
 
 def delegates_of(owner: Mapping[str, Any]) -> list[str]:
@@ -91,16 +103,16 @@ def exchange_key_of_pair(
 
 
 async def rewrap(
-    owner: Mapping[str, Any],
+    owner: dict[str, Any],
     delegates: Mapping[str, str | None],
     fingerprint: str,
     wrap: Callable[[WrappedKey], Awaitable[str | None]],
-) -> Mapping[str, Any]:
+) -> dict[str, Any]:
     """Return the document with its exchange keys to some delegates encrypted for one key more.
 
     An exchange key that is for this key already, or that ``wrap`` gives None for, stays as it is.
-    One that exists in the legacy form only gets its place in ``aesExchangeKeys`` beside it, since
-    the legacy form has none for a third ciphertext.
+    One that exists in the legacy form only gets its place in ``aesExchangeKeys`` as well, since the
+    legacy form has none for a third ciphertext.
 
     Args:
         owner: the delegator's document.

@@ -71,7 +71,7 @@ class KeyRing(SecretHolder):
         return [pair for pair in self.key_pairs if pair.fingerprint not in self._read_only]
 
     def __contains__(self, fingerprint: str) -> bool:
-        """Whether there is a key pair with this fingerprint, which proves nothing about a key."""
+        """Return whether a key pair has this fingerprint, which proves nothing about a key."""
         return fingerprint_of(fingerprint) in self._key_pairs
 
     def holds(self, public_key: str) -> bool:

@@ -10,12 +10,11 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
-from cryptography.hazmat.primitives.padding import PKCS7
 
 from icure_async.crypto.encoding import decode_hex
 from icure_async.crypto.recent import Recent
 from icure_async.crypto.rsa_der import key_pair_of, spki_of
-from icure_async.crypto.threads import in_thread, in_thread_if_large, slices
+from icure_async.crypto.threads import INLINE_BYTES, in_thread, slices
 from icure_async.errors import ValidationError
 from icure_async.secret_holders import SecretHolder
 
@@ -90,7 +89,9 @@ class SoftwareCrypto(SecretHolder):
     async def aes_encrypt(self, key: bytes, plaintext: bytes) -> bytes:
         """Return ``IV ‖ AES-CBC(plaintext)`` with a fresh IV."""
         iv = await self.random_bytes(_BLOCK)
-        return await in_thread_if_large(len(plaintext), aes_cbc_encrypt, key, iv, plaintext)
+        if len(plaintext) > INLINE_BYTES:
+            return await in_thread(aes_cbc_encrypt, key, iv, plaintext)
+        return aes_cbc_encrypt(key, iv, plaintext)
 
     async def aes_decrypt(self, key: bytes, ciphertext: bytes) -> bytes:
         """Undo :meth:`aes_encrypt`.
@@ -98,7 +99,9 @@ class SoftwareCrypto(SecretHolder):
         Raises:
             ValueError: an impossible length, or wrong padding.
         """
-        return await in_thread_if_large(len(ciphertext), aes_cbc_decrypt, key, ciphertext)
+        if len(ciphertext) > INLINE_BYTES:
+            return await in_thread(aes_cbc_decrypt, key, ciphertext)
+        return aes_cbc_decrypt(key, ciphertext)
 
     def __repr__(self) -> str:
         return "SoftwareCrypto()"
@@ -143,13 +146,16 @@ def aes_cbc_decrypt(key: bytes, ciphertext: bytes) -> bytes:
         ValueError: an impossible length, or wrong padding.
     """
     decryptor = Cipher(algorithms.AES(key), modes.CBC(ciphertext[:_BLOCK])).decryptor()
-    unpadder = PKCS7(_BLOCK * 8).unpadder()
-    pieces = [
-        unpadder.update(decryptor.update(piece))
-        for piece in slices(memoryview(ciphertext)[_BLOCK:])
-    ]
-    last = unpadder.update(decryptor.finalize()) + unpadder.finalize()
-    return b"".join([*pieces, last])
+    if len(ciphertext) <= INLINE_BYTES:
+        padded = decryptor.update(ciphertext[_BLOCK:]) + decryptor.finalize()
+    else:
+        pieces = [decryptor.update(piece) for piece in slices(memoryview(ciphertext)[_BLOCK:])]
+        padded = b"".join([*pieces, decryptor.finalize()])
+    added = padded[-1:]
+    if not added or not 0 < added[0] <= _BLOCK or not padded.endswith(added * added[0]):
+        message = "the padding is wrong"
+        raise ValueError(message)
+    return padded[: -added[0]]
 
 
 def _generate() -> tuple[KeyPair, rsa.RSAPrivateKey]:

@@ -12,13 +12,16 @@ from icure_async.threads import CRYPTO
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-__all__ = ["INLINE_BYTES", "Turns", "in_thread", "in_thread_if_large", "slices"]
+__all__ = ["INLINE_BYTES", "SHORT_STEPS", "Turns", "in_thread", "in_thread_if_large", "slices"]
 
 Result = TypeVar("Result")
 Arguments = TypeVarTuple("Arguments")
 
 INLINE_BYTES: Final = 128 * 1024
 """A thread hop costs about as much as encrypting this much."""
+
+SHORT_STEPS: Final = 64
+"""So many steps of a few microseconds need no turn in between."""
 
 _TURN_SECONDS: Final = 0.001
 

@@ -88,7 +88,7 @@ async def recover_key_pairs(
 
     Args:
         crypto: the primitives.
-        key_ring: with the key pairs at hand.
+        key_ring: with the key pairs in use.
         owner: the current data owner's document.
     """
     by_fingerprint = {fingerprint_of(key): key for key in public_keys_of(owner)}

@@ -1,1 +1,1 @@
-"""What is encrypted: one notion for every kind of record."""
+"""One notion of an encrypted record for all kinds."""

@@ -23,6 +23,7 @@ __all__ = [
     "encrypt_entry",
     "entity_key_of",
     "entries_for",
+    "has_keys",
     "has_own_entry",
     "open_entry",
     "owners_of",
@@ -40,6 +41,11 @@ def entries_for(entries: object, delegate_id: str) -> list[Mapping[str, Any]]:
         for entry in map(as_object, as_list(as_object(entries).get(delegate_id)))
         if isinstance(entry.get("owner"), str) and isinstance(entry.get("key"), str)
     ]
+
+
+def has_keys(document: Mapping[str, Any]) -> bool:
+    """Return whether some ``encryptionKeys`` list is non-empty (else ``delegations`` serve)."""
+    return any(as_object(document.get("encryptionKeys")).values())
 
 
 def has_own_entry(document: Mapping[str, Any], owner_id: str) -> bool:

@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 from icure_async.crypto.encoding import decode_base64, encode_base64
-from icure_async.crypto.threads import in_thread_if_large
+from icure_async.crypto.threads import INLINE_BYTES, in_thread, in_thread_if_large
 from icure_async.json_shapes import as_list, as_object, is_list, is_object
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ __all__ = [
     "ENCRYPTED_SELF",
     "decrypt_members",
     "encrypt_members",
-    "is_encrypted",
+    "encrypted_parts",
     "javascript_json",
 ]
 
@@ -71,17 +71,13 @@ def javascript_json(members: Mapping[str, Any]) -> bytes:
         return text.encode("utf-8", errors="backslashreplace")
 
 
-def is_encrypted(document: Mapping[str, Any]) -> bool:
-    """Return whether the document, or an element of a list in it, has an ``encryptedSelf``."""
-    pending = [document]
-    while pending:
-        element = pending.pop()
-        if element.get(ENCRYPTED_SELF):
-            return True
-        for value in element.values():
-            if value and is_list(value):
-                pending += filter(is_object, value)
-    return False
+def encrypted_parts(document: Mapping[str, Any]) -> list[str]:
+    """Return the members in which something is encrypted: ``encryptedSelf``, and lists."""
+    parts = [ENCRYPTED_SELF] if document.get(ENCRYPTED_SELF) else []
+    for name, value in document.items():
+        if value and is_list(value) and name != ENCRYPTED_SELF and _has_encrypted(value):
+            parts.append(name)
+    return parts
 
 
 async def encrypt_members(
@@ -98,8 +94,9 @@ async def encrypt_members(
     try:
         hidden = dict.fromkeys([*members, *await _open(crypto, key, document, _ALWAYS_CLEAR)])
         result = {name: value for name, value in document.items() if name not in hidden}
-        for name, elements in _lists_of_encrypted(result):
-            result[name] = [await _encrypt_element(crypto, key, element) for element in elements]
+        for name in encrypted_parts(result):
+            if name != ENCRYPTED_SELF:
+                result[name] = [await _encrypt_element(crypto, key, item) for item in result[name]]
     except RecursionError:
         raise ValueError(_TOO_DEEP) from None
     result[ENCRYPTED_SELF] = await _seal(crypto, key, document, hidden)
@@ -107,20 +104,27 @@ async def encrypt_members(
 
 
 async def decrypt_members(
-    crypto: Crypto, key: bytes, document: Mapping[str, Any]
+    crypto: Crypto, key: bytes, document: Mapping[str, Any], parts: Collection[str] | None = None
 ) -> dict[str, Any]:
     """Return the document with the members of every ``encryptedSelf`` in it merged in.
 
     ``encryptedSelf`` itself stays. What was decrypted wins over what was in clear, except for the
     entity's id, revision and key material, which are never taken from there.
 
+    Args:
+        crypto: decrypts.
+        key: the key of the entity.
+        document: the entity.
+        parts: its :func:`encrypted_parts`, where they are known already.
+
     Raises:
         ValueError: some ``encryptedSelf`` can't be decrypted with ``key``, or is no JSON object.
     """
     result = dict(document)
     try:
-        for name, elements in _lists_of_encrypted(document):
-            result[name] = [await _decrypt_element(crypto, key, element) for element in elements]
+        for name in encrypted_parts(document) if parts is None else parts:
+            if name != ENCRYPTED_SELF:
+                result[name] = [await _decrypt_element(crypto, key, item) for item in result[name]]
     except RecursionError:
         raise ValueError(_TOO_DEEP) from None
     return result | await _open(crypto, key, document, _ALWAYS_CLEAR)
@@ -149,10 +153,17 @@ async def _encrypt_element(crypto: Crypto, key: bytes, element: Any) -> Any:
     return result
 
 
-def _lists_of_encrypted(document: Mapping[str, Any]) -> list[tuple[str, list[Any]]]:
-    """Return the list members in which something is encrypted."""
-    lists = [(name, value) for name, value in document.items() if value and is_list(value)]
-    return [(name, value) for name, value in lists if is_encrypted({"": value})]
+def _has_encrypted(elements: list[Any]) -> bool:
+    """Return whether an element of a list, or of a list in it, has an ``encryptedSelf``."""
+    pending = list(filter(is_object, elements))
+    while pending:
+        element = pending.pop()
+        if element.get(ENCRYPTED_SELF):
+            return True
+        for value in element.values():
+            if value and is_list(value):
+                pending += filter(is_object, value)
+    return False
 
 
 async def _seal(
@@ -175,9 +186,11 @@ async def _open(
     if not isinstance(encrypted, str):
         message = "encryptedSelf is not a text"
         raise ValueError(message)  # noqa: TRY004
-    ciphertext = await in_thread_if_large(len(encrypted), decode_base64, encrypted)
-    plaintext = await crypto.aes_decrypt(key, ciphertext)
-    members = await in_thread_if_large(len(plaintext), _parse, plaintext)
+    if len(encrypted) <= INLINE_BYTES:
+        members = _parse(await crypto.aes_decrypt(key, decode_base64(encrypted)))
+    else:
+        ciphertext = await in_thread(decode_base64, encrypted)
+        members = await in_thread(_parse, await crypto.aes_decrypt(key, ciphertext))
     return {name: value for name, value in members.items() if name not in always_clear}
 
 

@@ -1,4 +1,4 @@
-"""What a model that was built by hand lacks: the members only the stored document has.
+"""Members that only the stored document has, for a model that was built by hand.
 
 Saving replaces whole documents, so they have to be carried over, at every depth.
 """

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from icure_async.entities.delegations import has_keys
 from icure_async.entities.encrypted_self import ENCRYPTED_SELF
-from icure_async.entities.sealing import has_keys
 from icure_async.entities.wholeness import ENTITY_METADATA, KEY_MATERIAL, same_material
 from icure_async.errors import CryptoError, InvalidResponseError
 from icure_async.foreign_text import printable

@@ -1,4 +1,4 @@
-"""Whether a document looks as if nothing was cut off. What is missing can't be seen otherwise.
+"""Signs that something was cut off a document, which can't be seen otherwise.
 
 Documents are replaced as a whole, so whatever an answer lacks would be destroyed by the next write.
 Most key material is there twice, in one form or another. Where one half is missing, as is the case
@@ -65,9 +65,9 @@ def has_key_material(document: Mapping[str, Any]) -> bool:
 def looks_whole(document: Mapping[str, Any]) -> bool:
     """Return whether an encrypted entity has the keys and the content it should have.
 
-    Whoever has the key has the secret id too, and the other way round, from the same delegator; and
-    whatever has keys has content. Other forms are possible: key-only delegates (cryptography.md
-    §8), records that were never encrypted, secrets of past versions.
+    A data owner with the key has the secret id too, and the other way round, from the same
+    delegator; and an entity with keys has content. Other forms are possible: key-only delegates
+    (cryptography.md §8), records that were never encrypted, secrets of past versions.
     """
     if document.get("securityMetadata") or document.get("secretForeignKeys"):
         return False

@@ -15,9 +15,7 @@ from icure_async.storage.backup import (
 )
 
 if TYPE_CHECKING:
-    from icure_async.crypto.key_ring import KeyRing
-    from icure_async.keys.directory import OwnKeyDirectory
-    from icure_async.keys.recovery import KeyRecovery
+    from icure_async.keys.directory import Directory
     from icure_async.models.key_pair import KeyPair
     from icure_async.storage.protocols import KeyStorage
 
@@ -27,21 +25,12 @@ __all__ = ["OwnKeyBackup"]
 class OwnKeyBackup:
     """Exports and imports key pairs, whether or not any of them is in use."""
 
-    def __init__(
-        self,
-        *,
-        key_storage: KeyStorage,
-        key_ring: KeyRing,
-        directory: OwnKeyDirectory,
-        recovery: KeyRecovery,
-    ) -> None:
-        self._key_storage = key_storage
-        self._key_ring = key_ring
+    def __init__(self, directory: Directory, key_storage: KeyStorage) -> None:
         self._directory = directory
-        self._recovery = recovery
+        self._key_storage = key_storage
 
     async def export(self, passphrase: str) -> bytes:
-        """Do what ``MedTechApi.export_keys`` says."""
+        """Return a backup of all key pairs on this device."""
         check_new_passphrase(passphrase)
         own = await self._directory.own()
         found = {
@@ -51,16 +40,16 @@ class OwnKeyBackup:
         published = {fingerprint_of(public_key) for public_key in public_keys_of(own.document)}
         # One that was recovered is in use even where it could not be stored. One that is not
         # confirmed would count as the user's own where the backup is imported.
-        for key_pair in self._key_ring.trusted_pairs:
+        for key_pair in self._directory.key_ring.trusted_pairs:
             if key_pair.fingerprint in published:
                 found.setdefault(key_pair.public_key, key_pair)
         return await write_backup(KeyBackup(own.id, tuple(found.values())), passphrase)
 
     async def restore(self, data: bytes | str, passphrase: str) -> list[KeyPair]:
-        """Do what ``MedTechApi.import_keys`` says."""
+        """Store the key pairs of a backup on this device, and put them to use."""
         backup = await read_backup(data, passphrase)
         # No lock is taken: the callback that finds a missing key, which may call this, has it.
         own_id = await self._directory.own_id()
         await restore_backup(self._key_storage, backup, data_owner_id=own_id)
-        await self._recovery.use(own_id, backup.key_pairs)
+        await self._directory.recovery.use(own_id, backup.key_pairs)
         return list(backup.key_pairs)

@@ -7,33 +7,24 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import anyio
 
 from icure_async.errors import ConflictError, CryptoError
-from icure_async.json_shapes import as_list, as_object
+from icure_async.json_shapes import as_object
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping
 
     from icure_async.rest.data_owners import DataOwnerKind
     from icure_async.rest.users import UserResource
 
 __all__ = [
-    "AUTO_DELEGATIONS_ON_CREATION",
-    "KEY_ONLY_AUTO_DELEGATIONS",
     "CurrentUser",
-    "auto_delegates_of",
     "data_owner_of",
 ]
 
 _MAX_AGE_SECONDS: Final = 300.0
-# What the user shares with may be changed on another device, and is to hold there at once. A user
+# Another device may change whom the user shares with, and the change is to hold at once. A user
 # who shares with nobody shares nothing on old knowledge, and pays no request.
 _MAX_AGE_OF_SHARING_SECONDS: Final = 5.0
 _MAX_ROUNDS: Final = 3
-
-AUTO_DELEGATIONS_ON_CREATION: Final = ("all", "medicalInformation")
-"""Categories whose data owners get access to a new patient (cryptography.md §8)."""
-
-KEY_ONLY_AUTO_DELEGATIONS: Final = ("anonymousMedicalInformation",)
-"""Categories whose data owners get the key of a new patient, and no secret id."""
 
 Prepared = TypeVar("Prepared")
 
@@ -78,10 +69,10 @@ class CurrentUser:
     async def sharing(
         self, prepare: Callable[[Mapping[str, Any]], Awaitable[Prepared]]
     ) -> Prepared:
-        """Return what is prepared for whom the user shares with automatically.
+        """Return the result of preparing for those with whom the user shares automatically.
 
-        Where preparing takes so long that this may have changed, the backend is asked again, and
-        what has changed is prepared anew.
+        Where preparing takes so long that they may have changed, the backend is asked again, and
+        where they have, all is prepared anew.
 
         Raises:
             ConflictError: it keeps changing.
@@ -115,15 +106,6 @@ class CurrentUser:
     def known(self) -> Mapping[str, Any] | None:
         """The user, where it has been looked up already."""
         return self._user
-
-
-def auto_delegates_of(
-    user: Mapping[str, Any], categories: Sequence[str] = AUTO_DELEGATIONS_ON_CREATION
-) -> list[str]:
-    """Return the data owners with whom the user shares what it creates, without doubles."""
-    by_category = as_object(user.get("autoDelegations"))
-    listed = [owner for category in categories for owner in as_list(by_category.get(category))]
-    return list(dict.fromkeys(owner for owner in listed if isinstance(owner, str) and owner))
 
 
 def data_owner_of(user: Mapping[str, Any]) -> tuple[DataOwnerKind, str]:

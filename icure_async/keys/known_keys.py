@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal, cast, get_args
 import attrs
 
 from icure_async.errors import StorageError
-from icure_async.models.key_question import KeyKind
+from icure_async.json_shapes import parse_json_object
+from icure_async.models.key_question import KeyKind, digest_of
 from icure_async.storage.locks import lock_of
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ _PREFIX: Final = "icure.known_keys."
 _VERSION: Final = 1
 
 Origin = Literal["made", "confirmed", "seen", "recovered"]
-"""How this device got to know a key.
+"""The way in which this device got to know a key.
 
 * ``"made"``: on this device, under a policy.
 * ``"confirmed"``: by the policy.
@@ -60,6 +61,20 @@ class KnownKey:
     delegate_id: str
     digest: str
 
+    @classmethod
+    def public(cls, owner_id: str, public_key: str) -> KnownKey:
+        """Return a public key by its digest.
+
+        Raises:
+            ValueError: it is not hex.
+        """
+        return cls("public_key", owner_id, "", digest_of(bytes.fromhex(public_key)))
+
+    @classmethod
+    def exchange(cls, owner_id: str, delegate_id: str, exchange_key: bytes) -> KnownKey:
+        """Return an exchange key by its digest."""
+        return cls("exchange_key", owner_id, delegate_id, digest_of(exchange_key))
+
     def is_of_same_place(self, other: KnownKey) -> bool:
         """Return whether both are of the same kind, and between the same data owners."""
         return (self.kind, self.owner_id, self.delegate_id) == (
@@ -81,7 +96,7 @@ class KnownKeys:
         self._storage = storage
         self._key_ring = key_ring
         self._records: dict[str, dict[KnownKey, Origin]] = {}
-        # What could not be written down is known as long as the program runs.
+        # Known as long as the program runs, since it could not be written down.
         self._unsaved: defaultdict[str, dict[KnownKey, Origin]] = defaultdict(dict)
         self._doubtful: set[str] = set()
 
@@ -94,7 +109,7 @@ class KnownKeys:
         known = self._records.get(own_id)
         if known is None or key not in known:
             # Another program on this device may have got to know it.
-            self._records[own_id] = known = await self._load(own_id)
+            known = await self._load(own_id)
         return known.get(key)
 
     async def has_others(self, own_id: str, key: KnownKey) -> bool:
@@ -107,10 +122,10 @@ class KnownKeys:
         """
         if key.kind == "public_key" and key.owner_id == own_id and self._key_ring.trusted_pairs:
             return True
-        return any(
-            other.is_of_same_place(key) and other.digest != key.digest
-            for other in await self._record(own_id)
-        )
+        known = self._records.get(own_id)
+        if known is None:
+            known = await self._load(own_id)
+        return any(other.is_of_same_place(key) and other.digest != key.digest for other in known)
 
     def is_doubtful(self, own_id: str) -> bool:
         """Return whether something was remembered that could not be told from a forgery."""
@@ -131,8 +146,8 @@ class KnownKeys:
             _learn(known, key, origin)
 
     async def save(self, own_id: str) -> None:
-        """Write down what was noted, as :meth:`remember` does."""
-        # Without a MAC it would not count, nor would what is written down already.
+        """Write down the noted keys, as :meth:`remember` does."""
+        # Without a MAC they would not count, nor would those that are written down already.
         if not self._unsaved[own_id] or not self._key_ring.trusted_pairs:
             return
         try:
@@ -149,14 +164,10 @@ class KnownKeys:
             self._records[own_id] = known
             self._unsaved.pop(own_id, None)
 
-    async def _record(self, own_id: str) -> dict[KnownKey, Origin]:
-        known = self._records.get(own_id)
-        if known is None:
-            self._records[own_id] = known = await self._load(own_id)
-        return known
-
     async def _load(self, own_id: str) -> dict[KnownKey, Origin]:
-        return self._with_unsaved(own_id, await self._stored(own_id))
+        known = self._with_unsaved(own_id, await self._stored(own_id))
+        self._records[own_id] = known
+        return known
 
     def _with_unsaved(
         self, own_id: str, stored: Mapping[KnownKey, Origin]
@@ -168,16 +179,21 @@ class KnownKeys:
 
     async def _stored(self, own_id: str) -> dict[KnownKey, Origin]:
         text = await self._storage.get_item(_PREFIX + own_id)
-        found = None if text is None else _parsed(text)
-        stored: dict[KnownKey, Origin] = {}
-        if found is not None and self._is_authentic(own_id, *found):
-            stored = _keys_of(found[0])
-        elif text is not None and self._key_ring.trusted_pairs:
+        if text is None:
+            return {}
+        match parse_json_object(text):
+            case {"version": 1, "keys": [*rows], "macs": {**macs}} if all(
+                map(_is_row, rows)
+            ) and self._is_authentic(own_id, rows, macs):
+                return _keys_of(rows)
+            case _:
+                pass
+        if self._key_ring.trusted_pairs:
             self._doubtful.add(own_id)
             _log.warning(
                 "What this device remembers of keys can't be verified, and counts as unknown"
             )
-        return stored
+        return {}
 
     async def _save(self, own_id: str, known: Mapping[KnownKey, Origin]) -> None:
         rows = sorted([*attrs.astuple(key), origin] for key, origin in known.items())
@@ -185,11 +201,13 @@ class KnownKeys:
         members = {"version": _VERSION, "keys": rows, "macs": macs}
         await self._storage.set_item(_PREFIX + own_id, json.dumps(members))
 
-    def _is_authentic(self, own_id: str, rows: list[list[str]], macs: Mapping[str, str]) -> bool:
+    def _is_authentic(self, own_id: str, rows: list[list[str]], macs: Mapping[Any, Any]) -> bool:
         return any(
-            hmac.compare_digest(_mac(pair, own_id, rows), macs[pair.fingerprint])
+            hmac.compare_digest(
+                _mac(pair, own_id, rows).encode(), str(mac).encode(errors="replace")
+            )
             for pair in self._key_ring.trusted_pairs
-            if pair.fingerprint in macs
+            if (mac := macs.get(pair.fingerprint))
         )
 
 
@@ -198,21 +216,6 @@ def _learn(known: dict[KnownKey, Origin], key: KnownKey, origin: Origin) -> None
     present = known.get(key)
     if present is None or _RANK[present] < _RANK[origin]:
         known[key] = origin
-
-
-def _parsed(text: str) -> tuple[list[list[str]], dict[str, str]] | None:
-    """Return the rows and the MACs of a record, or None where it is malformed."""
-    try:
-        content: Any = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    match content:
-        case {"version": 1, "keys": [*rows], "macs": {**macs}} if all(
-            _is_row(row) for row in rows
-        ) and all(isinstance(mac, str) and mac.isascii() for mac in macs.values()):
-            return rows, cast("dict[str, str]", macs)
-        case _:
-            return None
 
 
 def _is_row(row: Any) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import anyio
@@ -18,43 +19,33 @@ from icure_async.crypto.encoding import decode_hex
 from icure_async.crypto.exchange_keys import LEGACY_KEY, exchange_keys_to, public_keys_of
 from icure_async.crypto.shamir import MAX_SHARES, combine, looks_like_share, random_length, split
 from icure_async.crypto.threads import in_thread
-from icure_async.errors import ConflictError, CryptoError, NotFoundError, ValidationError
+from icure_async.errors import CryptoError, ValidationError
 from icure_async.json_shapes import as_object
-from icure_async.keys.directory import MAX_CONFLICTS
 from icure_async.models.key_pair import FINGERPRINT_LENGTH, KeyPair, fingerprint_of
 from icure_async.models.key_share import KeyShare, KeySplit
 from icure_async.models.validation import validate_id
-from icure_async.rest.data_owners import TypedDataOwner
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from icure_async.crypto.key_ring import KeyRing
-    from icure_async.crypto.protocol import Crypto
-    from icure_async.keys.directory import OwnKeyDirectory
-    from icure_async.keys.recovery import KeyRecovery
+    from icure_async.keys.own_document import OwnDocument
+    from icure_async.rest.data_owners import TypedDataOwner
 
-__all__ = ["KeyNotaries"]
+__all__ = ["SHARES_MEMBER", "KeyNotaries"]
 
-_PARTITIONS: Final = "privateKeyShamirPartitions"
+SHARES_MEMBER: Final = "privateKeyShamirPartitions"
+"""The member of a data owner's document with the shares, by notary."""
+
 _MAX_COMBINATIONS: Final = 256
 
 
 class KeyNotaries:
     """Splits and recovers private keys of the current data owner, and reads shares of others."""
 
-    def __init__(
-        self,
-        *,
-        crypto: Crypto,
-        key_ring: KeyRing,
-        directory: OwnKeyDirectory,
-        recovery: KeyRecovery,
-    ) -> None:
-        self._crypto = crypto
-        self._key_ring = key_ring
-        self._directory = directory
-        self._recovery = recovery
+    def __init__(self, own_document: OwnDocument) -> None:
+        self._own = own_document
+        self._crypto = own_document.crypto
+        self._key_ring = own_document.key_ring
         self._lock = anyio.Lock()
 
     async def split_private_key(
@@ -65,46 +56,48 @@ class KeyNotaries:
         fingerprint: str | None = None,
         replace: bool = False,
     ) -> KeySplit:
-        """Do what ``DataOwnerApi.split_private_key_among`` says."""
+        """Split a key pair, and store the shares on our document.
+
+        ``DataOwnerApi.split_private_key_among`` has the arguments and errors.
+        """
         ids = _checked_notary_ids(notary_ids)
         needed = _checked_threshold(threshold, len(ids))
         wanted = _checked_fingerprint(fingerprint)
         self._require_key_pair()
-        self._directory.refuse_while_asking()
+        self._own.trust.refuse_while_asking()
         async with self._lock:
-            # What is stored now counts: a notary may have published its first key just now.
-            await self._directory.refresh()
-            own_id = await self._directory.own_id()
+            # The documents count as they are now: a notary may have just published its first key.
+            await self._own.refresh()
+            own_id = await self._own.own_id()
             if own_id in ids:
                 raise ValidationError(
                     f"Data owner {own_id} cannot be its own notary: whoever loses the key could "
                     "not open the share. Name other data owners."
                 )
             notaries = await self._read_notaries(ids)
-            for _ in range(MAX_CONFLICTS):
-                own = await self._directory.own()
-                key_pair = self._to_split(own.document, wanted)
+            split_key = ""
+
+            async def share(document: dict[str, Any]) -> dict[str, Any]:
+                nonlocal split_key
+                key_pair = self._to_split(document, wanted)
+                split_key = key_pair.fingerprint
                 if not replace:
-                    await self._check_may_be_replaced(own.document, key_pair)
-                document = await self._with_shares(own.document, key_pair, notaries, needed)
-                if await self._directory.save_own(TypedDataOwner(own.kind, document)):
-                    return KeySplit(
-                        data_owner_id=own_id,
-                        fingerprint=key_pair.fingerprint,
-                        notary_ids=tuple(ids),
-                        threshold=needed,
-                    )
-        raise ConflictError(
-            f"Data owner {own_id} was changed by somebody else {MAX_CONFLICTS} times in a row. "
-            "Try again.",
-            retryable=True,
+                    await self._check_may_be_replaced(document, key_pair)
+                return await self._with_shares(document, key_pair, notaries, needed)
+
+            await self._own.change(share)
+        return KeySplit(
+            data_owner_id=own_id,
+            fingerprint=split_key,
+            notary_ids=tuple(ids),
+            threshold=needed,
         )
 
     async def get_share_of(self, owner_id: str) -> KeyShare:
-        """Do what ``DataOwnerApi.get_key_share_of`` says."""
+        """Return the share of somebody's private key that the current user holds."""
         validate_id(owner_id, "data owner id")
         self._require_key_pair()
-        own_id = await self._directory.own_id()
+        own_id = await self._own.own_id()
         if owner_id == own_id:
             raise ValidationError(
                 f"Data owner {owner_id} is the current user's own: pass the id of somebody whose "
@@ -113,7 +106,7 @@ class KeyNotaries:
         contents = await self._read_share(owner_id, own_id)
         if not contents:
             # Perhaps a key pair that opens it can be recovered by now.
-            await self._directory.refresh()
+            await self._own.refresh()
             contents = await self._read_share(owner_id, own_id)
         if not contents:
             raise CryptoError(
@@ -124,10 +117,10 @@ class KeyNotaries:
         return KeyShare(data_owner_id=owner_id, notary_id=own_id, contents=contents)
 
     async def recover_private_key(self, shares: Sequence[KeyShare]) -> KeyPair:
-        """Do what ``DataOwnerApi.recover_private_key_from`` says."""
+        """Put a key pair together from shares, store it, and put it to use."""
         given = _checked_shares(shares)
-        await self._directory.refresh()
-        own = await self._directory.own()
+        await self._own.refresh()
+        own = await self._own.own()
         if any(share.data_owner_id != own.id for share in given):
             raise ValidationError(
                 f"A share is of somebody else's private key: the current data owner is {own.id}. "
@@ -144,7 +137,7 @@ class KeyNotaries:
                 "get_key_share_of(), and pass them all at once. Nothing was changed."
             )
         await self._crypto.load_key_pair(key_pair)
-        await self._recovery.store_foreign(own.id, key_pair)
+        await self._own.recovery.store_foreign(own.id, key_pair)
         return key_pair
 
     def _require_key_pair(self) -> None:
@@ -153,7 +146,7 @@ class KeyNotaries:
 
     async def _read_notaries(self, notary_ids: Sequence[str]) -> list[TypedDataOwner]:
         """Return the notaries, all of them, as they are now."""
-        found = {notary_id: await self._directory.read_anew(notary_id) for notary_id in notary_ids}
+        found = {notary_id: await self._own.read_anew(notary_id) for notary_id in notary_ids}
         _require_all(
             [notary_id for notary_id, notary in found.items() if notary is None],
             "cannot be read",
@@ -188,7 +181,7 @@ class KeyNotaries:
 
     async def _check_may_be_replaced(self, document: Mapping[str, Any], key_pair: KeyPair) -> None:
         """Refuse to drop shares that may be the only way back to another key pair."""
-        partitions = as_object(document.get(_PARTITIONS))
+        partitions = as_object(document.get(SHARES_MEMBER))
         public_keys = public_keys_of(document)
         if not partitions or len(public_keys) == 1:
             return
@@ -218,7 +211,7 @@ class KeyNotaries:
         threshold: int,
     ) -> dict[str, Any]:
         """Return our document with a share for each notary, in place of all that were there."""
-        document, _ = await self._directory.prepare(document, [notary.id for notary in notaries])
+        document, _ = await self._own.prepare(document, [notary.id for notary in notaries])
         exchange_keys = {notary.id: await self._key_to(document, notary) for notary in notaries}
         _require_all(
             [notary_id for notary_id, exchange_key in exchange_keys.items() if not exchange_key],
@@ -228,13 +221,15 @@ class KeyNotaries:
         )
         secret = bytes.fromhex(key_pair.private_key)
         random = await self._crypto.random_bytes(random_length(secret, threshold=threshold))
-        shares = await in_thread(_split, secret, len(notaries), threshold, random)
+        shares = await in_thread(
+            partial(split, secret, count=len(notaries), threshold=threshold, random=random)
+        )
         partitions = {
             notary_id: (await self._crypto.aes_encrypt(exchange_key, share)).hex()
             for (notary_id, exchange_key), share in zip(exchange_keys.items(), shares, strict=True)
             if exchange_key
         }
-        return document | {_PARTITIONS: partitions}
+        return document | {SHARES_MEMBER: partitions}
 
     async def _key_to(self, document: Mapping[str, Any], notary: TypedDataOwner) -> bytes | None:
         """Return an exchange key to the notary that both of us can open, and may write with."""
@@ -242,20 +237,15 @@ class KeyNotaries:
         for wrapped in exchange_keys_to(document, notary.id):
             if (names | {LEGACY_KEY}) & wrapped.keys():
                 exchange_key = await self._key_ring.open(wrapped)
-                if exchange_key is not None and await self._directory.may_write_with(
+                if exchange_key is not None and await self._own.may_write_with(
                     str(document["id"]), notary.id, exchange_key
                 ):
                     return exchange_key
         return None
 
     async def _read_share(self, owner_id: str, notary_id: str) -> tuple[bytes, ...]:
-        owner = await self._directory.read_anew(owner_id)
-        if owner is None:
-            raise NotFoundError(
-                f"Data owner {owner_id} does not exist, or the current user may not read it: check "
-                "the id, or have the owner share its record."
-            )
-        partition = as_object(owner.document.get(_PARTITIONS)).get(notary_id)
+        owner = await self._own.require_anew(owner_id)
+        partition = as_object(owner.document.get(SHARES_MEMBER)).get(notary_id)
         if partition is None:
             raise CryptoError(
                 f"Data owner {owner_id} has no share of a private key for data owner {notary_id}: "
@@ -266,7 +256,7 @@ class KeyNotaries:
     async def _open(
         self, document: Mapping[str, Any], notary_id: str, partition: object
     ) -> tuple[bytes, ...]:
-        """Return what a share may be, with every exchange key from its owner to the notary."""
+        """Return the share as every exchange key from its owner to the notary opens it."""
         found: dict[bytes, None] = {}
         for wrapped in exchange_keys_to(document, notary_id):
             exchange_key = await self._key_ring.open(wrapped)
@@ -281,13 +271,9 @@ class KeyNotaries:
         return tuple(found)
 
 
-def _split(secret: bytes, count: int, threshold: int, random: bytes) -> list[bytes]:
-    return split(secret, count=count, threshold=threshold, random=random)
-
-
 def _combined(shares: Sequence[tuple[bytes, ...]], public_keys: Collection[str]) -> KeyPair | None:
     """Return the key pair that some choice among the candidates of each share makes up."""
-    # Shares of one split are of one length, what a wrong exchange key lets through hardly ever is.
+    # Shares of one split have one length, which the result of a wrong key hardly ever has.
     first, *others = ({len(content) for content in contents} for contents in shares)
     for length in first.intersection(*others):
         fitting = [

@@ -1,4 +1,4 @@
-"""Telling everybody concerned about a new key pair, so that they can give access back.
+"""Notifications of a new key pair to everybody concerned, so that they can give access back.
 
 Source: cryptography.md §10 step 5. Ids are made from what the notice says, so that one that is sent
 again is refused by the backend as known, and not stored twice.
@@ -12,6 +12,7 @@ import uuid
 from typing import TYPE_CHECKING, Any, Final
 
 from icure_async.crypto.exchange_keys import public_keys_of
+from icure_async.entities.sharing import auto_delegates_of
 from icure_async.errors import (
     BackendError,
     ConflictError,
@@ -23,22 +24,22 @@ from icure_async.errors import (
 )
 from icure_async.foreign_text import printable
 from icure_async.json_shapes import as_object
-from icure_async.keys.current_user import auto_delegates_of
-from icure_async.models.encrypted_members import ENCRYPTED_NOTIFICATION_MEMBERS
 from icure_async.models.key_change import (
     CONCERNED_KEY_PROPERTY,
     CONCERNED_OWNER_PROPERTY,
     KeyPairUpdateNotice,
 )
 from icure_async.models.key_pair import fingerprint_of
+from icure_async.models.notification import EncryptedNotification, Notification
+from icure_async.models.properties import Property, PropertyType, TypedValueObject
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
-    from icure_async.entities.sealing import EntityCrypto
+    from icure_async.entities.legacy_keys import LegacyKeys
+    from icure_async.entities.repository import Repository
     from icure_async.keys.current_user import CurrentUser
-    from icure_async.keys.directory import OwnKeyDirectory
-    from icure_async.rest.maintenance_tasks import MaintenanceTaskResource
+    from icure_async.keys.own_document import OwnDocument
     from icure_async.storage.protocols import Storage
 
 __all__ = ["MAX_RECIPIENTS", "KeyNotices"]
@@ -46,7 +47,7 @@ __all__ = ["MAX_RECIPIENTS", "KeyNotices"]
 _log: Final = logging.getLogger(__name__)
 
 MAX_RECIPIENTS: Final = 1000
-"""How many of those who share something are told about one new key pair."""
+"""Of those who share something, so many are told about one new key pair."""
 
 _TOO_MANY: Final = (
     f"More than {MAX_RECIPIENTS} data owners share something with this one, and no more than these "
@@ -55,9 +56,7 @@ _TOO_MANY: Final = (
 
 _PREFIX: Final = "icure.key_notices."
 _NAMESPACE: Final = uuid.UUID("f4d3b1c6-52a1-4c0e-9d57-0c3e8f6a2b71")
-_ENTITY_TYPE: Final = "org.taktik.icure.entities.MaintenanceTask"
-_TASK_TYPE: Final = "KEY_PAIR_UPDATE"
-_ON_CREATION: Final = ("all",)
+_TYPE: Final = "KEY_PAIR_UPDATE"
 
 
 class KeyNotices:
@@ -67,18 +66,16 @@ class KeyNotices:
         self,
         *,
         storage: Storage,
-        tasks: MaintenanceTaskResource,
-        entities: EntityCrypto,
-        directory: OwnKeyDirectory,
+        notifications: Repository[Notification, EncryptedNotification],
+        metadata: LegacyKeys,
+        directory: OwnDocument,
         current_user: CurrentUser,
-        clock: Callable[[], float],
     ) -> None:
         self._storage = storage
-        self._tasks = tasks
-        self._entities = entities
+        self._notifications = notifications
+        self._metadata = metadata
         self._directory = directory
         self._current_user = current_user
-        self._clock = clock
 
     async def remember(self, owner_id: str, public_key: str) -> None:
         """Write down that notices about a key pair are to be sent, before it is published."""
@@ -125,7 +122,7 @@ class KeyNotices:
             ValidationError: it has no such key pair.
         """
         owner = await self._directory.own()
-        # Whole keys: whoever reads the notice gives access to the key that it names.
+        # Whole keys: a reader of the notice gives access to the key that it names.
         published = {key.lower(): key for key in public_keys_of(owner.document)}
         key = published.get(public_key.lower()) if isinstance(public_key, str) else None
         if key is None:
@@ -148,7 +145,8 @@ class KeyNotices:
         notices: list[KeyPairUpdateNotice] = []
         again = False
         for recipient_id in recipients:
-            document = self._document(owner_id, public_key, recipient_id, user_id)
+            notice = _notice(owner_id, public_key, recipient_id)
+            document = self._notifications.new_document(notice, user_id, owner_id)
             problem = None
             if recipient_id in exchange_keys:
                 # Sending many takes a while: whom the user shares with may have changed.
@@ -196,9 +194,8 @@ class KeyNotices:
         self, document: dict[str, Any], exchange_keys: Mapping[str, bytes]
     ) -> tuple[str | None, bool]:
         """Return why a notice did not reach the backend, and whether to try again later."""
-        sealed = await self._entities.seal_new(
-            document, ENCRYPTED_NOTIFICATION_MEMBERS, exchange_keys
-        )
+        members = self._notifications.kind.encrypted
+        sealed = await self._metadata.seal_new(document, members, exchange_keys)
         try:
             return await self._store(sealed)
         except NetworkError as error:
@@ -212,14 +209,14 @@ class KeyNotices:
         """Store a notice unless the backend has it, and return what :meth:`_post` returns."""
         task_id = sealed["id"]
         try:
-            await self._tasks.create(sealed)
+            await self._notifications.resource.create(sealed)
         except ConflictError:
             pass
         else:
             return None, False
         # The id says what is in it: this very notice may have been delivered before.
         try:
-            stored = await self._tasks.get(task_id)
+            stored = await self._notifications.resource.get(task_id)
         except NotFoundError:
             problem = f"The backend refuses task {task_id} as known, and does not have it."
             return f"{problem} Try again with data_owner_api.notify_key_pair_update().", True
@@ -227,27 +224,9 @@ class KeyNotices:
             return None, False
         return f"Another task has the id {task_id}. Call an administrator to remove it.", False
 
-    def _document(
-        self, owner_id: str, public_key: str, recipient_id: str, user_id: str
-    ) -> dict[str, Any]:
-        now = int(self._clock() * 1000)
-        return {
-            "id": _notice_id(owner_id, public_key, recipient_id),
-            "_type": _ENTITY_TYPE,
-            "created": now,
-            "modified": now,
-            "responsible": owner_id,
-            "author": user_id,
-            "taskType": _TASK_TYPE,
-            "status": "pending",
-            "properties": [
-                _text_property(CONCERNED_OWNER_PROPERTY, owner_id),
-                _text_property(CONCERNED_KEY_PROPERTY, public_key),
-            ],
-        }
-
     async def _auto_delegates(self) -> list[str]:
-        return auto_delegates_of(await self._current_user.get_for_sharing(), _ON_CREATION)
+        user = await self._current_user.get_for_sharing()
+        return auto_delegates_of(user, self._notifications.kind.shared_on_creation)
 
 
 def _record_name(owner_id: str, public_key: str) -> str:
@@ -255,7 +234,7 @@ def _record_name(owner_id: str, public_key: str) -> str:
 
 
 def _notice_id(owner_id: str, public_key: str, recipient_id: str) -> str:
-    said = f"{_TASK_TYPE}:{owner_id}:{public_key}:{recipient_id}"
+    said = f"{_TYPE}:{owner_id}:{public_key}:{recipient_id}"
     # Not every text from a backend has bytes.
     name = said.encode("utf-8", errors="backslashreplace").decode("utf-8")
     return str(uuid.uuid5(_NAMESPACE, name))
@@ -267,9 +246,20 @@ def _is_same_notice(stored: Mapping[str, Any], sealed: Mapping[str, Any]) -> boo
     return same and all(readers.get(name) for name in sealed["delegations"])
 
 
-def _text_property(name: str, value: str) -> dict[str, Any]:
-    return {
-        "id": name,
-        "type": {"type": "STRING"},
-        "typedValue": {"type": "STRING", "stringValue": value},
-    }
+def _notice(owner_id: str, public_key: str, recipient_id: str) -> Notification:
+    return Notification(
+        id=_notice_id(owner_id, public_key, recipient_id),
+        type=_TYPE,
+        properties=[
+            _text_property(CONCERNED_OWNER_PROPERTY, owner_id),
+            _text_property(CONCERNED_KEY_PROPERTY, public_key),
+        ],
+    )
+
+
+def _text_property(name: str, value: str) -> Property:
+    return Property(
+        id=name,
+        type=PropertyType(type="STRING"),
+        typed_value=TypedValueObject(type="STRING", string_value=value),
+    )

@@ -41,7 +41,7 @@ class KeyRecovery:
         """
         given = list(key_pairs)
         present = self._key_ring.key_pairs
-        # What is remembered of them is under a MAC of one of them.
+        # Their record is under a MAC of one of them.
         for key_pair in given:
             if key_pair not in present:
                 await self._key_ring.add(key_pair)
@@ -63,14 +63,14 @@ class KeyRecovery:
 
         It only reads until the policy has confirmed it.
         """
-        # What is remembered is under a MAC of some key pair, of this one where there is no other.
+        # The record is under a MAC of some key pair, of this one where there is no other.
         await self._key_ring.add(key_pair, read_only=bool(self._key_ring.trusted_pairs))
         await self._trust.remember_recovered(own_id, key_pair.public_key)
         await self._key_storage.store_key_pair(own_id, key_pair)
         await self.use(own_id, [key_pair])
 
     async def recover(self, owner: Mapping[str, Any]) -> list[KeyPair]:
-        """Add what can be recovered to the key ring and to the key storage, and return it.
+        """Add recoverable key pairs to the key ring and to the key storage, and return them.
 
         Somebody who may write the document can make it lead to a key pair of their own. So one
         that the policy does not confirm only reads, and is not stored.

@@ -1,8 +1,8 @@
-"""What ``DataOwnerApi.examine_keys`` finds out. Nothing is written, here or on the backend."""
+"""The examination of a data owner's key pairs. Nothing is written, here or on the backend."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
@@ -11,49 +11,35 @@ from icure_async.crypto.exchange_keys import (
     delegates_of,
     exchange_keys_in_view,
     exchange_keys_to,
+    is_public_key,
     public_keys_of,
 )
 from icure_async.crypto.key_ring import KeyRing
 from icure_async.crypto.transfer_keys import recover_key_pairs, transfer_keys_of
 from icure_async.entities.delegations import has_own_entry
-from icure_async.errors import (
-    BadRequestError,
-    NotFoundError,
-    PermissionDeniedError,
-    StorageError,
-    ValidationError,
-)
+from icure_async.errors import StorageError, ValidationError
 from icure_async.foreign_text import printable
 from icure_async.json_shapes import as_object
 from icure_async.keys.known_keys import KnownKeys
+from icure_async.keys.notaries import SHARES_MEMBER
 from icure_async.keys.trust import KeyTrust
 from icure_async.models.key_pair import fingerprint_of
 from icure_async.models.key_report import KeyReport, PublishedKey
 from icure_async.rest.data_owners import DATA_OWNER_KINDS
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from icure_async.crypto.protocol import Crypto
-    from icure_async.keys.directory import OwnKeyDirectory
+    from icure_async.keys.directory import Directory
+    from icure_async.keys.notices import KeyNotices
     from icure_async.models.key_pair import KeyPair
     from icure_async.models.key_report import KeyStatus
-    from icure_async.rest.data_owners import DataOwnerResource
     from icure_async.storage.protocols import KeyStorage, Storage
 
-__all__ = ["KeyExaminer", "OutstandingNotices"]
+__all__ = ["KeyExaminer"]
 
-_PARTITIONS: Final = "privateKeyShamirPartitions"
 _PATIENT: Final = "patient"
-_REFUSED: Final = (NotFoundError, PermissionDeniedError, BadRequestError)
-
-
-class OutstandingNotices(Protocol):
-    """Knows which notices about new key pairs are still to be sent."""
-
-    async def outstanding(self, owner_id: str) -> Sequence[str]:
-        """Return the fingerprints of the key pairs they are about."""
-        ...
 
 
 @attrs.frozen
@@ -71,46 +57,37 @@ class _ExchangeKey:
     is_open_to_other: bool
 
 
-@attrs.frozen
-class _OnDevice:
-    """What the key storage has: key pairs by fingerprint, and what could not be read."""
-
-    key_pairs: dict[str, KeyPair]
-    unreadable: list[str]
-
-
 class KeyExaminer:
     """Examines the key pairs of the current data owner, whether or not any of them is in use."""
 
     def __init__(
         self,
+        directory: Directory,
         *,
         crypto: Crypto,
         key_storage: KeyStorage,
         storage: Storage,
-        owners: DataOwnerResource,
-        directory: OwnKeyDirectory,
-        notices: OutstandingNotices | None = None,
+        notices: KeyNotices,
     ) -> None:
         self._crypto = crypto
         self._key_storage = key_storage
         self._storage = storage
-        self._owners = owners
         self._directory = directory
         self._notices = notices
 
     async def examine(self) -> KeyReport:
-        """Do what ``DataOwnerApi.examine_keys`` says."""
+        """Return where the key pairs are, what leads to them, and what is half-done."""
         own = await self._directory.read_own_anew()
         document = own.document
         public_keys = public_keys_of(document)
         published = [fingerprint_of(public_key) for public_key in public_keys]
-        device = await self._on_device(own.id, published)
-        here = {name: pair for name, pair in device.key_pairs.items() if name in published}
+        stored, problems = await self._on_device(own.id, published)
+        here = {name: pair for name, pair in stored.items() if name in published}
         ring = KeyRing(self._crypto)
         for key_pair in here.values():
             await ring.add(key_pair)
-        recoverable = await self._recoverable(document, ring)
+        recovered = await recover_key_pairs(self._crypto, ring, document)
+        recoverable = {key_pair.fingerprint for key_pair in recovered}
         exchange_keys = [
             *_from(document, frozenset(published)),
             *await self._towards(own.id, published),
@@ -125,37 +102,36 @@ class KeyExaminer:
             elif fingerprint in recoverable:
                 status = "recoverable"
             else:
-                status = "missing" if await self._is_public_key(public_key) else "malformed"
+                is_key = await is_public_key(self._crypto, public_key)
+                status = "missing" if is_key else "malformed"
             keys.append(_published_key(document, own.id, public_key, status, closed))
+        unknown = [
+            key.fingerprint
+            for key in keys
+            if key.status not in ("on_device", "malformed")
+            and not await trust.confirmed_before(own.id, key.public_key)
+        ]
+        correspondents = dict.fromkeys(key.correspondent_id for key in exchange_keys)
+        correspondents.pop(own.id, None)
         return KeyReport(
             data_owner_id=own.id,
             data_owner_type=own.kind,
             keys=tuple(keys),
-            pending=tuple(sorted(device.key_pairs.keys() - set(published))),
-            correspondents=tuple(
-                dict.fromkeys(
-                    printable(key.correspondent_id)
-                    for key in exchange_keys
-                    if key.correspondent_id != own.id
-                )
-            ),
-            notaries=tuple(map(printable, as_object(document.get(_PARTITIONS)))),
-            outstanding_notices=await self._outstanding(own.id),
+            pending=tuple(sorted(stored.keys() - set(published))),
+            correspondents=tuple(map(printable, correspondents)),
+            notaries=tuple(map(printable, as_object(document.get(SHARES_MEMBER)))),
+            outstanding_notices=tuple(await self._notices.outstanding(own.id)),
             lacks_self_delegation=bool(published)
             and own.kind == _PATIENT
             and not has_own_entry(document, own.id),
-            unreadable=tuple(device.unreadable),
-            unknown=tuple(
-                [
-                    key.fingerprint
-                    for key in keys
-                    if key.status not in ("on_device", "malformed")
-                    and not await trust.confirmed_before(own.id, key.public_key)
-                ]
-            ),
+            unreadable=tuple(problems),
+            unknown=tuple(unknown),
         )
 
-    async def _on_device(self, owner_id: str, published: Sequence[str]) -> _OnDevice:
+    async def _on_device(
+        self, owner_id: str, published: Sequence[str]
+    ) -> tuple[dict[str, KeyPair], Iterable[str]]:
+        """Return the key pairs in the storage by fingerprint, and the problems of reading it."""
         found: dict[str, KeyPair] = {}
         # One broken item may be found in both ways.
         problems: dict[str, None] = {}
@@ -171,45 +147,24 @@ class KeyExaminer:
                 listed = await self._key_storage.get_key_pair(owner_id, fingerprint)
             except StorageError as error:
                 problems[str(error)] = None
-                continue
             except ValidationError:
-                # A backend may name as a public key what no key pair can have.
-                continue
-            if listed is not None:
-                found[fingerprint] = listed
-        return _OnDevice(found, list(problems))
-
-    async def _recoverable(self, document: Mapping[str, Any], ring: KeyRing) -> set[str]:
-        """Return the fingerprints of what transfer keys really lead to, and add it to the ring."""
-        recovered = await recover_key_pairs(self._crypto, ring, document)
-        return {key_pair.fingerprint for key_pair in recovered}
+                # A backend may name as a public key a text that no key pair can have.
+                pass
+            else:
+                if listed is not None:
+                    found[fingerprint] = listed
+        return found, problems
 
     async def _towards(self, own_id: str, published: Sequence[str]) -> list[_ExchangeKey]:
         """Return the exchange keys that others have towards the data owner."""
-        found: list[_ExchangeKey] = []
-        for kind in DATA_OWNER_KINDS:
-            try:
-                view = await self._owners.exchange_keys(kind, own_id)
-            except _REFUSED:
-                continue
-            for delegator_id in view:
-                if delegator_id == own_id:
-                    continue
-                found += [
-                    _exchange_key(delegator_id, wrapped, frozenset(published), published[:1])
-                    for wrapped in exchange_keys_in_view(view, delegator_id)
-                ]
-        return found
-
-    async def _outstanding(self, own_id: str) -> tuple[str, ...]:
-        return tuple(await self._notices.outstanding(own_id)) if self._notices else ()
-
-    async def _is_public_key(self, public_key: str) -> bool:
-        try:
-            await self._crypto.rsa_encrypt(public_key, b"")
-        except ValueError:
-            return False
-        return True
+        views = [await self._directory.read_view(kind, own_id) for kind in DATA_OWNER_KINDS]
+        return [
+            _exchange_key(delegator_id, wrapped, frozenset(published), published[:1])
+            for view in views
+            for delegator_id in view
+            if delegator_id != own_id
+            for wrapped in exchange_keys_in_view(view, delegator_id)
+        ]
 
 
 def _from(document: Mapping[str, Any], published: frozenset[str]) -> Iterator[_ExchangeKey]:
@@ -229,7 +184,7 @@ def _exchange_key(
     published: frozenset[str],
     legacy: Collection[str],
 ) -> _ExchangeKey:
-    """Return what an exchange key says; ``legacy`` is who opens a ciphertext without a name."""
+    """Return who opens an exchange key; ``legacy`` are the openers of one without a name."""
     openers = published.intersection(wrapped)
     if LEGACY_KEY in wrapped:
         openers |= published.intersection(legacy)

@@ -15,17 +15,10 @@ import attrs
 from icure_async.cautions import KeysInMemoryWarning, warn_once
 from icure_async.crypto.exchange_keys import public_keys_of
 from icure_async.entities.delegations import has_own_entry
-from icure_async.entities.patient_names import complete_patient_names
+from icure_async.entities.kinds import PATIENT
+from icure_async.entities.sharing import auto_delegates_of
 from icure_async.entities.unchanged import require_no_content
-from icure_async.errors import (
-    ConflictError,
-    CryptoError,
-    KeyPairNotFoundError,
-    ValidationError,
-)
-from icure_async.keys.current_user import auto_delegates_of
-from icure_async.keys.directory import MAX_CONFLICTS
-from icure_async.models.encrypted_members import ENCRYPTED_PATIENT_MEMBERS
+from icure_async.errors import CryptoError, KeyPairNotFoundError, ValidationError
 from icure_async.models.key_pair import KeyPair, fingerprint_of, is_fingerprint
 from icure_async.models.missing_key import MISSING_KEY_POLICIES, MissingKey
 from icure_async.models.public_key import PublicKey
@@ -36,15 +29,13 @@ from icure_async.storage.locks import lock_of
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
-    from icure_async.crypto.key_ring import KeyRing
-    from icure_async.crypto.protocol import Crypto
-    from icure_async.entities.sealing import EntityCrypto
+    from icure_async.entities.legacy_keys import LegacyKeys
     from icure_async.keys.current_user import CurrentUser
-    from icure_async.keys.directory import OwnKeyDirectory
     from icure_async.keys.notices import KeyNotices
-    from icure_async.keys.recovery import KeyRecovery
+    from icure_async.keys.own_document import OwnDocument
     from icure_async.models.key_change import KeyPairUpdateNotice
     from icure_async.models.missing_key import MissingKeyPolicy
+    from icure_async.rest.data_owners import DataOwnerKind
     from icure_async.storage.protocols import KeyStorage
 
 __all__ = ["InitialisedKeys", "KeyRegistration"]
@@ -60,13 +51,13 @@ _SHARED_WITH_NOBODY: Final = (
 
 @attrs.frozen
 class InitialisedKeys:
-    """What ``init_user_crypto`` did.
+    """The outcome of ``init_user_crypto``.
 
     Attributes:
         key_pairs: the key pairs in use; those that were recovered come last.
         notices: what became of the notifications about a new key pair; empty without one.
         unknown_public_keys: published for the user, and neither on this device nor confirmed.
-        warnings: what somebody should know, in plain sentences.
+        warnings: for a person to read, in plain sentences.
     """
 
     key_pairs: list[KeyPair] = attrs.field(repr=False)
@@ -75,9 +66,9 @@ class InitialisedKeys:
     warnings: list[str]
 
 
-@attrs.frozen
+@attrs.define
 class _Choice:
-    """What the caller wants where the published keys are not on this device."""
+    """The caller's wish for the case that the published keys are not on this device."""
 
     given: KeyPair | None
     missing_key: MissingKeyPolicy
@@ -85,28 +76,24 @@ class _Choice:
 
 
 class KeyRegistration:
-    """What ``init_user_crypto`` does. Repeating it after a crash finishes the job."""
+    """The work of ``init_user_crypto``. Repeating it after a crash finishes the job."""
 
     def __init__(
         self,
+        own_document: OwnDocument,
         *,
-        crypto: Crypto,
-        key_ring: KeyRing,
         key_storage: KeyStorage,
-        directory: OwnKeyDirectory,
         current_user: CurrentUser,
-        entities: EntityCrypto,
-        recovery: KeyRecovery,
+        metadata: LegacyKeys,
         notices: KeyNotices,
         in_memory_is_meant: bool = False,
     ) -> None:
-        self._crypto = crypto
-        self._key_ring = key_ring
+        self._own = own_document
+        self._key_ring = own_document.key_ring
+        self._recovery = own_document.recovery
         self._key_storage = key_storage
-        self._directory = directory
         self._current_user = current_user
-        self._entities = entities
-        self._recovery = recovery
+        self._metadata = metadata
         self._notices = notices
         self._in_memory_is_meant = in_memory_is_meant
         self._lock = anyio.Lock()
@@ -130,72 +117,72 @@ class KeyRegistration:
         if missing_key not in MISSING_KEY_POLICIES:
             raise ValidationError("missing_key must be 'allow' or 'refuse'.")
         if key_pair is not None:
-            key_pair = await self._checked(key_pair)
-        self._directory.refuse_while_asking()
+            key_pair = await self._normalised(key_pair)
+        self._own.trust.refuse_while_asking()
         async with self._lock:
-            owner_id = await self._directory.own_id()
+            owner_id = await self._own.own_id()
             # Of all programs on this device: two of them must not make two key pairs.
             async with lock_of(self._key_storage, owner_id) as lock:
                 if lock.waited:
-                    await self._directory.refresh()
+                    await self._own.refresh()
                 return await self._initialise(_Choice(key_pair, missing_key, find_key))
 
     async def _initialise(self, choice: _Choice) -> InitialisedKeys:
-        owner_id = await self._directory.own_id()
-        for _ in range(MAX_CONFLICTS):
-            owner = await self._directory.own()
-            published = public_keys_of(owner.document)
-            key_pairs, choice = await self._pairs_at_hand(owner.id, published, choice)
-            key_pairs = await self._recovery.use(owner.id, key_pairs)
-            key_pairs += await self._recovery.recover(owner.document)
+        owner = await self._own.own()
+        key_pairs: list[KeyPair] = []
+        published: Sequence[str] = ()
+
+        async def complete(document: dict[str, Any]) -> dict[str, Any]:
+            nonlocal key_pairs, published
+            if key_pairs:
+                # Somebody else was faster: perhaps the same user on another device.
+                self._key_ring.clear()
+            published = public_keys_of(document)
+            found = await self._found(owner.id, published, choice)
+            key_pairs = await self._recovery.use(owner.id, found)
+            key_pairs += await self._recovery.recover(document)
             if not key_pairs:
                 raise _none_confirmed(owner.id)
-            if await self._publish(owner, key_pairs[0]):
-                await self._use_keys_of_parents(owner.id)
-                public_keys = [found.public_key for found in key_pairs]
-                notices = await self._notices.send_outstanding(owner_id, public_keys)
-                unknown = [
-                    PublicKey(owner_id, public_key)
-                    for public_key in await self._directory.unknown_public_keys()
-                ]
-                remarks = self._remarks(owner, has_first_key=not published)
-                return InitialisedKeys(key_pairs, notices, unknown, remarks)
-            # Somebody else was faster: perhaps the same user on another device, with other keys.
-            self._key_ring.clear()
-        raise ConflictError(
-            f"Data owner {owner_id} was changed by somebody else {MAX_CONFLICTS} times in a row. "
-            "Call init_user_crypto() again.",
-            retryable=True,
-        )
+            return await self._complete(TypedDataOwner(owner.kind, document), key_pairs[0])
 
-    def _remarks(self, owner: TypedDataOwner, *, has_first_key: bool) -> list[str]:
-        """Return what a person who registers should know: that nobody is there to share with."""
+        await self._own.change(complete, advice="Call init_user_crypto() again.")
+        await self._use_keys_of_parents(owner.id)
+        notices = await self._notices.send_outstanding(
+            owner.id, [found.public_key for found in key_pairs]
+        )
+        unknown = [
+            PublicKey(owner.id, public_key) for public_key in await self._own.unknown_public_keys()
+        ]
+        remarks = self._remarks(owner.kind, has_first_key=not published)
+        return InitialisedKeys(key_pairs, notices, unknown, remarks)
+
+    def _remarks(self, kind: DataOwnerKind, *, has_first_key: bool) -> list[str]:
+        """Return the warning for a person who registers and has nobody to share with."""
         user = self._current_user.known
-        if owner.kind != _PATIENT or user is None or auto_delegates_of(user):
+        if kind != _PATIENT or user is None or _delegates_of(user):
             return []
         # A registration that died after it had published the key is a login when it is repeated.
         created = user.get("created")
         is_recent = type(created) is int and created > (time.time() - _RECENT_SECONDS) * 1000
         return [_SHARED_WITH_NOBODY] if has_first_key or is_recent else []
 
-    async def _pairs_at_hand(
+    async def _found(
         self, owner_id: str, published: Sequence[str], choice: _Choice
-    ) -> tuple[list[KeyPair], _Choice]:
-        """Return the pairs to use, stored on this device, and the choice with the found one."""
-        if not published:
-            return [await self._unpublished(owner_id, published, choice.given)], choice
-        stored = await self._on_device(owner_id, published, choice.given)
-        if stored:
-            return stored, choice
-        if choice.given is None and choice.find_key is not None:
-            question = MissingKey(owner_id, tuple(_well_formed(published)))
-            found = await choice.find_key(question)
-            if found is not None:
-                choice = _Choice(await self._checked(found), choice.missing_key, None)
-                return await self._pairs_at_hand(owner_id, published, choice)
-        if choice.missing_key == "refuse":
-            raise _not_found(owner_id, published, choice.given)
-        return [await self._unpublished(owner_id, published, choice.given)], choice
+    ) -> list[KeyPair]:
+        """Return the pairs to use, stored on this device; the choice gets the one asked for."""
+        if published:
+            stored = await self._on_device(owner_id, published, choice.given)
+            if not stored and choice.given is None and choice.find_key is not None:
+                question = MissingKey(owner_id, tuple(_well_formed(published)))
+                found = await choice.find_key(question)
+                if found is not None:
+                    choice.given = await self._normalised(found)
+                    stored = await self._on_device(owner_id, published, choice.given)
+            if stored:
+                return stored
+            if choice.missing_key == "refuse":
+                raise _not_found(owner_id, published, choice.given)
+        return [await self._unpublished(owner_id, published, choice.given)]
 
     async def _on_device(
         self, owner_id: str, published: Sequence[str], given: KeyPair | None
@@ -229,7 +216,7 @@ class KeyRegistration:
             for pending in await self._key_storage.list_key_pairs(owner_id):
                 if pending.fingerprint not in fingerprints:
                     return pending
-        key_pair = given or await self._crypto.generate_key_pair()
+        key_pair = given or await self._own.crypto.generate_key_pair()
         self._warn_of_memory()
         await self._key_storage.store_key_pair(owner_id, key_pair)
         return key_pair
@@ -248,7 +235,7 @@ class KeyRegistration:
 
     async def _use_keys_of_parents(self, owner_id: str) -> None:
         """Read with the key pairs of our parents, as far as they are on this device (§5.2.5)."""
-        for parent_id, parent in (await self._directory.hierarchy()).items():
+        for parent_id, parent in (await self._own.hierarchy()).items():
             if parent_id == owner_id:
                 continue
             for fingerprint in _well_formed(public_keys_of(parent)):
@@ -256,13 +243,6 @@ class KeyRegistration:
                 if found is not None:
                     # Who the parents are is the backend's word.
                     await self._key_ring.add(found, read_only=True)
-
-    async def _publish(self, owner: TypedDataOwner, key_pair: KeyPair) -> bool:
-        """Write whatever the owner's document lacks; return False where it changed meanwhile."""
-        document = await self._complete(owner, key_pair)
-        if document is owner.document:
-            return True
-        return await self._directory.save_own(TypedDataOwner(owner.kind, document))
 
     async def _complete(self, owner: TypedDataOwner, key_pair: KeyPair) -> dict[str, Any]:
         """Return the owner's document with whatever it lacks; the same object for nothing."""
@@ -277,26 +257,26 @@ class KeyRegistration:
         if not published:
             document = dict(document) | {"publicKey": key_pair.public_key}
         elif is_new:
-            # Written down first: whoever finds the key published has somebody to tell about it.
+            # Written down first: a program that finds the key published knows whom to tell.
             await self._notices.remember(owner.id, key_pair.public_key)
-            document = await self._directory.with_new_key_pair(document, key_pair)
+            document = await self._own.with_new_key_pair(document, key_pair)
             readers = await self._notices.readers()
         if not lacks_delegation:
-            return (await self._directory.prepare(document, readers))[0]
+            return (await self._own.prepare(document, readers))[0]
 
         async def keys_for(user: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, bytes]]:
-            return await self._directory.prepare(document, [*auto_delegates_of(user), *readers])
+            return await self._own.prepare(document, [*_delegates_of(user), *readers])
 
         document, exchange_keys = await self._current_user.sharing(keys_for)
         if document.get("delegations") or document.get("encryptionKeys"):
             # Made by a professional, who still has to share it: the patient gets a secret id only.
-            return await self._entities.add_secret_id(document, owner.id, exchange_keys[owner.id])
+            return await self._metadata.add_secret_id(document, owner.id, exchange_keys[owner.id])
         require_no_content(document, "patient")
-        return await self._entities.seal_new(
-            complete_patient_names(document), ENCRYPTED_PATIENT_MEMBERS, exchange_keys
+        return await self._metadata.seal_new(
+            PATIENT.complete(document), PATIENT.encrypted, exchange_keys
         )
 
-    async def _checked(self, key_pair: KeyPair) -> KeyPair:
+    async def _normalised(self, key_pair: KeyPair) -> KeyPair:
         """Return a key pair in lower case, in which key pairs are compared."""
         if isinstance(key_pair, list | tuple):
             raise ValidationError(
@@ -308,8 +288,12 @@ class KeyRegistration:
         if not isinstance(key_pair.public_key, str) or not isinstance(key_pair.private_key, str):
             raise ValidationError("Both halves of the key pair must be texts: their DER in hex.")
         key_pair = KeyPair(key_pair.public_key.lower(), key_pair.private_key.lower())
-        await self._crypto.load_key_pair(key_pair)
+        await self._own.crypto.load_key_pair(key_pair)
         return key_pair
+
+
+def _delegates_of(user: Mapping[str, Any]) -> list[str]:
+    return auto_delegates_of(user, PATIENT.shared_on_creation)
 
 
 def _well_formed(public_keys: Iterable[str]) -> list[str]:

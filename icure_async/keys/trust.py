@@ -1,7 +1,8 @@
-"""Which keys are written with: what this device made, and what the application confirms."""
+"""The choice of keys to write with: those made here, and those the application confirms."""
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import logging
 from collections import defaultdict
@@ -13,11 +14,11 @@ import anyio
 from icure_async.errors import ConfigurationError, StorageError
 from icure_async.foreign_text import printable
 from icure_async.keys.known_keys import KnownKey
-from icure_async.models.key_question import KeyQuestion, digest_of
+from icure_async.models.key_question import KeyQuestion
 from icure_async.rest.calls import is_noted_in_call, note_in_call
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Sequence
+    from collections.abc import Awaitable, Callable, Generator, Iterable, Sequence
 
     from icure_async.keys.known_keys import KnownKeys
     from icure_async.models.key_question import KeyHistory
@@ -60,11 +61,11 @@ class KeyTrust:
 
     @property
     def has_policy(self) -> bool:
-        """Whether the application decides."""
+        """True where the application decides."""
         return self._policy is not None
 
     def refuse_while_asking(self) -> None:
-        """Refuse what the application calls from within the function that is asked.
+        """Refuse a call of the application from within the function that is asked.
 
         It would wait for the answer that it is to give.
 
@@ -85,7 +86,7 @@ class KeyTrust:
 
     @property
     def remarks(self) -> list[str]:
-        """What somebody should know about these changes, in plain sentences."""
+        """Warnings about these changes, in plain sentences."""
         return [
             f"The public key of data owner {printable(change.data_owner_id)} has changed, and is "
             f"encrypted for. Its SHA-256 is {change.digest} now: ask its owner whether that is "
@@ -110,8 +111,7 @@ class KeyTrust:
         # All questions before the first answer: an owner who is new may have several keys.
         questions: dict[KnownKey, tuple[str, KeyQuestion | None]] = {}
         for public_key in public_keys:
-            digest = digest_of(bytes.fromhex(public_key))
-            key = KnownKey("public_key", owner_id, "", digest)
+            key = KnownKey.public(owner_id, public_key)
             questions[key] = public_key, await self._question(own_id, key, public_key.lower())
         usable: list[str] = []
         for key, (public_key, question) in questions.items():
@@ -137,7 +137,7 @@ class KeyTrust:
             StorageError: there is a policy, and what is remembered can't be read.
         """
         candidates = {
-            KnownKey("exchange_key", owner_id, delegate_id, digest_of(exchange_key)): exchange_key
+            KnownKey.exchange(owner_id, delegate_id, exchange_key): exchange_key
             for exchange_key in exchange_keys
         }
         if self._policy is None:
@@ -152,19 +152,15 @@ class KeyTrust:
         """Return whether a key pair came through the backend's documents, as the policy sees it."""
         if self._policy is None:
             return False
-        key = KnownKey("public_key", own_id, "", digest_of(bytes.fromhex(public_key)))
+        key = KnownKey.public(own_id, public_key)
         return await self._known.origin_of(own_id, key) == "recovered"
 
     async def confirmed_before(self, own_id: str, public_key: str) -> bool:
         """Return whether the policy has confirmed a public key of the current data owner."""
         try:
-            digest = digest_of(bytes.fromhex(public_key))
-        except ValueError:
-            return False
-        key = KnownKey("public_key", own_id, "", digest)
-        try:
+            key = KnownKey.public(own_id, public_key)
             return await self._known.origin_of(own_id, key) in _TRUSTED
-        except StorageError:
+        except (ValueError, StorageError):
             return False
 
     def note_made(self, own_id: str, delegate_id: str, exchange_key: bytes) -> None:
@@ -173,7 +169,7 @@ class KeyTrust:
         Without a policy it is given to public keys that nobody has confirmed: a later policy is
         asked about it.
         """
-        key = KnownKey("exchange_key", own_id, delegate_id, digest_of(exchange_key))
+        key = KnownKey.exchange(own_id, delegate_id, exchange_key)
         self._known.note(own_id, key, "made" if self.has_policy else "seen")
 
     async def save(self, own_id: str) -> None:
@@ -182,8 +178,7 @@ class KeyTrust:
 
     async def remember_recovered(self, own_id: str, public_key: str) -> None:
         """Remember that a key pair of the user's own came through the backend's documents."""
-        key = KnownKey("public_key", own_id, "", digest_of(bytes.fromhex(public_key)))
-        await self._known.remember(own_id, key, "recovered")
+        await self._known.remember(own_id, KnownKey.public(own_id, public_key), "recovered")
 
     async def _is_confirmed(
         self,
@@ -199,11 +194,8 @@ class KeyTrust:
             # A no holds for the whole of a call, which may come by the same key several times.
             if is_noted_in_call((self, own_id, key)):
                 return False
-            token = _waiting.set((*_waiting.get(), self))
-            try:
+            with self._asking_application():
                 answer = await answer_of(policy, question, "with_public_key_policy")
-            finally:
-                _waiting.reset(token)
             if answer:
                 await self._known.remember(own_id, key, "confirmed")
             else:
@@ -229,16 +221,16 @@ class KeyTrust:
                 key.digest,
             )
             if self._on_key_change is not None:
-                await self._tell(self._on_key_change, question)
+                self.refuse_while_asking()
+                with self._asking_application():
+                    await _awaited(self._on_key_change(question), "on_key_change")
         self._known.note(own_id, key, "seen")
 
-    async def _tell(
-        self, listener: Callable[[KeyQuestion], Awaitable[None]], question: KeyQuestion
-    ) -> None:
-        self.refuse_while_asking()
+    @contextlib.contextmanager
+    def _asking_application(self) -> Generator[None, None, None]:
         token = _waiting.set((*_waiting.get(), self))
         try:
-            await _awaited(listener(question), "on_key_change")
+            yield
         finally:
             _waiting.reset(token)
 

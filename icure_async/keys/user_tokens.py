@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 
 from icure_async.crypto.encoding import new_uuid
-from icure_async.errors import (
-    BackendError,
-    ConflictError,
-    InvalidResponseError,
-    NetworkError,
-)
+from icure_async.errors import BackendError, InvalidResponseError, NetworkError
+from icure_async.json_shapes import is_object
 from icure_async.keys.current_user import CurrentUser
 from icure_async.models.user_token import LogoutResult, UserToken
-from icure_async.rest.checked import CheckedUsers
+from icure_async.rest.changes import change_document
 from icure_async.rest.user_tokens import TOKENS_MEMBER, name_in_key, token_expiry, token_key_of
+from icure_async.rest.users import UserResource
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from icure_async.crypto.protocol import Crypto
     from icure_async.rest.session import Session
-    from icure_async.rest.users import UserResource
 
 __all__ = ["Logout", "UserTokens"]
 
-_MAX_CONFLICTS: Final = 5
+_AGAIN: Final = "Call logout() again: the token may work until it expires."
 _ELSEWHERE: Final = (
     "The token is not found among the user's: this session logged in with a password, or with a "
     "token that was not created by this version of the SDK, or that is gone already. After another "
@@ -45,20 +41,23 @@ class UserTokens:
         self._current_user = current_user
         self._clock = clock
 
+    async def _user(self) -> Mapping[str, Any]:
+        return await self._current_user.get(fresh=True)
+
     async def listed(self) -> list[UserToken]:
-        """Return what the backend lists now, the oldest first.
+        """Return the tokens that the backend lists now, the oldest first.
 
         Raises:
             InvalidResponseError: the list is malformed.
         """
-        tokens = _tokens_of(await self._current_user.get(fresh=True))
+        tokens = _tokens_of(await self._user())
         own_key = self._users.own_token_key(tokens)
         found = [_value(key, token, is_current=key == own_key) for key, token in tokens.items()]
         return sorted(found, key=lambda token: (token.creation_time or 0, token.key))
 
     async def own_key(self) -> str | None:
         """Return the key of the token that the session logs in with, where it is listed."""
-        return self._users.own_token_key(_tokens_of(await self._current_user.get(fresh=True)))
+        return self._users.own_token_key(_tokens_of(await self._user()))
 
     async def create(self, crypto: Crypto, *, validity: int, name: str | None) -> str:
         """Create a token whose secret is chosen here, and return that."""
@@ -70,7 +69,7 @@ class UserTokens:
         return secret
 
     async def revoke(self, key: str) -> bool:
-        """Revoke a token; return False where there is none of this key.
+        """Revoke a token; return False where no token has this key.
 
         Everything else of the user goes back as it was read.
 
@@ -79,28 +78,29 @@ class UserTokens:
             InvalidResponseError: the backend has kept the token.
         """
         was_asked = False
-        for _ in range(_MAX_CONFLICTS):
-            user = await self._current_user.get(fresh=True)
+
+        async def end(user: Mapping[str, Any]) -> Mapping[str, Any] | None:
+            nonlocal was_asked
             tokens = _tokens_of(user)
             if key not in tokens:
-                return was_asked
-            ended = {**tokens[key], "deletionDate": int(self._clock() * 1000)}
+                return None
             was_asked = True
-            try:
-                answer = await self._users.modify({**user, TOKENS_MEMBER: {**tokens, key: ended}})
-            except ConflictError:
-                continue
-            if key in _tokens_of(answer):
-                raise InvalidResponseError(
-                    "Could not revoke the token: the backend has kept it. It ends by itself; ask "
-                    "the administrator of the backend to remove it."
-                )
-            return True
-        raise ConflictError(
-            f"Could not revoke the token: the user was changed by somebody else {_MAX_CONFLICTS} "
-            "times in a row. Try again.",
-            retryable=True,
+            ended = {**tokens[key], "deletionDate": int(self._clock() * 1000)}
+            return {**user, TOKENS_MEMBER: {**tokens, key: ended}}
+
+        stored = await change_document(
+            "The user",
+            read=self._user,
+            change=end,
+            write=self._users.modify,
+            advice="The token may still work: revoke it again.",
         )
+        if key in _tokens_of(stored):
+            raise InvalidResponseError(
+                "Could not revoke the token: the backend has kept it. It ends by itself; ask "
+                "the administrator of the backend to remove it."
+            )
+        return was_asked
 
 
 class Logout:
@@ -111,13 +111,13 @@ class Logout:
         self._clock = clock
         self._lock = anyio.Lock()
         self._begun = False
-        # What is left to be revoked, by key once that is known.
+        # Still to be revoked, by key once that is known.
         self._leaving: Session | None = None
         self._key: str | None = None
         self._result = LogoutResult(token_revoked=False)
 
     async def run(self) -> LogoutResult:
-        """End the session, and return what became of its token."""
+        """End the session, and return the fate of its token."""
         if not self._begun:
             self._begun = True
             self._leaving = self._session.end()
@@ -127,28 +127,22 @@ class Logout:
             return self._result
 
     async def _revoke(self, leaving: Session) -> LogoutResult:
-        users = CheckedUsers(leaving)
+        users = UserResource(leaving)
         tokens = UserTokens(users, CurrentUser(users, clock=self._clock), clock=self._clock)
-        is_known = self._key is not None
+        # One that an earlier call has found and asked to revoke is gone, whatever the answer was.
+        is_gone, reason = self._key is not None, _ELSEWHERE
         try:
             self._key = self._key or await tokens.own_key()
-            revoked = self._key is not None and await tokens.revoke(self._key)
+            is_gone |= self._key is not None and await tokens.revoke(self._key)
+            self._leaving = None
         except (BackendError, NetworkError) as error:
-            advice = "Call logout() again: the token may work until it expires."
+            is_gone, reason = False, f"{error} {_AGAIN}"
             if _is_final(error):
-                self._leaving = None
-                advice = "The token was not revoked."
-            return LogoutResult(
-                token_revoked=False,
-                reason=f"{error} {advice}",
-                token_expires_at=leaving.token_expires_at,
-            )
-        self._leaving = None
-        # One that an earlier call has found and asked to revoke is gone, whatever the answer was.
-        if revoked or is_known:
+                self._leaving, reason = None, f"{error} The token was not revoked."
+        if is_gone:
             return LogoutResult(token_revoked=True)
         return LogoutResult(
-            token_revoked=False, reason=_ELSEWHERE, token_expires_at=leaving.token_expires_at
+            token_revoked=False, reason=reason, token_expires_at=leaving.token_expires_at
         )
 
 
@@ -167,10 +161,8 @@ def _tokens_of(user: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     tokens = user.get(TOKENS_MEMBER)
     if tokens is None:
         return {}
-    if isinstance(tokens, dict):
-        listed = cast("dict[str, object]", tokens)
-        if all(_is_token(token) for token in listed.values()):
-            return cast("dict[str, dict[str, Any]]", listed)
+    if is_object(tokens) and all(map(_is_token, tokens.values())):
+        return tokens
     raise InvalidResponseError(
         "Could not read the tokens of the user: the server's list of them is malformed. Check "
         "with_icure_base_url()."
@@ -178,11 +170,10 @@ def _tokens_of(user: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def _is_token(token: object) -> bool:
-    if not isinstance(token, dict):
-        return False
-    members = cast("Mapping[str, object]", token)
-    times = (members.get(name) for name in ("creationTime", "validity"))
-    return all(time is None or type(time) is int for time in times)
+    return is_object(token) and all(
+        time is None or type(time) is int
+        for time in (token.get("creationTime"), token.get("validity"))
+    )
 
 
 def _value(key: str, token: Mapping[str, Any], *, is_current: bool) -> UserToken:

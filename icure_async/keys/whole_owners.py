@@ -1,4 +1,4 @@
-"""Data owners with all their keys: what looks as if a part was cut off is read once more."""
+"""Data owners with all their keys: a document that looks cut off is read once more."""
 
 from __future__ import annotations
 
@@ -13,15 +13,14 @@ from icure_async.entities.wholeness import (
 )
 from icure_async.errors import InvalidResponseError
 from icure_async.foreign_text import printable
-from icure_async.rest.checked import CheckedDataOwners
-from icure_async.rest.data_owners import TypedDataOwner
+from icure_async.rest.data_owners import DataOwnerResource, TypedDataOwner
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from icure_async.rest.data_owners import DataOwnerKind
 
-__all__ = ["WholeDataOwners"]
+__all__ = ["WholeDataOwners", "says_two_things"]
 
 _MAX_READS: Final = 3
 _GUARDED: Final = (*KEY_MATERIAL, *ENTITY_METADATA)
@@ -29,7 +28,7 @@ _GUARDED: Final = (*KEY_MATERIAL, *ENTITY_METADATA)
 OwnerT = TypeVar("OwnerT", TypedDataOwner, "TypedDataOwner | None")
 
 
-class WholeDataOwners(CheckedDataOwners):
+class WholeDataOwners(DataOwnerResource):
     """Data owners whose documents may be written back, with a change.
 
     A document in which something may be missing is believed where a second answer says the same.
@@ -78,10 +77,10 @@ async def _confirmed(
             break
         before, owner = owner, await read()
         if owner is None or owner.id != before.id:
-            raise _unsteady(before)
+            raise says_two_things(before.id)
         if owner.document.get("rev") == before.document.get("rev"):
             if not same_material(before.document, owner.document, _GUARDED):
-                raise _unsteady(before)
+                raise says_two_things(before.id)
             break
     return owner
 
@@ -92,9 +91,10 @@ def _is_whole(owner: TypedDataOwner, *, with_transfers: bool) -> bool:
     return is_whole and (owner.kind != "patient" or looks_whole(document))
 
 
-def _unsteady(owner: TypedDataOwner) -> InvalidResponseError:
+def says_two_things(owner_id: str) -> InvalidResponseError:
+    """Return the error for answers that contradict each other."""
     return InvalidResponseError(
-        f"Could not read data owner {printable(owner.id)}: the server says two things about its "
+        f"Could not read data owner {printable(owner_id)}: the server says two things about its "
         "keys. Nothing was changed. Try again; where it stays so, call the administrator of the "
         "backend."
     )

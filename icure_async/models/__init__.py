@@ -5,6 +5,7 @@ the JSON of the documentation and of the wire, and back.
 """
 
 from icure_async.models.addresses import Address, Telecom
+from icure_async.models.batch import BatchItem, BatchProgress, BatchResult
 from icure_async.models.codes import CodingReference, Identifier
 from icure_async.models.enums import (
     AddressType,
@@ -61,6 +62,9 @@ __all__ = [
     "Address",
     "AddressType",
     "AuthenticationToken",
+    "BatchItem",
+    "BatchProgress",
+    "BatchResult",
     "CodingReference",
     "ComplementFilter",
     "DeactivationReason",

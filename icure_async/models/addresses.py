@@ -42,7 +42,7 @@ class Address(ValueModel):
     """
 
     address_type: AddressType | None = None
-    description: str | None = None
+    description: str | None = attrs.field(default=None, metadata={"wire": "descr"})
     street: str | None = None
     house_number: str | None = None
     postbox_number: str | None = None

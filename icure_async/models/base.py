@@ -1,15 +1,13 @@
-"""What all models share: JSON in and out, copies with changes, and reprs that show no content."""
+"""The base of all models: JSON in and out, copies with changes, reprs that show no content."""
 
 import copy
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Self, TypeAlias, cast
+from typing import Any, Self, cast
 
 import attrs
 
 from icure_async.mistakes import explained
-
-if TYPE_CHECKING:
-    Attributes: TypeAlias = list[attrs.Attribute[Any]]
+from icure_async.models.wire import from_document, to_document
 
 __all__ = ["EntityModel", "Model", "ValueModel", "has_id", "has_rev"]
 
@@ -36,9 +34,7 @@ class Model:
         the integers iCure uses and bytes become base64 text (data-model.md §1, §3.2). Members of a
         newer backend (``unknown_fields``) are not part of it.
         """
-        from icure_async.models import wire as converter
-
-        return converter.to_document(self)
+        return to_document(self)
 
     @classmethod
     def from_dict(cls, mapping: Mapping[str, Any]) -> Self:
@@ -47,9 +43,7 @@ class Model:
         Raises:
             ValidationError: a member is unknown or has the wrong type.
         """
-        from icure_async.models import wire as converter
-
-        return converter.from_document(cls, mapping)
+        return from_document(cls, mapping)
 
     def evolve(self, **changes: Any) -> Self:
         """Return a copy with the given attributes replaced. Nothing is shared with the original."""
@@ -76,13 +70,7 @@ class ValueModel(Model):
         return f"{type(self).__name__}({', '.join(names)})"
 
 
-def _unset_until_saved(_cls: type, fields: "Attributes") -> "Attributes":
-    """Let what is checked, read and written see that new records have no id and no revision."""
-    absent = str | None
-    return [field.evolve(type=absent) if field.name in ("id", "rev") else field for field in fields]
-
-
-@attrs.define(kw_only=True, repr=False, field_transformer=_unset_until_saved)
+@attrs.define(kw_only=True, repr=False)
 class EntityModel(Model):
     """A model that the backend stores as a document of its own.
 

@@ -7,6 +7,14 @@ from icure_async.models.base import ValueModel
 __all__ = ["CodingReference", "Identifier"]
 
 
+def _id_of_parts(coding: "CodingReference") -> str | None:
+    """Return the id the reference shows, spelling missing parts as the backend does."""
+    parts = (coding.type, coding.code, coding.version)
+    if not any(parts):
+        return None
+    return "|".join("null" if part is None else part for part in parts)
+
+
 @attrs.define(kw_only=True, repr=False)
 class CodingReference(ValueModel):
     """A reference to a code of a terminology (data-model.md §2).
@@ -19,7 +27,7 @@ class CodingReference(ValueModel):
         version: version of the terminology.
     """
 
-    id: str | None = None
+    id: str | None = attrs.field(default=None, metadata={"assumed": _id_of_parts})
     type: str | None = None
     code: str | None = None
     version: str | None = None

@@ -36,7 +36,7 @@ AddressType: TypeAlias = Literal[
     "reference",
     "careaddress",
 ]
-"""What an address is for."""
+"""Purpose of an address."""
 
 DeactivationReason: TypeAlias = Literal[
     "deceased", "moved", "other_doctor", "retired", "no_contact", "unknown", "none"
@@ -49,13 +49,13 @@ Gender: TypeAlias = Literal[
 """Gender of a person, now or at birth."""
 
 NotificationStatus: TypeAlias = Literal["pending", "ongoing", "cancelled", "completed"]
-"""What has become of a notification."""
+"""Progress of a notification."""
 
 NotificationType: TypeAlias = Literal["KEY_PAIR_UPDATE", "NEW_USER_OWN_DATA_ACCESS", "OTHER"]
-"""What a notification is about."""
+"""Subject of a notification."""
 
 PartnershipStatus: TypeAlias = Literal["active", "complicated", "past"]
-"""Whether a relation between two persons still holds."""
+"""State of a relation between two persons."""
 
 PartnershipType: TypeAlias = Literal[
     "primary_contact",
@@ -95,7 +95,7 @@ PartnershipType: TypeAlias = Literal[
     "seealso",
     "refer",
 ]
-"""What a person is to a patient."""
+"""Relation of a person to a patient."""
 
 PatientHealthCarePartyType: TypeAlias = Literal[
     "doctor",
@@ -107,7 +107,7 @@ PatientHealthCarePartyType: TypeAlias = Literal[
     "referringphysician",
     "managingorganization",
 ]
-"""What a healthcare party is to a patient."""
+"""Relation of a healthcare party to a patient."""
 
 PersonalStatus: TypeAlias = Literal[
     "single",
@@ -130,7 +130,7 @@ PersonalStatus: TypeAlias = Literal[
 PersonNameUse: TypeAlias = Literal[
     "usual", "official", "temp", "nickname", "anonymous", "maiden", "old", "other"
 ]
-"""What a name is used for."""
+"""Use of a name."""
 
 PropertyTypeName: TypeAlias = Literal[
     "BOOLEAN", "INTEGER", "DOUBLE", "STRING", "DATE", "CLOB", "JSON"

@@ -1,4 +1,4 @@
-"""What to look for: filters as values, and builders of them.
+"""Filters as values, and builders of them.
 
 On the wire a filter is a JSON object whose ``$type`` says what it looks for (data-model.md §8,
 server-behaviour.md §9).
@@ -17,7 +17,7 @@ from icure_async.errors import ValidationError
 from icure_async.mistakes import explained
 from icure_async.models.codes import Identifier
 from icure_async.models.validation import validate_id
-from icure_async.models.wire import identifier_to_wire
+from icure_async.models.wire import to_wire
 
 __all__ = [
     "ComplementFilter",
@@ -119,9 +119,8 @@ class Filter(abc.ABC):
         """Return the kinds of what is looked for, for example ``{"notification"}``."""
 
 
-@attrs.frozen(kw_only=True)
 class _NotificationLeaf(Filter):
-    """What the filters for notifications have in common."""
+    """The common part of the filters for notifications."""
 
     wire_type: ClassVar[str]
 
@@ -203,14 +202,14 @@ class NotificationsByIdentifiersFilter(_NotificationLeaf):
         """Return the filter as JSON."""
         return {
             "healthcarePartyId": self.data_owner_id or data_owner_id,
-            "identifiers": [identifier_to_wire(identifier) for identifier in self.identifiers],
+            "identifiers": [to_wire(identifier) for identifier in self.identifiers],
             "$type": self.wire_type,
         }
 
 
 @attrs.frozen(kw_only=True)
 class _Composite(Filter):
-    """What unions and intersections have in common."""
+    """The common part of unions and intersections."""
 
     wire_type: ClassVar[str]
     filters: tuple[Filter, ...] = attrs.field(converter=_to_filters)
@@ -225,9 +224,8 @@ class _Composite(Filter):
         return frozenset[str]().union(*(member.entities() for member in self.filters))
 
 
-@attrs.frozen(kw_only=True)
 class UnionFilter(_Composite):
-    """What any of several filters finds.
+    """All that any of several filters finds.
 
     Attributes:
         filters: the filters; none find nothing.
@@ -236,9 +234,8 @@ class UnionFilter(_Composite):
     wire_type: ClassVar[str] = "UnionFilter"
 
 
-@attrs.frozen(kw_only=True)
 class IntersectionFilter(_Composite):
-    """What all of several filters find.
+    """All that each of several filters finds.
 
     Attributes:
         filters: the filters; none find nothing.
@@ -249,7 +246,7 @@ class IntersectionFilter(_Composite):
 
 @attrs.frozen(kw_only=True)
 class ComplementFilter(Filter):
-    """What one filter finds and another does not.
+    """All that one filter finds and another does not.
 
     Attributes:
         super_set: finds everything in question.

@@ -22,7 +22,7 @@ CONCERNED_KEY_PROPERTY: Final = "dataOwnerConcernedPubKey"
 
 @attrs.frozen(kw_only=True)
 class KeyPairUpdate:
-    """What a notification of type ``KEY_PAIR_UPDATE`` says: the arguments of giving access back.
+    """Content of a notification of type ``KEY_PAIR_UPDATE``: the arguments of giving access back.
 
     Attributes:
         data_owner_id: who has a new key pair; oneself for one's own other device.
@@ -54,7 +54,7 @@ class KeyPairUpdateNotice:
 
 @attrs.frozen(kw_only=True)
 class AccessGivenBack:
-    """What a data owner can read again with a new key pair.
+    """The exchange keys that a data owner can open again with a new key pair.
 
     Attributes:
         data_owner_id: whose key pair it is.

@@ -10,14 +10,14 @@ import attrs
 __all__ = ["KeyHistory", "KeyKind", "KeyQuestion", "digest_of"]
 
 KeyKind = Literal["public_key", "exchange_key"]
-"""What kind of key is asked about.
+"""The kind of key that is asked about.
 
-* ``"public_key"``: an RSA key. Whoever has its private half can open what is encrypted for it.
+* ``"public_key"``: an RSA key. The holder of its private half can open what is encrypted for it.
 * ``"exchange_key"``: an AES key between two data owners, which protects the keys of records.
 """
 
 KeyHistory = Literal["new", "seen", "changed"]
-"""What this device remembers of a key.
+"""All that this device remembers of a key.
 
 * ``"new"``: no key of this kind is known for these data owners.
 * ``"seen"``: this very key was used before, without a policy that confirmed it.

@@ -1,4 +1,4 @@
-"""What is known about key pairs: where they are, what leads to them, and what is half-done."""
+"""A report on key pairs: where they are, what leads to them, and what is half-done."""
 
 from __future__ import annotations
 
@@ -85,10 +85,10 @@ class KeyReport:
 
     @property
     def problems(self) -> list[str]:
-        """What is wrong or half-done, each with what to do; empty where all is well.
+        """All that is wrong or half-done, each with what to do; empty where all is well.
 
-        A key pair that is missing, but opens nothing that those at hand do not open as well, is
-        none: somebody who lost a key pair and got all access back need not be reminded for ever.
+        A missing key pair is no problem where the others open all that it opens: somebody who lost
+        a key pair and got all access back need not be reminded for ever.
         """
         found = list(self.unreadable)
         usable = [

@@ -1,4 +1,4 @@
-"""What a notary holds of somebody's private key, and how a private key was split."""
+"""A notary's share of somebody's private key, and the way a private key was split."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any, Final, cast
 import attrs
 
 from icure_async.errors import ValidationError
+from icure_async.json_shapes import parse_json_object
 
 __all__ = ["KeyShare", "KeySplit"]
 
@@ -18,7 +19,7 @@ _MEMBERS: Final = frozenset({"version", "dataOwnerId", "notaryId", "contents"})
 
 @attrs.frozen(kw_only=True)
 class KeySplit:
-    """How a private key was split.
+    """The way a private key was split.
 
     Attributes:
         data_owner_id: whose key it is.
@@ -68,13 +69,7 @@ class KeyShare:
         Raises:
             ValidationError: it is not such a text, or was written by a newer SDK.
         """
-        # Raised below and not in an except clause: the parser's exception carries the whole text.
-        content: object = None
-        try:
-            content = json.loads(text)
-        except (TypeError, ValueError, RecursionError):
-            content = None
-        members = cast("dict[str, Any]", content) if isinstance(content, dict) else {}
+        members = parse_json_object(text) or {}
         version = members.get("version")
         is_number = isinstance(version, int) and not isinstance(version, bool)
         if is_number and cast("int", version) > _VERSION:

@@ -1,4 +1,4 @@
-"""What a callback that supplies a missing key is told."""
+"""The question to a callback that supplies a missing key."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ import attrs
 from icure_async.models.base import EntityModel
 from icure_async.models.codes import Identifier
 from icure_async.models.enums import NotificationStatus, NotificationType
+from icure_async.models.json_values import left_out
 from icure_async.models.key_change import (
     CONCERNED_KEY_PROPERTY,
     CONCERNED_OWNER_PROPERTY,
@@ -18,21 +19,26 @@ from icure_async.models.system_meta_data import SystemMetaDataEncrypted
 __all__ = ["EncryptedNotification", "Notification", "PotentiallyEncryptedNotification"]
 
 
-@attrs.define(kw_only=True, repr=False)
+# Nobody makes one, so that a constructor and comparisons would only take time to generate.
+@attrs.define(kw_only=True, repr=False, init=False, eq=False)
 class _NotificationMembers(EntityModel):
     """The members that readable and unreadable notifications have in common."""
 
     status: NotificationStatus | None = None
-    identifiers: list[Identifier] = attrs.field(factory=list[Identifier])
+    identifiers: list[Identifier] = attrs.field(
+        factory=list[Identifier], metadata={"wire": "identifier"}
+    )
     created: int | None = None
     modified: int | None = None
     end_of_life: int | None = None
     deletion_date: int | None = None
     author: str | None = None
     responsible: str | None = None
-    type: NotificationType | None = None
+    type: NotificationType | None = attrs.field(default=None, metadata={"wire": "taskType"})
     properties: list[Property] | None = None
-    system_meta_data: SystemMetaDataEncrypted | None = None
+    system_meta_data: SystemMetaDataEncrypted | None = attrs.field(
+        default=None, metadata={"flat": True}
+    )
 
 
 @attrs.define(kw_only=True, repr=False)
@@ -81,11 +87,14 @@ class Notification(_NotificationMembers):
 
 @attrs.define(kw_only=True, repr=False)
 class EncryptedNotification(_NotificationMembers):
-    """A notification that no key at hand can open: everything is there but its ``properties``.
+    """A notification that no key on this device opens: it has everything but ``properties``.
 
     Its status can be changed with ``update_notification_status()``, which leaves the encrypted part
     alone.
     """
+
+    # Not even the empty ones that backends put in their place.
+    properties: list[Property] | None = attrs.field(default=None, metadata={"reads": left_out})
 
 
 PotentiallyEncryptedNotification: TypeAlias = Notification | EncryptedNotification

@@ -8,6 +8,7 @@ from icure_async.models.addresses import Address
 from icure_async.models.base import EntityModel
 from icure_async.models.codes import CodingReference, Identifier
 from icure_async.models.enums import DeactivationReason, Gender, PersonalStatus
+from icure_async.models.json_values import hidden
 from icure_async.models.names import PersonName
 from icure_async.models.properties import Property
 from icure_async.models.relations import Partnership, PatientHealthCareParty
@@ -16,16 +17,21 @@ from icure_async.models.system_meta_data import SystemMetaDataOwnerEncrypted
 __all__ = ["EncryptedPatient", "Patient", "PotentiallyEncryptedPatient"]
 
 
-@attrs.define(kw_only=True, repr=False)
+# Nobody makes one, so that a constructor and comparisons would only take time to generate.
+@attrs.define(kw_only=True, repr=False, init=False, eq=False)
 class _PatientMembers(EntityModel):
     """The members that readable and unreadable patients have in common."""
 
-    identifiers: list[Identifier] = attrs.field(factory=list[Identifier])
+    identifiers: list[Identifier] = attrs.field(
+        factory=list[Identifier], metadata={"wire": "identifier"}
+    )
     created: int | None = None
     modified: int | None = None
     author: str | None = None
     responsible: str | None = None
-    labels: list[CodingReference] = attrs.field(factory=list[CodingReference])
+    labels: list[CodingReference] = attrs.field(
+        factory=list[CodingReference], metadata={"wire": "tags"}
+    )
     codes: list[CodingReference] = attrs.field(factory=list[CodingReference])
     end_of_life: int | None = None
     deletion_date: int | None = None
@@ -48,8 +54,8 @@ class _PatientMembers(EntityModel):
     spouse_name: str | None = None
     partner_name: str | None = None
     personal_status: PersonalStatus | None = None
-    date_of_birth: int | None = None
-    date_of_death: int | None = None
+    date_of_birth: int | None = attrs.field(default=None, metadata={"is_fuzzy_date": True})
+    date_of_death: int | None = attrs.field(default=None, metadata={"is_fuzzy_date": True})
     place_of_birth: str | None = None
     place_of_death: str | None = None
     deceased: bool | None = None
@@ -69,7 +75,9 @@ class _PatientMembers(EntityModel):
     patient_professions: list[CodingReference] = attrs.field(factory=list[CodingReference])
     parameters: dict[str, list[str]] | None = None
     properties: list[Property] = attrs.field(factory=list[Property])
-    system_meta_data: SystemMetaDataOwnerEncrypted | None = None
+    system_meta_data: SystemMetaDataOwnerEncrypted | None = attrs.field(
+        default=None, metadata={"flat": True}
+    )
 
 
 @attrs.define(kw_only=True, repr=False)
@@ -135,11 +143,14 @@ class Patient(_PatientMembers):
 
 @attrs.define(kw_only=True, repr=False)
 class EncryptedPatient(_PatientMembers):
-    """A patient whose encrypted members could not be decrypted with the keys at hand.
+    """A patient whose encrypted members could not be decrypted with the keys on this device.
 
     It has the members of :class:`Patient`; ``note`` is unset, and what it was is still inside
     ``system_meta_data.encrypted_self`` (data-model.md §3.1).
     """
+
+    # Of a patient who can't be read, it may be anybody's.
+    note: str | None = attrs.field(default=None, metadata={"reads": hidden})
 
 
 PotentiallyEncryptedPatient: TypeAlias = Patient | EncryptedPatient

@@ -56,4 +56,4 @@ class Property(ValueModel):
     id: str | None = None
     type: PropertyType | None = None
     typed_value: TypedValueObject | None = None
-    deleted: int | None = None
+    deleted: int | None = attrs.field(default=None, metadata={"wire": "deletionDate"})

@@ -1,4 +1,4 @@
-"""What the encryption needs to know about an entity."""
+"""Keys and delegations, which the encryption keeps with each entity."""
 
 import attrs
 

@@ -66,7 +66,9 @@ class User(EntityModel):
     mobile_phone: str | None = None
     properties: list[Property] = attrs.field(factory=list[Property])
     roles: list[str] = attrs.field(factory=list[str])
-    sharing_data_with: dict[str, list[str]] = attrs.field(factory=dict[str, list[str]])
+    sharing_data_with: dict[str, list[str]] = attrs.field(
+        factory=dict[str, list[str]], metadata={"wire": "autoDelegations"}
+    )
     authentication_tokens: dict[str, AuthenticationToken] = attrs.field(
         factory=dict[str, AuthenticationToken]
     )

@@ -10,7 +10,7 @@ import attrs
 __all__ = ["DEFAULT_TOKEN_VALIDITY", "LogoutResult", "UserToken"]
 
 DEFAULT_TOKEN_VALIDITY: Final = timedelta(days=30)
-"""How long the token lives by default. The reference's lives ten years (wire-protocol.md §6.3)."""
+"""Default life of a token. The reference's lives ten years (wire-protocol.md §6.3)."""
 
 
 @attrs.frozen(kw_only=True)
@@ -38,7 +38,7 @@ class UserToken:
 
 @attrs.frozen(kw_only=True)
 class LogoutResult:
-    """What a logout did. The session has ended on this device in any case.
+    """The result of a logout. The session has ended on this device in any case.
 
     Attributes:
         token_revoked: whether the token that the session logged in with works no more.

@@ -1,36 +1,34 @@
-"""What is checked before anything is sent.
+"""Checks of arguments, before anything is sent.
 
 No message holds a value: they name members, and the constants that are allowed.
 """
 
 import datetime as dt
-import functools
 import re
-import sys
 from collections.abc import Mapping
 from typing import Any, Literal, cast, get_args, get_origin
 
 import attrs
 
 from icure_async.errors import ValidationError
-from icure_async.models.base import Model, has_id
+from icure_async.models.base import EntityModel, Model, has_id
 from icure_async.models.enums import NotificationStatus
+from icure_async.models.fields import fits_64_bits, is_finite, is_fuzzy_date, members_of
 from icure_async.models.notification import Notification
 from icure_async.models.patient import EncryptedPatient, Patient
 
 __all__ = [
     "UnusualValueError",
-    "is_unusual",
     "validate_id",
     "validate_notification_for_saving",
     "validate_notification_status",
+    "validate_page_size",
     "validate_patient_for_saving",
+    "validate_record_for_saving",
     "validate_token_validity",
 ]
 
 _FORBIDDEN_IN_IDS = re.compile(r"[/\\?#%\s\x00-\x1f\x7f-\x9f]")
-
-_FUZZY_DATES = frozenset({"date_of_birth", "date_of_death"})
 
 _WORDS: dict[object, str] = {
     bool: "a bool",
@@ -42,7 +40,7 @@ _WORDS: dict[object, str] = {
 
 
 class UnusualValueError(ValidationError):
-    """A value has the right type, and is none that may be set anew. One that was read may stay."""
+    """A value has the right type and may not be set anew. One that was read may stay."""
 
 
 def validate_id(value: object, what: str = "id") -> str:
@@ -78,30 +76,58 @@ def validate_token_validity(validity: object, what: str) -> int:
     return int(validity.total_seconds())
 
 
-def validate_patient_for_saving(patient: Patient | EncryptedPatient, *, creating: bool) -> None:
-    """Raise unless the patient can be sent to the backend.
+def validate_page_size(page_size: object) -> int:
+    """Return a number of records to read at a time.
 
-    Enumerations are held to the known constants only when the patient is created: a patient read
-    from a newer backend may have others, and keeps them.
+    Raises:
+        ValidationError: it is not a positive integer.
+    """
+    if not isinstance(page_size, int) or isinstance(page_size, bool) or page_size < 1:
+        raise ValidationError("page_size must be a positive int.")
+    return page_size
+
+
+def validate_record_for_saving(
+    record: object, classes: tuple[type[EntityModel], ...], noun: str, *, creating: bool
+) -> None:
+    """Raise unless a record can be sent to the backend.
+
+    Enumerations are held to the known constants only when it is created: a record read from a newer
+    backend may have others, and keeps them.
 
     Args:
-        patient: the patient about to be saved.
+        record: the record about to be saved.
+        classes: the models it may be.
+        noun: its kind in words.
         creating: whether it is created, as opposed to modified.
 
     Raises:
         ValidationError: a member has the wrong type or a value that is not allowed; it names the
             member.
     """
-    if not isinstance(patient, Patient | EncryptedPatient):
-        raise ValidationError("The patient must be a Patient.")
-    if has_id(patient):
-        validate_id(patient.id, "patient id")
-    _check_model(patient, "", constants=creating)
-    if not creating and not (patient.id and patient.rev):
+    if not isinstance(record, classes):
+        raise ValidationError(f"The {noun} must be a {classes[0].__name__}.")
+    if has_id(record):
+        validate_id(record.id, f"{noun} id")
+    _check_model(record, "", constants=creating)
+    if not creating and not (record.id and record.rev):
         raise ValidationError(
-            "A patient that is modified needs its id and its rev: pass the patient as it was read, "
+            f"A {noun} that is modified needs its id and its rev: pass the {noun} as it was read, "
             "with changes."
         )
+
+
+def validate_patient_for_saving(patient: Patient | EncryptedPatient, *, creating: bool) -> None:
+    """Raise unless the patient can be sent to the backend (:func:`validate_record_for_saving`).
+
+    Args:
+        patient: the patient about to be saved.
+        creating: whether it is created, as opposed to modified.
+
+    Raises:
+        ValidationError: as there, or a new patient has no name.
+    """
+    validate_record_for_saving(patient, (Patient, EncryptedPatient), "patient", creating=creating)
     if creating and not (patient.first_name or patient.last_name):
         raise ValidationError(
             "A patient needs a first_name or a last_name: backends refuse one without either."
@@ -111,26 +137,14 @@ def validate_patient_for_saving(patient: Patient | EncryptedPatient, *, creating
 def validate_notification_for_saving(notification: Notification, *, creating: bool) -> None:
     """Raise unless the notification can be sent to the backend.
 
-    As for patients, enumerations are held to the known constants only on creation.
-
     Args:
         notification: the notification about to be saved.
         creating: whether it is created, as opposed to modified.
 
     Raises:
-        ValidationError: a member has the wrong type or a value that is not allowed; it names the
-            member.
+        ValidationError: as in :func:`validate_record_for_saving`, or a new one has no type.
     """
-    if not isinstance(notification, Notification):
-        raise ValidationError("The notification must be a Notification.")
-    if has_id(notification):
-        validate_id(notification.id, "notification id")
-    _check_model(notification, "", constants=creating)
-    if not creating and not (notification.id and notification.rev):
-        raise ValidationError(
-            "A notification that is modified needs its id and its rev: pass the notification as it "
-            "was read, with changes."
-        )
+    validate_record_for_saving(notification, (Notification,), "notification", creating=creating)
     if creating and notification.type is None:
         raise ValidationError("A notification needs a type: for one of your own, it is OTHER.")
 
@@ -145,39 +159,16 @@ def validate_notification_status(status: object) -> None:
 
 
 def _check_model(model: Model, path: str, *, constants: bool) -> None:
-    for name, kind, may_be_none in _members_of(cast("Any", type(model))):
-        value = getattr(model, name)
-        if value is None and may_be_none:
+    for member in members_of(cast("Any", type(model))):
+        value = getattr(model, member.name)
+        if value is None and member.default is None:
             continue
-        if value is not None and _is_as_read(model, name, value):
+        if value is not None and _is_as_read(model, member.name, value):
             continue
-        step = f"{path}.{name}" if path else name
-        if name in _FUZZY_DATES:
+        step = f"{path}.{member.name}" if path else member.name
+        if member.is_fuzzy_date:
             _check_fuzzy_date(value, step)
-        _check(value, kind, step, constants=constants)
-
-
-@functools.cache
-def _members_of(cls: type[Model]) -> list[tuple[str, Any, bool]]:
-    """Return name and type of what is checked, and whether it may be None instead."""
-    members: list[tuple[str, Any, bool]] = []
-    for attribute in attrs.fields(cls):
-        if attribute.eq:
-            kinds = get_args(attribute.type)
-            may_be_none = type(None) in kinds
-            members.append(
-                (attribute.name, kinds[0] if may_be_none else attribute.type, may_be_none)
-            )
-    return members
-
-
-def is_unusual(value: object, name: str) -> bool:
-    """Return whether the value of an attribute has the right type, and may not be set anew."""
-    if name in _FUZZY_DATES:
-        return isinstance(value, int) and not _is_fuzzy_date(value)
-    if isinstance(value, int):
-        return not _fits_64_bits(value)
-    return isinstance(value, float) and not _is_finite(value)
+        _check(value, member.kind, step, constants=constants)
 
 
 def _is_as_read(model: Model, name: str, value: object) -> bool:
@@ -214,18 +205,10 @@ def _check_scalar(value: Any, kind: type, path: str) -> None:
     accepted = (int, float) if kind is float else kind
     fits = isinstance(value, accepted) and (kind is bool or not isinstance(value, bool))
     _require(fits, path, _WORDS[kind])
-    if kind is int and not _fits_64_bits(value):
+    if kind is int and not fits_64_bits(value):
         raise UnusualValueError(f"{path} must fit in 64 bits.")
-    if kind is float and not _is_finite(value):
+    if kind is float and not is_finite(value):
         raise UnusualValueError(f"{path} must be finite.")
-
-
-def _fits_64_bits(value: int) -> bool:
-    return -(2**63) <= value < 2**63
-
-
-def _is_finite(value: float) -> bool:
-    return -sys.float_info.max <= value <= sys.float_info.max
 
 
 def _require(condition: bool, path: str, expected: str) -> None:
@@ -240,18 +223,8 @@ def _check_fuzzy_date(value: object, name: str) -> None:
         raise ValidationError(
             f"{name} must be an int written YYYYMMDD, like 19800131 for 31 January 1980."
         )
-    if not _is_fuzzy_date(value):
+    if not is_fuzzy_date(value):
         raise UnusualValueError(
             f"{name} must be a date written as the integer YYYYMMDD, with 00 for an unknown month "
             "or day."
         )
-
-
-def _is_fuzzy_date(value: int) -> bool:
-    year, month, day = value // 10000, value // 100 % 100, value % 100
-    try:
-        # Unknown parts count as the first: a day needs a month, and both must exist.
-        dt.date(year, month or 1, day or 1)
-    except (ValueError, OverflowError):
-        return False
-    return bool(month or not day)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 __all__ = ["MAX_CONFLICTS", "change_document"]
 
 MAX_CONFLICTS: Final = 8
-"""How many times a document is read and changed before giving up."""
+"""The number of times a document is read and changed before giving up."""
 
 DocumentT = TypeVar("DocumentT")
 

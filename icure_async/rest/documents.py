@@ -8,14 +8,16 @@ not looked at here: a malformed public key among others must not lock its owner 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, Literal, TypeGuard, cast
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, Final, TypeAlias, TypeGuard, cast
 
 from icure_async.errors import InvalidResponseError, ValidationError
 from icure_async.foreign_text import printable
 from icure_async.models.validation import validate_id
 
 __all__ = [
+    "AFTER_A_WRITE",
+    "ANOTHER_USER",
     "DocumentKind",
     "check_deletion",
     "checked_document",
@@ -23,14 +25,27 @@ __all__ = [
     "checked_exchange_key_view",
     "checked_id",
     "checked_page",
+    "checked_revisions",
     "is_id",
 ]
 
-DocumentKind = Literal["device", "hcparty", "maintenancetask", "patient", "user"]
+DocumentKind: TypeAlias = str
+"""A kind of document, named as in the paths of the backend."""
+
 
 _LONGEST_ID: Final = 256
 _DEEPEST: Final = 199
+_MANY: Final = 64
 _TO_CHECK: Final = frozenset({dict, list, float})
+
+AFTER_A_WRITE: Final = "Read it again to see what is stored."
+"""The advice about an answer to a write that is refused."""
+
+ANOTHER_USER: Final = (
+    "the server answers with another one than that of the user who logged in. Log in again; where "
+    "it stays so, call the administrator of the backend."
+)
+"""The end of the message about an answer that is of another user."""
 
 _READ_ADVICE: Final = "Try again; where it stays so, call the administrator of the backend."
 _NOUNS: Final[Mapping[DocumentKind, str]] = {
@@ -147,19 +162,41 @@ def _object_of(checks: Mapping[str, _Check], *required: str) -> _Check:
     return check_object
 
 
+def _is_json(document: Mapping[str, object]) -> bool:
+    """Return whether all numbers are such that JSON has, and nothing is nested too deeply."""
+    level: list[Collection[Any]] = [document.values()]
+    for _ in range(_DEEPEST):
+        inner: list[Collection[Any]] = []
+        for items in level:
+            # Quickly, since a server may send millions of them, and the event loop waits.
+            if len(items) > _MANY and _TO_CHECK.isdisjoint(map(type, items)):
+                continue
+            for item in items:
+                kind = cast("type[object]", type(item))
+                if kind is dict:
+                    inner.append(item.values())
+                elif kind is list:
+                    inner.append(item)
+                elif kind is float and not math.isfinite(item):
+                    return False
+        level = [items for items in inner if items]
+        if not level:
+            return True
+    return False
+
+
 def _check_json(document: Mapping[str, object]) -> None:
     """Refuse numbers that JSON has not, and what is nested so deeply that it can't be sent."""
+    if _is_json(document):
+        return
+    # Once more, slowly, to say where.
     level: list[tuple[str, object]] = [
         (name, [value]) for name, value in document.items() if type(value) in _TO_CHECK
     ]
     for _ in range(_DEEPEST):
         inner: list[tuple[str, object]] = []
         for name, outer in level:
-            items = outer.values() if _is_object(outer) else cast("list[object]", outer)
-            # Quickly, since a server may send millions of them, and the event loop waits.
-            if _TO_CHECK.isdisjoint(map(type, items)):
-                continue
-            for item in items:
+            for item in outer.values() if _is_object(outer) else cast("list[object]", outer):
                 if not item or type(item) not in _TO_CHECK:
                     continue
                 if not isinstance(item, float):
@@ -216,6 +253,8 @@ _PERSON: Final[Mapping[str, _Check]] = {
         _object_of({"firstNames": _list_of(_text), "lastName": _text, "text": _text, "use": _text})
     ),
 }
+# Entities of other kinds.
+_CHECK_ENTITY: Final = _object_of(_ENTITY, "id", "rev")
 _CHECKS: Final[Mapping[DocumentKind, _Check]] = {
     "device": _object_of(_DATA_OWNER, "id"),
     "hcparty": _object_of(_DATA_OWNER, "id"),
@@ -288,11 +327,11 @@ def checked_document(
     Raises:
         InvalidResponseError: it is another document, or a member has the wrong type.
     """
-    noun = _NOUNS[kind]
+    noun = _NOUNS.get(kind, kind)
     if wanted_id is not None and _is_object(document) and document.get("id") != wanted_id:
         raise _error(action, "the server answers with another document", advice)
     try:
-        _CHECKS[kind](document)
+        _CHECKS.get(kind, _CHECK_ENTITY)(document)
         _check_json(cast("dict[str, object]", document))
     except _Unfit as unfit:
         where = f"{printable(unfit.path)} of the {noun}" if unfit.path else f"the {noun}"
@@ -357,6 +396,25 @@ def check_deletion(deleted: Sequence[object], wanted_id: str, action: str) -> No
     if ids not in ([], [wanted_id]):
         advice = "Read it again to see whether it is deleted."
         raise _error(action, "the server answers about something else", advice)
+
+
+def checked_revisions(
+    saved: Sequence[object], wanted_ids: Sequence[str], action: str
+) -> dict[str, str]:
+    """Return the revisions that an answer to a batch gives, by id; it may leave ids out.
+
+    Raises:
+        InvalidResponseError: it is about something else, or malformed.
+    """
+    revisions: dict[str, str] = {}
+    wanted = set(wanted_ids)
+    for entry in saved:
+        entity_id, rev = (entry.get("id"), entry.get("rev")) if _is_object(entry) else (None, None)
+        if not isinstance(entity_id, str) or entity_id not in wanted or not isinstance(rev, str):
+            raise _error(action, "the server answers about something else", AFTER_A_WRITE)
+        wanted.remove(entity_id)
+        revisions[entity_id] = rev
+    return revisions
 
 
 def _error(action: str, problem: str, advice: str = _READ_ADVICE) -> InvalidResponseError:

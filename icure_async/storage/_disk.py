@@ -5,13 +5,15 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import secrets
 import stat
 import time
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator
 
 __all__ = [
     "CANNOT_PROTECT",
@@ -24,7 +26,7 @@ __all__ = [
     "replace",
     "sync_folder",
     "unlink",
-    "write_new_file",
+    "written",
 ]
 
 FILE_MODE: Final = 0o600
@@ -64,7 +66,7 @@ _ADVICE: Final[dict[int, str]] = {
     errno.ELOOP: _LINK,
     errno.EMLINK: _LINK,
     errno.EISDIR: "there is a folder in place of the file; move it away",
-    errno.ENOENT: "the folder disappeared meanwhile; make sure that nothing removes it",
+    errno.ENOENT: "the folder has just disappeared; make sure that nothing removes it",
     errno.EMFILE: "too many files are open; close some and try again",
     errno.ENFILE: "too many files are open; close some and try again",
 }
@@ -73,7 +75,7 @@ Result = TypeVar("Result")
 
 
 class RefusedError(OSError):
-    """What the system might allow, and we refuse; ``strerror`` says why, and what to do."""
+    """A step that the system might allow, and we refuse; ``strerror`` says why, and what to do."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(errno.EPERM, reason)
@@ -134,46 +136,43 @@ def _open_inside(folder: Path, link: Path, flags: int) -> int:
         os.close(at)
 
 
-def write_new_file(path: Path, data: bytes) -> None:
-    """Write a file of mode 0600 that is not there yet, and have it on the disk.
+@contextmanager
+def written(path: Path, data: bytes) -> Generator[Path, None, None]:
+    """Write a temporary file of mode 0600 next to a path, and have it on the disk.
+
+    It is removed in the end, unless it was given another name.
 
     Raises:
         RefusedError: others could read the file, and nothing can be done about that.
-        OSError: it cannot be written. An unfinished one may be there.
+        OSError: it cannot be written.
     """
+    temporary = path.with_name(f".icure-{secrets.token_hex(16)}.tmp")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_FOLLOW | _BINARY
-    descriptor = os.open(path, flags, FILE_MODE)
-    with os.fdopen(descriptor, "wb") as file:
-        _protect(descriptor)
-        file.write(data)
-        file.flush()
-        _sync(descriptor)
+    try:
+        descriptor = os.open(temporary, flags, FILE_MODE)
+        with os.fdopen(descriptor, "wb") as file:
+            _protect(descriptor)
+            file.write(data)
+            file.flush()
+            _sync(descriptor)
+        yield temporary
+    finally:
+        with contextlib.suppress(OSError):
+            unlink(temporary)
 
 
 def replace(path: Path, target: Path) -> None:
-    """Give a file the name of another one, in one step.
-
-    Raises:
-        OSError: the system refuses.
-    """
+    """Give a file the name of another one, in one step."""
     _patiently(lambda: path.replace(target))
 
 
 def unlink(path: Path) -> None:
-    """Remove a file.
-
-    Raises:
-        OSError: the system refuses.
-    """
+    """Remove a file."""
     _patiently(path.unlink)
 
 
 def sync_folder(path: Path) -> None:
-    """Have the names in a folder on the disk, where the system can do that.
-
-    Raises:
-        OSError: the disk fails.
-    """
+    """Have the names in a folder on the disk, where the system can do that."""
     if not POSIX:
         return
     descriptor = os.open(path, os.O_RDONLY)
@@ -215,7 +214,7 @@ def _sync(descriptor: int) -> None:
 
 
 def _patiently(operation: Callable[[], Result]) -> Result:
-    """Do what Windows refuses for some milliseconds while anybody has the file open."""
+    """Repeat an operation that Windows refuses for some milliseconds while a file is open."""
     end = time.monotonic() + _REFUSAL_SECONDS
     pause = 0.005
     while True:

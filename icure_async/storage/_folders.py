@@ -1,7 +1,7 @@
-"""Whether a folder may hold secrets: nobody else can put another one, or other files, in its place.
+"""Folders for secrets: nobody else can put another one, or other files, in the place of theirs.
 
-What counts, as for the keys of ssh, is who owns the folder, its parents and the links that lead to
-it, and who may write to them:
+As for the keys of ssh, the owners of the folder, of its parents and of the links that lead to it
+count, and the users that may write to them:
 
 * The folder belongs to this user, or to root. A program that runs as root, as in a container, may
   use anybody's, such as a folder of the host.
@@ -19,8 +19,6 @@ import os
 import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
-
-import attrs
 
 from icure_async.storage._disk import (
     CANNOT_PROTECT,
@@ -47,7 +45,7 @@ def prepare_folder(folder: Path) -> str | None:
         folder: an absolute path.
 
     Returns:
-        What became of wide permissions, in words for the log; None where there were none.
+        The fate of wide permissions, in words for the log; None where there were none.
 
     Raises:
         RefusedError: it is no folder, or others can exchange what is in it.
@@ -117,31 +115,27 @@ def _check_way(folder: Path) -> None:
 
     The end of it is the business of :func:`_tighten`.
     """
-    for step in _way_to(folder):
-        if stat.S_ISLNK(step.status.st_mode):
-            _check_link(step)
-        elif not step.is_end and stat.S_ISDIR(step.status.st_mode):
-            _check_parent(step)
+    for path, status, parent, is_end in _way_to(folder):
+        if stat.S_ISLNK(status.st_mode):
+            if status.st_uid not in {os.geteuid(), _ROOT, parent.st_uid}:
+                raise RefusedError(
+                    f"{path} is a symbolic link that another user made; choose a folder that no "
+                    "such link leads to"
+                )
+        elif not is_end and stat.S_ISDIR(status.st_mode):
+            _check_parent(path, status)
 
 
-def _check_link(step: _Step) -> None:
-    if step.status.st_uid not in {os.geteuid(), _ROOT, step.parent.st_uid}:
-        raise RefusedError(
-            f"{step.path} is a symbolic link that another user made; choose a folder that no such "
-            "link leads to"
-        )
-
-
-def _check_parent(step: _Step) -> None:
-    mode, owner, user = step.status.st_mode, step.status.st_uid, os.geteuid()
+def _check_parent(path: str, status: os.stat_result) -> None:
+    mode, owner, user = status.st_mode, status.st_uid, os.geteuid()
     if mode & stat.S_ISVTX:
         return
-    is_open = mode & stat.S_IWOTH and not _is_volume(step.path, step.status)
+    is_open = mode & stat.S_IWOTH and not _is_volume(path, status)
     is_foreign = user != _ROOT and owner not in {user, _ROOT}
     if is_open or (is_foreign and mode & stat.S_IWGRP):
         raise RefusedError(
-            f"other users of this machine may write to {step.path}, and so exchange the folders in "
-            "it; take that right from them (chmod go-w), or choose another folder"
+            f"other users of this machine may write to {path}, and so exchange the folders in it; "
+            "take that right from them (chmod go-w), or choose another folder"
         )
 
 
@@ -149,25 +143,11 @@ def _is_volume(folder: str | Path, status: os.stat_result) -> bool:
     return status.st_uid == _ROOT and os.path.ismount(folder)
 
 
-@attrs.frozen
-class _Step:
-    """A folder or link on the way to a folder.
+def _way_to(folder: Path) -> Iterator[tuple[str, os.stat_result, os.stat_result, bool]]:
+    """Yield the folders and links on the way to a folder, as far as they are there.
 
-    Attributes:
-        path: where it is.
-        status: its own.
-        parent: the status of the folder that it is in.
-        is_end: whether it is the folder that the way leads to.
+    Each is a path, its status, that of the folder that it is in, and whether it is the end.
     """
-
-    path: str
-    status: os.stat_result
-    parent: os.stat_result
-    is_end: bool
-
-
-def _way_to(folder: Path) -> Iterator[_Step]:
-    """Yield what there is of the way to a folder, the targets of links included."""
     here, *parts = folder.parts
     status = os.stat(here)  # noqa: PTH116 - these steps are taken before every write.
     parts.reverse()
@@ -179,10 +159,10 @@ def _way_to(folder: Path) -> Iterator[_Step]:
         except FileNotFoundError:
             return
         if not stat.S_ISLNK(found.st_mode):
-            yield _Step(path, found, status, is_end=not parts)
+            yield path, found, status, not parts
             here, status = path, found
             continue
-        yield _Step(path, found, status, is_end=False)
+        yield path, found, status, False
         links += 1
         if links > _MAX_LINKS:
             raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)

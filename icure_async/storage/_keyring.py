@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import anyio
-import attrs
 
 from icure_async.errors import ConfigurationError, StorageError
 from icure_async.storage._sealing import decode_base64, encode_base64
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 __all__ = ["ANSWER_SECONDS", "keep", "look_up"]
 
 ANSWER_SECONDS: Final = 10.0
-"""How long the keyring may take. A person who is asked to unlock it may take longer, and then the
-call is to be repeated: nobody may be there, as on a server."""
+"""The longest that the keyring may take. A person who is asked to unlock it may take longer, and
+then the call is to be repeated: nobody may be there, as on a server."""
 
 # Of those that queue for an answer that is overdue, each waits for so long.
 _LAST_SECONDS: Final = 1.0
@@ -41,39 +41,40 @@ _NO_ANSWER: Final = (
 Result = TypeVar("Result")
 
 
-async def keep(service: str, account: str, key: bytes) -> None:
-    """Put a key into the keyring, and see that it is there.
+async def keep(service: str, account: str, secret: bytes) -> None:
+    """Put a secret into the keyring, and see that it is there.
 
     Raises:
         ConfigurationError: the ``keyring`` extra is not installed.
         StorageError: the keyring cannot be used, or does not answer.
     """
-    entry = _Entry(service, account)
+    abandoned = threading.Event()
+    work = partial(_keep, service, account, encode_base64(secret), abandoned)
     try:
-        await _answer_to(start(partial(entry.keep, encode_base64(key))), ANSWER_SECONDS)
+        await _answer_to(start(work), ANSWER_SECONDS)
     except BaseException:
         # Nobody is going to use it.
-        entry.abandoned = True
+        abandoned.set()
         raise
 
 
 async def look_up(service: str, account: str) -> bytes | None:
-    """Return the key in the keyring, or None where there is none.
-
-    Raises:
-        ConfigurationError: the ``keyring`` extra is not installed.
-        StorageError: the keyring cannot be used, or does not answer.
-    """
+    """Return the secret in the keyring, or None where there is none. Raises as :func:`keep`."""
     place = (os.getpid(), service, account)
     # A second question would be a second prompt, and a second thread that waits for it.
     question = _asked.get(place)
     if question is None:
-        question = _Question(start(_Entry(service, account).look_up), time.monotonic())
+        question = start(partial(_look_up, service, account)), time.monotonic()
         _asked[place] = question
-        question.job.add_done_callback(lambda _: _asked.pop(place, None))
-    waited = time.monotonic() - question.since
-    text = await _answer_to(question.job, max(ANSWER_SECONDS - waited, _LAST_SECONDS))
+        question[0].add_done_callback(lambda _: _asked.pop(place, None))
+    job, since = question
+    seconds = max(since + ANSWER_SECONDS - time.monotonic(), _LAST_SECONDS)
+    text = await _answer_to(job, seconds)
     return decode_base64(text)
+
+
+_asked: dict[tuple[int, str, str], tuple[Job[str | None], float]] = {}
+"""The questions that were not answered yet, and since when."""
 
 
 async def _answer_to(job: Job[Result], seconds: float) -> Result:
@@ -82,37 +83,22 @@ async def _answer_to(job: Job[Result], seconds: float) -> Result:
     raise StorageError(_NO_ANSWER.format(seconds=ANSWER_SECONDS))
 
 
-@attrs.define
-class _Question:
-    job: Job[str | None]
-    since: float
+def _keep(service: str, account: str, text: str, abandoned: threading.Event) -> None:
+    backend = _backend()
+    _call(lambda: backend.set_password(service, account, text))
+    # There are backends that forget everything.
+    kept = _call(lambda: backend.get_password(service, account))
+    if abandoned.is_set():
+        with contextlib.suppress(Exception):
+            backend.delete_password(service, account)
+    if kept != text:
+        raise StorageError(_NO_KEYRING.format(reason=": it does not keep what it is given"))
 
 
-_asked: dict[tuple[int, str, str], _Question] = {}
-
-
-class _Entry:
-    """An entry of the keyring. Its methods block."""
-
-    def __init__(self, service: str, account: str) -> None:
-        self._place = (service, account)
-        self.abandoned = False
-
-    def keep(self, text: str) -> None:
-        backend = _backend()
-        _call(lambda: backend.set_password(*self._place, text))
-        # There are backends that forget everything.
-        kept = _call(lambda: backend.get_password(*self._place))
-        if self.abandoned:
-            with contextlib.suppress(Exception):
-                backend.delete_password(*self._place)
-        if kept != text:
-            raise StorageError(_NO_KEYRING.format(reason=": it does not keep what it is given"))
-
-    def look_up(self) -> str | None:
-        backend = _backend()
-        text: str | None = _call(lambda: backend.get_password(*self._place))
-        return text
+def _look_up(service: str, account: str) -> str | None:
+    backend = _backend()
+    text: str | None = _call(lambda: backend.get_password(service, account))
+    return text
 
 
 def _backend() -> Any:

@@ -1,9 +1,8 @@
-"""The key under which a storage is encrypted: kept with a passphrase, or in the system keyring.
+"""The key under which a storage is encrypted, sealed with a passphrase.
 
-Either way the storage has one item about it, the record, which is written before anything else and
-never changed. With a passphrase, the record is the key itself, sealed. With the system keyring, it
-names the entry that holds the key, and is authenticated with it, so that another entry's key is
-recognised.
+The passphrase is a person's, or a random one in the system keyring. The storage has one item about
+its key, the record, which is written before anything else and never changed: the key itself,
+sealed. With the system keyring it also names the entry that holds the passphrase.
 """
 
 from __future__ import annotations
@@ -11,27 +10,30 @@ from __future__ import annotations
 import secrets
 import uuid
 from functools import partial
-from typing import Any, Final, Protocol, cast
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
+import attrs
 import orjson
 
 from icure_async.errors import StorageError
+from icure_async.json_shapes import parse_json_object
 from icure_async.secret_holders import SecretHolder
 from icure_async.storage._keyring import keep, look_up
 from icure_async.storage._sealing import (
-    LOWEST_COST,
-    NONCE_BYTES,
+    DEFAULT_COST,
+    Format,
     ScryptCost,
     SealError,
     check_new_passphrase,
     check_passphrase,
     decode_base64,
+    decrypt,
     encode_base64,
-    load_envelope,
-    open_envelope,
-    seal_envelope,
 )
-from icure_async.threads import CRYPTO, OTHERS
+from icure_async.threads import OTHERS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
 __all__ = [
     "KEYRING",
@@ -47,73 +49,58 @@ RECORD_NAME: Final = "icure.master-key"
 PASSPHRASE: Final = "passphrase"  # noqa: S105
 KEYRING: Final = "keyring"
 
-_FORMAT: Final = "icure-encrypted-storage"
-_VERSION: Final = 1
-_MINIMUM_SDK: Final = "0.1.0"
 _KEY_BYTES: Final = 32
-_MAX_RECORD: Final = 2**16
-# Where the keys of earlier versions are: never to be renamed.
+# Where the entries of earlier versions are: never to be renamed.
 _SERVICE: Final = "icure-sdk"
-_KEYRING_MEMBERS: Final = (
-    "format",
-    "version",
-    "minimumSdkVersion",
-    "protection",
-    "service",
-    "account",
+_SEALED: Final = Format(name="icure-encrypted-storage", members=("protection",), max_bytes=2**16)
+# No number of attempts finds a random passphrase, so deriving a key may be quick.
+_KEPT: Final = attrs.evolve(
+    _SEALED,
+    version=2,
+    members=("protection", "service", "account"),
+    cost=ScryptCost(2, 8, 1),
 )
 
 
 class Protection(Protocol):
-    """How a master key is kept."""
-
-    async def create(self) -> tuple[str, bytes]:
-        """Return the record of a new master key, and the key."""
-        ...
-
-    async def open(self, record: str) -> bytes:
-        """Return the master key of a record."""
-        ...
-
-
-class PassphraseProtection(SecretHolder):
-    """A master key that is sealed with a passphrase; deriving its key takes 0.4 s, once."""
-
-    def __init__(self, passphrase: str, cost: ScryptCost) -> None:
-        self._passphrase = check_passphrase(passphrase)
-        self._cost = cost
-        self._refused: tuple[str, str] | None = None
+    """A way to keep a master key."""
 
     async def create(self) -> tuple[str, bytes]:
         """Return the record of a new master key, and the key.
 
         Raises:
             ValidationError: the passphrase is too short to seal something with.
-            StorageError: there is not enough memory.
+            ConfigurationError: the ``keyring`` extra is not installed.
+            StorageError: there is not enough memory, or the system keyring cannot be used.
         """
-        check_new_passphrase(self._passphrase)
-        key = secrets.token_bytes(_KEY_BYTES)
-        seal = partial(
-            seal_envelope,
-            key,
-            self._passphrase,
-            name=_FORMAT,
-            version=_VERSION,
-            members={"minimumSdkVersion": _MINIMUM_SDK, "protection": PASSPHRASE},
-            cost=self._cost,
-        )
-        try:
-            record = await OTHERS.run(seal)
-        except SealError as error:
-            raise StorageError(f"The storage cannot be encrypted: {error}.") from None
-        return record.decode("utf-8"), key
+        ...
 
     async def open(self, record: str) -> bytes:
         """Return the master key of a record.
 
         Raises:
-            StorageError: the passphrase is wrong, or the record is damaged or of another kind.
+            ConfigurationError: the ``keyring`` extra is not installed.
+            StorageError: the passphrase is wrong, the system keyring cannot be used or has no such
+                entry, or the record is damaged or of another kind.
         """
+        ...
+
+
+class PassphraseProtection(SecretHolder):
+    """A master key that is sealed with a passphrase; deriving its key takes 0.4 s, once."""
+
+    def __init__(self, passphrase: str, cost: ScryptCost = DEFAULT_COST) -> None:
+        self._passphrase = check_passphrase(passphrase)
+        self._format = attrs.evolve(_SEALED, cost=cost)
+        self._refused: tuple[str, str] | None = None
+
+    async def create(self) -> tuple[str, bytes]:
+        """Return the record of a new master key, and the key."""
+        check_new_passphrase(self._passphrase)
+        return await _create(self._format, self._passphrase, {"protection": PASSPHRASE})
+
+    async def open(self, record: str) -> bytes:
+        """Return the master key of a record."""
         if protection_in(record) == KEYRING:
             raise StorageError(
                 "The key of this encrypted storage is in the system keyring: use it with "
@@ -123,7 +110,7 @@ class PassphraseProtection(SecretHolder):
         if self._refused is not None and self._refused[0] == record:
             raise StorageError(self._refused[1])
         try:
-            key = await OTHERS.run(self._open, record)
+            return await OTHERS.run(self._open, record)
         except SealError as error:
             message = (
                 f"The encrypted storage cannot be opened: its item {RECORD_NAME!r} is of no use, "
@@ -131,134 +118,103 @@ class PassphraseProtection(SecretHolder):
                 "item from a copy of the storage."
             )
             self._refused = (record, message)
-        else:
-            return key
         raise StorageError(message)
 
     def _open(self, record: str) -> bytes:
-        data = record.encode("utf-8", "surrogatepass")
-        lowest = self._cost if self._cost.n < LOWEST_COST.n else LOWEST_COST
-        envelope = load_envelope(
-            data,
-            name=_FORMAT,
-            version=_VERSION,
-            members=("minimumSdkVersion", "protection"),
-            max_bytes=_MAX_RECORD,
-            lowest=lowest,
-        )
-        key = open_envelope(envelope, self._passphrase)
-        if len(key) != _KEY_BYTES:
-            raise SealError("it was written by a faulty program")
-        return key
+        envelope = self._format.load(record.encode("utf-8", "surrogatepass"))
+        return _checked(envelope.open(self._passphrase))
 
 
 class KeyringProtection:
-    """A master key that is in the keyring of the operating system, in an entry of its own."""
+    """A master key that is sealed with a random passphrase, which is in the system keyring."""
 
     async def create(self) -> tuple[str, bytes]:
-        """Return the record of a new master key, and the key, which is in the keyring then.
-
-        Raises:
-            ConfigurationError: the ``keyring`` extra is not installed.
-            StorageError: the system keyring cannot be used.
-        """
-        key = secrets.token_bytes(_KEY_BYTES)
-        account = str(uuid.uuid4())
-        await keep(_SERVICE, account, key)
-        header = {
-            "format": _FORMAT,
-            "version": _VERSION,
-            "minimumSdkVersion": _MINIMUM_SDK,
-            "protection": KEYRING,
-            "service": _SERVICE,
-            "account": account,
-        }
-        record = header | {"check": encode_base64(await CRYPTO.run(_check, key, header))}
-        return orjson.dumps(record).decode("utf-8"), key
+        """Return the record of a new master key, and the key."""
+        secret, account = secrets.token_bytes(_KEY_BYTES), str(uuid.uuid4())
+        await keep(_SERVICE, account, secret)
+        members = {"protection": KEYRING, "service": _SERVICE, "account": account}
+        return await _create(_KEPT, encode_base64(secret), members)
 
     async def open(self, record: str) -> bytes:
-        """Return the master key of a record.
-
-        Raises:
-            ConfigurationError: the ``keyring`` extra is not installed.
-            StorageError: the system keyring cannot be used or has no such key, or the record is
-                damaged or of another kind.
-        """
+        """Return the master key of a record."""
         if protection_in(record) == PASSPHRASE:
             raise StorageError(
                 "This encrypted storage was set up with a passphrase: give it, and leave "
                 "use_keyring out."
             )
-        header, check = _keyring_members(record)
-        key = await look_up(str(header["service"]), str(header["account"]))
-        if key is None or len(key) != _KEY_BYTES:
+        try:
+            service, account, opened_with = _kept_in(record)
+        except SealError as error:
+            raise StorageError(
+                f"The encrypted storage cannot be opened: its item {RECORD_NAME!r} is of no use, "
+                f"since {error}. Nothing was written. Restore that item from a copy of the storage."
+            ) from None
+        secret = await look_up(service, account)
+        if secret is None or len(secret) != _KEY_BYTES:
             raise StorageError(
                 "The system keyring has no key for this encrypted storage: it was made on another "
                 "machine or by another user, or the entry was deleted. Restore the keyring, or "
                 "import a backup into a new folder. Nothing was written."
             )
-        if not await CRYPTO.run(_is_checked, key, header, check):
+        try:
+            return await OTHERS.run(opened_with, secret)
+        except SealError:
             raise StorageError(
                 f"The key in the system keyring is not the one of this encrypted storage, or its "
                 f"item {RECORD_NAME!r} was changed. Restore the item from a copy of the storage, "
                 "or import a backup into a new folder. Nothing was written."
-            )
-        return key
+            ) from None
 
 
 def protection_in(record: str) -> str | None:
     """Return how the master key of a record is kept, or None where the record does not say."""
-    protection = _parsed(record).get("protection")
-    return protection if protection in {PASSPHRASE, KEYRING} else None
+    protection = (parse_json_object(record) or {}).get("protection")
+    return protection if protection in (PASSPHRASE, KEYRING) else None
 
 
-def _keyring_members(record: str) -> tuple[dict[str, Any], bytes]:
-    document = _parsed(record)
-    version = document.get("version")
-    if document.get("format") == _FORMAT and type(version) is int and version > _VERSION:
-        raise StorageError(
-            f"This encrypted storage is of version {version}, which a newer icure-async made: "
-            "update the SDK."
-        )
-    check = decode_base64(document.pop("check", None))
-    texts = [document.get(member) for member in _KEYRING_MEMBERS if member != "version"]
-    if (
-        tuple(document) != _KEYRING_MEMBERS
-        or document["format"] != _FORMAT
-        or version != _VERSION
-        or not all(isinstance(text, str) for text in texts)
-        or not check
-    ):
-        raise StorageError(
-            f"The item {RECORD_NAME!r} of this encrypted storage is damaged. Restore it from a "
-            "copy of the storage. Nothing was written."
-        )
-    return document, check
-
-
-def _parsed(record: str) -> dict[str, Any]:
-    document: object = None
-    if len(record) <= _MAX_RECORD:
-        try:
-            document = orjson.loads(record)
-        except ValueError:
-            document = None
-    return cast("dict[str, Any]", document) if isinstance(document, dict) else {}
-
-
-def _check(key: bytes, header: dict[str, Any]) -> bytes:
-    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
-    nonce = secrets.token_bytes(NONCE_BYTES)
-    return nonce + AESGCM(key).encrypt(nonce, b"", orjson.dumps(header))
-
-
-def _is_checked(key: bytes, header: dict[str, Any], check: bytes) -> bool:
-    from cryptography.exceptions import InvalidTag
-    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
+async def _create(kind: Format, passphrase: str, members: Mapping[str, str]) -> tuple[str, bytes]:
+    key = secrets.token_bytes(_KEY_BYTES)
     try:
-        AESGCM(key).decrypt(check[:NONCE_BYTES], check[NONCE_BYTES:], orjson.dumps(header))
-    except (InvalidTag, ValueError):
-        return False
-    return True
+        record = await OTHERS.run(kind.seal, key, passphrase, members)
+    except SealError as error:
+        raise StorageError(f"The storage cannot be encrypted: {error}.") from None
+    return record.decode("utf-8"), key
+
+
+def _kept_in(record: str) -> tuple[str, str, Callable[[bytes], bytes]]:
+    """Return the service and account of an entry, and the way from its secret to the key."""
+    document = parse_json_object(record) or {}
+    if type(document.get("version")) is int and document["version"] == 1:
+        return _kept_by_version_1(document)
+    envelope = _KEPT.load(record.encode("utf-8", "surrogatepass"))
+
+    def opened_with(secret: bytes) -> bytes:
+        return _checked(envelope.open(encode_base64(secret)))
+
+    return envelope.members["service"], envelope.members["account"], opened_with
+
+
+def _kept_by_version_1(document: dict[str, Any]) -> tuple[str, str, Callable[[bytes], bytes]]:
+    """Earlier versions kept the key itself in the keyring, and authenticated the record with it."""
+    check = decode_base64(document.pop("check", None))
+    service, account = document.get("service"), document.get("account")
+    if not check or not isinstance(service, str) or not isinstance(account, str):
+        raise SealError("it is damaged")
+    return service, account, partial(_authenticated, document, check)
+
+
+def _authenticated(document: dict[str, Any], check: bytes, key: bytes) -> bytes:
+    try:
+        authenticated = decrypt(key, check, orjson.dumps(document)) is not None
+    except TypeError:
+        # A lone surrogate in one of the texts.
+        authenticated = False
+    if not authenticated:
+        raise SealError("it was changed")
+    return key
+
+
+def _checked(key: bytes) -> bytes:
+    if len(key) != _KEY_BYTES:
+        raise SealError("it was written by a faulty program")
+    return key

@@ -1,7 +1,8 @@
 """Secrets sealed with a passphrase, in one JSON object whose every byte is authenticated.
 
-The key is derived with scrypt, whose cost is in the envelope, and encrypts with AES-256-GCM. All
-members but the ciphertext are its associated data, exactly as they are written, and only one
+The key is derived with scrypt and encrypts with AES-256-GCM. All members but the ciphertext are its
+associated data, exactly as they are written. The version of a format fixes them, the cost of scrypt
+included: an envelope names its cost for other programs, and any other cost is damage. Only one
 spelling of an envelope is accepted: no bit of it can change unnoticed.
 
 Deriving a key takes about 0.4 s and 128 MiB: call what does so in a worker thread. No error, nor
@@ -15,31 +16,30 @@ import binascii
 import re
 import secrets
 import unicodedata
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 import orjson
 
 from icure_async.errors import ValidationError
+from icure_async.json_shapes import as_object, parse_json_object
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = [
     "DEFAULT_COST",
-    "LOWEST_COST",
     "MIN_PASSPHRASE",
     "NONCE_BYTES",
     "Envelope",
+    "Format",
     "ScryptCost",
     "SealError",
     "check_new_passphrase",
     "check_passphrase",
     "decode_base64",
+    "decrypt",
     "encode_base64",
-    "load_envelope",
-    "open_envelope",
-    "seal_envelope",
 ]
 
 MIN_PASSPHRASE: Final = 12
@@ -48,15 +48,14 @@ MIN_PASSPHRASE: Final = 12
 NONCE_BYTES: Final = 12
 _SALT_BYTES: Final = 16
 _KEY_BYTES: Final = 32
-_KDF: Final = "scrypt"
-_CIPHER: Final = "AES-256-GCM"
+_MINIMUM_SDK: Final = "0.1.0"
 _WHITESPACE: Final = b" \t\r\n"
 _VERSION_NAME: Final = re.compile(r"[0-9]{1,4}(?:\.[0-9]{1,4}){0,3}")
 
 
 @attrs.frozen
 class ScryptCost:
-    """What deriving a key costs: about ``128 * n * r`` bytes, ``p`` times over."""
+    """The cost of deriving a key: about ``128 * n * r`` bytes, ``p`` times over."""
 
     n: int
     r: int
@@ -67,23 +66,12 @@ class ScryptCost:
         """Bytes of memory."""
         return 128 * self.n * self.r
 
-    @property
-    def work(self) -> int:
-        """Time, in units that depend on the machine."""
-        return self.n * self.r * self.p
-
 
 DEFAULT_COST: Final = ScryptCost(2**17, 8, 1)
-LOWEST_COST: Final = ScryptCost(2**15, 8, 1)
-"""The least that is believed to be a passphrase's protection."""
-
-# What a hostile file may take from whoever opens it: 512 MiB, and eight times the usual seconds.
-_MAX_MEMORY: Final = 2**29
-_MAX_WORK: Final = 8 * DEFAULT_COST.work
 
 
 class SealError(Exception):
-    """Why an envelope cannot be used, as the rest of a sentence."""
+    """The reason why an envelope cannot be used, as the rest of a sentence."""
 
 
 @attrs.frozen
@@ -92,19 +80,131 @@ class Envelope:
 
     Attributes:
         members: the ones that its format adds.
-        cost: of deriving the key.
-        salt: for deriving the key.
-        nonce: of the encryption.
-        header: the associated data.
-        ciphertext: with its tag.
     """
 
-    members: Mapping[str, Any]
-    cost: ScryptCost
-    salt: bytes = attrs.field(repr=False)
-    nonce: bytes = attrs.field(repr=False)
-    header: bytes = attrs.field(repr=False)
-    ciphertext: bytes = attrs.field(repr=False)
+    members: Mapping[str, str]
+    _cost: ScryptCost
+    _salt: bytes = attrs.field(repr=False)
+    _nonce: bytes = attrs.field(repr=False)
+    _header: bytes = attrs.field(repr=False)
+    _ciphertext: bytes = attrs.field(repr=False)
+
+    def open(self, passphrase: str) -> bytes:
+        """Return the plaintext; all of the envelope is authentic then.
+
+        Raises:
+            SealError: the passphrase is wrong, a bit was changed, or there is not enough memory.
+        """
+        key = _derive(passphrase, self._salt, self._cost)
+        plaintext = decrypt(key, self._nonce + self._ciphertext, self._header)
+        if plaintext is None:
+            raise SealError("the passphrase is wrong, or it was changed or damaged")
+        return plaintext
+
+
+@attrs.frozen(kw_only=True)
+class Format:
+    """A kind of envelope.
+
+    Attributes:
+        name: of the format.
+        version: the one that is written and read; it stands for the cost.
+        members: the format adds these: texts that are not empty, readable by everybody.
+        max_bytes: larger envelopes are refused.
+        cost: of deriving the key.
+    """
+
+    name: str
+    version: int = 1
+    members: tuple[str, ...]
+    max_bytes: int
+    cost: ScryptCost = DEFAULT_COST
+
+    def seal(self, plaintext: bytes, passphrase: str, members: Mapping[str, str]) -> bytes:
+        """Return an envelope.
+
+        Args:
+            plaintext: what to encrypt.
+            passphrase: as :func:`check_new_passphrase` returned it.
+            members: those that the format adds, in its order.
+
+        Raises:
+            SealError: there is not enough memory.
+        """
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+        salt, nonce = secrets.token_bytes(_SALT_BYTES), secrets.token_bytes(NONCE_BYTES)
+        header = self._header(members, salt, nonce)
+        key = _derive(passphrase, salt, self.cost)
+        ciphertext = AESGCM(key).encrypt(nonce, plaintext, orjson.dumps(header))
+        return orjson.dumps({**header, "ciphertext": encode_base64(ciphertext)})
+
+    def load(self, data: bytes) -> Envelope:
+        """Return the parts of an envelope, none of which is authenticated yet.
+
+        White space after it is ignored.
+
+        Raises:
+            SealError: it is something else, of another version, too large, or damaged.
+        """
+        if len(data) > self.max_bytes:
+            raise SealError(
+                f"it is larger than {self.max_bytes // 1024} KiB, so it is something else"
+            )
+        data = data.rstrip(_WHITESPACE)
+        document = parse_json_object(data)
+        if document is None:
+            raise SealError("it is not a JSON object: it is cut off or damaged, or something else")
+        if document.get("format") != self.name:
+            raise SealError(f"it is not of the format {self.name!r}: it is damaged, or another one")
+        self._check_version(document)
+        members = {member: document.get(member) for member in self.members}
+        texts = {member: text for member, text in members.items() if text and type(text) is str}
+        salt, nonce, ciphertext = map(
+            decode_base64,
+            (
+                as_object(document.get("kdf")).get("salt"),
+                as_object(document.get("cipher")).get("nonce"),
+                document.get("ciphertext"),
+            ),
+        )
+        if len(texts) < len(members):
+            raise SealError("it is damaged: a member is malformed, or missing")
+        if not (salt and len(salt) == _SALT_BYTES and nonce and len(nonce) == NONCE_BYTES):
+            raise SealError("it is damaged: the salt of scrypt, or the nonce, is malformed")
+        if not ciphertext:
+            raise SealError("it is damaged: its ciphertext is malformed")
+        header = self._header(texts, salt, nonce)
+        # One spelling only: of two members of one name, just one is authenticated.
+        if data != _written({**header, "ciphertext": document["ciphertext"]}):
+            raise SealError(
+                "it is damaged: its members are not those that were written, or the parameters of "
+                "scrypt are not those of its version"
+            )
+        return Envelope(texts, self.cost, salt, nonce, orjson.dumps(header), ciphertext)
+
+    def _header(self, members: Mapping[str, str], salt: bytes, nonce: bytes) -> dict[str, Any]:
+        return {
+            "format": self.name,
+            "version": self.version,
+            "minimumSdkVersion": _MINIMUM_SDK,
+            **members,
+            "kdf": {"name": "scrypt", **attrs.asdict(self.cost), "salt": encode_base64(salt)},
+            "cipher": {"name": "AES-256-GCM", "nonce": encode_base64(nonce)},
+        }
+
+    def _check_version(self, document: Mapping[str, Any]) -> None:
+        version = document.get("version")
+        if type(version) is not int or version < 1:
+            raise SealError("it is damaged: its version is not a number")
+        if version > self.version:
+            needed = document.get("minimumSdkVersion")
+            known = isinstance(needed, str) and _VERSION_NAME.fullmatch(needed)
+            sdk = f"icure-async {needed} or later" if known else "a newer icure-async"
+            raise SealError(
+                f"its version is {version}, and this SDK knows those up to {self.version}: {sdk} "
+                "is needed"
+            )
 
 
 def check_passphrase(passphrase: object) -> str:
@@ -129,113 +229,21 @@ def check_new_passphrase(passphrase: object) -> str:
     checked = check_passphrase(passphrase)
     if len(checked) < MIN_PASSPHRASE:
         raise ValidationError(
-            f"The passphrase has fewer than {MIN_PASSPHRASE} characters: whoever finds the file "
-            "can try as many as they like. Take four words or more."
+            f"The passphrase has fewer than {MIN_PASSPHRASE} characters: anybody who finds the "
+            "file can try as many as they like. Take four words or more."
         )
     return checked
 
 
-def seal_envelope(
-    plaintext: bytes,
-    passphrase: str,
-    *,
-    name: str,
-    version: int,
-    members: Mapping[str, str],
-    cost: ScryptCost,
-) -> bytes:
-    """Return an envelope.
-
-    Args:
-        plaintext: what to encrypt.
-        passphrase: as :func:`check_new_passphrase` returned it.
-        name: of the format.
-        version: of the format.
-        members: what the format adds; readable by everybody, and authenticated.
-        cost: of deriving the key.
-
-    Raises:
-        SealError: there is not enough memory.
-    """
-    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
-    salt, nonce = secrets.token_bytes(_SALT_BYTES), secrets.token_bytes(NONCE_BYTES)
-    header = {
-        "format": name,
-        "version": version,
-        **members,
-        "kdf": {"name": _KDF, **attrs.asdict(cost), "salt": encode_base64(salt)},
-        "cipher": {"name": _CIPHER, "nonce": encode_base64(nonce)},
-    }
-    key = _derive(passphrase, salt, cost)
-    ciphertext = AESGCM(key).encrypt(nonce, plaintext, orjson.dumps(header))
-    return orjson.dumps({**header, "ciphertext": encode_base64(ciphertext)})
-
-
-def load_envelope(
-    data: bytes,
-    *,
-    name: str,
-    version: int,
-    members: tuple[str, ...],
-    max_bytes: int,
-    lowest: ScryptCost = LOWEST_COST,
-) -> Envelope:
-    """Return the parts of an envelope, none of which is authenticated yet.
-
-    Args:
-        data: the envelope; white space after it is ignored.
-        name: of the format it must have.
-        version: of the format, the newest that is known.
-        members: what the format adds: texts that are not empty.
-        max_bytes: longer ones are refused.
-        lowest: cheaper ones are refused.
-
-    Raises:
-        SealError: it is something else, of a newer version, too large, or damaged.
-    """
-    if len(data) > max_bytes:
-        raise SealError(f"it is larger than {max_bytes // 1024} KiB, so it is something else")
-    data = data.rstrip(_WHITESPACE)
-    document = _parse(data)
-    if document is None:
-        raise SealError("it is not a JSON object: it is cut off or damaged, or something else")
-    if document.get("format") != name:
-        raise SealError(f"it is not of the format {name!r}: it is damaged, or something else")
-    _check_version(document, version)
-    expected = ["format", "version", *members, "kdf", "cipher", "ciphertext"]
-    # One spelling only: of two members of one name, or of 1e3 for 1000, just one is authenticated.
-    if list(document) != expected or orjson.dumps(document) != data:
-        raise SealError("it is damaged: its members are not those that were written")
-    texts = {member: document[member] for member in members}
-    if not all(isinstance(text, str) and text for text in texts.values()):
-        raise SealError("it is damaged: a member is malformed")
-    kdf = _members(document["kdf"], _KDF, ["name", "n", "r", "p", "salt"])
-    cipher = _members(document["cipher"], _CIPHER, ["name", "nonce"])
-    cost = _cost(kdf, lowest)
-    ciphertext = decode_base64(document.pop("ciphertext"))
-    salt, nonce = decode_base64(kdf["salt"]), decode_base64(cipher["nonce"])
-    if not ciphertext or salt is None or len(salt) != _SALT_BYTES:
-        raise SealError("it is damaged: its salt or its ciphertext is malformed")
-    if nonce is None or len(nonce) != NONCE_BYTES:
-        raise SealError("it is damaged: its nonce is malformed")
-    return Envelope(texts, cost, salt, nonce, orjson.dumps(document), ciphertext)
-
-
-def open_envelope(envelope: Envelope, passphrase: str) -> bytes:
-    """Return the plaintext; all of the envelope is authentic then.
-
-    Raises:
-        SealError: the passphrase is wrong, a bit was changed, or there is not enough memory.
-    """
+def decrypt(key: bytes, data: bytes, bound_to: bytes) -> bytes | None:
+    """Return the plaintext of a nonce and an AES-GCM ciphertext; None where a bit was changed."""
     from cryptography.exceptions import InvalidTag
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-    key = _derive(passphrase, envelope.salt, envelope.cost)
     try:
-        return AESGCM(key).decrypt(envelope.nonce, envelope.ciphertext, envelope.header)
-    except InvalidTag:
-        raise SealError("the passphrase is wrong, or it was changed or damaged") from None
+        return AESGCM(key).decrypt(data[:NONCE_BYTES], data[NONCE_BYTES:], bound_to)
+    except (InvalidTag, ValueError):
+        return None
 
 
 def encode_base64(data: bytes) -> str:
@@ -254,6 +262,14 @@ def decode_base64(text: object) -> bytes | None:
     return data if encode_base64(data) == text else None
 
 
+def _written(document: Mapping[str, Any]) -> bytes | None:
+    try:
+        return orjson.dumps(document)
+    except TypeError:
+        # A lone surrogate in one of the texts.
+        return None
+
+
 def _derive(passphrase: str, salt: bytes, cost: ScryptCost) -> bytes:
     from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
@@ -265,52 +281,3 @@ def _derive(passphrase: str, salt: bytes, cost: ScryptCost) -> bytes:
             f"deriving its key takes {cost.memory // 2**20} MiB of memory, which this machine does "
             "not have free"
         ) from None
-
-
-def _parse(data: bytes) -> dict[str, Any] | None:
-    try:
-        document: object = orjson.loads(data)
-    except ValueError:
-        return None
-    return cast("dict[str, Any]", document) if isinstance(document, dict) else None
-
-
-def _check_version(document: Mapping[str, Any], newest: int) -> None:
-    version = document.get("version")
-    if type(version) is not int or version < 1:
-        raise SealError("it is damaged: its version is not a number")
-    if version > newest:
-        needed = document.get("minimumSdkVersion")
-        known = isinstance(needed, str) and _VERSION_NAME.fullmatch(needed)
-        sdk = f"icure-async {needed} or later" if known else "a newer icure-async"
-        raise SealError(
-            f"its version is {version}, and this SDK knows those up to {newest}: {sdk} is needed"
-        )
-
-
-def _members(value: object, name: str, expected: list[str]) -> dict[str, Any]:
-    members = cast("dict[str, Any]", value) if isinstance(value, dict) else {}
-    if list(members) != expected or members["name"] != name:
-        raise SealError(f"it is damaged, or not protected by {name}")
-    return members
-
-
-def _cost(kdf: Mapping[str, Any], lowest: ScryptCost) -> ScryptCost:
-    numbers = [kdf["n"], kdf["r"], kdf["p"]]
-    if not all(type(number) is int and 0 < number < 2**30 for number in numbers):
-        raise SealError("it is damaged: its scrypt parameters are not numbers")
-    cost = ScryptCost(*numbers)
-    if cost.n & (cost.n - 1) or cost.n < lowest.n or cost.r < lowest.r or cost.p < lowest.p:
-        raise SealError(
-            f"its scrypt parameters ({_named(cost)}) are too weak: it was tampered with"
-        )
-    if cost.memory > _MAX_MEMORY or cost.work > _MAX_WORK:
-        raise SealError(
-            f"its scrypt parameters ({_named(cost)}) ask for more than "
-            f"{_MAX_MEMORY // 2**20} MiB or too much time: it was tampered with"
-        )
-    return cost
-
-
-def _named(cost: ScryptCost) -> str:
-    return f"n={cost.n}, r={cost.r}, p={cost.p}"

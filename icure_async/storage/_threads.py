@@ -28,7 +28,7 @@ class GivenUpError(Exception):
 
 
 class Undertaking:
-    """What work in a thread asks before it takes effect."""
+    """Work in a thread, which asks whether anybody still waits before it takes effect."""
 
     def __init__(self) -> None:
         self._given_up = False
@@ -111,12 +111,12 @@ async def finish(work: Callable[[], None], *, what: str) -> None:
 
 
 class _Place:
-    """A place in the queue of those who write to the same thing, in any thread and event loop."""
+    """A place in the queue of the writes to the same thing, in any thread and event loop."""
 
     def __init__(self, turn: str) -> None:
         self._turn = turn
         self._left: Future[None] = Future()
-        # Now nobody who stops waiting for it can cancel it.
+        # Now a waiter that is cancelled cannot cancel it.
         self._left.set_running_or_notify_cancel()
         with _queueing:
             self._before = _last.get(turn)

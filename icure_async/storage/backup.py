@@ -8,9 +8,10 @@ A backup is a JSON object (UTF-8)::
      "cipher":{"name":"AES-256-GCM","nonce":…},
      "ciphertext":…}
 
-The bytes are in standard base64. The plaintext is ``{"keyPairs":[…]}``, each in the form of a key
-item on the device (cryptography.md §2), so that any program that knows the passphrase can make key
-items of it. The associated data is the object without ``ciphertext``, compact, in this order.
+The version fixes the cost of scrypt. The bytes are in standard base64. The plaintext is
+``{"keyPairs":[…]}``, each in the form of a key item on the device (cryptography.md §2), so that any
+program that knows the passphrase can make key items of it. The associated data is the object
+without ``ciphertext``, compact, in this order.
 
 The data owner's id is in clear, so that people can tell whose file it is. It is the random id under
 which the backend knows the data owner: it says nothing about the person to anybody who has no
@@ -21,23 +22,20 @@ fingerprints, are encrypted.
 from __future__ import annotations
 
 import unicodedata
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 import orjson
 
 from icure_async.errors import BackupError, ValidationError
+from icure_async.json_shapes import as_list, is_object, parse_json_object
 from icure_async.storage._sealing import (
     DEFAULT_COST,
-    LOWEST_COST,
-    Envelope,
+    Format,
     ScryptCost,
     SealError,
     check_new_passphrase,
     check_passphrase,
-    load_envelope,
-    open_envelope,
-    seal_envelope,
 )
 from icure_async.threads import OTHERS
 
@@ -56,18 +54,17 @@ __all__ = [
     "write_backup",
 ]
 
-_FORMAT: Final = "icure-key-backup"
-_VERSION: Final = 1
-_MINIMUM_SDK: Final = "0.1.0"
-_OWNER: Final = "dataOwnerId"
-_MAX_OWNER: Final = 256
 MAX_BACKUP_BYTES: Final = 4 * 2**20
 """Larger files are no backups."""
+
+_OWNER: Final = "dataOwnerId"
+_MAX_OWNER: Final = 256
+_FORMAT: Final = Format(name="icure-key-backup", members=(_OWNER,), max_bytes=MAX_BACKUP_BYTES)
 
 
 @attrs.frozen
 class KeyBackup:
-    """What is in a backup.
+    """The content of a backup.
 
     Attributes:
         data_owner_id: whose key pairs they are.
@@ -108,7 +105,7 @@ async def import_key_pairs(
     passphrase: str,
     *,
     data_owner_id: str | None = None,
-    _lowest: ScryptCost = LOWEST_COST,
+    _cost: ScryptCost = DEFAULT_COST,
 ) -> KeyBackup:
     """Write the key pairs of a backup to a key storage, and return what was in it.
 
@@ -123,7 +120,7 @@ async def import_key_pairs(
         BackupError: see :func:`read_backup` and :func:`restore_backup`. Nothing was written.
         StorageError: a key pair could not be written. Repeat the call.
     """
-    backup = await read_backup(data, passphrase, _lowest=_lowest)
+    backup = await read_backup(data, passphrase, _cost=_cost)
     await restore_backup(key_storage, backup, data_owner_id=data_owner_id)
     return backup
 
@@ -145,11 +142,11 @@ async def write_backup(
             f"No key pair of data owner {backup.data_owner_id} is on this device, so there is "
             "nothing to export. Use the device that has them."
         )
-    return await OTHERS.run(_write, backup, checked, _cost)
+    return await OTHERS.run(_write, backup, checked, attrs.evolve(_FORMAT, cost=_cost))
 
 
 async def read_backup(
-    data: bytes | str, passphrase: str, *, _lowest: ScryptCost = LOWEST_COST
+    data: bytes | str, passphrase: str, *, _cost: ScryptCost = DEFAULT_COST
 ) -> KeyBackup:
     """Return what is in a backup, all of it authentic and valid.
 
@@ -165,11 +162,11 @@ async def read_backup(
     """
     checked = check_passphrase(passphrase)
     if isinstance(data, str):
-        # A lone surrogate is none of ours, and becomes what is not UTF-8.
+        # A lone surrogate becomes bytes that are not UTF-8.
         data = data.encode("utf-8", "surrogatepass")
     if not isinstance(data, (bytes, bytearray, memoryview)):
         raise ValidationError("The backup must be the content of a file, as bytes.")
-    return await OTHERS.run(_read, bytes(data), checked, _lowest)
+    return await OTHERS.run(_read, bytes(data), checked, attrs.evolve(_FORMAT, cost=_cost))
 
 
 async def restore_backup(
@@ -208,17 +205,10 @@ async def restore_backup(
         await key_storage.store_key_pair(owner_id, key_pair)
 
 
-def _write(backup: KeyBackup, passphrase: str, cost: ScryptCost) -> bytes:
+def _write(backup: KeyBackup, passphrase: str, kind: Format) -> bytes:
     plaintext = orjson.dumps({"keyPairs": [_item(key_pair) for key_pair in backup.key_pairs]})
     try:
-        data = seal_envelope(
-            plaintext,
-            passphrase,
-            name=_FORMAT,
-            version=_VERSION,
-            members={"minimumSdkVersion": _MINIMUM_SDK, _OWNER: backup.data_owner_id},
-            cost=cost,
-        )
+        data = kind.seal(plaintext, passphrase, {_OWNER: backup.data_owner_id})
     except SealError as error:
         raise BackupError(f"The backup cannot be written: {error}.") from None
     if len(data) > MAX_BACKUP_BYTES:
@@ -241,16 +231,18 @@ def _item(key_pair: KeyPair) -> Any:
         ) from None
 
 
-def _read(data: bytes, passphrase: str, lowest: ScryptCost) -> KeyBackup:
+def _read(data: bytes, passphrase: str, kind: Format) -> KeyBackup:
     try:
-        envelope = _load(data, lowest)
+        envelope = kind.load(data)
+        owner_id = envelope.members[_OWNER]
+        if not _is_owner_id(owner_id):
+            raise SealError("it is damaged: its data owner id is malformed")
     except SealError as error:
         raise BackupError(
             f"This backup cannot be used: {error}. Nothing was written. Try another copy of it."
         ) from None
-    owner_id = str(envelope.members[_OWNER])
     try:
-        plaintext = open_envelope(envelope, passphrase)
+        plaintext = envelope.open(passphrase)
     except SealError as error:
         raise BackupError(
             f"This backup, which says it is of data owner {owner_id}, cannot be opened: {error}. "
@@ -259,27 +251,13 @@ def _read(data: bytes, passphrase: str, lowest: ScryptCost) -> KeyBackup:
     return KeyBackup(owner_id, _key_pairs_in(plaintext, owner_id))
 
 
-def _load(data: bytes, lowest: ScryptCost) -> Envelope:
-    envelope = load_envelope(
-        data,
-        name=_FORMAT,
-        version=_VERSION,
-        members=("minimumSdkVersion", _OWNER),
-        max_bytes=MAX_BACKUP_BYTES,
-        lowest=lowest,
-    )
-    if not _is_owner_id(envelope.members[_OWNER]):
-        raise SealError("it is damaged: its data owner id is malformed")
-    return envelope
-
-
 def _key_pairs_in(plaintext: bytes, owner_id: str) -> tuple[KeyPair, ...]:
-    """Return the key pairs of a plaintext, which was written by whoever knows the passphrase."""
+    """Return the key pairs of a plaintext; its writer knew the passphrase, and may have erred."""
     from icure_async.storage import jwk
 
     problem = "it holds no list of key pairs"
-    items = _items_in(plaintext)
-    if items:
+    items = as_list((parse_json_object(plaintext) or {}).get("keyPairs"))
+    if items and all(map(is_object, items)):
         try:
             pairs = [jwk.key_pair_from_document(item) for item in items]
         except ValidationError as error:
@@ -290,18 +268,6 @@ def _key_pairs_in(plaintext: bytes, owner_id: str) -> tuple[KeyPair, ...]:
         f"The backup of data owner {owner_id} was written by a faulty program: {problem}. Nothing "
         "was written. Export the key pairs again from a device that has them."
     )
-
-
-def _items_in(plaintext: bytes) -> list[dict[str, Any]]:
-    try:
-        document: object = orjson.loads(plaintext)
-    except ValueError:
-        return []
-    items = cast("dict[str, object]", document).get("keyPairs") if isinstance(document, dict) else 0
-    if not isinstance(items, list):
-        return []
-    found = cast("list[dict[str, Any]]", items)
-    return found if all(isinstance(item, dict) for item in found) else []
 
 
 def _is_owner_id(owner_id: object) -> bool:

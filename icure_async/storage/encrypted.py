@@ -17,12 +17,13 @@ from icure_async.storage._master_key import (
     PassphraseProtection,
     protection_in,
 )
-from icure_async.storage._names import check_item_name, encode_value, file_name_of
+from icure_async.storage._names import check_item_name, encode_value
 from icure_async.storage._sealing import (
     DEFAULT_COST,
     NONCE_BYTES,
     ScryptCost,
     decode_base64,
+    decrypt,
     encode_base64,
 )
 from icure_async.storage.files import FileStorage
@@ -110,7 +111,7 @@ class EncryptedStorage(SecretHolder):
         await self._storage.set_item(name, encrypted)
         if await self._storage.get_item(RECORD_NAME) != record:
             raise StorageError(
-                f"Meanwhile the item {RECORD_NAME!r} was removed or replaced by another program. "
+                f"Another program has just removed or replaced the item {RECORD_NAME!r}. "
                 f"Without it the item {name!r} cannot be read: write it again."
             )
 
@@ -168,7 +169,7 @@ class EncryptedStorage(SecretHolder):
             return record, key
 
     async def _refuse_orphans(self) -> None:
-        """Refuse to make a second key beside what was encrypted with one that is lost."""
+        """Refuse to make a second key for items that were encrypted with one that is lost."""
         for name in await self._storage.list_items():
             value = await self._storage.get_item(name)
             if value is not None and value.startswith(_PREFIX):
@@ -185,9 +186,10 @@ class EncryptedKeyStorage(SecretHolder, StorageKeyStorage):
 
     The files are those of :class:`~icure_async.storage.FileKeyStorage`, names included, with their
     contents encrypted with AES-256-GCM. The master key is sealed with a passphrase (scrypt, 0.4 s
-    and 128 MiB the first time a key pair is read or written), or is in the system keyring (macOS
-    Keychain, Windows Credential Locker, Secret Service, …; ``pip install 'icure-async[keyring]'``).
-    Who loses the passphrase, or the keyring, loses the keys: export a backup.
+    and 128 MiB the first time a key pair is read or written), which may be a random one in the
+    system keyring (macOS Keychain, Windows Credential Locker, Secret Service, …; ``pip install
+    'icure-async[keyring]'``), where deriving the key takes no time. Without the passphrase, or the
+    keyring, the keys are lost: export a backup.
 
     Methods raise :class:`~icure_async.errors.StorageError` where the passphrase is wrong, or the
     keyring cannot be used, or does not answer within 10 s, perhaps because it waits for somebody to
@@ -221,14 +223,13 @@ class EncryptedKeyStorage(SecretHolder, StorageKeyStorage):
         protection: Protection = (
             KeyringProtection() if passphrase is None else PassphraseProtection(passphrase, _cost)
         )
-        files = FileStorage(directory)
-        super().__init__(EncryptedStorage(files, protection))
-        self._directory = files.directory
+        self._files = FileStorage(directory)
+        super().__init__(EncryptedStorage(self._files, protection))
 
     @property
     def directory(self) -> Path:
         """Absolute path of the folder, which may not exist yet."""
-        return self._directory
+        return self._files.directory
 
     def path_of(self, name: str) -> Path:
         """Return where the file of an item is, or would be.
@@ -236,10 +237,10 @@ class EncryptedKeyStorage(SecretHolder, StorageKeyStorage):
         Raises:
             ValidationError: the name cannot be a file name.
         """
-        return self._directory / file_name_of(name)
+        return self._files.path_of(name)
 
     def __repr__(self) -> str:
-        return f"EncryptedKeyStorage({str(self._directory)!r})"
+        return f"EncryptedKeyStorage({str(self.directory)!r})"
 
 
 async def protection_of(storage: Storage) -> str | None:
@@ -278,14 +279,7 @@ def _encrypt(key: bytes, name: str, data: bytes) -> str:
 
 
 def _decrypt(key: bytes, name: str, value: str) -> str | None:
-    from cryptography.exceptions import InvalidTag
-    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
     data = decode_base64(value.removeprefix(_PREFIX))
-    if data is None:
-        return None
-    try:
-        plaintext = AESGCM(key).decrypt(data[:NONCE_BYTES], data[NONCE_BYTES:], _bound_to(name))
-        return plaintext.decode("utf-8")
-    except (InvalidTag, ValueError):
-        return None
+    plaintext = None if data is None else decrypt(key, data, _bound_to(name))
+    # Only text was encrypted.
+    return None if plaintext is None else plaintext.decode("utf-8")

@@ -8,7 +8,6 @@ import hashlib
 import logging
 import os
 import re
-import secrets
 import shlex
 import stat
 import time
@@ -27,7 +26,7 @@ from icure_async.storage._disk import (
     replace,
     sync_folder,
     unlink,
-    write_new_file,
+    written,
 )
 from icure_async.storage._file_locks import (
     CANNOT_LOCK,
@@ -49,7 +48,7 @@ from icure_async.storage.locks import StorageLock, wait_for
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
 
-__all__ = ["FileStorage", "chmod_command", "is_exposed", "write_private_file"]
+__all__ = ["ExposedFileError", "FileStorage", "write_private_file"]
 
 _logger = logging.getLogger(__name__)
 
@@ -57,6 +56,10 @@ _STALE_AFTER: Final = 3600.0
 _NO_LOCK: Final = -1
 _LOCK_SUFFIX: Final = ".lock"
 _TEMPORARY_NAME: Final = re.compile(r"\.icure-[0-9a-f]{32}\.(?:tmp|lock)")
+
+
+class ExposedFileError(StorageError):
+    """A private key in a file that other users of the machine can open."""
 
 
 class FileStorage:
@@ -147,6 +150,17 @@ class FileStorage:
         path = self.path_of(name)
         return await read(partial(self._read, name, path))
 
+    async def refuse_exposed(self, name: str) -> None:
+        """Refuse the file of a private key to which group or others have any permission.
+
+        Raises:
+            ValidationError: the name cannot be a file name.
+            StorageError: they have. It says which mode to set. Or the file cannot be read.
+        """
+        found = await self.get_item_and_mode(name)
+        if found is not None and found[1] & GROUP_AND_OTHERS:
+            raise ExposedFileError(_exposed(self.path_of(name), found[1]))
+
     async def set_item(self, name: str, value: str) -> None:
         """Write the item; it is durable when the call returns.
 
@@ -190,10 +204,10 @@ class FileStorage:
 
     @asynccontextmanager
     async def lock(self, name: str) -> AsyncGenerator[StorageLock, None]:
-        """Hold the lock of this name, of which all who use the folder have one.
+        """Hold the lock of this name; tasks, threads and programs that use the folder share it.
 
-        Who waits looks again every 50 ms at the latest. Where the folder cannot be written, or its
-        file system has no locks, there is nobody to wait for; the latter is logged.
+        A call that waits looks again every 50 ms at the latest. Where the folder cannot be written,
+        or its file system has no locks, there is nobody to wait for; the latter is logged.
 
         Raises:
             ValidationError: the name is empty, or holds NUL or lone surrogates.
@@ -257,21 +271,15 @@ class FileStorage:
     def _write(
         self, name: str, path: Path, data: bytes, undertaking: Undertaking | None = None
     ) -> None:
-        temporary = self._directory / f".icure-{secrets.token_hex(16)}.tmp"
         try:
             self._prepare_folder()
             self._remove_stale_files()
             with contextlib.suppress(FileNotFoundError):
                 self._refuse_other_than_file(name, path, path.lstat())
-            try:
-                write_new_file(temporary, data)
+            with written(path, data) as temporary:
                 if undertaking is not None:
                     undertaking.check()
                 replace(temporary, path)
-            except BaseException:
-                with contextlib.suppress(OSError):
-                    unlink(temporary)
-                raise
         except OSError as error:
             self._fail("write", name, path, error)
         self._make_durable("written", name)
@@ -387,29 +395,25 @@ def write_private_file(path: Path, data: bytes, *, overwrite: bool = False) -> N
 
     Raises:
         FileExistsError: there is one, and it may not.
-        OSError: the file cannot be written. What was there before is still there.
+        OSError: the file cannot be written. The former one is still there.
     """
-    temporary = path.with_name(f".icure-{secrets.token_hex(16)}.tmp")
-    try:
-        write_new_file(temporary, data)
+    with written(path, data) as temporary:
         if overwrite:
             replace(temporary, path)
         else:
             _move_to_free_name(temporary, path)
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
     sync_folder(path.parent)
 
 
-def chmod_command(path: Path) -> str:
-    """Return the shell command that makes a file private."""
-    return f"chmod 600 {shlex.quote(str(path))}"
-
-
-def is_exposed(mode: int) -> bool:
-    """Whether group or others have any permission."""
-    return bool(mode & GROUP_AND_OTHERS)
+def _exposed(path: Path, mode: int) -> str:
+    found = f"The private key in {path} is open to other users of this machine (mode {mode:04o})"
+    if path.is_symlink():
+        return (
+            f"{found}. For the volume of a Kubernetes Secret set defaultMode: 0400; where the pod "
+            "needs an fsGroup, which opens the files to a group, mount an encrypted folder, and "
+            "read it with EncryptedKeyStorage."
+        )
+    return f"{found}, and may have leaked. Close it with: chmod 600 {shlex.quote(str(path))}"
 
 
 def _decode(data: bytes) -> str | None:

@@ -9,18 +9,22 @@ from __future__ import annotations
 
 import base64
 import re
-from typing import TYPE_CHECKING, Final, cast
+from functools import partial
+from typing import TYPE_CHECKING, Final
 
 import orjson
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from icure_async.crypto.rsa_der import key_pair_of, spki_of
 from icure_async.errors import ValidationError
-from icure_async.models.key_pair import KeyPair
+from icure_async.json_shapes import is_object, parse_json_object
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+
+    from icure_async.models.key_pair import KeyPair
 
 __all__ = [
     "key_pair_from_document",
@@ -84,7 +88,7 @@ def validate(key_pair: KeyPair) -> tuple[str, KeyPair]:
             "qi": _encode_number(numbers.iqmp),
         },
     }
-    return orjson.dumps(document).decode("ascii"), _as_key_pair(private_key)
+    return orjson.dumps(document).decode("ascii"), key_pair_of(private_key)
 
 
 def key_pair_from_jwk_json(text: str) -> KeyPair:
@@ -106,16 +110,10 @@ def load_document(text: str) -> Mapping[str, object]:
     Raises:
         ValidationError: the text is not a JSON object, or longer than any key pair.
     """
-    document: object = None
-    if len(text) <= _MAX_TEXT:
-        # Raised below and not in an except clause: the parser's exception carries the whole text.
-        try:
-            document = orjson.loads(text)
-        except ValueError:
-            document = None
-    if not isinstance(document, dict):
+    document = parse_json_object(text) if len(text) <= _MAX_TEXT else None
+    if document is None:
         raise ValidationError("the content is not a JSON object")
-    return cast("dict[str, object]", document)
+    return document
 
 
 def key_pair_from_document(document: Mapping[str, object]) -> KeyPair:
@@ -133,73 +131,46 @@ def key_pair_from_document(document: Mapping[str, object]) -> KeyPair:
         raise ValidationError("the numbers of privateKey do not form an RSA key")
     if private_key.key_size < _MIN_BITS:
         raise ValidationError(f"the key has fewer than {_MIN_BITS} bits")
-    return _as_key_pair(private_key)
+    return key_pair_of(private_key)
 
 
 def _load_public(text: str) -> rsa.RSAPublicKey:
-    key = None
-    data = _from_hex(text)
-    if data is not None:
-        try:
-            key = serialization.load_der_public_key(data)
-        except (ValueError, TypeError, UnsupportedAlgorithm):
-            key = None
+    key = _loaded(serialization.load_der_public_key, text)
     if not isinstance(key, rsa.RSAPublicKey):
         raise ValidationError("The public key is not the hex of a DER SubjectPublicKeyInfo of RSA.")
     if key.key_size < _MIN_BITS:
         raise ValidationError(f"The public key has fewer than {_MIN_BITS} bits.")
-    if _public_hex(key) != text.lower():
+    if spki_of(key) != text.lower():
         raise ValidationError("The public key is not in canonical DER; export it again as SPKI.")
     return key
 
 
 def _load_private(text: str) -> rsa.RSAPrivateKey:
-    key = None
-    data = _from_hex(text)
-    if data is not None:
-        try:
-            key = serialization.load_der_private_key(data, password=None)
-        except (ValueError, TypeError, UnsupportedAlgorithm):
-            key = None
+    key = _loaded(partial(serialization.load_der_private_key, password=None), text)
     if not isinstance(key, rsa.RSAPrivateKey):
         raise ValidationError("The private key is not the hex of an unencrypted DER PKCS#8 of RSA.")
     return key
 
 
-def _from_hex(text: str) -> bytes | None:
+def _loaded(load: Callable[[bytes], object], text: str) -> object:
     # bytes.fromhex skips spaces, which would make two texts of one key.
     if not re.fullmatch(r"(?:[0-9A-Fa-f]{2})+", text):
         return None
-    return bytes.fromhex(text)
-
-
-def _public_hex(key: rsa.RSAPublicKey) -> str:
-    return key.public_bytes(
-        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
-    ).hex()
-
-
-def _as_key_pair(key: rsa.RSAPrivateKey) -> KeyPair:
-    return KeyPair(
-        public_key=_public_hex(key.public_key()),
-        private_key=key.private_bytes(
-            serialization.Encoding.DER,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        ).hex(),
-    )
+    try:
+        return load(bytes.fromhex(text))
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        return None
 
 
 def _numbers_of(
     document: Mapping[str, object], half: str, members: tuple[str, ...]
 ) -> dict[str, int]:
     jwk = document.get(half)
-    if not isinstance(jwk, dict):
+    if not is_object(jwk):
         raise ValidationError(f"{half} is missing or not a JWK")
-    values = cast("dict[str, object]", jwk)
-    if values.get("kty") != "RSA" or "oth" in values:
+    if jwk.get("kty") != "RSA" or "oth" in jwk:
         raise ValidationError(f"{half} is not a JWK of a two-prime RSA key")
-    return {member: _decode_number(half, member, values.get(member)) for member in members}
+    return {member: _decode_number(half, member, jwk.get(member)) for member in members}
 
 
 def _decode_number(half: str, member: str, value: object) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import unicodedata
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
@@ -17,8 +17,7 @@ from icure_async.models.key_pair import (
     is_fingerprint,
 )
 from icure_async.secret_holders import SecretHolder
-from icure_async.storage._names import file_name_of
-from icure_async.storage.files import FileStorage, chmod_command, is_exposed
+from icure_async.storage.files import ExposedFileError, FileStorage
 from icure_async.storage.locks import StorageLock, lock_of
 from icure_async.storage.memory import MemoryStorage
 from icure_async.threads import CRYPTO
@@ -46,10 +45,6 @@ _CACHE_SIZE: Final = 32
 _HALVES: Final = frozenset({"publicKey", "privateKey"})
 
 
-class _ExposedKeyError(StorageError):
-    """A key file that other users of the machine can open."""
-
-
 @attrs.frozen
 class StoredKey:
     """An item that is a key pair by its name.
@@ -75,7 +70,7 @@ class StorageKeyStorage:
     ``org.taktik.icure.rsa.{dataOwnerId}.{fingerprint}`` and ``org.taktik.icure.rsa.{dataOwnerId}``,
     where the base library of the reference keeps keys, and accepts its fuller JWKs.
 
-    What counts as what:
+    Key pairs, and items that hold none:
 
     * An item whose JSON object has no other member than ``publicKey``, if any, holds no key pair.
       One that lacks ``publicKey`` does, since the private half tells the public one; the reference
@@ -106,7 +101,7 @@ class StorageKeyStorage:
         self._validated: dict[bytes, KeyPair] = {}
 
     def __getstate__(self) -> dict[str, object]:
-        # What is copied, or pickled for another process, reads its keys again.
+        # A copy, or an object that is pickled for another process, reads its keys again.
         return {**self.__dict__, "_validated": {}}
 
     @property
@@ -132,20 +127,14 @@ class StorageKeyStorage:
         _check_data_owner_id(data_owner_id)
         fingerprint = _check_fingerprint(fingerprint)
         legacy = _legacy_name(data_owner_id)
-        failure: StorageError | None = None
+        failures: list[StorageError] = []
         for name in (*_names(data_owner_id, fingerprint), legacy):
-            try:
-                key_pair = await self._load(name, None if name == legacy else fingerprint)
-            except _ExposedKeyError:
-                raise
-            except StorageError as error:
-                _warn_skipped(name)
-                failure = failure or error
-                continue
+            named = None if name == legacy else fingerprint
+            key_pair = await self._load_or_skip(name, named, failures)
             if key_pair is not None and key_pair.fingerprint == fingerprint:
                 return key_pair
-        if failure is not None:
-            raise failure
+        if failures:
+            raise failures[0]
         return None
 
     async def list_key_pairs(self, data_owner_id: str) -> Sequence[KeyPair]:
@@ -166,20 +155,13 @@ class StorageKeyStorage:
         """
         _check_data_owner_id(data_owner_id)
         found: dict[str, KeyPair] = {}
-        failure: StorageError | None = None
+        failures: list[StorageError] = []
         for name, fingerprint in await self._items_of(data_owner_id):
-            try:
-                key_pair = await self._load(name, fingerprint)
-            except _ExposedKeyError:
-                raise
-            except StorageError as error:
-                _warn_skipped(name)
-                failure = failure or error
-                continue
+            key_pair = await self._load_or_skip(name, fingerprint, failures)
             if key_pair is not None:
                 found.setdefault(key_pair.public_key, key_pair)
-        if failure is not None and not found:
-            raise failure
+        if failures and not found:
+            raise failures[0]
         return list(found.values())
 
     async def list_stored_keys(self) -> Sequence[StoredKey]:
@@ -282,16 +264,23 @@ class StorageKeyStorage:
         return items
 
     async def _read(self, name: str) -> str | None:
-        files = cast("FileStorage", self._storage)
-        if not callable(getattr(files, "get_item_and_mode", None)):
-            return await files.get_item(name)
-        found = await files.get_item_and_mode(name)
-        if found is not None and is_exposed(found[1]):
-            raise _ExposedKeyError(_exposed(files.path_of(name), found[1]))
-        if type(files) is FileStorage:
-            return None if found is None else found[0]
-        # A storage that is derived from it may keep other contents in the file.
-        return await files.get_item(name)
+        refuse_exposed: Any = getattr(self._storage, "refuse_exposed", None)
+        if refuse_exposed is not None:
+            await refuse_exposed(name)
+        return await self._storage.get_item(name)
+
+    async def _load_or_skip(
+        self, name: str, fingerprint: str | None, failures: list[StorageError]
+    ) -> KeyPair | None:
+        """Return the key pair of an item; note the failure of a broken one, and log it."""
+        try:
+            return await self._load(name, fingerprint)
+        except ExposedFileError:
+            raise
+        except StorageError as error:
+            _logger.warning("The key in the item %r cannot be read, and is skipped.", name)
+            failures.append(error)
+            return None
 
     async def _load(self, name: str, fingerprint: str | None) -> KeyPair | None:
         value = await self._read(name)
@@ -373,14 +362,13 @@ class FileKeyStorage(StorageKeyStorage):
     """
 
     def __init__(self, directory: str | os.PathLike[str]) -> None:
-        files = FileStorage(directory)
-        super().__init__(files)
-        self._directory = files.directory
+        self._files = FileStorage(directory)
+        super().__init__(self._files)
 
     @property
     def directory(self) -> Path:
         """Absolute path of the folder, which may not exist yet."""
-        return self._directory
+        return self._files.directory
 
     def path_of(self, name: str) -> Path:
         """Return where the file of an item is, or would be.
@@ -388,10 +376,10 @@ class FileKeyStorage(StorageKeyStorage):
         Raises:
             ValidationError: the name cannot be a file name.
         """
-        return self._directory / file_name_of(name)
+        return self._files.path_of(name)
 
     def __repr__(self) -> str:
-        return f"FileKeyStorage({str(self._directory)!r})"
+        return f"FileKeyStorage({str(self.directory)!r})"
 
 
 def is_in_memory(key_storage: object) -> bool:
@@ -425,24 +413,9 @@ def _key_pair_in(value: str) -> KeyPair | None:
     return jwk.key_pair_from_document(document)
 
 
-def _exposed(path: Path, mode: int) -> str:
-    found = f"The private key in {path} is open to other users of this machine (mode {mode:04o})"
-    if path.is_symlink():
-        return (
-            f"{found}. For the volume of a Kubernetes Secret set defaultMode: 0400; where the pod "
-            "needs an fsGroup, which opens the files to a group, mount an encrypted folder, and "
-            "read it with EncryptedKeyStorage."
-        )
-    return f"{found}, and may have leaked. Close it with: {chmod_command(path)}"
-
-
 def _digest(value: str) -> bytes:
     # A storage of somebody else's may hand out lone surrogates.
     return hashlib.sha256(value.encode("utf-8", "surrogatepass")).digest()
-
-
-def _warn_skipped(name: str) -> None:
-    _logger.warning("The key in the item %r cannot be read, and is skipped.", name)
 
 
 def _legacy_name(data_owner_id: str) -> str:

@@ -29,7 +29,7 @@ class StorageLock:
 
 
 class LockableStorage(Protocol):
-    """What a storage can do in addition, so that programs that share it take turns.
+    """A method that a storage may have in addition, so that programs that share it take turns.
 
     A :class:`~icure_async.storage.Storage` or :class:`~icure_async.storage.KeyStorage` without it
     serves as well, as long as one program at a time uses it.

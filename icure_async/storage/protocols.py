@@ -1,4 +1,4 @@
-"""What a storage must be able to do. Any object with these methods serves."""
+"""The methods of a storage. Any object that has them serves."""
 
 from __future__ import annotations
 

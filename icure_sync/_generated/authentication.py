@@ -1,7 +1,7 @@
 # Written by "python tools/gen_sync.py" from icure_async/authentication/api.py.
 # Changes here are lost: change that module, or tools/sync_rules.py.
 # pyright: reportPrivateUsage=false, reportIncompatibleVariableOverride=false
-"""Drives authentication processes: the input and output between two states of ``process.py``."""
+"""Registration and login with a one-time code, as users call it."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ class AuthenticationApi(Twin[AsyncAuthenticationApi]):
             The process to complete with the new code; the given one is over.
 
         Raises:
-            ProcessStateError: its code was accepted already: complete it instead.
+            ProcessStateError: the process is completed, was never started, or was superseded.
             CaptchaRefusedError: the captcha was refused.
             UnknownProcessError: the gateway does not know the configured process or spec id.
             StorageError: the code was sent, and can't be used: call again.
@@ -122,17 +122,17 @@ class AuthenticationApi(Twin[AsyncAuthenticationApi]):
         takes a ``with_storage()`` and a ``with_key_storage()`` that have outlived it.
 
         A user who has key pairs, none of them on this device, gets a new one, as in the reference:
-        stored, published beside the others, and everybody concerned notified, so that somebody can
+        stored, published next to the others, and everybody concerned notified, so that somebody can
         give access back to what is encrypted for the old ones.
 
         Args:
             process: from :meth:`start_authentication` or ``AuthenticationProcess.from_json()``.
             validation_code: as received; blanks around and inside it don't matter.
-            token_validity: how long the token in the result will be good for.
+            token_validity: how long the token in the result can be used.
             missing_key: ``"allow"`` or ``"refuse"``: whether a new key pair may be published where
                 the published ones are not on this device.
             find_key: asked for the missing key pair first, for example in a backup; None in return
-                leaves it to ``missing_key``, and so does a pair that is none of the published ones.
+                leaves it to ``missing_key``, and so does a pair that was not published.
 
         Returns:
             The user's API with its key pairs in use, and a token to log in with later.
@@ -144,8 +144,8 @@ class AuthenticationApi(Twin[AsyncAuthenticationApi]):
             UnknownProcessError: the gateway does not know the process.
             TooManyAttemptsError: too many wrong codes were tried.
             KeyPairNotFoundError: the user has keys, none of them is on this device, and
-                ``missing_key`` refuses a new one. Nothing was published; calling again with the
-                key pair at hand finishes the job.
+                ``missing_key`` refuses a new one. Nothing was published; calling again on a device
+                that has the key pair finishes the job.
             ProcessStateError: the process is completed, was never started, or was superseded.
             NetworkError: no answer. Call again with the same process and code.
         """

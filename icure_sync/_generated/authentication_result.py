@@ -1,7 +1,7 @@
 # Written by "python tools/gen_sync.py" from icure_async/authentication/result.py.
 # Changes here are lost: change that module, or tools/sync_rules.py.
 # pyright: reportPrivateUsage=false, reportIncompatibleVariableOverride=false
-"""What a completed authentication gives."""
+"""The result of a completed authentication."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ class AuthenticationResult:
         group_id: id of the user's group, where the backend tells it.
         data_owner_id: id of the data owner the user is: the patient or the healthcare professional.
         token: the long-lived token: a password for :class:`~icure_sync.MedTechApiBuilder`. Never
-            in a repr. Whoever has it is the user: keep it as safe as a password.
+            in a repr. Anybody who has it is the user: keep it as safe as a password.
         token_expires_at: when the token ends, in epoch milliseconds, as the backend says.
         key_pairs: the user's key pairs in use. Never in a repr. They are in the key storage
-            already; whoever loses all of them loses the records encrypted for them.
+            already; a user who loses all of them loses the records encrypted for them.
         key_notices: what became of the notifications about a new key pair, recipient by recipient;
-            empty unless this login has published one beside others.
+            empty unless this login has published one next to others.
             ``med_tech_api.data_owner_api.notify_key_pair_update()`` sends them again.
         unknown_public_keys: published for the user, and neither on this device nor confirmed by
             the policy: those of other devices, of lost ones, or of an attacker.

@@ -22,9 +22,10 @@ class EncryptedKeyStorage(StorageKeyStorage):
 
     The files are those of :class:`~icure_sync.storage.FileKeyStorage`, names included, with their
     contents encrypted with AES-256-GCM. The master key is sealed with a passphrase (scrypt, 0.4 s
-    and 128 MiB the first time a key pair is read or written), or is in the system keyring (macOS
-    Keychain, Windows Credential Locker, Secret Service, …; ``pip install 'icure-async[keyring]'``).
-    Who loses the passphrase, or the keyring, loses the keys: export a backup.
+    and 128 MiB the first time a key pair is read or written), which may be a random one in the
+    system keyring (macOS Keychain, Windows Credential Locker, Secret Service, …; ``pip install
+    'icure-async[keyring]'``), where deriving the key takes no time. Without the passphrase, or the
+    keyring, the keys are lost: export a backup.
 
     Methods raise :class:`~icure_sync.errors.StorageError` where the passphrase is wrong, or the
     keyring cannot be used, or does not answer within 10 s, perhaps because it waits for somebody to

@@ -106,6 +106,15 @@ class FileStorage(Twin[AsyncFileStorage]):
         """
         return self._run(self._inner.get_item_and_mode, name)
 
+    def refuse_exposed(self, name: str) -> None:
+        """Refuse the file of a private key to which group or others have any permission.
+
+        Raises:
+            ValidationError: the name cannot be a file name.
+            StorageError: they have. It says which mode to set. Or the file cannot be read.
+        """
+        self._run(self._inner.refuse_exposed, name)
+
     def set_item(self, name: str, value: str) -> None:
         """Write the item; it is durable when the call returns.
 
@@ -137,10 +146,10 @@ class FileStorage(Twin[AsyncFileStorage]):
         return self._run(self._inner.list_items, prefix)
 
     def lock(self, name: str) -> AbstractContextManager[StorageLock]:
-        """Hold the lock of this name, of which all who use the folder have one.
+        """Hold the lock of this name; threads and programs that use the folder share it.
 
-        Who waits looks again every 50 ms at the latest. Where the folder cannot be written, or its
-        file system has no locks, there is nobody to wait for; the latter is logged.
+        A call that waits looks again every 50 ms at the latest. Where the folder cannot be written,
+        or its file system has no locks, there is nobody to wait for; the latter is logged.
 
         Raises:
             ValidationError: the name is empty, or holds NUL or lone surrogates.

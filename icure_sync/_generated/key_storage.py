@@ -37,7 +37,7 @@ class StorageKeyStorage(Twin[AsyncStorageKeyStorage]):
     ``org.taktik.icure.rsa.{dataOwnerId}.{fingerprint}`` and ``org.taktik.icure.rsa.{dataOwnerId}``,
     where the base library of the reference keeps keys, and accepts its fuller JWKs.
 
-    What counts as what:
+    Key pairs, and items that hold none:
 
     * An item whose JSON object has no other member than ``publicKey``, if any, holds no key pair.
       One that lacks ``publicKey`` does, since the private half tells the public one; the reference

@@ -16,7 +16,7 @@ __all__ = ["LOCKABLE_STORAGE_METHODS", "BlockingLockableStorage"]
 
 
 class BlockingLockableStorage(Protocol):
-    """What a storage can do in addition, so that programs that share it take turns.
+    """A method that a storage may have in addition, so that programs that share it take turns.
 
     A :class:`~icure_sync.storage.BlockingStorage` or :class:`~icure_sync.storage.BlockingKeyStorage` without it
     serves as well, as long as one program at a time uses it.

@@ -37,7 +37,7 @@ __all__ = ["AnonymousMedTechApi", "MedTechApi"]
 
 
 class AnonymousMedTechApi(Twin[AsyncAnonymousMedTechApi]):
-    """What can be done without being logged in. Built by ``AnonymousMedTechApiBuilder``.
+    """The API for a user who is not logged in. Built by ``AnonymousMedTechApiBuilder``.
 
     Attributes:
         authentication_api: authentication processes.
@@ -142,9 +142,9 @@ class MedTechApi(Twin[AsyncMedTechApi]):
 
     @property
     def key_notices(self) -> Sequence[KeyPairUpdateNotice]:
-        """What became of the notifications that the last ``init_user_crypto()`` had to send.
+        """The outcome of the notifications that the last ``init_user_crypto()`` had to send.
 
-        Empty unless this device has published a key pair beside others. One that was not delivered
+        Empty unless this device has published another key pair of the user. One not delivered
         is sent again by ``data_owner_api.notify_key_pair_update()``, and where trying again may
         help, by the next ``init_user_crypto()``.
         """
@@ -169,10 +169,10 @@ class MedTechApi(Twin[AsyncMedTechApi]):
 
     @property
     def warnings(self) -> Sequence[str]:
-        """What somebody should know about this user's keys and sharing, in plain sentences.
+        """Warnings about this user's keys and sharing, in plain sentences; empty for none.
 
-        What the last ``init_user_crypto()`` found, and which public keys of others have changed
-        since. Empty for nothing. No call failed because of it.
+        They are about the last ``init_user_crypto()``, and about public keys of others that have
+        changed since. No call failed because of them.
         """
         return self._inner.warnings
 

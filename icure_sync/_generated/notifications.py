@@ -1,7 +1,7 @@
 # Written by "python tools/gen_sync.py" from icure_async/apis/notifications.py.
 # Changes here are lost: change that module, or tools/sync_rules.py.
 # pyright: reportPrivateUsage=false, reportIncompatibleVariableOverride=false
-"""Notifications: what one data owner has to tell another, carried by maintenance tasks."""
+"""Notifications from one data owner to another, carried by maintenance tasks."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class NotificationApi(Twin[AsyncNotificationApi]):
             CryptoError: the delegate does not exist or has no public key yet.
             NotFoundError: there is no such notification to modify.
             DecryptionError: the stored notification can't be decrypted.
-            ConflictError: somebody else changed the notification meanwhile.
+            ConflictError: somebody else changed the notification.
         """
         return self._run(self._inner.create_or_modify_notification, notification, delegate)
 
@@ -59,7 +59,7 @@ class NotificationApi(Twin[AsyncNotificationApi]):
         Raises:
             ValidationError: the id is malformed.
             NotFoundError: there is no such notification.
-            DecryptionError: no key at hand opens it.
+            DecryptionError: no key on this device opens it.
         """
         return self._run(self._inner.get_notification, notification_id)
 
@@ -77,13 +77,14 @@ class NotificationApi(Twin[AsyncNotificationApi]):
     def filter_notifications(
         self, notification_filter: Filter | None = None, *, page_size: int = 1000
     ) -> ClosableIterator[PotentiallyEncryptedNotification]:
-        """Iterate over what a filter finds, decrypted; pages are read as they are needed.
+        """Iterate over the notifications that a filter finds, decrypted.
 
-        One that no key at hand opens comes as an :class:`EncryptedNotification`, without
-        properties. Each comes once, even where others come and go meanwhile.
+        Pages are read as they are needed. A notification that no key on this device opens comes as
+        an :class:`EncryptedNotification`, without properties. Each comes once, even where others
+        come and go.
 
         Args:
-            notification_filter: for example what :class:`NotificationFilter` builds; by default,
+            notification_filter: as :class:`NotificationFilter` builds it; by default,
                 everything that is shared with the current data owner.
             page_size: how many to ask the backend for at a time.
 
@@ -113,14 +114,14 @@ class NotificationApi(Twin[AsyncNotificationApi]):
     ) -> PotentiallyEncryptedNotification:
         """Set the status of a notification, and leave everything else as it is stored.
 
-        That works whether or not this user can decrypt it, and whatever others changed meanwhile.
+        That works whether or not this user can decrypt it, and whatever others change.
 
         Args:
             notification: as it was read; it is not changed.
             status: the new one.
 
         Returns:
-            The notification as stored, decrypted where a key at hand opens it.
+            The notification as stored, decrypted where a key on this device opens it.
 
         Raises:
             ValidationError: an argument is malformed.

@@ -8,12 +8,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from icure_async.apis.patients import PatientApi as AsyncPatientApi
+from icure_sync._plain import callback
 from icure_sync._twins import Twin
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
+    from icure_async.models.batch import BatchProgress, BatchResult
     from icure_async.models.patient import Patient, PotentiallyEncryptedPatient
+    from icure_sync._iterators import ClosableIterator
 
 __all__ = ["PatientApi"]
 
@@ -37,8 +40,8 @@ class PatientApi(Twin[AsyncPatientApi]):
         Raises:
             ValidationError: a member is malformed. Nothing was sent.
             DecryptionError: the stored patient can't be decrypted, so replacing it would destroy
-                what is in it. Nothing was sent.
-            ConflictError: somebody else changed the patient meanwhile.
+                its content. Nothing was sent.
+            ConflictError: somebody else changed the patient.
         """
         return self._run(self._inner.create_or_modify_patient, patient)
 
@@ -48,12 +51,13 @@ class PatientApi(Twin[AsyncPatientApi]):
         Raises:
             ValidationError: the id is malformed.
             NotFoundError: there is no such patient.
-            DecryptionError: no key at hand opens it; it may have to be shared with this user.
+            DecryptionError: no key on this device opens it; it may have to be shared with this
+                user.
         """
         return self._run(self._inner.get_patient, patient_id)
 
     def get_patient_and_try_decrypt(self, patient_id: str) -> PotentiallyEncryptedPatient:
-        """Return a patient, as an :class:`EncryptedPatient` where no key at hand opens it.
+        """Return a patient, as an :class:`EncryptedPatient` where no key on this device opens it.
 
         Raises:
             ValidationError: the id is malformed.
@@ -62,7 +66,10 @@ class PatientApi(Twin[AsyncPatientApi]):
         return self._run(self._inner.get_patient_and_try_decrypt, patient_id)
 
     def get_patients(self, patient_ids: Sequence[str]) -> list[Patient]:
-        """Return several patients, decrypted, in the order of the ids, with one request.
+        """Return several patients, decrypted, in the order of the ids.
+
+        A request is made for 1,000 of them at a time. For more than memory holds, use
+        :meth:`iter_patients`.
 
         Raises:
             ValidationError: an id is malformed.
@@ -82,6 +89,104 @@ class PatientApi(Twin[AsyncPatientApi]):
         """
         return self._run(self._inner.get_patients_and_try_decrypt, patient_ids)
 
+    def iter_patients(
+        self, patient_ids: Iterable[str], *, page_size: int = 500
+    ) -> ClosableIterator[Patient]:
+        """Iterate over patients by their ids, decrypted, in the order of the ids.
+
+        A page at a time is read and kept in memory, so that there may be any number::
+
+            for patient in api.patient_api.iter_patients(ids):
+                ...
+
+        Args:
+            patient_ids: of the patients; a generator does, too.
+            page_size: how many to read with one request.
+
+        Raises:
+            ValidationError: an argument is malformed.
+            NotFoundError: some of a page do not exist, or are not accessible; the message names
+                them.
+            DecryptionError: the next one can't be decrypted.
+        """
+        return self._iterate(self._inner.iter_patients, patient_ids, page_size=page_size)
+
+    def iter_patients_and_try_decrypt(
+        self, patient_ids: Iterable[str], *, page_size: int = 500
+    ) -> ClosableIterator[PotentiallyEncryptedPatient]:
+        """Iterate over patients like :meth:`iter_patients`, undecryptable ones as such.
+
+        Raises:
+            ValidationError: an argument is malformed.
+            NotFoundError: some of a page do not exist, or are not accessible; the message names
+                them.
+        """
+        return self._iterate(
+            self._inner.iter_patients_and_try_decrypt, patient_ids, page_size=page_size
+        )
+
+    def create_patients(
+        self,
+        patients: Iterable[Patient],
+        *,
+        progress: Callable[[BatchProgress], None] | None = None,
+    ) -> BatchResult[Patient]:
+        """Create many patients with few requests.
+
+        Each is given its ``id`` before anything is sent: repeating the call with the same objects,
+        after a failure or a crash, finishes the job and creates nothing twice. A patient that
+        can't be saved does not keep the others from it.
+
+        The result has the patients as they were sent, with the ids and revisions that the backend
+        answers. Where there are more than memory holds, pass some thousands at a time.
+
+        Args:
+            patients: to create.
+            progress: called again and again with the number of patients that are done; the error
+                that it raises ends the call, and what was saved stays.
+
+        Returns:
+            An outcome for each patient, in their order, with the error where it was not saved.
+            :meth:`BatchResult.raise_for_failures` raises if there are such.
+
+        Raises:
+            ValidationError: ``patients`` is not a list. Nothing was sent.
+        """
+        return self._run(
+            self._inner.create_patients,
+            patients,
+            progress=None if progress is None else callback(progress),
+        )
+
+    def modify_patients(
+        self,
+        patients: Iterable[Patient],
+        *,
+        progress: Callable[[BatchProgress], None] | None = None,
+    ) -> BatchResult[Patient]:
+        """Replace many stored patients with few requests.
+
+        Repeating the call with the same objects, after a failure or a crash, finishes the job. One
+        that somebody else changed has a ConflictError, and one whose stored content can't be
+        decrypted a DecryptionError; it is left as it is.
+
+        Args:
+            patients: as they were read, with changes.
+            progress: called again and again with the number of patients that are done; the error
+                that it raises ends the call, and what was saved stays.
+
+        Returns:
+            An outcome for each patient, as for :meth:`create_patients`.
+
+        Raises:
+            ValidationError: ``patients`` is not a list. Nothing was sent.
+        """
+        return self._run(
+            self._inner.modify_patients,
+            patients,
+            progress=None if progress is None else callback(progress),
+        )
+
     def modify_potentially_encrypted_patient(
         self, patient: PotentiallyEncryptedPatient
     ) -> PotentiallyEncryptedPatient:
@@ -96,7 +201,7 @@ class PatientApi(Twin[AsyncPatientApi]):
         Raises:
             ValidationError: a member is malformed, or ``rev`` is missing. Nothing was sent.
             DecryptionError: a ``note`` is given, and the stored one can't be decrypted.
-            ConflictError: somebody else changed the patient meanwhile.
+            ConflictError: somebody else changed the patient.
         """
         return self._run(self._inner.modify_potentially_encrypted_patient, patient)
 

@@ -1,7 +1,7 @@
 # Written by "python tools/gen_sync.py" from icure_async/storage/protocols.py.
 # Changes here are lost: change that module, or tools/sync_rules.py.
 # pyright: reportPrivateUsage=false, reportIncompatibleVariableOverride=false
-"""What a storage must be able to do. Any object with these methods serves."""
+"""The methods of a storage. Any object that has them serves."""
 
 from __future__ import annotations
 

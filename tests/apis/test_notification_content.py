@@ -25,7 +25,8 @@ async def test_one_that_holds_nonsense_does_not_block_the_others(
 ) -> None:
     """Whoever may write to a data owner could otherwise make all its notifications unreadable."""
     ned, hcp, (told, spoilt) = await people.told("fine", "spoilt")
-    entities, tasks = ned.notification_api._entities, ned.notification_api._tasks
+    notifications = ned.notification_api._notifications
+    entities, tasks = notifications._entities, notifications.resource
     stored = await tasks.get(str(spoilt.id))
     opened = await entities.open(stored)
     assert opened is not None
@@ -47,7 +48,10 @@ async def test_one_that_holds_nonsense_does_not_block_the_others(
 
 async def test_members_of_a_newer_backend_survive(people: People) -> None:
     ned, hcp, (told,) = await people.told()
-    tasks, entities = ned.notification_api._tasks, ned.notification_api._entities
+    tasks, entities = (
+        ned.notification_api._notifications.resource,
+        ned.notification_api._notifications._entities,
+    )
     opened = await entities.open(await tasks.get(str(told.id)))
     assert opened is not None
     assert opened.key is not None

@@ -100,7 +100,7 @@ async def _newer_patient(opener: Opener, newer: NewerBackend, proxy: Proxy) -> t
     )
     answer = proxy.exchanges[-1].answer
     crypto = SoftwareCrypto()
-    opened = await api.patient_api._entities.open(answer)
+    opened = await api.patient_api._patients._entities.open(answer)
     assert opened is not None
     assert opened.key is not None
     document: Json = {
@@ -136,7 +136,7 @@ async def _newer_patient(opener: Opener, newer: NewerBackend, proxy: Proxy) -> t
 
 
 async def _plain(api: Any, document: Json) -> Json:
-    opened = await api.patient_api._entities.open(document)
+    opened = await api.patient_api._patients._entities.open(document)
     assert opened is not None
     clear: Json = opened.document
     return clear

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import ClassVar, TypeVar
 
 import aiohttp
-import attrs
 import pytest
 
 from icure_async import (
@@ -383,20 +382,14 @@ async def crashed_after_the_token(device: Device) -> tuple[str, str]:
     return process, code
 
 
-@pytest.mark.parametrize(
-    "state",
-    [
-        AuthenticationState.VALIDATED,
-        AuthenticationState.SIGNED_IN,
-        AuthenticationState.AUTHORISED,
-    ],
-)
+@pytest.mark.parametrize("state", ["validated", "signedIn", "authorised"])
 async def test_a_process_saved_on_the_way_is_no_worse(
-    state: AuthenticationState, sandbox: Sandbox, tmp_path: Path
+    state: str, sandbox: Sandbox, tmp_path: Path
 ) -> None:
     device = Device(sandbox, tmp_path)
     process, code = await crashed_after_the_token(device)
-    process = attrs.evolve(AuthenticationProcess.from_json(process), state=state).to_json()
+    process = process.replace("codeSent", state)
+    assert state in process
     with pytest.raises(InvalidCodeError):
         await device.complete(process, another(code))
     await device.complete(process, code)

@@ -137,20 +137,43 @@ GOOD = {
     "proofs": ["00"],
     "proven": True,
     "wrong_codes": 0,
-    "inherited": False,
 }
 
 
 async def test_the_form_in_the_storage(store: ProgressStore, storage: MemoryStorage) -> None:
     await storage.set_item(NAME, json.dumps(GOOD))
-    assert await store.load(REQUEST) == Progress(
-        token_key="key", token=TOKEN, proofs=("00",), proven=True
-    )
+    progress = Progress(token_key="key", token=TOKEN, proofs=("00",), proven=True, expires_at=0)
+    assert await store.load(REQUEST) == progress
     # As this version writes it.
     await storage.set_item(NAME, json.dumps(GOOD | {"expires_at": 7}))
+    assert await store.load(REQUEST) == attrs.evolve(progress, expires_at=7)
+
+
+@pytest.mark.parametrize(
+    ("written", "expires_at"),
+    [
+        ({"proven": False, "inherited": True}, 0),
+        ({"proven": False, "inherited": True, "expires_at": 7}, 7),
+        ({"proven": False, "inherited": False}, None),
+        ({"proven": False, "inherited": False, "expires_at": None}, None),
+    ],
+)
+async def test_a_token_that_an_earlier_version_may_have_made_is_kept(
+    written: dict[str, Any],
+    expires_at: int | None,
+    store: ProgressStore,
+    storage: MemoryStorage,
+) -> None:
+    await storage.set_item(NAME, json.dumps(GOOD | written))
     progress = await store.load(REQUEST)
     assert progress is not None
-    assert progress.expires_at == 7
+    assert progress.expires_at == expires_at
+    assert not progress.proven
+    await store.hand_over(REQUEST, "successor")
+    successor = await store.load("successor")
+    assert (successor is None) == (expires_at is None)
+    if successor is not None:
+        assert (successor.token, successor.proofs) == (TOKEN, ())
 
 
 @pytest.mark.parametrize(
@@ -168,7 +191,6 @@ async def test_the_form_in_the_storage(store: ProgressStore, storage: MemoryStor
         {"proofs": ["é"]},
         {"proven": 1},
         {"wrong_codes": "0"},
-        {"inherited": 0},
     ],
 )
 async def test_what_is_unreadable_counts_as_nothing(

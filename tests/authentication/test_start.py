@@ -549,9 +549,7 @@ async def test_resend_goes_on_with_the_token_that_was_created(
     await result.med_tech_api.aclose()
 
 
-@pytest.mark.parametrize(
-    "state", [State.NEW, State.VALIDATED, State.SIGNED_IN, State.AUTHORISED, State.COMPLETED]
-)
+@pytest.mark.parametrize("state", [State.NEW, State.COMPLETED])
 async def test_nothing_to_resend(
     state: AuthenticationState, both: AnonymousMedTechApi, responses: aioresponses
 ) -> None:

@@ -9,8 +9,8 @@ import pytest
 from icure_async.crypto.encoding import decode_base64, encode_base64
 from icure_async.crypto.software import aes_cbc_encrypt
 from icure_async.entities.encrypted_self import javascript_json
+from icure_async.entities.kinds import PATIENT
 from icure_async.entities.sealing import OpenedEntity
-from icure_async.models.encrypted_members import ENCRYPTED_PATIENT_MEMBERS
 from icure_async.models.key_pair import KeyPair
 from tests.support.golden import WORLD
 from tests.support.golden_people import owners_at, reader, reader_at
@@ -37,7 +37,7 @@ async def opened(case: dict[str, Any]) -> OpenedEntity:
 
 def content_of(entity: OpenedEntity) -> dict[str, Any]:
     document = entity.document
-    return {name: document[name] for name in ENCRYPTED_PATIENT_MEMBERS if name in document}
+    return {name: document[name] for name in PATIENT.encrypted if name in document}
 
 
 def sealed_with_the_iv_of(original: str, key: bytes, content: dict[str, Any]) -> str:
@@ -80,7 +80,7 @@ async def test_what_one_reader_saves_all_others_still_read(case: dict[str, Any])
     assert entity.key is not None
     writer = await reader_at(case["stage"], case["reader"])
     changed = entity.document | {"note": f"changed by {case['reader']} ✓"}
-    sealed = await writer.seal_again(changed, ENCRYPTED_PATIENT_MEMBERS, entity.key)
+    sealed = await writer.seal_again(changed, PATIENT.encrypted, entity.key)
     assert "note" not in sealed
     original = stored(case)
     assert {**sealed, "encryptedSelf": ""} == {**original, "encryptedSelf": ""}
@@ -154,9 +154,9 @@ async def test_a_new_patient_has_the_members_of_one_of_the_reference(
     entities = await reader(own["id"], {own["id"]: own}, *pairs)
     metadata = {"delegations", "encryptionKeys", "cryptedForeignKeys", "encryptedSelf"}
     clear = {name: value for name, value in theirs.items() if name not in metadata}
-    ours = await entities.seal_new(
+    ours = await entities.keys.seal_new(
         clear | {"note": "x"},
-        ENCRYPTED_PATIENT_MEMBERS,
+        PATIENT.encrypted,
         {delegate: bytes(32) for delegate in theirs["delegations"]},
     )
     assert ours.keys() == theirs.keys()

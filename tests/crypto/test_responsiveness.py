@@ -13,8 +13,7 @@ import pytest
 from blockbuster import blockbuster_ctx
 
 from icure_async.crypto.software import SoftwareCrypto
-from icure_async.entities.sealing import EntityCrypto
-from tests.support.golden_people import CRYPTO, HCP, owner, reader, share
+from tests.support.golden_people import CRYPTO, HCP, Reader, owner, reader, share
 
 LIMIT = 0.010
 ATTEMPTS = 15
@@ -95,11 +94,13 @@ async def test_a_long_encryption_and_decryption() -> None:
     await assert_responsive(work)
 
 
-async def saved(count: int, note: str) -> tuple[EntityCrypto, list[dict[str, object]]]:
+async def saved(count: int, note: str) -> tuple[Reader, list[dict[str, object]]]:
     document, exchange_key = await share(owner("me", HCP), owner("me", HCP))
     entities = await reader("me", {"me": document}, HCP)
     sealed = [
-        await entities.seal_new({"id": f"p{index}", "note": note}, ["note"], {"me": exchange_key})
+        await entities.keys.seal_new(
+            {"id": f"p{index}", "note": note}, ["note"], {"me": exchange_key}
+        )
         for index in range(count)
     ]
     return entities, sealed

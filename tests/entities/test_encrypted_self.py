@@ -16,7 +16,7 @@ from icure_async.crypto.software import aes_cbc_encrypt
 from icure_async.entities.encrypted_self import (
     decrypt_members,
     encrypt_members,
-    is_encrypted,
+    encrypted_parts,
     javascript_json,
 )
 from tests.support.golden_people import CRYPTO
@@ -148,7 +148,7 @@ async def test_an_encrypted_self_that_cannot_be_read_is_neither_opened_nor_repla
     garbage: Any,
 ) -> None:
     document = {"id": "i", "note": "x", "encryptedSelf": garbage}
-    assert is_encrypted(document)
+    assert encrypted_parts(document)
     with pytest.raises(ValueError, match=r"."):
         await decrypt_members(CRYPTO, KEY, document)
     with pytest.raises(ValueError, match=r"."):
@@ -158,7 +158,7 @@ async def test_an_encrypted_self_that_cannot_be_read_is_neither_opened_nor_repla
 @pytest.mark.parametrize("nothing", [None, "", False])
 async def test_an_encrypted_self_that_holds_nothing_is_none(nothing: Any) -> None:
     document = {"id": "i", "encryptedSelf": nothing}
-    assert not is_encrypted(document)
+    assert not encrypted_parts(document)
     assert await decrypt_members(CRYPTO, KEY, document) == document
 
 
@@ -187,12 +187,12 @@ async def test_a_flipped_bit_is_not_believed() -> None:
             await decrypt_members(CRYPTO, KEY, {"encryptedSelf": encode_base64(bytes(damaged))})
 
 
-async def test_what_is_encrypted_wins_over_what_is_in_clear() -> None:
+async def test_what_encrypted_parts_wins_over_what_is_in_clear() -> None:
     document = {"note": "clear", "encryptedSelf": sealed('{"note":"encrypted"}')}
     assert (await decrypt_members(CRYPTO, KEY, document))["note"] == "encrypted"
 
 
-async def test_nobody_becomes_another_entity_by_what_is_encrypted() -> None:
+async def test_nobody_becomes_another_entity_by_what_encrypted_parts() -> None:
     """The next reader to save would otherwise save over an entity of the writer's choice."""
     hidden = {"id": "other", "rev": "9", "encryptionKeys": {}, "delegations": {}, "note": "x"}
     document = {
@@ -224,7 +224,7 @@ async def test_elements_of_lists_are_opened_at_any_depth_and_closed_again() -> N
         "clear": [{"a": [{"b": 1}]}],
         "inner": {"encryptedSelf": "of something else"},
     }
-    assert is_encrypted(document)
+    assert encrypted_parts(document)
     opened = await decrypt_members(CRYPTO, KEY, document)
     text = json.dumps(opened)
     assert all(f"SECRET-{number}" in text for number in range(1, 6))
@@ -259,13 +259,13 @@ async def test_an_element_of_another_entity_is_not_opened() -> None:
         await encrypt_members(CRYPTO, KEY, document, [])
 
 
-async def test_absurd_nesting_is_a_value_error_and_only_where_it_is_encrypted() -> None:
+async def test_absurd_nesting_is_a_value_error_and_only_where_it_encrypted_parts() -> None:
     deep: dict[str, Any] = {"encryptedSelf": sealed("{}")}
     clear: dict[str, Any] = {}
     for _ in range(3000):
         deep, clear = {"l": [deep]}, {"l": [clear]}
-    assert is_encrypted(deep)
-    assert not is_encrypted(clear)
+    assert encrypted_parts(deep)
+    assert not encrypted_parts(clear)
     assert "l" in await decrypt_members(CRYPTO, KEY, clear)
     assert "l" in await encrypt_members(CRYPTO, KEY, clear, [])
     with pytest.raises(ValueError, match="deep"):

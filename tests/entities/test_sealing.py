@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from icure_async.crypto.encoding import encode_base64
 from icure_async.crypto.key_ring import KeyRing
 from icure_async.crypto.software import aes_cbc_encrypt
-from icure_async.entities.delegations import decrypt_entry, encrypt_entry, entries_for
+from icure_async.entities.delegations import decrypt_entry, encrypt_entry, entries_for, has_keys
 from icure_async.entities.encrypted_self import decrypt_members, javascript_json
-from icure_async.entities.sealing import EntityCrypto, OpenedEntity, has_keys
+from icure_async.entities.sealing import OpenedEntity
 from icure_async.errors import CryptoError
 from tests.support.golden import WORLD
 from tests.support.golden_people import (
@@ -26,6 +26,7 @@ from tests.support.golden_people import (
     NED,
     NED_LOST,
     DictDirectory,
+    Reader,
     owner,
     owners_at,
     reader,
@@ -105,7 +106,7 @@ async def test_what_is_sealed_opens_for_exactly_those_it_is_for(
     me = await reader("me", owners, NED)
     document = {"id": "p", **content}
     before = copy.deepcopy(document)
-    sealed = await me.seal_new(
+    sealed = await me.keys.seal_new(
         document, members, {name: keys[name] for name in ("me", *sorted(delegates))}
     )
     assert document == before
@@ -196,7 +197,7 @@ async def test_garbage_is_never_opened_and_never_an_accident(
     }
     before = json.dumps(document)
     directory = DictDirectory("me", {"me": owners["me"]})
-    entities = EntityCrypto(CRYPTO, await ring_of(NED), directory)
+    entities = Reader(await ring_of(NED), directory)
     opened = await entities.open(document)
     assert json.dumps(document) == before
     if document.get("encryptedSelf"):
@@ -210,7 +211,7 @@ async def test_garbage_is_never_opened_and_never_an_accident(
 @given(content=objects)
 async def test_other_keys_open_nothing(content: dict[str, Any]) -> None:
     owners, keys = await household()
-    sealed = await (await reader("me", owners, NED)).seal_new(
+    sealed = await (await reader("me", owners, NED)).keys.seal_new(
         {"id": "p", **content}, list(content), keys
     )
     for name in NAMES:
@@ -224,9 +225,11 @@ async def test_other_keys_open_nothing(content: dict[str, Any]) -> None:
 async def test_a_new_entity_keeps_nothing_of_the_one_it_was_copied_from() -> None:
     owners, keys = await household()
     me = await reader("me", owners, NED)
-    copied = await me.seal_new({"id": "a", "note": "x"}, ["note"], keys)
+    copied = await me.keys.seal_new({"id": "a", "note": "x"}, ["note"], keys)
     copied |= {"secretForeignKeys": ["old"], "cryptedForeignKeys": {"me": []}}
-    sealed = await me.seal_new({**copied, "id": "b", "note": "y"}, ["note"], {"me": keys["me"]})
+    sealed = await me.keys.seal_new(
+        {**copied, "id": "b", "note": "y"}, ["note"], {"me": keys["me"]}
+    )
     assert sealed.keys() == {"id", *METADATA}
     assert list(sealed["encryptionKeys"]) == list(sealed["delegations"]) == ["me"]
     assert sealed["encryptionKeys"]["me"] != copied["encryptionKeys"]["me"]
@@ -240,27 +243,27 @@ async def test_a_new_entity_keeps_nothing_of_the_one_it_was_copied_from() -> Non
 async def test_a_list_element_of_another_entity_is_not_copied() -> None:
     owners, keys = await household()
     me = await reader("me", owners, NED)
-    inner = await me.seal_new({"id": "a", "note": "x"}, ["note"], keys)
+    inner = await me.keys.seal_new({"id": "a", "note": "x"}, ["note"], keys)
     element = {"encryptedSelf": inner["encryptedSelf"]}
     with pytest.raises(ValueError, match=r"."):
-        await me.seal_new({"id": "b", "elements": [element]}, ["note"], keys)
+        await me.keys.seal_new({"id": "b", "elements": [element]}, ["note"], keys)
 
 
 async def test_an_entity_its_writer_could_not_read_is_not_made() -> None:
     owners, keys = await household()
     me = await reader("me", owners, NED)
     with pytest.raises(CryptoError, match="itself"):
-        await me.seal_new({"id": "p", "note": "x"}, ["note"], {"you": keys["you"]})
+        await me.keys.seal_new({"id": "p", "note": "x"}, ["note"], {"you": keys["you"]})
     # "a:b:secret" would be read as the secret "b", by the reference too.
     with pytest.raises(CryptoError, match="colon"):
-        await me.seal_new({"id": "a:b", "note": "x"}, ["note"], keys)
+        await me.keys.seal_new({"id": "a:b", "note": "x"}, ["note"], keys)
 
 
 async def test_ids_beyond_ascii_are_no_obstacle() -> None:
     owners, keys = await household()
     me = await reader("me", owners, NED)
     for entity_id in ("é", "李", "\ud800", "ĺ"):
-        sealed = await me.seal_new({"id": entity_id, "note": "x"}, ["note"], keys)
+        sealed = await me.keys.seal_new({"id": entity_id, "note": "x"}, ["note"], keys)
         opened = await me.open(sealed)
         assert opened is not None
         assert opened.document["note"] == "x"
@@ -269,7 +272,7 @@ async def test_ids_beyond_ascii_are_no_obstacle() -> None:
 async def test_sealing_with_another_key_is_refused() -> None:
     owners, keys = await household()
     me = await reader("me", owners, NED)
-    sealed = await me.seal_new({"id": "p", "note": "x"}, ["note"], keys)
+    sealed = await me.keys.seal_new({"id": "p", "note": "x"}, ["note"], keys)
     with pytest.raises(ValueError, match=r"."):
         await me.seal_again(sealed | {"note": "y"}, ["note"], bytes(16))
 
@@ -282,7 +285,7 @@ async def test_what_was_never_encrypted_is_in_clear_and_gets_a_key() -> None:
     opened = await me.open(document)
     assert opened == OpenedEntity(document, None)
     assert not has_keys(document)
-    sealed = await me.add_key(document, ["note"], keys)
+    sealed = await me.keys.seal_with_first_key(document, ["note"], keys)
     assert sealed["delegations"] == delegations
     assert "note" not in sealed
     for name in NAMES:
@@ -302,7 +305,9 @@ async def test_what_was_never_encrypted_is_in_clear_and_gets_a_key() -> None:
 async def test_a_second_key_is_never_added(members: dict[str, Any]) -> None:
     owners, keys = await household()
     with pytest.raises(ValueError, match="already"):
-        await (await reader("me", owners, NED)).add_key({"id": "p"} | members, ["note"], keys)
+        await (await reader("me", owners, NED)).keys.seal_with_first_key(
+            {"id": "p"} | members, ["note"], keys
+        )
 
 
 async def test_a_secret_id_is_added_to_what_others_gave() -> None:
@@ -315,7 +320,7 @@ async def test_a_secret_id_is_added_to_what_others_gave() -> None:
         (None, []),
         (["odd"], []),
     ):
-        changed = await me.add_secret_id(
+        changed = await me.keys.add_secret_id(
             {"id": "me", "delegations": present, "k": 1}, "me", keys["me"]
         )
         assert changed["k"] == 1
@@ -359,12 +364,13 @@ async def test_stale_keys_are_refreshed_once_for_all() -> None:
     owners, keys = await household()
     me = await reader("me", owners, NED)
     sealed = [
-        await me.seal_new({"id": f"p{index}", "note": "x"}, ["note"], keys) for index in range(3)
+        await me.keys.seal_new({"id": f"p{index}", "note": "x"}, ["note"], keys)
+        for index in range(3)
     ]
     unencrypted = {name: value for name, value in sealed[0].items() if name != "encryptedSelf"}
     unreadable = await patient({}, UUID, bytes(32))
     directory = Stale("you", owners)
-    you = EntityCrypto(CRYPTO, await ring_of(HCP), directory)
+    you = Reader(await ring_of(HCP), directory)
     opened = await you.open_many([*sealed, {"id": "clear"}, unencrypted, unreadable])
     assert [entity.document.get("note") if entity else "-" for entity in opened] == [
         *("x", "x", "x"),
@@ -382,7 +388,7 @@ async def test_stale_keys_are_refreshed_once_for_all() -> None:
 async def test_reprs_show_no_secret() -> None:
     owners, keys = await household()
     me = await reader("me", owners, NED)
-    opened = await me.open(await me.seal_new({"id": "p", "note": "SECRET"}, ["note"], keys))
+    opened = await me.open(await me.keys.seal_new({"id": "p", "note": "SECRET"}, ["note"], keys))
     assert opened is not None
     assert opened.key is not None
     for shown in (repr(opened), str(opened), repr(me), repr(vars(me)), repr([opened])):
@@ -500,7 +506,7 @@ async def test_full_public_keys_in_place_of_fingerprints_open() -> None:
         full[name]: text.upper() for name, text in slot.items()
     }
     del owners["me"]["hcPartyKeys"]
-    sealed = await (await reader("me", owners, NED)).seal_new(
+    sealed = await (await reader("me", owners, NED)).keys.seal_new(
         {"id": "p", "note": "x"}, ["note"], keys
     )
     opened = await (await reader("you", owners, HCP)).open(sealed)
@@ -510,7 +516,7 @@ async def test_full_public_keys_in_place_of_fingerprints_open() -> None:
 
 async def test_a_child_reads_what_was_shared_with_its_parent() -> None:
     owners, keys = await household()
-    sealed = await (await reader("me", owners, NED)).seal_new(
+    sealed = await (await reader("me", owners, NED)).keys.seal_new(
         {"id": "p", "note": "x"}, ["note"], {name: keys[name] for name in ("me", "you")}
     )
     owners["child"] = owner("child", NED_LOST, parentId="you")
@@ -529,7 +535,7 @@ async def test_access_given_back_opens_even_next_to_a_key_of_something_else() ->
     Its own list already has an entry under the new key, which hides another key.
     """
     owners, keys = await household()
-    sealed = await (await reader("me", owners, NED)).seal_new(
+    sealed = await (await reader("me", owners, NED)).keys.seal_new(
         {"id": "p", "note": "x"}, ["note"], keys
     )
     back = await KeyRing(CRYPTO).wrap(keys["you"], [NED_LOST.public_key])

@@ -16,7 +16,7 @@ from typing import Any
 import attrs
 import pytest
 
-from icure_async.authentication import api as authentication
+from icure_async.authentication import completion as authentication
 from icure_async.crypto.software import SoftwareCrypto
 from icure_async.errors import ICureError
 from icure_async.models.key_pair import KeyPair
@@ -263,7 +263,7 @@ async def places(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> AsyncIterator[list[Place]]:
-    monkeypatch.setattr(authentication, "_SIGN_IN_PAUSE_SECONDS", 0)
+    monkeypatch.setattr(authentication, "SIGN_IN_PAUSE_SECONDS", 0)
     parsed = SoftwareCrypto()
     async with contextlib.AsyncExitStack() as stack:
         yield [

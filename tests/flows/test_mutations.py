@@ -16,7 +16,7 @@ from collections.abc import Iterator
 import pytest
 
 from icure_async import KeyPair
-from icure_async.authentication import api as authentication
+from icure_async.authentication import completion as authentication
 from icure_async.crypto.software import SoftwareCrypto
 from icure_async.errors import ICureError
 from icure_async.sandbox import app, server
@@ -135,7 +135,7 @@ def _quick(
     no_pauses: None,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(authentication, "_SIGN_IN_PAUSE_SECONDS", 0)
+    monkeypatch.setattr(authentication, "SIGN_IN_PAUSE_SECONDS", 0)
 
 
 @pytest.mark.parametrize("part", range(PARTS))

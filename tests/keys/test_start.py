@@ -371,7 +371,7 @@ async def test_api_objects_of_one_device_take_turns_and_make_one_key(
     ]
     for api in apis:
         # What they know of the user is older than the first one's key.
-        await api._key_registration._directory.own()
+        await api.data_owner_id()
 
     async def think(_: Exchange) -> None:
         await asyncio.sleep(0.1)

@@ -33,7 +33,7 @@ from icure_async.models import (
     User,
 )
 from icure_async.models.base import EntityModel, Model, ValueModel
-from icure_async.models.wire import patient_from_wire
+from icure_async.models.wire import from_wire
 from tests.support.golden import GOLDEN
 from tests.support.wire_documents import PATIENT_MEMBERS, USER_MEMBERS
 
@@ -130,7 +130,7 @@ def test_a_patient_read_prints_as_the_reference_prints_it() -> None:
         for request in step["requests"]
         if request["method"] == "POST" and request["path"].startswith("/rest/v1/patient?")
     )
-    ours = patient_from_wire({**stored, "note": printed["note"]}, decrypted=True).to_dict()
+    ours = from_wire(Patient, {**stored, "note": printed["note"]}).to_dict()
     assert ours["systemMetaData"]["delegations"] == stored["delegations"]
     assert ours["systemMetaData"]["encryptionKeys"] == stored["encryptionKeys"]
     # The recorder's JSON.stringify printed every JavaScript Set as {}.

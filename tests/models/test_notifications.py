@@ -25,7 +25,7 @@ from icure_async.models.validation import (
     validate_notification_for_saving,
     validate_notification_status,
 )
-from icure_async.models.wire import notification_from_wire, notification_to_wire
+from icure_async.models.wire import from_wire, to_wire
 from tests.support.wire_documents import (
     ANY_JSON,
     DELEGATIONS,
@@ -68,9 +68,9 @@ TASK = document(MEMBERS, st.builds(lambda one, other: {**one, **other}, UNKNOWN,
 @given(TASK)
 def test_a_notification_survives_reading_and_saving(wire: dict[str, Any]) -> None:
     before = copy.deepcopy(wire)
-    notification = notification_from_wire(wire, decrypted=True)
-    assert notification_to_wire(notification) == without_nulls(wire)
-    changed = notification_to_wire(notification.evolve(status="cancelled"))
+    notification = from_wire(Notification, wire)
+    assert to_wire(notification) == without_nulls(wire)
+    changed = to_wire(notification.evolve(status="cancelled"))
     assert changed == {**without_nulls(wire), "status": "cancelled"}
     assert Notification.from_dict(notification.to_dict()) == notification
     assert wire == before
@@ -79,11 +79,11 @@ def test_a_notification_survives_reading_and_saving(wire: dict[str, Any]) -> Non
 @relaxed
 @given(TASK)
 def test_an_unreadable_one_has_everything_but_properties(wire: dict[str, Any]) -> None:
-    unreadable = notification_from_wire(wire, decrypted=False)
+    unreadable = from_wire(EncryptedNotification, wire)
     assert type(unreadable) is EncryptedNotification
     assert unreadable.properties is None
     expected = {key: value for key, value in without_nulls(wire).items() if key != "properties"}
-    assert notification_to_wire(unreadable) == expected
+    assert to_wire(unreadable) == expected
     assert EncryptedNotification.from_dict(unreadable.to_dict()) == unreadable
 
 
@@ -91,8 +91,8 @@ def test_golden_notifications_survive() -> None:
     tasks = golden("maintenancetask")
     assert len(tasks) == 4
     for where, stored in tasks:
-        notification = notification_from_wire(stored, decrypted=True)
-        assert notification_to_wire(notification) == stored, where
+        notification = from_wire(Notification, stored)
+        assert to_wire(notification) == stored, where
         assert (notification.type, notification.status) == ("KEY_PAIR_UPDATE", "pending")
         assert notification.system_meta_data is not None
         assert set(notification.system_meta_data.delegations) == set(stored["delegations"])
@@ -102,7 +102,7 @@ def test_a_fresh_notification_prints_as_in_the_documentation() -> None:
     fresh = Notification(type="OTHER", status="pending")
     assert fresh.to_dict() == {"status": "pending", "identifiers": [], "type": "OTHER"}
     assert fresh.unknown_fields is None
-    assert notification_from_wire({}, decrypted=True).unknown_fields == {}
+    assert from_wire(Notification, {}).unknown_fields == {}
 
 
 def test_names_are_mapped_as_the_data_model_says() -> None:
@@ -115,7 +115,7 @@ def test_names_are_mapped_as_the_data_model_says() -> None:
             delegations={"d": [Delegation(owner="o", delegated_to="d", key="00")]}
         ),
     )
-    wire = notification_to_wire(notification)
+    wire = to_wire(notification)
     assert wire == {
         "id": "n",
         "taskType": "NEW_USER_OWN_DATA_ACCESS",
@@ -126,17 +126,17 @@ def test_names_are_mapped_as_the_data_model_says() -> None:
         "delegations": {"d": [{"owner": "o", "delegatedTo": "d", "key": "00"}]},
         "encryptionKeys": {},
     }
-    assert notification_from_wire(wire, decrypted=True) == notification
+    assert from_wire(Notification, wire) == notification
     # It is no data owner: members of one are unknown here, and kept.
-    with_key = notification_from_wire({"id": "n", "publicKey": "30"}, decrypted=True)
+    with_key = from_wire(Notification, {"id": "n", "publicKey": "30"})
     assert with_key.unknown_fields == {"publicKey": "30"}
 
 
 def test_types_of_a_newer_backend_are_kept() -> None:
     wire = {"taskType": "SOMETHING_NEW", "status": "postponed"}
-    notification = notification_from_wire(wire, decrypted=True)
+    notification = from_wire(Notification, wire)
     assert notification.to_dict()["type"] == "SOMETHING_NEW"
-    assert notification_to_wire(notification) == wire
+    assert to_wire(notification) == wire
 
 
 @pytest.mark.parametrize(
@@ -153,7 +153,7 @@ def test_wrong_types_are_refused_by_name_and_never_by_value(
     wire: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(InvalidResponseError, match=message) as caught:
-        notification_from_wire(wire, decrypted=True)
+        from_wire(Notification, wire)
     assert "S3CRET" not in str(caught.value)
 
 

@@ -15,12 +15,7 @@ from icure_async.models.validation import (
     validate_notification_for_saving,
     validate_patient_for_saving,
 )
-from icure_async.models.wire import (
-    notification_from_wire,
-    notification_to_wire,
-    patient_from_wire,
-    patient_to_wire,
-)
+from icure_async.models.wire import from_wire, to_wire
 from tests.support.wire_documents import (
     PATIENT,
     PATIENT_MEMBERS,
@@ -69,13 +64,14 @@ def test_whatever_was_read_can_be_saved_with_a_change(
 ) -> None:
     changes, member = change
     wire = wire | unusual | {"id": "p", "rev": "1-a", "properties": [ODD_PROPERTY]}
-    patient = patient_from_wire(wire, decrypted=decrypted)
+    kind: type[Patient | EncryptedPatient] = Patient if decrypted else EncryptedPatient
+    patient = from_wire(kind, wire)
     validate_patient_for_saving(patient, creating=False)
-    assert patient_to_wire(patient) == without_nulls(wire)
+    assert to_wire(patient) == without_nulls(wire)
     changed = patient.evolve(**changes)
     validate_patient_for_saving(changed, creating=False)
     (value,) = changes.values()
-    assert patient_to_wire(changed) == {**without_nulls(wire), member: value}
+    assert to_wire(changed) == {**without_nulls(wire), member: value}
 
 
 @relaxed
@@ -95,9 +91,9 @@ def test_whatever_notification_was_read_can_be_saved_with_a_change(
     members: dict[str, Any], unknown: dict[str, Any]
 ) -> None:
     wire = {**unknown, **members, "id": "t", "rev": "1-a"}
-    notification = notification_from_wire(wire, decrypted=True).evolve(status="completed")
+    notification = from_wire(Notification, wire).evolve(status="completed")
     validate_notification_for_saving(notification, creating=False)
-    assert notification_to_wire(notification) == {**without_nulls(wire), "status": "completed"}
+    assert to_wire(notification) == {**without_nulls(wire), "status": "completed"}
 
 
 SETTERS: list[tuple[str, Callable[[Any], None]]] = [
@@ -125,7 +121,8 @@ def test_what_is_set_anew_is_held_to_the_rules(
         "dateOfBirth": 19870631,
         "properties": [ODD_PROPERTY],
     }
-    patient = patient_from_wire(wire, decrypted=decrypted)
+    kind: type[Patient | EncryptedPatient] = Patient if decrypted else EncryptedPatient
+    patient = from_wire(kind, wire)
     assert isinstance(patient, Patient | EncryptedPatient)
     change(patient)
     with pytest.raises(ValidationError, match=f"^{named} must "):
@@ -133,7 +130,7 @@ def test_what_is_set_anew_is_held_to_the_rules(
 
 
 def test_a_value_that_was_read_elsewhere_is_set_anew() -> None:
-    read = patient_from_wire({"id": "p", "rev": "1-a", "dateOfBirth": 19870631}, decrypted=True)
+    read = from_wire(Patient, {"id": "p", "rev": "1-a", "dateOfBirth": 19870631})
     other = Patient(id="q", rev="1-a", first_name="A", date_of_birth=read.date_of_birth)
     with pytest.raises(ValidationError, match="date_of_birth"):
         validate_patient_for_saving(other, creating=False)
@@ -145,7 +142,7 @@ def test_a_value_that_was_read_elsewhere_is_set_anew() -> None:
 
 def test_a_note_in_clear_of_a_patient_who_cannot_be_read_is_kept_and_not_shown() -> None:
     wire = {"id": "p", "rev": "1-a", "note": "whose?", "encryptedSelf": "AAAA"}
-    patient = patient_from_wire(wire, decrypted=False)
+    patient = from_wire(EncryptedPatient, wire)
     assert patient.note is None
-    assert patient_to_wire(patient.evolve(profession="king")) == {**wire, "profession": "king"}
-    assert patient_to_wire(patient.evolve(note="mine"))["note"] == "mine"
+    assert to_wire(patient.evolve(profession="king")) == {**wire, "profession": "king"}
+    assert to_wire(patient.evolve(note="mine"))["note"] == "mine"

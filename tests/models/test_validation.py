@@ -26,7 +26,7 @@ from icure_async.models import (
     User,
 )
 from icure_async.models.validation import validate_id, validate_patient_for_saving
-from icure_async.models.wire import patient_from_wire
+from icure_async.models.wire import from_wire
 from tests.support.wire_documents import golden
 
 
@@ -37,7 +37,7 @@ def stark(**members: Any) -> Patient:
 @pytest.mark.parametrize(("where", "stored"), golden("patient"))
 def test_golden_patients_may_be_saved(where: str, stored: dict[str, Any]) -> None:
     for creating in (True, False):
-        validate_patient_for_saving(patient_from_wire(stored, decrypted=True), creating=creating)
+        validate_patient_for_saving(from_wire(Patient, stored), creating=creating)
 
 
 @pytest.mark.parametrize("value", ["a", "9a0d1fdc-1111", "ü", "a:b", "legacy_id", "\ud800"])

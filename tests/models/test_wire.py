@@ -18,13 +18,8 @@ from icure_async.models import (
     Telecom,
     User,
 )
-from icure_async.models.wire import (
-    patient_from_wire,
-    patient_to_wire,
-    prepare,
-    user_from_wire,
-    user_to_wire,
-)
+from icure_async.models.base import Model
+from icure_async.models.wire import from_wire, prepare, to_wire
 from tests.support.wire_documents import PATIENT, USER, golden, without_nulls
 
 relaxed = settings(
@@ -38,38 +33,38 @@ relaxed = settings(
 @given(PATIENT)
 def test_a_patient_survives_reading_and_saving(wire: dict[str, Any]) -> None:
     before = copy.deepcopy(wire)
-    assert patient_to_wire(patient_from_wire(wire, decrypted=True)) == without_nulls(wire)
-    assert patient_to_wire(patient_from_wire(wire, decrypted=False)) == without_nulls(wire)
+    assert to_wire(from_wire(Patient, wire)) == without_nulls(wire)
+    assert to_wire(from_wire(EncryptedPatient, wire)) == without_nulls(wire)
     assert wire == before
 
 
 @relaxed
 @given(PATIENT)
 def test_a_patient_survives_a_change_of_another_member(wire: dict[str, Any]) -> None:
-    patient = patient_from_wire(wire, decrypted=True).evolve(company_name="Winterfell")
-    assert patient_to_wire(patient) == {**without_nulls(wire), "companyName": "Winterfell"}
+    patient = from_wire(Patient, wire).evolve(company_name="Winterfell")
+    assert to_wire(patient) == {**without_nulls(wire), "companyName": "Winterfell"}
 
 
 @relaxed
 @given(PATIENT)
 def test_a_patient_survives_the_documentation_json(wire: dict[str, Any]) -> None:
     for decrypted in (True, False):
-        patient = patient_from_wire(wire, decrypted=decrypted)
+        patient = from_wire(Patient if decrypted else EncryptedPatient, wire)
         assert type(patient).from_dict(patient.to_dict()) == patient
 
 
 @relaxed
 @given(USER)
 def test_a_user_survives_both_forms(wire: dict[str, Any]) -> None:
-    user = user_from_wire(wire)
-    assert user_to_wire(user) == without_nulls(wire)
+    user = from_wire(User, wire)
+    assert to_wire(user) == without_nulls(wire)
     assert User.from_dict(user.to_dict()) == user
 
 
 @pytest.mark.parametrize(("where", "stored"), golden("patient"))
 def test_golden_patients_survive(where: str, stored: dict[str, Any]) -> None:
-    patient = patient_from_wire(stored, decrypted=True)
-    assert patient_to_wire(patient) == stored, where
+    patient = from_wire(Patient, stored)
+    assert to_wire(patient) == stored, where
     assert Patient.from_dict(patient.to_dict()) == patient
     assert patient.id == stored["id"]
     assert patient.last_name == stored["lastName"]
@@ -79,13 +74,13 @@ def test_golden_patients_survive(where: str, stored: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(("where", "stored"), golden("user"))
 def test_golden_users_survive(where: str, stored: dict[str, Any]) -> None:
-    user = user_from_wire(stored)
-    assert user_to_wire(user) == without_nulls(stored), where
+    user = from_wire(User, stored)
+    assert to_wire(user) == without_nulls(stored), where
     assert user.sharing_data_with == stored.get("autoDelegations", {})
 
 
 def test_a_new_patient_is_written_as_the_reference_writes_it() -> None:
-    assert patient_to_wire(Patient(first_name="R")) == {
+    assert to_wire(Patient(first_name="R")) == {
         "firstName": "R",
         "identifier": [],
         "tags": [],
@@ -105,24 +100,24 @@ def test_system_metadata_is_flat_on_the_wire_and_absent_when_there_is_none() -> 
         first_name="R",
         system_meta_data=SystemMetaDataOwnerEncrypted(public_key="30", hc_party_keys={}),
     )
-    wire = patient_to_wire(patient)
+    wire = to_wire(patient)
     assert wire["publicKey"] == "30"
     assert wire["hcPartyKeys"] == {}
     assert wire["delegations"] == {}
     assert "aesExchangeKeys" not in wire
     assert "systemMetaData" not in wire
     patient.system_meta_data = None
-    assert "delegations" not in patient_to_wire(patient)
+    assert "delegations" not in to_wire(patient)
 
 
 def test_missing_collections_read_as_empty_and_stay_missing_until_used() -> None:
-    patient = patient_from_wire({"id": "p", "addresses": [{"city": "Ghent"}]}, decrypted=True)
+    patient = from_wire(Patient, {"id": "p", "addresses": [{"city": "Ghent"}]})
     assert patient.labels == []
     assert patient.addresses[0].telecoms == []
     assert patient.languages is None
     patient.labels.append(CodingReference(id="a|b|1"))
     patient.addresses[0].telecoms.append(Telecom(telecom_number="+32"))
-    assert patient_to_wire(patient) == {
+    assert to_wire(patient) == {
         "id": "p",
         "tags": [{"id": "a|b|1"}],
         "addresses": [{"city": "Ghent", "telecoms": [{"telecomNumber": "+32"}]}],
@@ -130,50 +125,50 @@ def test_missing_collections_read_as_empty_and_stay_missing_until_used() -> None
 
 
 def test_emptied_collections_are_written_as_empty() -> None:
-    patient = patient_from_wire({"tags": [{"id": "a|b|1"}], "mergedIds": ["m"]}, decrypted=True)
+    patient = from_wire(Patient, {"tags": [{"id": "a|b|1"}], "mergedIds": ["m"]})
     patient.labels.clear()
     patient.merged_ids = []
-    assert patient_to_wire(patient) == {"tags": [], "mergedIds": []}
+    assert to_wire(patient) == {"tags": [], "mergedIds": []}
 
 
 def test_unset_members_are_removed_from_the_document() -> None:
-    patient = patient_from_wire({"firstName": "Ned", "alias": "Quiet Wolf"}, decrypted=True)
+    patient = from_wire(Patient, {"firstName": "Ned", "alias": "Quiet Wolf"})
     patient.alias = None
-    assert patient_to_wire(patient) == {"firstName": "Ned"}
+    assert to_wire(patient) == {"firstName": "Ned"}
 
 
 def test_a_code_without_id_shows_one_and_is_saved_without() -> None:
     wire = {"tags": [{"type": "SNOMED", "code": "73211009", "version": "1"}, {"type": "X"}, {}]}
-    patient = patient_from_wire(wire, decrypted=True)
+    patient = from_wire(Patient, wire)
     assert [label.id for label in patient.labels] == ["SNOMED|73211009|1", "X|null|null", None]
-    assert patient_to_wire(patient) == wire
+    assert to_wire(patient) == wire
     patient.labels[0].code = "44054006"
-    assert "id" not in patient_to_wire(patient)["tags"][0]
+    assert "id" not in to_wire(patient)["tags"][0]
     patient.labels[0].id = "mine"
-    assert patient_to_wire(patient)["tags"][0]["id"] == "mine"
+    assert to_wire(patient)["tags"][0]["id"] == "mine"
 
 
 def test_unknown_constants_of_a_newer_backend_are_kept() -> None:
     wire = {"gender": "nonbinary", "addresses": [{"addressType": "moon"}]}
-    patient = patient_from_wire(wire, decrypted=True)
+    patient = from_wire(Patient, wire)
     assert patient.to_dict()["gender"] == "nonbinary"
-    assert patient_to_wire(patient) == wire
+    assert to_wire(patient) == wire
 
 
 def test_unknown_members_belong_to_one_patient_only() -> None:
     wire = {"_type": "Patient", "insurabilities": [{"id": 1}], "addresses": [{"notes": [1]}]}
-    patient = patient_from_wire(wire, decrypted=True)
+    patient = from_wire(Patient, wire)
     other = patient.evolve(first_name="R")
     assert patient.unknown_fields == {"_type": "Patient", "insurabilities": [{"id": 1}]}
     assert patient.unknown_fields is not None
     patient.unknown_fields["insurabilities"].append(2)
     patient.addresses[0].unknown_fields["notes"].append(2)
-    written = patient_to_wire(patient)
+    written = to_wire(patient)
     written["insurabilities"].append(3)
     assert wire["insurabilities"] == [{"id": 1}]
-    assert patient_to_wire(patient)["insurabilities"] == [{"id": 1}, 2]
-    assert patient_to_wire(other)["insurabilities"] == [{"id": 1}]
-    assert patient_to_wire(other)["addresses"] == [{"notes": [1]}]
+    assert to_wire(patient)["insurabilities"] == [{"id": 1}, 2]
+    assert to_wire(other)["insurabilities"] == [{"id": 1}]
+    assert to_wire(other)["addresses"] == [{"notes": [1]}]
 
 
 def test_what_is_written_shares_nothing_with_the_patient() -> None:
@@ -185,7 +180,7 @@ def test_what_is_written_shares_nothing_with_the_patient() -> None:
             hc_party_keys={"a": ["b"]}, aes_exchange_keys={"a": {"b": {"c": "d"}}}
         ),
     )
-    for write in (patient_to_wire, Patient.to_dict):
+    for write in (to_wire, Patient.to_dict):
         document = write(patient)
         before = copy.deepcopy(document)
         flat = document.get("systemMetaData", document)
@@ -200,16 +195,16 @@ def test_what_is_written_shares_nothing_with_the_patient() -> None:
 def test_whether_a_model_was_read_shows() -> None:
     assert Patient().unknown_fields is None
     assert User().unknown_fields is None
-    assert patient_from_wire({}, decrypted=True).unknown_fields == {}
-    assert user_from_wire({}).unknown_fields == {}
+    assert from_wire(Patient, {}).unknown_fields == {}
+    assert from_wire(User, {}).unknown_fields == {}
 
 
 def test_unreadable_patients_are_of_another_class() -> None:
     wire = {"id": "p", "encryptedSelf": "AAAA"}
-    unreadable = patient_from_wire(wire, decrypted=False)
+    unreadable = from_wire(EncryptedPatient, wire)
     assert isinstance(unreadable, EncryptedPatient)
     assert not isinstance(unreadable, Patient)
-    readable: object = patient_from_wire(wire, decrypted=True)
+    readable: object = from_wire(Patient, wire)
     assert unreadable != readable
 
 
@@ -227,12 +222,12 @@ def test_unreadable_patients_are_of_another_class() -> None:
 def test_odd_pictures_are_read_if_possible_and_kept_until_replaced(
     text: str, content: bytes | None
 ) -> None:
-    patient = patient_from_wire({"picture": text}, decrypted=True)
+    patient = from_wire(Patient, {"picture": text})
     assert patient.picture == content
-    assert patient_to_wire(patient) == {"picture": text}
-    assert patient_to_wire(patient.evolve(picture=b"abc")) == {"picture": "YWJj"}
+    assert to_wire(patient) == {"picture": text}
+    assert to_wire(patient.evolve(picture=b"abc")) == {"picture": "YWJj"}
     if content is not None:
-        assert patient_to_wire(patient.evolve(picture=None)) == {}
+        assert to_wire(patient.evolve(picture=None)) == {}
 
 
 WRONG: list[tuple[dict[str, Any], str]] = [
@@ -261,19 +256,19 @@ def test_wrong_types_are_refused_by_name_and_never_by_value(
     wire: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(InvalidResponseError, match=message) as caught:
-        patient_from_wire(wire, decrypted=True)
+        from_wire(Patient, wire)
     assert "S3CRET" not in str(caught.value)
 
 
 def test_what_is_no_object_is_refused() -> None:
     not_a_document: Any = ["S3CRET"]
     with pytest.raises(InvalidResponseError, match="the document is not an object"):
-        user_from_wire(not_a_document)
+        from_wire(User, not_a_document)
     with pytest.raises(InvalidResponseError, match="name is not a text"):
-        user_from_wire({"roles": [], 1: 2})  # type: ignore[dict-item]
+        from_wire(User, {"roles": [], 1: 2})  # type: ignore[dict-item]
 
 
 def test_everything_can_be_prepared_beforehand_and_again() -> None:
-    prepare()
-    prepare()
-    assert patient_to_wire(patient_from_wire({"id": "p"}, decrypted=True)) == {"id": "p"}
+    prepare(Model)
+    prepare(Model)
+    assert to_wire(from_wire(Patient, {"id": "p"})) == {"id": "p"}

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from icure_async.errors import InvalidResponseError
-from icure_async.models.wire import user_from_wire
+from icure_async.models.user import User
+from icure_async.models.wire import from_wire
 from icure_async.rest.documents import (
     DocumentKind,
     check_deletion,
@@ -167,7 +168,7 @@ def test_a_long_list_holds_up_nobody() -> None:
     document = json.loads(text)
     parsed = time.process_time()
     assert checked_document(document, "user", "u", "read user u") is document
-    user = user_from_wire(document)
+    user = from_wire(User, document)
     assert time.process_time() - parsed < 4 * (parsed - began)
     assert user.unknown_fields is not None
     assert user.unknown_fields["long"] == document["long"]
@@ -251,3 +252,11 @@ def test_the_answer_to_a_deletion_is_about_what_was_to_be_deleted() -> None:
     for wrong in malformed:
         with pytest.raises(InvalidResponseError, match="Could not delete it"):
             check_deletion(wrong, "a", "delete it")
+
+
+def test_an_entity_of_any_other_kind_is_checked_as_entities_are() -> None:
+    entity: dict[str, Any] = {"id": "c", "rev": "1-a", "delegations": ENTRIES}
+    assert checked_document(entity, "contact", "c", "read contact c") is entity
+    for wrong in ({"rev": None}, {"delegations": "x"}, {"encryptedSelf": 5}):
+        with pytest.raises(InvalidResponseError, match="of the contact in"):
+            checked_document(entity | wrong, "contact", "c", "read contact c")

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from icure_async.errors import InvalidResponseError
-from icure_async.rest.checked import CheckedDataOwners, CheckedUsers, may_be_named
+from icure_async.rest.data_owners import DataOwnerResource
 from icure_async.rest.session import LoginAnswer, Session
 from icure_async.rest.tokens import SessionToken
 from icure_async.rest.transport import Transport
+from icure_async.rest.users import UserResource, may_be_named
 from tests.support.loopback import NOW, USER, Backend, login_answer, open_session
 
 LOGIN = "POST /auth/login"
@@ -92,7 +93,7 @@ async def test_a_later_login_stays_that_of_the_same_user(
 ) -> None:
     backend.on(LOGIN, login_answer(token_of(u=ME)), login_answer(token_of(u=OTHER)))
     backend.on("GET /user/current", {"id": ME}, 401)
-    users = CheckedUsers(session)
+    users = UserResource(session)
     await users.current()
     with pytest.raises(InvalidResponseError, match="session of another user"):
         await users.current()
@@ -101,7 +102,7 @@ async def test_a_later_login_stays_that_of_the_same_user(
 async def test_the_current_user_is_the_one_of_the_login(backend: Backend, session: Session) -> None:
     backend.on(LOGIN, login_answer(userId=ME))
     backend.on("GET /user/current", {"id": OTHER}, {"id": ME})
-    users = CheckedUsers(session)
+    users = UserResource(session)
     with pytest.raises(InvalidResponseError, match="another one than that of the user"):
         await users.current()
     assert await users.current() == {"id": ME}
@@ -115,7 +116,7 @@ async def test_the_current_data_owner_is_the_one_of_the_login(
 
     backend.on(LOGIN, login_answer(dataOwnerId=MY_OWNER))
     backend.on("GET /dataowner/current", answer(OTHER), answer(MY_OWNER))
-    owners = CheckedDataOwners(session)
+    owners = DataOwnerResource(session)
     with pytest.raises(InvalidResponseError, match="another one than that of the user"):
         await owners.current()
     owner = await owners.current()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -15,8 +16,8 @@ from icure_async.rest.data_owners import (
     DataOwnerResource,
     TypedDataOwner,
 )
+from icure_async.rest.entities import EntityResource
 from icure_async.rest.message_gateway import MessageGateway
-from icure_async.rest.patients import PatientResource
 from icure_async.rest.session import Session
 from icure_async.rest.transport import Transport
 from icure_async.rest.users import UserResource
@@ -82,6 +83,10 @@ def exchange_keys(kind: DataOwnerKind) -> tuple[str, str, Call]:
     return "GET", f"/{kind}/{ID}/aesExchangeKeys", call
 
 
+def patients(session: Session) -> EntityResource:
+    return EntityResource(session, "patient", "patient")
+
+
 CALLS: dict[str, tuple[str, str, Call]] = {
     "current user": ("GET", "/user/current", lambda session, _: UserResource(session).current()),
     "token": (
@@ -94,17 +99,17 @@ CALLS: dict[str, tuple[str, str, Call]] = {
     "patient": (
         "GET",
         f"/patient/{ID}?",
-        lambda session, _: PatientResource(session).get(ID),
+        lambda session, _: patients(session).get(ID),
     ),
     "new patient": (
         "POST",
         "/rest/v1/patient?",
-        lambda session, request: PatientResource(session).create(request["body"]),
+        lambda session, request: patients(session).create(request["body"]),
     ),
     "modified patient": (
         "PUT",
         "/rest/v1/patient?",
-        lambda session, request: PatientResource(session).modify(request["body"]),
+        lambda session, request: patients(session).modify(request["body"]),
     ),
     "modified data owner": (
         "PUT",
@@ -131,7 +136,10 @@ async def test_a_request_is_like_the_references(
     method, part, call = CALLS[name]
     reference = recorded(transcript, method, part)
     path = reference["path"].removeprefix("/rest/v1").partition("?")[0]
-    answer: Answer = {"id": ID} if name != "token" else "b1eb6c4e"
+    document = {"rev": "1-a", "id": (reference["body"] or {}).get("id", segments(reference)[-1])}
+    answer: Answer = document if name != "token" else "b1eb6c4e"
+    if name.startswith("exchange keys"):
+        answer = {}
     backend.on(f"{method} {path}", answer)
 
     await call(session, reference)
@@ -217,7 +225,7 @@ async def test_a_code_is_never_tried_twice(
 # Ids go into paths whatever they are made of.
 PATHS: dict[str, Call] = {
     f"GET /user/{ODD_PATH}": lambda session, _: UserResource(session).get(ODD_ID),
-    f"GET /patient/{ODD_PATH}": lambda session, _: PatientResource(session).get(ODD_ID),
+    f"GET /patient/{ODD_PATH}": lambda session, _: patients(session).get(ODD_ID),
     f"GET /device/{ODD_PATH}": lambda session, _: DataOwnerResource(session).get_of_kind(
         "device", ODD_ID
     ),
@@ -232,7 +240,9 @@ PATHS: dict[str, Call] = {
 async def test_ids_are_escaped(backend: Backend, session: Session, route: str) -> None:
     backend.on(route, {"id": ODD_ID})
 
-    await PATHS[route](session, {})
+    # No record has such an id, so that the answer may be refused.
+    with contextlib.suppress(InvalidResponseError):
+        await PATHS[route](session, {})
 
     assert backend.calls == [LOGIN, route]
 
@@ -242,14 +252,15 @@ async def test_an_id_that_leads_elsewhere_is_never_sent(
     backend: Backend, session: Session, patient_id: str
 ) -> None:
     with pytest.raises(ValidationError):
-        await PatientResource(session).delete(patient_id)
+        await patients(session).delete(patient_id)
     assert backend.calls == []
 
 
 async def test_many_patients_are_read_with_one_request(backend: Backend, session: Session) -> None:
-    backend.on("POST /patient/byIds", [{"id": "1"}, {"id": "2"}])
+    stored: list[object] = [{"id": "1", "rev": "1-a"}, {"id": "2", "rev": "1-b"}]
+    backend.on("POST /patient/byIds", stored)
 
-    assert await PatientResource(session).get_many(("1", "2")) == [{"id": "1"}, {"id": "2"}]
+    assert await patients(session).get_many(("1", "2")) == stored
 
     assert json_of(backend.seen[1]) == {"ids": ["1", "2"]}
 
@@ -257,7 +268,7 @@ async def test_many_patients_are_read_with_one_request(backend: Backend, session
 async def test_a_patient_is_deleted(backend: Backend, session: Session) -> None:
     backend.on("DELETE /patient/1", [{"id": "1", "rev": "2-ab"}])
 
-    assert await PatientResource(session).delete("1") == [{"id": "1", "rev": "2-ab"}]
+    assert await patients(session).delete("1") == [{"id": "1", "rev": "2-ab"}]
 
 
 async def test_the_token_is_chosen_here(backend: Backend, session: Session) -> None:
@@ -281,7 +292,7 @@ async def test_another_token_than_the_chosen_one_is_refused(
     assert "chosen" not in str(caught.value)
 
 
-OWNER: dict[str, object] = {"id": ID, "firstName": "Ned"}
+OWNER: dict[str, object] = {"id": ID, "rev": "1-a", "firstName": "Ned"}
 
 
 @pytest.mark.parametrize(
@@ -329,8 +340,8 @@ async def test_an_answer_of_another_form_is_an_error(backend: Backend, session: 
     backend.on("GET /patient/1", []).on("POST /patient/byIds", {}).on("POST /user/token/u/k", {})
 
     with pytest.raises(InvalidResponseError, match=r"Could not read patient 1: .*not an object"):
-        await PatientResource(session).get("1")
+        await patients(session).get("1")
     with pytest.raises(InvalidResponseError, match=r"Could not read 1 patients: .*not an array"):
-        await PatientResource(session).get_many(["1"])
+        await patients(session).get_many(["1"])
     with pytest.raises(InvalidResponseError, match="bare text"):
         await UserResource(session).create_token("u", "k", validity=60, secret="s")

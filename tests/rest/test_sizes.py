@@ -20,9 +20,8 @@ from aiohttp.test_utils import TestServer
 
 from icure_async.errors import InvalidResponseError, NetworkError, ResponseTooLargeError
 from icure_async.rest.connection import Connection
+from icure_async.rest.entities import EntityResource
 from icure_async.rest.json_body import INLINE_BYTES, load_json, load_large_json
-from icure_async.rest.maintenance_tasks import MaintenanceTaskResource
-from icure_async.rest.patients import PatientResource
 from icure_async.rest.transport import DEFAULT_MAX_RESPONSE_SIZE, Request, Transport
 from tests.support.loopback import Backend, login_answer, open_session, open_transport, raw_server
 
@@ -328,12 +327,14 @@ async def test_many_patients_are_read_in_parts_where_an_answer_is_too_large(
     async def by_ids(request: web.Request) -> web.Response:
         ids = (await request.json())["ids"]
         asked.append(len(ids))
-        return web.json_response([{"id": i, "text": "x" * 1000} for i in ids if i != "unknown"])
+        return web.json_response(
+            [{"id": i, "rev": "1-a", "text": "x" * 1000} for i in ids if i != "unknown"]
+        )
 
     backend.on("POST /auth/login", login_answer()).on("POST /patient/byIds", by_ids)
     ids = ["a", "b", "unknown", *(str(number) for number in range(8))]
     async with open_transport(max_response_size=3500) as transport:
-        patients = PatientResource(open_session(transport, backend.base_url))
+        patients = EntityResource(open_session(transport, backend.base_url), "patient", "patient")
         read = await patients.get_many(ids)
 
     assert [patient["id"] for patient in read] == [i for i in ids if i != "unknown"]
@@ -348,7 +349,7 @@ async def test_one_patient_that_is_too_large_is_an_error_after_few_requests(
 
     backend.on("POST /auth/login", login_answer()).on("POST /patient/byIds", too_large)
     async with open_transport(max_response_size=3500) as transport:
-        patients = PatientResource(open_session(transport, backend.base_url))
+        patients = EntityResource(open_session(transport, backend.base_url), "patient", "patient")
         with pytest.raises(ResponseTooLargeError, match="Could not read 1 patients"):
             await patients.get_many([str(number) for number in range(1000)])
 
@@ -358,13 +359,18 @@ async def test_one_patient_that_is_too_large_is_an_error_after_few_requests(
 async def test_a_page_that_is_too_large_gets_shorter(backend: Backend) -> None:
     async def page(request: web.Request) -> web.Response:
         limit = int(request.query["limit"])
-        return web.json_response({"rows": [{"text": "x" * 1000}] * limit, "pageSize": limit})
+        row = {"id": "t", "rev": "1-a", "text": "x" * 1000}
+        return web.json_response({"rows": [row] * limit, "pageSize": limit})
 
     backend.on("POST /auth/login", login_answer()).on("POST /maintenancetask/filter", page)
     async with open_transport(max_response_size=30_000) as transport:
-        tasks = MaintenanceTaskResource(open_session(transport, backend.base_url))
+        tasks = EntityResource(
+            open_session(transport, backend.base_url), "maintenancetask", "notification"
+        )
         assert (await tasks.filter({}, limit=100))["pageSize"] == 25
     async with open_transport(max_response_size=500) as transport:
-        tasks = MaintenanceTaskResource(open_session(transport, backend.base_url))
+        tasks = EntityResource(
+            open_session(transport, backend.base_url), "maintenancetask", "notification"
+        )
         with pytest.raises(ResponseTooLargeError):
             await tasks.filter({}, limit=100)

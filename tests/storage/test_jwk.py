@@ -125,7 +125,6 @@ def test_refused_texts(pair: KeyPair, pairs: list[KeyPair]) -> None:
         "null",
         "[" * 60_000,
         text + " " * 70_000,
-        f'{text[:-1]},"x":"\ud800"}}',
     ):
         with pytest.raises(ValidationError, match="not a JSON object") as caught:
             key_pair_from_jwk_json(broken)

@@ -102,11 +102,10 @@ async def test_every_storage_has_a_key_of_its_own_and_seals_it_anew(
         assert await bytes_of(storage, "item") not in records[-1].encode()
     assert is_random(keys)
     documents = [json.loads(record) for record in records]
-    if "check" in documents[0]:
-        assert nonces_are_random([base64.b64decode(document["check"]) for document in documents])
+    envelopes_are_random(documents)
+    if documents[0]["protection"] == "keyring":
         assert len(system_keyring.entries) == COUNT
-    else:
-        envelopes_are_random(documents)
+        assert is_random([base64.b64decode(text) for text in system_keyring.entries.values()])
 
 
 async def test_every_backup_has_a_salt_and_a_nonce_of_its_own(pair: KeyPair) -> None:

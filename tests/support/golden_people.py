@@ -16,6 +16,7 @@ from icure_async.crypto.exchange_keys import (
 from icure_async.crypto.key_ring import KeyRing
 from icure_async.crypto.protocol import Crypto
 from icure_async.crypto.software import SoftwareCrypto
+from icure_async.entities.legacy_keys import KeyDirectory, LegacyKeys
 from icure_async.entities.sealing import EntityCrypto
 from icure_async.models.key_pair import KeyPair
 from tests.support.golden import WORLD
@@ -107,13 +108,19 @@ async def ring_of(*pairs: KeyPair, crypto: Crypto = CRYPTO) -> KeyRing:
     return ring
 
 
-async def reader(
-    own_id: str, owners: Mapping[str, Mapping[str, Any]], *pairs: KeyPair
-) -> EntityCrypto:
-    return EntityCrypto(CRYPTO, await ring_of(*pairs), DictDirectory(own_id, owners))
+class Reader(EntityCrypto):
+    """Opens and seals entities with legacy keys."""
+
+    def __init__(self, key_ring: KeyRing, directory: KeyDirectory) -> None:
+        self.keys = LegacyKeys(CRYPTO, key_ring, directory)
+        super().__init__(CRYPTO, self.keys)
 
 
-async def reader_at(stage: str, user: str) -> EntityCrypto:
+async def reader(own_id: str, owners: Mapping[str, Mapping[str, Any]], *pairs: KeyPair) -> Reader:
+    return Reader(await ring_of(*pairs), DictDirectory(own_id, owners))
+
+
+async def reader_at(stage: str, user: str) -> Reader:
     own_id = WORLD["users"][user]["dataOwnerId"]
     return await reader(own_id, owners_at(stage), *key_pairs_of(user))
 

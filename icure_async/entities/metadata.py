@@ -1,0 +1,108 @@
+"""The seam between entities and a flavour of metadata, which says who can read them.
+
+A flavour takes many documents at a time: where keys are documents of their own, one document at a
+time would cost a request per entity.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+import attrs
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from icure_async.entities.kinds import EntityKind
+    from icure_async.errors import CryptoError
+
+__all__ = ["EncryptionMetadata", "EntityKeys", "KeySource", "Readers"]
+
+
+@attrs.frozen
+class Readers:
+    """The data owners that get access to an entity, besides the current one.
+
+    Attributes:
+        delegates: those who get all of it.
+        key_only: those who get the key without the secret id: they can read the entity, and can't
+            find what belongs to it.
+        required: those of the delegates without whom there is no point in creating it.
+    """
+
+    delegates: Sequence[str] = ()
+    key_only: Sequence[str] = ()
+    required: Sequence[str] = ()
+
+
+class KeySource(Protocol):
+    """Where keys of entities come from."""
+
+    async def keys_of(self, documents: Sequence[Mapping[str, Any]], /) -> Sequence[Sequence[bytes]]:
+        """Return for each document the keys that may open it, the likeliest first."""
+        ...
+
+
+class EntityKeys(Protocol):
+    """The keys of entities, as a flavour of metadata holds them."""
+
+    @property
+    def sources(self) -> Sequence[KeySource]:
+        """Where keys come from, the cheapest source first.
+
+        A later one is asked about what no earlier one has opened.
+        """
+        ...
+
+    def has_keys(self, document: Mapping[str, Any], /) -> bool:
+        """Return whether the metadata says that there is a key."""
+        ...
+
+    def delegates_of(self, document: Mapping[str, Any], /) -> set[str]:
+        """Return the ids of the data owners that the entity is shared with."""
+        ...
+
+    async def check_key(self, document: Mapping[str, Any], key: bytes, /) -> None:
+        """Refuse to encrypt new content with the key of an entity that others may know.
+
+        Raises:
+            CryptoError: nothing that the policy confirms leads to the key.
+        """
+        ...
+
+
+class EncryptionMetadata(EntityKeys, Protocol):
+    """One flavour of metadata: reading, and granting access."""
+
+    async def prepare(
+        self,
+        kind: EntityKind[Any, Any],
+        documents: Sequence[Mapping[str, Any]],
+        readers: Readers,
+        /,
+    ) -> Sequence[dict[str, Any] | CryptoError]:
+        """Return new entities ready to be stored; may send requests first, for all together.
+
+        A CryptoError takes the place of one that can't be encrypted.
+
+        Args:
+            kind: what they are.
+            documents: wire JSON in clear, with an id. Key material of another entity is dropped.
+            readers: those who get access.
+
+        Raises:
+            CryptoError: the current data owner, or a required delegate, could not read them.
+        """
+        ...
+
+    async def add_key(
+        self, kind: EntityKind[Any, Any], document: Mapping[str, Any], delegates: Sequence[str], /
+    ) -> dict[str, Any]:
+        """Return an entity that never had a key, encrypted for all who have access to it.
+
+        Args:
+            kind: what it is.
+            document: wire JSON in clear.
+            delegates: those who get access besides.
+        """
+        ...

@@ -1,0 +1,286 @@
+"""Records of one kind, read from the backend and decrypted."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar, cast
+
+from anyio.lowlevel import checkpoint
+
+from icure_async.crypto.threads import Turns
+from icure_async.entities.sealing import EntityCrypto
+from icure_async.entities.unchanged import (
+    confirm_content,
+    is_in_clear,
+)
+from icure_async.errors import (
+    ConflictError,
+    DecryptionError,
+    InvalidResponseError,
+    NotFoundError,
+    ValidationError,
+)
+from icure_async.foreign_text import printable
+from icure_async.json_shapes import as_object
+from icure_async.models.base import EntityModel
+from icure_async.models.validation import validate_id
+from icure_async.models.wire import from_wire
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
+
+    from icure_async.crypto.protocol import Crypto
+    from icure_async.entities.kinds import EntityKind
+    from icure_async.entities.metadata import EncryptionMetadata
+    from icure_async.entities.sealing import OpenedEntity
+    from icure_async.models.filters import Filter
+    from icure_async.rest.entities import EntityResource
+
+__all__ = ["OwnDocument", "Records"]
+
+_log: Final = logging.getLogger(__name__)
+
+Clear = TypeVar("Clear", bound=EntityModel)
+Sealed = TypeVar("Sealed", bound=EntityModel)
+Taken = TypeVar("Taken")
+
+_MAX_RESTARTS: Final = 8
+_MAX_ROWS: Final = 1_000_000
+_IDS_PER_REQUEST: Final = 1000
+
+
+class OwnDocument(Protocol):
+    """Knows the current data owner and its parents."""
+
+    async def own_id(self) -> str:
+        """Return the id of the current data owner."""
+        ...
+
+    async def hierarchy(self) -> Mapping[str, Mapping[str, Any]]:
+        """Return the current data owner and its parents by id."""
+        ...
+
+    def learn(self, document: Mapping[str, Any], /) -> None:
+        """Take note of a document as the backend just gave it, which may be our own."""
+        ...
+
+
+class Records(Generic[Clear, Sealed]):
+    """Reads records of one kind."""
+
+    def __init__(
+        self,
+        kind: EntityKind[Clear, Sealed],
+        resource: EntityResource,
+        *,
+        crypto: Crypto,
+        metadata: EncryptionMetadata,
+        own: OwnDocument,
+    ) -> None:
+        self.kind = kind
+        self.resource = resource
+        self._entities = EntityCrypto(crypto, metadata)
+        self.metadata = metadata
+        self._own = own
+
+    async def get(self, record_id: str) -> Clear:
+        """Return a record, decrypted.
+
+        Raises:
+            ValidationError: the id is malformed.
+            NotFoundError: there is no such record.
+            DecryptionError: no key opens it.
+        """
+        return self.readable(await self.get_and_try_decrypt(record_id))
+
+    async def get_and_try_decrypt(self, record_id: str) -> Clear | Sealed:
+        """Return a record, a sealed one where no key opens it."""
+        return await self._try_decrypt(await self.read(record_id))
+
+    async def get_many(self, record_ids: Sequence[str]) -> list[Clear]:
+        """Return several records, decrypted, in the order of the ids.
+
+        Raises:
+            ValidationError: an id is malformed.
+            NotFoundError: some do not exist, or are not accessible; the message names them.
+            DecryptionError: some can't be decrypted; ``entity_ids`` names them.
+        """
+        found = await self.get_many_and_try_decrypt(record_ids)
+        closed = [record.id for record in found if isinstance(record, self.kind.sealed)]
+        if closed:
+            raise self._unreadable(*closed)
+        return cast("list[Clear]", found)
+
+    async def get_many_and_try_decrypt(self, record_ids: Sequence[str]) -> list[Clear | Sealed]:
+        """Return several records like :meth:`get_many`, sealed ones where no key opens them."""
+        ids = [self._valid_id(record_id) for record_id in self._id_list(record_ids)]
+        found: list[Clear | Sealed] = []
+        for start in range(0, len(ids), _IDS_PER_REQUEST):
+            found += await self._read_many(ids[start : start + _IDS_PER_REQUEST])
+        return found
+
+    def iterate(
+        self,
+        record_ids: Iterable[str],
+        page_size: int,
+        take: Callable[[Clear | Sealed], Taken],
+    ) -> AsyncGenerator[Taken, None]:
+        """Iterate over records by their ids, of which a page at a time is read and in memory.
+
+        Args:
+            record_ids: of the records.
+            page_size: how many to read at a time.
+            take: makes of each what is given out.
+
+        Raises:
+            ValidationError: an id is malformed.
+            NotFoundError: some of a page do not exist, or are not accessible.
+        """
+        return self._pages(iter(self._id_list(record_ids)), page_size, take)
+
+    async def _pages(
+        self, ids: Iterator[str], page_size: int, take: Callable[[Clear | Sealed], Taken]
+    ) -> AsyncGenerator[Taken, None]:
+        while page := [self._valid_id(record_id) for record_id in islice(ids, page_size)]:
+            for record in await self._read_many(page):
+                yield take(record)
+                await checkpoint()
+
+    async def find(
+        self,
+        wanted: Filter,
+        page_size: int,
+        *,
+        where: Callable[[Mapping[str, Any]], bool] = lambda _: True,
+    ) -> AsyncGenerator[Clear | Sealed, None]:
+        """Iterate over the pages of a filter; each record comes once.
+
+        Args:
+            wanted: what to look for.
+            page_size: how many to ask the backend for at a time.
+            where: says of a document whether it is of interest.
+        """
+        noun = self.kind.noun
+        chain = {"$type": "FilterChain", "filter": wanted.to_wire(await self._own.own_id())}
+        seen: set[str] = set()
+        for _ in range(_MAX_RESTARTS):
+            # What this run through the list has brought, whatever an earlier one has.
+            passed: set[str] = set()
+            start_id: str | None = None
+            while True:
+                page = await self.resource.filter(chain, limit=page_size, start_id=start_id)
+                rows: dict[str, dict[str, Any]] = {row["id"]: row for row in page["rows"]}
+                brings_nothing = rows.keys() <= passed
+                passed.update(rows)
+                fresh = [row for row in rows.values() if row["id"] not in seen and where(row)]
+                await self._confirm_content(fresh)
+                for record in await self.open_many(fresh):
+                    seen.add(record.id)
+                    yield record
+                    await checkpoint()
+                if start_id is not None and not rows:
+                    # What this page was to begin with has been deleted, and backends may show
+                    # nothing of what comes behind it then (server-behaviour.md §8.2).
+                    break
+                start_id = _next_id(page)
+                if start_id is None:
+                    return
+                if brings_nothing or len(passed) > _MAX_ROWS:
+                    raise InvalidResponseError(
+                        f"Could not list {noun}s: the server gives the same page twice, or "
+                        "pages without end. Try again; where it stays so, call the administrator "
+                        "of the backend."
+                    )
+        raise ConflictError(
+            f"The list of {noun}s changed {_MAX_RESTARTS} times while it was read. Try again.",
+            retryable=True,
+        )
+
+    async def read(self, record_id: str) -> dict[str, Any]:
+        """Return the document of a record as it is stored."""
+        document = await self.resource.get(self._valid_id(record_id))
+        await confirm_content(document, self.resource.get, self.kind.noun)
+        self._own.learn(document)
+        return document
+
+    async def open_many(self, documents: Sequence[Mapping[str, Any]]) -> list[Clear | Sealed]:
+        """Return the records of documents, sealed ones where no key opens them."""
+        opened = await self._entities.open_many(documents)
+        records: list[Clear | Sealed] = []
+        turns = Turns()
+        for document, entity in zip(documents, opened, strict=True):
+            records.append(self._model(document, entity))
+            await turns.give()
+        return records
+
+    def readable(self, record: Clear | Sealed) -> Clear:
+        """Return a record that could be decrypted.
+
+        Raises:
+            DecryptionError: it could not.
+        """
+        if isinstance(record, self.kind.sealed):
+            raise self._unreadable(record.id)
+        return cast("Clear", record)
+
+    def _id_list(self, record_ids: Iterable[str]) -> Iterable[str]:
+        if isinstance(record_ids, str) or not isinstance(record_ids, Iterable):
+            raise ValidationError(f"{self.kind.noun}_ids must be a list of ids.")
+        return record_ids
+
+    def _valid_id(self, record_id: object) -> str:
+        return validate_id(record_id, f"{self.kind.noun} id")
+
+    async def _read_many(self, ids: Sequence[str]) -> list[Clear | Sealed]:
+        found = await self.resource.get_many(list(dict.fromkeys(ids)))
+        await self._confirm_content(found)
+        documents = {document["id"]: document for document in found}
+        missing = [record_id for record_id in ids if record_id not in documents]
+        if missing:
+            raise NotFoundError(
+                f"Could not read {self.kind.noun}s {', '.join(missing)}: they do not exist, or "
+                "this user has no access to them. Check the ids."
+            )
+        return await self.open_many([documents[record_id] for record_id in ids])
+
+    async def _confirm_content(self, documents: Sequence[Mapping[str, Any]]) -> None:
+        for document in filter(is_in_clear, documents):
+            await confirm_content(document, self.resource.get, self.kind.noun)
+
+    async def _try_decrypt(self, document: Mapping[str, Any]) -> Clear | Sealed:
+        return self._model(document, await self._entities.open(document))
+
+    def _model(self, document: Mapping[str, Any], opened: OpenedEntity | None) -> Clear | Sealed:
+        """Return a record from what the backend sent, and what could be opened of it.
+
+        What was encrypted comes from another data owner. Where that is not what a record may hold,
+        it is as unreadable as if it could not be decrypted, and must not block the others.
+        """
+        if opened is not None:
+            try:
+                return from_wire(self.kind.clear, opened.document)
+            except InvalidResponseError:
+                _log.warning(
+                    "What %s %s holds is malformed", self.kind.noun, printable(document["id"])
+                )
+        return from_wire(self.kind.sealed, document)
+
+    def _unreadable(self, *record_ids: str) -> DecryptionError:
+        return DecryptionError(
+            f"{self._name(', '.join(record_ids))} can't be decrypted: no key on this device opens "
+            "it, or what it holds is malformed. What is stored is left as it is. Call "
+            "init_user_crypto() with the key pair that can read it. "
+            f"{self.kind.unreadable_advice}",
+            entity_type=self.kind.noun,
+            entity_ids=record_ids,
+        )
+
+    def _name(self, record_id: str) -> str:
+        return f"{self.kind.noun.capitalize()} {record_id}"
+
+
+def _next_id(page: Mapping[str, Any]) -> str | None:
+    next_id = as_object(page.get("nextKeyPair")).get("startKeyDocId")
+    return next_id if isinstance(next_id, str) and next_id else None

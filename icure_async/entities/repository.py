@@ -1,0 +1,447 @@
+"""Records of one kind on the backend: encrypted on their way out, decrypted on their way in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+import attrs
+
+from icure_async.crypto.encoding import new_uuid
+from icure_async.crypto.threads import Turns
+from icure_async.entities.comparison import refuse_other_changes, same_content
+from icure_async.entities.metadata import Readers
+from icure_async.entities.records import Records
+from icure_async.entities.sharing import auto_delegates_of
+from icure_async.entities.stored_members import with_stored_members
+from icure_async.entities.unchanged import (
+    compare_with_stored,
+    is_in_clear,
+    require_all_parts,
+    require_same_material,
+)
+from icure_async.entities.wholeness import has_key_material, looks_whole
+from icure_async.errors import (
+    ConflictError,
+    CryptoError,
+    ICureError,
+    InvalidResponseError,
+    NotFoundError,
+    PermissionDeniedError,
+    ValidationError,
+)
+from icure_async.models.base import EntityModel, has_id, has_rev
+from icure_async.models.validation import UnusualValueError, validate_id
+from icure_async.models.wire import from_wire, to_wire
+from icure_async.rest.changes import change_document
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from icure_async.crypto.protocol import Crypto
+    from icure_async.entities.kinds import EntityKind
+    from icure_async.entities.metadata import EncryptionMetadata
+    from icure_async.entities.records import OwnDocument
+    from icure_async.entities.sealing import OpenedEntity
+    from icure_async.entities.sharing import Sharing
+    from icure_async.rest.entities import EntityResource
+
+__all__ = ["Repository", "is_built_by_hand"]
+
+Clear = TypeVar("Clear", bound=EntityModel)
+Sealed = TypeVar("Sealed", bound=EntityModel)
+
+
+class Repository(Records[Clear, Sealed]):
+    """Creates, reads, modifies and deletes records of one kind."""
+
+    def __init__(
+        self,
+        kind: EntityKind[Clear, Sealed],
+        resource: EntityResource,
+        *,
+        crypto: Crypto,
+        metadata: EncryptionMetadata,
+        own: OwnDocument,
+        user: Sharing,
+        clock: Callable[[], float],
+    ) -> None:
+        super().__init__(kind, resource, crypto=crypto, metadata=metadata, own=own)
+        self._crypto = crypto
+        self._user = user
+        self._clock = clock
+
+    async def save(self, record: Clear, *, delegates: Sequence[str] = ()) -> Clear:
+        """Create a record if it has no ``rev``, else replace the stored one.
+
+        Args:
+            record: to create, or as it was read, with changes.
+            delegates: who gets access to a new one, besides those the user shares with.
+
+        Raises:
+            ValidationError: a member is malformed. Nothing was sent.
+            CryptoError: a delegate does not exist or has no public key yet.
+            DecryptionError: the stored record can't be decrypted, so that it would be lost.
+            ConflictError: somebody else changed the record.
+        """
+        if isinstance(record, self.kind.clear) and not has_rev(record):
+            saved = await self.create(record, delegates=delegates)
+        else:
+            saved = await self.modify(record, delegates=delegates)
+        return self.require_readable(saved)
+
+    async def create(self, record: Clear, *, delegates: Sequence[str] = ()) -> Clear | Sealed:
+        """Create a record; a repeated call with the same object finishes the job."""
+        (sealed,) = await self.prepare([record], delegates)
+        if isinstance(sealed, CryptoError):
+            raise sealed
+        return await self.store(record, sealed)
+
+    async def prepare(
+        self, records: Sequence[Clear], delegates: Sequence[str] = ()
+    ) -> Sequence[dict[str, Any] | CryptoError]:
+        """Return the documents of new records, encrypted; each record is given its ``id``.
+
+        A CryptoError takes the place of one that can't be encrypted.
+
+        Raises:
+            ValidationError: a member is malformed.
+            CryptoError: nobody can read them, or a delegate can't.
+        """
+        turns = Turns()
+        for record in records:
+            await turns.give()
+            self.kind.validate(record, creating=True)
+        for record in records:
+            if not has_id(record):
+                record.id = await new_uuid(self._crypto)
+        own_id = await self._own.own_id()
+
+        async def prepared(user: Mapping[str, Any]) -> Sequence[dict[str, Any] | CryptoError]:
+            documents: list[dict[str, Any]] = []
+            for record in records:
+                await turns.give()
+                documents.append(self.new_document(record, str(user["id"]), own_id))
+            full = list(
+                dict.fromkeys([*delegates, *auto_delegates_of(user, self.kind.shared_on_creation)])
+            )
+            key_only = set(auto_delegates_of(user, self.kind.key_only)) - {own_id, *full}
+            readers = Readers(full, sorted(key_only), delegates)
+            return await self.metadata.prepare(self.kind, documents, readers)
+
+        return await self._user.sharing(prepared)
+
+    async def modify(
+        self,
+        record: Clear | Sealed,
+        *,
+        keep_unreadable: bool = False,
+        delegates: Sequence[str] = (),
+    ) -> Clear | Sealed:
+        """Replace a stored record.
+
+        Args:
+            record: as it was read, with changes.
+            keep_unreadable: whether the encrypted part of one that can't be decrypted is kept as it
+                is, as opposed to refused.
+            delegates: who must have access already, where that can't be changed.
+        """
+        kind = self.kind
+        try:
+            kind.validate(record, creating=False)
+        except UnusualValueError:
+            # Perhaps the value is the stored one: known once that is read.
+            if not is_built_by_hand(record):
+                raise
+        stored: dict[str, Any] | None = None
+        if kind.changeable is not None or is_built_by_hand(record):
+            stored = await self.read(record.id)
+            if stored.get("rev") != record.rev:
+                other = ConflictError(f"{self._name(record.id)} has another rev by now", status=409)
+                return await self._saved_before(record, other)
+        if kind.changeable is not None and stored is not None:
+            document = await self._sealed_changes(record, stored, delegates)
+        else:
+            if stored is not None:
+                record = await self._completed(record, stored)
+                kind.validate(record, creating=False)
+            document = to_wire(record)
+            if isinstance(record, kind.sealed):
+                await compare_with_stored(document, self.resource.get, kind.noun)
+            else:
+                document = await self._sealed(
+                    document, await self._entities.open(document), keep_unreadable=keep_unreadable
+                )
+        return await self.store(record, self._completed_document(document))
+
+    async def prepare_changes(
+        self, records: Sequence[Clear]
+    ) -> Sequence[dict[str, Any] | ICureError]:
+        """Return the documents of records that were read and changed, encrypted.
+
+        An error takes the place of one that can't be encrypted, or would destroy what is stored.
+        """
+        documents = [to_wire(record) for record in records]
+        prepared: list[dict[str, Any] | ICureError] = []
+        opened = await self._entities.open_many(documents)
+        for document, entity in zip(documents, opened, strict=True):
+            try:
+                prepared.append(self._completed_document(await self._sealed(document, entity)))
+            except ICureError as error:
+                prepared.append(error)
+        return prepared
+
+    async def store(self, record: Clear | Sealed, document: Mapping[str, Any]) -> Clear | Sealed:
+        """Store what was prepared of a record, unless an earlier attempt has done so."""
+        creates = not has_rev(record)
+        write = self.resource.create if creates else self.resource.modify
+        try:
+            saved = await write(document)
+        except ConflictError as conflict:
+            return await self._saved_before(record, conflict)
+        verb = "create" if creates else "modify"
+        require_same_material(document, saved, self.kind.noun, verb)
+        self._own.learn(saved)
+        return await self._try_decrypt(saved)
+
+    async def as_saved(
+        self, record: Clear | Sealed, document: Mapping[str, Any]
+    ) -> Clear | Sealed | None:
+        """Return a stored record if it has the content of this one, else None."""
+        present = await self._try_decrypt(document)
+        is_sealed = isinstance(record, self.kind.sealed)
+        # Of a sealed record, what could be opened by now stays closed.
+        compared = self._model(document, None) if is_sealed else present
+        is_comparable = isinstance(compared, self.kind.sealed) == is_sealed
+        return present if is_comparable and same_content(self.kind, compared, record) else None
+
+    def require_readable(self, saved: Clear | Sealed) -> Clear:
+        """Return what was saved, or refuse what can't be decrypted.
+
+        Raises:
+            InvalidResponseError: it can't.
+        """
+        if isinstance(saved, self.kind.sealed):
+            noun = self.kind.noun
+            raise InvalidResponseError(
+                f"Could not save {noun} {saved.id}: the server answers with something that can't "
+                f"be decrypted. Read the {noun} again to see what is stored."
+            )
+        return cast("Clear", saved)
+
+    async def update(self, record_id: str, changes: Mapping[str, Any]) -> Clear | Sealed:
+        """Set some members that are in clear, and leave everything else as it is stored.
+
+        That works whether or not the record can be decrypted, and whatever others change.
+
+        Args:
+            record_id: id of the record.
+            changes: the new values by wire name.
+
+        Raises:
+            NotFoundError: there is no such record.
+            ConflictError: others keep changing it.
+        """
+
+        async def change(stored: dict[str, Any]) -> dict[str, Any]:
+            opened = await self._entities.open(stored)
+            # Read as a whole, so that nothing malformed goes back.
+            self._model(stored, opened)
+            if all(stored.get(name) == value for name, value in changes.items()):
+                return stored
+            if not looks_whole(stored) or opened is None:
+                await compare_with_stored(stored, self.resource.get, self.kind.noun)
+            return stored | dict(changes) | {"modified": self._now()}
+
+        async def write(changed: dict[str, Any]) -> dict[str, Any]:
+            saved = await self.resource.modify(changed)
+            require_same_material(changed, saved, self.kind.noun, "modify")
+            return saved
+
+        stored = await change_document(
+            self._name(record_id), read=lambda: self.read(record_id), change=change, write=write
+        )
+        return await self._try_decrypt(stored)
+
+    async def delete(self, record_id: str) -> str:
+        """Mark a record as deleted: it can still be read by its id, and is listed nowhere.
+
+        Returns:
+            The id of the record.
+
+        Raises:
+            ValidationError: the id is malformed. Nothing was sent.
+            NotFoundError: there is no such record.
+            PermissionDeniedError: only readers may delete it, and the current data owner is none.
+        """
+        noun = self.kind.noun
+        if "," in validate_id(record_id, f"{noun} id"):
+            # Backends would take it for a list of ids, and delete each of them.
+            raise ValidationError(f"The {noun} id must be one id, without a comma.")
+        if self.kind.only_readers_delete:
+            stored = await self.read(record_id)
+            if stored.get("deletionDate"):
+                return record_id
+            if self.metadata.delegates_of(stored).isdisjoint(await self._own.hierarchy()):
+                raise PermissionDeniedError(
+                    f"{self._name(record_id)} is not shared with the current data owner, who can't "
+                    "delete it therefore. Leave that to those it is for. Nothing was changed."
+                )
+        if not await self.resource.delete(record_id):
+            raise NotFoundError(
+                f"Could not delete {noun} {record_id}: it does not exist. Check the id."
+            )
+        return record_id
+
+    def new_document(self, record: Clear, user_id: str, own_id: str) -> dict[str, Any]:
+        """Return the document of a new record, in clear, from this user and data owner."""
+        now = self._now()
+        # Keys and delegations of a record this one was copied from are not its own.
+        if getattr(record, "system_meta_data", None) is not None:
+            nothing: dict[str, Any] = {"system_meta_data": None}
+            record = attrs.evolve(record, **nothing)
+        clear = to_wire(record)
+        clear.pop("securityMetadata", None)
+        return self.kind.complete(
+            clear
+            | {
+                "_type": self.kind.wire_class,
+                "created": now,
+                "modified": now,
+                "author": user_id,
+                "responsible": own_id,
+            }
+        )
+
+    def _completed_document(self, document: dict[str, Any]) -> dict[str, Any]:
+        # The backend leaves ``modified`` as it gets it, so we set it.
+        return self.kind.complete(document) | {"modified": self._now()}
+
+    async def _completed(self, record: Clear | Sealed, stored: Mapping[str, Any]) -> Clear | Sealed:
+        """Return the record with what its class does not know about the stored document.
+
+        A record that was read has it. One that was built by hand, or went through ``to_dict()``,
+        has not, and saving it as it is would erase keys, delegations and newer members.
+        """
+        # Of a sealed record, what could be opened by now stays closed.
+        is_sealed = isinstance(record, self.kind.sealed)
+        cls = self.kind.sealed if is_sealed else self.kind.clear
+        opened = None if is_sealed else await self._entities.open(stored)
+        present: Any = from_wire(cls, opened.document if opened else stored)
+        ours: Any = record
+        changes: dict[str, Any] = {
+            name: getattr(ours, name) or getattr(present, name)
+            for name in ("created", "author", "responsible")
+        }
+        changes["system_meta_data"] = present.system_meta_data
+        return attrs.evolve(with_stored_members(record, present), **changes)
+
+    async def _sealed_changes(
+        self, record: Clear | Sealed, stored: Mapping[str, Any], delegates: Sequence[str]
+    ) -> dict[str, Any]:
+        """Return a stored document with those changes that are possible, encrypted."""
+        kind = self.kind
+        opened = await self._entities.open(stored)
+        if opened is None:
+            raise self._unreadable(record.id)
+        current = from_wire(kind.clear, opened.document)
+        refuse_other_changes(kind, record, current)
+        if is_built_by_hand(record):
+            record = with_stored_members(record, current)
+            kind.validate(record, creating=False)
+        if not set(delegates) <= self.metadata.delegates_of(stored):
+            raise ValidationError(
+                f"The delegates of a {kind.noun} can't be changed: create another one. Nothing was "
+                "changed."
+            )
+        wire = to_wire(record)
+        names = (kind.changeable or {}).values()
+        changes = {name: wire[name] for name in names if name in wire}
+        return await self._sealed(opened.document | changes, opened, before=stored)
+
+    async def _sealed(
+        self,
+        document: dict[str, Any],
+        opened: OpenedEntity | None,
+        *,
+        keep_unreadable: bool = False,
+        before: Mapping[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        """Return a modified document with its encrypted members encrypted.
+
+        Args:
+            document: what to store, in clear.
+            opened: the same, or what was stored, with its key.
+            keep_unreadable: whether one that can't be decrypted may be saved without these members.
+            before: what was stored, of which nothing else is to change; None where all may.
+
+        Raises:
+            DecryptionError: what is stored can't be decrypted, so that it would be lost.
+        """
+        noun, members = self.kind.noun, self.kind.encrypted
+        has_content = any(document.get(name) for name in members)
+        replaces_content = any(document.get(name) is not None for name in members)
+        closed = opened is None or (opened.key is None and self.metadata.has_keys(document))
+        if closed and (replaces_content or not keep_unreadable):
+            raise self._unreadable(document["id"])
+        if not keep_unreadable:
+            require_all_parts(document, members, noun)
+        # Nothing may be missing in what is about to replace a document.
+        if opened is None or not looks_whole(document) or has_key_material(document):
+            await compare_with_stored(document, self.resource.get, noun)
+        if (
+            closed
+            or opened is None
+            or (keep_unreadable and is_in_clear(document) and not has_content)
+        ):
+            return document
+        if opened.key is not None:
+            return await self._sealed_again(document, opened.key)
+        if before is None:
+            return await self._user.sharing(
+                lambda user: self.metadata.add_key(
+                    self.kind, document, auto_delegates_of(user, self.kind.shared_on_creation)
+                )
+            )
+        if all(document.get(name) == before.get(name) for name in members):
+            return document
+        return await self.metadata.add_key(self.kind, document, ())
+
+    async def _sealed_again(self, document: dict[str, Any], key: bytes) -> dict[str, Any]:
+        try:
+            return await self._entities.seal_again(document, self.kind.encrypted, key)
+        except ValueError:
+            raise CryptoError(
+                f"{self._name(document['id'])} can't be encrypted: a list of it has elements that "
+                f"are encrypted for another {self.kind.noun}, or a value that JSON has not. Build "
+                "them anew from their values. Nothing was sent."
+            ) from None
+
+    async def _saved_before(
+        self, record: Clear | Sealed, conflict: ConflictError
+    ) -> Clear | Sealed:
+        """Return the stored record if it is what we wanted to store, else raise the conflict.
+
+        That is so when an earlier attempt was carried out and its answer got lost.
+        """
+        try:
+            document = await self.read(record.id)
+        except (NotFoundError, PermissionDeniedError):
+            pass
+        else:
+            if present := await self.as_saved(record, document):
+                return present
+        raise ConflictError(
+            f"{self._name(record.id)} was changed by somebody else, or its id is in use. Read it "
+            "again, apply the change to what you read, and save that.",
+            status=conflict.status,
+            request_id=conflict.request_id,
+            server_message=conflict.server_message,
+        ) from None
+
+    def _now(self) -> int:
+        return int(self._clock() * 1000)
+
+
+def is_built_by_hand(record: EntityModel) -> bool:
+    """Return whether a record was not read from a backend, and lacks what is stored of it."""
+    return record.unknown_fields is None or getattr(record, "system_meta_data", None) is None

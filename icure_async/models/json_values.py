@@ -1,0 +1,185 @@
+"""JSON values that are checked on their way into models, and copied on their way out."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final, TypeAlias, cast
+
+from icure_async.json_shapes import is_list, is_object
+from icure_async.models.fields import fits_64_bits, is_finite, is_fuzzy_date
+
+__all__ = [
+    "SCALARS",
+    "STORED_SCALARS",
+    "Kept",
+    "Mismatch",
+    "Read",
+    "check_names",
+    "copy_json",
+    "hidden",
+    "left_out",
+    "read_fuzzy_date",
+    "read_list",
+    "read_object",
+    "read_texts",
+    "write_bytes",
+]
+
+Read: TypeAlias = Callable[[Any], Any]
+
+_TEXT: Final = frozenset({str})
+_LEAVES: Final = frozenset({str, int, float, bool, type(None)})
+
+
+class Mismatch(Exception):  # noqa: N818
+    """A member is not what the models allow. It knows where, and never which value."""
+
+    def __init__(self, problem: str, path: str = "") -> None:
+        super().__init__(problem, path)
+        self.problem = problem
+        self.path = path
+
+    def inside(self, step: str) -> Mismatch:
+        """Return the mismatch as seen from the model or collection around it."""
+        joint = "." if step and self.path and not self.path.startswith("[") else ""
+        return Mismatch(self.problem, f"{step}{joint}{self.path}")
+
+
+class Kept(Exception):  # noqa: N818
+    """A member goes back the way it came, as long as its attribute keeps this value."""
+
+    def __init__(self, value: object) -> None:
+        super().__init__()
+        self.value = value
+
+
+def hidden(value: object) -> object:
+    """Read a member that is kept for writing back, and not shown."""
+    del value
+    raise Kept(None)
+
+
+def left_out(value: object) -> None:
+    """Read a member that is neither shown nor written back."""
+    del value
+
+
+def read_object(value: Any) -> dict[str, Any]:
+    """Return a JSON object, whatever class of mappings it has. Its names may be anything."""
+    if is_object(value):
+        return value
+    if not isinstance(value, Mapping):
+        raise Mismatch("is not an object")
+    return dict(cast("Mapping[str, Any]", value))
+
+
+def check_names(members: Iterable[object]) -> None:
+    """Raise unless the names of all members are texts."""
+    if not _TEXT.issuperset(map(type, members)) and not all(map(_is_text, members)):
+        raise Mismatch("has a member whose name is not a text")
+
+
+def read_list(value: Any) -> list[Any]:
+    """Return a JSON list."""
+    if not is_list(value):
+        raise Mismatch("is not a list")
+    return value
+
+
+def read_texts(value: Any) -> list[str]:
+    """Return a copy of a list of texts."""
+    texts = read_list(value)
+    if not _TEXT.issuperset(map(type, texts)):
+        for index, text in enumerate(texts):
+            if not _is_text(text):
+                raise Mismatch("is not a text", f"[{index}]")
+    return texts.copy()
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def copy_json(value: Any) -> Any:
+    """Return JSON that shares nothing with what was given."""
+    if type(value) in _LEAVES:
+        return value
+    if isinstance(value, list):
+        items = cast("list[object]", value)
+        # There may be millions, for which the event loop would wait.
+        if _LEAVES.issuperset(map(type, items)):
+            return items.copy()
+        return [copy_json(item) for item in items]
+    if isinstance(value, Mapping):
+        members = cast("Mapping[str, object]", value)
+        return {key: copy_json(item) for key, item in members.items()}
+    return value
+
+
+def write_bytes(value: bytes) -> str:
+    """Return bytes as base64."""
+    return base64.b64encode(value).decode("ascii")
+
+
+def _read_bytes(value: object) -> bytes:
+    try:
+        return base64.b64decode(_read_text(value), validate=True)
+    except ValueError:
+        raise Mismatch("is not base64") from None
+
+
+def _read_odd_base64(value: object) -> bytes:
+    """Read base64 that may be folded, URL-safe or without padding."""
+    text = _read_text(value)
+    plain = "".join(text.split()).rstrip("=").translate(str.maketrans("-_", "+/"))
+    try:
+        content = base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
+    except ValueError:
+        raise Kept(None) from None
+    if write_bytes(content) != text:
+        raise Kept(content)
+    return content
+
+
+def _scalar(accepted: type | tuple[type, ...], problem: str) -> Read:
+    def read(value: object) -> Any:
+        # A bool counts as an int in Python, and in JSON as nothing else.
+        if not isinstance(value, accepted) or (accepted is not bool and isinstance(value, bool)):
+            raise Mismatch(problem)
+        return value
+
+    return read
+
+
+def _kept_unless(fits: Callable[[Any], bool], read: Read) -> Read:
+    def read_or_keep(value: object) -> Any:
+        number = read(value)
+        if not fits(number):
+            raise Kept(number)
+        return number
+
+    return read_or_keep
+
+
+_read_text: Final = _scalar(str, "is not a text")
+_read_int: Final = _scalar(int, "is not an integer")
+_read_float: Final = _scalar((int, float), "is not a number")
+
+SCALARS: Final[Mapping[Any, Read]] = {
+    bool: _scalar(bool, "is not a boolean"),
+    bytes: _read_bytes,
+    float: _read_float,
+    int: _read_int,
+    str: _read_text,
+}
+"""The readers of values, by type."""
+
+STORED_SCALARS: Final[Mapping[Any, Read]] = {
+    bytes: _read_odd_base64,
+    float: _kept_unless(is_finite, _read_float),
+    int: _kept_unless(fits_64_bits, _read_int),
+}
+"""The readers of members that backends have stored, and that may not be set anew like this."""
+
+read_fuzzy_date: Final = _kept_unless(is_fuzzy_date, _read_int)

@@ -1,0 +1,161 @@
+"""The backend's resources of encrypted entities: one for each kind, all with the same routes.
+
+Every document that comes back is the one that was asked for, or an InvalidResponseError.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlencode
+
+from icure_async.errors import ResponseTooLargeError
+from icure_async.rest.documents import (
+    AFTER_A_WRITE,
+    check_deletion,
+    checked_document,
+    checked_documents,
+    checked_page,
+    checked_revisions,
+)
+from icure_async.rest.urls import path
+from icure_async.threads import PARSING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from icure_async.rest.session import Session
+
+__all__ = ["EntityResource"]
+
+# About as many documents take a millisecond.
+_CHECKED_INLINE: Final = 50
+
+
+class EntityResource:
+    """Entities of one kind as wire JSON.
+
+    Args:
+        session: sends the requests.
+        route: the first segment of the paths, which names the kind on the backend.
+        noun: the kind in words for error messages.
+    """
+
+    def __init__(self, session: Session, route: str, noun: str) -> None:
+        self._session = session
+        self._route = route
+        self._noun = noun
+
+    async def create(self, document: Mapping[str, Any]) -> dict[str, Any]:
+        """Store a new entity. Not repeated blindly: its id would be in use."""
+        return await self._write("POST", "create", document)
+
+    async def modify(self, document: Mapping[str, Any]) -> dict[str, Any]:
+        """Replace an entity. Not repeated blindly: its revision would be outdated."""
+        return await self._write("PUT", "modify", document)
+
+    async def create_many(self, documents: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+        """Store new entities, and return the revisions of those that were stored by id.
+
+        The backend says nothing about the others (server-behaviour.md §5.4).
+        """
+        return await self._write_many("POST", "create", documents)
+
+    async def modify_many(self, documents: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+        """Replace entities, and return the revisions of those that were replaced by id."""
+        return await self._write_many("PUT", "modify", documents)
+
+    async def get(self, entity_id: str) -> dict[str, Any]:
+        """Return an entity."""
+        action = f"read {self._noun} {entity_id}"
+        response = await self._session.request(
+            "GET", path(self._route, entity_id), action=action, repeatable=True
+        )
+        return checked_document(response.json_object(), self._route, entity_id, action)
+
+    async def get_many(self, entity_ids: Sequence[str]) -> list[dict[str, Any]]:
+        """Return entities; unknown ones are left out.
+
+        Where an answer is larger than allowed, half of them are asked for at a time.
+        """
+        documents = await self._get_many(entity_ids)
+        asked = (documents, self._route, entity_ids, f"read {len(entity_ids)} {self._noun}s")
+        if len(documents) <= _CHECKED_INLINE:
+            return checked_documents(*asked)
+        return await PARSING.run(checked_documents, *asked)
+
+    async def filter(
+        self, chain: Mapping[str, Any], *, limit: int, start_id: str | None = None
+    ) -> dict[str, Any]:
+        """Return a page of the entities that a filter finds, with its ``rows``.
+
+        Where an answer is larger than allowed, the page gets half as long.
+
+        Args:
+            chain: a ``FilterChain`` (server-behaviour.md §9.1).
+            limit: how many entities to return at most.
+            start_id: id of the first entity of the page; None for the first page.
+        """
+        query = {"limit": limit} | ({} if start_id is None else {"startDocumentId": start_id})
+        action = f"list {self._noun}s"
+        try:
+            response = await self._session.request(
+                "POST",
+                f"/{self._route}/filter",
+                action=action,
+                query=urlencode(query),
+                body=chain,
+                repeatable=True,
+            )
+        except ResponseTooLargeError:
+            if limit < 2:
+                raise
+        else:
+            return checked_page(response.json_object(), self._route, action)
+        return await self.filter(chain, limit=limit // 2, start_id=start_id)
+
+    async def delete(self, entity_id: str) -> list[Any]:
+        """Mark an entity as deleted; return ``[{id, rev}]``, empty for an unknown one."""
+        action = f"delete {self._noun} {entity_id}"
+        response = await self._session.request(
+            "DELETE", path(self._route, entity_id), action=action, repeatable=True
+        )
+        deleted = response.json_list()
+        check_deletion(deleted, entity_id, action)
+        return deleted
+
+    async def _write(self, method: str, verb: str, document: Mapping[str, Any]) -> dict[str, Any]:
+        entity_id = document["id"]
+        action = f"{verb} {self._noun} {entity_id}"
+        response = await self._session.request(
+            method, f"/{self._route}", action=action, body=document
+        )
+        return checked_document(
+            response.json_object(), self._route, entity_id, action, advice=AFTER_A_WRITE
+        )
+
+    async def _write_many(
+        self, method: str, verb: str, documents: Sequence[Mapping[str, Any]]
+    ) -> dict[str, str]:
+        action = f"{verb} {len(documents)} {self._noun}s"
+        response = await self._session.request(
+            method, f"/{self._route}/batch", action=action, body=list(documents)
+        )
+        wanted = [document["id"] for document in documents]
+        return checked_revisions(response.json_list(), wanted, action)
+
+    async def _get_many(self, entity_ids: Sequence[str]) -> list[Any]:
+        try:
+            response = await self._session.request(
+                "POST",
+                f"/{self._route}/byIds",
+                action=f"read {len(entity_ids)} {self._noun}s",
+                body={"ids": list(entity_ids)},
+                repeatable=True,
+            )
+        except ResponseTooLargeError:
+            if len(entity_ids) < 2:
+                raise
+        else:
+            return response.json_list()
+        half = len(entity_ids) // 2
+        return [*await self._get_many(entity_ids[:half]), *await self._get_many(entity_ids[half:])]
