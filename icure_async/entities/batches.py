@@ -83,7 +83,7 @@ class _Outcomes(Generic[Clear]):
 
     @property
     def progress(self) -> BatchProgress:
-        """How many there are by now."""
+        """The number of outcomes so far."""
         return BatchProgress(done=len(self._items), failed=self._failed, total=len(self._records))
 
     @property
@@ -220,7 +220,7 @@ class Batches(Generic[Clear, Sealed]):
                 await self._find(missing, outcomes)
             except ICureError as error:
                 failure = failure or error
-        # Where all were saved after all, only the answer was lost.
+        # If all were saved, only the answer was lost.
         return failure if outcomes.open_among(missing) else None
 
     async def _prepared(

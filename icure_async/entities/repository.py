@@ -215,7 +215,7 @@ class Repository(Records[Clear, Sealed]):
         return present if is_comparable and same_content(self.kind, compared, record) else None
 
     def require_readable(self, saved: Clear | Sealed) -> Clear:
-        """Return what was saved, or refuse what can't be decrypted.
+        """Return the saved record, or refuse an answer that can't be decrypted.
 
         Raises:
             InvalidResponseError: it can't.

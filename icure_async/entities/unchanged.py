@@ -26,7 +26,7 @@ __all__ = [
 def is_in_clear(document: Mapping[str, Any]) -> bool:
     """Return whether an entity has keys, and nothing is encrypted with them.
 
-    That is a form of the past (cryptography.md §6.6), or an answer that a part was cut off of.
+    That is a form of the past (cryptography.md §6.6), or an answer of which a part was cut off.
     """
     return has_keys(document) and not document.get(ENCRYPTED_SELF)
 

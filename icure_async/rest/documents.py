@@ -1,8 +1,8 @@
 """The gate for answers: documents are what was asked for, and what the SDK acts on has its type.
 
 A member of the wrong type is an error that names the member and never its value: taken for empty,
-it would be written back as nothing. A null counts as a member that is absent. What a text says is
-not looked at here: a malformed public key among others must not lock its owner out.
+it would be written back as nothing. A null counts as a member that is absent. The content of texts
+is not checked here: a malformed public key among others must not lock its owner out.
 """
 
 from __future__ import annotations
@@ -189,7 +189,7 @@ def _check_json(document: Mapping[str, object]) -> None:
     """Refuse numbers that JSON has not, and what is nested so deeply that it can't be sent."""
     if _is_json(document):
         return
-    # Once more, slowly, to say where.
+    # Once more, slowly, to name the place.
     level: list[tuple[str, object]] = [
         (name, [value]) for name, value in document.items() if type(value) in _TO_CHECK
     ]

@@ -1,4 +1,4 @@
-"""What others wrote into notifications, sealed by hand for these tests."""
+"""Notifications written by others, sealed by hand for these tests."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ async def test_a_list_is_refused_when_it_is_asked_for(people: People) -> None:
 async def test_one_that_holds_nonsense_does_not_block_the_others(
     people: People, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Whoever may write to a data owner could otherwise make all its notifications unreadable."""
+    """One sender could otherwise make all notifications of a data owner unreadable."""
     ned, hcp, (told, spoilt) = await people.told("fine", "spoilt")
     notifications = ned.notification_api._notifications
     entities, tasks = notifications._entities, notifications.resource

@@ -1,4 +1,4 @@
-"""Whom new records are shared with: what the user said last, on whichever device."""
+"""The sharing of new records: as the user chose last, on any device."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ async def ned(user: Json, clock: object, opener: Opener) -> MedTechApi:
 
 
 async def _share_with(sandbox: Sandbox, user: Json, *owner_ids: str) -> None:
-    """What another device of the user's does."""
+    """Share from another device of the user's."""
     master = sandbox.master_hcp
     auth = aiohttp.encode_basic_auth(master.login, master.password)
     async with aiohttp.ClientSession(headers={"Authorization": auth}) as session:
