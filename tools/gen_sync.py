@@ -18,11 +18,11 @@ import sys
 from dataclasses import fields
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sync_rules import RULES, Rules
-from sync_source import PACKAGE, imports_in, is_ours, names_of, tree_of
-from sync_writers import ModuleWriter, Plan, blocking_name
+from sync_source import PACKAGE, imports_in, names_of, refuse, tree_of
+from sync_writers import ModuleWriter, Plan, plain_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -50,54 +50,54 @@ def check_facade(plan: Plan, facade: str, original: str) -> None:
     """Hold a facade of ``icure_sync`` against the public names of a module of ``icure_async``."""
     path = ROOT.joinpath(*facade.split("."))
     path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
-    if not path.is_file() or not importlib.util.find_spec(original):
-        plan.problem(f"rules: there is no module {original if path.is_file() else facade}")
-        return
+    is_there = path.is_file() and importlib.util.find_spec(original)
+    refuse(not is_there, f"there is no module {original if path.is_file() else facade}")
     tree = ast.parse(path.read_text("utf-8"))
     lists = [n.value for n in tree.body if isinstance(n, ast.Assign) and "__all__" in ast.dump(n)]
     names = {name for value in lists for name in ast.literal_eval(value)}
     found = {name: ".".join(home) for name, home in imports_in(tree).items() if name in names}
-    public: list[str] = getattr(importlib.import_module(original), "__all__", [])
-    expected = {name: origin_of(plan, original, name) for name in public}
-    for cls in filter(is_ours, map(names_of(original).get, public)):
-        if plan.kind_of(cls) == "protocol":
-            name = blocking_name(cls)
-            expected[name] = f"{plan.home_of(cls)}.{name}"
-    for name, origin in expected.items():
-        if origin and name not in found:
-            plan.problem(f"{facade}: lacks {name}")
-        elif origin and found[name] != origin:
-            plan.problem(f"{facade}: {name} should be imported as {origin}")
-    for name in sorted(names - expected.keys()):
-        plan.problem(f"{facade}: {name} is not public in {original}")
+    expected = origins_of(plan, original)
+    for name in [*filter(expected.get, expected), *sorted(names - expected.keys())]:
+        with plan.at(facade):
+            refuse(name not in expected, f"{name} is not public in {original}")
+            refuse(name not in found, f"lacks {name}")
+            is_right = found[name] == expected[name]
+            refuse(not is_right, f"{name} should be imported as {expected[name]}")
 
 
-def origin_of(plan: Plan, original: str, name: str) -> str | None:
-    """Return what ``icure_sync`` has to import for a public name; None for nothing."""
-    where, thing = f"{original}.{name}", names_of(original).get(name)
+def origins_of(plan: Plan, original: str) -> dict[str, str]:
+    """Return what a facade has to import for the public names of a module, empty for nothing."""
+    found: dict[str, str] = {}
+    for name in getattr(importlib.import_module(original), "__all__", []):
+        thing: Any = names_of(original).get(name)
+        found[name] = ""
+        with plan.at(f"{original}.{name}"):
+            found[name] = origin_of(plan, original, name, thing)
+        if plan.kind_of(thing) == "protocol":
+            blocking = plain_names(thing)[0]
+            found[blocking] = f"{plan.homes[thing]}.{blocking}"
+    return found
+
+
+def origin_of(plan: Plan, original: str, name: str, thing: Any) -> str:
+    """Return what a facade has to import for a public name, empty for nothing."""
     home = imports_in(tree_of(original)).get(name, (original, name))[0]
     shared = [m for m in plan.rules.shared_modules if f"{home}.".startswith(f"{m}.")]
     if plan.uses("left_out", name):
-        return None
+        return ""
     if plan.has_twin(thing):
-        return f"{plan.home_of(thing)}.{name}"
-    if plan.kind_of(thing) == "protocol" or plan.uses("shared_names", name):
-        return f"{home}.{name}"
+        return f"{plan.homes[thing]}.{name}"
     if inspect.ismodule(thing):
         facades = [facade for facade, of in plan.rules.facades.items() if of == thing.__name__]
-        if facades:
-            return facades[0]
-        plan.problem(f"{where}: a public module without a rule; see facades")
-    elif name not in names_of(original):
-        plan.problem(f"{where}: is public, and defined nowhere")
-    elif not shared:
-        plan.problem(f"{where}: a public name that is neither generated, shared nor left out")
-    else:
+        refuse(not facades, "a public module without a rule; see facades")
+        return facades[0]
+    if plan.kind_of(thing) != "protocol" and not plan.uses("shared_names", name):
+        refuse(name not in names_of(original), "is public, and defined nowhere")
+        refuse(not shared, "a public name that is neither generated, shared nor left out")
         plan.uses("shared_modules", shared[0])
-        if plan.why_not_shared(thing if callable(thing) else type(thing)):
-            plan.problem(f"{where}: is shared with {shared[0]}, but is async")
-        return f"{home}.{name}"
-    return None
+        is_async = plan.why_not_shared(thing if callable(thing) else thing.__class__)
+        refuse(is_async, f"is shared with {shared[0]}, but is async")
+    return f"{home}.{name}"
 
 
 def check_modules(plan: Plan) -> None:
@@ -106,8 +106,9 @@ def check_modules(plan: Plan) -> None:
     known = {*rules.facades.values(), *rules.shared_modules, *(m.source for m in rules.modules)}
     for found in pkgutil.iter_modules(importlib.import_module(PACKAGE).__path__, f"{PACKAGE}."):
         is_known = any(f"{name}.".startswith(f"{found.name}.") for name in known)
-        if not (is_known or "._" in found.name or plan.uses("internal", found.name)):
-            plan.problem(f"{found.name}: a module without a rule; see facades and internal")
+        is_known |= "._" in found.name or plan.uses("internal", found.name)
+        with plan.at(found.name):
+            refuse(not is_known, "a module without a rule; see facades and internal")
 
 
 # Files.
@@ -123,18 +124,17 @@ def generate(rules: Rules = RULES) -> tuple[dict[Path, str], list[str]]:
     for writer in (ModuleWriter(plan, module) for module in rules.modules):
         if writer.classes:
             path = TARGET / f"{writer.home.rpartition('.')[2]}.py"
-            if path in files:
-                plan.problem(f"rules: two modules have the target {path.stem}")
+            with plan.at("rules"):
+                refuse(path in files, f"two modules have the target {path.stem}")
             source = writer.source.replace(".", "/")
             files[path] = HEAD.format(f"{source}.py") + writer.write()
     for facade, original in rules.facades.items():
-        check_facade(plan, facade, original)
+        with plan.at("rules"):
+            check_facade(plan, facade, original)
     check_modules(plan)
-    for table in TABLES:
-        for entry in getattr(rules, table):
-            if (table, entry) not in plan.used:
-                plan.problem(f"rules: {table} has {entry!r}, which matches nothing")
-    return files, plan.problems
+    entries = [(table, entry) for table in TABLES for entry in getattr(rules, table)]
+    unused = [f"rules: {table} has {e!r}" for table, e in entries if (table, e) not in plan.used]
+    return files, [*plan.problems, *(f"{rule}, which matches nothing" for rule in unused)]
 
 
 def formatted(files: Mapping[Path, str]) -> dict[Path, str]:

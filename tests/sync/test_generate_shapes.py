@@ -177,6 +177,10 @@ class Mood(enum.StrEnum):
             "class Thing:\n    def __init__(self):\n        self.done = asyncio.Event()",
             "is async",
         ),
+        (
+            "class Thing:\n    def __init__(self):\n        self.done: 'Awaitable[str]' = x",
+            "is quoted",
+        ),
         ("class Thing:\n    done = asyncio.Event()", "is async"),
         ("class Thing(AsyncIterator[str]): ...", "is async"),
         ("class Thing(asyncio.Event): ...", "is async"),
@@ -525,6 +529,7 @@ def test_callbacks_with_a_rule_are_converted(
         ("elsewhere.OnUser", RULE),
         ("dict[str, Callable[[str], Awaitable[None]]]", RULE),
         ("list[On]", RULE),
+        ("dict[str, Awaitable[Callable[[str], None]]]", RULE),
         ("Called", RULE),
         ("Listener", RULE),
         ("SubListener", RULE),
@@ -605,9 +610,12 @@ def test_any_number_of_arguments_is_not_converted(
 
 
 def test_a_parameter_does_not_hide_what_the_twin_calls(project: Project) -> None:
+    problem = "has the name of what the twin calls; rename it"
     member = "async def watch(self, callback: Callable[[], Awaitable[None]]) -> None: ..."
     _, problems = project.twin(member, callbacks=("Api.watch.callback",))
-    assert problems == [".watch.callback: has the name of what the twin calls; rename it"]
+    assert problems == [f".watch.callback: {problem}"]
+    _, problems = project.twin("async def keep(self, adapt: int, of: Storage) -> None: ...")
+    assert problems == [f".keep.adapt: {problem}"]
 
 
 @pytest.mark.parametrize(
