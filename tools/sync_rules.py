@@ -25,7 +25,7 @@ class GeneratedModule:
         source: the module of ``icure_async`` that it is made from.
         target: its own name.
         classes: the classes to take over. A "twin" holds an async object and blocks on its calls; a
-            "value" has the members of the async one, with twins in the place of async objects; a
+            "value" has the members of the async one, with twins instead of async objects; a
             "protocol" is the same in both packages, and twins take its plain form, too.
     """
 

@@ -114,7 +114,7 @@ def members_of(cls: type) -> dict[str, tuple[str, Member]]:
                 own[name] = None if name in own else node
         own = {**attributes_set(parent), **own}
         for name, value in vars(parent).items():
-            # What is wrapped once more is written in a parent. The rest has no text that counts.
+            # A function that is wrapped once more is written in a parent. The rest has no text.
             above: Any = getattr(typing.cast("Any", super(parent, parent)), name, None)
             is_known = inspect.isfunction(value) and inspect.unwrap(value) is inspect.unwrap(above)
             if is_public(name) and name not in own and not is_known:

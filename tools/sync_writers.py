@@ -36,7 +36,7 @@ from icure_sync._twins import Twin
 """
 RUNTIME: Final = ("Twin", "adapt", "callback")
 ITERATORS: Final = (abc.AsyncIterator, abc.AsyncIterable, abc.AsyncGenerator)
-# What a method may return: the table of its rules, the twin's way to call it, and the plain type.
+# Results of methods: the table of its rules, the twin's way to call it, and the plain type.
 PLAIN_FORMS: Final[dict[object, tuple[str, str, str]]] = {
     AbstractAsyncContextManager: ("entered", "_enter", "AbstractContextManager"),
     **dict.fromkeys(ITERATORS, ("iterators", "_iterate", "ClosableIterator")),
@@ -224,7 +224,7 @@ class ClassWriter:
         yield from self._each(methods, self._member)
 
     def value(self) -> Iterator[str]:
-        """Yield a class with the same members, with twins in the place of async objects."""
+        """Yield a class with the same members, with twins instead of async objects."""
         self.module.needs(self.home, f"{self.name} as {self.original}")
         with self._inside(""):
             yield from (f"@{self.text_of(node)}" for node in node_of(self.cls).decorator_list)
@@ -356,7 +356,7 @@ class ClassWriter:
         decorators = [ast.unparse(node) for node in method.decorator_list]
         is_plain, plain = isinstance(method, ast.FunctionDef), None
         if is_plain and decorators == ["property"]:
-            # What it holds was made with it, perhaps by the parent process.
+            # Its members were made with it, perhaps by the parent process.
             result = self.wrapped(method.returns, inner, ", pid=self._pid")
         elif is_plain and decorators == ["classmethod"]:
             is_maker = self.name in self.plan.rules.constructed

@@ -10,6 +10,7 @@ import pytest
 from anyio.lowlevel import checkpoint
 
 from icure_async import BatchProgress, BatchResult, EncryptedPatient, Patient
+from icure_async.crypto.software import SoftwareCrypto
 from icure_async.entities.stored_members import without_empty
 from icure_async.errors import (
     BadRequestError,
@@ -21,8 +22,10 @@ from icure_async.errors import (
     ValidationError,
 )
 from icure_async.sandbox import Fault, Sandbox
+from tests.support.builders import builder_for
 from tests.support.golden_sandbox import Opener
 from tests.support.json_proxy import ConnectionLostError, Exchange, Proxy
+from tests.support.seeds import key_pair_of
 
 ROBB_ID = "e3d39276-5730-4fbc-9069-bb7f99dfde55"
 CREATE = "POST /patient/batch"
@@ -436,3 +439,27 @@ async def test_a_wrong_page_size_is_refused(opener: Opener, page_size: Any) -> N
             iterate([ROBB_ID], page_size=page_size)
         with pytest.raises(ValidationError, match="list of ids"):
             iterate(ROBB_ID)
+
+
+class FailingCrypto(SoftwareCrypto):
+    fails = False
+
+    async def aes_encrypt(self, key: bytes, plaintext: bytes) -> bytes:
+        if self.fails:
+            raise LookupError
+        return await super().aes_encrypt(key, plaintext)
+
+
+async def test_an_error_of_the_applications_own_cryptography_comes_as_it_is(
+    opener: Opener, sandbox: Sandbox, world: dict[str, Any]
+) -> None:
+    ned = await opener.golden("ned")
+    created = (await ned.patient_api.create_patients(starks(2))).saved
+    crypto, user = FailingCrypto(), world["users"]["ned"]
+    builder = builder_for(sandbox.icure_url, user["login"], user["token"]).with_crypto(crypto)
+    async with builder.build() as api:
+        await api.init_user_crypto(key_pair_of(world, "ned"))
+        by_hand = [Patient.from_dict(patient.to_dict()) for patient in created]
+        crypto.fails = True
+        with pytest.raises(LookupError):
+            await api.patient_api.modify_patients(by_hand)
