@@ -18,7 +18,6 @@ from icure_async.entities.delegations import (
     entries_for,
     has_keys,
     open_entry,
-    owners_of,
 )
 from icure_async.entities.encrypted_self import ENCRYPTED_SELF, encrypt_members, encrypted_parts
 from icure_async.errors import CryptoError
@@ -102,8 +101,12 @@ class _Source:
         keys: list[list[bytes]] = []
         for ways in await self.ways(documents):
             await turns.give()
-            found = [await _entity_key(self.crypto, way) for way in ways]
-            keys.append([key for _, key in found if key is not None])
+            found: list[bytes] = []
+            for way in ways:
+                _, key = await _entity_key(self.crypto, way)
+                if key is not None:
+                    found.append(key)
+            keys.append(found)
         return keys
 
 
@@ -275,7 +278,8 @@ class LegacyKeys:
                     await turns.give()
                 found = entries_for(_with_secrets(document), delegate_id)
                 entries.append(found)
-                owners |= dict.fromkeys(owners_of(found))
+                for entry in found:
+                    owners[entry["owner"]] = None
             if not owners:
                 continue
             wrapped = await self._directory.exchange_keys_towards(delegate_id, list(owners))
