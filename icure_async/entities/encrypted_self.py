@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import math
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 from icure_async.crypto.encoding import decode_base64, encode_base64
@@ -261,6 +260,9 @@ def _javascript_number(value: float) -> str:
         raise ValueError(message)
     if value == 0:
         return "0"
+    # Few records have a fraction, and the import takes a millisecond.
+    from decimal import Decimal
+
     sign, figures, exponent = Decimal(repr(value)).normalize().as_tuple()
     digits = "".join(map(str, figures))
     point = len(digits) + int(exponent)

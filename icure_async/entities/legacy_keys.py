@@ -79,16 +79,16 @@ class KeyDirectory(Protocol):
         ...
 
 
-@attrs.define
+@attrs.define(eq=False, repr=False)
 class _Way:
     """An entry for a delegate, and an exchange key that may open it. Its repr shows neither."""
 
-    entry: Mapping[str, Any] = attrs.field(repr=False)
+    entry: Mapping[str, Any]
     delegate_id: str
-    exchange_key: bytes = attrs.field(repr=False)
+    exchange_key: bytes
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class _Source:
     """Keys in the entries that certain ways lead to."""
 

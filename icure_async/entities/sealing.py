@@ -38,13 +38,13 @@ class OpenedEntity:
     key: bytes | None = attrs.field(repr=False)
 
 
-@attrs.define
+@attrs.define(eq=False, repr=False)
 class _Closed:
     """An entity that no key has opened so far."""
 
-    document: Mapping[str, Any] = attrs.field(repr=False)
+    document: Mapping[str, Any]
     parts: Sequence[str]
-    tried: set[bytes] = attrs.field(factory=set[bytes], repr=False)
+    tried: set[bytes] = attrs.field(factory=set[bytes])
 
 
 class EntityCrypto:
