@@ -59,10 +59,11 @@ from icure_async import (
     MedTechApi,
     MedTechApiBuilder,
     Notification,
+    Patient,
     PublicKey,
 )
 
-_ = (MedTechApiBuilder, Notification, PublicKey)
+_ = (MedTechApiBuilder, Notification, Patient, PublicKey)
 
 
 def owner_confirms(digest: str | None) -> bool:

@@ -31,12 +31,12 @@ if TYPE_CHECKING:
     from icure_async.rest.message_gateway import MessageGateway
     from icure_async.rest.session import Session
 
-__all__ = ["Completer", "Options"]
+__all__ = ["SIGN_IN_PAUSE_SECONDS", "Completer", "Options"]
 
 # The account may appear at the backend a moment after the gateway accepts the code
 # (server-behaviour.md §13.2.4).
 _SIGN_IN_ATTEMPTS: Final = 4
-_SIGN_IN_PAUSE_SECONDS: Final = 1.0
+SIGN_IN_PAUSE_SECONDS: Final = 1.0
 
 _Event = AuthenticationEvent
 
@@ -222,7 +222,7 @@ class Completer:
         """Return the session and the user's id, or None where the backend refuses the code."""
         for attempt in range(attempts):
             if attempt:
-                await self._sleep(_SIGN_IN_PAUSE_SECONDS)
+                await self._sleep(SIGN_IN_PAUSE_SECONDS)
             session = self._open_session(login, code)
             try:
                 answer = await session.sign_in()

@@ -2,8 +2,8 @@
 
 try:
     from icure_async.cli.command import app, main
-except ImportError as error:
-    if error.name is None or error.name.partition(".")[0] not in ("rich", "typer"):
+except ImportError as _error:
+    if _error.name is None or _error.name.partition(".")[0] not in ("rich", "typer"):
         raise
     raise SystemExit("The icure command needs its extra: pip install 'icure-async[cli]'") from None
 

@@ -260,8 +260,10 @@ class Batches(Generic[Clear, Sealed]):
         documents = {document["id"]: document for document in found}
         for one in missing:
             document = documents.get(one.record.id)
-            record = document and await self._repository.as_saved(one.record, document)
-            if record:
+            if document is None:
+                continue
+            record = await self._repository.as_saved(one.record, document)
+            if record is not None:
                 outcomes.saved(one, self._repository.require_readable(record))
 
     async def _save_one_by_one(

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from icure_async.crypto.exchange_keys import WrappedKey
     from icure_async.crypto.key_ring import KeyRing
     from icure_async.crypto.protocol import Crypto
+    from icure_async.entities.metadata import KeySource
 
     Documents = Sequence[Mapping[str, Any]]
 
@@ -123,7 +124,7 @@ class LegacyKeys:
         self._key_ring = key_ring
         self._directory = directory
         ways = (self._own_ways, self._ways_of_parents, self._ways_given_back, self._fresh_ways)
-        self.sources = tuple(_Source(crypto, way) for way in ways)
+        self.sources: Sequence[KeySource] = tuple(_Source(crypto, way) for way in ways)
 
     def has_keys(self, document: Mapping[str, Any], /) -> bool:
         """Return whether some ``encryptionKeys`` list is non-empty."""

@@ -186,6 +186,8 @@ class KnownKeys:
                 map(_is_row, rows)
             ) and self._is_authentic(own_id, rows, macs):
                 return _keys_of(rows)
+            case _:
+                pass
         if self._key_ring.trusted_pairs:
             self._doubtful.add(own_id)
             _log.warning(

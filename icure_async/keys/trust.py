@@ -18,7 +18,7 @@ from icure_async.models.key_question import KeyQuestion
 from icure_async.rest.calls import is_noted_in_call, note_in_call
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+    from collections.abc import Awaitable, Callable, Generator, Iterable, Sequence
 
     from icure_async.keys.known_keys import KnownKeys
     from icure_async.models.key_question import KeyHistory
@@ -227,7 +227,7 @@ class KeyTrust:
         self._known.note(own_id, key, "seen")
 
     @contextlib.contextmanager
-    def _asking_application(self) -> Iterator[None]:
+    def _asking_application(self) -> Generator[None, None, None]:
         token = _waiting.set((*_waiting.get(), self))
         try:
             yield

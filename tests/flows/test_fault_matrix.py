@@ -263,7 +263,7 @@ async def places(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> AsyncIterator[list[Place]]:
-    monkeypatch.setattr(authentication, "_SIGN_IN_PAUSE_SECONDS", 0)
+    monkeypatch.setattr(authentication, "SIGN_IN_PAUSE_SECONDS", 0)
     parsed = SoftwareCrypto()
     async with contextlib.AsyncExitStack() as stack:
         yield [

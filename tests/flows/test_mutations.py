@@ -135,7 +135,7 @@ def _quick(
     no_pauses: None,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(authentication, "_SIGN_IN_PAUSE_SECONDS", 0)
+    monkeypatch.setattr(authentication, "SIGN_IN_PAUSE_SECONDS", 0)
 
 
 @pytest.mark.parametrize("part", range(PARTS))
