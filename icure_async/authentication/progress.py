@@ -34,7 +34,7 @@ _MAX_WRONG_CODES: Final = 5
 _SHORTEST_TOKEN: Final = 32
 
 
-@attrs.frozen(kw_only=True, eq=False, repr=False)
+@attrs.frozen(kw_only=True)
 class Progress:
     """The completion of one process, as far as it has come on this device.
 
@@ -51,8 +51,8 @@ class Progress:
     """
 
     token_key: str
-    token: str
-    proofs: tuple[str, ...]
+    token: str = attrs.field(repr=False)
+    proofs: tuple[str, ...] = attrs.field(repr=False)
     proven: bool = False
     wrong_codes: int = 0
     expires_at: int | None = None
