@@ -1,4 +1,4 @@
-"""What the project does: ``nox`` runs all of it, ``nox -s tests`` one session."""
+"""The sessions of the project: ``nox`` runs all of them, ``nox -s tests`` one."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ nox.options.sessions = ["lint", "generate", "typecheck", "tests", "interop", "de
 PACKAGES = ["icure_async", "icure_sync"]
 OTHER_PYTHONS = ["3.12", "3.13"]
 COVERAGE_PERCENT = 95
-# Coverage would slow down what tries many cases, and disturb what interrupts programs at any line.
+# Coverage would slow down tests of many cases, and disturb those that interrupt programs at any
+# line.
 UNTRACED = [
     "tests/flows/test_fault_matrix.py",
     "tests/flows/test_mutations.py",
@@ -73,7 +74,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 @budget(1)
 def generate(session: nox.Session) -> None:
-    """Whether icure_sync is what the generator makes of icure_async."""
+    """Compare icure_sync with the output of the generator for icure_async."""
     _install(session, "lint")
     session.run("python", "tools/gen_sync.py", "--check")
 

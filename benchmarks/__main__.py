@@ -36,7 +36,7 @@ def main() -> None:
 
 
 def _facts() -> dict[str, str]:
-    """Return what the numbers depend on."""
+    """Return the facts that the numbers depend on."""
     node = subprocess.run(["node", "--version"], capture_output=True, check=True, text=True)
     lock = json.loads((ROOT / "tests/interop/package-lock.json").read_text("utf-8"))
     return {

@@ -32,7 +32,7 @@ IMPORT_FLOOR: Final = "The floor is aiohttp alone, both compiled; the reference 
 
 @attrs.frozen
 class Size:
-    """How much is measured.
+    """The amount of work that is measured.
 
     Attributes:
         rounds: of every operation.
@@ -55,7 +55,7 @@ QUICK: Final = Size(rounds=3, single=50, batch=200, imports=3, many=0)
 
 @attrs.frozen
 class Operation:
-    """What every client does in a round.
+    """The work of every client in a round.
 
     Attributes:
         name: for a reader.
@@ -94,7 +94,7 @@ def operations(size: Size) -> list[Operation]:
 
 
 def batch_creation(size: Size) -> Operation:
-    """Return what the reference has to do one by one."""
+    """Return the operations that the reference does one record at a time."""
     patients = [NEW_PATIENT] * size.batch
     name = f"Batch creation of {size.batch}"
     return Operation(name, "createPatients", [{"patients": patients}], size.batch)

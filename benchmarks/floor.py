@@ -30,7 +30,7 @@ class Floor(Worker):
         }
 
     async def prepare(self, *, patients: int) -> None:
-        """Have what a backend would answer."""
+        """Keep the answers that a backend would give."""
         documents = list(stored_patients(patients))
         self._stored = {document["id"]: orjson.dumps(document) for document in documents}
         self._page = orjson.dumps(documents)

@@ -95,7 +95,7 @@ def exchange_keys() -> dict[str, bytes]:
 
 
 def stored_patients(count: int) -> Iterator[Json]:
-    """Yield what the user has shared with its professional, as a backend has it."""
+    """Yield the patients that the user shares with its professional, as a backend has them."""
     keys = exchange_keys()
     for number in range(count):
         patient = {

@@ -24,7 +24,7 @@ HEADS = {
 
 @attrs.frozen
 class Measure:
-    """What was measured of one client, round by round.
+    """The results of one client, round by round.
 
     Attributes:
         values: what is compared: milliseconds of CPU for one patient, or megabytes.
@@ -50,7 +50,7 @@ class Row:
         unit: "ms" for each patient or import, or "MB".
         ours: icure_async; None where it has no such method.
         reference: the published SDK.
-        floor: what none can do without.
+        floor: the least that any client costs.
         note: what a reader has to know about this row.
         patients: whether the times are those for one patient.
     """
@@ -65,7 +65,7 @@ class Row:
 
     @property
     def ratio(self) -> float | None:
-        """How many times what we take the reference takes: the median of all rounds."""
+        """The reference's cost in multiples of ours: the median of all rounds."""
         if self.ours is None or self.reference is None:
             return None
         pairs = zip(self.reference.values, self.ours.values, strict=True)

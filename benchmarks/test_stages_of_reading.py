@@ -28,7 +28,7 @@ ENTRY = b"00000000-0000-4000-8000-000000000000:00000000-0000-4000-8000-000000000
 
 
 async def stored_patients() -> tuple[Reader, list[dict[str, Any]]]:
-    """Return patients that a professional shares with one more, and what opens them."""
+    """Return patients that a professional shares with one more, and the keys that open them."""
     document, exchange_key = await share(owner("me", HCP), owner("me", HCP))
     entities = await reader("me", {"me": document}, HCP)
     keys = {"me": exchange_key, "another": exchange_key}

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 __all__ = ["AnonymousMedTechApiBuilder", "Building", "MedTechApiBuilder", "UserType"]
 
 UserType = Literal["hcp", "patient"]
-"""Whom a process registers: healthcare professionals or patients."""
+"""The people that a process registers: healthcare professionals or patients."""
 
 _USER_TYPES: Final[tuple[UserType, ...]] = ("hcp", "patient")
 _DEFAULT_GATEWAY: Final = "https://msg-gw.icure.cloud"
@@ -324,7 +324,7 @@ class _Builder(SecretHolder):
             ConfigurationError: it is malformed.
         """
         self._proxy = Proxy.parse(
-            proxy, source="What with_proxy() was given", name="the proxy given to with_proxy()"
+            proxy, source="The URL given to with_proxy()", name="the proxy given to with_proxy()"
         )
         return self
 
@@ -370,9 +370,9 @@ class _Builder(SecretHolder):
 
         The policy is asked about public keys, of other data owners and of the user's other devices,
         and about exchange keys that are there already: in short, about each key that was not made
-        on this device. Where it says no, nothing is written that this key opens. What it confirms
-        is remembered in the storage, so that a device asks once. By default every key that the
-        backend names is trusted, as in the reference.
+        on this device. Where it says no, nothing is written that this key opens. Confirmed keys are
+        remembered in the storage, so that a device asks once. By default every key that the backend
+        names is trusted, as in the reference.
 
         Args:
             policy: returns whether the key is what it is said to be. Compare
@@ -412,9 +412,9 @@ class _Builder(SecretHolder):
     ) -> Self:
         """Trust the first keys that the backend names for somebody, and have changes confirmed.
 
-        What was used is remembered in the storage, which has to outlive the program. Other public
-        keys of the user's own count as changed where one of its key pairs is on this device. What
-        was used before, without a policy, is trusted as well.
+        Keys that were used are remembered in the storage, which has to outlive the program. Other
+        public keys of the user's own count as changed where one of its key pairs is on this device.
+        Keys that were used before, without a policy, are trusted as well.
 
         Args:
             confirm_change: asked about a key of somebody for whom this device remembers others;
@@ -482,13 +482,13 @@ class _Builder(SecretHolder):
                     raise ConfigurationError(f"{name} is malformed: {error}") from None
 
     def _settings(self) -> Callable[[], Settings]:
-        """Return what makes the settings, once :func:`_warm_up` has run."""
+        """Return a function that makes the settings, to be called after :func:`_warm_up`."""
         if self._base_url is None:
             raise ConfigurationError(
                 "The URL of the backend is missing: call with_icure_base_url(), or set ICURE_URL "
                 "and use from_env()."
             )
-        # One that is empty may count as false.
+        # An empty storage may count as false.
         storage = MemoryStorage() if self._storage is None else self._storage
         key_storage = MemoryKeyStorage() if self._key_storage is None else self._key_storage
         if self._policy_needs_memory and type(storage) is MemoryStorage:
@@ -518,7 +518,7 @@ class _Builder(SecretHolder):
         )
 
     def _connect(self) -> Callable[[], Connection]:
-        """Return what makes the connection, in the event loop it is for.
+        """Return a function that makes the connection, to be called in its event loop.
 
         Raises:
             ConfigurationError: options contradict each other.
@@ -690,7 +690,7 @@ def _without_blanks_around(value: object, method: str) -> str:
     text = _non_empty(value, method)
     if text != text.strip():
         raise ConfigurationError(
-            f"What {method}() was given begins or ends with a blank or a line break: remove it."
+            f"The text given to {method}() begins or ends with a blank or a line break: remove it."
         )
     return text
 
@@ -707,8 +707,8 @@ def _warn_if_insecure(url: str, method: str) -> None:
     if parsed.scheme != "http" or is_loopback(parsed.host or ""):
         return
     warn_once(
-        f"The URL given to {method}() begins with http://: passwords, tokens, and what is not "
-        "encrypted of the records go over the network in clear. Use https://.",
+        f"The URL given to {method}() begins with http://: passwords, tokens, and the "
+        "unencrypted parts of records go over the network in clear. Use https://.",
         InsecureConnectionWarning,
     )
 

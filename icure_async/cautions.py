@@ -14,7 +14,7 @@ __all__ = [
     "warn_once",
 ]
 
-# What stands between a program and the line that warns, in an event loop and in threads.
+# Modules between a program and the line that warns, in an event loop and in threads.
 _BETWEEN: Final = frozenset({"asyncio", "concurrent", "icure_async", "icure_sync", "threading"})
 
 
@@ -44,7 +44,7 @@ class KeysInMemoryWarning(UserWarning):
 def warn_once(message: str, category: type[Warning]) -> None:
     """Warn the program that called the SDK, once per process and category.
 
-    It names the program's line; none, in a thread of the SDK's.
+    It names the program's line, except in a thread of the SDK's.
     """
     if category in given:
         return

@@ -1,4 +1,4 @@
-"""Text of somebody else's, made fit for a message or a log line."""
+"""Foreign text, made safe for a message or a log line."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def printable(text: object, length: int = _LENGTH) -> str:
     r"""Return a text on one line, in which nothing can steer a terminal or forge a log line.
 
     Line breaks, escape sequences, marks that turn the direction of writing and lone surrogates
-    become visible: ``\n``, ``\x1b``, ``\u202e``. What is too long is cut.
+    become visible: ``\n``, ``\x1b``, ``\u202e``. A text that is too long is cut.
 
     Args:
         text: a text, or a value to be shown as one.

@@ -1,4 +1,4 @@
-"""JSON of unknown shape, taken for what it should be. Backends and past versions err."""
+"""Guards for JSON of unknown shape: backends and past versions make mistakes."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ def explained(cls: ClassT) -> ClassT:
 def no_attribute(self: object, name: str) -> NoReturn:
     """Raise for an attribute that an object has not; it is called when there is none."""
     what = f"{type(self).__name__!r} object has no attribute {name!r}"
-    # Before all: what is asked for below may be missing as well.
+    # First of all: the attributes used below may be missing as well.
     if not name.startswith("_"):
         own: Iterable[str] = getattr(self, "__dict__", ())
         known = {known for known in (*dir(type(self)), *own) if not known.startswith("_")}
@@ -110,7 +110,7 @@ def _takes_keywords(function: Any) -> bool:
 def _explaining(function: Callable[..., Any], name: str) -> Callable[..., Any]:
     # Two kinds, since others ask whether a method is async.
     if inspect.iscoroutinefunction(function):
-        # What is wrapped already takes any arguments, and fails with them too late.
+        # A wrapped method takes any arguments, and fails with them too late.
         takes_anything = hasattr(function, "__wrapped__")
 
         @functools.wraps(function)

@@ -10,7 +10,7 @@ __all__ = ["SecretHolder"]
 
 
 class _SecretCopyError(ConfigurationError, TypeError):
-    """A pickle or a copy was asked for. It is a TypeError as well, as for all that can't be."""
+    """A pickle or a copy was asked for. Python raises a TypeError then, so this is one, too."""
 
 
 class SecretHolder:

@@ -2,11 +2,20 @@
 
 The threads of anyio and asyncio belong to the application. Where its handlers use all of them up,
 and wait for the SDK, nothing of the SDK may need one.
+
+A forked process has a copy of each lock, and none of the threads that would let go of it. OpenSSL
+and the import system have such locks. So ``os.fork()`` waits until the SDK's threads have computed
+what they compute, and the loop thread of ``icure_sync`` stands still. It does not wait for the
+application's own threads and event loops, nor for threads that may be stuck (disk, host names,
+system keyring, callbacks): where those import modules, use TLS or ``cryptography`` during the fork,
+the child may still wait for ever. An application that forks from a thread does so before its event
+loop runs ``icure_async``, or has ``multiprocessing`` use "spawn" or "forkserver".
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 import time
 from concurrent.futures import Future
@@ -28,6 +37,7 @@ __all__ = [
     "PARSING",
     "PATIENCE_SECONDS",
     "STORAGE",
+    "ForkGate",
     "Job",
     "Outcome",
     "Threads",
@@ -45,7 +55,7 @@ PATIENCE_SECONDS: Final = 5.0
 
 @attrs.frozen(eq=False, repr=False)
 class Outcome(Generic[Result]):
-    """What became of work in a thread."""
+    """The outcome of work in a thread."""
 
     value: Result | None = None
     error: BaseException | None = None
@@ -65,6 +75,58 @@ Job: TypeAlias = "Future[Outcome[Result]]"
 """Work in a thread. It has a result in any case."""
 
 
+class ForkGate:
+    """A gate before all that computes in threads, closed while the process forks.
+
+    Args:
+        patience: how many seconds a fork waits for what has begun.
+    """
+
+    def __init__(self, patience: float) -> None:
+        self._patience = patience
+        # One that forks in what it computes enters twice.
+        self._entrance = threading.RLock()
+        self._exit = threading.Condition()
+        self._inside: set[int] = set()
+
+    def run(self, function: Callable[[*Arguments], Result], *args: *Arguments) -> Result:
+        """Call a function that holds locks of others."""
+        me = threading.get_ident()
+        with self._entrance:
+            self._inside.add(me)
+        try:
+            return function(*args)
+        finally:
+            with self._exit:
+                self._inside.discard(me)
+                self._exit.notify_all()
+
+    def close(self) -> None:
+        """Let nobody in, and wait until all others are out."""
+        me = threading.get_ident()
+        self._entrance.acquire()
+        with self._exit:
+            self._exit.wait_for(lambda: self._inside <= {me}, self._patience)
+
+    def open(self) -> None:
+        """Let them in again."""
+        self._entrance.release()
+
+    def open_in_child(self) -> None:
+        """Let them in again, and forget those that are inside in the parent."""
+        self._exit = threading.Condition()
+        self._inside &= {threading.get_ident()}
+        self._entrance.release()
+
+
+_gate: Final = ForkGate(10.0)
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_gate.close, after_in_parent=_gate.open, after_in_child=_gate.open_in_child
+    )
+
+
 class Threads:
     """The threads for one purpose, so many in each event loop.
 
@@ -78,7 +140,7 @@ class Threads:
         self._limiters: RunVar[anyio.CapacityLimiter] = RunVar(f"icure_{purpose}_threads")
 
     def limiter(self) -> anyio.CapacityLimiter:
-        """Return what counts the threads of the running event loop."""
+        """Return the limiter of the threads of the running event loop."""
         try:
             return self._limiters.get()
         except LookupError:
@@ -88,16 +150,16 @@ class Threads:
 
     async def run(self, function: Callable[[*Arguments], Result], *args: *Arguments) -> Result:
         """Run what computes, and so ends by itself, in one of the threads."""
-        return await anyio.to_thread.run_sync(function, *args, limiter=self.limiter())
+        return await anyio.to_thread.run_sync(_gate.run, function, *args, limiter=self.limiter())
 
     async def run_or_leave(self, function: Callable[[], Result]) -> Result:
-        """Run what may take for ever in one of the threads. Cancelled, leave it behind."""
+        """Run work that may take for ever in one of the threads. Cancelled, leave it behind."""
         async with self.limiter():
             return await outcome_of(start(function))
 
 
-# OpenSSL works under the interpreter's lock here: more threads make nothing faster, and each one
-# more stands in line with the event loop for that lock.
+# Each thread stands in line with the event loop for the interpreter's lock, which most of our
+# calculations are too short to let go of.
 CRYPTO: Final = Threads("crypto", 2)
 STORAGE: Final = Threads("storage", 16)
 PARSING: Final = Threads("parsing", 2)
@@ -135,7 +197,7 @@ def start(function: Callable[[], Result]) -> Job[Result]:
 
 
 async def outcome_of(job: Job[Result], patience: float = 0.0) -> Result:
-    """Return what the work returns, or raise what it raises.
+    """Return the result of the work, or raise its error.
 
     Args:
         job: the work, begun.

@@ -1,7 +1,14 @@
-"""SDK for iCure without ``async``: what ``icure_async`` does, for callers that block.
+"""SDK for iCure without ``async``: the surface of ``icure_async``, for callers that block.
 
 The classes that do input and output have twins here, written by a generator; models, errors and the
 authentication process are the same objects in both packages.
+
+After ``os.fork()``, clients are made anew. The fork itself waits for the SDK's threads, since the
+child would wait for ever for a lock that one of them holds: usually milliseconds, half a second
+while a passphrase is used, and 15 seconds at most where they are stuck. Forking stays unsafe while
+the application's own threads import modules or use TLS or ``cryptography``, and while one of its
+callbacks or the system keyring is in the middle of that: fork before such threads start, or have
+``multiprocessing`` use "spawn" or "forkserver".
 """
 
 from icure_async._version import __version__ as __version__

@@ -1,8 +1,8 @@
 """A check of blocking calls in a thread whose event loop is running.
 
 Such a call is right in a notebook, whose cells run inside a loop that has nothing else to do. In a
-program it stops every other task of the loop; where one of these is the sandbox that is to answer,
-it would wait until it gives up.
+program it stops every other task of the loop; if one of these is the sandbox that is to answer, the
+call waits until its time limit.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ def check_caller(inner: object) -> None:
     if server is not None and not is_sandbox and server.is_running_in(loop):
         raise ConfigurationError(
             "This call would wait for ever: the event loop it holds up runs a sandbox, which can't "
-            "answer meanwhile. Use icure_async and await here, or the Sandbox of icure_sync, which "
-            "has a thread of its own, or make the call in a worker thread (asyncio.to_thread)."
+            "answer during the call. Use icure_async and await here, or the Sandbox of icure_sync, "
+            "which has its own thread, or make the call in a worker thread (asyncio.to_thread)."
         )
     if not _is_notebook():
         warn_once(

@@ -141,7 +141,7 @@ class _Pump(Generic[T]):
         if step is not None:
             failure = self._failure()
             if step.is_aborted and failure is None:
-                # However it took it, it has not come to its end.
+                # Even if the iterator caught the cancellation, it has not come to its end.
                 failure = asyncio.CancelledError()
             step.settle(_END, failure)
 
@@ -151,6 +151,8 @@ class _Pump(Generic[T]):
             while not self.is_closing:
                 self._hand_over(await anext(iterator))
                 await self._demanded(iterator)
+            # An abortion that came with the item has not struck yet, and must not strike cleanup.
+            self.job.shelter()
             await _close(iterator)
 
     async def _demanded(self, iterator: AsyncIterator[T]) -> None:
@@ -196,7 +198,7 @@ def entered(
 ) -> AbstractContextManager[T]:
     """Return a context manager that enters and leaves an async one, both in the same task.
 
-    What the block raises is not passed on to the async one: that is left as at the block's end.
+    An error of the block is not passed on to the async one: that is left as at the block's end.
     """
     return _Entered(iterate(_held_by, partial(function, *args, **kwargs)))
 
@@ -301,7 +303,8 @@ class ClosableIterator(Iterator[T]):
         try:
             closing.wait(_ABANDONED_SECONDS)
         except BaseException as interrupt:
-            # Without the traceback, which has this frame, and so what is to be dropped at its end.
+            # Without the traceback: it holds this frame, and so the object to be dropped at its
+            # end.
             _after_this = RaisedAgain(interrupt.with_traceback(None))
             runtime.post(closing.abort)
             closing.wait(_ABANDONED_SECONDS)

@@ -63,8 +63,8 @@ class Job(Generic[T]):
         self._scope: CancelScope | None = None
         self._shelter: CancelScope | None = None
         self.parts: set[Job[Any]] = set()
-        # A plain lock: whatever else there is to wait with is written in Python, where a signal
-        # handler that raises can leave it in pieces.
+        # A plain lock: all else that waits is written in Python, where a signal handler that raises
+        # can leave it in pieces.
         self._lock = threading.Lock()
         self._lock.acquire()
 
@@ -98,7 +98,7 @@ class Job(Generic[T]):
         try:
             raise error
         finally:
-            # To raise is to replace the context by what the caller is handling, if anything.
+            # Raising replaces the context by the error that the caller is handling, if any.
             if context is not None:
                 error.__context__ = context
             # A frame that is in the traceback of its own variable is a cycle.
@@ -212,7 +212,7 @@ current_job: ContextVar[Job[Any] | None] = ContextVar("icure_sync_current_job", 
 def on_its_own(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
     """Call a function whose calls are no part of the job that it is called in.
 
-    What closes, and what must not be torn, is not struck when the job is aborted.
+    Aborting the job does not strike a function that closes, or that must not be torn.
     """
     __tracebackhide__ = True
     context = copy_context()

@@ -1,4 +1,4 @@
-"""Plain functions and objects in the place of async ones: they run in worker threads."""
+"""Plain functions and objects that serve as async ones: they run in worker threads."""
 
 # ruff: noqa: SLF001
 # pyright: reportPrivateUsage=false
@@ -117,21 +117,21 @@ async def _adapted_lock(
 
     # A plain context manager is entered and left in the same thread.
     keeping = start(partial(with_signals, partial(on_its_own, keep)))
-    held = await asyncio.wrap_future(entered)
     try:
-        yield _told(held)
+        yield _told(await asyncio.wrap_future(entered))
     finally:
         may_leave.set()
-        # Nothing may keep the lock from being let go of.
-        cancellation = await wait_through(keeping, PATIENCE_SECONDS)
-        if cancellation is not None:
-            raise cancellation
-        if keeping.done():
-            keeping.result().unpack()
+        # Nothing may keep the lock from being let go of. Given up before, it may never be entered.
+        if not entered.cancel():
+            cancellation = await wait_through(keeping, PATIENCE_SECONDS)
+            if cancellation is not None:
+                raise cancellation
+            if keeping.done():
+                keeping.result().unpack()
 
 
 def _told(held: object) -> StorageLock:
-    """Return what a lock says of itself; one that says nothing may have waited."""
+    """Return the report of a lock that was entered; one that gives none may have waited."""
     return held if isinstance(held, StorageLock) else StorageLock(waited=True)
 
 
@@ -143,9 +143,9 @@ def _patience_for(method: str) -> float:
 def _on_its_own(
     method: Callable[..., Any], patience: float = PATIENCE_SECONDS
 ) -> Callable[..., Coroutine[Any, Any, Any]]:
-    """Do as :func:`callback` does with a method whose calls are no part of the job that calls it.
+    """Return a method like :func:`callback`, whose calls are no part of the job that calls it.
 
-    The SDK shields what must not be torn, and writes while it cleans up.
+    The SDK shields writes, which must not be torn, and writes while it cleans up.
     """
     return method if _is_async(method) else callback(partial(on_its_own, method), patience)
 

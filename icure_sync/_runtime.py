@@ -5,7 +5,7 @@ that all clients share; every blocking call is one task of it. The interpreter's
 was left open and stops the thread within :data:`EXIT_SECONDS`.
 """
 
-# Twins have no public names of their own: those are for what the twins are generated from.
+# Twins have no public names of their own: public names are those of the async classes.
 # ruff: noqa: SLF001
 # pyright: reportPrivateUsage=false
 
@@ -49,9 +49,12 @@ P = ParamSpec("P")
 _START_NEW_THREAD: Final = _thread.start_new_thread
 
 EXIT_SECONDS: Final = 2.0
-"""How long the interpreter's exit waits for running calls to clean up and for clients to close."""
+"""The time that the interpreter's exit gives running calls to clean up and clients to close."""
 
 _STEP_SECONDS: Final = EXIT_SECONDS / 5
+
+_STANDSTILL_SECONDS: Final = 5.0
+"""Seconds that a fork waits for the loop thread, which imports modules in its first calls."""
 
 
 class _Executor(concurrent.futures.ThreadPoolExecutor):
@@ -93,6 +96,7 @@ class Runtime:
         self._waiting: set[Job[Any]] = set()
         self._left_open: list[Any] = []
         self._stopping = asyncio.Event()
+        self._going_on = threading.Event()
         # A daemon, as are the worker threads it starts: whatever they are stuck in, the
         # interpreter can exit.
         self._thread = threading.Thread(target=self._work, name="icure_sync", daemon=True)
@@ -162,6 +166,23 @@ class Runtime:
         for job in list(self._waiting):
             job.end()
 
+    def stand_still(self) -> None:
+        """Keep the loop thread from holding any lock until :meth:`go_on`, unless it is stuck."""
+        stands, going_on = threading.Event(), threading.Event()
+        self._going_on = going_on
+
+        def stand() -> None:
+            stands.set()
+            going_on.wait()
+
+        if not self.is_here() and not self.is_closed:
+            self.post(stand)
+            stands.wait(_STANDSTILL_SECONDS)
+
+    def go_on(self) -> None:
+        """Let the loop thread go on."""
+        self._going_on.set()
+
     def disown(self) -> None:
         """Cut a forked child's copy of the loop off from the parent's.
 
@@ -179,7 +200,7 @@ class Runtime:
         serving = self.loop.create_task(self._serve())
         while not serving.done():
             # A SystemExit or KeyboardInterrupt that a task raises gets out of the event loop, too.
-            # It has reached whoever awaits that task; the other tasks go on.
+            # It has reached the awaiters of that task; the other tasks go on.
             with contextlib.suppress(BaseException):
                 self.loop.run_until_complete(serving)
         self.loop.set_exception_handler(_ignore)
@@ -227,6 +248,9 @@ _closable: weakref.WeakSet[Twin[Any]] = weakref.WeakSet()
 lock: Final = threading.RLock()
 """Held to start the loop thread, and to register twins."""
 
+_forking: Final = threading.RLock()
+"""Held by the thread that forks, for which the loop thread stands still."""
+
 _disowned: list[object] = []
 
 
@@ -269,22 +293,44 @@ def _at_exit() -> None:
         _runtime.shutdown([twin._inner for twin in left_open])
 
 
+def _before_fork() -> None:
+    _forking.acquire()
+    lock.acquire()
+    if _runtime is not None:
+        # The loop thread may wait for the lock.
+        lock.release()
+        try:
+            _runtime.stand_still()
+        finally:
+            lock.acquire()
+
+
+def _after_fork_in_parent() -> None:
+    if _runtime is not None:
+        _runtime.go_on()
+    # In this order: an interrupt may have come when only the first one was held.
+    _forking.release()
+    lock.release()
+
+
 def _after_fork_in_child() -> None:
     global _closable, _runtime
     if _runtime is not None:
         _runtime.disown()
-        # Never to be finalised: that would reach for what belongs to the parent.
+        # Never to be finalised: that would touch objects of the parent.
         _disowned.extend((_runtime, *_closable))
     _runtime = None
     _closable = weakref.WeakSet()
+    _forking.release()
+    lock.release()
 
 
 if hasattr(os, "register_at_fork"):
-    # In the child, no thread is left that could let go of it.
     os.register_at_fork(
-        before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release
+        before=_before_fork,
+        after_in_parent=_after_fork_in_parent,
+        after_in_child=_after_fork_in_child,
     )
-    os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 def run(function: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:

@@ -43,7 +43,7 @@ def with_signals(function: Callable[[], T]) -> T:
 class RaisedAgain:
     """Raises an interrupt of a ``__del__`` again, when it is dropped at the end of that.
 
-    Python only reports what a ``__del__`` raises, and goes on as if nothing was.
+    Python only reports an error that a ``__del__`` raises, and goes on.
     """
 
     def __init__(self, interrupt: BaseException) -> None:
@@ -55,5 +55,5 @@ class RaisedAgain:
 
         signal.signal(signal.SIGINT, raise_again)
 
-    # No line of Python may stand between here and there: that would be what is interrupted.
+    # No line of Python may stand between here and there: the signal would interrupt that.
     __del__ = _thread.interrupt_main

@@ -1,6 +1,6 @@
 """The base of every generated class."""
 
-# Twins have no public names of their own: those are for what the twins are generated from.
+# Twins have no public names of their own: public names are those of the async classes.
 # ruff: noqa: SLF001
 # pyright: reportPrivateUsage=false
 
@@ -46,7 +46,7 @@ class Twin(Generic[A]):
     __slots__ = ("__weakref__", "_inner", "_pid")
 
     _portable: ClassVar[bool] = False
-    """Whether it serves in a forked process, too."""
+    """True if it serves in a forked process, too."""
 
     _inner: A
     _pid: int | None
@@ -93,8 +93,8 @@ class Twin(Generic[A]):
         """Return the twin of what a class method of the async class makes.
 
         Args:
-            method: its name. What it calls to make an object is what our own constructor has made:
-                a subclass may have set options there.
+            method: its name. It gets the object that our own constructor has made instead of making
+                one: a subclass may have set options there.
             args: its positional arguments.
             kwargs: its keyword arguments.
         """
@@ -104,7 +104,7 @@ class Twin(Generic[A]):
         return twin
 
     def __copy__(self) -> Self:
-        # What has no connection is a value; the rest can only be shared.
+        # An object without a connection is a value; the rest can only be shared.
         twin = type(self).__new__(type(self))
         twin.__dict__.update(self.__dict__)
         twin._hold(copy.copy(self._inner) if self._portable else self._inner, self._pid)
@@ -116,19 +116,19 @@ class Twin(Generic[A]):
             check_pid(self._pid, f"This {type(self).__name__}")
 
     def _check_caller(self, function: Callable[..., object]) -> None:
-        # What has no connection waits for nobody, nor does entering a block.
+        # An object without a connection waits for nobody, nor does entering a block.
         if not self._portable and getattr(function, "__name__", "") != "__aenter__":
             check_caller(self._inner)
 
     def _call(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        """Call a plain function here, unless the process was forked meanwhile."""
+        """Call a plain function here, unless the process was forked since this was made."""
         __tracebackhide__ = True
         with unseen:
             self._check_process()
             return function(*args, **kwargs)
 
     def _run(self, function: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        """Do as :func:`run` does, unless the process was forked meanwhile."""
+        """Call :func:`run`, unless the process was forked since this was made."""
         __tracebackhide__ = True
         with unseen:
             self._check_process()
@@ -138,7 +138,7 @@ class Twin(Generic[A]):
     def _close(
         self, function: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs
     ) -> None:
-        """Call what closes the async object, unless that is the business of the parent process.
+        """Close the async object, unless that is the business of the parent process.
 
         A forked child leaves the ``with`` blocks of its parent, too, whatever it does.
         """
@@ -150,7 +150,7 @@ class Twin(Generic[A]):
     def _iterate(
         self, function: Callable[P, AsyncIterable[T]], /, *args: P.args, **kwargs: P.kwargs
     ) -> ClosableIterator[T]:
-        """Do as :func:`iterate` does, unless the process was forked meanwhile."""
+        """Call :func:`iterate`, unless the process was forked since this was made."""
         __tracebackhide__ = True
         self._check_process()
         items = iterate(function, *args, **kwargs)
@@ -165,7 +165,7 @@ class Twin(Generic[A]):
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> AbstractContextManager[T]:
-        """Do as :func:`entered` does, unless the process was forked meanwhile."""
+        """Call :func:`entered`, unless the process was forked since this was made."""
         self._check_process()
         return entered(function, *args, **kwargs)
 

@@ -1,4 +1,4 @@
-"""Where private keys and state live: in memory, or one file per item, encrypted if need be.
+"""Storages for private keys and state: in memory, or one file per item, encrypted or not.
 
 An implementation of one's own has the plain methods of :class:`BlockingStorage` or
 :class:`BlockingKeyStorage`, or the async ones of :class:`Storage` or :class:`KeyStorage`. Programs

@@ -52,7 +52,8 @@ def sections_of(text: str) -> set[str]:
 
 
 def citations_of(path: Path, documents: Container[str], named: str | None) -> Iterator[Citation]:
-    """Yield what a file cites; bare sections belong to ``named`` until it names a document."""
+    """Yield the citations of a file; bare sections belong to ``named`` until it names a
+    document."""
     text = path.read_text(encoding="utf-8")
     current, end = named, 0
     for token in _TOKEN.finditer(text):
@@ -113,7 +114,7 @@ def named_by_package(path: Path, documents: Container[str]) -> str | None:
 
 
 def all_citations(root: Path, documents: Container[str]) -> list[Citation]:
-    """Return what all files under ``root`` cite."""
+    """Return the citations of all files under ``root``."""
     return [
         citation
         for path in citing_files(root)

@@ -591,7 +591,7 @@ class TestDoctor:
 
 
 class TestOutput:
-    """What is printed can be copied, cut and searched, however narrow the terminal is."""
+    """Output that can be copied, cut and searched, however narrow the terminal is."""
 
     @pytest.fixture(autouse=True)
     def narrow(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -254,7 +254,7 @@ async def test_closing_from_within_a_call_does_not_wait_for_itself(sandbox: Sand
 
 
 async def test_a_call_within_a_call_is_part_of_it(sandbox: Sandbox) -> None:
-    """A callback of a call under way may use the object, although it was closed meanwhile."""
+    """A callback of a call under way may use the object, although it was closed since."""
     master = sandbox.master_hcp
     api = await builder_for(sandbox.icure_url, master.login, master.password).build()
     closing: list[asyncio.Task[None]] = []

@@ -1,4 +1,4 @@
-"""Text of somebody else's in messages and log lines."""
+"""Foreign text in messages and log lines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What callers are told who write as in TypeScript, or forget that something is not built yet."""
+"""Explanations for callers who write as in TypeScript, or use an API before it is built."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def test_mistaken_arguments_of_blocking_calls_are_explained(call: str) -> None:
 
 @pytest.mark.parametrize("package", [icure_async, icure_sync], ids=["async", "sync"])
 def test_every_public_method_with_keywords_explains_them(package: Any) -> None:
-    """Whatever is added, too: what is called without its object is called wrongly."""
+    """Every public method, also those added later: a call without its object is a mistake."""
     checked = 0
     for name in package.__all__:
         cls = getattr(package, name)

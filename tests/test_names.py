@@ -26,7 +26,7 @@ FORMER = "icure-sdk"
 KEPT = {"icure_async/cli/keys.py", "icure_async/storage/_master_key.py"}
 KEPT |= {"icure_async/storage/_keyring.py"}
 
-# What an install line names, up to where the line of code or the shell's command ends.
+# The packages of an install line, up to where the line of code or the shell's command ends.
 INSTALL = re.compile(r"\bpip3? install ((?:[^\n`;&|)\\]|\n *)+)")
 ARGUMENT = re.compile(r"'([^']+)'|\"([^\"]+)\"|(\S+)")
 EXTRA = re.compile(r"(?<![\w.-])([a-z][a-z0-9-]*)\[(sandbox|cli|keyring)\]")
@@ -100,8 +100,10 @@ def test_only_python_versions_that_the_tests_ran_on_are_claimed() -> None:
     assert claimed == ["3.11", "3.12", "3.13"]
 
 
-def test_no_link_of_the_readme_leads_nowhere_outside_of_the_repository() -> None:
-    """It is the project's page on the package index, too."""
+def test_no_link_of_the_readme_leads_nowhere() -> None:
+    """It is the project's page on the package index, too: there the benchmarks are only named."""
     links = re.findall(r"\]\(([^)]+)\)", (ROOT / "README.md").read_text("utf-8"))
-    assert [link for link in links if not link.startswith("https://")] == []
+    files = [link for link in links if not link.startswith("https://")]
+    assert files == [f"benchmarks/results/speed.{kind}" for kind in ("md", "svg")]
+    assert all((ROOT / file).is_file() for file in files)
     assert all(url.startswith("https://") for url in PROJECT["urls"].values())

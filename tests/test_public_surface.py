@@ -1,4 +1,4 @@
-"""What ``import icure_async`` gives, and what it must not drag in."""
+"""The names that ``import icure_async`` gives, and the modules that it must not import."""
 
 from __future__ import annotations
 

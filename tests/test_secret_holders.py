@@ -1,4 +1,4 @@
-"""What holds secrets in clear does not get out of the program in a pickle."""
+"""Holders of secrets in clear, which no pickle takes out of the program."""
 
 from __future__ import annotations
 

@@ -23,6 +23,7 @@ from icure_async.sandbox import Sandbox
 from icure_async.storage import EncryptedKeyStorage, FileKeyStorage, FileStorage
 from icure_async.storage.backup import export_key_pairs, import_key_pairs
 from tests.support.builders import anonymous_builder_for, builder_for
+from tests.support.interpreters import run_program
 
 PHONE = "+32 588 23 55 95"
 PASSPHRASE = "four words are hard to guess"
@@ -192,3 +193,75 @@ async def test_a_system_without_threads_is_told(monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(ICureError, match="No further thread"):
         await threads.STORAGE.run_or_leave(threading.get_ident)
     assert threads.STORAGE.limiter().borrowed_tokens == 0
+
+
+def test_a_process_forks_when_nothing_is_computed() -> None:
+    ended = run_program("""
+        from icure_async.threads import CRYPTO
+
+        begun, done = threading.Event(), []
+
+        def work():
+            begun.set()
+            time.sleep(0.3)
+            done.append(os.getpid() == parent)
+
+        def run():
+            asyncio.run(CRYPTO.run(work))
+
+        parent = os.getpid()
+        thread = threading.Thread(target=run)
+        thread.start()
+        begun.wait(30)
+        child = os.fork()
+        if not child:
+            signal.alarm(10)
+            run()
+            say("child", done)
+            os._exit(0)
+        os.waitpid(child, 0)
+        thread.join()
+        run()
+        say("parent", done)
+        """)
+
+    assert ended.lines == ["child [True, False]", "parent [True, True]"], ended.errors
+
+
+def test_what_is_computed_may_fork_too() -> None:
+    ended = run_program("""
+        from icure_async.threads import CRYPTO
+
+        def work():
+            child = os.fork()
+            if not child:
+                os._exit(7)
+            return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+        signal.alarm(10)
+        say(asyncio.run(CRYPTO.run(work)))
+        """)
+
+    assert ended.lines == ["7"], ended.errors
+
+
+def test_a_fork_waits_only_so_long_for_what_is_computed() -> None:
+    begun, over, after = threading.Event(), threading.Event(), threading.Event()
+    gate = threads.ForkGate(0.01)
+
+    def get_stuck() -> None:
+        begun.set()
+        over.wait(30)
+
+    stuck = threading.Thread(target=gate.run, args=(get_stuck,))
+    late = threading.Thread(target=gate.run, args=(after.set,))
+    stuck.start()
+    assert begun.wait(30)
+    gate.close()
+    late.start()
+    assert not after.wait(0.1)
+    gate.open()
+    assert after.wait(30)
+    over.set()
+    stuck.join()
+    late.join()

@@ -1,4 +1,4 @@
-"""Users: who is logged in, and the tokens it logs in with."""
+"""Users: the one who is logged in, and its tokens."""
 
 from __future__ import annotations
 
@@ -79,8 +79,8 @@ class UserApi:
             name: what :meth:`list_tokens` shows it as, at most 100 characters without blanks.
 
         Returns:
-            The token: a password for :class:`~icure_async.MedTechApiBuilder`. Whoever has it is the
-            user: keep it as safe as a password. The backend does not show it again.
+            The token: a password for :class:`~icure_async.MedTechApiBuilder`. It gives all rights
+            of the user: keep it as safe as a password. The backend does not show it again.
 
         Raises:
             ValidationError: an argument is malformed. Nothing was sent.

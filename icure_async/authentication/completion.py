@@ -101,7 +101,7 @@ class Completer:
         finally:
             run.tasks -= 1
             if not run.tasks:
-                # Whatever keeps this alive, a traceback perhaps: it was for those who waited.
+                # Only those who waited need it; a traceback may keep this object alive for long.
                 run.finished = None
 
     async def _complete(
@@ -205,7 +205,7 @@ class Completer:
         if refusal is None:
             signed_in = await self._log_in(process.login, code, attempts=_SIGN_IN_ATTEMPTS)
             if signed_in is None:
-                # What is written down stays: the account may yet appear.
+                # The written progress stays: the account may yet appear.
                 raise failure(process, _Event.CODE_EXPIRED)
             return signed_in
         if may_be_used or process.bypass_token_check:

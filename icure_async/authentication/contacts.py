@@ -28,7 +28,7 @@ _LOCAL: Final = rf"(?:\.*{_ATOM}(?:{_ATOM}|\.)*|{_QUOTED})"
 _DOMAIN: Final = (
     rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9.]+\]|\[[a-z0-9-]*[a-z0-9]:(?:[!-Z^-~]|\\[ -~])+\])"
 )
-# Names of this kind are not refused for what they end with, as "localhost" and "local" are.
+# Names of this kind are not refused for their ends, as "localhost" and "local" are.
 _ANY_DOMAIN: Final = "mail.example"
 
 

@@ -114,7 +114,7 @@ def start_failure(process: AuthenticationProcess, error: BackendError) -> Backen
     }
     captcha_named = "captcha" in (error.server_message or "").lower()
     if status in (401, 403) or (status == 400 and captcha_named):
-        # A backend in the place of the gateway asks everybody for credentials.
+        # A backend, configured as the gateway by mistake, asks everybody for credentials.
         doubt = "" if captcha_named else " If that goes on, check with_msg_gw_url()."
         refused = advance(process, _Event.CAPTCHA_REFUSED)
         return CaptchaRefusedError(_CAPTCHA_REFUSED + doubt, process=refused, **about)

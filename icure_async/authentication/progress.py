@@ -177,7 +177,7 @@ def _from_members(members: Any) -> Progress | None:
 
 
 def _is_well_formed(token: str, proofs: Sequence[object]) -> bool:
-    # Earlier versions kept what the backend answered, which may be a piece of a token.
+    # Earlier versions kept the backend's answer, which may be a piece of a token.
     if len(token) < _SHORTEST_TOKEN:
         return False
     return all(isinstance(text, str) and text.isascii() for text in [token, *proofs])

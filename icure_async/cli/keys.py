@@ -1,8 +1,8 @@
 """The ``icure keys`` commands: list, back up, restore and examine the key pairs on this device.
 
 Passphrases and passwords are asked for, or taken from the environment, and never arguments, which
-other users of the machine can see. A folder that is encrypted is recognised. What is printed are
-lines of their own, never broken, so that ids can be copied and lines be searched.
+other users of the machine can see. A folder that is encrypted is recognised. Long lines are printed
+unbroken, so that ids can be copied and lines be searched.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _KeyStorage: TypeAlias = FileKeyStorage | EncryptedKeyStorage
 
 
 class Protection(StrEnum):
-    """What a folder of key files is encrypted with."""
+    """The encryption of a folder of key files."""
 
     passphrase = "passphrase"  # noqa: S105
     keyring = "keyring"
@@ -143,7 +143,7 @@ def import_keys(
         typer.Option(help="Encrypt the folder, which has no keys yet, with one of these."),
     ] = None,
 ) -> None:
-    """Store the key pairs of a backup on this device. What is there already stays as it is.
+    """Store the key pairs of a backup on this device. Key pairs that are there stay as they are.
 
     The passphrase is asked for, or taken from ICURE_PASSPHRASE; that of an encrypted folder from
     ICURE_STORAGE_PASSPHRASE.
@@ -222,7 +222,7 @@ def _key_storage(folder: Path | None, encrypt: Protection | None = None) -> _Key
 def _key_directory(folder: Path | None) -> Path:
     try:
         if folder is None:
-            # Where the keys of earlier versions are: never to be renamed.
+            # Earlier versions keep keys under this name: never rename it.
             return platformdirs.user_data_path("icure-sdk", appauthor=False) / "keys"
         folder = folder.expanduser()
     except RuntimeError:
@@ -265,7 +265,7 @@ def _check_target(file: Path, *, overwrite: bool) -> None:
 
 
 def _content_of(file: Path) -> bytes:
-    """Return what is in the file of a backup, or a little more than can be one."""
+    """Return the content of a backup's file, or the beginning of one that is too large."""
     try:
         with file.open("rb") as source:
             return source.read(MAX_BACKUP_BYTES + 1)
@@ -286,15 +286,15 @@ def _passphrase(*, new: bool) -> str:
 
 
 def _asked(what: str, variable: str, *, hidden: bool = True, twice: bool = False) -> str:
-    """Return what the environment says, or else the person who runs the command."""
+    """Return the value of an environment variable, else what a person enters."""
     given = os.environ.get(variable)
     if given:
         return given
     try:
         with warnings.catch_warnings():
-            # Without a terminal it would be read in sight of everybody, or not at all.
+            # Without a terminal everybody could see the answer, or nobody could give one.
             warnings.simplefilter("error", getpass.GetPassWarning)
-            # On standard error: the other one may be a pipe, for a program to read.
+            # On standard error: a program may read standard output through a pipe.
             return str(typer.prompt(what, hide_input=hidden, confirmation_prompt=twice, err=True))
     except getpass.GetPassWarning:
         pass

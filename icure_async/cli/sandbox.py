@@ -51,7 +51,7 @@ def sandbox(
 ) -> None:
     """Run a local iCure backend and message gateway until Ctrl-C or SIGTERM.
 
-    What it prints can be sourced by a shell; what people are to know goes to stderr.
+    A shell can source its output; messages for people go to stderr.
     """
     server = Sandbox(
         host=host,
@@ -104,7 +104,7 @@ async def _serve(console: Console, notes: Console, server: Sandbox) -> None:
 
 
 async def _stopped() -> None:
-    """Wait for Ctrl-C, or for what ``kill`` and ``docker stop`` send."""
+    """Wait for Ctrl-C, or for the signal that ``kill`` and ``docker stop`` send."""
     try:
         with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
             async for _ in signals:

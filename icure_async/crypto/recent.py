@@ -1,4 +1,4 @@
-"""A cache that does not grow for ever."""
+"""An LRU cache."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ Value = TypeVar("Value")
 
 
 class Recent(Generic[Key, Value]):
-    """What was used last, up to a number of things. Threads may share it.
+    """An LRU cache of a fixed size. Threads may share it.
 
-    Its repr shows how much it holds and nothing of it: keys are kept in here.
+    Its repr shows how much it holds and none of the values, which may be keys.
     """
 
     def __init__(self, limit: int) -> None:

@@ -81,7 +81,7 @@ def split(secret: bytes, *, count: int, threshold: int, random: bytes) -> list[b
             f"The threshold must be between 1 and the number of shares ({count}), not {threshold}."
         )
     if not _is_whole_der(secret):
-        raise ValidationError("What is split must be the PKCS#8 of a private key.")
+        raise ValidationError("Only the PKCS#8 of a private key can be split.")
     if count == 1:
         return [secret]
     marked = _MARKER + secret
@@ -152,7 +152,7 @@ def _combinations(shares: Sequence[bytes]) -> Iterator[tuple[bytes, bool]]:
 
 
 def _readings(share: bytes) -> Iterator[_Reading]:
-    """Yield what a share says in each of the forms it may have."""
+    """Yield the reading of a share in each of the forms that it may have."""
     if len(share) < _MIN_SHARE_BYTES:
         return
     text = share.hex()
@@ -260,7 +260,7 @@ def _tables() -> tuple[bytes, bytes]:
 
 @functools.cache
 def _multiplication(factor: int) -> bytes:
-    """Return what each byte becomes when multiplied: a table for ``bytes.translate``."""
+    """Return the product of each byte with a factor: a table for ``bytes.translate``."""
     exponents, logarithms = _tables()
     return bytes(
         exponents[(logarithms[factor] + logarithms[value]) % _ORDER] if value else 0

@@ -29,7 +29,7 @@ _BLOCK: Final = 16
 _KEY_BITS: Final = 2048
 KEYS_KEPT: Final = 1024
 _SELF_TEST: Final = bytes(range(32))
-# How a PKCS#8 key says that it is an RSA key; a bare PKCS#1 key does not have it.
+# The mark of an RSA key in PKCS#8; a bare PKCS#1 key does not have it.
 _RSA_IDENTIFIER: Final = bytes.fromhex("300d06092a864886f70d0101010500")
 _PKCS8_HEAD: Final = 32
 # The reference's only OAEP hash (cryptography.md §1.2); OAEP does not rely on collision resistance.
@@ -198,8 +198,8 @@ def _load_private_half(key_pair: KeyPair, public_key: rsa.RSAPublicKey) -> rsa.R
         message = "not SPKI and PKCS#8"
         raise ValueError(message)
     # Full validation takes 36 ms, for the proof that the primes are such, and happens once, where a
-    # key enters the key storage. What is checked here catches a damaged or mismatched pair at a
-    # hundredth of that. The round trip alone would not: OpenSSL makes up for one damaged number.
+    # key enters the key storage. The checks here find a damaged or mismatched pair at a hundredth
+    # of that. The round trip alone would not: OpenSSL makes up for one damaged number.
     private_key = serialization.load_der_private_key(
         pkcs8, password=None, unsafe_skip_rsa_key_validation=True
     )

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 import anyio
 import attrs
 
+from icure_async.crypto.threads import Turns
 from icure_async.entities.repository import is_built_by_hand
 from icure_async.errors import (
     AuthenticationError,
     BadRequestError,
+    ConflictError,
     ICureError,
     NetworkError,
     ResponseTooLargeError,
@@ -25,6 +27,7 @@ from icure_async.errors import (
 )
 from icure_async.models.base import EntityModel, has_id, has_rev
 from icure_async.models.batch import BatchItem, BatchProgress, BatchResult
+from icure_async.models.validation import UnusualValueError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -41,16 +44,15 @@ _AT_ONCE: Final = 8
 # After one of these there is no point in sending more.
 _ENDING: Final = (NetworkError, AuthenticationError, TooManyRequestsError)
 # These are about the content of the whole request, which may be that of one record.
-_ABOUT_CONTENT: Final = (BadRequestError, ResponseTooLargeError)
+_ABOUT_CONTENT: Final = (BadRequestError, ConflictError, ResponseTooLargeError, ValidationError)
 
 
 @attrs.define(eq=False)
 class _Pending(Generic[Clear]):
-    """A record without an outcome so far, and its document once it is prepared."""
+    """A record without an outcome so far."""
 
     index: int
     record: Clear
-    document: Mapping[str, Any] | None = attrs.field(default=None, repr=False)
 
 
 class _Outcomes(Generic[Clear]):
@@ -81,9 +83,15 @@ class _Outcomes(Generic[Clear]):
         for one in self.open_among(pending):
             self.failed(one.index, error)
 
+    def end(self, error: ICureError) -> None:
+        """Give an error to all records that have no outcome yet."""
+        for index in range(len(self._records)):
+            if index not in self._items:
+                self.failed(index, error)
+
     @property
     def progress(self) -> BatchProgress:
-        """How many there are by now."""
+        """The number of outcomes so far."""
         return BatchProgress(done=len(self._items), failed=self._failed, total=len(self._records))
 
     @property
@@ -134,37 +142,47 @@ class Batches(Generic[Clear, Sealed]):
             raise ValidationError(f"{noun}s must be a list of {noun}s. Nothing was sent.")
         listed = list(records)
         outcomes = _Outcomes(listed)
-        valid = self._valid(listed, outcomes, creating=creating)
-        for start in range(0, len(valid), _PER_REQUEST):
-            some = valid[start : start + _PER_REQUEST]
-            ending = await self._save_some(some, outcomes, creating=creating)
+        seen: set[object] = set()
+        for start in range(0, len(listed), _PER_REQUEST):
+            some = [
+                _Pending(index, record)
+                for index, record in enumerate(listed[start : start + _PER_REQUEST], start)
+            ]
+            valid = await self._valid(some, seen, outcomes, creating=creating)
+            ending = await self._save_some(valid, outcomes, creating=creating)
             if ending is not None:
-                outcomes.fail_open(valid, ending)
+                outcomes.end(ending)
             if progress is not None:
                 await progress(outcomes.progress)
             if ending is not None:
                 break
         return outcomes.result
 
-    def _valid(
-        self, records: Sequence[Clear], outcomes: _Outcomes[Clear], *, creating: bool
+    async def _valid(
+        self,
+        pending: Sequence[_Pending[Clear]],
+        seen: set[object],
+        outcomes: _Outcomes[Clear],
+        *,
+        creating: bool,
     ) -> list[_Pending[Clear]]:
-        """Return the records that can be saved, each of them once."""
+        """Return the records that can be saved, and were not seen before."""
         valid: list[_Pending[Clear]] = []
-        seen: set[object] = set()
-        for index, record in enumerate(records):
+        turns = Turns()
+        for one in pending:
+            await turns.give()
             try:
-                self._check(record, creating=creating)
-                name = record.id if has_id(record) else id(record)
+                self._check(one.record, creating=creating)
+                name = one.record.id if has_id(one.record) else id(one.record)
                 if name in seen:
                     raise ValidationError(
                         f"This {self._repository.kind.noun} is in the list twice. It was sent once."
                     )
                 seen.add(name)
             except ValidationError as error:
-                outcomes.failed(index, error)
+                outcomes.failed(one.index, error)
             else:
-                valid.append(_Pending(index, record))
+                valid.append(one)
         return valid
 
     def _check(self, record: Clear, *, creating: bool) -> None:
@@ -175,8 +193,12 @@ class Batches(Generic[Clear, Sealed]):
             raise ValidationError(f"This {kind.noun} has a rev: modify it. It was not sent.")
         if not creating and not has_rev(record):
             raise ValidationError(f"This {kind.noun} has no rev: create it. It was not sent.")
-        if creating or not self._needs_stored(record):
+        try:
             kind.validate(record, creating=creating)
+        except UnusualValueError:
+            # Perhaps the value is the stored one: known once that is read.
+            if creating or not self._needs_stored(record):
+                raise
 
     def _needs_stored(self, record: Clear) -> bool:
         """Return whether the stored document has to be read before the record is saved."""
@@ -220,7 +242,7 @@ class Batches(Generic[Clear, Sealed]):
                 await self._find(missing, outcomes)
             except ICureError as error:
                 failure = failure or error
-        # Where all were saved after all, only the answer was lost.
+        # If all were saved, only the answer was lost.
         return failure if outcomes.open_among(missing) else None
 
     async def _prepared(
@@ -234,7 +256,6 @@ class Batches(Generic[Clear, Sealed]):
             if isinstance(document, ICureError):
                 outcomes.failed(one.index, document)
             else:
-                one.document = document
                 sent.append((one, document))
         return sent
 
@@ -246,9 +267,9 @@ class Batches(Generic[Clear, Sealed]):
     ) -> None:
         """Note which records were saved: as they were sent, with what the backend fills in."""
         defaults = self._repository.kind.server_defaults
-        saved = [pair for pair in sent if pair[0].record.id in revisions]
+        saved = [(one, document) for one, document in sent if document["id"] in revisions]
         documents = [
-            {**defaults, **document, "rev": revisions[one.record.id]} for one, document in saved
+            {**defaults, **document, "rev": revisions[document["id"]]} for _, document in saved
         ]
         records = await self._repository.open_many(documents)
         for (one, _), record in zip(saved, records, strict=True):
@@ -256,20 +277,18 @@ class Batches(Generic[Clear, Sealed]):
 
     async def _find(self, missing: Sequence[_Pending[Clear]], outcomes: _Outcomes[Clear]) -> None:
         """Note which records are stored all the same, by this attempt or an earlier one."""
-        found = await self._repository.resource.get_many([one.record.id for one in missing])
-        documents = {document["id"]: document for document in found}
-        for one in missing:
-            document = documents.get(one.record.id)
-            if document is None:
-                continue
-            record = await self._repository.as_saved(one.record, document)
+        found = await self._repository.saved_among([one.record for one in missing])
+        for one, record in zip(missing, found, strict=True):
             if record is not None:
                 outcomes.saved(one, self._repository.require_readable(record))
 
     async def _save_one_by_one(
         self, pending: Sequence[_Pending[Clear]], outcomes: _Outcomes[Clear]
     ) -> ICureError | None:
-        """Save records with a request or more each; return an error that ends it all."""
+        """Save records with a request or more each; return an error that ends it all.
+
+        They are encrypted anew: whom the user shares with may have changed.
+        """
         ending: ICureError | None = None
         turn = anyio.Semaphore(_AT_ONCE)
 
@@ -279,7 +298,7 @@ class Batches(Generic[Clear, Sealed]):
                 if ending is not None:
                     return
                 try:
-                    saved = await self._save_one(one)
+                    saved = await self._repository.save(one.record)
                 except ICureError as error:
                     outcomes.failed(one.index, error)
                     if isinstance(error, _ENDING):
@@ -291,9 +310,3 @@ class Batches(Generic[Clear, Sealed]):
             for one in pending:
                 tasks.start_soon(save, one)
         return ending
-
-    async def _save_one(self, one: _Pending[Clear]) -> Clear:
-        repository = self._repository
-        if one.document is None:
-            return repository.require_readable(await repository.modify(one.record))
-        return repository.require_readable(await repository.store(one.record, one.document))

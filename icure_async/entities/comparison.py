@@ -48,7 +48,7 @@ def same_content(kind: EntityKind[Any, Any], stored: EntityModel, record: Entity
     compared = (ours | theirs).keys() - _SET_ON_SAVING
     compared -= _SET_ON_CREATION if not has_rev(record) else _SET_ON_CREATION - ours.keys()
     if kind.changeable is not None:
-        # None leaves what is stored.
+        # None leaves the stored value.
         compared &= record.to_dict().keys()
     defaults = kind.server_defaults
     return all(

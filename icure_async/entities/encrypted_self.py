@@ -28,8 +28,8 @@ __all__ = [
 
 ENCRYPTED_SELF: Final = "encryptedSelf"
 
-# What says which entity this is and who can read it. Somebody who may write one entity could
-# otherwise hide the id of another in it, and have the next reader save over that one.
+# These members say which entity this is and who can read it. Somebody who may write one entity
+# could otherwise hide the id of another in it, and have the next reader save over that one.
 _ALWAYS_CLEAR: Final = frozenset(
     {
         "id",
@@ -46,6 +46,7 @@ _ALWAYS_CLEAR_IN_ELEMENTS: Final = frozenset({ENCRYPTED_SELF})
 _PLAIN_DIGITS: Final = 21
 _PLAIN_ZEROS: Final = 6
 _TOO_DEEP: Final = "the document is nested too deeply"
+_NOT_JSON: Final = "the document holds a value that JSON has not"
 
 
 def javascript_json(members: Mapping[str, Any]) -> bytes:
@@ -55,12 +56,14 @@ def javascript_json(members: Mapping[str, Any]) -> bytes:
     JavaScript does. Members keep their order.
 
     Raises:
-        ValueError: a number is not finite, or the nesting is too deep.
+        ValueError: a value is not JSON, or the nesting is too deep.
     """
     try:
         text = _javascript_text(members)
     except RecursionError:
         raise ValueError(_TOO_DEEP) from None
+    except TypeError:
+        raise ValueError(_NOT_JSON) from None
     try:
         return text.encode("utf-8")
     except UnicodeEncodeError:
@@ -87,7 +90,7 @@ async def encrypt_members(
 ) -> dict[str, Any]:
     """Return the document with the named members moved into ``encryptedSelf``.
 
-    What was encrypted stays encrypted: members that the document's present ``encryptedSelf`` holds
+    Encrypted members stay encrypted: those that the document's present ``encryptedSelf`` holds
     are moved too, whatever their names, and the same goes for list elements that have one.
 
     Raises:
@@ -110,7 +113,7 @@ async def decrypt_members(
 ) -> dict[str, Any]:
     """Return the document with the members of every ``encryptedSelf`` in it merged in.
 
-    ``encryptedSelf`` itself stays. What was decrypted wins over what was in clear, except for the
+    ``encryptedSelf`` itself stays. A decrypted member replaces one in clear, except for the
     entity's id, revision and key material, which are never taken from there.
 
     Args:
@@ -182,7 +185,7 @@ async def _seal(
 async def _open(
     crypto: Crypto, key: bytes, document: Mapping[str, Any], always_clear: Collection[str]
 ) -> dict[str, Any]:
-    """Return what the document's own ``encryptedSelf`` holds; nothing if it has none."""
+    """Return the members in the document's own ``encryptedSelf``; none without one."""
     encrypted = document.get(ENCRYPTED_SELF)
     if not encrypted:
         return {}

@@ -56,7 +56,7 @@ class EntityKind(Generic[Clear, Sealed]):
             (cryptography.md §8).
         key_only: categories whose data owners get the key of a new one, and no secret id.
         changeable: the attributes that a modification may change, with their wire names; None for
-            everything. What can't be changed stays as it is stored.
+            everything. Other attributes stay as they are stored.
         server_defaults: what the backend fills in where a member is missing
             (server-behaviour.md §11.1).
         unreadable_advice: the next step with one that no key opens.

@@ -47,11 +47,11 @@ _METADATA: Final = (
 
 
 class KeyDirectory(Protocol):
-    """Where exchange keys are looked up. What it returns may come from a cache."""
+    """The directory of exchange keys. Its answers may come from a cache."""
 
     @property
     def has_policy(self) -> bool:
-        """Whether :meth:`may_write_with` ever says no."""
+        """True if :meth:`may_write_with` may say no."""
         ...
 
     async def own_id(self) -> str:
@@ -214,8 +214,8 @@ class LegacyKeys:
                 named, found = await _entity_key(self._crypto, way)
                 if found != key:
                     continue
-                # What hides the id of a patient in another record, where anybody can read it in
-                # clear, has the same form: only the name in front tells them apart.
+                # The entry that hides a patient's id in another record, where anybody can read it
+                # in clear, has the same form: only the name in front tells them apart.
                 if named != document["id"]:
                     names_another = True
                 elif await self._directory.may_write_with(

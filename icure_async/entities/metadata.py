@@ -27,7 +27,7 @@ class Readers:
         delegates: those who get all of it.
         key_only: those who get the key without the secret id: they can read the entity, and can't
             find what belongs to it.
-        required: those of the delegates without whom there is no point in creating it.
+        required: those of the delegates that must get access: without them it is not created.
     """
 
     delegates: Sequence[str] = ()
@@ -36,7 +36,7 @@ class Readers:
 
 
 class KeySource(Protocol):
-    """Where keys of entities come from."""
+    """A source of keys of entities."""
 
     async def keys_of(self, documents: Sequence[Mapping[str, Any]], /) -> Sequence[Sequence[bytes]]:
         """Return for each document the keys that may open it, the likeliest first."""
@@ -48,7 +48,7 @@ class EntityKeys(Protocol):
 
     @property
     def sources(self) -> Sequence[KeySource]:
-        """Where keys come from, the cheapest source first.
+        """The sources of keys, the cheapest first.
 
         A later one is asked about what no earlier one has opened.
         """

@@ -61,8 +61,8 @@ class OwnDocument(Protocol):
         """Return the current data owner and its parents by id."""
         ...
 
-    def learn(self, document: Mapping[str, Any], /) -> None:
-        """Take note of a document as the backend just gave it, which may be our own."""
+    def learn(self, route: str, document: Mapping[str, Any], /) -> None:
+        """Take note of a document of a kind as the backend just gave it, which may be our own."""
         ...
 
 
@@ -165,7 +165,7 @@ class Records(Generic[Clear, Sealed]):
         chain = {"$type": "FilterChain", "filter": wanted.to_wire(await self._own.own_id())}
         seen: set[str] = set()
         for _ in range(_MAX_RESTARTS):
-            # What this run through the list has brought, whatever an earlier one has.
+            # The rows of this run through the list; an earlier run may have brought the same.
             passed: set[str] = set()
             start_id: str | None = None
             while True:
@@ -180,8 +180,8 @@ class Records(Generic[Clear, Sealed]):
                     yield record
                     await checkpoint()
                 if start_id is not None and not rows:
-                    # What this page was to begin with has been deleted, and backends may show
-                    # nothing of what comes behind it then (server-behaviour.md §8.2).
+                    # The first record of this page has been deleted, and backends may then show
+                    # nothing that comes after it (server-behaviour.md §8.2).
                     break
                 start_id = _next_id(page)
                 if start_id is None:
@@ -201,7 +201,7 @@ class Records(Generic[Clear, Sealed]):
         """Return the document of a record as it is stored."""
         document = await self.resource.get(self._valid_id(record_id))
         await confirm_content(document, self.resource.get, self.kind.noun)
-        self._own.learn(document)
+        self._own.learn(self.kind.route, document)
         return document
 
     async def open_many(self, documents: Sequence[Mapping[str, Any]]) -> list[Clear | Sealed]:
@@ -251,22 +251,22 @@ class Records(Generic[Clear, Sealed]):
     def _model(self, document: Mapping[str, Any], opened: OpenedEntity | None) -> Clear | Sealed:
         """Return a record from what the backend sent, and what could be opened of it.
 
-        What was encrypted comes from another data owner. Where that is not what a record may hold,
-        it is as unreadable as if it could not be decrypted, and must not block the others.
+        The encrypted part comes from another data owner. If a record may not hold it, it is as
+        unreadable as if it could not be decrypted, and must not block the others.
         """
         if opened is not None:
             try:
                 return from_wire(self.kind.clear, opened.document)
             except InvalidResponseError:
                 _log.warning(
-                    "What %s %s holds is malformed", self.kind.noun, printable(document["id"])
+                    "The content of %s %s is malformed", self.kind.noun, printable(document["id"])
                 )
         return from_wire(self.kind.sealed, document)
 
     def _unreadable(self, *record_ids: str) -> DecryptionError:
         return DecryptionError(
             f"{self._name(', '.join(record_ids))} can't be decrypted: no key on this device opens "
-            "it, or what it holds is malformed. What is stored is left as it is. Call "
+            "it, or its content is malformed. The stored record is left as it is. Call "
             "init_user_crypto() with the key pair that can read it. "
             f"{self.kind.unreadable_advice}",
             entity_type=self.kind.noun,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import attrs
@@ -15,6 +16,7 @@ from icure_async.entities.sharing import auto_delegates_of
 from icure_async.entities.stored_members import with_stored_members
 from icure_async.entities.unchanged import (
     compare_with_stored,
+    confirm_content,
     is_in_clear,
     require_all_parts,
     require_same_material,
@@ -91,10 +93,11 @@ class Repository(Records[Clear, Sealed]):
 
     async def create(self, record: Clear, *, delegates: Sequence[str] = ()) -> Clear | Sealed:
         """Create a record; a repeated call with the same object finishes the job."""
+        self.kind.validate(record, creating=True)
         (sealed,) = await self.prepare([record], delegates)
         if isinstance(sealed, CryptoError):
             raise sealed
-        return await self.store(record, sealed)
+        return await self._store(record, sealed, delegates)
 
     async def prepare(
         self, records: Sequence[Clear], delegates: Sequence[str] = ()
@@ -103,14 +106,14 @@ class Repository(Records[Clear, Sealed]):
 
         A CryptoError takes the place of one that can't be encrypted.
 
+        Args:
+            records: to create; they are valid.
+            delegates: who gets access, besides those the user shares with.
+
         Raises:
-            ValidationError: a member is malformed.
             CryptoError: nobody can read them, or a delegate can't.
         """
         turns = Turns()
-        for record in records:
-            await turns.give()
-            self.kind.validate(record, creating=True)
         for record in records:
             if not has_id(record):
                 record.id = await new_uuid(self._crypto)
@@ -157,7 +160,7 @@ class Repository(Records[Clear, Sealed]):
             stored = await self.read(record.id)
             if stored.get("rev") != record.rev:
                 other = ConflictError(f"{self._name(record.id)} has another rev by now", status=409)
-                return await self._saved_before(record, other)
+                return await self._saved_before(record, other, delegates)
         if kind.changeable is not None and stored is not None:
             document = await self._sealed_changes(record, stored, delegates)
         else:
@@ -171,7 +174,7 @@ class Repository(Records[Clear, Sealed]):
                 document = await self._sealed(
                     document, await self._entities.open(document), keep_unreadable=keep_unreadable
                 )
-        return await self.store(record, self._completed_document(document))
+        return await self._store(record, self._completed_document(document), delegates)
 
     async def prepare_changes(
         self, records: Sequence[Clear]
@@ -183,31 +186,64 @@ class Repository(Records[Clear, Sealed]):
         documents = [to_wire(record) for record in records]
         prepared: list[dict[str, Any] | ICureError] = []
         opened = await self._entities.open_many(documents)
-        for document, entity in zip(documents, opened, strict=True):
+        both = list(zip(documents, opened, strict=True))
+        stored = await self._stored([one["id"] for one, entity in both if _may_be_cut(one, entity)])
+        turns = Turns()
+        for document, entity in both:
+            await turns.give()
             try:
-                prepared.append(self._completed_document(await self._sealed(document, entity)))
+                sealed = await self._sealed(document, entity, stored=stored.get(document["id"]))
+                prepared.append(self._completed_document(sealed))
             except ICureError as error:
                 prepared.append(error)
         return prepared
 
-    async def store(self, record: Clear | Sealed, document: Mapping[str, Any]) -> Clear | Sealed:
+    async def _store(
+        self, record: Clear | Sealed, document: Mapping[str, Any], delegates: Sequence[str]
+    ) -> Clear | Sealed:
         """Store what was prepared of a record, unless an earlier attempt has done so."""
         creates = not has_rev(record)
         write = self.resource.create if creates else self.resource.modify
         try:
             saved = await write(document)
         except ConflictError as conflict:
-            return await self._saved_before(record, conflict)
+            return await self._saved_before(record, conflict, delegates)
         verb = "create" if creates else "modify"
         require_same_material(document, saved, self.kind.noun, verb)
-        self._own.learn(saved)
+        self._own.learn(self.kind.route, saved)
         return await self._try_decrypt(saved)
 
-    async def as_saved(
-        self, record: Clear | Sealed, document: Mapping[str, Any]
+    async def saved_among(self, records: Sequence[Clear]) -> list[Clear | Sealed | None]:
+        """Return for each record the stored one if it has the same content, else None."""
+        stored = await self._stored([record.id for record in records])
+        opened = await self._entities.open_many(list(stored.values()))
+        by_id = dict(zip(stored, opened, strict=True))
+        found: list[Clear | Sealed | None] = []
+        turns = Turns()
+        for record in records:
+            await turns.give()
+            present = None
+            # One that is malformed, or was cut, is not known to be saved.
+            with suppress(InvalidResponseError):
+                if document := stored.get(record.id):
+                    await confirm_content(document, self.resource.get, self.kind.noun)
+                    present = await self._as_saved(record, document, by_id[record.id])
+            found.append(present)
+        return found
+
+    async def _stored(self, record_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """Return documents as they are stored, by id; unknown ones are left out."""
+        found = await self.resource.get_many(record_ids) if record_ids else []
+        return {document["id"]: document for document in found}
+
+    async def _as_saved(
+        self, record: Clear | Sealed, document: Mapping[str, Any], opened: OpenedEntity | None
     ) -> Clear | Sealed | None:
         """Return a stored record if it has the content of this one, else None."""
-        present = await self._try_decrypt(document)
+        if not has_rev(record) and document.get("responsible") != await self._own.own_id():
+            # Those with whom this user shares can't read the same record of somebody else.
+            return None
+        present = self._model(document, opened)
         is_sealed = isinstance(record, self.kind.sealed)
         # Of a sealed record, what could be opened by now stays closed.
         compared = self._model(document, None) if is_sealed else present
@@ -215,7 +251,7 @@ class Repository(Records[Clear, Sealed]):
         return present if is_comparable and same_content(self.kind, compared, record) else None
 
     def require_readable(self, saved: Clear | Sealed) -> Clear:
-        """Return what was saved, or refuse what can't be decrypted.
+        """Return the saved record, or refuse an answer that can't be decrypted.
 
         Raises:
             InvalidResponseError: it can't.
@@ -365,6 +401,7 @@ class Repository(Records[Clear, Sealed]):
         *,
         keep_unreadable: bool = False,
         before: Mapping[str, Any] | None = None,
+        stored: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
         """Return a modified document with its encrypted members encrypted.
 
@@ -373,6 +410,7 @@ class Repository(Records[Clear, Sealed]):
             opened: the same, or what was stored, with its key.
             keep_unreadable: whether one that can't be decrypted may be saved without these members.
             before: what was stored, of which nothing else is to change; None where all may.
+            stored: the stored document, to compare with; None where it is to be read.
 
         Raises:
             DecryptionError: what is stored can't be decrypted, so that it would be lost.
@@ -386,8 +424,8 @@ class Repository(Records[Clear, Sealed]):
         if not keep_unreadable:
             require_all_parts(document, members, noun)
         # Nothing may be missing in what is about to replace a document.
-        if opened is None or not looks_whole(document) or has_key_material(document):
-            await compare_with_stored(document, self.resource.get, noun)
+        if _may_be_cut(document, opened):
+            await compare_with_stored(document, self.resource.get, noun, stored)
         if (
             closed
             or opened is None
@@ -417,7 +455,7 @@ class Repository(Records[Clear, Sealed]):
             ) from None
 
     async def _saved_before(
-        self, record: Clear | Sealed, conflict: ConflictError
+        self, record: Clear | Sealed, conflict: ConflictError, delegates: Sequence[str]
     ) -> Clear | Sealed:
         """Return the stored record if it is what we wanted to store, else raise the conflict.
 
@@ -428,7 +466,9 @@ class Repository(Records[Clear, Sealed]):
         except (NotFoundError, PermissionDeniedError):
             pass
         else:
-            if present := await self.as_saved(record, document):
+            opened = await self._entities.open(document)
+            present = await self._as_saved(record, document, opened)
+            if present and set(delegates) <= self.metadata.delegates_of(document):
                 return present
         raise ConflictError(
             f"{self._name(record.id)} was changed by somebody else, or its id is in use. Read it "
@@ -440,6 +480,10 @@ class Repository(Records[Clear, Sealed]):
 
     def _now(self) -> int:
         return int(self._clock() * 1000)
+
+
+def _may_be_cut(document: Mapping[str, Any], opened: OpenedEntity | None) -> bool:
+    return opened is None or not looks_whole(document) or has_key_material(document)
 
 
 def is_built_by_hand(record: EntityModel) -> bool:

@@ -1,4 +1,4 @@
-"""Whom the current user shares new entities with."""
+"""The data owners with whom the current user shares new entities."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ Prepared = TypeVar("Prepared")
 
 
 class Sharing(Protocol):
-    """Knows the current user, and whom it shares with by now."""
+    """The current user, and the data owners it shares with at present."""
 
     async def sharing(
         self, prepare: Callable[[Mapping[str, Any]], Awaitable[Prepared]], /
     ) -> Prepared:
-        """Return what is prepared for whom the user shares with automatically."""
+        """Return the result of preparing for the data owners the user shares with automatically."""
         ...
 
 
 def auto_delegates_of(user: Mapping[str, Any], categories: Sequence[str]) -> list[str]:
-    """Return the data owners with whom the user shares what it creates, without doubles."""
+    """Return the data owners with whom the user shares new records, without doubles."""
     by_category = as_object(user.get("autoDelegations"))
     listed = [owner for category in categories for owner in as_list(by_category.get(category))]
     return list(dict.fromkeys(owner for owner in listed if isinstance(owner, str) and owner))

@@ -26,7 +26,7 @@ __all__ = [
 def is_in_clear(document: Mapping[str, Any]) -> bool:
     """Return whether an entity has keys, and nothing is encrypted with them.
 
-    That is a form of the past (cryptography.md §6.6), or an answer that a part was cut off of.
+    That is a form of the past (cryptography.md §6.6), or an answer of which a part was cut off.
     """
     return has_keys(document) and not document.get(ENCRYPTED_SELF)
 
@@ -105,6 +105,7 @@ async def compare_with_stored(
     document: Mapping[str, Any],
     read: Callable[[str], Awaitable[Mapping[str, Any]]],
     what: str,
+    stored: Mapping[str, Any] | None = None,
 ) -> None:
     """Make sure that an entity has all its keys and content, which go back as a whole.
 
@@ -112,11 +113,12 @@ async def compare_with_stored(
         document: the entity.
         read: reads it again, by its id.
         what: the entity in words.
+        stored: the entity, where it has been read again already.
 
     Raises:
         InvalidResponseError: the backend says something else about them by now, and has not given
             the entity another revision.
     """
-    stored = await read(str(document["id"]))
+    stored = stored or await read(str(document["id"]))
     if stored.get("rev") == document.get("rev"):
         require_same_material(document, stored, what, "use")

@@ -1,4 +1,4 @@
-"""Signs that something was cut off a document, which can't be seen otherwise.
+"""Signs that a part of a document was cut off, which nothing else shows.
 
 Documents are replaced as a whole, so whatever an answer lacks would be destroyed by the next write.
 Most key material is there twice, in one form or another. Where one half is missing, as is the case
@@ -135,7 +135,7 @@ def _has_whole_entries(entries: object) -> bool:
 
 
 def _grants(entries: object) -> list[tuple[str, str]]:
-    """Return who has given something to whom."""
+    """Return the delegate and the owner of each entry."""
     return sorted(
         (delegate_id, str(as_object(entry).get("owner")))
         for delegate_id, listed in as_object(entries).items()

@@ -21,8 +21,8 @@ __all__ = [
 ]
 
 _MAX_AGE_SECONDS: Final = 300.0
-# Another device may change whom the user shares with, and the change is to hold at once. A user
-# who shares with nobody shares nothing on old knowledge, and pays no request.
+# Another device may change the user's sharing, and the change is to hold at once. A user who shares
+# with nobody needs no request: old knowledge shares nothing.
 _MAX_AGE_OF_SHARING_SECONDS: Final = 5.0
 _MAX_ROUNDS: Final = 3
 
@@ -62,7 +62,7 @@ class CurrentUser:
         if self._is_fresh_for_sharing(user):
             return user
         async with self._refreshing:
-            # Of many who need it at once, one asks.
+            # If many tasks need it at once, one asks the backend.
             user = await self.get()
             return user if self._is_fresh_for_sharing(user) else await self.get(fresh=True)
 
@@ -87,8 +87,8 @@ class CurrentUser:
                 return prepared
             user = latest
         raise ConflictError(
-            f"Whom the user shares with was changed {_MAX_ROUNDS} times in a row. Nothing was "
-            "stored. Try again.",
+            f"The user's sharing was changed {_MAX_ROUNDS} times in a row. Nothing was stored. "
+            "Try again.",
             retryable=True,
         )
 
@@ -99,7 +99,7 @@ class CurrentUser:
         )
 
     def _is_younger_than(self, seconds: float) -> bool:
-        # A clock that was set back says nothing.
+        # A clock that was set back does not tell the age.
         return 0 <= self._clock() - self._read_at <= seconds
 
     @property

@@ -223,12 +223,12 @@ class Directory:
     def _has_public_key(self, owner_id: str, owner: TypedDataOwner | None) -> bool:
         if owner is not None and public_keys_of(owner.document):
             return True
-        # It may publish one any moment: looked up again next time.
+        # It may publish one at any moment: it is looked up again next time.
         self._others.pop(owner_id, None)
         return False
 
     async def _others_among(self, owner_ids: Sequence[str]) -> dict[str, TypedDataOwner | None]:
-        """Return other data owners by id, None for those who can't be read; many several a time."""
+        """Return other data owners by id, None for those who can't be read; several at a time."""
         if len(owner_ids) <= _READ_AT_ONCE:
             return {owner_id: await self._other(owner_id) for owner_id in owner_ids}
         found: dict[str, TypedDataOwner | None] = dict.fromkeys(owner_ids)
@@ -270,7 +270,7 @@ class Directory:
     async def _once(
         self, cache: dict[Key, Found], key: Key, read: Callable[[], Awaitable[Found | None]]
     ) -> Found | None:
-        """Return what is cached; of many who need the same at once, one looks it up."""
+        """Return the cached value; if many tasks need the same at once, one looks it up."""
         if key in cache:
             return cache[key]
         async with self._looking_up[key]:
@@ -283,7 +283,7 @@ class Directory:
 
 
 async def _unless_refused(reading: Awaitable[Found]) -> Found | None:
-    """Return what is read, or None where it does not exist or may not be read."""
+    """Return the read value, or None where it does not exist or may not be read."""
     try:
         return await reading
     except (NotFoundError, PermissionDeniedError, BadRequestError):

@@ -59,8 +59,8 @@ class LegacyMetadata(LegacyKeys):
                 prepared.append(
                     CryptoError(
                         f"A list of this {kind.noun} has elements that are encrypted for the one "
-                        "they were copied from: build them anew from their values. Nothing was "
-                        "sent."
+                        "they were copied from, or a value that JSON has not: build them anew from "
+                        "their values. Nothing was sent."
                     )
                 )
             else:
@@ -72,7 +72,8 @@ class LegacyMetadata(LegacyKeys):
     ) -> dict[str, Any]:
         """Return an entity that never had a key, encrypted for all who have access to it."""
         readers = [*delegates, *as_object(document.get("delegations"))]
-        if document["id"] == await self._own_keys.own_id():
+        own = await self._own_keys.own()
+        if (kind.route, document["id"]) == (own.kind, own.id):
             # Our exchange keys are on this very document, and go out with it.
             prepared, exchange_keys = await self._own_keys.prepare(dict(document), readers)
         else:

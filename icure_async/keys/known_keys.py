@@ -113,7 +113,7 @@ class KnownKeys:
         return known.get(key)
 
     async def has_others(self, own_id: str, key: KnownKey) -> bool:
-        """Return whether another key is known in the place of this one.
+        """Return whether another key is known where this one is named.
 
         Of the user's own public keys, those on this device are known.
 
@@ -191,7 +191,7 @@ class KnownKeys:
         if self._key_ring.trusted_pairs:
             self._doubtful.add(own_id)
             _log.warning(
-                "What this device remembers of keys can't be verified, and counts as unknown"
+                "The keys that this device remembers can't be verified, and count as unknown"
             )
         return {}
 

@@ -71,7 +71,7 @@ class KeyNotaries:
             own_id = await self._own.own_id()
             if own_id in ids:
                 raise ValidationError(
-                    f"Data owner {own_id} cannot be its own notary: whoever loses the key could "
+                    f"Data owner {own_id} cannot be its own notary: without its key it could "
                     "not open the share. Name other data owners."
                 )
             notaries = await self._read_notaries(ids)
@@ -216,7 +216,7 @@ class KeyNotaries:
         _require_all(
             [notary_id for notary_id, exchange_key in exchange_keys.items() if not exchange_key],
             "have no exchange key that both sides can open",
-            "Have access given back to whoever has a new key pair, and see that "
+            "Have access given back to owners of a new key pair, and see that "
             "with_public_key_policy() confirms the public keys.",
         )
         secret = bytes.fromhex(key_pair.private_key)

@@ -98,8 +98,8 @@ class KeyNotices:
     ) -> list[KeyPairUpdateNotice]:
         """Send what an earlier or this run has still to send about these key pairs.
 
-        What fails is in the result and in the log, and is tried again next time where that may
-        help: a login is not stopped by it.
+        A failure is in the result and in the log, and does not stop a login. The notice is sent
+        again next time where that may help.
         """
         notices: list[KeyPairUpdateNotice] = []
         for public_key in public_keys:
@@ -135,7 +135,7 @@ class KeyNotices:
         return notices
 
     async def _send(self, owner_id: str, public_key: str) -> tuple[list[KeyPairUpdateNotice], bool]:
-        """Return what became of each notice, and whether to try again later."""
+        """Return the outcome of each notice, and whether to try again later."""
         auto_delegates = await self._auto_delegates()
         correspondents = await self._directory.correspondents()
         recipients = [owner_id, *correspondents[:MAX_RECIPIENTS]]
@@ -149,7 +149,7 @@ class KeyNotices:
             document = self._notifications.new_document(notice, user_id, owner_id)
             problem = None
             if recipient_id in exchange_keys:
-                # Sending many takes a while: whom the user shares with may have changed.
+                # Sending many takes a while: the user's sharing may have changed.
                 auto_delegates = await self._auto_delegates()
                 # The one for the user's other devices concerns nobody else.
                 others = [recipient_id, *auto_delegates] if recipient_id != owner_id else []
@@ -214,7 +214,7 @@ class KeyNotices:
             pass
         else:
             return None, False
-        # The id says what is in it: this very notice may have been delivered before.
+        # The id is made from the content: this very notice may have been delivered before.
         try:
             stored = await self._notifications.resource.get(task_id)
         except NotFoundError:

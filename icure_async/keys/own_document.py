@@ -110,9 +110,14 @@ class OwnDocument(Directory):
         name = f"Data owner {other_id or own_id}"
         return await change_document(name, read=read, change=change, write=write, advice=advice)
 
-    def learn(self, document: Mapping[str, Any]) -> None:
-        """Take note of a patient document as the backend just gave it, if it is our own."""
-        if self._own is None or self._own.id != document.get("id"):
+    def learn(self, route: str, document: Mapping[str, Any]) -> None:
+        """Take note of a document as the backend just gave it, if it is our own.
+
+        Args:
+            route: names its kind: other kinds have ids of their own, which anybody may choose.
+            document: the document.
+        """
+        if self._own is None or (self._own.kind, self._own.id) != (route, document.get("id")):
             return
         whole = owner_looks_whole(document) and looks_whole(document)
         # Else it is read when it is needed, with more care.

@@ -184,7 +184,7 @@ def _exchange_key(
     published: frozenset[str],
     legacy: Collection[str],
 ) -> _ExchangeKey:
-    """Return who opens an exchange key; ``legacy`` are the openers of one without a name."""
+    """Return an exchange key and its openers; ``legacy`` are the openers of one without a name."""
     openers = published.intersection(wrapped)
     if LEGACY_KEY in wrapped:
         openers |= published.intersection(legacy)

@@ -241,7 +241,7 @@ class KeyRegistration:
             for fingerprint in _well_formed(public_keys_of(parent)):
                 found = await self._key_storage.get_key_pair(parent_id, fingerprint)
                 if found is not None:
-                    # Who the parents are is the backend's word.
+                    # Only the backend says which parents a data owner has.
                     await self._key_ring.add(found, read_only=True)
 
     async def _complete(self, owner: TypedDataOwner, key_pair: KeyPair) -> dict[str, Any]:
@@ -257,7 +257,8 @@ class KeyRegistration:
         if not published:
             document = dict(document) | {"publicKey": key_pair.public_key}
         elif is_new:
-            # Written down first: a program that finds the key published knows whom to tell.
+            # Written down first: a program that finds the key published knows which notices to
+            # send.
             await self._notices.remember(owner.id, key_pair.public_key)
             document = await self._own.with_new_key_pair(document, key_pair)
             readers = await self._notices.readers()
@@ -314,9 +315,8 @@ def _not_found(
         f"Data owner {owner_id} has published keys, and none of them is on this device: "
         f"{named}.{wrong} Ways back: pass the key pair with one of these fingerprints "
         "to init_user_crypto(), import a backup with import_keys(), or use the key storage of the "
-        "device that has it. With missing_key='allow' a new key pair is made, with which what is "
-        "encrypted for the old ones is readable once somebody gives access back. Nothing was "
-        "changed.",
+        "device that has it. With missing_key='allow' a new key pair is made; it opens the records "
+        "of the old ones once somebody gives access back. Nothing was changed.",
         data_owner_id=owner_id,
         fingerprints=fingerprints,
     )

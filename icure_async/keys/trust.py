@@ -237,14 +237,14 @@ class KeyTrust:
     async def _question(
         self, own_id: str, key: KnownKey, public_key: str | None = None
     ) -> KeyQuestion | None:
-        """Return what there is to be asked about a key, or None for one that is trusted."""
+        """Return the question about a key, or None for one that is trusted."""
         try:
             origin = await self._known.origin_of(own_id, key)
             has_changed = await self._known.has_others(own_id, key)
         except StorageError:
             if self._policy is not None:
                 raise
-            _log.warning("What this device remembers of keys can't be read: no change is noticed")
+            _log.warning("The keys that this device remembers can't be read: no change is noticed")
             origin, has_changed = None, False
         if origin in _TRUSTED:
             return None
@@ -266,7 +266,7 @@ class KeyTrust:
 async def answer_of(
     function: Callable[[KeyQuestion], Awaitable[bool]], question: KeyQuestion, method: str
 ) -> bool:
-    """Return what a function of the application answers.
+    """Return the answer of a function of the application.
 
     Args:
         function: as it was given to the builder.

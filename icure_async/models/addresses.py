@@ -1,4 +1,4 @@
-"""Where and how a person can be reached."""
+"""Postal addresses of a person, and means of communication."""
 
 import attrs
 

@@ -41,7 +41,7 @@ AddressType: TypeAlias = Literal[
 DeactivationReason: TypeAlias = Literal[
     "deceased", "moved", "other_doctor", "retired", "no_contact", "unknown", "none"
 ]
-"""Why a patient is not followed any more."""
+"""Reason why a patient is not followed any more."""
 
 Gender: TypeAlias = Literal[
     "male", "female", "indeterminate", "changed", "changedToMale", "changedToFemale", "unknown"

@@ -68,7 +68,7 @@ def _to_identifiers(identifiers: Iterable[Identifier]) -> tuple[Identifier, ...]
     listed = _listed(identifiers, "identifiers", "Identifiers")
     if not all(isinstance(identifier, Identifier) for identifier in listed):
         raise ValidationError("identifiers must be a list of Identifiers.")
-    # A filter is a value: what is done to the caller's objects later is no concern of it.
+    # A filter is a value: later changes of the caller's objects do not change it.
     return tuple(cast("Identifier", identifier).evolve() for identifier in listed)
 
 

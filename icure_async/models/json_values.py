@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeAlias, cast
 
 from icure_async.json_shapes import is_list, is_object
@@ -15,18 +15,19 @@ __all__ = [
     "Kept",
     "Mismatch",
     "Read",
-    "check_names",
     "copy_json",
     "hidden",
     "left_out",
     "read_fuzzy_date",
     "read_list",
+    "read_map",
     "read_object",
     "read_texts",
     "write_bytes",
 ]
 
-Read: TypeAlias = Callable[[Any], Any]
+Read: TypeAlias = Callable[..., Any]
+"""cattrs calls it with a value and its type, and everybody else with the value."""
 
 _TEXT: Final = frozenset({str})
 _LEAVES: Final = frozenset({str, int, float, bool, type(None)})
@@ -54,13 +55,13 @@ class Kept(Exception):  # noqa: N818
         self.value = value
 
 
-def hidden(value: object) -> object:
+def hidden(value: object, _: object = None) -> object:
     """Read a member that is kept for writing back, and not shown."""
     del value
     raise Kept(None)
 
 
-def left_out(value: object) -> None:
+def left_out(value: object, _: object = None) -> None:
     """Read a member that is neither shown nor written back."""
     del value
 
@@ -74,10 +75,13 @@ def read_object(value: Any) -> dict[str, Any]:
     return dict(cast("Mapping[str, Any]", value))
 
 
-def check_names(members: Iterable[object]) -> None:
-    """Raise unless the names of all members are texts."""
+def read_map(value: Any) -> dict[str, Any]:
+    """Return a JSON object whose names are texts."""
+    # Most are dicts; asking for the class spares calls, here and below.
+    members: dict[str, Any] = value if value.__class__ is dict else read_object(value)
     if not _TEXT.issuperset(map(type, members)) and not all(map(_is_text, members)):
         raise Mismatch("has a member whose name is not a text")
+    return members
 
 
 def read_list(value: Any) -> list[Any]:
@@ -87,13 +91,11 @@ def read_list(value: Any) -> list[Any]:
     return value
 
 
-def read_texts(value: Any) -> list[str]:
+def read_texts(value: Any, _: object = None) -> list[str]:
     """Return a copy of a list of texts."""
-    texts = read_list(value)
-    if not _TEXT.issuperset(map(type, texts)):
-        for index, text in enumerate(texts):
-            if not _is_text(text):
-                raise Mismatch("is not a text", f"[{index}]")
+    texts: list[Any] = value if value.__class__ is list else read_list(value)
+    if not _TEXT.issuperset(map(type, texts)) and not all(map(_is_text, texts)):
+        raise Mismatch("is not a list of texts")
     return texts.copy()
 
 
@@ -122,14 +124,14 @@ def write_bytes(value: bytes) -> str:
     return base64.b64encode(value).decode("ascii")
 
 
-def _read_bytes(value: object) -> bytes:
+def _read_bytes(value: object, _: object = None) -> bytes:
     try:
         return base64.b64decode(_read_text(value), validate=True)
     except ValueError:
         raise Mismatch("is not base64") from None
 
 
-def _read_odd_base64(value: object) -> bytes:
+def _read_odd_base64(value: object, _: object = None) -> bytes:
     """Read base64 that may be folded, URL-safe or without padding."""
     text = _read_text(value)
     plain = "".join(text.split()).rstrip("=").translate(str.maketrans("-_", "+/"))
@@ -142,10 +144,14 @@ def _read_odd_base64(value: object) -> bytes:
     return content
 
 
-def _scalar(accepted: type | tuple[type, ...], problem: str) -> Read:
-    def read(value: object) -> Any:
+def _scalar(kind: type, problem: str) -> Read:
+    accepted = (int, float) if kind is float else kind
+
+    def read(value: object, _: object = None) -> Any:
         # A bool counts as an int in Python, and in JSON as nothing else.
-        if not isinstance(value, accepted) or (accepted is not bool and isinstance(value, bool)):
+        if value.__class__ is not kind and (
+            not isinstance(value, accepted) or isinstance(value, bool)
+        ):
             raise Mismatch(problem)
         return value
 
@@ -153,7 +159,7 @@ def _scalar(accepted: type | tuple[type, ...], problem: str) -> Read:
 
 
 def _kept_unless(fits: Callable[[Any], bool], read: Read) -> Read:
-    def read_or_keep(value: object) -> Any:
+    def read_or_keep(value: object, _: object = None) -> Any:
         number = read(value)
         if not fits(number):
             raise Kept(number)
@@ -164,7 +170,7 @@ def _kept_unless(fits: Callable[[Any], bool], read: Read) -> Read:
 
 _read_text: Final = _scalar(str, "is not a text")
 _read_int: Final = _scalar(int, "is not an integer")
-_read_float: Final = _scalar((int, float), "is not a number")
+_read_float: Final = _scalar(float, "is not a number")
 
 SCALARS: Final[Mapping[Any, Read]] = {
     bool: _scalar(bool, "is not a boolean"),

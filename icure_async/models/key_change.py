@@ -1,4 +1,4 @@
-"""A new key pair: the notification about it, what became of that, and access given back."""
+"""A new key pair: the notification about it, its delivery, and access given back."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["KeyReport", "KeyStatus", "PublishedKey"]
 
 KeyStatus = Literal["on_device", "recoverable", "missing", "malformed"]
-"""Where the private half of a published key is, seen from this device.
+"""The place of a published key's private half, seen from this device.
 
 * ``"on_device"``: in the key storage.
 * ``"recoverable"``: not yet, but a key pair that is there leads to it.
@@ -34,7 +34,7 @@ class PublishedKey:
         led_to_by: fingerprints of the data owner's other key pairs that lead to it, directly or
             through others, by transfer keys: a device that holds one of them recovers it.
         only_opens: how many exchange keys it opens which no key pair that is on this device, or
-            recoverable here, opens. What was encrypted with these cannot be read here.
+            recoverable here, opens. Records encrypted with these cannot be read here.
         helpers: ids of the data owners who can open some of these, and so can give access back.
     """
 

@@ -9,7 +9,7 @@ import attrs
 __all__ = ["MISSING_KEY_POLICIES", "MissingKey", "MissingKeyPolicy"]
 
 MissingKeyPolicy = Literal["allow", "refuse"]
-"""Whether a new key pair may take the place of published ones that are not on this device."""
+"""Permission to make a new key pair when no published one is on this device."""
 
 MISSING_KEY_POLICIES: Final[tuple[MissingKeyPolicy, ...]] = get_args(MissingKeyPolicy)
 

@@ -67,7 +67,7 @@ class Notification(_NotificationMembers):
 
     @property
     def key_pair_update(self) -> KeyPairUpdate | None:
-        """Who asks for access back, and with which public key; None if it is not about that.
+        """The data owner that asks for access back, and its public key; None for other types.
 
         Make sure that it is the person who asks before giving it, with
         ``data_owner_api.give_access_back_to()``.

@@ -149,7 +149,7 @@ class EncryptedPatient(_PatientMembers):
     ``system_meta_data.encrypted_self`` (data-model.md §3.1).
     """
 
-    # Of a patient who can't be read, it may be anybody's.
+    # Anybody may have written the note of a patient that can't be read.
     note: str | None = attrs.field(default=None, metadata={"reads": hidden})
 
 

@@ -1,4 +1,4 @@
-"""Users: who can log in."""
+"""Users: the accounts that log in."""
 
 import attrs
 

@@ -1,4 +1,4 @@
-"""The tokens of a user, and what became of one at the end of a session."""
+"""The tokens of a user, and the fate of one at the end of a session."""
 
 from __future__ import annotations
 

@@ -4,18 +4,20 @@ There are two forms. The *document* form is the JSON the reference documentation
 form is what the backend stores, with a few members under other names, the system metadata flat in
 the document, and members this SDK does not know kept for writing back (data-model.md §1-§4.1).
 
-For each class the engine writes straight code on first use, as attrs does: loops over the members
-take twice as long. :func:`prepare` has it written beforehand.
+cattrs generates what reads and writes the members of a class, on first use, and :func:`prepare`
+beforehand. It reads what is as it should be. A model with anything else is read a second time,
+member by member, which takes longer and tells what is kept from what is wrong, and where.
 """
 
 from __future__ import annotations
 
 import enum
 import functools
-import itertools
+import importlib
+import inspect
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, Final, Literal, TypeAlias, TypeVar, cast, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, cast, get_args, get_origin
 
 import attrs
 
@@ -27,14 +29,17 @@ from icure_async.models.json_values import (
     Kept,
     Mismatch,
     Read,
-    check_names,
     copy_json,
     read_fuzzy_date,
     read_list,
+    read_map,
     read_object,
     read_texts,
     write_bytes,
 )
+
+if TYPE_CHECKING:
+    from cattrs import Converter
 
 __all__ = ["from_document", "from_wire", "prepare", "to_document", "to_wire"]
 
@@ -42,7 +47,7 @@ ModelT = TypeVar("ModelT", bound=attrs.AttrsInstance)
 _Object: TypeAlias = dict[str, Any]
 _Class: TypeAlias = Any
 """A class of models; as a type, it would count as unhashable, since models are."""
-_Write: TypeAlias = Callable[[Any], Any]
+_Write: TypeAlias = Callable[[Any], _Object]
 
 
 class _Form(enum.Enum):
@@ -55,7 +60,7 @@ class _Form(enum.Enum):
 
 def to_document(model: attrs.AttrsInstance) -> dict[str, Any]:
     """Return the JSON the reference documentation prints (see :meth:`Model.to_dict`)."""
-    return cast("_Object", _writer(type(model), _Form.DOCUMENT)(model))
+    return _writer(type(model), form=_Form.DOCUMENT)(model)
 
 
 def from_document(cls: type[ModelT], mapping: Mapping[str, Any]) -> ModelT:
@@ -65,7 +70,7 @@ def from_document(cls: type[ModelT], mapping: Mapping[str, Any]) -> ModelT:
         ValidationError: a member is unknown or has the wrong type.
     """
     try:
-        return cast("ModelT", _reader(cls, _Form.DOCUMENT)(mapping))
+        return cast("ModelT", _read(cls, _Form.DOCUMENT, mapping))
     except Mismatch as mismatch:
         what = f"{cls.__name__}: {mismatch.path}" if mismatch.path else cls.__name__
         raise ValidationError(f"{what} {mismatch.problem}.") from None
@@ -76,7 +81,7 @@ def to_wire(model: attrs.AttrsInstance) -> dict[str, Any]:
 
     Nothing in it is shared with the model.
     """
-    return cast("_Object", _writer(type(model), _Form.WIRE)(model))
+    return _writer(type(model), form=_Form.WIRE)(model)
 
 
 def from_wire(cls: type[ModelT], document: Mapping[str, Any]) -> ModelT:
@@ -91,7 +96,7 @@ def from_wire(cls: type[ModelT], document: Mapping[str, Any]) -> ModelT:
         InvalidResponseError: a member has the wrong type.
     """
     try:
-        return cast("ModelT", _reader(cls, _Form.WIRE)(document))
+        return cast("ModelT", _read(cls, _Form.WIRE, document))
     except Mismatch as mismatch:
         noun = re.sub("(?<=.)(?=[A-Z])", " ", cls.__name__.removeprefix("Encrypted")).lower()
         where = mismatch.path or "the document"
@@ -109,223 +114,153 @@ def prepare(base: type) -> None:
     # attrs leaves behind the classes that it made models of.
     if not subclasses and "__attrs_attrs__" in vars(base):
         for form in _Form:
-            _writer(base, form)(_reader(base, form)({}))
+            _writer(base, form=form)(_reader(base, form=form)({}))
 
 
 # --- Reading --------------------------------------------------------------------------------------
 
-_FILL: Final = """
-def fill(get):
- # The constructor would look at each member once more.
- model = cls.__new__(cls)
- model.assumed_fields = assumed = {{}}
- model.unknown_fields = unknown = {{}}
- try:
-  at = ""
-{members}
- except Mismatch as mismatch:
-  raise mismatch.inside(at) from None
- return model
-"""
-_FILL_MEMBER: Final = """
-  value = get({key!r})
-  if value is None:
-   {missing}
-  elif {is_plain}:
-   model.{name} = {plain}
-  else:
-   at = {key!r}
-   try:
-    model.{name} = read_{index}(value)
-   except Kept as kept:
-    model.{name} = assumed[{name!r}] = kept.value
-    unknown[{key!r}] = copy(value)
-"""
-_MISSING: Final = "model.{name} = default_{index}"
-_MISSING_LIST: Final = "model.{name} = default_{index}(); assumed[{name!r}] = default_{index}()"
-_FILL_FLAT: Final = """
-  at = ""
-  model.{name} = read_{index}(get)
-"""
-_FILL_ASSUMED: Final = """
-  if model.{name} is None:
-   model.{name} = assume_{index}(model)
-   assumed[{name!r}] = assume_{index}(model)
-"""
-_PLAIN: Final[Mapping[Any, tuple[str, str]]] = {
-    str: ("type(value) is str", "value"),
-    Literal: ("type(value) is str", "value"),
-    bool: ("type(value) is bool", "value"),
-    int: (f"type(value) is int and {-(2**63)} <= value < {2**63}", "value"),
-    list: ("type(value) is list and not value", "[]"),
-    dict: ("type(value) is dict and not value", "{}"),
-}
-"""What needs no reading, by type: the condition, and what is taken."""
-_NEVER: Final = ("False", "None")
+
+def _read(kind: Any, form: _Form, value: object) -> Any:
+    """Read a value, a second time part by part if need be, which says where it is wrong."""
+    read: Read = _converter(form).get_structure_hook(kind)
+    try:
+        return read(value)
+    except (Kept, Mismatch):
+        if attrs.has(kind):
+            return read(value, closely=True)
+        if get_origin(kind) not in {list, dict}:
+            raise
+    read_item = functools.partial(_read, get_args(kind)[-1], form)
+    if get_origin(kind) is list:
+        return [_at(f"[{index}]", read_item, item) for index, item in enumerate(read_list(value))]
+    # The key is data, and may be as private as the value.
+    return {key: _at("[*]", read_item, item) for key, item in read_map(value).items()}
+
+
+def _at(step: str, read: Read, value: object) -> Any:
+    try:
+        return read(value)
+    except Mismatch as mismatch:
+        raise mismatch.inside(step) from None
 
 
 @functools.cache
-def _reader(cls: _Class, form: _Form) -> Read:
+def _reader(cls: _Class, *, form: _Form) -> Read:
     # Made at the first call: a model may hold others of its own class.
-    fill: Read | None = None
-    is_known = _keys_of(cls, form).__contains__
+    read_values: Read | None = None
     is_wire = form is _Form.WIRE
+    known = _keys_of(cls, form)
+    members = members_of(cls)
+    lists = [(m.name, get_origin(m.kind)) for m in members if hasattr(m.default, "factory")]
+    flat = [(m.name, _keys_of(m.kind, form), _reader(m.kind, form=form)) for m in members if m.flat]
+    assumptions = [(member.name, member.assumed) for member in members if member.assumed]
+    # The constructor itself is slower, as it explains mistaken arguments.
+    new, initialize = cls.__new__, inspect.unwrap(cls.__init__)
 
-    def read(value: Any) -> Any:
-        nonlocal fill
-        if fill is None:
-            fill = _filler(cls, form)
+    def read(value: Any, _: object = None, *, closely: bool = False) -> Any:
+        nonlocal read_values
+        if read_values is None:
+            read_values, _ = _generated(cls, form)
         # Most are dicts; asking for the class spares a call.
         document: _Object = value if value.__class__ is dict else read_object(value)
-        model = fill(document.get)
-        for key in itertools.filterfalse(is_known, document):
-            check_names([key])
+        assumed: _Object = {}
+        unknown: _Object = {}
+        if closely:
+            values = _read_closely(cls, form, document, assumed, unknown)
+        else:
+            values = read_values(document)
+        if not known.issuperset(document):
+            others = read_map({key: document[key] for key in document if key not in known})
             if not is_wire:
-                raise Mismatch("is not a known member", key)
-            if document[key] is not None:
-                model.unknown_fields[key] = copy_json(document[key])
+                raise Mismatch("is not a known member", next(iter(others)))
+            unknown |= {key: copy_json(item) for key, item in others.items() if item is not None}
         if not is_wire:
-            blank = cls()
-            model.assumed_fields, model.unknown_fields = {}, blank.unknown_fields
+            return cls(**values)
+        for name, make in lists:
+            if name not in values:
+                values[name], assumed[name] = make(), make()
+        for name, keys, read_flat in flat:
+            own = {key: document[key] for key in keys if key in document}
+            values[name] = read_flat(own, closely=closely)
+        model = new(cls)
+        initialize(model, assumed_fields=assumed, unknown_fields=unknown, **values)
+        for name, assume in assumptions:
+            if name not in values:
+                setattr(model, name, assume(model))
+                assumed[name] = assume(model)
         return model
 
     return read
 
 
-def _filler(cls: _Class, form: _Form) -> Read:
-    """Return what makes a model of the members that its class knows, given what gets them."""
-    values: _Object = {"cls": cls, "Mismatch": Mismatch, "Kept": Kept, "copy": copy_json}
-    lines: list[str] = []
-    last: list[str] = []
-    for index, member in enumerate(members_of(cls)):
-        values[f"read_{index}"] = _member_reader(member, form)
-        values[f"default_{index}"] = getattr(member.default, "factory", member.default)
-        values[f"assume_{index}"] = member.assumed
-        names: _Object = {"index": index, "key": _key_of(member, form), "name": member.name}
-        if _is_flat(member, form):
-            lines.append(_FILL_FLAT.format(**names))
+def _read_closely(
+    cls: _Class, form: _Form, document: _Object, assumed: _Object, unknown: _Object
+) -> _Object:
+    """Return the values of all members, where one is null, kept or wrong."""
+    values: _Object = {}
+    for key, member in _members_of(cls, form):
+        if (value := document.get(key)) is None:
             continue
-        is_plain, plain = _PLAIN.get(get_origin(member.kind) or member.kind, _NEVER)
-        if member.reads or member.is_fuzzy_date:
-            is_plain, plain = _NEVER
-        missing = _MISSING_LIST if hasattr(member.default, "factory") else _MISSING
-        missing = missing.format(**names)
-        lines.append(_FILL_MEMBER.format(**names, missing=missing, is_plain=is_plain, plain=plain))
-        if member.assumed and form is _Form.WIRE:
-            last.append(_FILL_ASSUMED.format(**names))
-    return _compiled(_FILL.format(members="".join(lines + last)), values, "fill")
+        read = _own_reader(member, form) or functools.partial(_read, member.kind, form)
+        try:
+            values[member.name] = _at(key, read, value)
+        except Kept as kept:
+            values[member.name] = assumed[member.name] = kept.value
+            unknown[key] = copy_json(value)
+    return values
 
 
-def _compiled(source: str, values: _Object, name: str) -> Callable[..., Any]:
-    # Nothing in it comes from outside: it is made of the names in our own classes.
-    exec(source, values)  # noqa: S102
-    return cast("Callable[..., Any]", values[name])
-
-
-def _member_reader(member: Member, form: _Form) -> Read:
+def _own_reader(member: Member, form: _Form) -> Read | None:
+    """Return what reads a member, where its type does not tell."""
     if form is _Form.DOCUMENT:
-        return _value_reader(member.kind, form)
-    if member.flat:
-        return _filler(member.kind, form)
+        return None
     if member.is_fuzzy_date:
         return read_fuzzy_date
-    return member.reads or STORED_SCALARS.get(member.kind) or _value_reader(member.kind, form)
+    return member.reads or STORED_SCALARS.get(member.kind)
 
 
-def _value_reader(kind: Any, form: _Form) -> Read:
-    origin = get_origin(kind)
-    if origin is list:
-        return _list_reader(_value_reader(get_args(kind)[0], form))
-    if origin is dict:
-        return _map_reader(_value_reader(get_args(kind)[1], form))
-    if attrs.has(kind):
-        return _reader(kind, form)
-    return SCALARS[str if origin is Literal else kind]
+def _list_reader(kind: Any, form: _Form) -> Read:
+    read_item: Read = _converter(form).get_structure_hook(get_args(kind)[0])
 
-
-def _list_reader(read_item: Read) -> Read:
-    def read(value: object) -> list[Any]:
-        items: list[Any] = []
-        values = read_list(value)
-        try:
-            items.extend(map(read_item, values))
-        except Mismatch as mismatch:
-            raise mismatch.inside(f"[{len(items)}]") from None
-        return items
+    def read(value: Any, _: object = None) -> list[Any]:
+        # Asking for the class spares two calls.
+        items: list[Any] = value if value.__class__ is list else read_list(value)
+        return list(map(read_item, items)) if items else []
 
     return read_texts if read_item is SCALARS[str] else read
 
 
-def _map_reader(read_item: Read) -> Read:
-    def read(value: object) -> _Object:
-        members = read_object(value)
-        check_names(members)
-        try:
-            return {key: read_item(item) for key, item in members.items()}
-        except Mismatch as mismatch:
-            # The key is data, and may be as private as the value.
-            raise mismatch.inside("[*]") from None
+def _map_reader(kind: Any, form: _Form) -> Read:
+    read_item: Read = _converter(form).get_structure_hook(get_args(kind)[1])
+
+    def read(value: object, _: object = None) -> _Object:
+        return {key: read_item(item) for key, item in read_map(value).items()}
 
     return read
 
 
-# --- Keys -----------------------------------------------------------------------------------------
-
-
-def _key_of(member: Member, form: _Form) -> str:
-    return member.wire if form is _Form.WIRE else member.key
-
-
-def _is_flat(member: Member, form: _Form) -> bool:
-    return member.flat and form is _Form.WIRE
-
-
-def _keys_of(cls: _Class, form: _Form) -> frozenset[str]:
-    """Return the names of all members that a class knows."""
-    return frozenset(
-        key
-        for member in members_of(cls)
-        for key in (
-            _keys_of(member.kind, form) if _is_flat(member, form) else [_key_of(member, form)]
-        )
-    )
-
-
 # --- Writing --------------------------------------------------------------------------------------
-
-_WRITE: Final = """
-def write(model):
- document = {{}}
-{members}
- return document
-"""
-_WRITE_MEMBER: Final = """
- value = model.{name}
- if value is not None:
-  document[{key!r}] = {written}
-"""
-_WRITE_FLAT: Final = """
- value = model.{name}
- if value is not None:
-  document.update({written})
-"""
 
 
 @functools.cache
-def _writer(cls: _Class, form: _Form) -> _Write:
+def _writer(cls: _Class, *, form: _Form) -> _Write:
     # Made at the first call: a model may hold others of its own class.
     write_members: _Write | None = None
-    key_of = {member.name: member.wire for member in members_of(cls)}
     known = _keys_of(cls, form)
-    is_wire = form is _Form.WIRE
+    members = members_of(cls)
+    key_of = {member.name: member.wire for member in members}
+    flat = [(member.name, _writer(member.kind, form=form)) for member in members if member.flat]
 
     def write(model: Any) -> _Object:
         nonlocal write_members
         if write_members is None:
-            write_members = _members_writer(cls, form)
-        document: _Object = write_members(model)
-        if not is_wire:
+            _, write_members = _generated(cls, form)
+        document = write_members(model)
+        if form is _Form.DOCUMENT:
             return document
+        for name, write_flat in flat:
+            if (value := getattr(model, name)) is not None:
+                document.update(write_flat(value))
         unknown: _Object = model.unknown_fields or {}
         for name, assumed in model.assumed_fields.items():
             if getattr(model, name) == assumed:
@@ -341,28 +276,63 @@ def _writer(cls: _Class, form: _Form) -> _Write:
     return write
 
 
-def _members_writer(cls: _Class, form: _Form) -> _Write:
-    """Return what writes the members that a class knows."""
-    values: _Object = {}
-    lines: list[str] = []
-    for index, member in enumerate(members_of(cls)):
-        write = values[f"write_{index}"] = _value_writer(member.kind, form)
-        template = _WRITE_FLAT if _is_flat(member, form) else _WRITE_MEMBER
-        written = "value" if write is None else f"write_{index}(value)"
-        lines.append(template.format(name=member.name, key=_key_of(member, form), written=written))
-    return _compiled(_WRITE.format(members="".join(lines)), values, "write")
+# --- The generator --------------------------------------------------------------------------------
 
 
-def _value_writer(kind: Any, form: _Form) -> _Write | None:
-    """Return what writes values of a type; None where they are JSON as they are."""
-    origin = get_origin(kind)
-    if origin is list or origin is dict:
-        write_item = _value_writer(get_args(kind)[-1], form)
-        if write_item is None:
-            return cast("_Write", origin)
-        if origin is list:
-            return lambda value: list(map(write_item, value))
-        return lambda value: {key: write_item(item) for key, item in value.items()}
-    if attrs.has(kind):
-        return _writer(kind, form)
-    return write_bytes if kind is bytes else None
+@functools.cache
+def _converter(form: _Form) -> Converter:
+    # The import takes longer than that of all models.
+    from cattrs import Converter
+
+    converter = Converter(detailed_validation=False)
+    for kind, read in SCALARS.items():
+        converter.register_structure_hook(kind, read)
+    converter.register_structure_hook_func(_is_made_from(Literal), SCALARS[str])
+    for is_kind, make in (
+        (attrs.has, _reader),
+        (_is_made_from(list), _list_reader),
+        (_is_made_from(dict), _map_reader),
+    ):
+        converter.register_structure_hook_factory(is_kind, functools.partial(make, form=form))
+    converter.register_unstructure_hook(bytes, write_bytes)
+    converter.register_unstructure_hook_factory(attrs.has, functools.partial(_writer, form=form))
+    return converter
+
+
+def _is_made_from(origin: object) -> Callable[[Any], bool]:
+    return lambda kind: get_origin(kind) is origin
+
+
+@functools.cache
+def _generated(cls: _Class, form: _Form) -> tuple[Read, _Write]:
+    """Return what reads the values of members, and what writes members, both without None."""
+    # As cattrs declares them, their types are unknown in part.
+    gen = importlib.import_module("cattrs.gen")
+    attributes = attrs.fields_dict(cls)
+    fields: list[attrs.Attribute[Any]] = []
+    overrides: _Object = {}
+    for key, member in _members_of(cls, form):
+        fields.append(attributes[member.name].evolve(type=member.kind, default=None))
+        overrides[member.name] = gen.override(rename=key, struct_hook=_own_reader(member, form))
+    converter = _converter(form)
+    return (
+        gen.make_dict_structure_fn_from_attrs(fields, dict, converter, **overrides),
+        gen.make_dict_unstructure_fn_from_attrs(
+            fields, cls, converter, _cattrs_omit_if_default=True, **overrides
+        ),
+    )
+
+
+def _members_of(cls: _Class, form: _Form) -> list[tuple[str, Member]]:
+    """Return the members that are one member of the JSON, each with its name there."""
+    if form is _Form.DOCUMENT:
+        return [(member.key, member) for member in members_of(cls)]
+    return [(member.wire, member) for member in members_of(cls) if not member.flat]
+
+
+def _keys_of(cls: _Class, form: _Form) -> frozenset[str]:
+    """Return the names of all members that a class knows."""
+    own = frozenset(key for key, _ in _members_of(cls, form))
+    if form is _Form.DOCUMENT:
+        return own
+    return own.union(*(_keys_of(m.kind, form) for m in members_of(cls) if m.flat))

@@ -102,7 +102,7 @@ class Calls:
         try:
             yield
         finally:
-            # What is finalised by the garbage collector runs in another context.
+            # The garbage collector finalises generators in another context.
             with contextlib.suppress(ValueError):
                 _ours.reset(token)
             call.is_over = True

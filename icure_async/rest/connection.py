@@ -34,7 +34,7 @@ _OTHER_LOOP: Final = (
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
 class ConnectionOptions:
-    """How servers are reached.
+    """The options for reaching servers.
 
     Attributes:
         proxy: for all requests; None takes those of the environment.
@@ -79,12 +79,12 @@ class Connection:
 
     @property
     def name(self) -> str:
-        """What the user knows it as."""
+        """The name under which the user knows it."""
         return "the API object" if self._owned else "the session given to with_client_session()"
 
     @property
     def ssl(self) -> ssl.SSLContext | bool:
-        """What aiohttp is to check certificates with."""
+        """The SSL context with which aiohttp checks certificates; True for the default."""
         return self._options.ssl_context or True
 
     def proxy_for(self, url: yarl.URL) -> Proxy | None:

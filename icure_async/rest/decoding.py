@@ -50,7 +50,7 @@ async def read_body(answer: aiohttp.ClientResponse, *, limit: int, encoding: str
             may have asked for.
     """
     if answer.content.at_eof():
-        # A middleware of the caller's has read it, or there is none.
+        # There is no body, or a middleware of the caller's has read it.
         return _Body(encoding, limit).whole(await answer.read())
     if not encoding and (answer.content_length or 0) > limit:
         raise BodyTooLargeError
@@ -68,7 +68,7 @@ class _Decoder(Protocol):
 
     @property
     def is_whole(self) -> bool:
-        """Whether what was decoded may be all there is."""
+        """True if the decoded data may be complete."""
         ...
 
     def decode(self, data: bytes, length: int) -> bytes:
@@ -107,7 +107,7 @@ class _Body:
         return b"".join(self._pieces)
 
     def whole(self, data: bytes) -> bytes:
-        """Return what the data stand for, which are all there is."""
+        """Return the decoded body, given all of its data."""
         self.add(data)
         return self.end()
 

@@ -1,8 +1,8 @@
 """The gate for answers: documents are what was asked for, and what the SDK acts on has its type.
 
 A member of the wrong type is an error that names the member and never its value: taken for empty,
-it would be written back as nothing. A null counts as a member that is absent. What a text says is
-not looked at here: a malformed public key among others must not lock its owner out.
+it would be written back as nothing. A null counts as a member that is absent. The content of texts
+is not checked here: a malformed public key among others must not lock its owner out.
 """
 
 from __future__ import annotations
@@ -192,7 +192,7 @@ def _check_json(document: Mapping[str, object]) -> None:
     """Refuse numbers that JSON has not, and what is nested so deeply that it can't be sent."""
     if _is_json(document):
         return
-    # Once more, slowly, to say where.
+    # Once more, slowly, to name the place.
     level: list[tuple[str, object]] = [
         (name, [value]) for name, value in document.items() if type(value) in _TO_CHECK
     ]
@@ -413,7 +413,9 @@ def checked_revisions(
     wanted = set(wanted_ids)
     for entry in saved:
         entity_id, rev = (entry.get("id"), entry.get("rev")) if _is_object(entry) else (None, None)
-        if not isinstance(entity_id, str) or entity_id not in wanted or not isinstance(rev, str):
+        if not (
+            isinstance(entity_id, str) and entity_id in wanted and isinstance(rev, str) and rev
+        ):
             raise _error(action, "the server answers about something else", AFTER_A_WRITE)
         wanted.remove(entity_id)
         revisions[entity_id] = rev

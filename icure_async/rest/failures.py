@@ -44,7 +44,7 @@ class Failure:
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
 class Attempt:
-    """What an error message needs to know of an attempt.
+    """The facts about an attempt that an error message needs.
 
     Attributes:
         action: what is asked, in words: "read patient 4711".
@@ -110,7 +110,7 @@ def refused_by_proxy(status: int, attempt: Attempt) -> Failure:
 
 
 def name_of(failure: Exception) -> str:
-    """Return what is known of how a connection broke."""
+    """Return the known facts about a broken connection."""
     return str(failure) if isinstance(failure, BrokenConnectionError) else type(failure).__name__
 
 

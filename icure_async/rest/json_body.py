@@ -51,7 +51,7 @@ def load_json(body: bytes) -> Any:
 
 
 def load_large_json(body: bytes) -> Any:
-    """Do as :func:`load_json` does, in a thread that lets others run in between.
+    """Return the parsed JSON like :func:`load_json`, letting other threads run in between.
 
     orjson would hold the interpreter's lock from the first byte to the last.
 

@@ -63,7 +63,7 @@ class Proxy:
 
 
 class EnvironmentProxies:
-    """What ``HTTPS_PROXY``, ``HTTP_PROXY`` and ``NO_PROXY`` say, in capital or small letters.
+    """The values of ``HTTPS_PROXY``, ``HTTP_PROXY`` and ``NO_PROXY``, or in small letters.
 
     Loopback addresses are never asked for by way of these, as in Go: no proxy reaches them.
     """

@@ -28,7 +28,7 @@ def own_resolver() -> aiohttp.ThreadedResolver:
 
 
 class _Lookups:
-    """What the resolver asks an event loop for."""
+    """The methods of an event loop that the resolver calls."""
 
     def __init__(self) -> None:
         self._limiter = anyio.CapacityLimiter(_THREADS)
@@ -40,7 +40,7 @@ class _Lookups:
         return await self._run(functools.partial(socket.getnameinfo, address, flags))
 
     async def _run(self, look_up: functools.partial[Any]) -> Any:
-        # A resolver may take minutes, and those who wait have a time limit.
+        # A resolver may take minutes, and its callers have a time limit.
         return await anyio.to_thread.run_sync(
             look_up, limiter=self._limiter, abandon_on_cancel=True
         )

@@ -72,12 +72,12 @@ class Response:
     headers: Mapping[str, str]
     body: bytes
     received_at: float
-    # What parsed() made of the body.
-    _json: object = attrs.field(default=_UNPARSED, kw_only=True, eq=False)
+    # The result of parsed().
+    _json: object = attrs.field(default=_UNPARSED, kw_only=True)
 
     @property
     def retryable(self) -> bool:
-        """Whether the same request may succeed later."""
+        """True if the same request may succeed later."""
         return self.status in _RETRYABLE
 
     @property
@@ -105,7 +105,7 @@ class Response:
 
     @property
     def looks_like_a_page(self) -> bool:
-        """Whether the body is a web page, and no JSON."""
+        """True if the body is a web page instead of JSON."""
         return self.body[:INLINE_BYTES].lstrip()[:1] == b"<"
 
     def error(self) -> BackendError | None:
@@ -201,7 +201,7 @@ class Response:
 
     def _make(self, kind: type[BackendError], advice: str) -> BackendError:
         header = self.headers.get("x-request-id", "")
-        # It goes into messages and logs: nothing but what looks like an id.
+        # It goes into messages and logs: only a text that looks like an id.
         request_id = header if _REQUEST_ID.fullmatch(header) else None
         reference = f" Request id: {request_id}." if request_id else ""
         return kind(

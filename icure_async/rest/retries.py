@@ -30,7 +30,7 @@ async def repeated(
     """Make attempts until one is final, and return its outcome.
 
     Args:
-        attempt: makes one attempt. What it raises ends them.
+        attempt: makes one attempt. An exception from it ends them all.
         wait_after: returns how many seconds to wait before the next one, ``AS_USUAL``, or None if
             the outcome is final.
         before_wait: is told how many seconds are about to be waited.
@@ -62,7 +62,7 @@ async def repeated(
         wait=wait,
         sleep=sleep,
         retry=tenacity.retry_if_not_result(lambda asked: asked is None),
-        # Without it, the last of three failures would be an error of tenacity's.
+        # Without it, tenacity would raise an error of its own after the last failure.
         retry_error_callback=lambda _: None,
     )(attempt_once)
     return outcomes[-1]
@@ -74,7 +74,7 @@ async def pause(seconds: float) -> None:
 
 
 def warm_up() -> None:
-    """Import what takes long."""
+    """Import the library that takes long."""
     import tenacity
 
     tenacity.AsyncRetrying()

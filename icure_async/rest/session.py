@@ -44,7 +44,7 @@ _LOGIN_ADVICE: Final[Mapping[int, str]] = {
 
 @attrs.frozen(kw_only=True)
 class LoginAnswer:
-    """What the backend said about the user at login; older backends say nothing."""
+    """The ids that the backend gave at login; older backends give none."""
 
     user_id: str | None = None
     group_id: str | None = None
@@ -53,7 +53,7 @@ class LoginAnswer:
 
 @attrs.frozen(eq=False, repr=False)
 class _Tokens:
-    """What the server handed out.
+    """The tokens that the server handed out.
 
     Attributes:
         access: for the Authorization header.
@@ -155,7 +155,7 @@ class Session(SecretHolder):
         return f"Session(base_url={self._base_url!r}, user_name={self.user_name!r})"
 
     async def sign_in(self) -> LoginAnswer:
-        """Log in unless that has been done, and return what the backend said about the user.
+        """Log in unless that has been done, and return the ids that the backend gave.
 
         Raises:
             AuthenticationError: the credentials are refused.
@@ -389,7 +389,7 @@ class Session(SecretHolder):
     def _checked_answer(
         self, answer: Mapping[str, Any], access: SessionToken, response: Response
     ) -> LoginAnswer:
-        """Return what a login's answer says of the user, if it is the one who logs in."""
+        """Return the ids in the answer to a login, if they are of the user who logs in."""
         action = response.action
         said = LoginAnswer(
             user_id=checked_id(answer.get("userId", access.user_id), "userId", action),

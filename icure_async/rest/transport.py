@@ -52,7 +52,7 @@ DEFAULT_MAX_RESPONSE_SIZE: Final = 64 << 20
 
 _TOO_MANY_REQUESTS: Final = 429
 _PROXY_REFUSES: Final = 407
-# Connecting may take so much of the time: what ends before is known not to have been sent.
+# Connecting may take so much of the time; a request that ends before was certainly not sent.
 _CONNECTING: Final = 0.9
 # A server that asks for more than this gets an error that says how long to wait.
 _LONGEST_WAIT: Final = 30.0
@@ -86,10 +86,10 @@ class Request:
 class Transport:
     """Sends the requests of one API object over a shared connection.
 
-    What is safe to repeat is tried up to three times: repeatable requests that got no answer or a
-    passing failure (429, 502, 503, 504), any request that was never sent or was turned away with
-    429. ``Retry-After`` is honoured up to 30 s. A time-out is not repeated: it has used up the
-    caller's patience already.
+    Requests that are safe to repeat are tried up to three times: repeatable requests that got no
+    answer or a passing failure (429, 502, 503, 504), any request that was never sent or was turned
+    away with 429. ``Retry-After`` is honoured up to 30 s. A time-out is not repeated: it has used
+    up the caller's patience already.
 
     Args:
         connection: shared with other API objects.

@@ -84,7 +84,7 @@ def _parse(url: str) -> yarl.URL | None:
     try:
         parsed = yarl.URL(url)
         host = parsed.raw_host or ""
-        # What yarl makes of it has to be a URL, too.
+        # The URL that yarl makes of it has to be well-formed, too.
         has_host = ":" in host or _NAME.fullmatch(host) is not None
     except ValueError:
         return None

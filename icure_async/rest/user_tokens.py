@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["TOKENS_MEMBER", "key_among", "name_in_key", "token_expiry", "token_key_of"]
 
 TOKENS_MEMBER: Final = "authenticationTokens"
-"""Where a user's document lists its tokens: key → creation time (ms) and validity (s)."""
+"""The member of a user's document with its tokens: key → creation time (ms), validity (s)."""
 
 _PURPOSE: Final = b"icure.token.key"
 _SEPARATOR: Final = "."

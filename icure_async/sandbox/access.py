@@ -46,12 +46,12 @@ _LONGEST_HIERARCHY = 32
 
 
 def user_is_active(user: Json) -> bool:
-    """Whether this user may log in."""
+    """Return whether this user may log in."""
     return not user.get("deletionDate") and user.get("status") in (None, "ACTIVE")
 
 
 def user_is_admin(user: Json) -> bool:
-    """Whether this user was granted the administration of the group."""
+    """Return whether this user was granted the administration of the group."""
     return any(
         is_object(grant) and grant.get("type") == "ADMIN"
         for permission in list_in(user, "permissions")
@@ -116,12 +116,12 @@ def _accessors(kind: str, entity: Json) -> dict[str, Level]:
 
 
 def can_read(call: Call, kind: str, entity: Json) -> bool:
-    """Whether the caller may see this entity."""
+    """Return whether the caller may see this entity."""
     return _has_access(call, kind, entity, writing=False)
 
 
 def can_write(call: Call, kind: str, entity: Json) -> bool:
-    """Whether the caller may change or delete this entity."""
+    """Return whether the caller may change or delete this entity."""
     return _has_access(call, kind, entity, writing=True)
 
 
@@ -165,7 +165,7 @@ def require_own_authorship(call: Call, current: Json, entity: Json) -> None:
 
 
 def only_exchange_keys_differ(kind: str, current: Json, changed: Json) -> bool:
-    """Whether a change of a data owner does nothing but give exchange keys.
+    """Return whether a change of a data owner does nothing but give exchange keys.
 
     Everybody may do that: it is how access is given back after a key was lost (§7.2). Official
     clients complete the name of a healthcare party on the way, which does not count.
@@ -186,7 +186,7 @@ def only_exchange_keys_differ(kind: str, current: Json, changed: Json) -> bool:
 
 
 def can_manage_user(call: Call, user: Json) -> bool:
-    """Whether the caller may read, change and delete this user and create tokens for it."""
+    """Return whether the caller may read, change and delete this user and create tokens for it."""
     caller = call.caller
     if caller.is_admin or user.get("id") == caller.user_id:
         return True

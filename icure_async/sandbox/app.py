@@ -55,7 +55,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 @attrs.frozen
 class Backend:
-    """What the endpoints work with."""
+    """The parts that the endpoints work with."""
 
     store: Store
     workers: Workers
@@ -66,7 +66,7 @@ class Backend:
     gateway: Gateway
     faults: Faults
     door: asyncio.Semaphore
-    """Passed by a few strangers at a time: a crowd keeps nobody waiting who is inside."""
+    """The limit to unknown callers at one time: known ones do not wait for a crowd of them."""
 
 
 def build_app(backend: Backend) -> web.Application:
@@ -171,7 +171,7 @@ class _Exchange:
         return 0 if self._request.method == hdrs.METH_GET else 1
 
     def _somebody_waits(self) -> bool:
-        """Whether the client is still there; asked in any thread."""
+        """Return whether the client is still there; asked in any thread."""
         return self._request.transport is not None or HANDLED_ANYWAY in self._request
 
     def _take_effect(self) -> None:

@@ -45,7 +45,7 @@ def users_named(tx: Transaction, name: str) -> list[Json]:
 
 
 def user_by_password(tx: Transaction, call: Call, name: str, secret: str) -> Json | None:
-    """Return the active user whom this name and this secret belong to."""
+    """Return the active user with this name and this secret."""
     candidates = [user for user in users_named(tx, name) if user_is_active(user)]
     for user in sorted(candidates, key=lambda candidate: str(candidate["id"])):
         if secret_matches(tx, call, user, secret):
@@ -56,7 +56,7 @@ def user_by_password(tx: Transaction, call: Call, name: str, secret: str) -> Jso
 def secret_matches(
     tx: Transaction, call: Call, user: Json, secret: str, *, password: bool = True
 ) -> bool:
-    """Whether a secret is a token of this user that can be used, or its password if it may be."""
+    """Return whether a secret is a usable token of this user, or its password if ``password``."""
     given = secret.encode("utf-8", "surrogatepass")
     for seeded in tx.seeded_tokens(user["id"]):
         if hmac.compare_digest(given, seeded.encode()):
@@ -75,7 +75,7 @@ def secret_matches(
 
 
 def token_is_valid(token: Json, now_ms: int) -> bool:
-    """Whether an authentication token of a user can still be used."""
+    """Return whether an authentication token of a user can still be used."""
     if not token.get("token") or token.get("deletionDate"):
         return False
     begun = token.get("creationTime", 0) <= now_ms
@@ -83,7 +83,7 @@ def token_is_valid(token: Json, now_ms: int) -> bool:
 
 
 def token_has_expired(token: Json, now_ms: int) -> bool:
-    """Whether an authentication token of a user can never be used again."""
+    """Return whether an authentication token of a user can never be used again."""
     validity = token.get("validity", 0)
     return bool(validity != -1 and now_ms > token.get("creationTime", 0) + validity * 1000)
 

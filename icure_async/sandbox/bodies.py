@@ -112,7 +112,7 @@ async def _receive(request: web.Request, limit: _Limit) -> bytes:
 
 
 def _inflate(body: bytes, window_bits: int, limit: int) -> bytes | None:
-    """Return what was compressed, or None as soon as it is more than ``limit`` bytes."""
+    """Return the inflated body, or None as soon as it has more than ``limit`` bytes."""
     inflater = zlib.decompressobj(window_bits)
     try:
         inflated = inflater.decompress(body, limit + 1)

@@ -1,4 +1,4 @@
-"""One REST call as the endpoints see it, and what they may answer."""
+"""One REST call as the endpoints see it, and the forms of their answers."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _INTEGER = re.compile(r"-?[0-9]{1,15}")
 
 @attrs.frozen
 class Settings:
-    """What the sandbox was asked to be like."""
+    """The options of the sandbox."""
 
     profile: Literal["legacy", "strict"]
     code_validity: float
@@ -41,7 +41,7 @@ class Settings:
 
 @attrs.frozen
 class Caller:
-    """Who is calling: a user, and the data owner it acts as."""
+    """A caller: a user, and the data owner it acts as."""
 
     user: Json = attrs.field(repr=False)
     owner_id: str | None
@@ -64,7 +64,7 @@ class Caller:
 
     @property
     def is_hcp(self) -> bool:
-        """Whether the caller is a healthcare party."""
+        """True if the caller is a healthcare party."""
         return self.owner_type == "hcp"
 
 
@@ -116,7 +116,7 @@ class Call:
 
     @property
     def caller(self) -> Caller:
-        """Who is calling.
+        """The caller.
 
         Raises:
             ApiError: 401 on a public endpoint, where nobody was authenticated.
@@ -127,7 +127,7 @@ class Call:
 
     @property
     def legacy(self) -> bool:
-        """Whether healthcare parties have the rights they had in 2022-23."""
+        """True if healthcare parties have the rights they had in 2022-23."""
         return self.settings.profile == "legacy"
 
     @property

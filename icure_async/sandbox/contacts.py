@@ -39,7 +39,7 @@ def phone_key(phone: str) -> str:
     if not typed.startswith("+"):
         return digits
     with contextlib.suppress(phonenumbers.NumberParseException):
-        # It knows that the zero of +32 (0)588 is none to dial.
+        # It knows that nobody dials the zero of +32 (0)588.
         number = phonenumbers.format_number(
             phonenumbers.parse(typed), phonenumbers.PhoneNumberFormat.E164
         )
@@ -61,12 +61,12 @@ def phone_index(phone: str) -> list[str]:
 
 
 def is_email(text: str) -> bool:
-    """Whether this looks like an email address."""
+    """Return whether this looks like an email address."""
     return bool(_EMAIL.fullmatch(text))
 
 
 def is_phone(text: str) -> bool:
-    """Whether this looks like a phone number."""
+    """Return whether this looks like a phone number."""
     typed = _typed_phone(text)
     digits = re.sub(r"[^+0-9]", "", typed)
     return bool(_PHONE_AS_TYPED.fullmatch(typed) and _PHONE.fullmatch(digits))
@@ -77,7 +77,7 @@ def _email_key(email: str) -> str:
     quoted = _NEEDLESSLY_QUOTED.fullmatch(local)
     local = unicodedata.normalize("NFC", (quoted[1] if quoted else local).lower())
     domain = domain.lower()
-    # Address literals and names of machines are none of IDNA's.
+    # IDNA has no rules for address literals and names of machines.
     with contextlib.suppress(idna.IDNAError, UnicodeError):
         domain = idna.encode(domain, uts46=True).decode("ascii")
     return f"{local}@{domain}"
@@ -86,8 +86,8 @@ def _email_key(email: str) -> str:
 def contact_key(contact: str) -> str:
     """Return one form for all spellings of an email address or a phone number.
 
-    Capital letters make no other person, as no provider of mailboxes tells them apart; what
-    follows a plus does.
+    Capital letters make no difference, since no provider of mailboxes tells them apart; the part
+    after a plus does.
     """
     visible = _visible(contact)
     return _email_key(visible) if "@" in visible else phone_key(visible)

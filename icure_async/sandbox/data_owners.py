@@ -46,7 +46,7 @@ def find_data_owner(tx: Transaction, owner_id: str) -> tuple[str, OwnerType, Jso
     return None
 
 
-# What all three kinds have in common: one factory per endpoint.
+# The endpoints that all three kinds have: one factory for each.
 
 
 def _create(kind: str) -> Endpoint:

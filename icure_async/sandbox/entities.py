@@ -61,11 +61,11 @@ _LABELS = {"user": "User", "patient": "Patient", "hcparty": "Healthcare party", 
 
 
 LINKS_VERSION = "2"
-"""Changes when `link_entity` does: what older databases find entities by is then made again."""
+"""Changes with `link_entity`: the links in older databases are then made again."""
 
 
 def link_entity(kind: str, entity: Json) -> Iterable[tuple[str, str]]:
-    """Return what an entity is found by, as (relation, target) pairs."""
+    """Return the links by which an entity is found, as (relation, target) pairs."""
     for delegate in delegates_of(entity):
         yield "delegate", delegate
     if kind in DATA_OWNER_KINDS:

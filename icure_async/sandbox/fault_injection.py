@@ -29,7 +29,7 @@ _Strike = Callable[[Fault, web.Request, "Handler"], Awaitable[web.StreamResponse
 
 
 def fault_middleware(faults: Faults, *, spared: str) -> Middleware:
-    """Return what lets faults strike, to be put around everything else.
+    """Return the middleware that lets faults strike; it goes around everything else.
 
     Args:
         faults: those in force.
@@ -49,7 +49,7 @@ def fault_middleware(faults: Faults, *, spared: str) -> Middleware:
 
 
 async def _delay(fault: Fault, request: web.Request, handler: Handler) -> web.StreamResponse:
-    # Read now: a sender who loses patience takes what has not been read along.
+    # Read now: the rest of the body is lost when the sender loses patience.
     await read_along(request)
     request[HANDLED_ANYWAY] = True
     await asyncio.sleep(fault.seconds or 0)
@@ -70,7 +70,7 @@ async def _drop_after(_fault: Fault, request: web.Request, handler: Handler) -> 
 def _dropped(request: web.Request) -> web.Response:
     if request.transport is not None:
         request.transport.abort()
-    # Goes nowhere.
+    # It is not sent: the connection is gone.
     return web.Response()
 
 
@@ -99,7 +99,7 @@ async def _truncate(_fault: Fault, request: web.Request, handler: Handler) -> we
     await answer.prepare(request)
     await answer.write(body[: len(body) // 2])
     if request.transport is not None:
-        # Unlike abort() this sends what was written.
+        # Unlike abort() this sends the bytes that were written.
         request.transport.close()
     return answer
 

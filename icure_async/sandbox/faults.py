@@ -122,7 +122,7 @@ class Fault:
         return None
 
     def matches(self, method: str, path: str) -> bool:
-        """Whether a request is of those this fault is for, whichever of them it strikes."""
+        """Return whether a request is of those this fault is for, whichever of them it strikes."""
         if method == "OPTIONS" or self.method not in ("*", method):
             return False
         return _pattern(self.path).fullmatch(path) is not None
@@ -234,7 +234,7 @@ class Faults:
         self._injected.clear()
 
     def strike(self, method: str, path: str) -> Fault | None:
-        """Return what happens to a request, if anything: of several faults the earliest one.
+        """Return the fault that happens to a request, if any: of several the earliest one.
 
         All faults count the request, and it counts as struck for the one that happens.
         """

@@ -103,7 +103,7 @@ def _normalised(text: str) -> str:
 
 
 def _occurs(query: str, *texts: str) -> bool:
-    """Whether a normalised query starts a suffix of at least three characters of a text."""
+    """Return whether a normalised query starts a suffix of at least three characters of a text."""
     for text in texts:
         indexed = _normalised(text)
         last = max(1, len(indexed) - _SHORTEST_INDEXED + 1)

@@ -45,7 +45,7 @@ _VALIDATION = re.compile(rf"(?P<request>{_UUID.pattern})-(?P<code>.+)")
 
 @attrs.frozen
 class ProcessDefinition:
-    """What a process id stands for."""
+    """A process of the gateway, named by its id."""
 
     process_id: str
     creates: Literal["patient", "hcparty"]
@@ -259,7 +259,7 @@ def _is_data_owner(tx: Transaction, owner_id: str) -> bool:
 
 
 def _may_register(tx: Transaction, call: Call, definition: ProcessDefinition, hcp_id: str) -> bool:
-    """Whether somebody new may register: a patient, with a professional to share with."""
+    """Return whether somebody new may register: a patient, with a professional to share with."""
     if definition.creates != "patient" or call.settings.lenient:
         return True
     hcp = tx.get("hcparty", hcp_id) if hcp_id else None
@@ -274,7 +274,7 @@ def _user_of_process(tx: Transaction, call: Call, process: Json) -> Json:
         return existing
     definition = PROCESSES[process["process"]]
     if not _may_register(tx, call, definition, process["hcpId"]):
-        raise not_found("What this request was for is gone: start a new one")
+        raise not_found("The account or the professional of this process is gone: start a new one")
     now = call.now_ms
     names = {name: process[name] for name in ("firstName", "lastName") if process[name]}
     telecoms = [

@@ -1,8 +1,8 @@
 """Secrets at rest: passwords, codes and tokens are stored as hashes only.
 
-What a person may have chosen for a long time gets a slow hash. Slow hashes are never computed
-while a transaction has the database to itself: it ends with `SlowHashWantedError`, and runs again
-when the hash is there.
+A secret that a person may have chosen for a long time gets a slow hash. Slow hashes are never
+computed while a transaction has the database to itself: it ends with `SlowHashWantedError`, and
+runs again when the hash is there.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def hash_password(secret: str, slow: SlowHashes, others: Iterable[str] = ()) -> 
 
 
 def hash_code(secret: str) -> str:
-    """Hash what is of no use a few minutes later: cheaply."""
+    """Hash, cheaply, a secret that expires within minutes."""
     salt = secrets.token_hex(16)
     return f"sha256${salt}${quick_digest(secret, salt)}"
 
@@ -118,17 +118,17 @@ def hash_token(secret: str, validity: float, slow: SlowHashes, others: Iterable[
 
 
 def is_hash(value: str) -> bool:
-    """Whether a ``passwordHash`` sent by a client is a hash already (legacy SHA-256, or ours)."""
+    """Return whether a client's ``passwordHash`` is a hash already (legacy SHA-256, or ours)."""
     return bool(_LEGACY_SHA256.fullmatch(value) or _OWN.fullmatch(value))
 
 
 def is_slow(stored: str) -> bool:
-    """Whether a comparison with this stored hash takes a slow hash."""
+    """Return whether a comparison with this stored hash takes a slow hash."""
     return stored.startswith(_SLOW) and is_hash(stored)
 
 
 def matches(secret: str, stored: str, slow: SlowHashes) -> bool:
-    """Whether ``secret`` is what was hashed into ``stored``, compared in constant time."""
+    """Return whether ``secret`` is what was hashed into ``stored``, compared in constant time."""
     if _LEGACY_SHA256.fullmatch(stored):
         return hmac.compare_digest(hashlib.sha256(_bytes_of(secret)).hexdigest(), stored)
     if not _OWN.fullmatch(stored):

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["Sandbox", "is_running_in"]
 
 _LOGGER = logging.getLogger("icure_async.sandbox")
-# What aiohttp logs of a malformed request is its path, which may contain a code.
+# aiohttp logs the path of a malformed request, which may contain a code.
 _SILENT = logging.Logger("icure_async.sandbox.http")  # noqa: LOG001 - connected to nothing
 _SILENT.addHandler(logging.NullHandler())
 _IN_MEMORY = ":memory:"
@@ -205,7 +205,7 @@ class Sandbox:
         await web.TCPSite(runner, self._host, self._port).start()
 
     async def _prepare(self, store: Store, seed: seeding.Seed | None) -> str | None:
-        """Bring the database to a state with a master and a signing key; return the latter."""
+        """Give the database a master and a signing key, unless it has them; return the key."""
         master, signing_key = await store.run(lambda tx: (load_master(tx), tx.meta("jwt")))
         adopted = master is None and seed is not None and seed.master is not None
         needs_master = master is None and not adopted

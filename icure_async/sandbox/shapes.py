@@ -8,22 +8,22 @@ __all__ = ["is_integer", "is_list", "is_object", "is_string_list", "list_in", "o
 
 
 def is_object(value: Any) -> TypeGuard[dict[str, Any]]:
-    """Whether this is a JSON object."""
+    """Return whether this is a JSON object."""
     return isinstance(value, dict)
 
 
 def is_integer(value: Any) -> TypeGuard[int]:
-    """Whether this is an integer of at most 64 bits, which is all the backend stores."""
+    """Return whether this is an integer of at most 64 bits, which is all the backend stores."""
     return isinstance(value, int) and not isinstance(value, bool) and -(2**63) <= value < 2**63
 
 
 def is_list(value: Any) -> TypeGuard[list[Any]]:
-    """Whether this is a JSON array."""
+    """Return whether this is a JSON array."""
     return isinstance(value, list)
 
 
 def is_string_list(value: Any) -> TypeGuard[list[str]]:
-    """Whether this is a JSON array of strings."""
+    """Return whether this is a JSON array of strings."""
     return is_list(value) and all(isinstance(item, str) for item in value)
 
 

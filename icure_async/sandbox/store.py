@@ -77,7 +77,7 @@ Linker = Callable[[str, Json], Iterable[tuple[str, str]]]
 
 
 class Transaction:
-    """What a job may do while it has the database to itself."""
+    """The operations of a job that has the database to itself."""
 
     def __init__(self, connection: sqlite3.Connection, linker: Linker) -> None:
         self._connection = connection
@@ -113,7 +113,7 @@ class Transaction:
             self.put(kind, entity)
 
     def id_taken(self, kind: str, entity_id: str) -> bool:
-        """Whether the id is in use in the database of this kind, deleted entities included."""
+        """Return whether the database of this kind has the id, deleted entities included."""
         family = next((kinds for kinds in DATABASES if kind in kinds), (kind,))
         return any(
             self._connection.execute(

@@ -124,7 +124,7 @@ def _stored_tokens(call: Call, user: Json, previous: Json | None) -> Json:
 
 
 def _protect(call: Call, user: Json, previous: Json | None) -> None:
-    """Keep what only administrators may grant out of everybody else's reach."""
+    """Refuse changes of a user that only administrators may make."""
     if call.caller.is_admin:
         return
     read = SCHEMAS["user"].show

@@ -39,7 +39,7 @@ def _address(name: str) -> _Address | None:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether this address or host name never leaves the machine."""
+    """Return whether this address or host name never leaves the machine."""
     address = _address(host)
     if address is not None:
         return address.is_loopback
@@ -48,7 +48,7 @@ def is_loopback(host: str) -> bool:
 
 
 def is_wildcard(host: str) -> bool:
-    """Whether this stands for all addresses of the machine."""
+    """Return whether this stands for all addresses of the machine."""
     address = _address(host)
     return address is not None and address.is_unspecified
 
@@ -58,7 +58,7 @@ def _normal(name: str) -> str:
 
 
 class Visitors:
-    """Who gets an answer.
+    """The check which requests get an answer.
 
     Args:
         host: what the sandbox listens on.
@@ -123,7 +123,7 @@ class Visitors:
         return origin == f"http://{request.headers[hdrs.HOST]}".lower() or origin in self._origins
 
     def headers_for(self, request: web.BaseRequest) -> dict[str, str]:
-        """Return what lets a browser show the answer to the page that asked, if it may."""
+        """Return the headers that let the asking page see the answer, if it may."""
         origin = request.headers.get(hdrs.ORIGIN, "")
         if origin.lower() not in self._origins:
             return {}

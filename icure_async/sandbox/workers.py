@@ -20,7 +20,7 @@ P = ParamSpec("P")
 
 
 async def in_new_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Return what ``work`` does in a thread that is made for it.
+    """Return the result of ``work`` in a thread that is made for it.
 
     Those of the event loop belong to the application, which may have used them up.
     """
@@ -33,7 +33,7 @@ async def in_new_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs)
 
 
 def always() -> bool:
-    """Say that somebody waits, where nobody can tell."""
+    """Say that somebody waits; for callers that can't tell."""
     return True
 
 
@@ -47,7 +47,7 @@ class Workers:
         self._closing = False
 
     async def run(self, work: Callable[[], T], wanted: Callable[[], bool] = always) -> T:
-        """Return what ``work`` does in a thread.
+        """Return the result of ``work`` in a thread.
 
         Args:
             work: what to do.

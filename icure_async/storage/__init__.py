@@ -1,4 +1,4 @@
-"""Where private keys and state live: in memory, or one file per item, encrypted if need be."""
+"""Storages for private keys and state: in memory, or one file per item, encrypted or not."""
 
 from icure_async.storage.encrypted import EncryptedKeyStorage
 from icure_async.storage.files import FileStorage

@@ -82,7 +82,7 @@ class RefusedError(OSError):
 
 
 def advice_for(error: OSError) -> str:
-    """Return what went wrong and what to do about it, as the end of a sentence."""
+    """Return the cause of an error and the next step, as the end of a sentence."""
     if isinstance(error, RefusedError):
         return str(error.strerror)
     if error.errno in _ADVICE:

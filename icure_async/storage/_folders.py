@@ -1,4 +1,4 @@
-"""Folders for secrets: nobody else can put another one, or other files, in the place of theirs.
+"""Folders for secrets, which nobody else can replace, nor the files in them.
 
 As for the keys of ssh, the owners of the folder, of its parents and of the links that lead to it
 count, and the users that may write to them:

@@ -50,7 +50,7 @@ PASSPHRASE: Final = "passphrase"  # noqa: S105
 KEYRING: Final = "keyring"
 
 _KEY_BYTES: Final = 32
-# Where the entries of earlier versions are: never to be renamed.
+# Earlier versions have entries under this name: never rename it.
 _SERVICE: Final = "icure-sdk"
 _SEALED: Final = Format(name="icure-encrypted-storage", members=("protection",), max_bytes=2**16)
 # No number of attempts finds a random passphrase, so deriving a key may be quick.

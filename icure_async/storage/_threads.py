@@ -48,7 +48,7 @@ class Undertaking:
 
 
 async def write(work: Callable[[Undertaking], Result], *, what: str, turn: str = "") -> Result:
-    """Run what changes something, in a thread.
+    """Run work that changes something, in a thread.
 
     A thread cannot be interrupted. If a cancelled call returned while its thread went on, a write
     the caller has given up could land after a later one and replace the newer value. So a write
@@ -96,7 +96,7 @@ async def write(work: Callable[[Undertaking], Result], *, what: str, turn: str =
 
 
 async def finish(work: Callable[[], None], *, what: str) -> None:
-    """Run what must not be left out, in a thread, at once and through all cancellations.
+    """Run work that must not be left out, in a thread, at once and through all cancellations.
 
     It is waited for for ``PATIENCE_SECONDS``, and goes on without anybody after that.
     """

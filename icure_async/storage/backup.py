@@ -87,7 +87,7 @@ async def export_key_pairs(
     Args:
         key_storage: where the key pairs are.
         data_owner_id: id of the patient, healthcare party or device.
-        passphrase: at least 12 characters. Who forgets it cannot open the backup.
+        passphrase: at least 12 characters. Nobody can open the backup without it.
 
     Raises:
         ValidationError: an argument is malformed.
@@ -148,7 +148,7 @@ async def write_backup(
 async def read_backup(
     data: bytes | str, passphrase: str, *, _cost: ScryptCost = DEFAULT_COST
 ) -> KeyBackup:
-    """Return what is in a backup, all of it authentic and valid.
+    """Return the content of a backup, all of it authentic and valid.
 
     Args:
         data: the content of the file.

@@ -48,8 +48,8 @@ class EncryptedStorage(SecretHolder):
     """A :class:`~icure_async.storage.Storage` on any other, in which every value is encrypted.
 
     Values are encrypted with AES-256-GCM under one master key. The name of an item is bound to its
-    value, so that nobody can exchange two items; it is in clear. An older value that is put back in
-    the place of a newer one is not recognised.
+    value, so that nobody can exchange two items; it is in clear. An older value that replaces a
+    newer one is not recognised.
 
     The first write makes the master key, under the storage's lock, so that programs that share it
     end up with the same one. Reading never writes.
@@ -137,7 +137,7 @@ class EncryptedStorage(SecretHolder):
             # The parent process may have held the lock when it forked.
             self._opening, self._pid = anyio.Lock(), os.getpid()
         async with self._opening:
-            # Read each time: what is written under the key of a record that is gone is lost.
+            # Read each time: items written under the key of a record that is gone are lost.
             record = await self._storage.get_item(RECORD_NAME)
             if self._open is None or self._open[0] != record:
                 self._open = None

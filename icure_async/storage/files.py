@@ -314,7 +314,7 @@ class FileStorage:
         return sorted(names)
 
     def _try_lock(self, name: str, path: Path) -> int | None:
-        """Return what holds the lock, or None where somebody else holds it."""
+        """Return the descriptor that holds the lock, or None where somebody else holds it."""
         try:
             try:
                 return try_lock(path)

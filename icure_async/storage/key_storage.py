@@ -387,8 +387,8 @@ def is_in_memory(key_storage: object) -> bool:
     return isinstance(key_storage, StorageKeyStorage) and type(key_storage.storage) is MemoryStorage
 
 
-# The cryptography package takes long to import: what needs it does so in the worker threads in
-# which keys are checked.
+# The cryptography package takes long to import: functions import it in the worker threads in which
+# keys are checked.
 
 
 def _validated(key_pair: KeyPair) -> tuple[str, KeyPair]:

@@ -36,7 +36,7 @@ class LockableStorage(Protocol):
     """
 
     def lock(self, name: str) -> AbstractAsyncContextManager[StorageLock]:
-        """Return what is entered to hold the lock of this name, and left to let go of it.
+        """Return the lock of this name: entering it takes the lock, leaving it lets go of it.
 
         Entering waits until nobody else holds it; nobody can hold it twice. A lock must not outlive
         the program that holds it. Its name may be that of an item, and has nothing to do with it.

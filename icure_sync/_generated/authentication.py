@@ -53,8 +53,8 @@ class AuthenticationApi(Twin[AsyncAuthenticationApi]):
             phone_number: of the person, in international form.
             first_name: for a registration.
             last_name: for a registration.
-            healthcare_professional_id: id of the data owner who invites the person. What the new
-                user creates is shared with it automatically. Mandatory for patients.
+            healthcare_professional_id: id of the data owner who invites the person. The new user's
+                records are shared with it automatically. Mandatory for patients.
             bypass_token_check: go on with a code the gateway refuses (demonstration users).
             validation_code_length: digits of the code, 4 to 12.
             recaptcha_type: ``"recaptcha"`` (v3) or ``"friendly-captcha"``.

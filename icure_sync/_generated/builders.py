@@ -203,9 +203,9 @@ class AnonymousMedTechApiBuilder(Twin[AsyncAnonymousMedTechApiBuilder]):
 
         The policy is asked about public keys, of other data owners and of the user's other devices,
         and about exchange keys that are there already: in short, about each key that was not made
-        on this device. Where it says no, nothing is written that this key opens. What it confirms
-        is remembered in the storage, so that a device asks once. By default every key that the
-        backend names is trusted, as in the reference.
+        on this device. Where it says no, nothing is written that this key opens. Confirmed keys are
+        remembered in the storage, so that a device asks once. By default every key that the backend
+        names is trusted, as in the reference.
 
         Args:
             policy: returns whether the key is what it is said to be. Compare
@@ -233,9 +233,9 @@ class AnonymousMedTechApiBuilder(Twin[AsyncAnonymousMedTechApiBuilder]):
     def with_trust_on_first_use(self, confirm_change: Callable[[KeyQuestion], bool]) -> Self:
         """Trust the first keys that the backend names for somebody, and have changes confirmed.
 
-        What was used is remembered in the storage, which has to outlive the program. Other public
-        keys of the user's own count as changed where one of its key pairs is on this device. What
-        was used before, without a policy, is trusted as well.
+        Keys that were used are remembered in the storage, which has to outlive the program. Other
+        public keys of the user's own count as changed where one of its key pairs is on this device.
+        Keys that were used before, without a policy, are trusted as well.
 
         Args:
             confirm_change: asked about a key of somebody for whom this device remembers others;
@@ -477,9 +477,9 @@ class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
 
         The policy is asked about public keys, of other data owners and of the user's other devices,
         and about exchange keys that are there already: in short, about each key that was not made
-        on this device. Where it says no, nothing is written that this key opens. What it confirms
-        is remembered in the storage, so that a device asks once. By default every key that the
-        backend names is trusted, as in the reference.
+        on this device. Where it says no, nothing is written that this key opens. Confirmed keys are
+        remembered in the storage, so that a device asks once. By default every key that the backend
+        names is trusted, as in the reference.
 
         Args:
             policy: returns whether the key is what it is said to be. Compare
@@ -507,9 +507,9 @@ class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
     def with_trust_on_first_use(self, confirm_change: Callable[[KeyQuestion], bool]) -> Self:
         """Trust the first keys that the backend names for somebody, and have changes confirmed.
 
-        What was used is remembered in the storage, which has to outlive the program. Other public
-        keys of the user's own count as changed where one of its key pairs is on this device. What
-        was used before, without a policy, is trusted as well.
+        Keys that were used are remembered in the storage, which has to outlive the program. Other
+        public keys of the user's own count as changed where one of its key pairs is on this device.
+        Keys that were used before, without a policy, are trusted as well.
 
         Args:
             confirm_change: asked about a key of somebody for whom this device remembers others;

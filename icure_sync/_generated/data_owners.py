@@ -60,7 +60,7 @@ class DataOwnerApi(Twin[AsyncDataOwnerApi]):
         The owner need not restart anything. Repeating the call finishes what an earlier one began,
         and changes nothing where that one had finished.
 
-        Whoever has the private half of the new public key reads the records afterwards. Unless
+        The holder of the new public key's private half can read the records afterwards. Unless
         ``with_public_key_policy()`` says otherwise, a key that the backend lists for the owner is
         trusted: where the backend is not, compare ``PublicKey.digest`` with the person first.
 
@@ -91,7 +91,7 @@ class DataOwnerApi(Twin[AsyncDataOwnerApi]):
             public_key: hex of the SPKI, for example of ``AuthenticationResult.key_pairs[0]``.
 
         Returns:
-            What became of each: the user's own other devices, and everybody the user shares with.
+            The outcome of each: for the user's own other devices, and all the user shares with.
 
         Raises:
             ValidationError: the current data owner has no such key pair.
@@ -166,8 +166,8 @@ class DataOwnerApi(Twin[AsyncDataOwnerApi]):
 
         It is for a user who has lost the key, so ``init_user_crypto()`` need not have been called.
         The key pair is believed only if its public half is one the user has published. Then it is
-        stored on this device, where ``init_user_crypto()`` finds it, and is in use at once. What
-        notaries hand over they have read from the backend: a policy is asked about the public key,
+        stored on this device, where ``init_user_crypto()`` finds it, and is in use at once.
+        Notaries have read their shares from the backend: a policy is asked about the public key,
         and without its yes the key pair only reads.
 
         Args:

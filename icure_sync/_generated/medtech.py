@@ -178,7 +178,7 @@ class MedTechApi(Twin[AsyncMedTechApi]):
 
     @property
     def token_expires_at(self) -> int | None:
-        """When the token that this object logs in with ends, in epoch milliseconds.
+        """The end of the token that this object logs in with, in epoch milliseconds.
 
         None for a password, for a token that never ends, and before anything is known about it: the
         backend says it of tokens that this SDK has created, once the user was read. A session goes
@@ -239,9 +239,9 @@ class MedTechApi(Twin[AsyncMedTechApi]):
     def export_keys(self, passphrase: str) -> bytes:
         """Return a backup of all the user's key pairs that are on this device.
 
-        Also of one that is not published yet, and whether or not ``init_user_crypto()`` was called.
-        Keep it in a file, away from this device. Whoever has both the file and the passphrase can
-        read the user's records; who forgets the passphrase cannot open the file. It is encrypted
+        Unpublished key pairs are in it, too, and ``init_user_crypto()`` need not have been called.
+        Keep it in a file, away from this device. With both the file and the passphrase anybody can
+        read the user's records; without the passphrase nobody can open the file. It is encrypted
         with AES-256-GCM, under a key that scrypt makes of the passphrase with 128 MiB of memory.
         The id of the user's data owner is in it in clear.
 
@@ -276,8 +276,8 @@ class MedTechApi(Twin[AsyncMedTechApi]):
         Raises:
             ValidationError: an argument is malformed.
             BackupError: the passphrase is wrong, the backup was changed or damaged, is of another
-                user or of a newer version; or the device has another key pair in the place of one
-                of its. Nothing was written.
+                user or of a newer version; or the device has another key pair under the name of one
+                in it. Nothing was written.
             StorageError: a key pair could not be stored. Repeat the call.
             CryptoError: the user is not a data owner.
         """

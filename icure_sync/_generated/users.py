@@ -1,7 +1,7 @@
 # Written by "python tools/gen_sync.py" from icure_async/apis/users.py.
 # Changes here are lost: change that module, or tools/sync_rules.py.
 # pyright: reportPrivateUsage=false, reportIncompatibleVariableOverride=false
-"""Users: who is logged in, and the tokens it logs in with."""
+"""Users: the one who is logged in, and its tokens."""
 
 from __future__ import annotations
 
@@ -64,8 +64,8 @@ class UserApi(Twin[AsyncUserApi]):
             name: what :meth:`list_tokens` shows it as, at most 100 characters without blanks.
 
         Returns:
-            The token: a password for :class:`~icure_sync.MedTechApiBuilder`. Whoever has it is the
-            user: keep it as safe as a password. The backend does not show it again.
+            The token: a password for :class:`~icure_sync.MedTechApiBuilder`. It gives all rights
+            of the user: keep it as safe as a password. The backend does not show it again.
 
         Raises:
             ValidationError: an argument is malformed. Nothing was sent.

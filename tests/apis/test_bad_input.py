@@ -1,4 +1,4 @@
-"""What is wrong before anything is sent, and what a broken server answers."""
+"""Mistakes found before anything is sent, and the answers of a broken server."""
 
 from __future__ import annotations
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+import anyio
 import pytest
+from anyio.lowlevel import checkpoint
 
 from icure_async import BatchProgress, BatchResult, EncryptedPatient, Patient
 from icure_async.entities.stored_members import without_empty
@@ -18,7 +20,7 @@ from icure_async.errors import (
     NotFoundError,
     ValidationError,
 )
-from icure_async.sandbox import Sandbox
+from icure_async.sandbox import Fault, Sandbox
 from tests.support.golden_sandbox import Opener
 from tests.support.json_proxy import ConnectionLostError, Exchange, Proxy
 
@@ -158,6 +160,20 @@ async def test_an_id_in_use_is_a_conflict_and_nothing_is_overwritten(
     assert len(result.saved) == 2
 
 
+async def test_the_same_patient_of_somebody_else_is_not_called_created(
+    opener: Opener, sandbox: Sandbox
+) -> None:
+    """Those with whom the user shares could not read it."""
+    ned, hcp = await opener.golden("ned"), await opener.golden("hcp")
+    await ned.patient_api.create_or_modify_patient(stark(0))
+    before = await stored_starks(sandbox)
+    result = await hcp.patient_api.create_patients([stark(0), stark(1)])
+    assert reasons(result) == {"stark-0": ConflictError}
+    with pytest.raises(ConflictError, match="stark-0"):
+        await hcp.patient_api.create_or_modify_patient(stark(0))
+    assert (await stored_starks(sandbox))["stark-0"] == before["stark-0"]
+
+
 async def test_one_that_the_backend_refuses_is_named_with_its_reason(
     opener: Opener, sandbox: Sandbox
 ) -> None:
@@ -167,6 +183,92 @@ async def test_one_that_the_backend_refuses_is_named_with_its_reason(
     result = await ned.patient_api.create_patients([stark(0), refused, stark(2)])
     assert reasons(result) == {"stark-1": BadRequestError}
     assert sorted(await stored_starks(sandbox)) == ["stark-0", "stark-2"]
+
+
+async def test_one_that_is_no_json_is_named_with_its_reason(
+    opener: Opener, sandbox: Sandbox
+) -> None:
+    ned = await opener.golden("ned")
+    wrong = stark(1, unknown_fields={"newer": {1, 2}})
+    result = await ned.patient_api.create_patients([stark(0), wrong, stark(2)])
+    assert reasons(result) == {"stark-1": ValidationError}
+    assert sorted(await stored_starks(sandbox)) == ["stark-0", "stark-2"]
+
+
+@pytest.mark.parametrize("members", [{"id": ["stark-1"]}, {"id": None}, {"gender": 7}], ids=str)
+async def test_a_malformed_one_that_was_built_by_hand_is_refused(
+    opener: Opener, proxy: Proxy, members: Any
+) -> None:
+    ned = await opener.golden("ned", url=proxy.url)
+    sent = len(proxy.exchanges)
+    result = await ned.patient_api.modify_patients([stark(1, rev="1-a", **members)])
+    assert [type(item.error) for item in result] == [ValidationError]
+    assert len(proxy.exchanges) == sent
+
+
+async def test_a_conflict_of_the_whole_request_is_told_apart(
+    opener: Opener, sandbox: Sandbox
+) -> None:
+    ned = await opener.golden("ned")
+    sandbox.inject_fault(Fault("status", status=409, path="/rest/v1/patient/batch"))
+    result = await ned.patient_api.create_patients([stark(0), stark(1, id=ROBB_ID), stark(2)])
+    assert reasons(result) == {ROBB_ID: ConflictError}
+    assert sorted(await stored_starks(sandbox)) == ["stark-0", "stark-2"]
+
+
+async def test_a_list_that_changes_while_it_is_saved_names_the_one_that_is_wrong(
+    opener: Opener,
+) -> None:
+    ned = await opener.golden("ned")
+    patients = starks(MANY)
+
+    async def spoil(_: BatchProgress) -> None:
+        wrong: Any = 7
+        patients[-1].gender = wrong
+
+    result = await ned.patient_api.create_patients(patients, progress=spoil)
+    assert reasons(result) == {patients[-1].id: ValidationError}
+
+
+@pytest.mark.parametrize("spoilt", [{"gender": 7}, {"encryptedSelf": None}], ids=str)
+async def test_one_that_is_shown_malformed_or_cut_is_looked_at_by_itself(
+    opener: Opener, proxy: Proxy, spoilt: dict[str, Any]
+) -> None:
+    ned = await opener.golden("ned", url=proxy.url)
+    patients = [stark(number, note=None) for number in range(3)]
+    created = await ned.patient_api.create_patients(patients)
+
+    async def spoil(exchange: Exchange) -> None:
+        exchange.answer[0].update(spoilt)
+
+    proxy.after("POST /patient/byIds", spoil)
+    again = await ned.patient_api.create_patients(patients)
+    again.raise_for_failures()
+    assert seen(again.saved) == seen(created.saved)
+    for patient in again.saved:
+        assert patient.system_meta_data is not None
+        assert patient.system_meta_data.encrypted_self
+
+
+async def test_many_are_checked_without_holding_up_the_event_loop(opener: Opener) -> None:
+    ned = await opener.golden("ned")
+    await ned.patient_api.create_patients([stark(0)])
+    wrong: Any = 7
+    malformed = [stark(number, note=wrong) for number in range(20_000)]
+    pauses = 0
+
+    async def look() -> None:
+        nonlocal pauses
+        while True:
+            await checkpoint()
+            pauses += 1
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(look)
+        result = await ned.patient_api.create_patients(malformed)
+        tasks.cancel_scope.cancel()
+    assert len(result.failed) == len(malformed)
+    assert pauses > 50
 
 
 async def test_a_lost_answer_is_found_again(opener: Opener, proxy: Proxy) -> None:
@@ -193,6 +295,7 @@ async def test_a_lost_answer_is_found_again(opener: Opener, proxy: Proxy) -> Non
         [None],
         [{"id": "stark-0", "rev": 7}],
         [{"id": "stark-0"}],
+        [{"id": "stark-0", "rev": ""}],
         [{"id": ["stark-0"], "rev": "1-a"}],
         [{"id": "somebody", "rev": "1-a"}],
         [{"id": "stark-0", "rev": "1-a"}, {"id": "stark-0", "rev": "1-a"}],

@@ -442,9 +442,9 @@ async def test_an_answer_to_a_deletion_that_is_about_something_else(
 
 @pytest.fixture
 def unusual(seed: Json) -> Json:
-    """A patient with dates that may not be set anew, and a note in clear beside the hidden one."""
+    """A patient with dates that may not be set anew, and a note in clear next to the hidden one."""
     robb: Json = seed["entities"]["patient"][ROBB_ID]
-    robb |= {"dateOfBirth": 19870631, "dateOfDeath": 7, "note": "of whoever wrote it"}
+    robb |= {"dateOfBirth": 19870631, "dateOfDeath": 7, "note": "of its author"}
     return robb
 
 
@@ -488,7 +488,7 @@ async def test_a_patient_that_cannot_be_read_and_has_unusual_values_can_be_chang
     )
     await stranger.patient_api.modify_potentially_encrypted_patient(built.evolve(profession="fool"))
     stored = await backend.patient(ROBB_ID)
-    assert (stored["dateOfBirth"], stored["note"]) == (19870631, "of whoever wrote it")
+    assert (stored["dateOfBirth"], stored["note"]) == (19870631, "of its author")
     assert stored["profession"] == "fool"
 
 

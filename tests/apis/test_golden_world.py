@@ -84,7 +84,7 @@ async def test_the_second_key_pair_is_recognised_though_it_is_not_the_public_key
 async def test_writing_with_both_key_pairs_lost_and_new_goes_on(
     world: dict[str, Any], client_session: aiohttp.ClientSession
 ) -> None:
-    """What the new device writes is read by the professional it shares with."""
+    """The professional with whom the user shares reads records that the new device wrote."""
     async with Sandbox(seed=stage(world, "3-access-given-back"), jwt=False) as sandbox:
         opener = Opener(sandbox.icure_url, world, client_session)
         api = await opener.golden("nedLost")

@@ -1,6 +1,6 @@
-"""What somebody who runs the backend can read, with a policy and without one.
+"""The records that somebody who runs the backend can read, with a policy and without one.
 
-Each test plants something in what the backend says, lets the user write, and asks an attacker with
+Each test plants something in the backend's answers, lets the user write, and asks an attacker with
 the whole database and keys of their own. Without a policy the backend is believed, as by the
 reference: these tests say how far.
 """
@@ -81,7 +81,7 @@ class Scene:
         return document
 
     def slot(self, delegate_id: str) -> Json:
-        """Where Ned's exchange key to somebody is, with the key pair that he has."""
+        """The place of Ned's exchange key to somebody, for the key pair that he has."""
         level: dict[str, Json] = self.ned["aesExchangeKeys"][self.pair.public_key]
         return level.setdefault(delegate_id, {})
 
@@ -242,7 +242,7 @@ async def test_an_exchange_key_to_an_invented_delegate_that_is_there_already(
     assert _reads_note(attacker, database, patient_id) == (not policy)
     readers = database["entities"]["patient"][patient_id]["delegations"].keys()
     assert (evil_id in readers) == (not policy)
-    # Whom the user chose reads on.
+    # The data owners that the user chose still read.
     hcp = Attacker(private_keys=[key_pair_of(scene.world, "hcp").private_key])
     assert _reads_note(hcp, database, patient_id)
 
@@ -457,7 +457,7 @@ async def test_a_recovered_key_pair_is_asked_about_once_there_is_a_policy(scene:
 async def test_the_private_key_for_the_other_device_under_a_known_exchange_key(
     scene: Scene, policy: bool
 ) -> None:
-    """Giving access back to one's own other device hands over the private key that is here."""
+    """Giving access back to one's own other device hands over this device's private key."""
     known = os.urandom(32)
     other_device = key_pair_of(scene.world, "arya")
     scene.ned["aesExchangeKeys"][other_device.public_key] = {}
@@ -587,7 +587,7 @@ async def test_a_key_with_the_fingerprint_of_a_confirmed_one_is_another_key(
 
 
 async def test_a_notice_names_no_key_that_only_has_the_fingerprint(scene: Scene) -> None:
-    """Whoever reads it would give access to the key that it names."""
+    """A reader of the notice would give access to the key that it names."""
     forged = forge(scene.pair.public_key)
     scene.ned["publicKey"] = forged.public_key
     scene.ned["aesExchangeKeys"] = {}
@@ -626,7 +626,7 @@ async def test_an_exchange_key_made_while_the_backend_was_believed_is_asked_abou
 async def test_the_id_of_a_patient_in_place_of_the_key_of_a_record(
     scene: Scene, policy: bool
 ) -> None:
-    """What belongs to a patient names its id, in clear for the backend, under an exchange key."""
+    """A patient's records hold its id, which the backend knows, under an exchange key."""
     known = "8c1a4b9e-0f57-4d55-9a53-0d8a4c1f7e21"
     key = bytes.fromhex(known.replace("-", ""))
     wrapped = scene.slot(scene.ned_id)[scene.pair.fingerprint]
@@ -675,7 +675,7 @@ def _plant_recoverable_pair(scene: Scene) -> bytes:
 
 
 async def test_a_backup_holds_no_key_pair_that_is_not_confirmed(scene: Scene) -> None:
-    """Whoever imports it would take it for the user's own."""
+    """A device that imports it would take it for the user's own."""
     _plant_recoverable_pair(scene)
     await scene.start()
     api = await scene.open(policy=True)
@@ -728,7 +728,7 @@ async def test_a_device_on_which_no_key_pair_is_confirmed_says_so(scene: Scene) 
 async def test_a_private_key_that_the_shares_of_notaries_make_up(
     scene: Scene, policy: bool
 ) -> None:
-    """What notaries hand over, they have read from the document of the user."""
+    """Notaries have read the shares that they hand over from the document of the user."""
     scene.ned["aesExchangeKeys"][scene.evil.public_key] = {}
     scene.ned["aesExchangeKeys"][scene.pair.public_key].pop(scene.ned_id)
     scene.ned["hcPartyKeys"].pop(scene.ned_id)

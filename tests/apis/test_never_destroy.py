@@ -1,4 +1,4 @@
-"""What can't be read is left as it is."""
+"""Records that can't be read, left as they are."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ async def test_the_clear_part_of_an_unreadable_patient_can_be_changed(
 async def test_a_patient_that_has_become_readable_keeps_its_note(
     opener: Opener, world: dict[str, Any]
 ) -> None:
-    """The object says that its note is unknown, whatever the keys could open by now."""
+    """The object says that its note is unknown, even if the keys could open it by now."""
     user = world["users"]["ned"]
     api = await opener.plain(user["login"], user["token"])
     tried = await api.patient_api.get_patient_and_try_decrypt(ROBB_ID)

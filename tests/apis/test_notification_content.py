@@ -1,4 +1,4 @@
-"""What others wrote into notifications, sealed by hand for these tests."""
+"""Notifications written by others, sealed by hand for these tests."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ import logging
 
 import pytest
 
-from icure_async import EncryptedNotification, Notification
-from icure_async.errors import DecryptionError, ValidationError
-from tests.support.notifications import People
+from icure_async import EncryptedNotification, Notification, Patient
+from icure_async.errors import ConflictError, CryptoError, DecryptionError, ValidationError
+from icure_async.sandbox import Sandbox
+from tests.support.notifications import SECRET, People, other, text_of, words
+from tests.support.seeds import Json, add_hcp, key_pair_of
 
 
 async def test_a_list_is_refused_when_it_is_asked_for(people: People) -> None:
@@ -23,7 +25,7 @@ async def test_a_list_is_refused_when_it_is_asked_for(people: People) -> None:
 async def test_one_that_holds_nonsense_does_not_block_the_others(
     people: People, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Whoever may write to a data owner could otherwise make all its notifications unreadable."""
+    """One sender could otherwise make all notifications of a data owner unreadable."""
     ned, hcp, (told, spoilt) = await people.told("fine", "spoilt")
     notifications = ned.notification_api._notifications
     entities, tasks = notifications._entities, notifications.resource
@@ -78,3 +80,62 @@ async def test_members_of_a_newer_backend_survive(people: People) -> None:
     opened = await entities.open(document)
     assert opened is not None
     assert opened.document["properties"] == newer["properties"]
+
+
+async def test_one_with_the_id_of_a_data_owner_is_not_taken_for_its_document(
+    people: People,
+) -> None:
+    """Others, who may write to a data owner, choose the ids of such records."""
+    ned, hcp = await people.opener.golden("ned"), await people.opener.golden("hcp")
+    told = other(id=people.hcp_id)
+    await ned.notification_api.create_or_modify_notification(told, people.hcp_id)
+    await hcp.notification_api.get_notification(people.hcp_id)
+    patient = await hcp.patient_api.create_or_modify_patient(Patient(first_name="A", note="n"))
+    assert patient.note == "n"
+
+
+async def test_one_with_the_id_of_a_data_owner_gets_its_first_key_like_others(
+    seed: Json, people: People, sandbox: Sandbox
+) -> None:
+    ned = await people.opener.golden("ned")
+    notification = Notification(id=people.ned_id, rev="1-a", properties=words())
+    saved = await ned.notification_api.create_or_modify_notification(notification)
+    assert text_of(saved) == SECRET
+    stored = await sandbox.stored("maintenancetask", people.ned_id)
+    assert stored is not None
+    assert not stored["properties"]
+    assert not stored.get("aesExchangeKeys")
+
+
+async def test_one_is_not_called_created_for_somebody_who_was_not_notified(people: People) -> None:
+    ned = await people.opener.golden("ned")
+    told = other()
+    created = await ned.notification_api.create_or_modify_notification(told, people.hcp_id)
+    again = await ned.notification_api.create_or_modify_notification(told, people.hcp_id)
+    assert again == created
+    with pytest.raises(ConflictError, match=told.id):
+        await ned.notification_api.create_or_modify_notification(told, "hcp-friend")
+
+
+async def test_a_property_that_is_no_json_is_refused(people: People) -> None:
+    ned = await people.opener.golden("ned")
+    for value in ({1, 2}, float("nan")):
+        told = other()
+        assert told.properties
+        told.properties[0].unknown_fields["newer"] = value
+        with pytest.raises(CryptoError, match="JSON"):
+            await ned.notification_api.create_or_modify_notification(told, people.hcp_id)
+
+
+@pytest.fixture
+def seed(seed: Json, world: Json) -> Json:
+    ned_id = world["users"]["ned"]["dataOwnerId"]
+    seed["entities"].setdefault("maintenancetask", {})[ned_id] = {
+        "id": ned_id,
+        "rev": "1-a",
+        "taskType": "OTHER",
+        "delegations": {ned_id: []},
+    }
+    friend = add_hcp(seed, "friend")
+    seed["entities"]["hcparty"][friend]["publicKey"] = key_pair_of(world, "arya").public_key
+    return seed

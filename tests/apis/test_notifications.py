@@ -361,7 +361,7 @@ async def test_pending_notifications_are_those_of_the_last_30_days(
 async def test_only_pending_notifications_are_decrypted_for_that(
     people: People, opener: Opener, requests: RequestLog
 ) -> None:
-    """What was done with long ago costs nothing, least of all where it can't be read."""
+    """Completed notifications cost nothing, least of all those that can't be read."""
     ned, _, told = await people.told("first", "second")
     for notification in told:
         await ned.notification_api.update_notification_status(notification, "completed")
@@ -405,7 +405,7 @@ async def test_no_call_makes_more_requests_than_the_reference(
 async def test_a_notification_that_no_key_opens(
     people: People, opener: Opener, sandbox: Sandbox
 ) -> None:
-    """The backend lets any professional see it; who has no key learns nothing by that."""
+    """The backend lets any professional see it; one without a key learns nothing by that."""
     _, hcp, (told,) = await people.told()
     before = await _stored(sandbox, told)
     stranger = (await opener.plain("stranger")).notification_api

@@ -1,4 +1,4 @@
-"""What a user notices of the patient, user and data owner APIs when all goes well."""
+"""The patient, user and data owner APIs, as a user sees them when all goes well."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.support.seeds import add_hcp, add_patient, stage
 NOTE = "You must keep one's head, said Zoë ✓"
 ROBB_ID = "e3d39276-5730-4fbc-9069-bb7f99dfde55"
 
-# What the documentation prints (data-model.md §3.2), with the four members we set ourselves.
+# The JSON of the documentation (data-model.md §3.2), with the four members we set ourselves.
 DOCUMENTED = {
     "id", "languages", "active", "parameters", "rev", "created", "modified", "author",
     "responsible", "firstName", "lastName", "note", "identifiers", "labels", "codes", "names",

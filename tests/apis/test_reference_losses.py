@@ -1,4 +1,4 @@
-"""What the reference SDK loses, and this one must not; each test is named after one loss.
+"""Data that the reference SDK loses, and this one must not; each test is named after one loss.
 
 Sources: cryptography.md §13, wire-protocol.md §9. Shamir's shares: tests/crypto/test_shamir.py.
 """
@@ -66,7 +66,7 @@ async def test_reopening_with_a_second_key_pair_on_empty_storage_overwrites_exch
             for patient in world["stages"]["2-key-lost"]["entities"]["patient"].values()
             if patient["firstName"] == "After"
         )
-        # What was encrypted under those exchange keys is readable still, for the delegate too.
+        # Records encrypted under those exchange keys are readable still, for the delegate too.
         for reader in (api, await opener.golden("hcp")):
             assert (await reader.patient_api.get_patient(after_id)).note
 

@@ -31,7 +31,7 @@ def through_json(patient: Patient) -> Patient:
 
 
 def by_hand(patient: Patient) -> Patient:
-    """What an application keeps that knows a few members only."""
+    """A record as an application keeps it that knows only a few members."""
     return Patient(
         id=patient.id,
         rev=patient.rev,
@@ -61,7 +61,7 @@ ROUTES = [
 
 
 class NewerBackend:
-    """A patient at a backend that knows more: what it stores is what the SDK sends, unfiltered."""
+    """A patient at a backend that knows more: it stores all that the SDK sends."""
 
     def __init__(self, proxy: Proxy) -> None:
         self._proxy = proxy
@@ -93,7 +93,7 @@ def newer(proxy: Proxy) -> NewerBackend:
 
 
 async def _newer_patient(opener: Opener, newer: NewerBackend, proxy: Proxy) -> tuple[Any, str]:
-    """Create a patient, and let the newer backend add to it what only it knows."""
+    """Create a patient, and let the newer backend add the members that only it knows."""
     api = await opener.golden("ned", url=proxy.url)
     created = await api.patient_api.create_or_modify_patient(
         Patient(first_name="Robb", last_name="Stark", note="secret note")

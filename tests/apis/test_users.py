@@ -39,7 +39,7 @@ async def test_the_logged_in_user(opener: Opener, world: dict[str, Any]) -> None
 async def test_the_logged_in_user_is_asked_for_each_time(
     opener: Opener, world: dict[str, Any], requests: RequestLog
 ) -> None:
-    """So that what another device changed is seen, here and by the next creation."""
+    """So a change by another device is seen, here and by the next creation."""
     ned = world["users"]["ned"]
     api = await opener.plain(ned["login"], ned["token"])
     await api.user_api.get_logged_user()

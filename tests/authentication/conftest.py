@@ -16,7 +16,7 @@ def _shortcuts(keys_made_once: None, cheap_hashes: None) -> None:
 
 @pytest.fixture
 def sign_in_pause(monkeypatch: pytest.MonkeyPatch) -> float:
-    """How long to wait for an account to appear, in seconds: not as long as it is."""
+    """Seconds to wait for an account to appear: fewer than by default."""
     assert authentication.SIGN_IN_PAUSE_SECONDS == 1
     monkeypatch.setattr(authentication, "SIGN_IN_PAUSE_SECONDS", 0.05)
     return 0.05

@@ -345,7 +345,7 @@ async def test_an_expired_code(
     assert expired is not None
     assert expired.state is State.EXPIRED
     requests.take()
-    # What is known needs no request.
+    # A known refusal needs no request.
     with pytest.raises(CodeExpiredError) as caught:
         await anonymous.authentication_api.complete_authentication(expired, code)
     assert caught.value.process is expired
@@ -456,7 +456,7 @@ async def test_a_key_that_cannot_be_stored_is_not_published(
     owner = await owner_of(sandbox)
     assert public_keys_of(owner) == set()
     assert not owner.get("delegations")
-    # With a bigger disk the same process goes on, even when the code has expired meanwhile.
+    # With a bigger disk the same process goes on, even though the code has expired by then.
     sandbox.advance_clock(3600)
     async with anonymous_builder().with_storage(storage).build() as api:
         result = await api.authentication_api.complete_authentication(process, code)
@@ -723,7 +723,7 @@ async def test_a_gateway_that_fails_says_nothing_about_the_code(
         with pytest.raises(ServerError if status >= 500 else InvalidResponseError) as caught:
             await api.authentication_api.complete_authentication(OFFLINE, "123456")
     assert caught.value.status == status
-    # A code is good for once: it is not sent again.
+    # A code serves once: it is not sent again.
     assert [len(calls) for calls in responses.requests.values()] == [1]
 
 

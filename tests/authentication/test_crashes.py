@@ -1,4 +1,4 @@
-"""Death at any point of ``complete_authentication``, and what the next call makes of it."""
+"""Death at any point of ``complete_authentication``, and the next call."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class PooledCrypto(SoftwareCrypto):
 
 
 class Device:
-    """What survives: a folder. Programs on it come and go."""
+    """A device: a folder that survives its programs."""
 
     def __init__(self, sandbox: Sandbox, directory: Path) -> None:
         self.sandbox = sandbox
@@ -420,7 +420,7 @@ async def test_a_token_that_is_good_no_more_is_replaced(sandbox: Sandbox, tmp_pa
     (name,) = await state.list_items()
     assert name.endswith(text)
     sandbox.advance_clock(31 * 24 * 3600)
-    # Neither the token nor the code is good any more.
+    # Neither the token nor the code is accepted any more.
     with pytest.raises(CodeExpiredError):
         await device.complete(process, code)
     assert await state.list_items() == []

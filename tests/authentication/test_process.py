@@ -232,7 +232,7 @@ def test_every_state_is_reached() -> None:
 
 
 class Life(RuleBasedStateMachine):
-    """Whatever happens to a process, in whatever order."""
+    """Any events in the life of a process, in any order."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -183,7 +183,7 @@ async def test_a_token_that_an_earlier_version_may_have_made_is_kept(
         {"version": None},
         {"token": None},
         {"token": "tökèn" * 8},
-        # What earlier versions kept of an answer that was cut off.
+        # Earlier versions kept this of an answer that was cut off.
         {"token": "0982"},
         {"token_key": 7},
         {"proofs": "00"},

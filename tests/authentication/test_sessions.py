@@ -1,4 +1,4 @@
-"""The end of a session, the user's tokens, and what a login says about itself."""
+"""The end of a session, the user's tokens, and the ids that a login gives."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ async def stored_user(sandbox: Sandbox) -> dict[str, Any]:
 
 
 def without_tokens(user: dict[str, Any]) -> dict[str, Any]:
-    """What a revocation leaves alone; backends write empty members out."""
+    """The members that a revocation leaves alone; backends write empty ones out."""
     return {
         name: value
         for name, value in user.items()
@@ -277,7 +277,7 @@ async def test_who_may_not_create_tokens_is_told(
         await ned.med_tech_api.user_api.create_token()
 
 
-# What a login says about itself
+# The ids that a login gives
 
 
 async def test_a_login_says_when_its_token_ends_and_whose_it_is(

@@ -1,4 +1,4 @@
-"""What the reference wrote, read and written again."""
+"""Data written by the reference, read and written again."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ async def test_a_forged_key_with_the_same_fingerprint_is_another_one() -> None:
     assert not ring.holds(NED.fingerprint)
     named = [forged.public_key, ARYA.public_key, HCP.public_key.upper(), NED.fingerprint]
     assert ring.own_among(named) == [HCP.public_key, NED.public_key]
-    # Whoever comes first is not crowded out.
+    # The first one is not crowded out.
     wrapped = await wrapped_for(NED, forged)
     assert await (await ring_of(NED)).open(wrapped) == KEY
     assert await (await ring_of(forged)).open(wrapped) is None

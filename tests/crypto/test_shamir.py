@@ -233,7 +233,7 @@ def test_a_flipped_bit_in_a_share_of_the_reference_never_gives_a_wrong_key(
         try:
             assert shamir.combine(shares, [THEIRS.public_key]) == THEIRS
         except CryptoError:
-            assert bit >= 4, "the lost nibble is beside these"
+            assert bit >= 4, "the lost nibble is not among these"
 
 
 def test_duplicates_mixtures_and_strangers_are_an_error() -> None:

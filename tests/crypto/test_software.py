@@ -40,7 +40,7 @@ SHORT_KEY = rsa.generate_private_key(public_exponent=65537, key_size=1024)
 PKCS1_PRIVATE = HCP_KEY.private_bytes(DER, serialization.PrivateFormat.TraditionalOpenSSL, PLAIN)
 PKCS1_PUBLIC = HCP_KEY.public_key().public_bytes(DER, serialization.PublicFormat.PKCS1)
 ENCRYPTED = HCP_KEY.private_bytes(DER, PKCS8, serialization.BestAvailableEncryption(b"pw"))
-# An algorithm nobody has heard of, in the place of rsaEncryption.
+# An algorithm nobody has heard of, instead of rsaEncryption.
 UNKNOWN_ALGORITHM = HCP.public_key.replace("2a864886f70d010101", "2a864886f70d017f7f")
 # A leading zero byte more than DER allows keeps the number and changes the text.
 TRAILING_BYTES = HCP.private_key + "00"

@@ -133,7 +133,7 @@ class Owner:
     async def hierarchy(self) -> Mapping[str, Mapping[str, Any]]:
         return {"me": {}}
 
-    def learn(self, document: Mapping[str, Any], /) -> None:
+    def learn(self, route: str, document: Mapping[str, Any], /) -> None:
         """Take note of nothing."""
 
     async def sharing(self, prepare: Any, /) -> Any:

@@ -134,7 +134,7 @@ async def test_many_are_prepared_at_a_time_and_one_that_cannot_be_is_told_apart(
     await patients.prepare(records[:1])
     requests.take()
     prepared = await patients.prepare(records)
-    # Whom the user shares with may be asked for again, and nothing else.
+    # The user's sharing may be asked for again, and nothing else.
     assert set(requests.take()) <= {"GET /rest/v1/user/current"}
     refused = [index for index, sealed in enumerate(prepared) if isinstance(sealed, CryptoError)]
     assert refused == [7]

@@ -551,7 +551,7 @@ async def test_access_given_back_opens_even_next_to_a_key_of_something_else() ->
 
 
 async def test_the_key_is_the_one_in_the_entries() -> None:
-    """Whoever saves with ``OpenedEntity.key`` saves for everyone who has an entry."""
+    """A record saved with ``OpenedEntity.key`` is for everyone who has an entry."""
     stage = owners_at("1-shared")
     ned_id = WORLD["users"]["ned"]["dataOwnerId"]
     entities = await reader(ned_id, stage, NED)

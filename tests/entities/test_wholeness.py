@@ -1,4 +1,4 @@
-"""What looks whole, and what looks as if a part was cut off."""
+"""Documents that look whole, and documents that look cut off."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ T = TypeVar("T")
 
 @pytest.fixture(autouse=True)
 def no_garbage_collection() -> Iterator[None]:
-    """What the whole test run left behind is not the SDK's to clean up."""
+    """Collects the garbage of the test run, which the SDK does not have to clean up."""
     gc.collect()
     gc.disable()
     yield

@@ -52,7 +52,7 @@ FAULTS: dict[str, dict[str, Any]] = {
 
 @attrs.frozen
 class Trouble:
-    """What goes wrong with a flow.
+    """A fault in a flow.
 
     Attributes:
         number: of the request, counted from 1.
@@ -85,7 +85,7 @@ def _is_like(request: str, pattern: str) -> bool:
 
 
 class Flow:
-    """Something a person does again and again, each time with a program that knows nothing."""
+    """A flow that a person repeats, each time with a program that knows nothing."""
 
     def __init__(self, place: Place) -> None:
         self.place = place
@@ -249,7 +249,7 @@ class Matrix:
 
 @pytest.fixture(scope="module")
 def key_pairs() -> list[KeyPair]:
-    """Made once: what is tested is what becomes of them."""
+    """Keys made once: the tests are about their fate."""
     return asyncio.run(make_key_pairs(KEY_PAIRS))
 
 

@@ -1,4 +1,4 @@
-"""Whatever JSON is in place of any member of any answer: right, or a clear error, and no harm.
+"""Any JSON in place of any member of any answer: right, or a clear error, and no harm.
 
 A sample by default. ``ICURE_MUTATIONS=all`` tries everything, about 120,000 cases of which each
 takes a tenth of a second; a number is the size of the sample of each flow.
@@ -55,7 +55,7 @@ class Bench:
         return list(cases_of(self.answers))
 
     async def outcome(self, make: type[Flow], case: Case | None) -> str:
-        """Return what came of a run: right, an error of ours, or what must not be."""
+        """Return the outcome of a run: right, an error of ours, or one that must not be."""
         async with Place(self.worlds[make.stage], self.mutator, self.parsed, self.pairs) as place:
             flow = make(place)
             await flow.prepare()

@@ -1,4 +1,4 @@
-"""How many requests things take. A number may go down; one that goes up is a mistake.
+"""The numbers of requests. One may go down; one that goes up is a mistake.
 
 Shown with ``pytest -s``. The reference's numbers are in wire-protocol.md §6.
 """

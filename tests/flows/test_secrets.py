@@ -1,4 +1,4 @@
-"""Nothing that is said about the work shows what must not be seen."""
+"""Messages, log lines and reprs, none of which shows a secret."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ WRONG_PASSWORD = "a wrong password, and nobody's business"
 
 
 class Secrets:
-    """What must not be seen, as it is and in the forms in which it may leak."""
+    """The secrets that must not be seen, in all forms in which they may leak."""
 
     def __init__(self) -> None:
         self._forms: dict[str, str] = {}

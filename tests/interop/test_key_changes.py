@@ -1,4 +1,4 @@
-"""Key pairs added, lost and helped out with by the reference, as our SDK sees it."""
+"""Key pairs that the reference added, lost or gave access back to, as our SDK sees them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A key lost with one SDK, replaced and helped out with by the other."""
+"""A key lost with one SDK and replaced; the other SDK gives access back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the reference writes, our SDK reads and modifies, and the reference reads again."""
+"""Records of the reference: our SDK reads and modifies them, and the reference reads them again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What our SDK writes, the reference reads and modifies, and our SDK reads again."""
+"""Records of our SDK: the reference reads and modifies them, and our SDK reads them again."""
 
 from __future__ import annotations
 

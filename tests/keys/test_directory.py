@@ -244,7 +244,7 @@ async def test_a_key_pair_that_was_taken_back_is_not_written_with(
 async def test_a_forged_key_of_ones_own_is_not_taken_for_the_real_one(
     world: Json, client_session: aiohttp.ClientSession, trusted: bool
 ) -> None:
-    """The backend puts it in the place of the real one; the fingerprint is the same."""
+    """The backend replaces the real one by it; the fingerprint is the same."""
     seed = stage(world)
     ned, pair = world["users"]["ned"], key_pair_of(world, "ned")
     forged = forge(pair.public_key)

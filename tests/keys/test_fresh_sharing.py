@@ -1,4 +1,4 @@
-"""Whom new records are shared with: what the user said last, on whichever device."""
+"""The sharing of new records: as the user chose last, on any device."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ async def ned(user: Json, clock: object, opener: Opener) -> MedTechApi:
 
 
 async def _share_with(sandbox: Sandbox, user: Json, *owner_ids: str) -> None:
-    """What another device of the user's does."""
+    """Share from another device of the user's."""
     master = sandbox.master_hcp
     auth = aiohttp.encode_basic_auth(master.login, master.password)
     async with aiohttp.ClientSession(headers={"Authorization": auth}) as session:
@@ -313,3 +313,55 @@ async def test_the_first_login_of_a_patient_follows_as_well(
     stored = await sandbox.stored("patient", "patient-bran")
     assert stored is not None
     assert stored["delegations"].keys() == {"patient-bran"}
+
+
+async def test_one_of_many_that_is_sent_again_is_shared_with_nobody_who_was_removed(
+    user: Json,
+    friend: str,
+    clock: time_machine.Traveller,
+    opener: Opener,
+    sandbox: Sandbox,
+    proxy: Proxy,
+) -> None:
+    api = await opener.golden("ned", url=proxy.url)
+
+    async def slowly(_: Exchange) -> None:
+        await _share_with(sandbox, user)
+        clock.shift(20)
+
+    proxy.after("POST /patient/batch", slowly)
+    # The backend refuses both because of one.
+    refused = Patient(first_name="B", unknown_fields={"insurabilities": "none"})
+    result = await api.patient_api.create_patients([Patient(first_name="A"), refused])
+    assert [item.error is None for item in result] == [True, False]
+    stored = await sandbox.stored("patient", result.saved[0].id)
+    assert stored is not None
+    assert friend not in stored["delegations"]
+    assert friend not in stored["encryptionKeys"]
+
+
+@pytest.fixture
+def key_only_reader(user: Json, friend: str) -> str:
+    user["autoDelegations"] = {"anonymousMedicalInformation": [friend]}
+    return friend
+
+
+async def test_many_with_key_only_readers_are_compared_with_one_request(
+    key_only_reader: str, opener: Opener, sandbox: Sandbox, proxy: Proxy
+) -> None:
+    """A reader without the secret id looks like a document that a part was cut off of."""
+    api = await opener.golden("ned", url=proxy.url)
+    created = await api.patient_api.create_patients(
+        [Patient(id=f"patient-{number}", first_name="A") for number in range(5)]
+    )
+    sent = len(proxy.exchanges)
+    changed = await api.patient_api.modify_patients(
+        [patient.evolve(note="changed") for patient in created.saved]
+    )
+    changed.raise_for_failures()
+    asked = [f"{done.method} {done.path}" for done in proxy.exchanges[sent:]]
+    assert asked == ["POST /patient/byIds", "PUT /patient/batch"]
+    stored = await sandbox.stored("patient", "patient-0")
+    assert stored is not None
+    assert key_only_reader in stored["encryptionKeys"]
+    assert key_only_reader not in stored["delegations"]

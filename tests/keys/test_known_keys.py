@@ -1,4 +1,4 @@
-"""What a device remembers of keys, and whom it asks about the others."""
+"""Keys that a device remembers, and questions about the others."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ RECORD = "icure.known_keys."
 
 
 class Person:
-    """Answers what the application asks, and remembers the questions."""
+    """A person who is asked about keys, and remembers the questions."""
 
     def __init__(self, *, answer: bool = True) -> None:
         self.answer = answer
@@ -609,7 +609,7 @@ async def test_what_is_no_public_key_is_none_of_the_users(device: Device, plante
 
 
 async def test_nothing_is_forgotten_while_no_key_pair_is_in_use(device: Device) -> None:
-    """What is remembered has no MAC then, and replaces nothing that has one."""
+    """The remembered keys have no MAC then, and replace none that have one."""
     key = KnownKey("public_key", "somebody", "", "0" * 64)
     ring = KeyRing(SoftwareCrypto())
     await ring.add(key_pair_of(device.world, "ned"))

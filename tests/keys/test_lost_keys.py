@@ -32,7 +32,7 @@ from tests.support.seeds import Json, add_hcp, key_pair_of, stage
 
 
 class People:
-    """The golden people, and what they wrote at stage 1."""
+    """The golden people, and the patients that they wrote at stage 1."""
 
     def __init__(self, world: Json, opener: Opener) -> None:
         self._world = world
@@ -77,7 +77,7 @@ async def _tasks(sandbox: Sandbox) -> list[Json]:
 
 
 def _without_tags(value: Any) -> Any:
-    """What the sandbox stores, without the empty lists it adds."""
+    """The stored document, without the empty lists that the sandbox adds."""
     if isinstance(value, dict):
         return {name: _without_tags(inner) for name, inner in value.items() if name != "tags"}
     return [_without_tags(inner) for inner in value] if isinstance(value, list) else value
@@ -208,7 +208,7 @@ async def test_access_given_back_is_seen_without_restarting_anything(
     assert (given.given, given.closed) == (2, 0)
     for patient_id in (people.robb, people.sansa):
         assert (await ned.patient_api.get_patient(patient_id)).note == people.note(patient_id)
-    # What arya shares with ned, the professional can't give.
+    # The professional can't give the keys that arya shares with ned.
     with pytest.raises(DecryptionError):
         await ned.patient_api.get_patient(people.needle)
 
@@ -389,7 +389,7 @@ async def test_the_key_is_replaced_in_what_is_stored_then(
     async def meanwhile(_: Exchange) -> None:
         me = await elsewhere.patient_api.get_patient(people.ned_id)
         await elsewhere.patient_api.create_or_modify_patient(
-            type(me).from_dict(me.to_dict() | {"note": "changed meanwhile"})
+            type(me).from_dict(me.to_dict() | {"note": "changed elsewhere"})
         )
         clearly.append(await _ned(sandbox, people))
 
@@ -398,7 +398,7 @@ async def test_the_key_is_replaced_in_what_is_stored_then(
     await ned.init_user_crypto(missing_key="allow")
     after = await _ned(sandbox, people)
     assert after["encryptedSelf"] == clearly[0]["encryptedSelf"]
-    assert (await elsewhere.patient_api.get_patient(people.ned_id)).note == "changed meanwhile"
+    assert (await elsewhere.patient_api.get_patient(people.ned_id)).note == "changed elsewhere"
 
 
 async def test_a_notice_that_fails_is_reported_and_sent_by_the_next_login(
@@ -487,7 +487,7 @@ async def test_giving_access_back_can_be_repeated_by_who_can_give_a_part_of_it(
     user = world["users"]["hcp"]
     helper = await opener.plain(user["login"], user["token"], url=proxy.url)
     await helper.init_user_crypto(missing_key="allow")
-    # What is made from now on is for the helper's new key, too.
+    # Exchange keys made from now on are for the helper's new key, too.
     await (await people.ned()).init_user_crypto(missing_key="allow")
     ned = await people.ned()
     (pair,) = await ned.init_user_crypto(missing_key="allow")
@@ -592,7 +592,7 @@ def _to_readable(api: MedTechApi, people: People) -> list[KeyPairUpdateNotice]:
 
 
 class Doorkeeper:
-    """Confirms what it was told to confirm."""
+    """Confirms the keys that it was told to confirm."""
 
     def __init__(self) -> None:
         self.confirmed: set[str] = set()

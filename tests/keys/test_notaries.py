@@ -252,7 +252,7 @@ async def test_shamir_shares_lose_a_nibble_and_are_read_all_the_same(
     partitions: dict[str, str] = {}
     for share in shares:
         text = share.contents[0].hex()
-        # What the reference makes of the same share: no 0 before the values, the last digit lost.
+        # The same share as the reference makes it: no 0 before the values, the last digit lost.
         lossy = bytes.fromhex((text[:3] + text[4:])[:-1])
         wrapped = document["aesExchangeKeys"][ned_pair.public_key][share.notary_id]
         exchange_key = await ring.open(wrapped)
@@ -410,7 +410,7 @@ async def test_a_lost_answer_is_made_good_by_repeating_the_call(
     assert await ned.data_owner_api.recover_private_key_from(shares) == ned_pair
 
 
-# What is refused
+# Refusals
 
 
 @pytest.mark.parametrize(

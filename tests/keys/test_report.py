@@ -1,4 +1,4 @@
-"""What the doctor says: where the keys are, what leads to them, and what is half-done."""
+"""The report on keys: where they are, what leads to them, and what is half-done."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What init_user_crypto does for new users, known users, and users in between."""
+"""init_user_crypto for new users, known users, and users in between."""
 
 from __future__ import annotations
 
@@ -169,7 +169,7 @@ async def test_a_key_stored_before_a_crash_is_the_one_that_is_published(
 async def test_a_lost_answer_while_publishing(
     opener: Opener, proxy: Proxy, sandbox: Sandbox, login: str, published: bool
 ) -> None:
-    """Whether the server got it or not, the same key is used, and there is one."""
+    """Return whether the server got it or not, the same key is used, and there is one."""
     kind, owner_id = ("hcparty", HCP) if login == "maester" else ("patient", BRAN)
     storage = MemoryKeyStorage()
     api = await opener.plain(login, url=proxy.url, key_storage=storage)
@@ -370,7 +370,7 @@ async def test_api_objects_of_one_device_take_turns_and_make_one_key(
         for _ in range(3)
     ]
     for api in apis:
-        # What they know of the user is older than the first one's key.
+        # They know the user as it was before the first one's key.
         await api.data_owner_id()
 
     async def think(_: Exchange) -> None:

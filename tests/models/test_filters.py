@@ -130,7 +130,7 @@ def test_a_filter_does_not_follow_what_it_was_built_from() -> None:
 
 
 def test_union_and_intersection_exclude_each_other() -> None:
-    """Where the reference silently drops the intersection."""
+    """The reference silently drops the intersection here."""
     builder = BUILDER.union([]).intersection([])
     with pytest.raises(ValidationError, match="exclude each other"):
         builder.build()

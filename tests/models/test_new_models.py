@@ -15,7 +15,7 @@ from icure_async.models.wire import from_wire, prepare, to_wire
 
 @attrs.define(kw_only=True, repr=False)
 class Seal(ValueModel):
-    """What lies flat in the document."""
+    """Members that lie flat in the document."""
 
     wax: str | None = None
     stamps: list[str] = attrs.field(factory=list[str])
@@ -29,6 +29,14 @@ class Leaf(ValueModel):
     scan: bytes | None = None
     weight: float | None = None
     leaves: "list[Leaf]" = attrs.field(factory=list)
+
+
+@attrs.define(kw_only=True, repr=False)
+class Branch(ValueModel):
+    """A value whose last member may be an odd one."""
+
+    branches: "list[Branch]" = attrs.field(factory=list)
+    scan: bytes | None = None
 
 
 @attrs.define(kw_only=True, repr=False)
@@ -125,6 +133,25 @@ def test_errors_say_where(wire: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidResponseError, match=message) as caught:
         from_wire(PaperScroll, wire)
     assert "S3CRET" not in str(caught.value)
+
+
+@pytest.mark.parametrize("odd", [{"scan": "_-8="}, {"scan": None}])
+def test_odd_values_at_each_depth_do_not_double_the_time_of_reading(odd: dict[str, Any]) -> None:
+    document = odd
+    for _ in range(40):
+        document = {**odd, "branches": [document]}
+    branch = from_wire(Branch, document)
+    for _ in range(40):
+        (branch,) = branch.branches
+    assert to_wire(branch) == {name: value for name, value in odd.items() if value}
+
+
+def test_a_wrong_value_deep_inside_does_not_double_the_time_of_reading() -> None:
+    document: dict[str, Any] = {"scan": 5}
+    for _ in range(40):
+        document = {"branches": [document]}
+    with pytest.raises(InvalidResponseError, match=r": (branches\[0\]\.){40}scan is not a text"):
+        from_wire(Branch, document)
 
 
 def test_a_member_of_the_wire_is_unknown_to_the_documentation() -> None:

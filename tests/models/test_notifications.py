@@ -55,7 +55,7 @@ MEMBERS: dict[str, st.SearchStrategy[Any]] = {
     "secretForeignKeys": listed(TEXT),
     **dict.fromkeys(("cryptedForeignKeys", "delegations", "encryptionKeys"), DELEGATIONS),
 }
-# What the reference loses when it saves, and names that mean something else on the wire.
+# Members that the reference loses when it saves, and names that mean something else on the wire.
 UNKNOWN_HERE = st.dictionaries(
     st.sampled_from(["x-tags", "x-codes", "x-medicalLocationId", "_type", "identifiers"]),
     ANY_JSON,

@@ -1,4 +1,4 @@
-"""What was read can always be written back: only what was set anew is held to the rules."""
+"""Values that were read can always be written back: only new ones are held to the rules."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is refused before anything is sent, and with which words."""
+"""Values that are refused before anything is sent, and the words of the refusal."""
 
 from __future__ import annotations
 

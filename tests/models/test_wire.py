@@ -1,4 +1,4 @@
-"""What the backend stores survives being read and saved."""
+"""Documents of the backend, which survive being read and saved."""
 
 from __future__ import annotations
 

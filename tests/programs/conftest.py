@@ -17,7 +17,7 @@ PROCESSES = 2
 
 @pytest.fixture(autouse=True)
 def _shortcuts(keys_made_once: None, cheap_hashes: None) -> None:
-    """What is tested is what becomes of keys."""
+    """Spares the slow work with keys: the tests are about the fate of keys."""
 
 
 @pytest.fixture(scope="package")

@@ -28,7 +28,7 @@ Build = Callable[[], AnonymousMedTechApiBuilder]
 
 @attrs.frozen
 class Round:
-    """What two programs did at the same time.
+    """The outcome of two programs that ran at the same time.
 
     Attributes:
         jobs: of the programs.

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.timeout(900)
 
 @attrs.frozen
 class Scene:
-    """Where the program is about to be killed.
+    """The moment at which the program is about to be killed.
 
     Attributes:
         device: where it runs.

@@ -58,7 +58,7 @@ async def test_cookies_are_neither_kept_nor_sent(backend: Backend) -> None:
             assert len(list(connection.client_session.cookie_jar)) == 0
             await connection.release()
 
-        # What the caller put into its own session's jar is the caller's affair.
+        # The cookie jar of the caller's own session is the caller's affair.
         session.cookie_jar.update_cookies({"sso": "mine"})
         connection = Connection(session).acquire()
         await Transport(connection, clock=Clock()).send(request)

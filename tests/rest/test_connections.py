@@ -1,4 +1,4 @@
-"""How long a request waits, for what, and in which event loop."""
+"""The waits of a request: how long, for what, and in which event loop."""
 
 from __future__ import annotations
 

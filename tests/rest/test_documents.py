@@ -1,4 +1,4 @@
-"""The gate for answers: what passes, what does not, and what is said about it."""
+"""The gate for answers: those that pass, those that do not, and the messages about these."""
 
 from __future__ import annotations
 

@@ -343,7 +343,7 @@ asyncio.run(main())
 
 
 async def run(program: str, *arguments: object, **environment: str) -> str:
-    """What a program prints on stderr."""
+    """Return the stderr of a program."""
     ended = await asyncio.to_thread(
         subprocess.run,
         [sys.executable, "-c", program, *map(str, arguments)],

@@ -1,4 +1,4 @@
-"""Nothing that is sent shows in an error, in what is behind it, or in a log."""
+"""Secrets that are sent, and show in no error, none of its causes and no log."""
 
 from __future__ import annotations
 

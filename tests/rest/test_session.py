@@ -817,7 +817,7 @@ async def test_a_cancelled_login_does_not_lead_to_basic_authentication(
 async def test_the_failure_kept_for_others_holds_on_to_nothing(
     backend: Backend, session: Session
 ) -> None:
-    """A traceback would keep every frame behind it, and what is in them, alive."""
+    """A traceback would keep every frame behind it alive, with the objects in it."""
     backend.on(LOGIN, 401)
     with pytest.raises(AuthenticationError) as caught:
         await read(session)
@@ -858,7 +858,7 @@ async def test_a_session_that_has_ended_sends_nothing(backend: Backend, session:
         await read(session)
     assert backend.calls == [LOGIN, THING]
     assert PASSWORD not in str(vars(session))
-    # What goes on does so without another login.
+    # The other calls go on without another login.
     assert await read(successor) == {"ok": True}
     assert backend.count(LOGIN) == 1
 

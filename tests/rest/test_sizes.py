@@ -1,4 +1,4 @@
-"""How large an answer may be, and how its compression is undone."""
+"""Limits to the size of answers, and their decompression."""
 
 from __future__ import annotations
 
@@ -268,7 +268,7 @@ async def test_a_large_body_is_parsed_in_a_thread_that_lets_the_event_loop_work(
 
     assert len(parsed_in) == 2
     assert threading.get_ident() not in parsed_in
-    # What the thread made of it is what counts.
+    # The result of the thread counts.
     monkeypatch.setattr("icure_async.rest.responses.load_json", lambda body: pytest.fail("again"))
     assert response.json_object() == {"a": "x" * INLINE_BYTES}
     with pytest.raises(InvalidResponseError, match="truncated or malformed"):

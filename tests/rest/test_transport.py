@@ -67,7 +67,7 @@ def connector_error(kind: type[aiohttp.ClientConnectorError]) -> aiohttp.ClientC
 
 @pytest.fixture
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """What is waited between the attempts; it is not waited."""
+    """The waits between the attempts, which are noted and skipped."""
     seen: list[float] = []
 
     async def pause(seconds: float) -> None:
@@ -404,7 +404,7 @@ async def test_a_redirection_is_an_error(
     assert backend.calls == ["GET /thing"]
 
 
-# What the messages say.
+# The messages.
 @pytest.mark.parametrize(
     ("failure", "kind", "text", "maybe_processed"),
     [

@@ -1,4 +1,4 @@
-"""How much of a request is read, before and after the caller is known."""
+"""Limits to the bodies of requests, before and after the caller is known."""
 
 from __future__ import annotations
 

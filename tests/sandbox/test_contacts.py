@@ -1,4 +1,4 @@
-"""Which spellings mean the same person and the same mailbox."""
+"""Spellings of the same person and the same mailbox."""
 
 from __future__ import annotations
 

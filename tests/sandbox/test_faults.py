@@ -77,7 +77,7 @@ async def test_a_truncated_answer_announces_the_whole_and_everything_is_written(
     response = await world.session.post(
         world.sandbox.icure_url + "/patient", json=ROBB, headers=master.headers
     )
-    # What has arrived before the connection breaks is kept.
+    # The part that arrived before the connection broke is kept.
     arrived = await response.content.readany()
     with pytest.raises(aiohttp.ClientPayloadError):
         await response.content.read()

@@ -232,7 +232,7 @@ async def test_users_manage_their_own_tokens(either: World) -> None:
     assert set(shown) == {"creationTime", "validity"}
     device = await either.login(NED, secret)
 
-    # What a client read, it may send back: nothing changes.
+    # A client may send back a document that it read: nothing changes.
     current = await me(device)
     unchanged = (await device.put("/user", current)).body
     assert unchanged["authenticationTokens"] == current["authenticationTokens"]

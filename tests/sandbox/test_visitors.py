@@ -1,4 +1,4 @@
-"""Which host names the sandbox answers to, and which web pages may call it."""
+"""Host names that the sandbox answers to, and web pages that may call it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who waits for whom: slow hashes, requests that nobody waits for any more, and closing."""
+"""Waiting: for slow hashes, requests that nobody waits for any more, and closing."""
 
 from __future__ import annotations
 

@@ -490,7 +490,7 @@ def _sealed(protection: Protection) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def items() -> dict[str, str]:
-    """What a storage with a passphrase writes for one item."""
+    """The files that a storage with a passphrase writes for one item."""
     return _sealed(PassphraseProtection(PASSPHRASE, QUICK))
 
 

@@ -268,7 +268,7 @@ async def test_wide_file_is_readable_and_tightened_by_a_write(
     assert await storage.get_item_and_mode("item") == ("value", 0o600)
 
 
-# What may be wrong with the disk
+# Faults of the disk
 
 
 async def test_symbolic_links_are_not_followed(

@@ -1,4 +1,4 @@
-"""Which folders may hold keys: those in whose place nobody else can put another one."""
+"""Folders that may hold keys: nobody else can replace them."""
 
 # The tests look at the disk themselves, on purpose.
 
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="nobody owns a folder
 
 
 class People:
-    """Who owns what: not the truth, since a test may not be allowed to give files away."""
+    """Pretended owners of files, since a test may not be allowed to give files away."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         self._owners: dict[Path, int] = {}

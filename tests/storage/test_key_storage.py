@@ -334,7 +334,7 @@ async def test_key_that_does_not_read_back(pair: KeyPair, kept: int) -> None:
 
 
 class ForeignStorage(MemoryStorage):
-    """Somebody's storage that hands out text which is no valid Unicode."""
+    """An application's storage that hands out invalid Unicode."""
 
     async def get_item(self, name: str) -> str | None:
         return "\ud800"

@@ -1,4 +1,4 @@
-"""What must be new each time: nonces under one key, salts, keys. Two alike give the rest away."""
+"""Values that must be new each time: nonces, salts, keys. Two alike give the rest away."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def make(request: pytest.FixtureRequest, system_keyring: MemoryKeyring) -> Make:
 
 
 def is_random(values: Sequence[bytes]) -> bool:
-    """Whether no two are alike, nor any byte of them is the same in all."""
+    """Return whether all differ, and no byte is the same in all of them."""
     return len(set(values)) == len(values) and all(
         len(set(column)) > 1 for column in zip(*values, strict=False)
     )

@@ -34,7 +34,7 @@ from tests.support.keyrings import MemoryKeyring, use_keyring
 OWNER = "3b241101-e2bb-4255-8caf-4136c566a962"
 SOON = 0.1
 LONG = 3.0
-"""What ends at once ends before that, on any machine."""
+"""Seconds within which something that ends at once has ended, on any machine."""
 
 
 @pytest.fixture

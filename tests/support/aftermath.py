@@ -1,4 +1,4 @@
-"""What logins have left in the backend and on devices, and what of that must hold."""
+"""The traces of logins in the backend and on devices, and the rules for them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _CODE_VALIDITY = 600
 
 @attrs.frozen
 class State:
-    """What the backend knows of a user at one moment.
+    """The backend's knowledge of a user at one moment.
 
     Attributes:
         owner: the data owner as stored; empty before there is one.
@@ -116,7 +116,7 @@ class Inspector:
             before: what was known before the logins.
             now: what is known after them.
             devices: the folders of the devices that logged in, each with its own key pair.
-            delegates: the ids of those who read the data owner's document, beside itself.
+            delegates: the ids of those who read the data owner's document, itself not among them.
             tokens: how many long-lived tokens may have been made.
 
         Returns:
@@ -132,7 +132,7 @@ class Inspector:
         assert made in tokens, f"{made} tokens were made"
         for device in devices:
             items = await FileStorage(device / "state").list_items()
-            # What a device remembers of keys is there to stay.
+            # A device does not forget keys.
             left = [name for name in items if not name.startswith("icure.known_keys.")]
             assert left == [], f"{left} is left behind"
         return found

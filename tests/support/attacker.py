@@ -54,7 +54,7 @@ class Attacker:
         return private_key in self._private_keys
 
     def reads(self, database: Json, patient_id: str) -> Json | None:
-        """Return what is encrypted of a patient as stored, or None where it can't be read."""
+        """Return the encrypted content of a stored patient, or None where it can't be read."""
         self.learn(database)
         document = database["entities"]["patient"][patient_id]
         for member in ("encryptionKeys", "delegations"):

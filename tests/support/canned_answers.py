@@ -1,4 +1,4 @@
-"""Canned answers in the place of a server."""
+"""Canned answers instead of a server."""
 
 from __future__ import annotations
 

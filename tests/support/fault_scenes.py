@@ -1,4 +1,4 @@
-"""Where one request of a flow goes wrong: a sandbox, people, their programs, and what must hold."""
+"""Scenes in which one request goes wrong: a sandbox, people, programs, and what must hold."""
 
 from __future__ import annotations
 
@@ -205,7 +205,7 @@ class Program:
             assert (await patients.get_patient(patient_id)).note == LATER_NOTE
 
     def heed(self, error: ICureError) -> None:
-        """Do what an error says, as in the table of the README."""
+        """Take the step that an error advises, as in the table of the README."""
         if isinstance(error, AuthenticationProcessError) and error.process is not None:
             self._process = error.process
         if isinstance(error, CodeExpiredError | TooManyAttemptsError):

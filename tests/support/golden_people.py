@@ -45,7 +45,7 @@ def owners_at(stage: str) -> dict[str, dict[str, Any]]:
 
 
 def view_towards(owners: Mapping[str, Mapping[str, Any]], delegate_id: str) -> dict[str, Any]:
-    """What ``GET …/{delegate_id}/aesExchangeKeys`` answers (cryptography.md §3.6)."""
+    """Return the answer to ``GET …/{delegate_id}/aesExchangeKeys`` (cryptography.md §3.6)."""
     view: dict[str, Any] = {}
     for owner_id, owner in owners.items():
         by_key = {

@@ -85,7 +85,7 @@ class Backend:
 
 @pytest.fixture
 def seed(world: dict[str, Any]) -> dict[str, Any]:
-    """What the sandbox of a test starts with; tests that need more override it."""
+    """The seed of a test's sandbox; tests that need more override it."""
     return stage(world)
 
 

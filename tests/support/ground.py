@@ -1,4 +1,4 @@
-"""Where the program lives and dies, and what must be true of it afterwards."""
+"""A sandbox and a folder for a program that is killed, and the checks afterwards."""
 
 from __future__ import annotations
 

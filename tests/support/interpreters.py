@@ -34,6 +34,23 @@ def say(*words):
     print(*words, flush=True)
 """
 
+SLOW_IMPORT = """
+class Finder:
+    def __init__(self, name):
+        self.name, self.found = name, threading.Event()
+
+    def find_spec(self, name, path=None, target=None):
+        if name == self.name:
+            self.found.set()
+            time.sleep(0.3)
+
+def slow_down(name):
+    finder = Finder(name)
+    sys.meta_path.insert(0, finder)
+    return finder.found
+"""
+"""``slow_down()``: a module takes a while to import, and an event says that it has begun."""
+
 
 @dataclass
 class Ended:
@@ -54,7 +71,7 @@ class Program:
             text=True,
             cwd=ROOT,
         )
-        # Whatever a test waits for, it does not wait for ever.
+        # No test waits for ever.
         self._killer = threading.Timer(20, self._process.kill)
         self._killer.start()
 
@@ -99,7 +116,7 @@ def modules_in(error: BaseException) -> list[str]:
 
 
 class Interrupted(BaseException):
-    """What the signal handler raises in the main thread, as Ctrl-C does a KeyboardInterrupt."""
+    """Raised by the signal handler in the main thread, as KeyboardInterrupt is by Ctrl-C."""
 
 
 @contextlib.contextmanager

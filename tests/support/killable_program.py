@@ -1,4 +1,4 @@
-"""A program that uses the SDK, run by the tests beside it as a process of its own, to be killed.
+"""A program that uses the SDK, which the tests run in a process of its own and kill.
 
 It registers or logs in, writes a patient and reads it. It keeps what it has to know next time in a
 folder, so that starting it again after its death finishes the job: as a careful application does.
@@ -276,7 +276,7 @@ async def _use_a_thread() -> None:
 
 
 def main() -> None:
-    # Whatever is slow at first use; neither a thread nor an event loop may exist when it forks.
+    # All that is slow at first use; neither a thread nor an event loop may exist when it forks.
     _warm_up()
     anyio.run(_use_a_thread)
     for thread in set(threading.enumerate()) - {threading.current_thread()}:

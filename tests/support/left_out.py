@@ -15,7 +15,7 @@ _OF_THE_CALLER = (
 FOLDERS: Final = tuple(
     f"tests/{name}/" for name in ("apis", "authentication", "flows", "keys", "programs")
 )
-"""Where the flow tests are."""
+"""The folders of the flow tests."""
 
 FILES: Mapping[str, str] = {
     "tests/authentication/test_contacts.py": _SAME,

@@ -1,4 +1,4 @@
-"""What the tests of authentication share."""
+"""Helpers of the tests of authentication."""
 
 from __future__ import annotations
 

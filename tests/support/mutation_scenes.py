@@ -1,4 +1,4 @@
-"""What is done while an answer is not what it should be, and what must hold afterwards."""
+"""Flows in which an answer is changed, and the rules that must hold afterwards."""
 
 from __future__ import annotations
 
@@ -208,7 +208,7 @@ def _robb(note: str | None) -> Patient:
 
 
 class Flow:
-    """What is done with the SDK while one answer is not what it should be.
+    """A flow of the SDK in which one answer is changed.
 
     Attributes:
         stage: what the sandbox starts with.
@@ -225,14 +225,14 @@ class Flow:
         self.created: Patient | None = None
 
     async def prepare(self) -> None:
-        """Do what no answer of is changed."""
+        """Take the steps before the flow, of which no answer is changed."""
 
     async def run(self) -> None:
-        """Do it, and check what comes out of it."""
+        """Run the flow, and check its outcome."""
         raise NotImplementedError
 
     def notes(self, patient_id: str) -> set[str | None]:
-        """Return what the note of a patient may be afterwards."""
+        """Return the notes that a patient may have afterwards."""
         return {HIDDEN_NOTE if patient_id == self.world.hidden_id else NOTE}
 
     async def check_device(self, published: set[str]) -> None:
@@ -473,7 +473,7 @@ FLOWS: list[type[Flow]] = [
 
 
 async def check_aftermath(flow: Flow, case: Case | None, *, finished: bool) -> None:
-    """Check that nothing is lost, and that whoever could read something can read it now."""
+    """Check that nothing is lost, and that all former readers of a record can read it now."""
     before = flow.world.others
     after = (await flow.place.sandbox.export())["entities"]
     said = {step for step in case.path if isinstance(step, str)} if case else set()
@@ -542,7 +542,7 @@ def _public_keys(owner: Json) -> set[str]:
 
 
 def _lost(before: Json, now: Json, allowed: set[str] | frozenset[str]) -> Iterator[str]:
-    """Yield what is missing in a document, or another than it was."""
+    """Yield the members of a document that are missing or changed."""
     for name, value in before.items():
         present = now.get(name)
         if name in ("delegations", "encryptionKeys", "cryptedForeignKeys", *_KEYS):

@@ -50,7 +50,7 @@ WRONG: dict[str, str] = {
     "an object with a list": '{"x": ["y"]}',
     "300 levels": "[" * 300 + "]" * 300,
 }
-"""What is put in place of a member: its name → JSON, or what is nearly JSON."""
+"""Replacements for a member: name → JSON, or a text that is nearly JSON."""
 
 DELETED = "deleted"
 DOUBLED = "doubled"
@@ -70,7 +70,7 @@ class Answer:
 
 @attrs.frozen
 class Case:
-    """What is changed: one member of one answer of a flow.
+    """A change of one member of one answer of a flow.
 
     Attributes:
         number: of the answer, counted from 1.
@@ -152,7 +152,7 @@ def _paths(
 
 
 class Mutator:
-    """Stands between the sandbox and whoever asks it: looks at the answers, or changes one."""
+    """Stands between the sandbox and its callers: looks at the answers, or changes one."""
 
     def __init__(self) -> None:
         self.answers: list[Answer] = []

@@ -36,7 +36,7 @@ def other(text: str = SECRET, **members: Any) -> Notification:
 
 
 def text_of(notification: object) -> str | None:
-    """What a notification says."""
+    """Return the content of a notification."""
     assert isinstance(notification, Notification)
     (said,) = notification.properties or []
     assert said.typed_value is not None

@@ -83,7 +83,7 @@ class Project:
         return problems
 
     def problems(self, rules: Rules | None = None) -> list[str]:
-        """Return what is wrong apart from drift."""
+        """Return the mistakes other than drift."""
         problems: list[str] = self.evaluate("gen_sync.generate()[1]", rules)
         return problems
 

@@ -171,7 +171,7 @@ class ReferenceSdk(JsonLinesProcess):
         return ReferenceKeyPair(pair["publicKey"], pair["privateKey"])
 
     async def key_update_requests(self) -> list[KeyUpdateRequest]:
-        """Return what other data owners asked after they got a new key pair."""
+        """Return the questions that other data owners asked after they got a new key pair."""
         return [
             KeyUpdateRequest(
                 task_id=request["id"],

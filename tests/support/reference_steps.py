@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 CODE_TIMEOUT = 5.0
 
 may_meet_valid_padding = pytest.mark.flaky(reruns=2)
-"""Where one delegator has two exchange keys to a delegate, the reference takes the first one that
+"""If one delegator has two exchange keys to a delegate, the reference takes the first one that
 passes the padding check, which a wrong one does once in 256 times (cryptography.md §1.5): measured,
 it could not read 1 patient of 200. Such a test of the reference is run again."""
 

@@ -1,4 +1,4 @@
-"""What spares tests the slow work with keys, where they are about what comes after it."""
+"""Shortcuts for the slow work with keys, in tests of the steps after it."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ def _nobody_listens(step: str) -> None:
 
 @attrs.define
 class Story:
-    """What came of it. Every object of it may be looked at; nothing is closed yet."""
+    """The objects of the story, for tests to look at; nothing is closed yet."""
 
     codes: list[str] = attrs.field(factory=list[str])
     objects: list[Any] = attrs.field(factory=list[Any])

@@ -1,7 +1,7 @@
 """Makes ``icure_sync`` look like ``icure_async``, so that the tests of the latter run against it.
 
-An adapted object has the methods of the async class. What is async there runs here, blocking, in a
-worker thread, and what comes back is adapted, too. So the source of a test is the same for both
+An adapted object has the methods of the async class. An async method runs here, blocking, in a
+worker thread, and its result is adapted, too. So the source of a test is the same for both
 packages, and the calls of one test come from several threads.
 """
 
@@ -26,7 +26,7 @@ RENAMED = {"aclose": "close"}
 _END = object()
 
 listeners: ContextVar[Sequence[aiohttp.TraceConfig]] = ContextVar("listeners", default=())
-"""What listens to the client session of the API that is being built."""
+"""The listeners of the client session of the API that is being built."""
 
 
 class Registry:
@@ -75,7 +75,8 @@ class Registry:
 class Adapted:
     """One object of ``icure_sync``.
 
-    What a test reaches inside of it is of ``icure_async``, and works on the loop thread.
+    The objects that a test reaches inside of it are of ``icure_async``, and work on the loop
+    thread.
     """
 
     def __init__(self, blocking: Any, original: type, registry: Registry) -> None:
@@ -107,7 +108,7 @@ class Adapted:
         super().__setattr__(name, value)
 
     def with_client_session(self, client_session: aiohttp.ClientSession) -> Self:
-        """Have what listens to the session listen to the twin's: itself, it is of another loop."""
+        """Have the session's listeners listen to the twin's: the session is of another loop."""
         self._listeners = client_session.trace_configs
         return self
 
@@ -127,7 +128,7 @@ class Adapted:
 
 
 class Building:
-    """What ``build()`` returns in ``icure_async``: to be awaited or entered."""
+    """The result of ``build()`` in ``icure_async``: to be awaited or entered."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""How blocking callers reach servers, and how they close what they opened."""
+"""Connections of blocking callers: to servers, and their closing."""
 
 from __future__ import annotations
 

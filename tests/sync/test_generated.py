@@ -1,4 +1,4 @@
-"""What the generated classes owe to the runtime: short tracebacks, clear errors after a fork."""
+"""Generated classes on the runtime: short tracebacks, clear errors after a fork."""
 
 from __future__ import annotations
 

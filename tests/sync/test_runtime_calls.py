@@ -317,7 +317,7 @@ def test_what_was_opened_for_an_interrupted_call_is_closed() -> None:
     made: list[Opened] = []
 
     async def build() -> Opened:
-        # What is shielded goes on after the interrupt, to its end.
+        # Shielded work goes on after the interrupt, to its end.
         await anyio.to_thread.run_sync(time.sleep, 0.2)
         made.append(Opened())
         return made[0]

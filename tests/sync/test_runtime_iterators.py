@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextvars
 import gc
 import time
@@ -315,6 +316,30 @@ def test_an_interrupt_cancels_the_step_and_ends_the_iteration(pages: Pages) -> N
 
     assert events == ["closed"]
     assert next(numbers, None) is None
+
+
+def test_an_interrupt_that_comes_with_an_item_lets_the_iterator_clean_up() -> None:
+    closed: list[bool] = []
+
+    async def items() -> AsyncIterator[int]:
+        arrived = asyncio.get_running_loop().create_future()
+        # The caller is interrupted while the loop is busy, and has it abort this when the item
+        # has come, and is not handed over yet.
+        hold_up_the_loop(0.3)
+        asyncio.get_running_loop().call_soon(arrived.set_result, 1)
+        try:
+            yield await arrived
+        finally:
+            await anyio.sleep(0.01)
+            closed.append(True)
+
+    with pytest.raises(Interrupted), iterate(items) as iterator, interrupt_after(0.1):
+        next(iterator)
+    assert closed == [True]
+
+
+def hold_up_the_loop(seconds: float) -> None:
+    time.sleep(seconds)
 
 
 @swallowed_interrupts_are_no_matter

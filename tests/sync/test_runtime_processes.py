@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from icure_sync._runtime import EXIT_SECONDS
-from tests.support.interpreters import Program, run_program
+from tests.support.interpreters import SLOW_IMPORT, Program, run_program
 
-# What the machine may take on top of what the runtime allows itself.
+# Seconds that the machine may take on top of those that the runtime allows itself.
 SLACK_SECONDS = 2.0
 
 CLIENT = """
@@ -404,6 +404,80 @@ client.__exit__()
         "connection closed",
     ]
     assert ended.errors == ""
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        pytest.param("anyio._backends._asyncio", id="on the loop thread"),
+        pytest.param("icure_async.crypto.software", id="in a worker thread"),
+    ],
+)
+def test_a_child_that_is_forked_while_its_parent_begins_can_begin_too(module: str) -> None:
+    ended = run_program(
+        SLOW_IMPORT
+        + f"""
+from icure_sync import MedTechApiBuilder
+from icure_sync.storage import MemoryKeyStorage
+
+def build():
+    builder = MedTechApiBuilder().with_icure_base_url("http://127.0.0.1:9")
+    builder.with_user_name("ned").with_password("winter").with_key_storage(MemoryKeyStorage())
+    with builder.build() as api:
+        say(os.getpid() == parent, type(api).__name__)
+
+parent = os.getpid()
+importing = slow_down({module!r})
+building = threading.Thread(target=build)
+building.start()
+importing.wait(30)
+child = os.fork()
+if not child:
+    signal.alarm(10)
+    build()
+    os._exit(0)
+say("child exited with", os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+building.join()
+"""
+    )
+
+    assert sorted(ended.lines) == [
+        "False MedTechApi", "True MedTechApi", "child exited with 0",
+    ], ended.errors  # fmt: skip
+
+
+@pytest.mark.parametrize("blocking", ["over.wait", "os.fork"])
+def test_a_fork_waits_only_so_long_for_the_loop_thread(blocking: str) -> None:
+    """It may be stuck, or be what forks."""
+    ended = run_program(f"""
+        from icure_sync._runtime import run
+
+        over, inside = threading.Event(), threading.Event()
+
+        async def block():
+            inside.set()
+            if {blocking!r} == "over.wait":
+                over.wait(30)
+            elif not os.fork():
+                os._exit(0)
+
+        blocked = threading.Thread(target=run, args=(block,))
+        blocked.start()
+        inside.wait(30)
+        if not os.fork():
+            signal.alarm(10)
+            run(anyio.sleep, 0)
+            say("child")
+            os._exit(0)
+        over.set()
+        blocked.join()
+        for _ in range(1 if {blocking!r} == "over.wait" else 2):
+            assert os.wait()[1] == 0
+        run(anyio.sleep, 0)
+        say("parent")
+        """)
+
+    assert ended.lines == ["child", "parent"], ended.errors
 
 
 def test_a_forked_child_can_leave_the_with_blocks_of_its_parent() -> None:

@@ -505,7 +505,7 @@ def test_any_number_of_plain_callbacks_may_wait_for_calls_of_their_own() -> None
 
     def call_back() -> int:
         everybody_is_here.wait(10)
-        # What the SDK itself does in worker threads has to find one, too.
+        # The SDK's own work in worker threads has to find one, too.
         return run(anyio.to_thread.run_sync, threading.get_ident)
 
     async def call_all() -> None:

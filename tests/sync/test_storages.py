@@ -34,6 +34,7 @@ from icure_sync.storage import (
     StorageLock,
 )
 from tests.support.interpreters import (
+    SLOW_IMPORT,
     Interrupted,
     interrupt_after,
     modules_in,
@@ -116,7 +117,7 @@ def test_a_repr_shows_where_and_not_what(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["files", "memory", "keys"])
-def test_threads_take_turns(kind: str, tmp_path: Path) -> None:
+def test_threads_take_turns(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made: dict[str, Callable[[], BlockingLockableStorage]] = {
         "files": lambda: FileStorage(tmp_path),
         "memory": MemoryStorage,
@@ -125,13 +126,25 @@ def test_threads_take_turns(kind: str, tmp_path: Path) -> None:
     storage = made[kind]()
     inside = 0
     most = 0
+    waiting: set[object] = set()
+    all_others_wait = threading.Event()
+    sleep = anyio.sleep
+
+    async def sleep_between_attempts(seconds: float) -> None:
+        waiting.add(asyncio.current_task())
+        if len(waiting) == 3:
+            all_others_wait.set()
+        await sleep(seconds)
+
+    monkeypatch.setattr(anyio, "sleep", sleep_between_attempts)
 
     def take_turn(_: int) -> StorageLock:
         nonlocal inside, most
         with storage.lock("turn") as lock:
             inside += 1
             most = max(most, inside)
-            threading.Event().wait(0.02)
+            assert all_others_wait.wait(30)
+            time.sleep(0.02)
             inside -= 1
         return lock
 
@@ -179,7 +192,7 @@ def test_a_lock_of_any_kind_serves(said: object) -> None:
         def lock(self, name: str) -> nullcontext[object]:
             return nullcontext(said)
 
-    # It does not tell, so somebody may have done the work meanwhile.
+    # It does not tell, so somebody may have done the work during the wait.
     with StorageKeyStorage(Lockable()).lock("turn") as lock:
         assert lock == StorageLock(waited=True)
 
@@ -285,6 +298,37 @@ def test_who_gives_up_waiting_for_a_plain_lock_has_not_got_it() -> None:
     # The thread that waited lets go of it at once.
     hold(keys)
     assert not Lockable.turn.locked()
+
+
+async def test_a_call_given_up_in_the_moment_of_entering_a_plain_lock_lets_go_of_it() -> None:
+    turn, entered = threading.Lock(), threading.Event()
+
+    @contextmanager
+    def take_turn() -> Iterator[None]:
+        with turn:
+            entered.set()
+            yield
+
+    class Lockable(Dictionary):
+        async def lock(self, name: str) -> Any:
+            return take_turn()
+
+    async def hold() -> None:
+        async with adapt(Lockable(), ("get_item", "set_item")).lock("turn"):
+            await anyio.sleep(5)
+
+    def hold_up_the_loop() -> None:
+        assert entered.wait(5)
+        time.sleep(0.1)
+
+    holding = asyncio.ensure_future(hold())
+    await asyncio.sleep(0)
+    # The thread enters, and this loop does not hear of it.
+    hold_up_the_loop()
+    holding.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await holding
+    assert turn.acquire(timeout=5)
 
 
 def test_a_plain_lock_that_is_an_item_is_removed_after_an_interrupt() -> None:
@@ -435,39 +479,43 @@ def test_records_are_read_with_keys_in_a_plain_storage() -> None:
 
 def test_a_forked_process_waits_for_no_lock_of_its_parents(tmp_path: Path) -> None:
     EncryptedKeyStorage(tmp_path, passphrase="winter is coming").store_key_pair(OWNER, PAIR)
-    ended = run_program(f"""
-        from icure_sync.storage import EncryptedKeyStorage, MemoryStorage
+    ended = run_program(
+        SLOW_IMPORT
+        + f"""
+from icure_sync.storage import EncryptedKeyStorage, MemoryStorage
 
-        memory = MemoryStorage()
-        keys = EncryptedKeyStorage({str(tmp_path)!r}, passphrase="winter is coming")
-        inside, over = threading.Event(), threading.Event()
+memory = MemoryStorage()
+keys = EncryptedKeyStorage({str(tmp_path)!r}, passphrase="winter is coming")
+inside, over = threading.Event(), threading.Event()
 
-        def hold():
-            with memory.lock("turn"):
-                inside.set()
-                over.wait(10)
+def hold():
+    with memory.lock("turn"):
+        inside.set()
+        over.wait(30)
 
-        def read():
-            return len(keys.list_key_pairs({OWNER!r}))
+def read():
+    return len(keys.list_key_pairs({OWNER!r}))
 
-        # The opening of the key storage takes half a second.
-        busy = [threading.Thread(target=hold), threading.Thread(target=read)]
-        for thread in busy:
-            thread.start()
-        inside.wait(10)
-        time.sleep(0.1)
-        child = os.fork()
-        if not child:
-            signal.alarm(10)
-            with memory.lock("turn") as lock:
-                say(lock.waited)
-            say(read())
-            os._exit(0)
-        say("child exited with", os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
-        over.set()
-        for thread in busy:
-            thread.join()
-        """)
+# The opening of the key storage takes half a second, and begins with an import.
+importing = slow_down("cryptography.hazmat.primitives.kdf.scrypt")
+busy = [threading.Thread(target=hold), threading.Thread(target=read)]
+for thread in busy:
+    thread.start()
+inside.wait(30)
+importing.wait(30)
+child = os.fork()
+if not child:
+    signal.alarm(10)
+    with memory.lock("turn") as lock:
+        say(lock.waited)
+    say(read())
+    os._exit(0)
+say("child exited with", os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+over.set()
+for thread in busy:
+    thread.join()
+"""
+    )
 
     assert ended.lines == ["False", "1", "child exited with 0"], ended.errors
 

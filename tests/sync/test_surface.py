@@ -1,4 +1,4 @@
-"""What is public in ``icure_async`` is public in ``icure_sync``, with the same signature.
+"""The public names of ``icure_async``, all of them in ``icure_sync`` with the same signatures.
 
 This looks at the imported classes and not at the rules of the generator: it would see a wrong one.
 """
@@ -100,7 +100,7 @@ def hints(function: Any) -> dict[str, Any]:
 
 
 def twin_of(hint: Any, *, parameter: bool) -> Any:
-    """What an annotation of ``icure_async`` is in ``icure_sync``."""
+    """Return the annotation in ``icure_sync`` for one of ``icure_async``."""
     if parameter and hint in PROTOCOLS:
         return Union[PROTOCOLS[hint], hint]  # noqa: UP007
     if hint in TWINS:
@@ -132,6 +132,7 @@ def reworded(doc: str | None) -> str | None:
         return None
     doc = doc.replace("Return the API object to await or to enter.", "Return the API object;")
     for old, new in (
+        ("async for", "for"),
         ("async with", "with"),
         ("aclose", "close"),
         ("~icure_async.storage.Storage", "~icure_sync.storage.BlockingStorage"),

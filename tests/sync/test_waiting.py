@@ -20,7 +20,7 @@ from tests.support.keyrings import MemoryKeyring, use_keyring
 from tests.support.plain_storages import OWNER, PAIR, Dictionary
 
 LONG = 3.0
-"""What ends at once ends before that, on any machine."""
+"""Seconds within which something that ends at once has ended, on any machine."""
 
 STUCK_KEYRING = """
     import keyring.backend, keyring.core
@@ -40,7 +40,7 @@ STUCK_KEYRING = """
 
 @pytest.fixture
 def over(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
-    """What ends whatever hangs, when the test has ended."""
+    """Ends everything that hangs, when the test has ended."""
     monkeypatch.setattr(_plain, "PATIENCE_SECONDS", 0.2)
     event = threading.Event()
     yield event

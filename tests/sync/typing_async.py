@@ -1,4 +1,4 @@
-"""What type checkers see of icure_async: held by ``nox -s typecheck`` with mypy and pyright.
+"""Types of icure_async as type checkers see them: ``nox -s typecheck`` runs mypy and pyright.
 
 Nothing in here is run, and every comment that ignores an error stands for one that must be there.
 """
