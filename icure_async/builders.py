@@ -112,7 +112,7 @@ class Building(Generic[ApiT]):
         return self._make(self._connect())
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class _Pinned:
     digests: frozenset[str]
 
@@ -120,7 +120,7 @@ class _Pinned:
         return question.digest in self.digests
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class _FirstUse:
     confirm_change: Callable[[KeyQuestion], Awaitable[bool]]
 

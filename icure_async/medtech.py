@@ -64,7 +64,7 @@ Clear = TypeVar("Clear", bound=EntityModel)
 Sealed = TypeVar("Sealed", bound=EntityModel)
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class Settings:
     """The settings that the builders collect, checked and normalised.
 

@@ -6,7 +6,6 @@ Nothing in here is seen by type checkers, which find the same mistakes before a 
 from __future__ import annotations
 
 import contextlib
-import difflib
 import functools
 import inspect
 import re
@@ -178,6 +177,9 @@ def _explanation(
 
 
 def _did_you_mean(name: str, known: Collection[str]) -> str:
+    # Needed after a mistake only.
+    import difflib
+
     in_snake_case = _HUMP.sub("_", name).lower()
     alike = (
         [in_snake_case]

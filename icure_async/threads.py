@@ -53,7 +53,7 @@ PATIENCE_SECONDS: Final = 5.0
 """Seconds that a cancelled call waits for a write that has begun, or for a callback."""
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class Outcome(Generic[Result]):
     """The outcome of work in a thread."""
 

@@ -41,7 +41,7 @@ SIGN_IN_PAUSE_SECONDS: Final = 1.0
 _Event = AuthenticationEvent
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class Options:
     """The caller's wishes: seconds, and how to deal with a missing key."""
 

@@ -123,13 +123,13 @@ def combine(shares: Sequence[bytes], public_keys: Collection[str]) -> KeyPair:
     )
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class _Reading:
     """One way to read a share."""
 
     form: str
     x: int
-    values: bytes = attrs.field(repr=False)
+    values: bytes
 
 
 def _combinations(shares: Sequence[bytes]) -> Iterator[tuple[bytes, bool]]:

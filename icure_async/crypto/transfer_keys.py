@@ -32,7 +32,7 @@ _log: Final = logging.getLogger(__name__)
 _TRANSFER_KEYS: Final = "transferKeys"
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class TransferKey:
     """One transfer key of a document.
 
@@ -44,7 +44,7 @@ class TransferKey:
 
     holder: str
     target: str
-    ciphertext: str = attrs.field(repr=False)
+    ciphertext: str
 
 
 def transfer_keys_of(owner: Mapping[str, Any]) -> Iterator[TransferKey]:

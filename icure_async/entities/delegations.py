@@ -14,7 +14,7 @@ from icure_async.errors import CryptoError
 from icure_async.json_shapes import as_list, as_object
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from icure_async.crypto.protocol import Crypto
 
@@ -26,7 +26,6 @@ __all__ = [
     "has_keys",
     "has_own_entry",
     "open_entry",
-    "owners_of",
 ]
 
 _KEY_FORM: Final = re.compile(r"[0-9a-fA-F]{32}|[0-9a-fA-F]{64}")
@@ -54,11 +53,6 @@ def has_own_entry(document: Mapping[str, Any], owner_id: str) -> bool:
         entries_for(document.get("delegations"), owner_id)
         or entries_for(document.get("encryptionKeys"), owner_id)
     )
-
-
-def owners_of(entries: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Return the distinct owners of the entries, in order."""
-    return list(dict.fromkeys(str(entry["owner"]) for entry in entries))
 
 
 async def encrypt_entry(

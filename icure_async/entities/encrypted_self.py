@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import math
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 from icure_async.crypto.encoding import decode_base64, encode_base64
@@ -78,7 +77,10 @@ def encrypted_parts(document: Mapping[str, Any]) -> list[str]:
     """Return the members in which something is encrypted: ``encryptedSelf``, and lists."""
     parts = [ENCRYPTED_SELF] if document.get(ENCRYPTED_SELF) else []
     for name, value in document.items():
-        if value and is_list(value) and name != ENCRYPTED_SELF and _has_encrypted(value):
+        # Most members are texts, or empty.
+        if not value or isinstance(value, str) or not is_list(value):
+            continue
+        if name != ENCRYPTED_SELF and _has_encrypted(value):
             parts.append(name)
     return parts
 
@@ -130,7 +132,8 @@ async def decrypt_members(
                 result[name] = [await _decrypt_element(crypto, key, item) for item in result[name]]
     except RecursionError:
         raise ValueError(_TOO_DEEP) from None
-    return result | await _open(crypto, key, document, _ALWAYS_CLEAR)
+    result.update(await _open(crypto, key, document, _ALWAYS_CLEAR))
+    return result
 
 
 async def _decrypt_element(crypto: Crypto, key: bytes, element: Any) -> Any:
@@ -158,13 +161,13 @@ async def _encrypt_element(crypto: Crypto, key: bytes, element: Any) -> Any:
 
 def _has_encrypted(elements: list[Any]) -> bool:
     """Return whether an element of a list, or of a list in it, has an ``encryptedSelf``."""
-    pending = list(filter(is_object, elements))
+    pending = [element for element in elements if is_object(element)]
     while pending:
         element = pending.pop()
         if element.get(ENCRYPTED_SELF):
             return True
         for value in element.values():
-            if value and is_list(value):
+            if value and not isinstance(value, str) and is_list(value):
                 pending += filter(is_object, value)
     return False
 
@@ -260,6 +263,9 @@ def _javascript_number(value: float) -> str:
         raise ValueError(message)
     if value == 0:
         return "0"
+    # Few records have a fraction, and the import takes a millisecond.
+    from decimal import Decimal
+
     sign, figures, exponent = Decimal(repr(value)).normalize().as_tuple()
     digits = "".join(map(str, figures))
     point = len(digits) + int(exponent)

@@ -41,7 +41,7 @@ def _validate_members(kind: EntityKind[Any, Any]) -> Validate:
     return validate
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class EntityKind(Generic[Clear, Sealed]):
     """One kind of encrypted entity.
 

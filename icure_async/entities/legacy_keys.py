@@ -18,7 +18,6 @@ from icure_async.entities.delegations import (
     entries_for,
     has_keys,
     open_entry,
-    owners_of,
 )
 from icure_async.entities.encrypted_self import ENCRYPTED_SELF, encrypt_members, encrypted_parts
 from icure_async.errors import CryptoError
@@ -81,16 +80,16 @@ class KeyDirectory(Protocol):
         ...
 
 
-@attrs.define
+@attrs.define(eq=False, repr=False)
 class _Way:
     """An entry for a delegate, and an exchange key that may open it. Its repr shows neither."""
 
-    entry: Mapping[str, Any] = attrs.field(repr=False)
+    entry: Mapping[str, Any]
     delegate_id: str
-    exchange_key: bytes = attrs.field(repr=False)
+    exchange_key: bytes
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class _Source:
     """Keys in the entries that certain ways lead to."""
 
@@ -103,8 +102,12 @@ class _Source:
         keys: list[list[bytes]] = []
         for ways in await self.ways(documents):
             await turns.give()
-            found = [await _entity_key(self.crypto, way) for way in ways]
-            keys.append([key for _, key in found if key is not None])
+            found: list[bytes] = []
+            for way in ways:
+                _, key = await _entity_key(self.crypto, way)
+                if key is not None:
+                    found.append(key)
+            keys.append(found)
         return keys
 
 
@@ -276,7 +279,8 @@ class LegacyKeys:
                     await turns.give()
                 found = entries_for(_with_secrets(document), delegate_id)
                 entries.append(found)
-                owners |= dict.fromkeys(owners_of(found))
+                for entry in found:
+                    owners[entry["owner"]] = None
             if not owners:
                 continue
             wrapped = await self._directory.exchange_keys_towards(delegate_id, list(owners))

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["EncryptionMetadata", "EntityKeys", "KeySource", "Readers"]
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class Readers:
     """The data owners that get access to an entity, besides the current one.
 

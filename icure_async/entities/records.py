@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar, cast
 
 from anyio.lowlevel import checkpoint
 
-from icure_async.crypto.threads import Turns
 from icure_async.entities.sealing import EntityCrypto
 from icure_async.entities.unchanged import (
     confirm_content,
@@ -207,13 +206,7 @@ class Records(Generic[Clear, Sealed]):
 
     async def open_many(self, documents: Sequence[Mapping[str, Any]]) -> list[Clear | Sealed]:
         """Return the records of documents, sealed ones where no key opens them."""
-        opened = await self._entities.open_many(documents)
-        records: list[Clear | Sealed] = []
-        turns = Turns()
-        for document, entity in zip(documents, opened, strict=True):
-            records.append(self._model(document, entity))
-            await turns.give()
-        return records
+        return await self._entities.open_each(documents, self._model)
 
     def readable(self, record: Clear | Sealed) -> Clear:
         """Return a record that could be decrypted.
@@ -234,6 +227,9 @@ class Records(Generic[Clear, Sealed]):
         return validate_id(record_id, f"{self.kind.noun} id")
 
     async def _read_many(self, ids: Sequence[str]) -> list[Clear | Sealed]:
+        return await self._entities.open_each(await self._documents(ids), self._model)
+
+    async def _documents(self, ids: Sequence[str]) -> list[dict[str, Any]]:
         found = await self.resource.get_many(list(dict.fromkeys(ids)))
         await self._confirm_content(found)
         documents = {document["id"]: document for document in found}
@@ -243,7 +239,7 @@ class Records(Generic[Clear, Sealed]):
                 f"Could not read {self.kind.noun}s {', '.join(missing)}: they do not exist, or "
                 "this user has no access to them. Check the ids."
             )
-        return await self.open_many([documents[record_id] for record_id in ids])
+        return [documents[record_id] for record_id in ids]
 
     async def _confirm_content(self, documents: Sequence[Mapping[str, Any]]) -> None:
         for document in filter(is_in_clear, documents):

@@ -5,7 +5,7 @@ Works on wire JSON and never changes it in place. Source: cryptography.md §5 an
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
 
@@ -17,12 +17,14 @@ from icure_async.entities.encrypted_self import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from icure_async.crypto.protocol import Crypto
     from icure_async.entities.metadata import EntityKeys
 
 __all__ = ["EntityCrypto", "OpenedEntity"]
+
+Taken = TypeVar("Taken")
 
 
 @attrs.frozen
@@ -36,14 +38,13 @@ class OpenedEntity:
     key: bytes | None = attrs.field(repr=False)
 
 
-@attrs.define
+@attrs.define(eq=False, repr=False)
 class _Closed:
     """An entity that no key has opened so far."""
 
-    index: int
-    document: Mapping[str, Any] = attrs.field(repr=False)
+    document: Mapping[str, Any]
     parts: Sequence[str]
-    tried: set[bytes] = attrs.field(factory=set[bytes], repr=False)
+    tried: set[bytes] = attrs.field(factory=set[bytes])
 
 
 class EntityCrypto:
@@ -63,31 +64,48 @@ class EntityCrypto:
 
     async def open_many(self, documents: Sequence[Mapping[str, Any]]) -> list[OpenedEntity | None]:
         """Return several entities like :meth:`open`, asking each source of keys once."""
+        return await self.open_each(documents, lambda _, opened: opened)
+
+    async def open_each(
+        self,
+        documents: Sequence[Mapping[str, Any]],
+        take: Callable[[Mapping[str, Any], OpenedEntity | None], Taken],
+    ) -> list[Taken]:
+        """Open several entities, and return what is made of each.
+
+        A document is let go as soon as it is taken. The garbage collector looks at all that is
+        alive, and a caller who does not keep the documents either spares it much work.
+
+        Args:
+            documents: the entities.
+            take: makes something of an entity and the same in clear, if a key opens it.
+        """
         turns = Turns()
-        opened: list[OpenedEntity | None] = [None] * len(documents)
-        closed: list[_Closed] = []
+        taken: dict[int, Taken] = {}
+        closed: dict[int, _Closed] = {}
         for index, document in enumerate(documents):
             if not index % SHORT_STEPS:
                 await turns.give()
             parts = encrypted_parts(document)
-            if not parts:
-                opened[index] = OpenedEntity(dict(document), None)
             if parts or self._keys.has_keys(document):
-                closed.append(_Closed(index, document, parts))
+                closed[index] = _Closed(document, parts)
+            else:
+                taken[index] = take(document, OpenedEntity(dict(document), None))
+        del documents
         for source in self._keys.sources:
             if not closed:
                 break
-            left: list[_Closed] = []
-            found_keys = await source.keys_of([entity.document for entity in closed])
-            for entity, candidates in zip(closed, found_keys, strict=True):
+            found_keys = await source.keys_of([entity.document for entity in closed.values()])
+            for index, keys in zip(list(closed), found_keys, strict=True):
                 await turns.give()
-                found = await self._try(entity, candidates)
-                if found is None:
-                    left.append(entity)
-                else:
-                    opened[entity.index] = found
-            closed = left
-        return opened
+                opened = await self._try(closed[index], keys)
+                if opened is not None:
+                    taken[index] = take(closed.pop(index).document, opened)
+        for index, entity in closed.items():
+            await turns.give()
+            in_clear = None if entity.parts else OpenedEntity(dict(entity.document), None)
+            taken[index] = take(entity.document, in_clear)
+        return [taken[index] for index in range(len(taken))]
 
     async def seal_again(
         self, document: Mapping[str, Any], members: Collection[str], key: bytes

@@ -42,7 +42,7 @@ __all__ = ["KeyExaminer"]
 _PATIENT: Final = "patient"
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class _ExchangeKey:
     """An exchange key of the data owner, with somebody else or itself.
 

@@ -66,7 +66,7 @@ class InitialisedKeys:
     warnings: list[str]
 
 
-@attrs.define
+@attrs.define(eq=False, repr=False)
 class _Choice:
     """The caller's wish for the case that the published keys are not on this device."""
 

@@ -12,7 +12,8 @@ from icure_async.models.wire import from_document, to_document
 __all__ = ["EntityModel", "Model", "ValueModel", "has_id", "has_rev"]
 
 
-@attrs.define(kw_only=True, repr=False)
+# Nobody makes one of these three: a constructor and comparisons would only take time to generate.
+@attrs.define(kw_only=True, repr=False, init=False, eq=False)
 class Model:
     """Base of the models.
 
@@ -50,7 +51,7 @@ class Model:
         return attrs.evolve(copy.deepcopy(self), **changes)
 
 
-@attrs.define(kw_only=True, repr=False)
+@attrs.define(kw_only=True, repr=False, init=False, eq=False)
 class ValueModel(Model):
     """A model that lives inside another one.
 
@@ -70,7 +71,7 @@ class ValueModel(Model):
         return f"{type(self).__name__}({', '.join(names)})"
 
 
-@attrs.define(kw_only=True, repr=False)
+@attrs.define(kw_only=True, repr=False, init=False, eq=False)
 class EntityModel(Model):
     """A model that the backend stores as a document of its own.
 

@@ -172,16 +172,19 @@ def _is_json(document: Mapping[str, object]) -> bool:
             if len(items) > _MANY and _TO_CHECK.isdisjoint(map(type, items)):
                 continue
             for item in items:
-                kind = cast("type[object]", type(item))
+                kind = item.__class__
+                # Most are texts, or empty.
+                if kind is str or not item:
+                    continue
                 if kind is dict:
                     inner.append(item.values())
                 elif kind is list:
                     inner.append(item)
                 elif kind is float and not math.isfinite(item):
                     return False
-        level = [items for items in inner if items]
-        if not level:
+        if not inner:
             return True
+        level = inner
     return False
 
 

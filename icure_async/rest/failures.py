@@ -29,7 +29,7 @@ class BrokenConnectionError(aiohttp.ClientError):
     """The connection broke; its text says how."""
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class Failure:
     """An attempt without an answer.
 
@@ -42,7 +42,7 @@ class Failure:
     is_final: bool = False
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class Attempt:
     """The facts about an attempt that an error message needs.
 

@@ -61,7 +61,7 @@ def load_large_json(body: bytes) -> Any:
     try:
         return json.loads(
             body,
-            object_pairs_hook=_object,
+            object_hook=_object,
             parse_int=_integer,
             parse_float=_number,
             parse_constant=_refuse,
@@ -71,8 +71,8 @@ def load_large_json(body: bytes) -> Any:
 
 
 # Python functions, not the types themselves: other threads get their turn when one is called.
-def _object(members: list[tuple[str, Any]]) -> dict[str, Any]:
-    return dict(members)
+def _object(members: dict[str, Any]) -> dict[str, Any]:
+    return members
 
 
 def _integer(digits: str) -> int | float:

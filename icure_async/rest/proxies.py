@@ -19,7 +19,7 @@ __all__ = ["EnvironmentProxies", "Proxy", "is_loopback"]
 _SCHEMES: Final = frozenset({"http", "https"})
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class Proxy:
     """A proxy.
 
@@ -29,7 +29,7 @@ class Proxy:
     """
 
     name: str
-    url: yarl.URL = attrs.field(repr=False)
+    url: yarl.URL
 
     @classmethod
     def parse(cls, url: object, *, source: str, name: str) -> Proxy:

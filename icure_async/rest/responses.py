@@ -55,7 +55,7 @@ _ADVICE: Final[Mapping[int, tuple[type[BackendError], str]]] = {
 }
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class Response:
     """One answer, read to its end.
 
@@ -69,11 +69,11 @@ class Response:
 
     action: str
     status: int
-    headers: Mapping[str, str] = attrs.field(repr=False)
-    body: bytes = attrs.field(repr=False)
+    headers: Mapping[str, str]
+    body: bytes
     received_at: float
     # The result of parsed().
-    _json: object = attrs.field(default=_UNPARSED, kw_only=True, repr=False, eq=False)
+    _json: object = attrs.field(default=_UNPARSED, kw_only=True)
 
     @property
     def retryable(self) -> bool:

@@ -51,7 +51,7 @@ class LoginAnswer:
     data_owner_id: str | None = None
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class _Tokens:
     """The tokens that the server handed out.
 
@@ -87,7 +87,7 @@ class _Tokens:
         return self.refresh is not None and self.refresh.usable_at(local_time + self.skew)
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class _Grant:
     """An Authorization header.
 
@@ -97,7 +97,7 @@ class _Grant:
             authentication, which another login would not change.
     """
 
-    header: str = attrs.field(repr=False)
+    header: str
     sign_ins: int | None
 
 

@@ -21,7 +21,7 @@ _FORM: Final = re.compile(r"[\w+/=-]+\.([\w+/-]+)=*\.[\w+/=-]*", re.ASCII)
 _NEVER_USABLE: Final = -math.inf
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class SessionToken:
     """An access or refresh token.
 
@@ -35,7 +35,7 @@ class SessionToken:
         data_owner_id: id of the user's data owner, where it says so.
     """
 
-    text: str = attrs.field(repr=False)
+    text: str
     expires_at: float
     issued_at: float | None = None
     user_id: str | None = None

@@ -59,7 +59,7 @@ _LONGEST_WAIT: Final = 30.0
 _LARGE_BODY_BYTES: Final = 1 << 20
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class Request:
     """One request.
 
@@ -76,9 +76,9 @@ class Request:
 
     action: str = attrs.field(converter=printable)
     method: str
-    url: str = attrs.field(repr=False)
-    headers: Mapping[str, str] = attrs.field(factory=dict[str, str], repr=False)
-    body: object = attrs.field(default=None, repr=False)
+    url: str
+    headers: Mapping[str, str] = attrs.field(factory=dict[str, str])
+    body: object = None
     repeatable: bool = False
     once: bool = False
 

@@ -53,7 +53,7 @@ _WHITESPACE: Final = b" \t\r\n"
 _VERSION_NAME: Final = re.compile(r"[0-9]{1,4}(?:\.[0-9]{1,4}){0,3}")
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class ScryptCost:
     """The cost of deriving a key: about ``128 * n * r`` bytes, ``p`` times over."""
 
@@ -74,7 +74,7 @@ class SealError(Exception):
     """The reason why an envelope cannot be used, as the rest of a sentence."""
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class Envelope:
     """An envelope that is well-formed, and not authenticated.
 
@@ -84,10 +84,10 @@ class Envelope:
 
     members: Mapping[str, str]
     _cost: ScryptCost
-    _salt: bytes = attrs.field(repr=False)
-    _nonce: bytes = attrs.field(repr=False)
-    _header: bytes = attrs.field(repr=False)
-    _ciphertext: bytes = attrs.field(repr=False)
+    _salt: bytes
+    _nonce: bytes
+    _header: bytes
+    _ciphertext: bytes
 
     def open(self, passphrase: str) -> bytes:
         """Return the plaintext; all of the envelope is authentic then.
@@ -102,7 +102,7 @@ class Envelope:
         return plaintext
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class Format:
     """A kind of envelope.
 
