@@ -32,7 +32,7 @@ _OTHER_LOOP: Final = (
 )
 
 
-@attrs.frozen(kw_only=True, eq=False, repr=False)
+@attrs.frozen(kw_only=True)
 class ConnectionOptions:
     """The options for reaching servers.
 
