@@ -105,15 +105,19 @@ def _is_text(value: object) -> bool:
 
 def copy_json(value: Any) -> Any:
     """Return JSON that shares nothing with what was given."""
-    if type(value) in _LEAVES:
+    # Asking for the class spares calls: most are leaves, or empty, or what JSON is parsed into.
+    kind = value.__class__
+    if kind in _LEAVES:
         return value
+    if not value and (kind is dict or kind is list):
+        return kind()
     if isinstance(value, list):
         items = cast("list[object]", value)
         # There may be millions, for which the event loop would wait.
         if _LEAVES.issuperset(map(type, items)):
             return items.copy()
         return [copy_json(item) for item in items]
-    if isinstance(value, Mapping):
+    if kind is dict or isinstance(value, Mapping):
         members = cast("Mapping[str, object]", value)
         return {key: copy_json(item) for key, item in members.items()}
     return value
