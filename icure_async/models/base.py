@@ -2,11 +2,11 @@
 
 import copy
 from collections.abc import Mapping
-from typing import Any, Self, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import attrs
 
-from icure_async.mistakes import explained
+from icure_async.mistakes import explained, no_attribute
 from icure_async.models.wire import from_document, to_document
 
 __all__ = ["EntityModel", "Model", "ValueModel", "has_id", "has_rev"]
@@ -27,6 +27,15 @@ class Model:
 
     def __init_subclass__(cls) -> None:
         explained(cls)
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> object:
+            # Unset in a model that was read and has none of either.
+            if name not in {"assumed_fields", "unknown_fields"}:
+                no_attribute(self, name)
+            setattr(self, name, {})
+            return getattr(self, name)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON-ready form that the documentation of the MedTech SDK prints.

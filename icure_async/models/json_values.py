@@ -79,7 +79,7 @@ def read_map(value: Any) -> dict[str, Any]:
     """Return a JSON object whose names are texts."""
     # Most are dicts; asking for the class spares calls, here and below.
     members: dict[str, Any] = value if value.__class__ is dict else read_object(value)
-    if not _TEXT.issuperset(map(type, members)) and not all(map(_is_text, members)):
+    if members and not _TEXT.issuperset(map(type, members)) and not all(map(_is_text, members)):
         raise Mismatch("has a member whose name is not a text")
     return members
 
@@ -94,7 +94,7 @@ def read_list(value: Any) -> list[Any]:
 def read_texts(value: Any, _: object = None) -> list[str]:
     """Return a copy of a list of texts."""
     texts: list[Any] = value if value.__class__ is list else read_list(value)
-    if not _TEXT.issuperset(map(type, texts)) and not all(map(_is_text, texts)):
+    if texts and not _TEXT.issuperset(map(type, texts)) and not all(map(_is_text, texts)):
         raise Mismatch("is not a list of texts")
     return texts.copy()
 

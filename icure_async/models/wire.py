@@ -4,9 +4,10 @@ There are two forms. The *document* form is the JSON the reference documentation
 form is what the backend stores, with a few members under other names, the system metadata flat in
 the document, and members this SDK does not know kept for writing back (data-model.md §1-§4.1).
 
-cattrs generates what reads and writes the members of a class, on first use, and :func:`prepare`
-beforehand. It reads what is as it should be. A model with anything else is read a second time,
-member by member, which takes longer and tells what is kept from what is wrong, and where.
+What reads and writes the members of a class is made on first use, and by :func:`prepare`
+beforehand; cattrs generates what writes. A model is read as if all were as it should be. With
+anything else in it, it is read a second time, member by member, which takes longer and tells what
+is kept from what is wrong, and where.
 """
 
 from __future__ import annotations
@@ -17,7 +18,17 @@ import importlib
 import inspect
 import re
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, cast, get_args, get_origin
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Final,
+    Literal,
+    TypeAlias,
+    TypeVar,
+    cast,
+    get_args,
+    get_origin,
+)
 
 import attrs
 
@@ -48,6 +59,10 @@ _Object: TypeAlias = dict[str, Any]
 _Class: TypeAlias = Any
 """A class of models; as a type, it would count as unhashable, since models are."""
 _Write: TypeAlias = Callable[[Any], _Object]
+_Readers: TypeAlias = dict[str, tuple[str, Read, type | None]]
+"""By name in JSON: name of the member, its reader, and the class of values it returns as given."""
+
+_READ_AS_THEY_ARE: Final = {SCALARS[kind]: kind for kind in (bool, float, int, str)}
 
 
 class _Form(enum.Enum):
@@ -147,30 +162,42 @@ def _at(step: str, read: Read, value: object) -> Any:
 @functools.cache
 def _reader(cls: _Class, *, form: _Form) -> Read:
     # Made at the first call: a model may hold others of its own class.
-    read_values: Read | None = None
+    readers: _Readers | None = None
     is_wire = form is _Form.WIRE
-    known = _keys_of(cls, form)
     members = members_of(cls)
     lists = [(m.name, get_origin(m.kind)) for m in members if hasattr(m.default, "factory")]
-    flat = [(m.name, _keys_of(m.kind, form), _reader(m.kind, form=form)) for m in members if m.flat]
+    flat = [
+        (member.name, _keys_of(member.kind, form), _reader(member.kind, form=form))
+        for member in members
+        if member.flat and is_wire
+    ]
     assumptions = [(member.name, member.assumed) for member in members if member.assumed]
     # The constructor itself is slower, as it explains mistaken arguments.
     new, initialize = cls.__new__, inspect.unwrap(cls.__init__)
 
     def read(value: Any, _: object = None, *, closely: bool = False) -> Any:
-        nonlocal read_values
-        if read_values is None:
-            read_values, _ = _generated(cls, form)
-        # Most are dicts; asking for the class spares a call.
-        document: _Object = value if value.__class__ is dict else read_object(value)
+        nonlocal readers
+        if readers is None:
+            readers = _member_readers(cls, form)
+        values: _Object = {}
+        others: _Object = {}
         assumed: _Object = {}
         unknown: _Object = {}
+        # Most are dicts; asking for the class spares a call, as it does for each member.
+        document: _Object = value if value.__class__ is dict else read_object(value)
+        for key, item in document.items():
+            if key not in readers:
+                others[key] = item
+            elif item is not None and not closely:
+                name, read_member, kind = readers[key]
+                values[name] = item if item.__class__ is kind else read_member(item)
         if closely:
             values = _read_closely(cls, form, document, assumed, unknown)
-        else:
-            values = read_values(document)
-        if not known.issuperset(document):
-            others = read_map({key: document[key] for key in document if key not in known})
+        for name, keys, read_flat in flat:
+            own = {key: others.pop(key) for key in keys if key in others}
+            values[name] = read_flat(own, closely=closely)
+        if others:
+            read_map(others)
             if not is_wire:
                 raise Mismatch("is not a known member", next(iter(others)))
             unknown |= {key: copy_json(item) for key, item in others.items() if item is not None}
@@ -179,18 +206,29 @@ def _reader(cls: _Class, *, form: _Form) -> Read:
         for name, make in lists:
             if name not in values:
                 values[name], assumed[name] = make(), make()
-        for name, keys, read_flat in flat:
-            own = {key: document[key] for key in keys if key in document}
-            values[name] = read_flat(own, closely=closely)
         model = new(cls)
         initialize(model, assumed_fields=assumed, unknown_fields=unknown, **values)
         for name, assume in assumptions:
             if name not in values:
                 setattr(model, name, assume(model))
                 assumed[name] = assume(model)
+        # A model makes these when somebody asks: most have neither, and are read in thousands.
+        if not assumed:
+            del model.assumed_fields
+        if not unknown:
+            del model.unknown_fields
         return model
 
     return read
+
+
+def _member_readers(cls: _Class, form: _Form) -> _Readers:
+    converter = _converter(form)
+    readers: _Readers = {}
+    for key, member in _members_of(cls, form):
+        read: Read = _own_reader(member, form) or converter.get_structure_hook(member.kind)
+        readers[key] = member.name, read, _READ_AS_THEY_ARE.get(read)
+    return readers
 
 
 def _read_closely(
@@ -254,7 +292,7 @@ def _writer(cls: _Class, *, form: _Form) -> _Write:
     def write(model: Any) -> _Object:
         nonlocal write_members
         if write_members is None:
-            _, write_members = _generated(cls, form)
+            write_members = _generated(cls, form)
         document = write_members(model)
         if form is _Form.DOCUMENT:
             return document
@@ -303,9 +341,8 @@ def _is_made_from(origin: object) -> Callable[[Any], bool]:
     return lambda kind: get_origin(kind) is origin
 
 
-@functools.cache
-def _generated(cls: _Class, form: _Form) -> tuple[Read, _Write]:
-    """Return what reads the values of members, and what writes members, both without None."""
+def _generated(cls: _Class, form: _Form) -> _Write:
+    """Return what writes the members that are not None."""
     # As cattrs declares them, their types are unknown in part.
     gen = importlib.import_module("cattrs.gen")
     attributes = attrs.fields_dict(cls)
@@ -313,14 +350,11 @@ def _generated(cls: _Class, form: _Form) -> tuple[Read, _Write]:
     overrides: _Object = {}
     for key, member in _members_of(cls, form):
         fields.append(attributes[member.name].evolve(type=member.kind, default=None))
-        overrides[member.name] = gen.override(rename=key, struct_hook=_own_reader(member, form))
-    converter = _converter(form)
-    return (
-        gen.make_dict_structure_fn_from_attrs(fields, dict, converter, **overrides),
-        gen.make_dict_unstructure_fn_from_attrs(
-            fields, cls, converter, _cattrs_omit_if_default=True, **overrides
-        ),
+        overrides[member.name] = gen.override(rename=key)
+    write: _Write = gen.make_dict_unstructure_fn_from_attrs(
+        fields, cls, _converter(form), _cattrs_omit_if_default=True, **overrides
     )
+    return write
 
 
 def _members_of(cls: _Class, form: _Form) -> list[tuple[str, Member]]:
