@@ -79,7 +79,7 @@ def read_map(value: Any) -> dict[str, Any]:
     """Return a JSON object whose names are texts."""
     # Most are dicts; asking for the class spares calls, here and below.
     members: dict[str, Any] = value if value.__class__ is dict else read_object(value)
-    if members and not _TEXT.issuperset(map(type, members)) and not all(map(_is_text, members)):
+    if not _TEXT.issuperset(map(type, members)) and not all(map(_is_text, members)):
         raise Mismatch("has a member whose name is not a text")
     return members
 
@@ -94,7 +94,9 @@ def read_list(value: Any) -> list[Any]:
 def read_texts(value: Any, _: object = None) -> list[str]:
     """Return a copy of a list of texts."""
     texts: list[Any] = value if value.__class__ is list else read_list(value)
-    if texts and not _TEXT.issuperset(map(type, texts)) and not all(map(_is_text, texts)):
+    if not texts:
+        return []
+    if not _TEXT.issuperset(map(type, texts)) and not all(map(_is_text, texts)):
         raise Mismatch("is not a list of texts")
     return texts.copy()
 
@@ -162,9 +164,11 @@ def _scalar(kind: type, problem: str) -> Read:
     return read
 
 
-def _kept_unless(fits: Callable[[Any], bool], read: Read) -> Read:
+def _kept_unless(fits: Callable[[Any], bool], kind: type) -> Read:
+    read = SCALARS[kind]
+
     def read_or_keep(value: object, _: object = None) -> Any:
-        number = read(value)
+        number = value if value.__class__ is kind else read(value)
         if not fits(number):
             raise Kept(number)
         return number
@@ -173,23 +177,21 @@ def _kept_unless(fits: Callable[[Any], bool], read: Read) -> Read:
 
 
 _read_text: Final = _scalar(str, "is not a text")
-_read_int: Final = _scalar(int, "is not an integer")
-_read_float: Final = _scalar(float, "is not a number")
 
 SCALARS: Final[Mapping[Any, Read]] = {
     bool: _scalar(bool, "is not a boolean"),
     bytes: _read_bytes,
-    float: _read_float,
-    int: _read_int,
+    float: _scalar(float, "is not a number"),
+    int: _scalar(int, "is not an integer"),
     str: _read_text,
 }
 """The readers of values, by type."""
 
 STORED_SCALARS: Final[Mapping[Any, Read]] = {
     bytes: _read_odd_base64,
-    float: _kept_unless(is_finite, _read_float),
-    int: _kept_unless(fits_64_bits, _read_int),
+    float: _kept_unless(is_finite, float),
+    int: _kept_unless(fits_64_bits, int),
 }
 """The readers of members that backends have stored, and that may not be set anew like this."""
 
-read_fuzzy_date: Final = _kept_unless(is_fuzzy_date, _read_int)
+read_fuzzy_date: Final = _kept_unless(is_fuzzy_date, int)

@@ -174,12 +174,15 @@ def _reader(cls: _Class, *, form: _Form) -> Read:
     assumptions = [(member.name, member.assumed) for member in members if member.assumed]
     # The constructor itself is slower, as it explains mistaken arguments.
     new, initialize = cls.__new__, inspect.unwrap(cls.__init__)
+    hidden = ["assumed_fields", "unknown_fields"]
+    blank = dict.fromkeys([*hidden, *(name for name, _ in lists)]) if is_wire else {}
 
     def read(value: Any, _: object = None, *, closely: bool = False) -> Any:
         nonlocal readers
         if readers is None:
             readers = _member_readers(cls, form)
-        values: _Object = {}
+        model = new(cls)
+        initialize(model, **blank)
         others: _Object = {}
         assumed: _Object = {}
         unknown: _Object = {}
@@ -190,32 +193,35 @@ def _reader(cls: _Class, *, form: _Form) -> Read:
                 others[key] = item
             elif item is not None and not closely:
                 name, read_member, kind = readers[key]
-                values[name] = item if item.__class__ is kind else read_member(item)
+                setattr(model, name, item if item.__class__ is kind else read_member(item))
         if closely:
-            values = _read_closely(cls, form, document, assumed, unknown)
+            _read_closely(model, form, document, assumed, unknown)
         for name, keys, read_flat in flat:
             own = {key: others.pop(key) for key in keys if key in others}
-            values[name] = read_flat(own, closely=closely)
+            setattr(model, name, read_flat(own, closely=closely))
         if others:
             read_map(others)
             if not is_wire:
                 raise Mismatch("is not a known member", next(iter(others)))
             unknown |= {key: copy_json(item) for key, item in others.items() if item is not None}
         if not is_wire:
-            return cls(**values)
+            return model
         for name, make in lists:
-            if name not in values:
-                values[name], assumed[name] = make(), make()
-        model = new(cls)
-        initialize(model, assumed_fields=assumed, unknown_fields=unknown, **values)
+            if getattr(model, name) is None:
+                setattr(model, name, make())
+                assumed[name] = make()
         for name, assume in assumptions:
-            if name not in values:
+            if getattr(model, name) is None:
                 setattr(model, name, assume(model))
                 assumed[name] = assume(model)
         # A model makes these when somebody asks: most have neither, and are read in thousands.
-        if not assumed:
+        if assumed:
+            model.assumed_fields = assumed
+        else:
             del model.assumed_fields
-        if not unknown:
+        if unknown:
+            model.unknown_fields = unknown
+        else:
             del model.unknown_fields
         return model
 
@@ -232,20 +238,19 @@ def _member_readers(cls: _Class, form: _Form) -> _Readers:
 
 
 def _read_closely(
-    cls: _Class, form: _Form, document: _Object, assumed: _Object, unknown: _Object
-) -> _Object:
-    """Return the values of all members, where one is null, kept or wrong."""
-    values: _Object = {}
-    for key, member in _members_of(cls, form):
+    model: Any, form: _Form, document: _Object, assumed: _Object, unknown: _Object
+) -> None:
+    """Set all members, where one is kept or wrong."""
+    for key, member in _members_of(type(model), form):
         if (value := document.get(key)) is None:
             continue
         read = _own_reader(member, form) or functools.partial(_read, member.kind, form)
         try:
-            values[member.name] = _at(key, read, value)
+            setattr(model, member.name, _at(key, read, value))
         except Kept as kept:
-            values[member.name] = assumed[member.name] = kept.value
+            setattr(model, member.name, kept.value)
+            assumed[member.name] = kept.value
             unknown[key] = copy_json(value)
-    return values
 
 
 def _own_reader(member: Member, form: _Form) -> Read | None:
@@ -271,7 +276,9 @@ def _list_reader(kind: Any, form: _Form) -> Read:
 def _map_reader(kind: Any, form: _Form) -> Read:
     read_item: Read = _converter(form).get_structure_hook(get_args(kind)[1])
 
-    def read(value: object, _: object = None) -> _Object:
+    def read(value: Any, _: object = None) -> _Object:
+        if value.__class__ is dict and not value:
+            return {}
         return {key: read_item(item) for key, item in read_map(value).items()}
 
     return read
