@@ -15,7 +15,6 @@ from __future__ import annotations
 import enum
 import functools
 import importlib
-import inspect
 import re
 from collections.abc import Callable, Mapping
 from typing import (
@@ -165,27 +164,28 @@ def _reader(cls: _Class, *, form: _Form) -> Read:
     readers: _Readers | None = None
     is_wire = form is _Form.WIRE
     members = members_of(cls)
-    lists = [(m.name, get_origin(m.kind)) for m in members if hasattr(m.default, "factory")]
     flat = [
         (member.name, _keys_of(member.kind, form), _reader(member.kind, form=form))
         for member in members
         if member.flat and is_wire
     ]
-    assumptions = [(member.name, member.assumed) for member in members if member.assumed]
-    # The constructor itself is slower, as it explains mistaken arguments.
-    new, initialize = cls.__new__, inspect.unwrap(cls.__init__)
-    hidden = ["assumed_fields", "unknown_fields"]
-    blank = dict.fromkeys([*hidden, *(name for name, _ in lists)]) if is_wire else {}
+    missing = [(member.name, make) for member in members if (make := _assumes(member))]
+    new = cls.__new__
+    names = [member.name for member in members]
 
     def read(value: Any, _: object = None, *, closely: bool = False) -> Any:
         nonlocal readers
         if readers is None:
             readers = _member_readers(cls, form)
-        model = new(cls)
-        initialize(model, **blank)
-        others: _Object = {}
+        if is_wire:
+            # The constructor takes longer. The two hidden members are made when somebody asks.
+            model = new(cls)
+            for name in names:
+                setattr(model, name, None)
+        else:
+            model = cls()
         assumed: _Object = {}
-        unknown: _Object = {}
+        others: _Object = {}
         # Most are dicts; asking for the class spares a call, as it does for each member.
         document: _Object = value if value.__class__ is dict else read_object(value)
         for key, item in document.items():
@@ -195,7 +195,7 @@ def _reader(cls: _Class, *, form: _Form) -> Read:
                 name, read_member, kind = readers[key]
                 setattr(model, name, item if item.__class__ is kind else read_member(item))
         if closely:
-            _read_closely(model, form, document, assumed, unknown)
+            _read_closely(model, form, document, assumed)
         for name, keys, read_flat in flat:
             own = {key: others.pop(key) for key in keys if key in others}
             setattr(model, name, read_flat(own, closely=closely))
@@ -203,29 +203,27 @@ def _reader(cls: _Class, *, form: _Form) -> Read:
             read_map(others)
             if not is_wire:
                 raise Mismatch("is not a known member", next(iter(others)))
-            unknown |= {key: copy_json(item) for key, item in others.items() if item is not None}
+            kept = {key: copy_json(item) for key, item in others.items() if item is not None}
+            model.unknown_fields = model.unknown_fields | kept if closely else kept
         if not is_wire:
             return model
-        for name, make in lists:
+        for name, make in missing:
             if getattr(model, name) is None:
-                setattr(model, name, make())
-                assumed[name] = make()
-        for name, assume in assumptions:
-            if getattr(model, name) is None:
-                setattr(model, name, assume(model))
-                assumed[name] = assume(model)
-        # A model makes these when somebody asks: most have neither, and are read in thousands.
+                setattr(model, name, make(model))
+                assumed[name] = make(model)
         if assumed:
             model.assumed_fields = assumed
-        else:
-            del model.assumed_fields
-        if unknown:
-            model.unknown_fields = unknown
-        else:
-            del model.unknown_fields
         return model
 
     return read
+
+
+def _assumes(member: Member) -> Callable[[Any], Any] | None:
+    """Return what makes the value of a member that is missing on the wire, from its model."""
+    if hasattr(member.default, "factory"):
+        make: Callable[[], Any] = get_origin(member.kind)
+        return lambda _: make()
+    return member.assumed
 
 
 def _member_readers(cls: _Class, form: _Form) -> _Readers:
@@ -237,9 +235,7 @@ def _member_readers(cls: _Class, form: _Form) -> _Readers:
     return readers
 
 
-def _read_closely(
-    model: Any, form: _Form, document: _Object, assumed: _Object, unknown: _Object
-) -> None:
+def _read_closely(model: Any, form: _Form, document: _Object, assumed: _Object) -> None:
     """Set all members, where one is kept or wrong."""
     for key, member in _members_of(type(model), form):
         if (value := document.get(key)) is None:
@@ -250,7 +246,7 @@ def _read_closely(
         except Kept as kept:
             setattr(model, member.name, kept.value)
             assumed[member.name] = kept.value
-            unknown[key] = copy_json(value)
+            model.unknown_fields[key] = copy_json(value)
 
 
 def _own_reader(member: Member, form: _Form) -> Read | None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import copy
+import pickle
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from icure_async.errors import InvalidResponseError
+from icure_async.errors import InvalidResponseError, UnknownNameError
 from icure_async.models import (
     Address,
     CodingReference,
@@ -27,6 +28,30 @@ relaxed = settings(
     max_examples=150,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
+
+
+def test_models_that_were_read_have_hidden_members_of_their_own() -> None:
+    wire = {"addresses": [{"telecoms": []}, {"telecoms": []}]}
+    patient = from_wire(Patient, wire)
+    for copied in (copy.deepcopy(patient), copy.copy(patient), patient.evolve(), _pickled(patient)):
+        assert copied == patient
+        assert copied.addresses[0].unknown_fields == copied.addresses[1].assumed_fields == {}
+    first, second = patient.addresses
+    first.unknown_fields["notes"] = ["a"]
+    assert first.unknown_fields == {"notes": ["a"]}
+    assert second.unknown_fields == {}
+    assert to_wire(patient) == {"addresses": [{"telecoms": [], "notes": ["a"]}, {"telecoms": []}]}
+
+
+def test_a_misspelt_member_of_a_model_that_was_read_is_explained() -> None:
+    address = from_wire(Patient, {"addresses": [{}]}).addresses[0]
+    with pytest.raises(UnknownNameError, match="Did you mean 'unknown_fields'"):
+        getattr(address, "unknownFields")  # noqa: B009
+
+
+def _pickled(patient: Patient) -> Patient:
+    copied: Patient = pickle.loads(pickle.dumps(patient))  # noqa: S301
+    return copied
 
 
 @relaxed
