@@ -176,6 +176,7 @@ RULES: Final = Rules(
         "icure_async.json_shapes",
         "icure_async.keys",
         "icure_async.mistakes",
+        "icure_async.parts",
         "icure_async.rest",
         "icure_async.secret_holders",
         "icure_async.threads",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from icure_async.entities.batches import Batches
 from icure_async.errors import DecryptionError, ValidationError
 from icure_async.mistakes import OneByOne, explained
 from icure_async.models.patient import EncryptedPatient, Patient
@@ -13,6 +12,7 @@ from icure_async.models.validation import validate_page_size
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 
+    from icure_async.entities.batches import Batches
     from icure_async.entities.repository import Repository
     from icure_async.models.batch import BatchProgress, BatchResult
     from icure_async.models.patient import PotentiallyEncryptedPatient
@@ -24,9 +24,13 @@ __all__ = ["PatientApi"]
 class PatientApi:
     """Creates, reads, modifies and deletes patients."""
 
-    def __init__(self, patients: Repository[Patient, EncryptedPatient]) -> None:
+    def __init__(
+        self,
+        patients: Repository[Patient, EncryptedPatient],
+        batches: Batches[Patient, EncryptedPatient],
+    ) -> None:
         self._patients = patients
-        self._batches = Batches(patients)
+        self._batches = batches
 
     async def create_or_modify_patient(self, patient: Patient) -> Patient:
         """Create the patient if it has no ``rev``, else replace the stored one.
