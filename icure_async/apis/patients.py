@@ -103,7 +103,11 @@ class PatientApi:
         return await self._patients.get_many_and_try_decrypt(patient_ids)
 
     def iter_patients(
-        self, patient_ids: Iterable[str], *, page_size: int = 500
+        self,
+        patient_ids: Iterable[str],
+        *,
+        page_size: int = 500,
+        progress: Callable[[BatchProgress], Awaitable[None]] | None = None,
     ) -> AsyncIterator[Patient]:
         """Iterate over patients by their ids, decrypted, in the order of the ids.
 
@@ -115,29 +119,37 @@ class PatientApi:
         Args:
             patient_ids: of the patients; a generator does, too.
             page_size: how many to read with one request.
+            progress: called after each page with the number of patients that were given out; the
+                error that it raises ends the iteration.
 
         Raises:
             ValidationError: an argument is malformed.
+            ConfigurationError: ``progress`` can't be called.
             NotFoundError: some of a page do not exist, or are not accessible; the message names
                 them.
             DecryptionError: the next one can't be decrypted.
         """
         size = validate_page_size(page_size)
-        found = self._patients.iterate(patient_ids, size, self._patients.readable)
+        found = self._patients.iterate(patient_ids, size, self._patients.readable, progress)
         return OneByOne(found, "patient_api.iter_patients()")
 
     def iter_patients_and_try_decrypt(
-        self, patient_ids: Iterable[str], *, page_size: int = 500
+        self,
+        patient_ids: Iterable[str],
+        *,
+        page_size: int = 500,
+        progress: Callable[[BatchProgress], Awaitable[None]] | None = None,
     ) -> AsyncIterator[PotentiallyEncryptedPatient]:
         """Iterate over patients like :meth:`iter_patients`, undecryptable ones as such.
 
         Raises:
             ValidationError: an argument is malformed.
+            ConfigurationError: ``progress`` can't be called.
             NotFoundError: some of a page do not exist, or are not accessible; the message names
                 them.
         """
         size = validate_page_size(page_size)
-        found = self._patients.iterate(patient_ids, size, lambda patient: patient)
+        found = self._patients.iterate(patient_ids, size, lambda patient: patient, progress)
         return OneByOne(found, "patient_api.iter_patients_and_try_decrypt()")
 
     async def create_patients(
@@ -166,6 +178,7 @@ class PatientApi:
 
         Raises:
             ValidationError: ``patients`` is not a list. Nothing was sent.
+            ConfigurationError: ``progress`` can't be called.
         """
         return await self._batches.create(patients, progress)
 
@@ -191,6 +204,7 @@ class PatientApi:
 
         Raises:
             ValidationError: ``patients`` is not a list. Nothing was sent.
+            ConfigurationError: ``progress`` can't be called.
         """
         return await self._batches.modify(patients, progress)
 
