@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from icure_async.crypto.key_ring import KeyRing
 from icure_async.entities.batches import Batches
@@ -46,17 +46,17 @@ class Parts(SecretHolder):
         self._settings = settings
         self._session = session
         crypto, clock = settings.crypto, settings.clock
-        self.logout = Logout(session, clock=clock)
-        self.users = UserResource(session)
-        self.current_user = CurrentUser(self.users, clock=clock)
-        self.tokens = UserTokens(self.users, self.current_user, clock=clock)
+        self.logout: Final = Logout(session, clock=clock)
+        self.users: Final = UserResource(session)
+        self.current_user: Final = CurrentUser(self.users, clock=clock)
+        self.tokens: Final = UserTokens(self.users, self.current_user, clock=clock)
         key_ring = KeyRing(crypto)
-        self.trust = KeyTrust(
+        self.trust: Final = KeyTrust(
             KnownKeys(settings.storage, key_ring),
             policy=settings.key_policy,
             on_key_change=settings.on_key_change,
         )
-        self.own_document = OwnDocument(
+        self.own_document: Final = OwnDocument(
             WholeDataOwners(session),
             self.current_user,
             key_ring,
@@ -65,17 +65,17 @@ class Parts(SecretHolder):
             trust=self.trust,
         )
         metadata = LegacyMetadata(crypto, key_ring, self.own_document)
-        self.patients = self.repository(PATIENT, metadata)
-        self.patient_batches = Batches(self.patients)
-        self.notifications = self.repository(NOTIFICATION, metadata)
-        self.key_notices = KeyNotices(
+        self.patients: Final = self.repository(PATIENT, metadata)
+        self.patient_batches: Final = Batches(self.patients)
+        self.notifications: Final = self.repository(NOTIFICATION, metadata)
+        self.key_notices: Final = KeyNotices(
             storage=settings.storage,
             notifications=self.notifications,
             metadata=metadata,
             directory=self.own_document,
             current_user=self.current_user,
         )
-        self.key_registration = KeyRegistration(
+        self.key_registration: Final = KeyRegistration(
             self.own_document,
             key_storage=settings.key_storage,
             current_user=self.current_user,
@@ -83,17 +83,17 @@ class Parts(SecretHolder):
             notices=self.key_notices,
             in_memory_is_meant=settings.in_memory_keys_are_meant,
         )
-        self.initialised = InitialisedKeys([], [], [], [])
-        self.key_backup = OwnKeyBackup(self.own_document, settings.key_storage)
-        self.access_back = AccessBack(self.own_document)
-        self.examiner = KeyExaminer(
+        self.initialised: InitialisedKeys = InitialisedKeys([], [], [], [])
+        self.key_backup: Final = OwnKeyBackup(self.own_document, settings.key_storage)
+        self.access_back: Final = AccessBack(self.own_document)
+        self.examiner: Final = KeyExaminer(
             self.own_document,
             crypto=crypto,
             key_storage=settings.key_storage,
             storage=settings.storage,
             notices=self.key_notices,
         )
-        self.notaries = KeyNotaries(self.own_document)
+        self.notaries: Final = KeyNotaries(self.own_document)
 
     def repository(
         self, kind: EntityKind[Clear, Sealed], metadata: EncryptionMetadata
