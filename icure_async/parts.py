@@ -1,4 +1,4 @@
-"""The parts of a logged-in user's API, put together. Only who builds such an API imports them."""
+"""The parts of a logged-in user's API, put together. The builders' warm-up imports them."""
 
 from __future__ import annotations
 
