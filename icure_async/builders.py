@@ -23,7 +23,6 @@ from icure_async.errors import (
     ValidationError,
     WrongArgumentsError,
 )
-from icure_async.keys.trust import answer_of
 from icure_async.medtech import AnonymousMedTechApi, MedTechApi, Settings
 from icure_async.mistakes import explained
 from icure_async.models.base import Model
@@ -41,7 +40,7 @@ from icure_async.storage.protocols import KeyStorage, Storage
 from icure_async.threads import OTHERS
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Generator
+    from collections.abc import Awaitable, Callable, Container, Generator
     from types import TracebackType
 
     from icure_async.models.key_question import KeyQuestion
@@ -53,6 +52,13 @@ UserType = Literal["hcp", "patient"]
 
 _USER_TYPES: Final[tuple[UserType, ...]] = ("hcp", "patient")
 _DEFAULT_GATEWAY: Final = "https://msg-gw.icure.cloud"
+_USED_BY_BUILT_APIS: Final = (
+    "icure_async.authentication.progress",
+    "icure_async.crypto.software",
+    "icure_async.parts",
+    "icure_async.rest.message_gateway",
+    "icure_async.rest.session",
+)
 _DIGEST: Final = re.compile("[0-9a-f]{64}")
 
 _NOT_BUILT: Final = (
@@ -112,22 +118,18 @@ class Building(Generic[ApiT]):
         return self._make(self._connect())
 
 
-@attrs.frozen(eq=False, repr=False)
-class _Pinned:
-    digests: frozenset[str]
-
-    async def __call__(self, question: KeyQuestion) -> bool:
-        return question.digest in self.digests
+async def _is_pinned(digests: Container[str], question: KeyQuestion) -> bool:
+    return question.digest in digests
 
 
-@attrs.frozen(eq=False, repr=False)
-class _FirstUse:
-    confirm_change: Callable[[KeyQuestion], Awaitable[bool]]
+async def _is_expected(
+    confirm_change: Callable[[KeyQuestion], Awaitable[bool]], question: KeyQuestion
+) -> bool:
+    from icure_async.keys.trust import answer_of
 
-    async def __call__(self, question: KeyQuestion) -> bool:
-        return question.history != "changed" or await answer_of(
-            self.confirm_change, question, "with_trust_on_first_use"
-        )
+    return question.history != "changed" or await answer_of(
+        confirm_change, question, "with_trust_on_first_use"
+    )
 
 
 class _Builder(SecretHolder):
@@ -399,12 +401,12 @@ class _Builder(SecretHolder):
         """
         if isinstance(digests, str) or not isinstance(digests, Iterable):
             raise ConfigurationError("with_pinned_keys() needs a list of digests.")
-        pinned = [digest.lower() if isinstance(digest, str) else "" for digest in digests]
+        pinned = {digest.lower() if isinstance(digest, str) else "" for digest in digests}
         if not all(map(_DIGEST.fullmatch, pinned)):
             raise ConfigurationError(
                 "with_pinned_keys() needs whole digests: SHA-256 in hex, 64 characters each."
             )
-        self.with_public_key_policy(_Pinned(frozenset(pinned)))
+        self.with_public_key_policy(functools.partial(_is_pinned, pinned))
         return self
 
     def with_trust_on_first_use(
@@ -426,7 +428,7 @@ class _Builder(SecretHolder):
         """
         if not callable(confirm_change):
             raise ConfigurationError("with_trust_on_first_use() needs an async function.")
-        self.with_public_key_policy(_FirstUse(confirm_change))
+        self.with_public_key_policy(functools.partial(_is_expected, confirm_change))
         self._policy_needs_memory = True
         return self
 
@@ -668,8 +670,9 @@ class MedTechApiBuilder(_Builder):
 
 
 def _warm_up() -> None:
-    """Import libraries and generate converters in a thread: both are slow at first use."""
-    importlib.import_module("icure_async.crypto.software")
+    """Import modules and generate converters in a thread: both are slow at first use."""
+    for module in _USED_BY_BUILT_APIS:
+        importlib.import_module(module)
     retries.warm_up()
     prepare(Model)
 

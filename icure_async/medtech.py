@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from operator import attrgetter
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, Self
 
 import attrs
 
@@ -13,33 +13,10 @@ from icure_async.apis.notifications import NotificationApi
 from icure_async.apis.patients import PatientApi
 from icure_async.apis.users import UserApi
 from icure_async.authentication.api import AuthenticationApi
-from icure_async.authentication.progress import ProgressStore
-from icure_async.crypto.key_ring import KeyRing
-from icure_async.entities.kinds import NOTIFICATION, PATIENT
-from icure_async.entities.repository import Repository
 from icure_async.errors import ConfigurationError
-from icure_async.keys.access_back import AccessBack
-from icure_async.keys.backup import OwnKeyBackup
-from icure_async.keys.current_user import CurrentUser
-from icure_async.keys.entity_keys import LegacyMetadata
-from icure_async.keys.known_keys import KnownKeys
-from icure_async.keys.notaries import KeyNotaries
-from icure_async.keys.notices import KeyNotices
-from icure_async.keys.own_document import OwnDocument
-from icure_async.keys.recovery import KeyRecovery
-from icure_async.keys.report import KeyExaminer
-from icure_async.keys.start import InitialisedKeys, KeyRegistration
-from icure_async.keys.trust import KeyTrust
-from icure_async.keys.user_tokens import Logout, UserTokens
-from icure_async.keys.whole_owners import WholeDataOwners
 from icure_async.mistakes import explained
-from icure_async.models.base import EntityModel
 from icure_async.rest.calls import Calls, guard_class
-from icure_async.rest.entities import EntityResource
-from icure_async.rest.message_gateway import MessageGateway
-from icure_async.rest.session import Session
 from icure_async.rest.transport import DEFAULT_MAX_RESPONSE_SIZE, DEFAULT_TIMEOUT, Transport
-from icure_async.rest.users import UserResource
 from icure_async.secret_holders import SecretHolder
 
 if TYPE_CHECKING:
@@ -47,8 +24,6 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from icure_async.crypto.protocol import Crypto
-    from icure_async.entities.kinds import EntityKind
-    from icure_async.entities.metadata import EncryptionMetadata
     from icure_async.models.key_change import KeyPairUpdateNotice
     from icure_async.models.key_pair import KeyPair
     from icure_async.models.key_question import KeyQuestion
@@ -56,12 +31,10 @@ if TYPE_CHECKING:
     from icure_async.models.public_key import PublicKey
     from icure_async.models.user_token import LogoutResult
     from icure_async.rest.connection import Connection
+    from icure_async.rest.session import Session
     from icure_async.storage.protocols import KeyStorage, Storage
 
 __all__ = ["AnonymousMedTechApi", "MedTechApi", "Settings"]
-
-Clear = TypeVar("Clear", bound=EntityModel)
-Sealed = TypeVar("Sealed", bound=EntityModel)
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
@@ -152,6 +125,8 @@ class _Api(SecretHolder):
     def _open_session(
         self, user_name: str, password: str, token_expires_at: int | None = None
     ) -> Session:
+        from icure_async.rest.session import Session
+
         return Session(
             self._transport,
             base_url=self._settings.base_url,
@@ -162,6 +137,9 @@ class _Api(SecretHolder):
         )
 
     def _make_authentication_api(self, spec_id: str) -> AuthenticationApi:
+        from icure_async.authentication.progress import ProgressStore
+        from icure_async.rest.message_gateway import MessageGateway
+
         settings = self._settings
         return AuthenticationApi(
             MessageGateway(self._transport, url=settings.msg_gw_url, spec_id=spec_id),
@@ -218,62 +196,22 @@ class MedTechApi(_Api):
     ) -> None:
         super().__init__(settings, connection)
         self._session = self._open_session(user_name, password, token_expires_at)
-        self._logout = Logout(self._session, clock=settings.clock)
-        users = UserResource(self._session)
-        owners = WholeDataOwners(self._session)
-        crypto = settings.crypto
-        self._current_user = current_user = CurrentUser(users, clock=settings.clock)
-        key_ring = KeyRing(crypto)
-        self._trust = trust = KeyTrust(
-            KnownKeys(settings.storage, key_ring),
-            policy=settings.key_policy,
-            on_key_change=settings.on_key_change,
-        )
-        recovery = KeyRecovery(crypto, key_ring, settings.key_storage, trust)
-        self._own_document = own_document = OwnDocument(
-            owners, current_user, key_ring, recovery, crypto=crypto, trust=trust
-        )
-        metadata = LegacyMetadata(crypto, key_ring, own_document)
-        patients = self._repository(PATIENT, metadata)
-        notifications = self._repository(NOTIFICATION, metadata)
-        key_notices = KeyNotices(
-            storage=settings.storage,
-            notifications=notifications,
-            metadata=metadata,
-            directory=own_document,
-            current_user=current_user,
-        )
-        self._key_registration = KeyRegistration(
-            own_document,
-            key_storage=settings.key_storage,
-            current_user=current_user,
-            metadata=metadata,
-            notices=key_notices,
-            in_memory_is_meant=settings.in_memory_keys_are_meant,
-        )
-        self._initialised = InitialisedKeys([], [], [], [])
-        self._key_backup = OwnKeyBackup(own_document, settings.key_storage)
-        self.patient_api: PatientApi = PatientApi(patients)
+        # Imported by the builders' warm-up, in a thread.
+        from icure_async.parts import Parts
+
+        self._parts = parts = Parts(settings, self._session)
+        self.patient_api: PatientApi = PatientApi(parts.patients, parts.patient_batches)
         self.notification_api: NotificationApi = NotificationApi(
-            notifications, clock=settings.clock
+            parts.notifications, clock=settings.clock
         )
         self.user_api: UserApi = UserApi(
-            users,
-            current_user,
-            tokens=UserTokens(users, current_user, clock=settings.clock),
-            crypto=crypto,
+            parts.users, parts.current_user, tokens=parts.tokens, crypto=settings.crypto
         )
         self.data_owner_api: DataOwnerApi = DataOwnerApi(
-            access_back=AccessBack(own_document),
-            examiner=KeyExaminer(
-                own_document,
-                crypto=crypto,
-                key_storage=settings.key_storage,
-                storage=settings.storage,
-                notices=key_notices,
-            ),
-            key_notices=key_notices,
-            notaries=KeyNotaries(own_document),
+            access_back=parts.access_back,
+            examiner=parts.examiner,
+            key_notices=parts.key_notices,
+            notaries=parts.notaries,
         )
         spec_id = settings.msg_gw_spec_id
         self._authentication_api = self._make_authentication_api(spec_id) if spec_id else None
@@ -288,19 +226,6 @@ class MedTechApi(_Api):
 
     def __repr__(self) -> str:
         return f"MedTechApi(base_url={self._settings.base_url!r})"
-
-    def _repository(
-        self, kind: EntityKind[Clear, Sealed], metadata: EncryptionMetadata
-    ) -> Repository[Clear, Sealed]:
-        return Repository(
-            kind,
-            EntityResource(self._session, kind.route, kind.noun),
-            crypto=self._settings.crypto,
-            metadata=metadata,
-            own=self._own_document,
-            user=self._current_user,
-            clock=self._settings.clock,
-        )
 
     @property
     def authentication_api(self) -> AuthenticationApi:
@@ -324,7 +249,7 @@ class MedTechApi(_Api):
         is sent again by ``data_owner_api.notify_key_pair_update()``, and where trying again may
         help, by the next ``init_user_crypto()``.
         """
-        return tuple(self._initialised.notices)
+        return tuple(self._parts.initialised.notices)
 
     @property
     def unknown_public_keys(self) -> Sequence[PublicKey]:
@@ -333,7 +258,7 @@ class MedTechApi(_Api):
         Usually those of the user's other devices, or of lost ones. Where the user has no other,
         somebody has put the key there, to read what others share with the user from now on.
         """
-        return tuple(self._initialised.unknown_public_keys)
+        return tuple(self._parts.initialised.unknown_public_keys)
 
     @property
     def key_changes(self) -> Sequence[KeyQuestion]:
@@ -341,7 +266,7 @@ class MedTechApi(_Api):
 
         Empty where ``with_public_key_policy()`` or one of its like decides about them.
         """
-        return self._trust.changes
+        return self._parts.trust.changes
 
     @property
     def warnings(self) -> Sequence[str]:
@@ -350,7 +275,7 @@ class MedTechApi(_Api):
         They are about the last ``init_user_crypto()``, and about public keys of others that have
         changed since. No call failed because of them.
         """
-        return [*self._initialised.warnings, *self._trust.remarks]
+        return [*self._parts.initialised.warnings, *self._parts.trust.remarks]
 
     @property
     def token_expires_at(self) -> int | None:
@@ -371,7 +296,7 @@ class MedTechApi(_Api):
             AuthenticationError: the credentials are refused.
             CryptoError: the user is not a data owner.
         """
-        return await self._own_document.own_id()
+        return await self._parts.own_document.own_id()
 
     async def init_user_crypto(
         self,
@@ -405,10 +330,10 @@ class MedTechApi(_Api):
             ValidationError: the key pair is malformed, or is not the one on this device.
             CryptoError: the user is not a data owner.
         """
-        self._initialised = await self._key_registration.initialise(
+        self._parts.initialised = await self._parts.key_registration.initialise(
             key_pair, missing_key=missing_key, find_key=find_key
         )
-        return self._initialised.key_pairs
+        return self._parts.initialised.key_pairs
 
     async def export_keys(self, passphrase: str) -> bytes:
         """Return a backup of all the user's key pairs that are on this device.
@@ -431,7 +356,7 @@ class MedTechApi(_Api):
             BackupError: there are no key pairs, or one of them is not valid.
             CryptoError: the user is not a data owner.
         """
-        return await self._key_backup.export(passphrase)
+        return await self._parts.key_backup.export(passphrase)
 
     async def import_keys(self, data: bytes | str, passphrase: str) -> list[KeyPair]:
         """Store the key pairs of a backup on this device, and put them to use.
@@ -455,7 +380,7 @@ class MedTechApi(_Api):
             StorageError: a key pair could not be stored. Repeat the call.
             CryptoError: the user is not a data owner.
         """
-        return await self._key_backup.restore(data, passphrase)
+        return await self._parts.key_backup.restore(data, passphrase)
 
     async def identify(self) -> tuple[str, str | None]:
         """Log in, and return the ids of the user and, where the backend tells it, its group.
@@ -466,7 +391,7 @@ class MedTechApi(_Api):
         answer = await self._session.sign_in()
         if answer.user_id is not None:
             return answer.user_id, answer.group_id
-        user = await self._current_user.get()
+        user = await self._parts.current_user.get()
         group_id = user.get("groupId")
         return str(user["id"]), group_id if isinstance(group_id, str) else None
 
@@ -489,7 +414,7 @@ class MedTechApi(_Api):
         Raises:
             ConfigurationError: the object was closed before. The session has ended here.
         """
-        return await self._logout.run()
+        return await self._parts.logout.run()
 
 
 # Mistaken arguments are explained before a call is one, so that is the outer layer.

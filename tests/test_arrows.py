@@ -26,6 +26,7 @@ LEVELS: Final[tuple[tuple[str, ...], ...]] = (
     ("__init__",),
     ("builders",),
     ("medtech",),
+    ("parts",),
     ("apis", "authentication"),
     ("keys",),
     ("entities",),

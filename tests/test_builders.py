@@ -608,3 +608,45 @@ async def test_an_empty_storage_that_counts_as_false_is_used() -> None:
 
 async def _confirm(question: object) -> bool:
     return True
+
+
+_WATCHED_IMPORTS = """
+import asyncio, sys, threading
+from icure_async import AnonymousMedTechApiBuilder, MedTechApiBuilder
+
+class Watch:
+    def find_spec(self, name, path=None, target=None):
+        in_loop = threading.current_thread() is threading.main_thread()
+        print("loop" if in_loop else "thread", name)
+
+def builder_of(name):
+    if name == "anonymous":
+        builder = AnonymousMedTechApiBuilder()
+    else:
+        builder = MedTechApiBuilder().with_user_name("ned").with_password("secret")
+    return (
+        builder.with_icure_base_url("https://example.org")
+        .with_msg_gw_spec_id("ic")
+        .with_auth_process_by_sms_id("process")
+    )
+
+async def main():
+    async with builder_of(sys.argv[1]).build() as api:
+        assert api.authentication_api
+
+sys.meta_path.insert(0, Watch())
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("builder", ["anonymous", "logged in"])
+def test_building_imports_nothing_of_the_sdk_in_the_event_loop(builder: str) -> None:
+    output = subprocess.run(
+        [sys.executable, "-c", _WATCHED_IMPORTS, builder],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    ).stdout
+    assert "thread icure_async.parts" in output
+    assert "loop icure_async" not in output

@@ -153,6 +153,8 @@ RULES: Final = Rules(
         "MedTechApiBuilder.with_public_key_policy.policy",
         "MedTechApiBuilder.with_trust_on_first_use.confirm_change",
         "PatientApi.create_patients.progress",
+        "PatientApi.iter_patients.progress",
+        "PatientApi.iter_patients_and_try_decrypt.progress",
         "PatientApi.modify_patients.progress",
     ),
     left_out={
@@ -176,6 +178,7 @@ RULES: Final = Rules(
         "icure_async.json_shapes",
         "icure_async.keys",
         "icure_async.mistakes",
+        "icure_async.parts",
         "icure_async.rest",
         "icure_async.secret_holders",
         "icure_async.threads",

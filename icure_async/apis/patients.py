@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from icure_async.entities.batches import Batches
 from icure_async.errors import DecryptionError, ValidationError
 from icure_async.mistakes import OneByOne, explained
 from icure_async.models.patient import EncryptedPatient, Patient
@@ -13,6 +12,7 @@ from icure_async.models.validation import validate_page_size
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 
+    from icure_async.entities.batches import Batches
     from icure_async.entities.repository import Repository
     from icure_async.models.batch import BatchProgress, BatchResult
     from icure_async.models.patient import PotentiallyEncryptedPatient
@@ -24,9 +24,13 @@ __all__ = ["PatientApi"]
 class PatientApi:
     """Creates, reads, modifies and deletes patients."""
 
-    def __init__(self, patients: Repository[Patient, EncryptedPatient]) -> None:
+    def __init__(
+        self,
+        patients: Repository[Patient, EncryptedPatient],
+        batches: Batches[Patient, EncryptedPatient],
+    ) -> None:
         self._patients = patients
-        self._batches = Batches(patients)
+        self._batches = batches
 
     async def create_or_modify_patient(self, patient: Patient) -> Patient:
         """Create the patient if it has no ``rev``, else replace the stored one.
@@ -99,7 +103,11 @@ class PatientApi:
         return await self._patients.get_many_and_try_decrypt(patient_ids)
 
     def iter_patients(
-        self, patient_ids: Iterable[str], *, page_size: int = 500
+        self,
+        patient_ids: Iterable[str],
+        *,
+        page_size: int = 500,
+        progress: Callable[[BatchProgress], Awaitable[None]] | None = None,
     ) -> AsyncIterator[Patient]:
         """Iterate over patients by their ids, decrypted, in the order of the ids.
 
@@ -111,29 +119,37 @@ class PatientApi:
         Args:
             patient_ids: of the patients; a generator does, too.
             page_size: how many to read with one request.
+            progress: called after each page with the number of patients that were given out; the
+                error that it raises ends the iteration.
 
         Raises:
             ValidationError: an argument is malformed.
+            ConfigurationError: ``progress`` can't be called.
             NotFoundError: some of a page do not exist, or are not accessible; the message names
                 them.
             DecryptionError: the next one can't be decrypted.
         """
         size = validate_page_size(page_size)
-        found = self._patients.iterate(patient_ids, size, self._patients.readable)
+        found = self._patients.iterate(patient_ids, size, self._patients.readable, progress)
         return OneByOne(found, "patient_api.iter_patients()")
 
     def iter_patients_and_try_decrypt(
-        self, patient_ids: Iterable[str], *, page_size: int = 500
+        self,
+        patient_ids: Iterable[str],
+        *,
+        page_size: int = 500,
+        progress: Callable[[BatchProgress], Awaitable[None]] | None = None,
     ) -> AsyncIterator[PotentiallyEncryptedPatient]:
         """Iterate over patients like :meth:`iter_patients`, undecryptable ones as such.
 
         Raises:
             ValidationError: an argument is malformed.
+            ConfigurationError: ``progress`` can't be called.
             NotFoundError: some of a page do not exist, or are not accessible; the message names
                 them.
         """
         size = validate_page_size(page_size)
-        found = self._patients.iterate(patient_ids, size, lambda patient: patient)
+        found = self._patients.iterate(patient_ids, size, lambda patient: patient, progress)
         return OneByOne(found, "patient_api.iter_patients_and_try_decrypt()")
 
     async def create_patients(
@@ -162,6 +178,7 @@ class PatientApi:
 
         Raises:
             ValidationError: ``patients`` is not a list. Nothing was sent.
+            ConfigurationError: ``progress`` can't be called.
         """
         return await self._batches.create(patients, progress)
 
@@ -187,6 +204,7 @@ class PatientApi:
 
         Raises:
             ValidationError: ``patients`` is not a list. Nothing was sent.
+            ConfigurationError: ``progress`` can't be called.
         """
         return await self._batches.modify(patients, progress)
 

@@ -14,6 +14,7 @@ import anyio
 import attrs
 
 from icure_async.crypto.threads import Turns
+from icure_async.entities.progress import checked_progress, report
 from icure_async.entities.repository import is_built_by_hand
 from icure_async.errors import (
     AuthenticationError,
@@ -30,8 +31,7 @@ from icure_async.models.batch import BatchItem, BatchProgress, BatchResult
 from icure_async.models.validation import UnusualValueError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
+    from icure_async.entities.progress import Progress
     from icure_async.entities.repository import Repository
 
 __all__ = ["Batches"]
@@ -109,7 +109,7 @@ class Batches(Generic[Clear, Sealed]):
     async def create(
         self,
         records: Iterable[Clear],
-        progress: Callable[[BatchProgress], Awaitable[None]] | None = None,
+        progress: Progress | None = None,
     ) -> BatchResult[Clear]:
         """Create records; repeating the call with the same objects finishes the job.
 
@@ -121,7 +121,7 @@ class Batches(Generic[Clear, Sealed]):
     async def modify(
         self,
         records: Iterable[Clear],
-        progress: Callable[[BatchProgress], Awaitable[None]] | None = None,
+        progress: Progress | None = None,
     ) -> BatchResult[Clear]:
         """Replace stored records; repeating the call with the same objects finishes the job.
 
@@ -133,13 +133,14 @@ class Batches(Generic[Clear, Sealed]):
     async def _save(
         self,
         records: Iterable[Clear],
-        progress: Callable[[BatchProgress], Awaitable[None]] | None,
+        progress: Progress | None,
         *,
         creating: bool,
     ) -> BatchResult[Clear]:
         noun = self._repository.kind.noun
         if isinstance(records, str | Mapping) or not isinstance(records, Iterable):
             raise ValidationError(f"{noun}s must be a list of {noun}s. Nothing was sent.")
+        checked_progress(progress)
         listed = list(records)
         outcomes = _Outcomes(listed)
         seen: set[object] = set()
@@ -152,8 +153,7 @@ class Batches(Generic[Clear, Sealed]):
             ending = await self._save_some(valid, outcomes, creating=creating)
             if ending is not None:
                 outcomes.end(ending)
-            if progress is not None:
-                await progress(outcomes.progress)
+            await report(progress, outcomes.progress)
             if ending is not None:
                 break
         return outcomes.result

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sized
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar, cast
 
 from anyio.lowlevel import checkpoint
 
+from icure_async.entities.progress import checked_progress, report
 from icure_async.entities.sealing import EntityCrypto
 from icure_async.entities.unchanged import (
     confirm_content,
@@ -24,15 +25,17 @@ from icure_async.errors import (
 from icure_async.foreign_text import printable
 from icure_async.json_shapes import as_object
 from icure_async.models.base import EntityModel
+from icure_async.models.batch import BatchProgress
 from icure_async.models.validation import validate_id
 from icure_async.models.wire import from_wire
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 
     from icure_async.crypto.protocol import Crypto
     from icure_async.entities.kinds import EntityKind
     from icure_async.entities.metadata import EncryptionMetadata
+    from icure_async.entities.progress import Progress
     from icure_async.entities.sealing import OpenedEntity
     from icure_async.models.filters import Filter
     from icure_async.rest.entities import EntityResource
@@ -125,6 +128,7 @@ class Records(Generic[Clear, Sealed]):
         record_ids: Iterable[str],
         page_size: int,
         take: Callable[[Clear | Sealed], Taken],
+        progress: Progress | None = None,
     ) -> AsyncGenerator[Taken, None]:
         """Iterate over records by their ids, of which a page at a time is read and in memory.
 
@@ -132,20 +136,29 @@ class Records(Generic[Clear, Sealed]):
             record_ids: of the records.
             page_size: how many to read at a time.
             take: makes of each what is given out.
+            progress: called when all of a page have been given out.
 
         Raises:
             ValidationError: an id is malformed.
             NotFoundError: some of a page do not exist, or are not accessible.
         """
-        return self._pages(iter(self._id_list(record_ids)), page_size, take)
+        return self._pages(self._id_list(record_ids), page_size, take, checked_progress(progress))
 
     async def _pages(
-        self, ids: Iterator[str], page_size: int, take: Callable[[Clear | Sealed], Taken]
+        self,
+        record_ids: Iterable[str],
+        page_size: int,
+        take: Callable[[Clear | Sealed], Taken],
+        progress: Progress | None,
     ) -> AsyncGenerator[Taken, None]:
+        ids, done = iter(record_ids), 0
+        total = len(record_ids) if isinstance(record_ids, Sized) else None
         while page := [self._valid_id(record_id) for record_id in islice(ids, page_size)]:
             for record in await self._read_many(page):
                 yield take(record)
                 await checkpoint()
+            done += len(page)
+            await report(progress, BatchProgress(done=done, total=total))
 
     async def find(
         self,

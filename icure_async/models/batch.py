@@ -38,17 +38,17 @@ class BatchItem(Generic[RecordT]):
 
 @attrs.frozen(kw_only=True)
 class BatchProgress:
-    """The state of a call that saves many records.
+    """The state of a call that saves or reads many records.
 
     Attributes:
         done: how many records have an outcome.
         failed: how many of them were not saved.
-        total: how many there are.
+        total: how many there are; None where ids come one by one, from a generator.
     """
 
     done: int
-    failed: int
-    total: int
+    failed: int = 0
+    total: int | None = None
 
 
 @attrs.frozen

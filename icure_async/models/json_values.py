@@ -112,7 +112,7 @@ def copy_json(value: Any) -> Any:
     if kind in _LEAVES:
         return value
     if not value and (kind is dict or kind is list):
-        return kind()
+        return cast("Any", kind())
     if isinstance(value, list):
         items = cast("list[object]", value)
         # There may be millions, for which the event loop would wait.

@@ -90,7 +90,11 @@ class PatientApi(Twin[AsyncPatientApi]):
         return self._run(self._inner.get_patients_and_try_decrypt, patient_ids)
 
     def iter_patients(
-        self, patient_ids: Iterable[str], *, page_size: int = 500
+        self,
+        patient_ids: Iterable[str],
+        *,
+        page_size: int = 500,
+        progress: Callable[[BatchProgress], None] | None = None,
     ) -> ClosableIterator[Patient]:
         """Iterate over patients by their ids, decrypted, in the order of the ids.
 
@@ -102,27 +106,43 @@ class PatientApi(Twin[AsyncPatientApi]):
         Args:
             patient_ids: of the patients; a generator does, too.
             page_size: how many to read with one request.
+            progress: called after each page with the number of patients that were given out; the
+                error that it raises ends the iteration.
 
         Raises:
             ValidationError: an argument is malformed.
+            ConfigurationError: ``progress`` can't be called.
             NotFoundError: some of a page do not exist, or are not accessible; the message names
                 them.
             DecryptionError: the next one can't be decrypted.
         """
-        return self._iterate(self._inner.iter_patients, patient_ids, page_size=page_size)
+        return self._iterate(
+            self._inner.iter_patients,
+            patient_ids,
+            page_size=page_size,
+            progress=None if progress is None else callback(progress),
+        )
 
     def iter_patients_and_try_decrypt(
-        self, patient_ids: Iterable[str], *, page_size: int = 500
+        self,
+        patient_ids: Iterable[str],
+        *,
+        page_size: int = 500,
+        progress: Callable[[BatchProgress], None] | None = None,
     ) -> ClosableIterator[PotentiallyEncryptedPatient]:
         """Iterate over patients like :meth:`iter_patients`, undecryptable ones as such.
 
         Raises:
             ValidationError: an argument is malformed.
+            ConfigurationError: ``progress`` can't be called.
             NotFoundError: some of a page do not exist, or are not accessible; the message names
                 them.
         """
         return self._iterate(
-            self._inner.iter_patients_and_try_decrypt, patient_ids, page_size=page_size
+            self._inner.iter_patients_and_try_decrypt,
+            patient_ids,
+            page_size=page_size,
+            progress=None if progress is None else callback(progress),
         )
 
     def create_patients(
@@ -151,6 +171,7 @@ class PatientApi(Twin[AsyncPatientApi]):
 
         Raises:
             ValidationError: ``patients`` is not a list. Nothing was sent.
+            ConfigurationError: ``progress`` can't be called.
         """
         return self._run(
             self._inner.create_patients,
@@ -180,6 +201,7 @@ class PatientApi(Twin[AsyncPatientApi]):
 
         Raises:
             ValidationError: ``patients`` is not a list. Nothing was sent.
+            ConfigurationError: ``progress`` can't be called.
         """
         return self._run(
             self._inner.modify_patients,

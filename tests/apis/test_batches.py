@@ -15,6 +15,7 @@ from icure_async.entities.stored_members import without_empty
 from icure_async.errors import (
     BadRequestError,
     BatchError,
+    ConfigurationError,
     ConflictError,
     DecryptionError,
     NetworkError,
@@ -352,6 +353,27 @@ async def test_an_error_of_the_progress_callback_ends_the_call(
     assert 0 < len(await stored_starks(sandbox)) < MANY
 
 
+@pytest.mark.parametrize("progress", [7, "print", []])
+async def test_a_progress_that_is_no_function_is_refused_before_anything_is_sent(
+    opener: Opener, proxy: Proxy, progress: Any
+) -> None:
+    ned = await opener.golden("ned", url=proxy.url)
+    sent = len(proxy.exchanges)
+    with pytest.raises(ConfigurationError, match="function"):
+        await ned.patient_api.create_patients(starks(1), progress=progress)
+    with pytest.raises(ConfigurationError, match="function"):
+        await anext(ned.patient_api.iter_patients(["stark-0"], progress=progress))
+    assert len(proxy.exchanges) == sent
+
+
+async def test_a_progress_that_is_not_async_is_explained(opener: Opener, sandbox: Sandbox) -> None:
+    ned = await opener.golden("ned")
+    plain: Any = print
+    with pytest.raises(ConfigurationError, match="async def"):
+        await ned.patient_api.create_patients(starks(1), progress=plain)
+    assert len(await stored_starks(sandbox)) == 1
+
+
 async def test_only_what_somebody_else_changed_is_not_modified(
     opener: Opener, proxy: Proxy
 ) -> None:
@@ -407,6 +429,27 @@ async def test_pages_of_ids_are_read_as_they_are_needed(opener: Opener, proxy: P
         read.append(patient)
         assert len(proxy.sent("POST /patient/byIds")) == (len(read) + 1) // 2
     assert seen(read) == seen(created)
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["a list of ids", "a generator of ids"])
+async def test_a_reader_is_told_how_far_it_is(opener: Opener, known: bool) -> None:
+    ned = await opener.golden("ned")
+    created = (await ned.patient_api.create_patients(starks(5))).saved
+    ids = [patient.id for patient in created]
+    told: list[tuple[int, int, int | None]] = []
+    read: list[str] = []
+
+    async def progress(step: BatchProgress) -> None:
+        assert len(read) == step.done
+        told.append((step.done, step.failed, step.total))
+
+    found = ned.patient_api.iter_patients(
+        ids if known else iter(ids), page_size=2, progress=progress
+    )
+    async for patient in found:
+        read.append(patient.id)
+    total = 5 if known else None
+    assert told == [(2, 0, total), (4, 0, total), (5, 0, total)]
 
 
 async def test_iterating_names_what_is_missing_and_what_is_closed(

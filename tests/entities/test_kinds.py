@@ -70,7 +70,7 @@ class CatsByIds(Filter):
 
 def cats_of(api: MedTechApi) -> Cats:
     patients = api.patient_api._patients
-    return api._repository(CAT, patients.metadata)
+    return api._parts.repository(CAT, patients.metadata)
 
 
 async def test_a_third_kind_is_created_read_modified_listed_and_deleted(

@@ -235,7 +235,7 @@ async def test_a_key_pair_that_was_taken_back_is_not_written_with(
     opener: Opener, world: Json
 ) -> None:
     api = await opener.golden("hcp")
-    api._key_registration._key_ring.clear()
+    api._parts.key_registration._key_ring.clear()
     with pytest.raises(CryptoError, match="init_user_crypto"):
         await api.patient_api.create_or_modify_patient(Patient(first_name="A", note="n"))
 

@@ -1,0 +1,110 @@
+"""The parts of a logged-in user's API, put together. The builders' warm-up imports them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from icure_async.crypto.key_ring import KeyRing
+from icure_async.entities.batches import Batches
+from icure_async.entities.kinds import NOTIFICATION, PATIENT
+from icure_async.entities.repository import Repository
+from icure_async.keys.access_back import AccessBack
+from icure_async.keys.backup import OwnKeyBackup
+from icure_async.keys.current_user import CurrentUser
+from icure_async.keys.entity_keys import LegacyMetadata
+from icure_async.keys.known_keys import KnownKeys
+from icure_async.keys.notaries import KeyNotaries
+from icure_async.keys.notices import KeyNotices
+from icure_async.keys.own_document import OwnDocument
+from icure_async.keys.recovery import KeyRecovery
+from icure_async.keys.report import KeyExaminer
+from icure_async.keys.start import InitialisedKeys, KeyRegistration
+from icure_async.keys.trust import KeyTrust
+from icure_async.keys.user_tokens import Logout, UserTokens
+from icure_async.keys.whole_owners import WholeDataOwners
+from icure_async.models.base import EntityModel
+from icure_async.rest.entities import EntityResource
+from icure_async.rest.users import UserResource
+from icure_async.secret_holders import SecretHolder
+
+if TYPE_CHECKING:
+    from icure_async.entities.kinds import EntityKind
+    from icure_async.entities.metadata import EncryptionMetadata
+    from icure_async.medtech import Settings
+    from icure_async.rest.session import Session
+
+__all__ = ["Parts"]
+
+Clear = TypeVar("Clear", bound=EntityModel)
+Sealed = TypeVar("Sealed", bound=EntityModel)
+
+
+class Parts(SecretHolder):
+    """The repositories and the key service of one user."""
+
+    def __init__(self, settings: Settings, session: Session) -> None:
+        self._settings = settings
+        self._session = session
+        crypto, clock = settings.crypto, settings.clock
+        self.logout: Final = Logout(session, clock=clock)
+        self.users: Final = UserResource(session)
+        self.current_user: Final = CurrentUser(self.users, clock=clock)
+        self.tokens: Final = UserTokens(self.users, self.current_user, clock=clock)
+        key_ring = KeyRing(crypto)
+        self.trust: Final = KeyTrust(
+            KnownKeys(settings.storage, key_ring),
+            policy=settings.key_policy,
+            on_key_change=settings.on_key_change,
+        )
+        self.own_document: Final = OwnDocument(
+            WholeDataOwners(session),
+            self.current_user,
+            key_ring,
+            KeyRecovery(crypto, key_ring, settings.key_storage, self.trust),
+            crypto=crypto,
+            trust=self.trust,
+        )
+        metadata = LegacyMetadata(crypto, key_ring, self.own_document)
+        self.patients: Final = self.repository(PATIENT, metadata)
+        self.patient_batches: Final = Batches(self.patients)
+        self.notifications: Final = self.repository(NOTIFICATION, metadata)
+        self.key_notices: Final = KeyNotices(
+            storage=settings.storage,
+            notifications=self.notifications,
+            metadata=metadata,
+            directory=self.own_document,
+            current_user=self.current_user,
+        )
+        self.key_registration: Final = KeyRegistration(
+            self.own_document,
+            key_storage=settings.key_storage,
+            current_user=self.current_user,
+            metadata=metadata,
+            notices=self.key_notices,
+            in_memory_is_meant=settings.in_memory_keys_are_meant,
+        )
+        self.initialised: InitialisedKeys = InitialisedKeys([], [], [], [])
+        self.key_backup: Final = OwnKeyBackup(self.own_document, settings.key_storage)
+        self.access_back: Final = AccessBack(self.own_document)
+        self.examiner: Final = KeyExaminer(
+            self.own_document,
+            crypto=crypto,
+            key_storage=settings.key_storage,
+            storage=settings.storage,
+            notices=self.key_notices,
+        )
+        self.notaries: Final = KeyNotaries(self.own_document)
+
+    def repository(
+        self, kind: EntityKind[Clear, Sealed], metadata: EncryptionMetadata
+    ) -> Repository[Clear, Sealed]:
+        """Return the repository of one kind of entity."""
+        return Repository(
+            kind,
+            EntityResource(self._session, kind.route, kind.noun),
+            crypto=self._settings.crypto,
+            metadata=metadata,
+            own=self.own_document,
+            user=self.current_user,
+            clock=self._settings.clock,
+        )
