@@ -31,7 +31,7 @@ relaxed = settings(
 
 
 def test_models_that_were_read_have_hidden_members_of_their_own() -> None:
-    wire = {"addresses": [{"telecoms": []}, {"telecoms": []}]}
+    wire: dict[str, Any] = {"addresses": [{"telecoms": []}, {"telecoms": []}]}
     patient = from_wire(Patient, wire)
     for copied in (copy.deepcopy(patient), copy.copy(patient), patient.evolve(), _pickled(patient)):
         assert copied == patient
@@ -50,7 +50,7 @@ def test_a_misspelt_member_of_a_model_that_was_read_is_explained() -> None:
 
 
 def _pickled(patient: Patient) -> Patient:
-    copied: Patient = pickle.loads(pickle.dumps(patient))  # noqa: S301
+    copied: Patient = pickle.loads(pickle.dumps(patient))
     return copied
 
 
