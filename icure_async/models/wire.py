@@ -4,10 +4,10 @@ There are two forms. The *document* form is the JSON the reference documentation
 form is what the backend stores, with a few members under other names, the system metadata flat in
 the document, and members this SDK does not know kept for writing back (data-model.md §1-§4.1).
 
-What reads and writes the members of a class is made on first use, and by :func:`prepare`
-beforehand; cattrs generates what writes. A model is read as if all were as it should be. With
-anything else in it, it is read a second time, member by member, which takes longer and tells what
-is kept from what is wrong, and where.
+The readers and writers of a class are made on first use, and by :func:`prepare` beforehand; cattrs
+generates the writers. A model is read as if all were as it should be. With anything else in it, it
+is read a second time, member by member, which takes longer and tells what is kept from what is
+wrong, and where.
 """
 
 from __future__ import annotations
