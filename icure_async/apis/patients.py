@@ -180,7 +180,7 @@ class PatientApi:
             ValidationError: ``patients`` is not a list. Nothing was sent.
             ConfigurationError: ``progress`` can't be called.
         """
-        return await self._batches.create(patients, progress)
+        return await self._batches.save(patients, progress, creating=True)
 
     async def modify_patients(
         self,
@@ -206,7 +206,7 @@ class PatientApi:
             ValidationError: ``patients`` is not a list. Nothing was sent.
             ConfigurationError: ``progress`` can't be called.
         """
-        return await self._batches.modify(patients, progress)
+        return await self._batches.save(patients, progress, creating=False)
 
     async def modify_potentially_encrypted_patient(
         self, patient: PotentiallyEncryptedPatient

@@ -106,37 +106,19 @@ class Batches(Generic[Clear, Sealed]):
     def __init__(self, repository: Repository[Clear, Sealed]) -> None:
         self._repository = repository
 
-    async def create(
-        self,
-        records: Iterable[Clear],
-        progress: Progress | None = None,
+    async def save(
+        self, records: Iterable[Clear], progress: Progress | None, *, creating: bool
     ) -> BatchResult[Clear]:
-        """Create records; repeating the call with the same objects finishes the job.
+        """Create or replace records; repeating the call with the same objects finishes the job.
+
+        Args:
+            records: to save.
+            progress: called after each request.
+            creating: whether they are new.
 
         Raises:
             ValidationError: ``records`` is not a list of records. Nothing was sent.
         """
-        return await self._save(records, progress, creating=True)
-
-    async def modify(
-        self,
-        records: Iterable[Clear],
-        progress: Progress | None = None,
-    ) -> BatchResult[Clear]:
-        """Replace stored records; repeating the call with the same objects finishes the job.
-
-        Raises:
-            ValidationError: ``records`` is not a list of records. Nothing was sent.
-        """
-        return await self._save(records, progress, creating=False)
-
-    async def _save(
-        self,
-        records: Iterable[Clear],
-        progress: Progress | None,
-        *,
-        creating: bool,
-    ) -> BatchResult[Clear]:
         noun = self._repository.kind.noun
         if isinstance(records, str | Mapping) or not isinstance(records, Iterable):
             raise ValidationError(f"{noun}s must be a list of {noun}s. Nothing was sent.")
