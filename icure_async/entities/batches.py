@@ -15,7 +15,6 @@ import attrs
 
 from icure_async.crypto.threads import Turns
 from icure_async.entities.progress import checked_progress, report
-from icure_async.entities.repository import is_built_by_hand
 from icure_async.errors import (
     AuthenticationError,
     BadRequestError,
@@ -28,7 +27,6 @@ from icure_async.errors import (
 )
 from icure_async.models.base import EntityModel, has_id, has_rev
 from icure_async.models.batch import BatchItem, BatchProgress, BatchResult
-from icure_async.models.validation import UnusualValueError
 
 if TYPE_CHECKING:
     from icure_async.entities.progress import Progress
@@ -175,23 +173,14 @@ class Batches(Generic[Clear, Sealed]):
             raise ValidationError(f"This {kind.noun} has a rev: modify it. It was not sent.")
         if not creating and not has_rev(record):
             raise ValidationError(f"This {kind.noun} has no rev: create it. It was not sent.")
-        try:
-            kind.validate(record, creating=creating)
-        except UnusualValueError:
-            # Perhaps the value is the stored one: known once that is read.
-            if creating or not self._needs_stored(record):
-                raise
-
-    def _needs_stored(self, record: Clear) -> bool:
-        """Return whether the stored document has to be read before the record is saved."""
-        return self._repository.kind.changeable is not None or is_built_by_hand(record)
+        self._repository.check(record, creating=creating)
 
     async def _save_some(
         self, pending: Sequence[_Pending[Clear]], outcomes: _Outcomes[Clear], *, creating: bool
     ) -> ICureError | None:
         """Save as many records as go into one request; return an error that ends it all."""
-        alone = [one for one in pending if not creating and self._needs_stored(one.record)]
-        together = [one for one in pending if one not in alone]
+        needs_stored = self._repository.needs_stored
+        together = [one for one in pending if creating or not needs_stored(one.record)]
         failure = await self._save_together(together, outcomes, creating=creating)
         if failure is not None and not isinstance(failure, _ABOUT_CONTENT):
             outcomes.fail_open(together, failure)

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from icure_async.entities.sharing import Sharing
     from icure_async.rest.entities import EntityResource
 
-__all__ = ["Repository", "is_built_by_hand"]
+__all__ = ["Repository"]
 
 Clear = TypeVar("Clear", bound=EntityModel)
 Sealed = TypeVar("Sealed", bound=EntityModel)
@@ -93,11 +93,28 @@ class Repository(Records[Clear, Sealed]):
 
     async def create(self, record: Clear, *, delegates: Sequence[str] = ()) -> Clear | Sealed:
         """Create a record; a repeated call with the same object finishes the job."""
-        self.kind.validate(record, creating=True)
+        self.check(record, creating=True)
         (sealed,) = await self.prepare([record], delegates)
         if isinstance(sealed, CryptoError):
             raise sealed
         return await self._store(record, sealed, delegates)
+
+    def check(self, record: Clear | Sealed, *, creating: bool) -> None:
+        """Check a record before it is saved.
+
+        Raises:
+            ValidationError: a member is malformed.
+        """
+        try:
+            self.kind.validate(record, creating=creating)
+        except UnusualValueError:
+            # Perhaps the value is the stored one: known once that is read.
+            if creating or not _is_built_by_hand(record):
+                raise
+
+    def needs_stored(self, record: Clear | Sealed) -> bool:
+        """Return whether the stored document has to be read before a record replaces it."""
+        return self.kind.changeable is not None or _is_built_by_hand(record)
 
     async def prepare(
         self, records: Sequence[Clear], delegates: Sequence[str] = ()
@@ -149,14 +166,9 @@ class Repository(Records[Clear, Sealed]):
             delegates: who must have access already, where that can't be changed.
         """
         kind = self.kind
-        try:
-            kind.validate(record, creating=False)
-        except UnusualValueError:
-            # Perhaps the value is the stored one: known once that is read.
-            if not is_built_by_hand(record):
-                raise
+        self.check(record, creating=False)
         stored: dict[str, Any] | None = None
-        if kind.changeable is not None or is_built_by_hand(record):
+        if self.needs_stored(record):
             stored = await self.read(record.id)
             if stored.get("rev") != record.rev:
                 other = ConflictError(f"{self._name(record.id)} has another rev by now", status=409)
@@ -381,7 +393,7 @@ class Repository(Records[Clear, Sealed]):
             raise self._unreadable(record.id)
         current = from_wire(kind.clear, opened.document)
         refuse_other_changes(kind, record, current)
-        if is_built_by_hand(record):
+        if _is_built_by_hand(record):
             record = with_stored_members(record, current)
             kind.validate(record, creating=False)
         if not set(delegates) <= self.metadata.delegates_of(stored):
@@ -486,6 +498,6 @@ def _may_be_cut(document: Mapping[str, Any], opened: OpenedEntity | None) -> boo
     return opened is None or not looks_whole(document) or has_key_material(document)
 
 
-def is_built_by_hand(record: EntityModel) -> bool:
+def _is_built_by_hand(record: EntityModel) -> bool:
     """Return whether a record was not read from a backend, and lacks what is stored of it."""
     return record.unknown_fields is None or getattr(record, "system_meta_data", None) is None
