@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, Final, TypeAlias, TypeGuard, cast
+from typing import Any, Final, TypeAlias, cast
 
 from icure_async.errors import InvalidResponseError, ValidationError
 from icure_async.foreign_text import printable
+from icure_async.json_shapes import is_list, is_object
+from icure_async.models.json_values import Mismatch
 from icure_async.models.validation import validate_id
 
 __all__ = [
@@ -57,19 +59,6 @@ _NOUNS: Final[Mapping[DocumentKind, str]] = {
 }
 
 
-class _Unfit(Exception):  # noqa: N818
-    """A value is not what it should be. It knows where, and never which value."""
-
-    def __init__(self, problem: str, path: str = "") -> None:
-        super().__init__(problem, path)
-        self.problem = problem
-        self.path = path
-
-    def inside(self, step: str) -> _Unfit:
-        joint = "." if self.path and not self.path.startswith("[") else ""
-        return _Unfit(self.problem, f"{step}{joint}{self.path}")
-
-
 _Check = Callable[[object], None]
 
 
@@ -78,12 +67,12 @@ _Check = Callable[[object], None]
 
 def _text(value: object) -> None:
     if not isinstance(value, str):
-        raise _Unfit("is not a text")
+        raise Mismatch("is not a text")
 
 
 def _integer(value: object) -> None:
     if isinstance(value, bool) or not isinstance(value, int):
-        raise _Unfit("is not an integer")
+        raise Mismatch("is not an integer")
 
 
 def _id(value: object) -> None:
@@ -96,68 +85,60 @@ def _id(value: object) -> None:
 def _own_id(value: object) -> None:
     _text(value)
     if not is_id(value):
-        raise _Unfit("is not an id")
+        raise Mismatch("is not an id")
 
 
 def _revision(value: object) -> None:
     _text(value)
     if not value:
-        raise _Unfit("is empty")
-
-
-def _is_object(value: object) -> TypeGuard[Mapping[str, object]]:
-    return isinstance(value, dict)
-
-
-def _is_list(value: object) -> TypeGuard[list[object]]:
-    return isinstance(value, list)
+        raise Mismatch("is empty")
 
 
 def _list_of(check: _Check) -> _Check:
     def check_list(value: object) -> None:
-        if not _is_list(value):
-            raise _Unfit("is not a list")
+        if not is_list(value):
+            raise Mismatch("is not a list")
         index = 0
         try:
             for index, item in enumerate(value):  # noqa: B007
                 if item is not None:
                     check(item)
-        except _Unfit as unfit:
-            raise unfit.inside(f"[{index}]") from None
+        except Mismatch as mismatch:
+            raise mismatch.inside(f"[{index}]") from None
 
     return check_list
 
 
 def _map_of(check: _Check) -> _Check:
     def check_map(value: object) -> None:
-        if not _is_object(value):
-            raise _Unfit("is not an object")
+        if not is_object(value):
+            raise Mismatch("is not an object")
         try:
             for item in value.values():
                 if item is not None:
                     check(item)
-        except _Unfit as unfit:
+        except Mismatch as mismatch:
             # The names are data, and may be as private as the values.
-            raise unfit.inside("[*]") from None
+            raise mismatch.inside("[*]") from None
 
     return check_map
 
 
 def _object_of(checks: Mapping[str, _Check], *required: str) -> _Check:
     def check_object(value: object) -> None:
-        if not _is_object(value):
-            raise _Unfit("is not an object")
+        if not is_object(value):
+            raise Mismatch("is not an object")
         name = ""
         try:
             for name, check in checks.items():
                 item = value.get(name)
                 if item is not None:
                     check(item)
-        except _Unfit as unfit:
-            raise unfit.inside(name) from None
+        except Mismatch as mismatch:
+            raise mismatch.inside(name) from None
         for name in required:
             if value.get(name) is None:
-                raise _Unfit("is missing", name)
+                raise Mismatch("is missing", name)
 
     return check_object
 
@@ -199,17 +180,17 @@ def _check_json(document: Mapping[str, object]) -> None:
     for _ in range(_DEEPEST):
         inner: list[tuple[str, object]] = []
         for name, outer in level:
-            for item in outer.values() if _is_object(outer) else cast("list[object]", outer):
+            for item in outer.values() if is_object(outer) else cast("list[object]", outer):
                 if not item or type(item) not in _TO_CHECK:
                     continue
                 if not isinstance(item, float):
                     inner.append((name, item))
                 elif not math.isfinite(item):
-                    raise _Unfit("is no number that JSON has", name)
+                    raise Mismatch("is no number that JSON has", name)
         if not inner:
             return
         level = inner
-    raise _Unfit("is nested too deeply", level[0][0])
+    raise Mismatch("is nested too deeply", level[0][0])
 
 
 # --- Documents ------------------------------------------------------------------------------------
@@ -305,8 +286,8 @@ def checked_id(value: object, what: str, action: str) -> str | None:
         return None
     try:
         _own_id(value)
-    except _Unfit as unfit:
-        raise _error(action, f"the {what} in the server's answer {unfit.problem}") from None
+    except Mismatch as mismatch:
+        raise _error(action, f"the {what} in the server's answer {mismatch.problem}") from None
     return str(value)
 
 
@@ -331,14 +312,14 @@ def checked_document(
         InvalidResponseError: it is another document, or a member has the wrong type.
     """
     noun = _NOUNS.get(kind, kind)
-    if wanted_id is not None and _is_object(document) and document.get("id") != wanted_id:
+    if wanted_id is not None and is_object(document) and document.get("id") != wanted_id:
         raise _error(action, "the server answers with another document", advice)
     try:
         _CHECKS.get(kind, _CHECK_ENTITY)(document)
         _check_json(cast("dict[str, object]", document))
-    except _Unfit as unfit:
-        where = f"{printable(unfit.path)} of the {noun}" if unfit.path else f"the {noun}"
-        raise _error(action, f"{where} in the server's answer {unfit.problem}", advice) from None
+    except Mismatch as mismatch:
+        where = f"{printable(mismatch.path)} of the {noun}" if mismatch.path else f"the {noun}"
+        raise _error(action, f"{where} in the server's answer {mismatch.problem}", advice) from None
     return cast("dict[str, Any]", document)
 
 
@@ -353,7 +334,7 @@ def checked_documents(
     missing = set(wanted_ids)
     found: list[dict[str, Any]] = []
     for document in documents:
-        known = document.get("id") if _is_object(document) else None
+        known = document.get("id") if is_object(document) else None
         if not isinstance(known, str) or known not in missing:
             raise _error(action, "the server answers with something else than what was asked for")
         missing.remove(known)
@@ -369,8 +350,8 @@ def checked_page(page: dict[str, Any], kind: DocumentKind, action: str) -> dict[
     """
     try:
         _PAGE(page)
-    except _Unfit as unfit:
-        raise _error(action, f"{unfit.path} in the server's answer {unfit.problem}") from None
+    except Mismatch as mismatch:
+        raise _error(action, f"{mismatch.path} in the server's answer {mismatch.problem}") from None
     for row in page["rows"]:
         checked_document(row, kind, None, action)
     return page
@@ -384,8 +365,8 @@ def checked_exchange_key_view(view: dict[str, Any], action: str) -> dict[str, An
     """
     try:
         _EXCHANGE_KEYS(view)
-    except _Unfit as unfit:
-        raise _error(action, f"{unfit.path} in the server's answer {unfit.problem}") from None
+    except Mismatch as mismatch:
+        raise _error(action, f"{mismatch.path} in the server's answer {mismatch.problem}") from None
     return view
 
 
@@ -395,7 +376,7 @@ def check_deletion(deleted: Sequence[object], wanted_id: str, action: str) -> No
     Raises:
         InvalidResponseError: it is about something else.
     """
-    ids = [entry.get("id") if _is_object(entry) else None for entry in deleted]
+    ids = [entry.get("id") if is_object(entry) else None for entry in deleted]
     if ids not in ([], [wanted_id]):
         advice = "Read it again to see whether it is deleted."
         raise _error(action, "the server answers about something else", advice)
@@ -412,7 +393,7 @@ def checked_revisions(
     revisions: dict[str, str] = {}
     wanted = set(wanted_ids)
     for entry in saved:
-        entity_id, rev = (entry.get("id"), entry.get("rev")) if _is_object(entry) else (None, None)
+        entity_id, rev = (entry.get("id"), entry.get("rev")) if is_object(entry) else (None, None)
         if not (
             isinstance(entity_id, str) and entity_id in wanted and isinstance(rev, str) and rev
         ):

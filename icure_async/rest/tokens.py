@@ -5,10 +5,11 @@ from __future__ import annotations
 import base64
 import math
 import re
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
 import attrs
 
+from icure_async.json_shapes import as_object
 from icure_async.rest.json_body import load_json
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def _claims(text: str) -> Mapping[str, object]:
         claims = load_json(base64.urlsafe_b64decode(payload + padding))
     except ValueError:
         return {}
-    return cast("dict[str, object]", claims) if isinstance(claims, dict) else {}
+    return as_object(claims)
 
 
 def _moment(value: object) -> float | None:

@@ -9,10 +9,12 @@ from __future__ import annotations
 import hashlib
 import hmac
 import uuid
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Final
+
+from icure_async.json_shapes import as_object
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
 __all__ = ["TOKENS_MEMBER", "key_among", "name_in_key", "token_expiry", "token_key_of"]
 
@@ -48,9 +50,7 @@ def name_in_key(key: str) -> str | None:
 
 def token_expiry(token: object) -> int | None:
     """Return when a token ends, in epoch milliseconds; None where that is never, or not said."""
-    if not isinstance(token, dict):
-        return None
-    members = cast("Mapping[str, Any]", token)
+    members = as_object(token)
     created, validity = members.get("creationTime"), members.get("validity")
     if type(created) is not int or type(validity) is not int or validity < 0:
         return None
