@@ -12,14 +12,14 @@ import re
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
-from icure_async.errors import UnknownNameError, WrongArgumentsError
+from icure_async.errors import ConfigurationError, UnknownNameError, WrongArgumentsError
 from icure_async.tracebacks import Unseen
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping, Sequence
     from types import CodeType
 
-__all__ = ["OneByOne", "explained", "no_attribute"]
+__all__ = ["OneByOne", "awaited", "explained", "no_attribute"]
 
 ItemT = TypeVar("ItemT")
 ClassT = TypeVar("ClassT", bound=type)
@@ -42,6 +42,26 @@ def explained(cls: ClassT) -> ClassT:
         explaining = _explaining(function, cls.__name__ if name == "__init__" else name)
         setattr(cls, name, classmethod(explaining) if is_class_method else explaining)
     return cls
+
+
+async def awaited(returned: object, receiver: str, consequence: str) -> object:
+    """Return what an application's async function answers.
+
+    Args:
+        returned: by the call of the function.
+        receiver: the name that the function was given to.
+        consequence: a sentence for the message.
+
+    Raises:
+        ConfigurationError: the function is not async.
+    """
+    if not inspect.isawaitable(returned):
+        raise ConfigurationError(
+            f"{receiver} needs an async function, and was given one that returns a "
+            f"{type(returned).__name__} at once. {consequence}"
+        )
+    answer: object = await returned
+    return answer
 
 
 def no_attribute(self: object, name: str) -> NoReturn:

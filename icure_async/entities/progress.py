@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 
 from icure_async.errors import ConfigurationError
+from icure_async.mistakes import awaited
 from icure_async.models.batch import BatchProgress
 
 __all__ = ["Progress", "checked_progress", "report"]
 
 Progress: TypeAlias = Callable[[BatchProgress], Awaitable[None]]
 """An async function. Its error ends the call."""
-
-_ADVICE = "progress must be an async function that takes a BatchProgress"
 
 
 def checked_progress(progress: Progress | None) -> Progress | None:
@@ -24,7 +22,9 @@ def checked_progress(progress: Progress | None) -> Progress | None:
         ConfigurationError: it can't be called.
     """
     if progress is not None and not callable(progress):
-        raise ConfigurationError(f"{_ADVICE}. Nothing was sent.")
+        raise ConfigurationError(
+            "progress must be an async function that takes a BatchProgress. Nothing was sent."
+        )
     return progress
 
 
@@ -34,9 +34,6 @@ async def report(progress: Progress | None, state: BatchProgress) -> None:
     Raises:
         ConfigurationError: it is not async.
     """
-    if progress is None:
-        return
-    returned: object = progress(state)
-    if not inspect.isawaitable(returned):
-        raise ConfigurationError(f"{_ADVICE}: write `async def`. Records that were saved stay.")
-    await returned
+    if progress is not None:
+        consequence = "Write it with `async def`. Records that were saved stay."
+        await awaited(progress(state), "progress", consequence)

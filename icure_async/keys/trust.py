@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import inspect
 import logging
 from collections import defaultdict
 from contextvars import ContextVar
@@ -14,6 +13,7 @@ import anyio
 from icure_async.errors import ConfigurationError, StorageError
 from icure_async.foreign_text import printable
 from icure_async.keys.known_keys import KnownKey
+from icure_async.mistakes import awaited
 from icure_async.models.key_question import KeyQuestion
 from icure_async.rest.calls import is_noted_in_call, note_in_call
 
@@ -28,6 +28,7 @@ __all__ = ["KeyTrust", "answer_of"]
 _log: Final = logging.getLogger(__name__)
 
 _TRUSTED: Final = ("made", "confirmed")
+_NOTHING_WRITTEN: Final = "Nothing was written."
 
 # Those that wait for an answer of the application, on behalf of which this code runs.
 _waiting: ContextVar[tuple[object, ...]] = ContextVar("waiting", default=())
@@ -223,7 +224,9 @@ class KeyTrust:
             if self._on_key_change is not None:
                 self.refuse_while_asking()
                 with self._asking_application():
-                    await _awaited(self._on_key_change(question), "on_key_change")
+                    await awaited(
+                        self._on_key_change(question), "on_key_change()", _NOTHING_WRITTEN
+                    )
         self._known.note(own_id, key, "seen")
 
     @contextlib.contextmanager
@@ -276,21 +279,11 @@ async def answer_of(
     Raises:
         ConfigurationError: it answers neither yes nor no.
     """
-    answer = await _awaited(function(question), method)
+    answer = await awaited(function(question), f"{method}()", _NOTHING_WRITTEN)
     if not isinstance(answer, bool):
         # A coroutine that nobody awaited would count as yes.
         raise ConfigurationError(
             f"The function given to {method}() must return True or False, and returned a "
-            f"{type(answer).__name__}. Nothing was written."
+            f"{type(answer).__name__}. {_NOTHING_WRITTEN}"
         )
-    return answer
-
-
-async def _awaited(returned: object, method: str) -> object:
-    if not inspect.isawaitable(returned):
-        raise ConfigurationError(
-            f"{method}() needs an async function, and was given one that returns a "
-            f"{type(returned).__name__} at once. Nothing was written."
-        )
-    answer: object = await returned
     return answer
