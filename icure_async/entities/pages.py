@@ -47,8 +47,6 @@ class _Ahead:
     def start(self, start_id: str | None) -> None:
         """Ask for the next page."""
         self._task = asyncio.create_task(self._page(start_id), name="icure next page")
-        # The iterator may be abandoned before it comes to an error of this page.
-        self._task.add_done_callback(_look_at_error)
 
     async def take(self) -> _Page:
         """Return the page that was asked for, by default the first one."""
@@ -58,6 +56,7 @@ class _Ahead:
     async def stop(self) -> None:
         """End what is under way."""
         if self._task is not None:
+            # One that has ended with an error is thereby also spared asyncio's complaint.
             self._task.cancel()
             with anyio.CancelScope(shield=True):
                 await asyncio.wait([self._task])
@@ -133,8 +132,3 @@ def _endless(noun: str) -> InvalidResponseError:
 def _next_id(page: Mapping[str, Any]) -> str | None:
     next_id = as_object(page.get("nextKeyPair")).get("startKeyDocId")
     return next_id if isinstance(next_id, str) and next_id else None
-
-
-def _look_at_error(task: asyncio.Task[Any]) -> None:
-    if not task.cancelled():
-        task.exception()
