@@ -48,6 +48,8 @@ class Shelf:
             if start_id is not None:
                 await self.gate.wait()
         except asyncio.CancelledError:
+            # A connection takes a while to close.
+            await settle(3)
             self.cut += 1
             raise
         if start_id in self.errors:
@@ -72,8 +74,8 @@ def ids_of(page: list[Page]) -> str:
     return "".join(row["id"] for row in page)
 
 
-async def settle() -> None:
-    for _ in range(10):
+async def settle(turns: int = 10) -> None:
+    for _ in range(turns):
         await asyncio.sleep(0)
 
 
