@@ -50,8 +50,12 @@ class _Ahead:
 
     async def take(self) -> _Page:
         """Return the page that was asked for, by default the first one."""
+        if self._task is None:
+            return await self._page(None)
+        # Not the task itself: anyio would cancel that again and again, even while it cleans up.
+        await asyncio.wait([self._task])
         task, self._task = self._task, None
-        return await (self._page(None) if task is None else task)
+        return task.result()
 
     async def stop(self) -> None:
         """End what is under way."""
