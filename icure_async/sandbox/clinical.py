@@ -13,7 +13,7 @@ from icure_async.sandbox.calls import Call, Endpoint, Route
 from icure_async.sandbox.dto import SCHEMAS
 from icure_async.sandbox.errors import bad_request
 from icure_async.sandbox.queries import exactly
-from icure_async.sandbox.shapes import is_object
+from icure_async.sandbox.shapes import list_in, object_in
 
 if TYPE_CHECKING:
     from icure_async.sandbox.store import Json, Transaction
@@ -64,7 +64,7 @@ def _save_delegations(kind: str) -> Endpoint:
             if current is None or not can_write(call, kind, current):
                 continue
             for prop in ("delegations", "encryptionKeys", "cryptedForeignKeys"):
-                current[prop] = _merged(current.get(prop) or {}, stub[prop])
+                current[prop] = _merged(object_in(current, prop), stub[prop])
             changed.append(entities.save_changed(tx, call, kind, current))
         return [SCHEMAS[_STUB].show(one) for one in changed]
 
@@ -74,14 +74,19 @@ def _save_delegations(kind: str) -> Endpoint:
 def _merged(present: Json, given: Json) -> Json:
     merged = dict(present)
     for delegate, entries in given.items():
-        before = merged.get(delegate) or []
-        merged[delegate] = [*before, *(entry for entry in entries if entry not in before)]
+        before = list_in(merged, delegate)
+        known = set(map(_identity, before))
+        merged[delegate] = [*before, *(entry for entry in entries if _identity(entry) not in known)]
     return merged
+
+
+def _identity(entry: Json) -> tuple[object, ...]:
+    return entry.get("owner"), entry.get("delegatedTo"), entry.get("key")
 
 
 def _documents(tx: Transaction, call: Call) -> list[Json]:
     found = tx.each("document", call.id_list())
-    return [one for one in found if is_object(one) and can_read(call, "document", one)]
+    return [one for one in found if can_read(call, "document", one)]
 
 
 ROUTES: list[Route] = [
