@@ -97,8 +97,15 @@ class SecretFinder:
         self._ways = ways
         self._directory = directory
 
-    async def find(self, entities: Sequence[ReadableEntity]) -> list[EntitySecrets]:
-        """Return the secrets of many entities that may be passed on."""
+    async def find(
+        self, entities: Sequence[ReadableEntity], *, to_give: bool = True
+    ) -> list[EntitySecrets]:
+        """Return the secrets of many entities.
+
+        Args:
+            entities: those to look into.
+            to_give: whether only those count that may be passed on.
+        """
         found = [EntitySecrets(entity) for entity in entities]
         documents = [entity.document for entity in entities]
         turns = Turns()
@@ -107,7 +114,7 @@ class SecretFinder:
             for secrets, of_document in zip(found, ways, strict=True):
                 for way in of_document:
                     await turns.give()
-                    await self._take(name, way, secrets)
+                    await self._take(name, way, secrets, to_give=to_give)
         return found
 
     async def give(
@@ -140,19 +147,23 @@ class SecretFinder:
                 changed[name] = present | {delegate_id: as_list(present.get(delegate_id)) + added}
         return changed
 
-    async def _take(self, name: str, way: Way, secrets: EntitySecrets) -> None:
+    async def _take(self, name: str, way: Way, secrets: EntitySecrets, *, to_give: bool) -> None:
         secret = await way.secret(self._crypto)
-        if secret is None or not secrets.belongs(name, secret):
+        if secret is None:
             return
-        if self._directory.has_policy and not await self._is_confirmed(name, way, secret, secrets):
+        if to_give and not await self._may_be_given(name, way, secret, secrets):
             return
         # The author of an entry has what it hides.
         secrets.note(name, secret, (way.delegate_id, str(way.entry["owner"])))
 
-    async def _is_confirmed(
+    async def _may_be_given(
         self, name: str, way: Way, secret: Secret, secrets: EntitySecrets
     ) -> bool:
-        """Return whether a secret may go out under our name, as far as the policy is concerned."""
+        """Return whether a secret may go out under our name."""
+        if not secrets.belongs(name, secret):
+            return False
+        if not self._directory.has_policy:
+            return True
         document = secrets.entity.document
         if name == key_map_of(document) and secret[0] != document["id"]:
             # An entry that hides a public id has the same form as a key, except for this name.
