@@ -36,8 +36,9 @@ def ask(what: str, variable: str, *, hidden: bool = True, twice: bool = False) -
         with warnings.catch_warnings():
             # Without a terminal everybody could see the answer, or nobody could give one.
             warnings.simplefilter("error", getpass.GetPassWarning)
-            # On standard error: a program may read standard output through a pipe.
-            return str(typer.prompt(what, hide_input=hidden, confirmation_prompt=twice, err=True))
+            if hidden:
+                return str(typer.prompt(what, hide_input=True, confirmation_prompt=twice, err=True))
+            return _line(what)
     except getpass.GetPassWarning:
         pass
     except typer.Abort:
@@ -61,12 +62,27 @@ def confirm(question: str, *, option: str) -> None:
     if not is_answerable():
         raise ConfigurationError(f"{question} There is no terminal to ask: add {option} for a yes.")
     try:
-        agreed = typer.confirm(question, err=True)
+        answer = _line(f"{question} [y/N]", may_be_empty=True)
     except typer.Abort:
         raise KeyboardInterrupt from None
-    if not agreed:
+    if answer.lower() not in ("y", "yes"):
         typer.echo("Nothing was changed.", err=True)
         raise typer.Exit(1)
+
+
+def _line(question: str, *, may_be_empty: bool = False) -> str:
+    """Ask on standard error alone: a program may read standard output, where typer asks, too.
+
+    Raises:
+        Abort: there is no answer.
+    """
+    while True:
+        typer.echo(f"{question}: ", nl=False, err=True)
+        line = sys.stdin.readline()
+        if not line:
+            raise typer.Abort
+        if line.strip() or may_be_empty:
+            return line.strip()
 
 
 def is_answerable() -> bool:
