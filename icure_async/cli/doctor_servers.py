@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from icure_async.cli.findings import Finding
     from icure_async.rest.responses import Response
 
-__all__ = ["check_servers"]
+__all__ = ["check_encryption", "check_servers"]
 
 _MOST_SKEW_SECONDS: Final = 120
 _UNKNOWN: Final = frozenset({404, 405, 501})
@@ -57,7 +57,7 @@ async def _check_backend(probes: Probes, choices: Choices) -> list[Finding]:
     named = printable(version.body.decode("utf-8", "replace").strip(), _LONGEST_VERSION)
     return [
         good("Backend", f"{url} answers, version {named}"),
-        *_check_encryption("Backend", url, _set(choices, "url")),
+        *check_encryption("Backend", url, _set(choices, "url")),
         *_check_clock(version),
     ]
 
@@ -66,7 +66,8 @@ def _is_version(answer: Response) -> bool:
     return answer.status == 200 and bool(answer.body.strip()) and not answer.looks_like_a_page
 
 
-def _check_encryption(name: str, url: str, step: str) -> Iterator[Finding]:
+def check_encryption(name: str, url: str, step: str) -> Iterator[Finding]:
+    """Yield a finding where a URL of another machine is not encrypted."""
     parsed = yarl.URL(url)
     if parsed.scheme == "http" and not is_loopback(parsed.host or ""):
         yield bad(name, f"{url} sends passwords and tokens over the network in clear", step)
@@ -101,7 +102,7 @@ async def _check_gateway(probes: Probes, choices: Choices) -> list[Finding]:
         return [bad("Gateway", found, _set(choices, missing))]
     url = choices.get("gateway_url") or DEFAULT_GATEWAY_URL
     gateway = normalise_gateway_url(url, "with_msg_gw_url")
-    insecure = _check_encryption("Gateway", gateway, _set(choices, "gateway_url"))
+    insecure = check_encryption("Gateway", gateway, _set(choices, "gateway_url"))
     answers: dict[str, Response] = {}
     for name, process_id in processes.items():
         try:
@@ -125,8 +126,8 @@ def _judge(choices: Choices, gateway: str, answers: Mapping[str, Response]) -> I
         found = f"something else than a message gateway answers at {gateway} (HTTP {first.status})"
         yield bad("Gateway", found, _set(choices, "gateway_url"))
         return
-    if len(unknown) == len(answers) and not _blames_process(first):
-        if _message(first) is None:
+    if len(unknown) == len(answers) and not _blames(first, "process"):
+        if not _blames(first, "spec"):
             found = f"no message gateway answers at {gateway}, or it does not know the spec id"
             yield bad("Gateway", found, f"{_set(choices, 'gateway_url')}; then the spec id")
             return
@@ -149,8 +150,8 @@ def _judge(choices: Choices, gateway: str, answers: Mapping[str, Response]) -> I
             yield good("Process", f"the gateway knows {value}, the {SETTINGS[name].meaning}")
 
 
-def _blames_process(answer: Response) -> bool:
-    return "process" in (_message(answer) or "").lower()
+def _blames(answer: Response, what: str) -> bool:
+    return what in (_message(answer) or "").lower()
 
 
 def _message(answer: Response) -> str | None:

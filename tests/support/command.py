@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import getpass
 import io
 import json
 import os
@@ -36,6 +37,17 @@ class Terminal(io.StringIO):
         if not line:
             raise KeyboardInterrupt
         return line
+
+
+def _hidden(stdin: io.TextIOBase) -> Callable[..., str]:
+    """Stand for ``getpass.getpass``, which would ask the developer's own terminal."""
+
+    def ask(prompt: str = "", stream: object = None, **options: object) -> str:
+        if not stdin.isatty():
+            raise getpass.GetPassWarning("There is no terminal")
+        return stdin.readline().rstrip("\n")
+
+    return ask
 
 
 class Command:
@@ -102,6 +114,7 @@ class Command:
                 patch.setenv(name, value)
             patch.setattr(sys, "argv", ["icure", *map(str, arguments)])
             patch.setattr(sys, "stdin", stdin)
+            patch.setattr(getpass, "getpass", _hidden(stdin))
             with pytest.raises(SystemExit) as ended:
                 main()
         said = self._capsys.readouterr()
