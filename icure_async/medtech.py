@@ -201,19 +201,24 @@ class MedTechApi(_Api):
 
         self._parts = parts = Parts(settings, self._session)
         self.patient_api: PatientApi = PatientApi(
-            parts.patients, parts.patient_batches, parts.patient_shares
+            parts.patients, parts.patient_batches, parts.patient_shares, parts.all_data
         )
         self.notification_api: NotificationApi = NotificationApi(
             parts.notifications, clock=settings.clock
         )
         self.user_api: UserApi = UserApi(
-            parts.users, parts.current_user, tokens=parts.tokens, crypto=settings.crypto
+            parts.users,
+            parts.current_user,
+            tokens=parts.tokens,
+            crypto=settings.crypto,
+            automatic_sharing=parts.automatic_sharing,
         )
         self.data_owner_api: DataOwnerApi = DataOwnerApi(
             access_back=parts.access_back,
             examiner=parts.examiner,
             key_notices=parts.key_notices,
             notaries=parts.notaries,
+            owners=parts.owners,
         )
         spec_id = settings.msg_gw_spec_id
         self._authentication_api = self._make_authentication_api(spec_id) if spec_id else None

@@ -14,11 +14,14 @@ if TYPE_CHECKING:
     from icure_async.keys.access_back import AccessBack
     from icure_async.keys.notaries import KeyNotaries
     from icure_async.keys.notices import KeyNotices
+    from icure_async.keys.public_owners import PublicDataOwners
     from icure_async.keys.report import KeyExaminer
     from icure_async.models.key_change import AccessGivenBack, KeyPairUpdateNotice
     from icure_async.models.key_pair import KeyPair
     from icure_async.models.key_report import KeyReport
     from icure_async.models.key_share import KeyShare, KeySplit
+    from icure_async.models.public_key import PublicKey
+    from icure_async.models.shares import DataOwner
 
 __all__ = ["DataOwnerApi"]
 
@@ -34,11 +37,13 @@ class DataOwnerApi:
         examiner: KeyExaminer,
         key_notices: KeyNotices,
         notaries: KeyNotaries,
+        owners: PublicDataOwners,
     ) -> None:
         self._access_back = access_back
         self._examiner = examiner
         self._key_notices = key_notices
         self._notaries = notaries
+        self._owners = owners
 
     def get_data_owner_id_of(self, user: User) -> str:
         """Return the id of the user's data owner.
@@ -57,6 +62,36 @@ class DataOwnerApi:
                 "patient or a device. Have an administrator link it to one."
             )
         return owner_id
+
+    async def get_data_owner(self, data_owner_id: str) -> DataOwner:
+        """Return a healthcare professional, a patient or a device, as the backend has it now.
+
+        Args:
+            data_owner_id: its id; that of the current data owner does, too.
+
+        Raises:
+            ValidationError: the id is malformed. Nothing was sent.
+            NotFoundError: there is none of this id, or the current user may not read it.
+        """
+        return await self._owners.get(data_owner_id)
+
+    async def get_public_keys_of(self, data_owner_id: str) -> list[PublicKey]:
+        """Return the public keys that the backend names for a data owner now.
+
+        The first key pair the data owner ever had comes first. Where the backend is not trusted,
+        compare ``PublicKey.digest`` with the person before something is shared.
+
+        Args:
+            data_owner_id: id of the data owner.
+
+        Returns:
+            The keys; an empty list for one who has not logged in yet.
+
+        Raises:
+            ValidationError: the id is malformed. Nothing was sent.
+            NotFoundError: there is none of this id, or the current user may not read it.
+        """
+        return list((await self._owners.get(data_owner_id)).public_keys)
 
     async def examine_keys(self) -> KeyReport:
         """Find out where the user's key pairs are, what leads to them, and what is half-done.

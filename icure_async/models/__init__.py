@@ -49,6 +49,15 @@ from icure_async.models.patient import EncryptedPatient, Patient, PotentiallyEnc
 from icure_async.models.properties import Property, PropertyType, TypedValueObject
 from icure_async.models.public_key import PublicKey
 from icure_async.models.relations import Partnership, PatientHealthCareParty
+from icure_async.models.shares import (
+    AccessToAllData,
+    DataAccess,
+    DataOwner,
+    DataOwnerType,
+    ShareItem,
+    ShareResult,
+    ShareStatus,
+)
 from icure_async.models.system_meta_data import (
     Delegation,
     SystemMetaDataEncrypted,
@@ -59,6 +68,7 @@ from icure_async.models.user_token import LogoutResult, UserToken
 
 __all__ = [
     "AccessGivenBack",
+    "AccessToAllData",
     "Address",
     "AddressType",
     "AuthenticationToken",
@@ -67,6 +77,9 @@ __all__ = [
     "BatchResult",
     "CodingReference",
     "ComplementFilter",
+    "DataAccess",
+    "DataOwner",
+    "DataOwnerType",
     "DeactivationReason",
     "Delegation",
     "EncryptedNotification",
@@ -112,6 +125,9 @@ __all__ = [
     "PropertyTypeName",
     "PublicKey",
     "PublishedKey",
+    "ShareItem",
+    "ShareResult",
+    "ShareStatus",
     "SharedDataType",
     "SystemMetaDataEncrypted",
     "SystemMetaDataOwnerEncrypted",

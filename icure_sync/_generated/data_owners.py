@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from icure_async.models.key_pair import KeyPair
     from icure_async.models.key_report import KeyReport
     from icure_async.models.key_share import KeyShare, KeySplit
+    from icure_async.models.public_key import PublicKey
+    from icure_async.models.shares import DataOwner
     from icure_async.models.user import User
 
 __all__ = ["DataOwnerApi"]
@@ -34,6 +36,36 @@ class DataOwnerApi(Twin[AsyncDataOwnerApi]):
             ValidationError: the user is none of them.
         """
         return self._call(self._inner.get_data_owner_id_of, user)
+
+    def get_data_owner(self, data_owner_id: str) -> DataOwner:
+        """Return a healthcare professional, a patient or a device, as the backend has it now.
+
+        Args:
+            data_owner_id: its id; that of the current data owner does, too.
+
+        Raises:
+            ValidationError: the id is malformed. Nothing was sent.
+            NotFoundError: there is none of this id, or the current user may not read it.
+        """
+        return self._run(self._inner.get_data_owner, data_owner_id)
+
+    def get_public_keys_of(self, data_owner_id: str) -> list[PublicKey]:
+        """Return the public keys that the backend names for a data owner now.
+
+        The first key pair the data owner ever had comes first. Where the backend is not trusted,
+        compare ``PublicKey.digest`` with the person before something is shared.
+
+        Args:
+            data_owner_id: id of the data owner.
+
+        Returns:
+            The keys; an empty list for one who has not logged in yet.
+
+        Raises:
+            ValidationError: the id is malformed. Nothing was sent.
+            NotFoundError: there is none of this id, or the current user may not read it.
+        """
+        return self._run(self._inner.get_public_keys_of, data_owner_id)
 
     def examine_keys(self) -> KeyReport:
         """Find out where the user's key pairs are, what leads to them, and what is half-done.
