@@ -10,29 +10,30 @@ import asyncio
 import datetime as dt
 import uuid
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
-import attrs
 import typer
 
 from icure_async.cli.choices import AsJson, ProfileName  # noqa: TC001 - typer reads it
 from icure_async.cli.connections import opening
 from icure_async.cli.options import Yes  # noqa: TC001 - typer reads it
-from icure_async.cli.output import note, print_json, print_members, print_rows, steps, working
+from icure_async.cli.output import note, print_json, print_members, working
+from icure_async.cli.patient_search import list_patients
+from icure_async.cli.patient_shares import share
 from icure_async.cli.questions import confirm, read_text
-from icure_async.errors import BackendError, CryptoError, ValidationError
+from icure_async.errors import ValidationError
 from icure_async.json_shapes import parse_json_object
 from icure_async.models.base import has_id, has_rev
 from icure_async.models.patient import Patient
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 __all__ = ["patient"]
 
 patient: typer.Typer = typer.Typer(
     no_args_is_help=True, help="Patients: list, read, create, share and delete them."
 )
+
+patient.command("list")(list_patients)
+patient.command()(share)
 
 _Id = Annotated[str, typer.Argument(metavar="ID", help="Id of the patient.")]
 
@@ -106,65 +107,6 @@ def create(
     with working("Creating the patient"):
         stored = asyncio.run(run())
     _show(stored, as_json=as_json)
-
-
-@patient.command()
-def share(
-    patient_id: _Id,
-    delegates: Annotated[
-        list[str],
-        typer.Argument(metavar="DELEGATE...", help="Ids of the data owners to share with."),
-    ],
-    yes: Yes = False,
-    profile: ProfileName = None,
-    as_json: AsJson = False,
-) -> None:
-    """Share a patient with other data owners, who read, change and share it from then on.
-
-    There is no way to take a share back. The exit code is 1 if it was not shared with one of them.
-    """
-    ready = opening(profile)
-    if not yes:
-        people = ", ".join(delegates)
-        confirm(
-            f"Share patient {patient_id} with {people}? It cannot be taken back.", option="--yes"
-        )
-
-    async def run(advance: Callable[[int], None]) -> list[_Share]:
-        async with ready.api() as api:
-            found = await api.patient_api.get_patient(patient_id)
-            outcomes: list[_Share] = []
-            for delegate_id in delegates:
-                try:
-                    stored = await api.patient_api.give_access_to(found, delegate_id)
-                    outcome = "shared before" if stored.rev == found.rev else "shared"
-                    outcomes.append(_Share(delegate_id, outcome))
-                    found = stored
-                except (BackendError, CryptoError, ValidationError) as error:
-                    outcomes.append(_Share(delegate_id, "not shared", str(error)))
-                advance(len(outcomes))
-            return outcomes
-
-    with steps("Sharing", len(delegates)) as advance:
-        outcomes = asyncio.run(run(advance))
-    if as_json:
-        print_json([attrs.asdict(outcome) for outcome in outcomes])
-    else:
-        print_rows(
-            ("delegate", "outcome", "why not"),
-            [(item.delegate, item.outcome, item.reason) for item in outcomes],
-        )
-    if any(item.reason is not None for item in outcomes):
-        raise typer.Exit(1)
-
-
-@attrs.frozen
-class _Share:
-    """The outcome of sharing a patient with one delegate."""
-
-    delegate: str
-    outcome: str
-    reason: str | None = None
 
 
 @patient.command()

@@ -33,11 +33,7 @@ class TestByCode:
     def test_without_a_terminal_it_ends_when_the_code_is_sent_and_goes_on_later(
         self, icure: Command, running: Sandbox, phone: str
     ) -> None:
-        sent = icure(
-            *("register", "--phone", phone, "--as", "patient", "--captcha", "solved"),
-            *("--professional", running.master_hcp.data_owner_id),
-            code=1,
-        )
+        sent = icure.start(running, phone)
         assert f"A code was sent to {phone}." in sent.stderr
         assert "set ICURE_CODE" in sent.stderr
         assert sent.stdout == ""
@@ -77,11 +73,7 @@ class TestByCode:
     def test_a_wrong_code_is_asked_for_again_on_a_terminal(
         self, icure: Command, running: Sandbox, phone: str
     ) -> None:
-        icure(
-            *("register", "--phone", phone, "--as", "patient", "--captcha", "solved"),
-            *("--professional", running.master_hcp.data_owner_id),
-            code=1,
-        )
+        icure.start(running, phone)
         code = icure("code").stdout.strip()
         wrong = "".join("1" if digit == "0" else "0" for digit in code)
         done = icure("login", "--resume", typed=f"{wrong}\nletters\n{code}\n")
@@ -91,11 +83,7 @@ class TestByCode:
     def test_a_wrong_code_of_the_environment_is_an_error_and_leaves_the_process(
         self, icure: Command, running: Sandbox, phone: str
     ) -> None:
-        icure(
-            *("register", "--phone", phone, "--as", "patient", "--captcha", "solved"),
-            *("--professional", running.master_hcp.data_owner_id),
-            code=1,
-        )
+        icure.start(running, phone)
         code = icure("code").stdout.strip()
         wrong = "".join("1" if digit == "0" else "0" for digit in code)
         assert "wrong" in icure("login", "--resume", code=1, ICURE_CODE=wrong).stderr
@@ -104,11 +92,7 @@ class TestByCode:
     def test_a_process_that_is_closed_is_forgotten(
         self, icure: Command, running: Sandbox, phone: str
     ) -> None:
-        icure(
-            *("register", "--phone", phone, "--as", "patient", "--captcha", "solved"),
-            *("--professional", running.master_hcp.data_owner_id),
-            code=1,
-        )
+        icure.start(running, phone)
         code = icure("code").stdout.strip()
         wrong = "".join("1" if digit == "0" else "0" for digit in code)
         for _ in range(5):
@@ -131,11 +115,7 @@ class TestByCode:
     def test_the_code_goes_to_the_gateway_that_sent_it(
         self, icure: Command, running: Sandbox, phone: str
     ) -> None:
-        icure(
-            *("register", "--phone", phone, "--as", "patient", "--captcha", "solved"),
-            *("--professional", running.master_hcp.data_owner_id),
-            code=1,
-        )
+        icure.start(running, phone)
         code = icure("code").stdout.strip()
         icure.environment |= {
             "ICURE_URL": "http://127.0.0.1:9",

@@ -139,15 +139,22 @@ class Command:
         """Put a key pair on the device."""
         asyncio.run(FileKeyStorage(self.data / "keys").store_key_pair(owner_id, pair))
 
-    def register(self, sandbox: Sandbox, phone: str, *options: str) -> dict[str, Any]:
-        """Register a patient of the sandbox's professional, and return what the command says."""
-        self(
+    def start(self, sandbox: Sandbox, phone: str, *options: str, person: str = "patient") -> Result:
+        """Have a code sent, to a patient of the sandbox's professional or to a professional."""
+        invited = ["--professional", sandbox.master_hcp.data_owner_id]
+        return self(
             "register",
-            *("--phone", phone, "--as", "patient", "--captcha", "solved"),
-            *("--professional", sandbox.master_hcp.data_owner_id),
+            *("--phone", phone, "--as", person, "--captcha", "solved"),
+            *(invited if person == "patient" else []),
             *options,
             code=1,
         )
+
+    def register(
+        self, sandbox: Sandbox, phone: str, *options: str, person: str = "patient"
+    ) -> dict[str, Any]:
+        """Register, and return what the command says."""
+        self.start(sandbox, phone, *options, person=person)
         return self.enter_code("--store", "file")
 
     def enter_code(self, *options: str, code: int = 0) -> dict[str, Any]:
