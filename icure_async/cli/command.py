@@ -122,7 +122,7 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
     try:
-        app()
+        app(prog_name="icure")
     except (ICureError, ValueError, OSError) as error:
         note(str(error), style="red")
         step = next((step for kind, step in _NEXT_STEPS.items() if isinstance(error, kind)), None)
