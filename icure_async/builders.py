@@ -17,6 +17,7 @@ import yarl
 
 from icure_async.cautions import InsecureConnectionWarning, warn_once
 from icure_async.crypto.protocol import Crypto
+from icure_async.environment import GATEWAY_URL, SPEC_ID, URL, process_variable, value_of
 from icure_async.errors import (
     ConfigurationError,
     UnknownNameError,
@@ -31,7 +32,12 @@ from icure_async.rest import retries
 from icure_async.rest.connection import Connection, ConnectionOptions, require_asyncio
 from icure_async.rest.proxies import Proxy, is_loopback
 from icure_async.rest.transport import DEFAULT_MAX_RESPONSE_SIZE, DEFAULT_TIMEOUT
-from icure_async.rest.urls import normalise_base_url, normalise_gateway_url, path
+from icure_async.rest.urls import (
+    DEFAULT_GATEWAY_URL,
+    normalise_base_url,
+    normalise_gateway_url,
+    path,
+)
 from icure_async.secret_holders import SecretHolder
 from icure_async.storage.files import FileStorage
 from icure_async.storage.key_storage import FileKeyStorage, MemoryKeyStorage
@@ -51,7 +57,6 @@ UserType = Literal["hcp", "patient"]
 """The people that a process registers: healthcare professionals or patients."""
 
 _USER_TYPES: Final[tuple[UserType, ...]] = ("hcp", "patient")
-_DEFAULT_GATEWAY: Final = "https://msg-gw.icure.cloud"
 _USED_BY_BUILT_APIS: Final = (
     "icure_async.authentication.progress",
     "icure_async.crypto.software",
@@ -137,7 +142,7 @@ class _Builder(SecretHolder):
 
     def __init__(self) -> None:
         self._base_url: str | None = None
-        self._msg_gw_url = _DEFAULT_GATEWAY
+        self._msg_gw_url = DEFAULT_GATEWAY_URL
         self._msg_gw_spec_id: str | None = None
         self._auth_process_by_email_id: str | None = None
         self._auth_process_by_sms_id: str | None = None
@@ -470,13 +475,13 @@ class _Builder(SecretHolder):
             raise ConfigurationError("user_type must be 'hcp' or 'patient', or left out.")
         registered = user_type or _user_type_in_env()
         for name, method in (
-            ("ICURE_URL", self.with_icure_base_url),
-            ("ICURE_MSG_GTW_URL", self.with_msg_gw_url),
-            ("SPEC_ID", self.with_msg_gw_spec_id),
-            (_process_variable("EMAIL", registered), self.with_auth_process_by_email_id),
-            (_process_variable("SMS", registered), self.with_auth_process_by_sms_id),
+            (URL, self.with_icure_base_url),
+            (GATEWAY_URL, self.with_msg_gw_url),
+            (SPEC_ID, self.with_msg_gw_spec_id),
+            (process_variable("EMAIL", registered), self.with_auth_process_by_email_id),
+            (process_variable("SMS", registered), self.with_auth_process_by_sms_id),
         ):
-            value = _env(name)
+            value = value_of(name)
             if value:
                 try:
                     method(value)
@@ -564,10 +569,10 @@ class AnonymousMedTechApiBuilder(_Builder):
         """
         builder = cls()
         builder._read_env(user_type)
-        _require_env("ICURE_URL", builder._base_url)
-        _require_env("SPEC_ID", builder._msg_gw_spec_id)
+        _require_env(URL, builder._base_url)
+        _require_env(SPEC_ID, builder._msg_gw_spec_id)
         names = [
-            _process_variable(channel, user_type or _user_type_in_env())
+            process_variable(channel, user_type or _user_type_in_env())
             for channel in ("EMAIL", "SMS")
         ]
         _require_env(
@@ -623,7 +628,7 @@ class MedTechApiBuilder(_Builder):
         """
         builder = cls()
         builder._read_env(user_type)
-        _require_env("ICURE_URL", builder._base_url)
+        _require_env(URL, builder._base_url)
         return builder
 
     def with_user_name(self, user_name: str) -> Self:
@@ -739,18 +744,9 @@ def _check_methods(implementation: object, protocol: type, method: str) -> None:
             )
 
 
-def _process_variable(channel: str, user_type: str) -> str:
-    return f"AUTH_BY_{channel}_{user_type.upper()}_PROCESS_ID"
-
-
-def _env(name: str) -> str:
-    """Return the value of a variable without the line break that files of secrets end with."""
-    return os.environ.get(name, "").strip()
-
-
 def _user_type_in_env() -> UserType:
     for user_type in _USER_TYPES:
-        if any(_env(_process_variable(name, user_type)) for name in ("EMAIL", "SMS")):
+        if any(value_of(process_variable(name, user_type)) for name in ("EMAIL", "SMS")):
             return user_type
     return "hcp"
 

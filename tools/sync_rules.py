@@ -176,6 +176,7 @@ RULES: Final = Rules(
     internal=(
         "icure_async.cli",
         "icure_async.entities",
+        "icure_async.environment",
         "icure_async.foreign_text",
         "icure_async.json_shapes",
         "icure_async.keys",

@@ -1,0 +1,70 @@
+"""A login that takes the place of another one, whose token is revoked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import attrs
+
+from icure_async.cli.logins import KeptLogin, keep_login, read_login
+from icure_async.cli.output import note
+from icure_async.errors import ICureError
+
+if TYPE_CHECKING:
+    from icure_async.cli.choices import Choices
+    from icure_async.cli.logins import Place
+
+__all__ = ["LoggedIn", "end_login", "replace_login"]
+
+
+@attrs.frozen(kw_only=True)
+class LoggedIn:
+    """A login that has just been kept.
+
+    Attributes:
+        login: as it is kept.
+        expires_at: when its token ends, in epoch milliseconds; None where that is not known.
+        warnings: what the person should know.
+        fingerprints: of the key pairs in use.
+    """
+
+    login: KeptLogin
+    expires_at: int | None
+    warnings: tuple[str, ...] = ()
+    fingerprints: tuple[str, ...] = ()
+
+
+async def replace_login(choices: Choices, login: KeptLogin, place: Place | None) -> KeptLogin:
+    """Keep a login, and revoke the token of the one that it replaces.
+
+    Raises:
+        ConfigurationError: its token cannot be kept in the place that is wanted.
+        StorageError: the same, or the file cannot be written.
+    """
+    try:
+        former = await read_login(choices.profile)
+    except ICureError:
+        # Damaged, or open to others: it is replaced all the same.
+        former = None
+    kept = await keep_login(choices.profile, login, place)
+    if former is not None and former.token != login.token:
+        reason = await end_login(choices, former)
+        if reason:
+            note(f"The token of the former login was not revoked: {reason}", style="yellow")
+    return kept
+
+
+async def end_login(choices: Choices, login: KeptLogin) -> str | None:
+    """Revoke the token of a login at its backend, and return why that failed, or None."""
+    builder = (
+        choices.builder(login.url)
+        .with_user_name(login.user_name)
+        .with_password(login.token)
+        .with_in_memory_keys()
+    )
+    try:
+        async with builder.build() as api:
+            result = await api.logout()
+    except ICureError as error:
+        return str(error)
+    return None if result.token_revoked else result.reason
