@@ -9,8 +9,13 @@ import attrs
 
 from icure_async.crypto.encoding import new_uuid
 from icure_async.crypto.threads import Turns
-from icure_async.entities.comparison import refuse_other_changes, same_content
+from icure_async.entities.comparison import (
+    changed_by_others,
+    refuse_other_changes,
+    same_content,
+)
 from icure_async.entities.metadata import Readers
+from icure_async.entities.record_ids import one_id
 from icure_async.entities.records import Records
 from icure_async.entities.sharing import auto_delegates_of
 from icure_async.entities.stored_members import with_stored_members
@@ -32,7 +37,7 @@ from icure_async.errors import (
     ValidationError,
 )
 from icure_async.models.base import EntityModel, has_id, has_rev
-from icure_async.models.validation import UnusualValueError, validate_id
+from icure_async.models.validation import UnusualValueError
 from icure_async.models.wire import from_wire, to_wire
 from icure_async.rest.changes import change_document
 
@@ -322,9 +327,7 @@ class Repository(Records[Clear, Sealed]):
             PermissionDeniedError: only readers may delete it, and the current data owner is none.
         """
         noun = self.kind.noun
-        if "," in validate_id(record_id, f"{noun} id"):
-            # Backends would take it for a list of ids, and delete each of them.
-            raise ValidationError(f"The {noun} id must be one id, without a comma.")
+        one_id(record_id, noun)
         if self.kind.only_readers_delete:
             stored = await self.read(record_id)
             if stored.get("deletionDate"):
@@ -482,13 +485,7 @@ class Repository(Records[Clear, Sealed]):
             present = await self._as_saved(record, document, opened)
             if present and set(delegates) <= self.metadata.delegates_of(document):
                 return present
-        raise ConflictError(
-            f"{self._name(record.id)} was changed by somebody else, or its id is in use. Read it "
-            "again, apply the change to what you read, and save that.",
-            status=conflict.status,
-            request_id=conflict.request_id,
-            server_message=conflict.server_message,
-        ) from None
+        raise changed_by_others(self._name(record.id), conflict) from None
 
     def _now(self) -> int:
         return int(self._clock() * 1000)

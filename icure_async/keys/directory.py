@@ -15,6 +15,7 @@ from icure_async.crypto.exchange_keys import (
     exchange_keys_to,
     public_keys_of,
 )
+from icure_async.entities.parents import MAX_PARENTS
 from icure_async.errors import (
     BadRequestError,
     DecryptionError,
@@ -39,10 +40,7 @@ if TYPE_CHECKING:
     from icure_async.keys.recovery import KeyRecovery
     from icure_async.rest.data_owners import DataOwnerResource
 
-__all__ = ["MAX_PARENTS", "Directory"]
-
-MAX_PARENTS: Final = 32
-"""The most parents that a data owner may have, one above the other."""
+__all__ = ["Directory"]
 
 _READ_AT_ONCE: Final = 16
 
