@@ -200,6 +200,12 @@ class PlainRecords(Generic[Record]):
             for document in await self._stored(missing):
                 self._take(document)
 
+    async def as_saved(
+        self, saved: Sequence[tuple[Record, Mapping[str, Any]]]
+    ) -> Sequence[Record | None]:
+        """Return records that were saved in a batch, read again: the backend fills in members."""
+        return await self.saved_among([record for record, _ in saved])
+
     async def saved_among(self, records: Sequence[Record]) -> list[Record | None]:
         """Return for each record the stored one if it has the same content, else None."""
         stored = {one["id"]: one for one in await self._stored([one.id for one in records])}

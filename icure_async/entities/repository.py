@@ -230,12 +230,27 @@ class Repository(Records[Clear, Sealed]):
         self._own.learn(self.kind.route, saved)
         return await self._try_decrypt(saved)
 
-    async def saved_among(self, records: Sequence[Clear]) -> list[Clear | Sealed | None]:
-        """Return for each record the stored one if it has the same content, else None."""
+    async def read_ahead(self, records: Sequence[Clear]) -> None:
+        """Read nothing: records that need their stored document are modified one by one."""
+
+    async def as_saved(
+        self, saved: Sequence[tuple[Clear, Mapping[str, Any]]]
+    ) -> Sequence[Clear | None]:
+        """Return records that were saved in a batch: as they were sent, and what is filled in."""
+        defaults = self.kind.server_defaults
+        documents = [{**defaults, **document} for _, document in saved]
+        return [self.require_readable(record) for record in await self.open_many(documents)]
+
+    async def saved_among(self, records: Sequence[Clear]) -> list[Clear | None]:
+        """Return for each record the stored one if it has the same content, else None.
+
+        Raises:
+            InvalidResponseError: the stored one can't be decrypted.
+        """
         stored = await self._stored([record.id for record in records])
         opened = await self._entities.open_many(list(stored.values()))
         by_id = dict(zip(stored, opened, strict=True))
-        found: list[Clear | Sealed | None] = []
+        found: list[Clear | None] = []
         turns = Turns()
         for record in records:
             await turns.give()
@@ -245,7 +260,7 @@ class Repository(Records[Clear, Sealed]):
                 if document := stored.get(record.id):
                     await confirm_content(document, self.resource.get, self.kind.noun)
                     present = await self._as_saved(record, document, by_id[record.id])
-            found.append(present)
+            found.append(self.require_readable(present) if present else None)
         return found
 
     async def _stored(self, record_ids: Sequence[str]) -> dict[str, dict[str, Any]]:

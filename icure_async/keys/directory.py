@@ -113,6 +113,11 @@ class Directory:
         self._forget(owner_id)
         return await self._other(owner_id)
 
+    async def read_document_anew(self, owner_id: str) -> Mapping[str, Any] | None:
+        """Return the document of a data owner as it is now, or None where it can't be read."""
+        owner = await self.read_anew(owner_id)
+        return None if owner is None else owner.document
+
     async def require_anew(self, owner_id: str) -> TypedDataOwner:
         """Return another data owner as it is now.
 
