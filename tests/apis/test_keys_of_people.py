@@ -313,7 +313,7 @@ class TestDevicesWithKeys:
         seed["entities"]["device"] = {
             f"device-{number}": {"id": f"device-{number}", "name": "d", **self.keys}
             for number in range(3)
-        }
+        } | {f"other-{number}": {"id": f"other-{number}"} for number in range(1000)}
         return seed
 
     async def assert_keys(self, sandbox: Sandbox) -> None:
@@ -332,6 +332,18 @@ class TestDevicesWithKeys:
             device.name = "changed"
         result = await api.medical_device_api.create_or_modify_medical_devices(devices)
         result.raise_for_failures()
+        await self.assert_keys(sandbox)
+
+    async def test_that_were_read_long_ago_are_read_again(
+        self, api: MedTechApi, sandbox: Sandbox, requests: RequestLog
+    ) -> None:
+        devices = api.medical_device_api
+        device = await devices.get_medical_device("device-0")
+        await devices.get_medical_devices([f"other-{number}" for number in range(1000)])
+        requests.take()
+        result = await devices.create_or_modify_medical_devices([device.evolve(name="changed")])
+        result.raise_for_failures()
+        assert len(requests.take()) == 3
         await self.assert_keys(sandbox)
 
     async def test_refuse_a_change_of_one_and_save_the_others(
