@@ -3,6 +3,8 @@
 from icure_async import errors, storage
 from icure_async._version import __version__ as __version__
 from icure_async.apis.data_owners import DataOwnerApi
+from icure_async.apis.healthcare_professionals import HealthcareProfessionalApi
+from icure_async.apis.medical_devices import MedicalDeviceApi
 from icure_async.apis.notifications import NotificationApi
 from icure_async.apis.patients import PatientApi
 from icure_async.apis.users import UserApi
@@ -39,6 +41,7 @@ from icure_async.models import (
     EncryptedPatient,
     Filter,
     Gender,
+    HealthcareProfessional,
     HealthcareProfessionalFilter,
     HealthcareProfessionalsByIdsFilter,
     HealthcareProfessionalsByLabelCodeFilter,
@@ -56,6 +59,7 @@ from icure_async.models import (
     KeySplit,
     KeyStatus,
     LogoutResult,
+    MedicalDevice,
     MedicalDeviceFilter,
     MedicalDevicesByIdsFilter,
     MissingKey,
@@ -96,6 +100,7 @@ from icure_async.models import (
     ShareResult,
     ShareStatus,
     SystemMetaDataEncrypted,
+    SystemMetaDataOwner,
     SystemMetaDataOwnerEncrypted,
     Telecom,
     TelecomType,
@@ -143,6 +148,8 @@ __all__ = [
     "EncryptedPatient",
     "Filter",
     "Gender",
+    "HealthcareProfessional",
+    "HealthcareProfessionalApi",
     "HealthcareProfessionalFilter",
     "HealthcareProfessionalsByIdsFilter",
     "HealthcareProfessionalsByLabelCodeFilter",
@@ -166,6 +173,8 @@ __all__ = [
     "LogoutResult",
     "MedTechApi",
     "MedTechApiBuilder",
+    "MedicalDevice",
+    "MedicalDeviceApi",
     "MedicalDeviceFilter",
     "MedicalDevicesByIdsFilter",
     "MissingKey",
@@ -209,6 +218,7 @@ __all__ = [
     "SharedDataType",
     "Storage",
     "SystemMetaDataEncrypted",
+    "SystemMetaDataOwner",
     "SystemMetaDataOwnerEncrypted",
     "Telecom",
     "TelecomType",

@@ -41,6 +41,7 @@ from icure_async.models import (
     EncryptedPatient,
     Filter,
     Gender,
+    HealthcareProfessional,
     HealthcareProfessionalFilter,
     HealthcareProfessionalsByIdsFilter,
     HealthcareProfessionalsByLabelCodeFilter,
@@ -58,6 +59,7 @@ from icure_async.models import (
     KeySplit,
     KeyStatus,
     LogoutResult,
+    MedicalDevice,
     MedicalDeviceFilter,
     MedicalDevicesByIdsFilter,
     MissingKey,
@@ -98,6 +100,7 @@ from icure_async.models import (
     ShareResult,
     ShareStatus,
     SystemMetaDataEncrypted,
+    SystemMetaDataOwner,
     SystemMetaDataOwnerEncrypted,
     Telecom,
     TelecomType,
@@ -116,6 +119,8 @@ from icure_sync._generated.authentication_result import AuthenticationResult
 from icure_sync._generated.builders import AnonymousMedTechApiBuilder, MedTechApiBuilder
 from icure_sync._generated.crypto import BlockingCrypto
 from icure_sync._generated.data_owners import DataOwnerApi
+from icure_sync._generated.healthcare_professionals import HealthcareProfessionalApi
+from icure_sync._generated.medical_devices import MedicalDeviceApi
 from icure_sync._generated.medtech import AnonymousMedTechApi, MedTechApi
 from icure_sync._generated.notifications import NotificationApi
 from icure_sync._generated.patients import PatientApi
@@ -159,6 +164,8 @@ __all__ = [
     "EncryptedPatient",
     "Filter",
     "Gender",
+    "HealthcareProfessional",
+    "HealthcareProfessionalApi",
     "HealthcareProfessionalFilter",
     "HealthcareProfessionalsByIdsFilter",
     "HealthcareProfessionalsByLabelCodeFilter",
@@ -182,6 +189,8 @@ __all__ = [
     "LogoutResult",
     "MedTechApi",
     "MedTechApiBuilder",
+    "MedicalDevice",
+    "MedicalDeviceApi",
     "MedicalDeviceFilter",
     "MedicalDevicesByIdsFilter",
     "MissingKey",
@@ -225,6 +234,7 @@ __all__ = [
     "SharedDataType",
     "Storage",
     "SystemMetaDataEncrypted",
+    "SystemMetaDataOwner",
     "SystemMetaDataOwnerEncrypted",
     "Telecom",
     "TelecomType",

@@ -32,7 +32,7 @@ class PatientApi:
     def __init__(
         self,
         patients: Repository[Patient, EncryptedPatient],
-        batches: Batches[Patient, EncryptedPatient],
+        batches: Batches[Patient],
         shares: Shares[Patient, EncryptedPatient],
         all_data: AllDataOfPatients,
     ) -> None:

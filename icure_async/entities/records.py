@@ -12,6 +12,7 @@ from anyio.lowlevel import checkpoint
 
 from icure_async.entities.pages import pages_of
 from icure_async.entities.progress import checked_progress, report
+from icure_async.entities.record_ids import IDS_PER_REQUEST, id_list, in_order, valid_id
 from icure_async.entities.sealing import EntityCrypto
 from icure_async.entities.unchanged import (
     confirm_content,
@@ -20,14 +21,11 @@ from icure_async.entities.unchanged import (
 from icure_async.errors import (
     DecryptionError,
     InvalidResponseError,
-    NotFoundError,
-    ValidationError,
 )
 from icure_async.foreign_text import printable
 from icure_async.models.base import EntityModel
 from icure_async.models.batch import BatchProgress
 from icure_async.models.filters import refuse_encrypted
-from icure_async.models.validation import validate_id
 from icure_async.models.wire import from_wire
 
 if TYPE_CHECKING:
@@ -48,8 +46,6 @@ _log: Final = logging.getLogger(__name__)
 Clear = TypeVar("Clear", bound=EntityModel)
 Sealed = TypeVar("Sealed", bound=EntityModel)
 Taken = TypeVar("Taken")
-
-_IDS_PER_REQUEST: Final = 1000
 
 
 class OwnDocument(Protocol):
@@ -116,10 +112,11 @@ class Records(Generic[Clear, Sealed]):
 
     async def get_many_and_try_decrypt(self, record_ids: Sequence[str]) -> list[Clear | Sealed]:
         """Return several records like :meth:`get_many`, sealed ones where no key opens them."""
-        ids = [self._valid_id(record_id) for record_id in self._id_list(record_ids)]
+        noun = self.kind.noun
+        ids = [valid_id(record_id, noun) for record_id in id_list(record_ids, noun)]
         found: list[Clear | Sealed] = []
-        for start in range(0, len(ids), _IDS_PER_REQUEST):
-            found += await self._read_many(ids[start : start + _IDS_PER_REQUEST])
+        for start in range(0, len(ids), IDS_PER_REQUEST):
+            found += await self._read_many(ids[start : start + IDS_PER_REQUEST])
         return found
 
     def iterate(
@@ -141,7 +138,8 @@ class Records(Generic[Clear, Sealed]):
             ValidationError: an id is malformed.
             NotFoundError: some of a page do not exist, or are not accessible.
         """
-        return self._pages(self._id_list(record_ids), page_size, take, checked_progress(progress))
+        ids = id_list(record_ids, self.kind.noun)
+        return self._pages(ids, page_size, take, checked_progress(progress))
 
     async def _pages(
         self,
@@ -152,7 +150,8 @@ class Records(Generic[Clear, Sealed]):
     ) -> AsyncGenerator[Taken, None]:
         ids, done = iter(record_ids), 0
         total = len(record_ids) if isinstance(record_ids, Sized) else None
-        while page := [self._valid_id(record_id) for record_id in islice(ids, page_size)]:
+        noun = self.kind.noun
+        while page := [valid_id(record_id, noun) for record_id in islice(ids, page_size)]:
             for record in await self._read_many(page):
                 yield take(record)
                 await checkpoint()
@@ -190,7 +189,7 @@ class Records(Generic[Clear, Sealed]):
 
     async def read(self, record_id: str) -> dict[str, Any]:
         """Return the document of a record as it is stored."""
-        document = await self.resource.get(self._valid_id(record_id))
+        document = await self.resource.get(valid_id(record_id, self.kind.noun))
         await confirm_content(document, self.resource.get, self.kind.noun)
         self._own.learn(self.kind.route, document)
         return document
@@ -227,28 +226,13 @@ class Records(Generic[Clear, Sealed]):
         is_ours = None in wanted.data_owners()
         return wanted.to_wire(await self._own.own_id() if is_ours else "")
 
-    def _id_list(self, record_ids: Iterable[str]) -> Iterable[str]:
-        if isinstance(record_ids, str) or not isinstance(record_ids, Iterable):
-            raise ValidationError(f"{self.kind.noun}_ids must be a list of ids.")
-        return record_ids
-
-    def _valid_id(self, record_id: object) -> str:
-        return validate_id(record_id, f"{self.kind.noun} id")
-
     async def _read_many(self, ids: Sequence[str]) -> list[Clear | Sealed]:
         return await self._entities.open_each(await self._documents(ids), self._model)
 
     async def _documents(self, ids: Sequence[str]) -> list[dict[str, Any]]:
         found = await self.resource.get_many(list(dict.fromkeys(ids)))
         await self._confirm_content(found)
-        documents = {document["id"]: document for document in found}
-        missing = [record_id for record_id in ids if record_id not in documents]
-        if missing:
-            raise NotFoundError(
-                f"Could not read {self.kind.noun}s {', '.join(missing)}: they do not exist, or "
-                "this user has no access to them. Check the ids."
-            )
-        return [documents[record_id] for record_id in ids]
+        return in_order(found, ids, self.kind.noun)
 
     async def _confirm_content(self, documents: Sequence[Mapping[str, Any]]) -> None:
         for document in filter(is_in_clear, documents):

@@ -54,11 +54,13 @@ from icure_async.models.filters import (
     UsersByIdsFilter,
     UsersByPatientIdFilter,
 )
+from icure_async.models.healthcare_professional import HealthcareProfessional
 from icure_async.models.key_change import AccessGivenBack, KeyPairUpdate, KeyPairUpdateNotice
 from icure_async.models.key_pair import KeyPair
 from icure_async.models.key_question import KeyHistory, KeyKind, KeyQuestion
 from icure_async.models.key_report import KeyReport, KeyStatus, PublishedKey
 from icure_async.models.key_share import KeyShare, KeySplit
+from icure_async.models.medical_device import MedicalDevice
 from icure_async.models.missing_key import MissingKey, MissingKeyPolicy
 from icure_async.models.names import PersonName
 from icure_async.models.notification import (
@@ -82,6 +84,7 @@ from icure_async.models.shares import (
 from icure_async.models.system_meta_data import (
     Delegation,
     SystemMetaDataEncrypted,
+    SystemMetaDataOwner,
     SystemMetaDataOwnerEncrypted,
 )
 from icure_async.models.user import AuthenticationToken, User
@@ -112,6 +115,7 @@ __all__ = [
     "EncryptedPatient",
     "Filter",
     "Gender",
+    "HealthcareProfessional",
     "HealthcareProfessionalFilter",
     "HealthcareProfessionalsByIdsFilter",
     "HealthcareProfessionalsByLabelCodeFilter",
@@ -129,6 +133,7 @@ __all__ = [
     "KeySplit",
     "KeyStatus",
     "LogoutResult",
+    "MedicalDevice",
     "MedicalDeviceFilter",
     "MedicalDevicesByIdsFilter",
     "MissingKey",
@@ -169,6 +174,7 @@ __all__ = [
     "ShareStatus",
     "SharedDataType",
     "SystemMetaDataEncrypted",
+    "SystemMetaDataOwner",
     "SystemMetaDataOwnerEncrypted",
     "Telecom",
     "TelecomType",
