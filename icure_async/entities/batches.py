@@ -250,7 +250,7 @@ class Batches(Generic[Clear]):
                 await self._repository.read_ahead([one.record for one in pending])
             except ICureError as error:
                 outcomes.fail_open(pending, error)
-                return error if isinstance(error, _ENDING) else None
+                return error if isinstance(error, ENDING) else None
         together = [one for one in pending if creating or not needs_stored(one.record)]
         failure = await self._save_together(together, outcomes, creating=creating)
         if failure is not None and not isinstance(failure, _ABOUT_CONTENT):
