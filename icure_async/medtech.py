@@ -212,7 +212,11 @@ class MedTechApi(_Api):
             parts.notifications, clock=settings.clock
         )
         self.user_api: UserApi = UserApi(
-            parts.users, parts.current_user, tokens=parts.tokens, crypto=settings.crypto
+            parts.users,
+            parts.current_user,
+            tokens=parts.tokens,
+            account=parts.account,
+            crypto=settings.crypto,
         )
         self.data_owner_api: DataOwnerApi = DataOwnerApi(
             access_back=parts.access_back,

@@ -15,6 +15,7 @@ from icure_async.keys.entity_keys import LegacyMetadata
 from icure_async.keys.known_keys import KnownKeys
 from icure_async.keys.notaries import KeyNotaries
 from icure_async.keys.notices import KeyNotices
+from icure_async.keys.own_account import OwnAccount
 from icure_async.keys.own_document import OwnDocument
 from icure_async.keys.recovery import KeyRecovery
 from icure_async.keys.report import KeyExaminer
@@ -50,6 +51,9 @@ class Parts(SecretHolder):
         self.users: Final = UserResource(session)
         self.current_user: Final = CurrentUser(self.users, clock=clock)
         self.tokens: Final = UserTokens(self.users, self.current_user, clock=clock)
+        self.account: Final = OwnAccount(
+            session, self.users, self.current_user, crypto=crypto, clock=clock
+        )
         key_ring = KeyRing(crypto)
         self.trust: Final = KeyTrust(
             KnownKeys(settings.storage, key_ring),

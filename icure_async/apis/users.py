@@ -1,4 +1,4 @@
-"""Users: the one who is logged in, and its tokens."""
+"""Users: accounts, their contacts and passwords, and their tokens."""
 
 from __future__ import annotations
 
@@ -7,6 +7,13 @@ from typing import TYPE_CHECKING, Final
 from icure_async.errors import ValidationError
 from icure_async.mistakes import explained
 from icure_async.models.user import User
+from icure_async.models.user_rules import (
+    required_email,
+    required_phone_number,
+    validate_contact,
+    validate_new_password,
+    validate_token,
+)
 from icure_async.models.user_token import DEFAULT_TOKEN_VALIDITY
 from icure_async.models.validation import validate_id, validate_token_validity
 from icure_async.models.wire import from_wire
@@ -16,8 +23,9 @@ if TYPE_CHECKING:
 
     from icure_async.crypto.protocol import Crypto
     from icure_async.keys.current_user import CurrentUser
+    from icure_async.keys.own_account import OwnAccount
     from icure_async.keys.user_tokens import UserTokens
-    from icure_async.models.user_token import UserToken
+    from icure_async.models.user_token import RenewedToken, UserToken
     from icure_async.rest.users import UserResource
 
 __all__ = ["UserApi"]
@@ -27,14 +35,21 @@ _LONGEST_NAME: Final = 100
 
 @explained
 class UserApi:
-    """Reads users, and looks after the tokens of the one who is logged in."""
+    """Creates, reads, modifies and deletes users, and looks after their tokens."""
 
     def __init__(
-        self, users: UserResource, current_user: CurrentUser, *, tokens: UserTokens, crypto: Crypto
+        self,
+        users: UserResource,
+        current_user: CurrentUser,
+        *,
+        tokens: UserTokens,
+        account: OwnAccount,
+        crypto: Crypto,
     ) -> None:
         self._users = users
         self._current_user = current_user
         self._tokens = tokens
+        self._account = account
         self._crypto = crypto
 
     async def get_logged_user(self) -> User:
@@ -55,6 +70,112 @@ class UserApi:
         """
         return from_wire(User, await self._users.get(validate_id(user_id, "user id")))
 
+    async def get_user_by_email(self, email: str) -> User:
+        """Return the user with this email address, in the spelling that is stored.
+
+        Raises:
+            ValidationError: it is no email address.
+            NotFoundError: no user has it.
+            PermissionDeniedError: the logged-in user may not see that user.
+            InvalidResponseError: the backend answers with another user.
+        """
+        return from_wire(User, await self._users.get_by_email(validate_contact(email, "email")))
+
+    async def get_user_by_phone_number(self, phone_number: str) -> User:
+        """Return the user with this mobile phone number.
+
+        Raises:
+            ValidationError: it is no phone number.
+            NotFoundError: no user has it.
+            PermissionDeniedError: the logged-in user may not see that user.
+            InvalidResponseError: the backend answers with another user.
+        """
+        number = validate_contact(phone_number, "phone_number")
+        return from_wire(User, await self._users.get_by_phone_number(number))
+
+    async def delete_user(self, user_id: str) -> str:
+        """Mark a user as deleted: it can't log in any more, and is listed nowhere.
+
+        The data owner that it stands for, and all records, stay. Sessions of the user go on until
+        their access tokens end, within the hour.
+
+        Returns:
+            The id of the user.
+
+        Raises:
+            ValidationError: the id is malformed. Nothing was sent.
+            NotFoundError: there is no such user.
+            PermissionDeniedError: the logged-in user may not delete it.
+        """
+        await self._users.delete(validate_id(user_id, "user id"))
+        return user_id
+
+    async def change_email(self, email: str) -> User:
+        """Change the email address of the logged-in user.
+
+        A login that is the old address is changed with it. A session that logs in with the old
+        address goes on with the new one: give that to ``with_user_name()`` from now on. After a
+        ``NetworkError`` either may be in force, and the session tries both; repeating the call
+        finishes the change.
+
+        The addresses of the patient or healthcare professional that the user is stay as they are.
+
+        Args:
+            email: the new address; capital letters become small ones.
+
+        Returns:
+            The user as stored.
+
+        Raises:
+            ValidationError: it is no email address. Nothing was sent.
+            UserExistsError: another user has it. Nothing was changed.
+            PermissionDeniedError: the user may not change itself.
+            ConflictError: the user keeps being changed by others. Try again.
+        """
+        address = required_email(email)
+        return from_wire(User, await self._account.change_contact("email", address))
+
+    async def change_phone_number(self, phone_number: str) -> User:
+        """Change the mobile phone number of the logged-in user.
+
+        Login and session follow, as for :meth:`change_email`.
+
+        Args:
+            phone_number: the new number, international.
+
+        Returns:
+            The user as stored.
+
+        Raises:
+            ValidationError: it is no phone number. Nothing was sent.
+            UserExistsError: another user has it. Nothing was changed.
+            PermissionDeniedError: the user may not change itself.
+            ConflictError: the user keeps being changed by others. Try again.
+        """
+        number = required_phone_number(phone_number)
+        return from_wire(User, await self._account.change_contact("mobilePhone", number))
+
+    async def change_password(self, password: str) -> None:
+        """Change the password of the logged-in user, or give it one.
+
+        This session goes on: one that logs in with a token of this SDK keeps to that, any other
+        logs in with the new password from now on. Other sessions that use the old password end
+        when theirs can't be renewed, after a day at most. Tokens stay valid: end those of lost
+        devices with :meth:`revoke_token`. After a ``NetworkError`` either password may be in force,
+        and the session tries both; repeating the call finishes the change.
+
+        Args:
+            password: the new one, at least 8 characters.
+
+        Raises:
+            ValidationError: it is too short, or backends would misunderstand it. Nothing was sent.
+            WeakPasswordError: the backend wants a longer one. Nothing was changed.
+            PermissionDeniedError: the user may not change itself.
+            ConflictError: the user keeps being changed by others. Try again.
+            InvalidResponseError: the backend has not stored it.
+        """
+        await self._account.change_password(validate_new_password(password))
+
     async def list_tokens(self) -> list[UserToken]:
         """Return the long-lived tokens of the logged-in user, the oldest first.
 
@@ -67,7 +188,11 @@ class UserApi:
         return await self._tokens.listed()
 
     async def create_token(
-        self, *, validity: timedelta = DEFAULT_TOKEN_VALIDITY, name: str | None = None
+        self,
+        *,
+        user_id: str | None = None,
+        validity: timedelta = DEFAULT_TOKEN_VALIDITY,
+        name: str | None = None,
     ) -> str:
         """Create another token for the logged-in user, for another device or program of its.
 
@@ -75,6 +200,8 @@ class UserApi:
         :meth:`revoke_token` ends it.
 
         Args:
+            user_id: of another user, whom the token then logs in; healthcare professionals may
+                create one for their patients, for example.
             validity: how long it works: at least one second.
             name: what :meth:`list_tokens` shows it as, at most 100 characters without blanks.
 
@@ -85,14 +212,59 @@ class UserApi:
         Raises:
             ValidationError: an argument is malformed. Nothing was sent.
             InvalidResponseError: the backend answers with another token than the one asked for.
+            NotFoundError: there is no such user.
+            PermissionDeniedError: the user may not create tokens, or none for that user.
+        """
+        if user_id is not None:
+            validate_id(user_id, "user id")
+        seconds, name = _token_options(validity, name)
+        return await self._tokens.create(self._crypto, validity=seconds, name=name, user_id=user_id)
+
+    async def renew_token(
+        self, *, validity: timedelta = DEFAULT_TOKEN_VALIDITY, name: str | None = None
+    ) -> RenewedToken:
+        """Create a token to go on with, before the one that this session logs in with ends.
+
+        The session logs in with the new one from now on. The old one works until it ends, or until
+        you revoke it, which is for after you have stored the new one::
+
+            renewed = await api.user_api.renew_token()
+            save(renewed.token, renewed.token_expires_at)
+            if renewed.replaced_key:
+                await api.user_api.revoke_token(renewed.replaced_key)
+
+        So there is a token that works at every moment. If the call fails, the session stays with
+        the old one, and a new one may exist all the same: :meth:`list_tokens` shows it. A session
+        that logs in with a password goes on with the token.
+
+        Args:
+            validity: how long the new one works: at least one second.
+            name: what :meth:`list_tokens` shows it as; by default the name of the old one.
+
+        Raises:
+            ValidationError: an argument is malformed. Nothing was sent.
+            InvalidResponseError: the backend answers with another token than the one asked for.
             PermissionDeniedError: the user may not create tokens.
         """
-        seconds = validate_token_validity(validity, "validity")
-        if name is not None and len(validate_id(name, "name of the token")) > _LONGEST_NAME:
-            raise ValidationError(
-                f"The name of the token has more than {_LONGEST_NAME} characters."
-            )
-        return await self._tokens.create(self._crypto, validity=seconds, name=name)
+        seconds, name = _token_options(validity, name)
+        return await self._account.renew_token(validity=seconds, name=name)
+
+    async def check_token_validity(self, user_id: str, token: str) -> bool:
+        """Return whether a token of a user works now.
+
+        Args:
+            user_id: of the user.
+            token: its token.
+
+        Raises:
+            ValidationError: an argument is malformed. Nothing was sent.
+            NotFoundError: there is no such user, or the backend does not check tokens: backends
+                since 2024 don't.
+            PermissionDeniedError: the logged-in user may not ask about that user.
+        """
+        return await self._users.is_valid_token(
+            validate_id(user_id, "user id"), validate_token(token)
+        )
 
     async def revoke_token(self, key: str) -> bool:
         """End a token of the logged-in user: nobody logs in with it from now on.
@@ -115,3 +287,11 @@ class UserApi:
         if not isinstance(key, str) or not key:
             raise ValidationError("The key must be a text: that of one of list_tokens().")
         return await self._tokens.revoke(key)
+
+
+def _token_options(validity: timedelta, name: str | None) -> tuple[int, str | None]:
+    """Return the seconds and the name of a token, checked."""
+    seconds = validate_token_validity(validity, "validity")
+    if name is not None and len(validate_id(name, "name of the token")) > _LONGEST_NAME:
+        raise ValidationError(f"The name of the token has more than {_LONGEST_NAME} characters.")
+    return seconds, name

@@ -56,6 +56,18 @@ class CurrentUser:
                 self._read_at = asked_at
             return self._user
 
+    async def learn(self, user: dict[str, Any], asked_at: float) -> None:
+        """Take note of the user as it is stored since a change.
+
+        Args:
+            user: the answer to the change.
+            asked_at: epoch seconds, from before the change was sent.
+        """
+        async with self._lock:
+            # One that was read during the change may be older or newer: the next one is asked for.
+            is_last = self._user is None or asked_at >= self._read_at
+            self._user, self._read_at = (user, asked_at) if is_last else (None, 0.0)
+
     async def get_for_sharing(self) -> Mapping[str, Any]:
         """Return the user; where it shares with anybody, as the backend has it now."""
         user = await self.get()

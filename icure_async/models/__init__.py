@@ -55,7 +55,7 @@ from icure_async.models.system_meta_data import (
     SystemMetaDataOwnerEncrypted,
 )
 from icure_async.models.user import AuthenticationToken, User
-from icure_async.models.user_token import LogoutResult, UserToken
+from icure_async.models.user_token import LogoutResult, RenewedToken, UserToken
 
 __all__ = [
     "AccessGivenBack",
@@ -112,6 +112,7 @@ __all__ = [
     "PropertyTypeName",
     "PublicKey",
     "PublishedKey",
+    "RenewedToken",
     "SharedDataType",
     "SystemMetaDataEncrypted",
     "SystemMetaDataOwnerEncrypted",

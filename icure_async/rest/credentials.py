@@ -78,9 +78,12 @@ class Credentials(SecretHolder):
         """Remember when the token of the likeliest one ends."""
         self._candidates[0] = attrs.evolve(self._candidates[0], expires_at=expires_at)
 
-    def replace(self, login: Login) -> None:
-        """Forget all but this one."""
-        self._candidates = [login]
+    def replace_secret(self, secret: str, *, expires_at: int | None) -> None:
+        """Log in with this secret from now on."""
+        names = dict.fromkeys(login.user_name for login in self._candidates)
+        self._candidates = [
+            Login(user_name=name, secret=secret, expires_at=expires_at) for name in names
+        ]
 
     def _keep(self, logins: list[Login]) -> None:
         self._candidates = logins or self._candidates

@@ -191,7 +191,7 @@ class Session(SecretHolder):
 
     @property
     def token_expires_at(self) -> int | None:
-        """When the token that the session logs in with ends, in epoch milliseconds, if known."""
+        """The end of the token that the session logs in with, in epoch milliseconds, if known."""
         return self.credentials.current.expires_at
 
     def __repr__(self) -> str:
@@ -227,6 +227,11 @@ class Session(SecretHolder):
         self._ended = True
         self._tokens, self._failure = None, None
         return successor
+
+    def use_token(self, token: str, *, expires_at: int) -> None:
+        """Log in with this from now on. The tokens that the backend gave go on until they end."""
+        self._check_not_ended()
+        self.credentials.replace_secret(token, expires_at=expires_at)
 
     def own_token_key(self, tokens: Iterable[str]) -> str | None:
         """Return which of a user's tokens this session logs in with, where that can be told."""

@@ -1,7 +1,7 @@
 # Written by "python tools/gen_sync.py" from icure_async/apis/users.py.
 # Changes here are lost: change that module, or tools/sync_rules.py.
 # pyright: reportPrivateUsage=false, reportIncompatibleVariableOverride=false
-"""Users: the one who is logged in, and its tokens."""
+"""Users: accounts, their contacts and passwords, and their tokens."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["UserApi"]
 
 
 class UserApi(Twin[AsyncUserApi]):
-    """Reads users, and looks after the tokens of the one who is logged in."""
+    """Creates, reads, modifies and deletes users, and looks after their tokens."""
 
     def get_logged_user(self) -> User:
         """Return the logged-in user, as the backend has it now.
@@ -40,6 +40,108 @@ class UserApi(Twin[AsyncUserApi]):
         """
         return self._run(self._inner.get_user, user_id)
 
+    def get_user_by_email(self, email: str) -> User:
+        """Return the user with this email address, in the spelling that is stored.
+
+        Raises:
+            ValidationError: it is no email address.
+            NotFoundError: no user has it.
+            PermissionDeniedError: the logged-in user may not see that user.
+            InvalidResponseError: the backend answers with another user.
+        """
+        return self._run(self._inner.get_user_by_email, email)
+
+    def get_user_by_phone_number(self, phone_number: str) -> User:
+        """Return the user with this mobile phone number.
+
+        Raises:
+            ValidationError: it is no phone number.
+            NotFoundError: no user has it.
+            PermissionDeniedError: the logged-in user may not see that user.
+            InvalidResponseError: the backend answers with another user.
+        """
+        return self._run(self._inner.get_user_by_phone_number, phone_number)
+
+    def delete_user(self, user_id: str) -> str:
+        """Mark a user as deleted: it can't log in any more, and is listed nowhere.
+
+        The data owner that it stands for, and all records, stay. Sessions of the user go on until
+        their access tokens end, within the hour.
+
+        Returns:
+            The id of the user.
+
+        Raises:
+            ValidationError: the id is malformed. Nothing was sent.
+            NotFoundError: there is no such user.
+            PermissionDeniedError: the logged-in user may not delete it.
+        """
+        return self._run(self._inner.delete_user, user_id)
+
+    def change_email(self, email: str) -> User:
+        """Change the email address of the logged-in user.
+
+        A login that is the old address is changed with it. A session that logs in with the old
+        address goes on with the new one: give that to ``with_user_name()`` from now on. After a
+        ``NetworkError`` either may be in force, and the session tries both; repeating the call
+        finishes the change.
+
+        The addresses of the patient or healthcare professional that the user is stay as they are.
+
+        Args:
+            email: the new address; capital letters become small ones.
+
+        Returns:
+            The user as stored.
+
+        Raises:
+            ValidationError: it is no email address. Nothing was sent.
+            UserExistsError: another user has it. Nothing was changed.
+            PermissionDeniedError: the user may not change itself.
+            ConflictError: the user keeps being changed by others. Try again.
+        """
+        return self._run(self._inner.change_email, email)
+
+    def change_phone_number(self, phone_number: str) -> User:
+        """Change the mobile phone number of the logged-in user.
+
+        Login and session follow, as for :meth:`change_email`.
+
+        Args:
+            phone_number: the new number, international.
+
+        Returns:
+            The user as stored.
+
+        Raises:
+            ValidationError: it is no phone number. Nothing was sent.
+            UserExistsError: another user has it. Nothing was changed.
+            PermissionDeniedError: the user may not change itself.
+            ConflictError: the user keeps being changed by others. Try again.
+        """
+        return self._run(self._inner.change_phone_number, phone_number)
+
+    def change_password(self, password: str) -> None:
+        """Change the password of the logged-in user, or give it one.
+
+        This session goes on: one that logs in with a token of this SDK keeps to that, any other
+        logs in with the new password from now on. Other sessions that use the old password end
+        when theirs can't be renewed, after a day at most. Tokens stay valid: end those of lost
+        devices with :meth:`revoke_token`. After a ``NetworkError`` either password may be in force,
+        and the session tries both; repeating the call finishes the change.
+
+        Args:
+            password: the new one, at least 8 characters.
+
+        Raises:
+            ValidationError: it is too short, or backends would misunderstand it. Nothing was sent.
+            WeakPasswordError: the backend wants a longer one. Nothing was changed.
+            PermissionDeniedError: the user may not change itself.
+            ConflictError: the user keeps being changed by others. Try again.
+            InvalidResponseError: the backend has not stored it.
+        """
+        self._run(self._inner.change_password, password)
+
     def list_tokens(self) -> list[UserToken]:
         """Return the long-lived tokens of the logged-in user, the oldest first.
 
@@ -52,7 +154,11 @@ class UserApi(Twin[AsyncUserApi]):
         return self._run(self._inner.list_tokens)
 
     def create_token(
-        self, *, validity: timedelta = DEFAULT_TOKEN_VALIDITY, name: str | None = None
+        self,
+        *,
+        user_id: str | None = None,
+        validity: timedelta = DEFAULT_TOKEN_VALIDITY,
+        name: str | None = None,
     ) -> str:
         """Create another token for the logged-in user, for another device or program of its.
 
@@ -60,6 +166,8 @@ class UserApi(Twin[AsyncUserApi]):
         :meth:`revoke_token` ends it.
 
         Args:
+            user_id: of another user, whom the token then logs in; healthcare professionals may
+                create one for their patients, for example.
             validity: how long it works: at least one second.
             name: what :meth:`list_tokens` shows it as, at most 100 characters without blanks.
 
@@ -70,9 +178,25 @@ class UserApi(Twin[AsyncUserApi]):
         Raises:
             ValidationError: an argument is malformed. Nothing was sent.
             InvalidResponseError: the backend answers with another token than the one asked for.
-            PermissionDeniedError: the user may not create tokens.
+            NotFoundError: there is no such user.
+            PermissionDeniedError: the user may not create tokens, or none for that user.
         """
-        return self._run(self._inner.create_token, validity=validity, name=name)
+        return self._run(self._inner.create_token, user_id=user_id, validity=validity, name=name)
+
+    def check_token_validity(self, user_id: str, token: str) -> bool:
+        """Return whether a token of a user works now.
+
+        Args:
+            user_id: of the user.
+            token: its token.
+
+        Raises:
+            ValidationError: an argument is malformed. Nothing was sent.
+            NotFoundError: there is no such user, or the backend does not check tokens: backends
+                since 2024 don't.
+            PermissionDeniedError: the logged-in user may not ask about that user.
+        """
+        return self._run(self._inner.check_token_validity, user_id, token)
 
     def revoke_token(self, key: str) -> bool:
         """End a token of the logged-in user: nobody logs in with it from now on.

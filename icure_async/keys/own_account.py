@@ -1,0 +1,149 @@
+"""The account of the logged-in user: its contacts and its password, and the session's own token.
+
+A change may be carried out although its answer is lost. From before it is sent until it is settled,
+the session therefore reckons with the old login and the new one.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from icure_async.crypto.encoding import new_uuid
+from icure_async.errors import (
+    BadRequestError,
+    ConflictError,
+    InvalidResponseError,
+    PermissionDeniedError,
+)
+from icure_async.models.user_token import RenewedToken
+from icure_async.rest.changes import change_document
+from icure_async.rest.user_tokens import TOKENS_MEMBER, key_among, name_in_key, token_key_of
+from icure_async.rest.users import is_same_name
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from icure_async.crypto.protocol import Crypto
+    from icure_async.keys.current_user import CurrentUser
+    from icure_async.rest.session import Session
+    from icure_async.rest.users import UserResource
+
+__all__ = ["OwnAccount"]
+
+_PASSWORD: Final = "passwordHash"  # noqa: S105
+_ADVICE: Final = "Nothing of it was changed by this call. Try again."
+
+
+class OwnAccount:
+    """Changes what the logged-in user logs in with; the session goes on with it."""
+
+    def __init__(
+        self,
+        session: Session,
+        users: UserResource,
+        current_user: CurrentUser,
+        *,
+        crypto: Crypto,
+        clock: Callable[[], float],
+    ) -> None:
+        self._session = session
+        self._users = users
+        self._current_user = current_user
+        self._crypto = crypto
+        self._clock = clock
+
+    async def change_contact(self, member: str, contact: str) -> Mapping[str, Any]:
+        """Replace the email address or the phone number, and the login where that is the same one.
+
+        Returns:
+            The user as it is stored. Nothing is sent to change one that has this contact already.
+        """
+
+        async def change(user: Mapping[str, Any]) -> Mapping[str, Any] | None:
+            before = user.get(member)
+            if before == contact:
+                return None
+            changed = {**user, member: contact}
+            if isinstance(before, str) and before:
+                if user.get("login") == before:
+                    changed["login"] = contact
+                if is_same_name(self._session.user_name, before):
+                    self._session.credentials.expect(user_name=contact)
+            return changed
+
+        return await self._change(change, user_name=contact)
+
+    async def change_password(self, password: str) -> None:
+        """Replace the password, or give the user one.
+
+        Raises:
+            InvalidResponseError: the backend shows no password afterwards.
+        """
+
+        async def change(user: Mapping[str, Any]) -> Mapping[str, Any]:
+            if self._session.own_token_key(_keys_of(user)) is None:
+                self._session.credentials.expect(secret=password)
+            return {**user, _PASSWORD: password}
+
+        stored = await self._change(change, secret=password)
+        if not stored.get(_PASSWORD):
+            raise InvalidResponseError(
+                "Could not change the password: the backend shows a user without one. Log in with "
+                "the new password, and where that fails, change it again."
+            )
+
+    async def _change(
+        self, change: Callable[[Mapping[str, Any]], Awaitable[Mapping[str, Any] | None]], **new: str
+    ) -> Mapping[str, Any]:
+        """Change the user, and have the session settle on the new name or secret."""
+        credentials = self._session.credentials
+        may_be_stored = False
+
+        async def write(user: Mapping[str, Any]) -> Mapping[str, Any]:
+            nonlocal may_be_stored
+            asked_at = self._clock()
+            try:
+                stored = await self._users.modify(user)
+            except (BadRequestError, PermissionDeniedError):
+                if not may_be_stored:
+                    credentials.withdraw(**new)
+                raise
+            except ConflictError:
+                # Perhaps with ourselves: the answer to an attempt was lost, and it was repeated.
+                may_be_stored = True
+                raise
+            await self._current_user.learn(stored, asked_at)
+            return stored
+
+        stored = await change_document(
+            "The user",
+            read=lambda: self._current_user.get(fresh=True),
+            change=change,
+            write=write,
+            advice=_ADVICE,
+        )
+        credentials.settle(**new)
+        return stored
+
+    async def renew_token(self, *, validity: int, name: str | None) -> RenewedToken:
+        """Create a token that the session logs in with from now on; the old one stays."""
+        user = await self._current_user.get()
+        old_secret = self._session.credentials.current.secret
+        if (old_key := key_among(_keys_of(user), old_secret)) is None:
+            # It may have been created after the user was read.
+            user = await self._current_user.get(fresh=True)
+            old_key = key_among(_keys_of(user), old_secret)
+        name = name or (None if old_key is None else name_in_key(old_key))
+        secret = await new_uuid(self._crypto)
+        key = token_key_of(secret, name)
+        expires_at = int((self._clock() + validity) * 1000)
+        await self._users.create_token(str(user["id"]), key, validity=validity, secret=secret)
+        self._session.use_token(secret, expires_at=expires_at)
+        return RenewedToken(
+            token=secret, key=key, token_expires_at=expires_at, replaced_key=old_key
+        )
+
+
+def _keys_of(user: Mapping[str, Any]) -> list[str]:
+    tokens = user.get(TOKENS_MEMBER)
+    return list(tokens) if isinstance(tokens, dict) else []
