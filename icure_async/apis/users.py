@@ -226,12 +226,8 @@ class UserApi:
         """Create a token to go on with, before the one that this session logs in with ends.
 
         The session logs in with the new one from now on. The old one works until it ends, or until
-        you revoke it, which is for after you have stored the new one::
-
-            renewed = await api.user_api.renew_token()
-            save(renewed.token, renewed.token_expires_at)
-            if renewed.replaced_key:
-                await api.user_api.revoke_token(renewed.replaced_key)
+        :meth:`revoke_token` is called with ``replaced_key``, which is for after you have stored the
+        new one.
 
         So there is a token that works at every moment. If the call fails, the session stays with
         the old one, and a new one may exist all the same: :meth:`list_tokens` shows it. A session

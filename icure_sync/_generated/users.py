@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from icure_async.apis.users import UserApi as AsyncUserApi
-from icure_async.models.user_token import DEFAULT_TOKEN_VALIDITY, UserToken
+from icure_async.models.user_token import DEFAULT_TOKEN_VALIDITY, RenewedToken, UserToken
 from icure_sync._twins import Twin
 
 if TYPE_CHECKING:
@@ -182,6 +182,30 @@ class UserApi(Twin[AsyncUserApi]):
             PermissionDeniedError: the user may not create tokens, or none for that user.
         """
         return self._run(self._inner.create_token, user_id=user_id, validity=validity, name=name)
+
+    def renew_token(
+        self, *, validity: timedelta = DEFAULT_TOKEN_VALIDITY, name: str | None = None
+    ) -> RenewedToken:
+        """Create a token to go on with, before the one that this session logs in with ends.
+
+        The session logs in with the new one from now on. The old one works until it ends, or until
+        :meth:`revoke_token` is called with ``replaced_key``, which is for after you have stored the
+        new one.
+
+        So there is a token that works at every moment. If the call fails, the session stays with
+        the old one, and a new one may exist all the same: :meth:`list_tokens` shows it. A session
+        that logs in with a password goes on with the token.
+
+        Args:
+            validity: how long the new one works: at least one second.
+            name: what :meth:`list_tokens` shows it as; by default the name of the old one.
+
+        Raises:
+            ValidationError: an argument is malformed. Nothing was sent.
+            InvalidResponseError: the backend answers with another token than the one asked for.
+            PermissionDeniedError: the user may not create tokens.
+        """
+        return self._run(self._inner.renew_token, validity=validity, name=name)
 
     def check_token_validity(self, user_id: str, token: str) -> bool:
         """Return whether a token of a user works now.
