@@ -172,7 +172,7 @@ class UserApi:
             WeakPasswordError: the backend wants a longer one. Nothing was changed.
             PermissionDeniedError: the user may not change itself.
             ConflictError: the user keeps being changed by others. Try again.
-            InvalidResponseError: the backend has not stored it.
+            InvalidResponseError: the backend shows a user without a password.
         """
         await self._account.change_password(validate_new_password(password))
 

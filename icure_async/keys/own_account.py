@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 __all__ = ["OwnAccount"]
 
 _PASSWORD: Final = "passwordHash"  # noqa: S105
-_ADVICE: Final = "Nothing of it was changed by this call. Try again."
 
 
 class OwnAccount:
@@ -71,31 +70,31 @@ class OwnAccount:
                     self._session.credentials.expect(user_name=contact)
             return changed
 
-        return await self._change(change, user_name=contact)
+        return await self._change(
+            change, lambda user: is_same_name(contact, user.get(member)), user_name=contact
+        )
 
     async def change_password(self, password: str) -> None:
-        """Replace the password, or give the user one.
-
-        Raises:
-            InvalidResponseError: the backend shows no password afterwards.
-        """
+        """Replace the password, or give the user one."""
 
         async def change(user: Mapping[str, Any]) -> Mapping[str, Any]:
             if self._session.own_token_key(_keys_of(user)) is None:
                 self._session.credentials.expect(secret=password)
             return {**user, _PASSWORD: password}
 
-        stored = await self._change(change, secret=password)
-        if not stored.get(_PASSWORD):
-            raise InvalidResponseError(
-                "Could not change the password: the backend shows a user without one. Log in with "
-                "the new password, and where that fails, change it again."
-            )
+        await self._change(change, lambda user: bool(user.get(_PASSWORD)), secret=password)
 
     async def _change(
-        self, change: Callable[[Mapping[str, Any]], Awaitable[Mapping[str, Any] | None]], **new: str
+        self,
+        change: Callable[[Mapping[str, Any]], Awaitable[Mapping[str, Any] | None]],
+        is_stored: Callable[[Mapping[str, Any]], bool],
+        **new: str,
     ) -> Mapping[str, Any]:
-        """Change the user, and have the session settle on the new name or secret."""
+        """Change the user, and have the session settle on the new name or secret.
+
+        Raises:
+            InvalidResponseError: the backend shows a user without the change.
+        """
         credentials = self._session.credentials
         may_be_stored = False
 
@@ -120,8 +119,12 @@ class OwnAccount:
             read=lambda: self._current_user.get(fresh=True),
             change=change,
             write=write,
-            advice=_ADVICE,
         )
+        if not is_stored(stored):
+            raise InvalidResponseError(
+                "Could not change the user: the server answers with a user without the change. "
+                "Read it again to see what is stored; either login may work."
+            )
         credentials.settle(**new)
         return stored
 
