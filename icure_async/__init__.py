@@ -3,6 +3,8 @@
 from icure_async import errors, storage
 from icure_async._version import __version__ as __version__
 from icure_async.apis.data_owners import DataOwnerApi
+from icure_async.apis.healthcare_professionals import HealthcareProfessionalApi
+from icure_async.apis.medical_devices import MedicalDeviceApi
 from icure_async.apis.notifications import NotificationApi
 from icure_async.apis.patients import PatientApi
 from icure_async.apis.users import UserApi
@@ -30,6 +32,7 @@ from icure_async.models import (
     EncryptedPatient,
     Filter,
     Gender,
+    HealthcareProfessional,
     Identifier,
     IntersectionFilter,
     KeyHistory,
@@ -43,6 +46,7 @@ from icure_async.models import (
     KeySplit,
     KeyStatus,
     LogoutResult,
+    MedicalDevice,
     MissingKey,
     MissingKeyPolicy,
     Notification,
@@ -72,6 +76,7 @@ from icure_async.models import (
     RenewedToken,
     SharedDataType,
     SystemMetaDataEncrypted,
+    SystemMetaDataOwner,
     SystemMetaDataOwnerEncrypted,
     Telecom,
     TelecomType,
@@ -107,6 +112,8 @@ __all__ = [
     "EncryptedPatient",
     "Filter",
     "Gender",
+    "HealthcareProfessional",
+    "HealthcareProfessionalApi",
     "ICureError",
     "Identifier",
     "InsecureConnectionWarning",
@@ -126,6 +133,8 @@ __all__ = [
     "LogoutResult",
     "MedTechApi",
     "MedTechApiBuilder",
+    "MedicalDevice",
+    "MedicalDeviceApi",
     "MissingKey",
     "MissingKeyPolicy",
     "Notification",
@@ -158,6 +167,7 @@ __all__ = [
     "SharedDataType",
     "Storage",
     "SystemMetaDataEncrypted",
+    "SystemMetaDataOwner",
     "SystemMetaDataOwnerEncrypted",
     "Telecom",
     "TelecomType",

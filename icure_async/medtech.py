@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Self
 import attrs
 
 from icure_async.apis.data_owners import DataOwnerApi
+from icure_async.apis.healthcare_professionals import HealthcareProfessionalApi
+from icure_async.apis.medical_devices import MedicalDeviceApi
 from icure_async.apis.notifications import NotificationApi
 from icure_async.apis.patients import PatientApi
 from icure_async.apis.users import UserApi
@@ -187,6 +189,8 @@ class MedTechApi(_Api):
     Attributes:
         patient_api: patients.
         notification_api: notifications.
+        healthcare_professional_api: healthcare professionals.
+        medical_device_api: medical devices.
         user_api: users.
         data_owner_api: data owners.
     """
@@ -211,6 +215,12 @@ class MedTechApi(_Api):
         self.notification_api: NotificationApi = NotificationApi(
             parts.notifications, clock=settings.clock
         )
+        self.healthcare_professional_api: HealthcareProfessionalApi = HealthcareProfessionalApi(
+            parts.professionals
+        )
+        self.medical_device_api: MedicalDeviceApi = MedicalDeviceApi(
+            parts.devices, parts.device_batches
+        )
         self.user_api: UserApi = UserApi(
             parts.users,
             parts.current_user,
@@ -229,6 +239,8 @@ class MedTechApi(_Api):
         for api in (
             self.patient_api,
             self.notification_api,
+            self.healthcare_professional_api,
+            self.medical_device_api,
             self.user_api,
             self.data_owner_api,
             self._authentication_api,

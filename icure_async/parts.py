@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from icure_async.crypto.key_ring import KeyRing
 from icure_async.entities.batches import Batches
 from icure_async.entities.kinds import NOTIFICATION, PATIENT
+from icure_async.entities.plain_kinds import HEALTHCARE_PROFESSIONAL, MEDICAL_DEVICE
+from icure_async.entities.plain_records import PlainRecords
 from icure_async.entities.repository import Repository
 from icure_async.keys.access_back import AccessBack
 from icure_async.keys.backup import OwnKeyBackup
@@ -25,18 +27,21 @@ from icure_async.keys.user_tokens import Logout, UserTokens
 from icure_async.keys.whole_owners import WholeDataOwners
 from icure_async.models.base import EntityModel
 from icure_async.rest.entities import EntityResource
+from icure_async.rest.people import DeviceResource, ProfessionalResource
 from icure_async.rest.users import UserResource
 from icure_async.secret_holders import SecretHolder
 
 if TYPE_CHECKING:
     from icure_async.entities.kinds import EntityKind
     from icure_async.entities.metadata import EncryptionMetadata
+    from icure_async.entities.plain_kinds import PlainKind
     from icure_async.medtech import Settings
     from icure_async.rest.session import Session
 
 __all__ = ["Parts"]
 
 Clear = TypeVar("Clear", bound=EntityModel)
+Record = TypeVar("Record", bound=EntityModel)
 Sealed = TypeVar("Sealed", bound=EntityModel)
 
 
@@ -72,6 +77,13 @@ class Parts(SecretHolder):
         self.patients: Final = self.repository(PATIENT, metadata)
         self.patient_batches: Final = Batches(self.patients)
         self.notifications: Final = self.repository(NOTIFICATION, metadata)
+        self.professionals: Final = self.plain_records(
+            HEALTHCARE_PROFESSIONAL, ProfessionalResource(session, HEALTHCARE_PROFESSIONAL.noun)
+        )
+        self.devices: Final = self.plain_records(
+            MEDICAL_DEVICE, DeviceResource(session, MEDICAL_DEVICE.noun)
+        )
+        self.device_batches: Final = Batches(self.devices)
         self.key_notices: Final = KeyNotices(
             storage=settings.storage,
             notifications=self.notifications,
@@ -111,4 +123,16 @@ class Parts(SecretHolder):
             own=self.own_document,
             user=self.current_user,
             clock=self._settings.clock,
+        )
+
+    def plain_records(
+        self, kind: PlainKind[Record], resource: EntityResource
+    ) -> PlainRecords[Record]:
+        """Return the records of one kind that is not encrypted."""
+        return PlainRecords(
+            kind,
+            resource,
+            crypto=self._settings.crypto,
+            learn=self.own_document.learn,
+            read_owner=self.own_document.read_document_anew,
         )

@@ -32,6 +32,7 @@ from icure_async.models import (
     EncryptedPatient,
     Filter,
     Gender,
+    HealthcareProfessional,
     Identifier,
     IntersectionFilter,
     KeyHistory,
@@ -45,6 +46,7 @@ from icure_async.models import (
     KeySplit,
     KeyStatus,
     LogoutResult,
+    MedicalDevice,
     MissingKey,
     MissingKeyPolicy,
     Notification,
@@ -74,6 +76,7 @@ from icure_async.models import (
     RenewedToken,
     SharedDataType,
     SystemMetaDataEncrypted,
+    SystemMetaDataOwner,
     SystemMetaDataOwnerEncrypted,
     Telecom,
     TelecomType,
@@ -89,6 +92,8 @@ from icure_sync._generated.authentication_result import AuthenticationResult
 from icure_sync._generated.builders import AnonymousMedTechApiBuilder, MedTechApiBuilder
 from icure_sync._generated.crypto import BlockingCrypto
 from icure_sync._generated.data_owners import DataOwnerApi
+from icure_sync._generated.healthcare_professionals import HealthcareProfessionalApi
+from icure_sync._generated.medical_devices import MedicalDeviceApi
 from icure_sync._generated.medtech import AnonymousMedTechApi, MedTechApi
 from icure_sync._generated.notifications import NotificationApi
 from icure_sync._generated.patients import PatientApi
@@ -123,6 +128,8 @@ __all__ = [
     "EncryptedPatient",
     "Filter",
     "Gender",
+    "HealthcareProfessional",
+    "HealthcareProfessionalApi",
     "ICureError",
     "Identifier",
     "InsecureConnectionWarning",
@@ -142,6 +149,8 @@ __all__ = [
     "LogoutResult",
     "MedTechApi",
     "MedTechApiBuilder",
+    "MedicalDevice",
+    "MedicalDeviceApi",
     "MissingKey",
     "MissingKeyPolicy",
     "Notification",
@@ -174,6 +183,7 @@ __all__ = [
     "SharedDataType",
     "Storage",
     "SystemMetaDataEncrypted",
+    "SystemMetaDataOwner",
     "SystemMetaDataOwnerEncrypted",
     "Telecom",
     "TelecomType",

@@ -107,6 +107,10 @@ RULES: Final = Rules(
             "authentication_result",
             {"AuthenticationResult": "value"},
         ),
+        _twins(
+            "apis.healthcare_professionals", "healthcare_professionals", "HealthcareProfessionalApi"
+        ),
+        _twins("apis.medical_devices", "medical_devices", "MedicalDeviceApi"),
         _twins("apis.notifications", "notifications", "NotificationApi"),
         _twins("apis.patients", "patients", "PatientApi"),
         _twins("apis.users", "users", "UserApi"),
@@ -153,6 +157,7 @@ RULES: Final = Rules(
         "MedTechApiBuilder.with_public_key_policy.policy",
         "MedTechApiBuilder.with_second_factor.get_code",
         "MedTechApiBuilder.with_trust_on_first_use.confirm_change",
+        "MedicalDeviceApi.create_or_modify_medical_devices.progress",
         "PatientApi.create_patients.progress",
         "PatientApi.iter_patients.progress",
         "PatientApi.iter_patients_and_try_decrypt.progress",

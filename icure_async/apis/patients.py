@@ -27,7 +27,7 @@ class PatientApi:
     def __init__(
         self,
         patients: Repository[Patient, EncryptedPatient],
-        batches: Batches[Patient, EncryptedPatient],
+        batches: Batches[Patient],
     ) -> None:
         self._patients = patients
         self._batches = batches

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar, cast
 from anyio.lowlevel import checkpoint
 
 from icure_async.entities.progress import checked_progress, report
+from icure_async.entities.record_ids import IDS_PER_REQUEST, id_list, in_order, valid_id
 from icure_async.entities.sealing import EntityCrypto
 from icure_async.entities.unchanged import (
     confirm_content,
@@ -19,14 +20,11 @@ from icure_async.errors import (
     ConflictError,
     DecryptionError,
     InvalidResponseError,
-    NotFoundError,
-    ValidationError,
 )
 from icure_async.foreign_text import printable
 from icure_async.json_shapes import as_object
 from icure_async.models.base import EntityModel
 from icure_async.models.batch import BatchProgress
-from icure_async.models.validation import validate_id
 from icure_async.models.wire import from_wire
 
 if TYPE_CHECKING:
@@ -50,7 +48,6 @@ Taken = TypeVar("Taken")
 
 _MAX_RESTARTS: Final = 8
 _MAX_ROWS: Final = 1_000_000
-_IDS_PER_REQUEST: Final = 1000
 
 
 class OwnDocument(Protocol):
@@ -117,10 +114,11 @@ class Records(Generic[Clear, Sealed]):
 
     async def get_many_and_try_decrypt(self, record_ids: Sequence[str]) -> list[Clear | Sealed]:
         """Return several records like :meth:`get_many`, sealed ones where no key opens them."""
-        ids = [self._valid_id(record_id) for record_id in self._id_list(record_ids)]
+        noun = self.kind.noun
+        ids = [valid_id(record_id, noun) for record_id in id_list(record_ids, noun)]
         found: list[Clear | Sealed] = []
-        for start in range(0, len(ids), _IDS_PER_REQUEST):
-            found += await self._read_many(ids[start : start + _IDS_PER_REQUEST])
+        for start in range(0, len(ids), IDS_PER_REQUEST):
+            found += await self._read_many(ids[start : start + IDS_PER_REQUEST])
         return found
 
     def iterate(
@@ -142,7 +140,8 @@ class Records(Generic[Clear, Sealed]):
             ValidationError: an id is malformed.
             NotFoundError: some of a page do not exist, or are not accessible.
         """
-        return self._pages(self._id_list(record_ids), page_size, take, checked_progress(progress))
+        ids = id_list(record_ids, self.kind.noun)
+        return self._pages(ids, page_size, take, checked_progress(progress))
 
     async def _pages(
         self,
@@ -153,7 +152,8 @@ class Records(Generic[Clear, Sealed]):
     ) -> AsyncGenerator[Taken, None]:
         ids, done = iter(record_ids), 0
         total = len(record_ids) if isinstance(record_ids, Sized) else None
-        while page := [self._valid_id(record_id) for record_id in islice(ids, page_size)]:
+        noun = self.kind.noun
+        while page := [valid_id(record_id, noun) for record_id in islice(ids, page_size)]:
             for record in await self._read_many(page):
                 yield take(record)
                 await checkpoint()
@@ -212,7 +212,7 @@ class Records(Generic[Clear, Sealed]):
 
     async def read(self, record_id: str) -> dict[str, Any]:
         """Return the document of a record as it is stored."""
-        document = await self.resource.get(self._valid_id(record_id))
+        document = await self.resource.get(valid_id(record_id, self.kind.noun))
         await confirm_content(document, self.resource.get, self.kind.noun)
         self._own.learn(self.kind.route, document)
         return document
@@ -231,28 +231,13 @@ class Records(Generic[Clear, Sealed]):
             raise self._unreadable(record.id)
         return cast("Clear", record)
 
-    def _id_list(self, record_ids: Iterable[str]) -> Iterable[str]:
-        if isinstance(record_ids, str) or not isinstance(record_ids, Iterable):
-            raise ValidationError(f"{self.kind.noun}_ids must be a list of ids.")
-        return record_ids
-
-    def _valid_id(self, record_id: object) -> str:
-        return validate_id(record_id, f"{self.kind.noun} id")
-
     async def _read_many(self, ids: Sequence[str]) -> list[Clear | Sealed]:
         return await self._entities.open_each(await self._documents(ids), self._model)
 
     async def _documents(self, ids: Sequence[str]) -> list[dict[str, Any]]:
         found = await self.resource.get_many(list(dict.fromkeys(ids)))
         await self._confirm_content(found)
-        documents = {document["id"]: document for document in found}
-        missing = [record_id for record_id in ids if record_id not in documents]
-        if missing:
-            raise NotFoundError(
-                f"Could not read {self.kind.noun}s {', '.join(missing)}: they do not exist, or "
-                "this user has no access to them. Check the ids."
-            )
-        return [documents[record_id] for record_id in ids]
+        return in_order(found, ids, self.kind.noun)
 
     async def _confirm_content(self, documents: Sequence[Mapping[str, Any]]) -> None:
         for document in filter(is_in_clear, documents):

@@ -9,8 +9,13 @@ import attrs
 
 from icure_async.crypto.encoding import new_uuid
 from icure_async.crypto.threads import Turns
-from icure_async.entities.comparison import refuse_other_changes, same_content
+from icure_async.entities.comparison import (
+    changed_by_others,
+    refuse_other_changes,
+    same_content,
+)
 from icure_async.entities.metadata import Readers
+from icure_async.entities.record_ids import one_id
 from icure_async.entities.records import Records
 from icure_async.entities.sharing import auto_delegates_of
 from icure_async.entities.stored_members import with_stored_members
@@ -32,7 +37,7 @@ from icure_async.errors import (
     ValidationError,
 )
 from icure_async.models.base import EntityModel, has_id, has_rev
-from icure_async.models.validation import UnusualValueError, validate_id
+from icure_async.models.validation import UnusualValueError
 from icure_async.models.wire import from_wire, to_wire
 from icure_async.rest.changes import change_document
 
@@ -225,12 +230,27 @@ class Repository(Records[Clear, Sealed]):
         self._own.learn(self.kind.route, saved)
         return await self._try_decrypt(saved)
 
-    async def saved_among(self, records: Sequence[Clear]) -> list[Clear | Sealed | None]:
-        """Return for each record the stored one if it has the same content, else None."""
+    async def read_ahead(self, records: Sequence[Clear]) -> None:
+        """Read nothing: records that need their stored document are modified one by one."""
+
+    async def as_saved(
+        self, saved: Sequence[tuple[Clear, Mapping[str, Any]]]
+    ) -> Sequence[Clear | None]:
+        """Return records that were saved in a batch: as they were sent, and what is filled in."""
+        defaults = self.kind.server_defaults
+        documents = [{**defaults, **document} for _, document in saved]
+        return [self.require_readable(record) for record in await self.open_many(documents)]
+
+    async def saved_among(self, records: Sequence[Clear]) -> list[Clear | None]:
+        """Return for each record the stored one if it has the same content, else None.
+
+        Raises:
+            InvalidResponseError: the stored one can't be decrypted.
+        """
         stored = await self._stored([record.id for record in records])
         opened = await self._entities.open_many(list(stored.values()))
         by_id = dict(zip(stored, opened, strict=True))
-        found: list[Clear | Sealed | None] = []
+        found: list[Clear | None] = []
         turns = Turns()
         for record in records:
             await turns.give()
@@ -240,7 +260,7 @@ class Repository(Records[Clear, Sealed]):
                 if document := stored.get(record.id):
                     await confirm_content(document, self.resource.get, self.kind.noun)
                     present = await self._as_saved(record, document, by_id[record.id])
-            found.append(present)
+            found.append(self.require_readable(present) if present else None)
         return found
 
     async def _stored(self, record_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -322,9 +342,7 @@ class Repository(Records[Clear, Sealed]):
             PermissionDeniedError: only readers may delete it, and the current data owner is none.
         """
         noun = self.kind.noun
-        if "," in validate_id(record_id, f"{noun} id"):
-            # Backends would take it for a list of ids, and delete each of them.
-            raise ValidationError(f"The {noun} id must be one id, without a comma.")
+        one_id(record_id, noun)
         if self.kind.only_readers_delete:
             stored = await self.read(record_id)
             if stored.get("deletionDate"):
@@ -482,13 +500,7 @@ class Repository(Records[Clear, Sealed]):
             present = await self._as_saved(record, document, opened)
             if present and set(delegates) <= self.metadata.delegates_of(document):
                 return present
-        raise ConflictError(
-            f"{self._name(record.id)} was changed by somebody else, or its id is in use. Read it "
-            "again, apply the change to what you read, and save that.",
-            status=conflict.status,
-            request_id=conflict.request_id,
-            server_message=conflict.server_message,
-        ) from None
+        raise changed_by_others(self._name(record.id), conflict) from None
 
     def _now(self) -> int:
         return int(self._clock() * 1000)

@@ -15,6 +15,7 @@ from icure_async.crypto.exchange_keys import (
     exchange_keys_to,
     public_keys_of,
 )
+from icure_async.entities.parents import MAX_PARENTS
 from icure_async.errors import (
     BadRequestError,
     DecryptionError,
@@ -39,10 +40,7 @@ if TYPE_CHECKING:
     from icure_async.keys.recovery import KeyRecovery
     from icure_async.rest.data_owners import DataOwnerResource
 
-__all__ = ["MAX_PARENTS", "Directory"]
-
-MAX_PARENTS: Final = 32
-"""The most parents that a data owner may have, one above the other."""
+__all__ = ["Directory"]
 
 _READ_AT_ONCE: Final = 16
 
@@ -114,6 +112,11 @@ class Directory:
         """Return another data owner as it is now, or None where it can't be read."""
         self._forget(owner_id)
         return await self._other(owner_id)
+
+    async def read_document_anew(self, owner_id: str) -> Mapping[str, Any] | None:
+        """Return the document of a data owner as it is now, or None where it can't be read."""
+        owner = await self.read_anew(owner_id)
+        return None if owner is None else owner.document
 
     async def require_anew(self, owner_id: str) -> TypedDataOwner:
         """Return another data owner as it is now.

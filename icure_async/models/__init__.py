@@ -33,11 +33,13 @@ from icure_async.models.filters import (
     NotificationsByTypeFilter,
     UnionFilter,
 )
+from icure_async.models.healthcare_professional import HealthcareProfessional
 from icure_async.models.key_change import AccessGivenBack, KeyPairUpdate, KeyPairUpdateNotice
 from icure_async.models.key_pair import KeyPair
 from icure_async.models.key_question import KeyHistory, KeyKind, KeyQuestion
 from icure_async.models.key_report import KeyReport, KeyStatus, PublishedKey
 from icure_async.models.key_share import KeyShare, KeySplit
+from icure_async.models.medical_device import MedicalDevice
 from icure_async.models.missing_key import MissingKey, MissingKeyPolicy
 from icure_async.models.names import PersonName
 from icure_async.models.notification import (
@@ -52,6 +54,7 @@ from icure_async.models.relations import Partnership, PatientHealthCareParty
 from icure_async.models.system_meta_data import (
     Delegation,
     SystemMetaDataEncrypted,
+    SystemMetaDataOwner,
     SystemMetaDataOwnerEncrypted,
 )
 from icure_async.models.user import AuthenticationToken, User
@@ -73,6 +76,7 @@ __all__ = [
     "EncryptedPatient",
     "Filter",
     "Gender",
+    "HealthcareProfessional",
     "Identifier",
     "IntersectionFilter",
     "KeyHistory",
@@ -86,6 +90,7 @@ __all__ = [
     "KeySplit",
     "KeyStatus",
     "LogoutResult",
+    "MedicalDevice",
     "MissingKey",
     "MissingKeyPolicy",
     "Notification",
@@ -115,6 +120,7 @@ __all__ = [
     "RenewedToken",
     "SharedDataType",
     "SystemMetaDataEncrypted",
+    "SystemMetaDataOwner",
     "SystemMetaDataOwnerEncrypted",
     "Telecom",
     "TelecomType",

@@ -240,8 +240,8 @@ _PERSON: Final[Mapping[str, _Check]] = {
 # Entities of other kinds.
 _CHECK_ENTITY: Final = _object_of(_ENTITY, "id", "rev")
 _CHECKS: Final[Mapping[DocumentKind, _Check]] = {
-    "device": _object_of(_DATA_OWNER, "id"),
-    "hcparty": _object_of(_DATA_OWNER, "id"),
+    "device": _object_of(_DATA_OWNER, "id", "rev"),
+    "hcparty": _object_of({**_DATA_OWNER, **_PERSON, "name": _text}, "id", "rev"),
     "maintenancetask": _object_of({**_ENTITY, "status": _text, "taskType": _text}, "id", "rev"),
     "patient": _object_of({**_ENTITY, **_DATA_OWNER, **_PERSON}, "id", "rev"),
     "user": _object_of(

@@ -23,6 +23,7 @@ from icure_async.threads import PARSING
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from icure_async.rest.responses import Response
     from icure_async.rest.session import Session
 
 __all__ = ["EntityResource"]
@@ -123,6 +124,14 @@ class EntityResource:
         check_deletion(deleted, entity_id, action)
         return deleted
 
+    async def delete_many(self, entity_ids: Sequence[str]) -> dict[str, str]:
+        """Mark entities as deleted; return their revisions by id, without unknown ones."""
+        action = f"delete {len(entity_ids)} {self._noun}s"
+        response = await self._session.request(
+            "DELETE", path(self._route, ",".join(entity_ids)), action=action, repeatable=True
+        )
+        return checked_revisions(response.json_list(), entity_ids, action)
+
     async def _write(self, method: str, verb: str, document: Mapping[str, Any]) -> dict[str, Any]:
         entity_id = document["id"]
         action = f"{verb} {self._noun} {entity_id}"
@@ -145,13 +154,7 @@ class EntityResource:
 
     async def _get_many(self, entity_ids: Sequence[str]) -> list[Any]:
         try:
-            response = await self._session.request(
-                "POST",
-                f"/{self._route}/byIds",
-                action=f"read {len(entity_ids)} {self._noun}s",
-                body={"ids": list(entity_ids)},
-                repeatable=True,
-            )
+            response = await self._ask_for_many(entity_ids, f"read {len(entity_ids)} {self._noun}s")
         except ResponseTooLargeError:
             if len(entity_ids) < 2:
                 raise
@@ -159,3 +162,12 @@ class EntityResource:
             return response.json_list()
         half = len(entity_ids) // 2
         return [*await self._get_many(entity_ids[:half]), *await self._get_many(entity_ids[half:])]
+
+    async def _ask_for_many(self, entity_ids: Sequence[str], action: str) -> Response:
+        return await self._session.request(
+            "POST",
+            f"/{self._route}/byIds",
+            action=action,
+            body={"ids": list(entity_ids)},
+            repeatable=True,
+        )

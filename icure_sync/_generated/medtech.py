@@ -11,6 +11,8 @@ from icure_async.medtech import AnonymousMedTechApi as AsyncAnonymousMedTechApi
 from icure_async.medtech import MedTechApi as AsyncMedTechApi
 from icure_sync._generated import authentication as _authentication
 from icure_sync._generated import data_owners as _data_owners
+from icure_sync._generated import healthcare_professionals as _healthcare_professionals
+from icure_sync._generated import medical_devices as _medical_devices
 from icure_sync._generated import notifications as _notifications
 from icure_sync._generated import patients as _patients
 from icure_sync._generated import users as _users
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
     from icure_async.models.user_token import LogoutResult
     from icure_sync._generated.authentication import AuthenticationApi
     from icure_sync._generated.data_owners import DataOwnerApi
+    from icure_sync._generated.healthcare_professionals import HealthcareProfessionalApi
+    from icure_sync._generated.medical_devices import MedicalDeviceApi
     from icure_sync._generated.notifications import NotificationApi
     from icure_sync._generated.patients import PatientApi
     from icure_sync._generated.users import UserApi
@@ -81,6 +85,8 @@ class MedTechApi(Twin[AsyncMedTechApi]):
     Attributes:
         patient_api: patients.
         notification_api: notifications.
+        healthcare_professional_api: healthcare professionals.
+        medical_device_api: medical devices.
         user_api: users.
         data_owner_api: data owners.
     """
@@ -94,6 +100,20 @@ class MedTechApi(Twin[AsyncMedTechApi]):
     def notification_api(self) -> NotificationApi:
         """Notifications."""
         return _notifications.NotificationApi._wrap(self._inner.notification_api, pid=self._pid)
+
+    @property
+    def healthcare_professional_api(self) -> HealthcareProfessionalApi:
+        """Healthcare professionals."""
+        return _healthcare_professionals.HealthcareProfessionalApi._wrap(
+            self._inner.healthcare_professional_api, pid=self._pid
+        )
+
+    @property
+    def medical_device_api(self) -> MedicalDeviceApi:
+        """Medical devices."""
+        return _medical_devices.MedicalDeviceApi._wrap(
+            self._inner.medical_device_api, pid=self._pid
+        )
 
     @property
     def user_api(self) -> UserApi:
