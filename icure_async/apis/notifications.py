@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from icure_async.errors import ValidationError
 from icure_async.mistakes import OneByOne, explained
 from icure_async.models.base import has_rev
-from icure_async.models.filters import Filter, NotificationFilter, epoch_milliseconds
+from icure_async.models.filters import NotificationFilter, epoch_milliseconds, filter_for
 from icure_async.models.notification import EncryptedNotification, Notification
 from icure_async.models.validation import (
     validate_id,
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from icure_async.entities.repository import Repository
     from icure_async.models.enums import NotificationStatus
+    from icure_async.models.filters import Filter
     from icure_async.models.notification import PotentiallyEncryptedNotification
 
 __all__ = ["NotificationApi"]
@@ -106,27 +107,27 @@ class NotificationApi:
         return await self._notifications.get_and_try_decrypt(notification_id)
 
     def filter_notifications(
-        self, notification_filter: Filter | None = None, *, page_size: int = 1000
+        self,
+        notification_filter: NotificationFilter | Filter | None = None,
+        *,
+        page_size: int = 1000,
     ) -> AsyncIterator[PotentiallyEncryptedNotification]:
         """Iterate over the notifications that a filter finds, decrypted.
 
-        Pages are read as they are needed. A notification that no key on this device opens comes as
-        an :class:`EncryptedNotification`, without properties. Each comes once, even where others
-        come and go.
+        While a page is given out, the next one is read. A notification that no key on this device
+        opens comes as an :class:`EncryptedNotification`, without properties. Each comes once, even
+        where others come and go.
 
         Args:
-            notification_filter: as :class:`NotificationFilter` builds it; by default,
-                everything that is shared with the current data owner.
+            notification_filter: a :class:`NotificationFilter`, or a filter made of such; by
+                default, everything that is shared with the current data owner.
             page_size: how many to ask the backend for at a time.
 
         Raises:
             ValidationError: an argument is malformed.
         """
-        wanted = (
-            NotificationFilter().build()
-            if notification_filter is None
-            else _checked_filter(notification_filter)
-        )
+        given = NotificationFilter() if notification_filter is None else notification_filter
+        wanted = filter_for("notification", given)
         found = self._notifications.find(wanted, validate_page_size(page_size))
         return OneByOne(found, "notification_api.filter_notifications()")
 
@@ -192,13 +193,3 @@ class NotificationApi:
             PermissionDeniedError: it is not shared with the current data owner or its parents.
         """
         return await self._notifications.delete(notification_id)
-
-
-def _checked_filter(value: object) -> Filter:
-    if isinstance(value, NotificationFilter):
-        raise ValidationError("A NotificationFilter is not a filter yet: call build() on it.")
-    if not isinstance(value, Filter):
-        raise ValidationError("The filter must be a Filter, as NotificationFilter builds it.")
-    if not value.entities() <= {"notification"}:
-        raise ValidationError("The filter must be one for notifications.")
-    return value

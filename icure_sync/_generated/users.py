@@ -138,7 +138,7 @@ class UserApi(Twin[AsyncUserApi]):
             WeakPasswordError: the backend wants a longer one. Nothing was changed.
             PermissionDeniedError: the user may not change itself.
             ConflictError: the user keeps being changed by others. Try again.
-            InvalidResponseError: the backend has not stored it.
+            InvalidResponseError: the backend shows a user without a password.
         """
         self._run(self._inner.change_password, password)
 

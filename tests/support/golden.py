@@ -10,3 +10,8 @@ GOLDEN: Final = Path(__file__).parents[1] / "golden"
 
 WORLD: Final[dict[str, Any]] = json.loads((GOLDEN / "world.json").read_text("utf-8"))
 """The reference's small world at three moments, with all keys."""
+
+FILTERS: Final[list[dict[str, Any]]] = json.loads((GOLDEN / "transcript2.json").read_text("utf-8"))[
+    "filters"
+]
+"""The reference's filters: builder, filter, and the body that it sends."""
