@@ -224,6 +224,7 @@ class MedTechApi(_Api):
         self.user_api: UserApi = UserApi(
             parts.users,
             parts.current_user,
+            records=parts.user_records,
             tokens=parts.tokens,
             account=parts.account,
             crypto=settings.crypto,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from icure_async.crypto.key_ring import KeyRing
 from icure_async.entities.batches import Batches
 from icure_async.entities.kinds import NOTIFICATION, PATIENT
-from icure_async.entities.plain_kinds import HEALTHCARE_PROFESSIONAL, MEDICAL_DEVICE
+from icure_async.entities.plain_kinds import HEALTHCARE_PROFESSIONAL, MEDICAL_DEVICE, USER
 from icure_async.entities.plain_records import PlainRecords
 from icure_async.entities.repository import Repository
 from icure_async.keys.access_back import AccessBack
@@ -24,6 +24,7 @@ from icure_async.keys.report import KeyExaminer
 from icure_async.keys.start import InitialisedKeys, KeyRegistration
 from icure_async.keys.trust import KeyTrust
 from icure_async.keys.user_tokens import Logout, UserTokens
+from icure_async.keys.users import Users
 from icure_async.keys.whole_owners import WholeDataOwners
 from icure_async.models.base import EntityModel
 from icure_async.rest.entities import EntityResource
@@ -56,6 +57,12 @@ class Parts(SecretHolder):
         self.users: Final = UserResource(session)
         self.current_user: Final = CurrentUser(self.users, clock=clock)
         self.tokens: Final = UserTokens(self.users, self.current_user, clock=clock)
+        self.user_records: Final = Users(
+            USER,
+            self.users,
+            crypto=crypto,
+            learn=lambda _, user: self.current_user.notice(user),
+        )
         self.account: Final = OwnAccount(
             session, self.users, self.current_user, crypto=crypto, clock=clock
         )

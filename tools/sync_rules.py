@@ -145,6 +145,7 @@ RULES: Final = Rules(
         "NotificationApi.filter_notifications",
         "PatientApi.iter_patients",
         "PatientApi.iter_patients_and_try_decrypt",
+        "UserApi.filter_users",
     ),
     decorators=("explained",),
     callbacks=(

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from icure_async.errors import ValidationError
-from icure_async.mistakes import explained
+from icure_async.mistakes import OneByOne, explained
+from icure_async.models.filters import UserFilter, filter_for
 from icure_async.models.user import User
 from icure_async.models.user_rules import (
     required_email,
@@ -15,16 +16,23 @@ from icure_async.models.user_rules import (
     validate_token,
 )
 from icure_async.models.user_token import DEFAULT_TOKEN_VALIDITY
-from icure_async.models.validation import validate_id, validate_token_validity
+from icure_async.models.validation import (
+    validate_id,
+    validate_page_size,
+    validate_token_validity,
+)
 from icure_async.models.wire import from_wire
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
     from datetime import timedelta
 
     from icure_async.crypto.protocol import Crypto
     from icure_async.keys.current_user import CurrentUser
     from icure_async.keys.own_account import OwnAccount
     from icure_async.keys.user_tokens import UserTokens
+    from icure_async.keys.users import Users
+    from icure_async.models.filters import Filter
     from icure_async.models.user_token import RenewedToken, UserToken
     from icure_async.rest.users import UserResource
 
@@ -42,12 +50,14 @@ class UserApi:
         users: UserResource,
         current_user: CurrentUser,
         *,
+        records: Users,
         tokens: UserTokens,
         account: OwnAccount,
         crypto: Crypto,
     ) -> None:
         self._users = users
         self._current_user = current_user
+        self._records = records
         self._tokens = tokens
         self._account = account
         self._crypto = crypto
@@ -60,6 +70,36 @@ class UserApi:
         """
         return from_wire(User, await self._current_user.get(fresh=True))
 
+    async def create_or_modify_user(self, user: User) -> User:
+        """Create the user if it has no ``rev``, else replace the stored one.
+
+        A new user is given its ``id`` before anything is sent, so that the call can be repeated
+        with the same object after a failure without creating a second one.
+
+        Members that this SDK does not know survive a modification, as do the password and the
+        tokens: a ``password_hash`` of ``"*"`` or None leaves the password as it is, another text
+        becomes the new password, and tokens end by :meth:`revoke_token` alone. To change your own
+        address, number or password, use :meth:`change_email` and its like, which keep the session
+        going.
+
+        Args:
+            user: to create, or as it was read, with changes. It needs a ``login``, an ``email`` or
+                a ``mobile_phone``; ``login`` defaults to these.
+
+        Returns:
+            The user as stored.
+
+        Raises:
+            ValidationError: a member is malformed. Nothing was sent.
+            UserExistsError: another user has its login, email address or phone number; ``member``
+                says which one is taken. Nothing was changed.
+            WeakPasswordError: the backend wants a longer password. Nothing was changed.
+            NotFoundError: there is no such user to modify.
+            PermissionDeniedError: the logged-in user may not create or modify it.
+            ConflictError: somebody else changed the user.
+        """
+        return await self._records.save(user)
+
     async def get_user(self, user_id: str) -> User:
         """Return a user.
 
@@ -68,7 +108,7 @@ class UserApi:
             NotFoundError: there is no such user.
             PermissionDeniedError: the logged-in user may not see it.
         """
-        return from_wire(User, await self._users.get(validate_id(user_id, "user id")))
+        return await self._records.get(user_id)
 
     async def get_user_by_email(self, email: str) -> User:
         """Return the user with this email address, in the spelling that is stored.
@@ -93,6 +133,38 @@ class UserApi:
         number = validate_contact(phone_number, "phone_number")
         return from_wire(User, await self._users.get_by_phone_number(number))
 
+    def filter_users(
+        self, user_filter: UserFilter | Filter | None = None, *, page_size: int = 1000
+    ) -> AsyncIterator[User]:
+        """Iterate over the users that a filter finds, as far as the logged-in user may see them.
+
+        While a page is given out, the next one is read. Each user comes once, even where others
+        come and go.
+
+        Args:
+            user_filter: a :class:`~icure_async.UserFilter`, or a filter made of such; by default,
+                all users.
+            page_size: how many to ask the backend for at a time.
+
+        Raises:
+            ValidationError: an argument is malformed.
+            PermissionDeniedError: the logged-in user may not search users.
+        """
+        found = self._records.find(_checked(user_filter), validate_page_size(page_size))
+        return OneByOne(found, "user_api.filter_users()")
+
+    async def match_users(self, user_filter: UserFilter | Filter | None = None) -> list[str]:
+        """Return the ids of the users that a filter finds, with one request.
+
+        Args:
+            user_filter: as for :meth:`filter_users`.
+
+        Raises:
+            ValidationError: the argument is malformed.
+            PermissionDeniedError: the logged-in user may not search users.
+        """
+        return await self._records.match(_checked(user_filter))
+
     async def delete_user(self, user_id: str) -> str:
         """Mark a user as deleted: it can't log in any more, and is listed nowhere.
 
@@ -107,8 +179,7 @@ class UserApi:
             NotFoundError: there is no such user.
             PermissionDeniedError: the logged-in user may not delete it.
         """
-        await self._users.delete(validate_id(user_id, "user id"))
-        return user_id
+        return await self._records.delete(user_id)
 
     async def change_email(self, email: str) -> User:
         """Change the email address of the logged-in user.
@@ -283,6 +354,10 @@ class UserApi:
         if not isinstance(key, str) or not key:
             raise ValidationError("The key must be a text: that of one of list_tokens().")
         return await self._tokens.revoke(key)
+
+
+def _checked(wanted: UserFilter | Filter | None) -> Filter:
+    return filter_for("user", UserFilter() if wanted is None else wanted)
 
 
 def _token_options(validity: timedelta, name: str | None) -> tuple[int, str | None]:

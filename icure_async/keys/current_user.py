@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import anyio
@@ -43,30 +44,32 @@ class CurrentUser:
         self._clock = clock
         self._user: dict[str, Any] | None = None
         self._read_at = 0.0
+        self._changes = 0
         self._lock = anyio.Lock()
         self._refreshing = anyio.Lock()
 
     async def get(self, *, fresh: bool = False) -> Mapping[str, Any]:
         """Return the user; ``fresh`` asks the backend even where one is kept."""
         async with self._lock:
-            if fresh or self._user is None or not self._is_younger_than(_MAX_AGE_SECONDS):
-                # The answer may have been on its way for a while.
-                asked_at = self._clock()
+            while fresh or self._user is None or not self._is_younger_than(_MAX_AGE_SECONDS):
+                # The answer may have been on its way for a while, and be from before a change.
+                asked_at, changes = self._clock(), self._changes
                 self._user = await self._users.current()
-                self._read_at = asked_at
+                fresh = changes != self._changes
+                if not fresh:
+                    self._read_at = asked_at
             return self._user
 
-    async def learn(self, user: dict[str, Any], asked_at: float) -> None:
-        """Take note of the user as it is stored since a change.
+    def notice(self, user: Mapping[str, Any]) -> None:
+        """Take note of a user that was read or stored elsewhere: it may be this one, changed."""
+        known = self._user
+        if known is not None and user.get("id") == known["id"] and user.get("rev") != known["rev"]:
+            self.changed()
 
-        Args:
-            user: the answer to the change.
-            asked_at: epoch seconds, from before the change was sent.
-        """
-        async with self._lock:
-            # One that was read during the change may be older or newer: the next one is asked for.
-            is_last = self._user is None or asked_at >= self._read_at
-            self._user, self._read_at = (user, asked_at) if is_last else (None, 0.0)
+    def changed(self) -> None:
+        """Have the backend asked before the user is used again."""
+        self._changes += 1
+        self._read_at = -math.inf
 
     async def get_for_sharing(self) -> Mapping[str, Any]:
         """Return the user; where it shares with anybody, as the backend has it now."""

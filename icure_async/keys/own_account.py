@@ -100,9 +100,8 @@ class OwnAccount:
 
         async def write(user: Mapping[str, Any]) -> Mapping[str, Any]:
             nonlocal may_be_stored
-            asked_at = self._clock()
             try:
-                stored = await self._users.modify(user)
+                return await self._users.modify(user)
             except (BadRequestError, PermissionDeniedError):
                 if not may_be_stored:
                     credentials.withdraw(**new)
@@ -111,8 +110,8 @@ class OwnAccount:
                 # Perhaps with ourselves: the answer to an attempt was lost, and it was repeated.
                 may_be_stored = True
                 raise
-            await self._current_user.learn(stored, asked_at)
-            return stored
+            finally:
+                self._current_user.changed()
 
         stored = await change_document(
             "The user",

@@ -149,11 +149,13 @@ class EntityResource:
         )
         return checked_revisions(response.json_list(), entity_ids, action)
 
-    async def _write(self, method: str, verb: str, document: Mapping[str, Any]) -> dict[str, Any]:
+    async def _write(
+        self, method: str, verb: str, document: Mapping[str, Any], *, repeatable: bool = False
+    ) -> dict[str, Any]:
         entity_id = document["id"]
         action = f"{verb} {self._noun} {entity_id}"
         response = await self._session.request(
-            method, f"/{self._route}", action=action, body=document
+            method, f"/{self._route}", action=action, body=document, repeatable=repeatable
         )
         return checked_document(
             response.json_object(), self._route, entity_id, action, advice=AFTER_A_WRITE

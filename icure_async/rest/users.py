@@ -15,12 +15,8 @@ from icure_async.errors import (
     UserExistsError,
     WeakPasswordError,
 )
-from icure_async.rest.documents import (
-    AFTER_A_WRITE,
-    ANOTHER_USER,
-    check_deletion,
-    checked_document,
-)
+from icure_async.rest.documents import ANOTHER_USER, check_deletion, checked_document
+from icure_async.rest.entities import EntityResource
 from icure_async.rest.urls import path
 
 if TYPE_CHECKING:
@@ -41,11 +37,11 @@ _TOO_SHORT: Final = re.compile(r"(?i)password is too short")
 _MINIMUM: Final = re.compile(r"\b([0-9]{1,3})\b")
 
 
-class UserResource:
+class UserResource(EntityResource):
     """Users as wire JSON, checked."""
 
     def __init__(self, session: Session) -> None:
-        self._session = session
+        super().__init__(session, "user", "user")
 
     async def current(self) -> dict[str, Any]:
         """Return the logged-in user."""
@@ -65,47 +61,21 @@ class UserResource:
             raise InvalidResponseError(f"Could not {action}: {ANOTHER_USER}")
         return user
 
-    async def create(self, user: Mapping[str, Any]) -> dict[str, Any]:
-        """Store a new user. Not repeated blindly: its id would be in use.
-
-        Raises:
-            UserExistsError: its login, email or phone number is taken, perhaps by itself.
-            WeakPasswordError: its password is too short.
-        """
-        return await self._write("POST", f"create user {user['id']}", user, repeatable=False)
-
-    async def modify(self, user: Mapping[str, Any]) -> dict[str, Any]:
-        """Replace a user. Safe to repeat: the second time its revision is outdated.
-
-        Raises:
-            UserExistsError: its login, email or phone number is taken.
-            WeakPasswordError: its password is too short.
-        """
-        return await self._write("PUT", f"modify user {user['id']}", user, repeatable=True)
+    async def modify(self, document: Mapping[str, Any]) -> dict[str, Any]:
+        """Replace a user. Safe to repeat: the second time its revision is outdated."""
+        return await self._write("PUT", "modify", document, repeatable=True)
 
     async def _write(
-        self, method: str, action: str, user: Mapping[str, Any], *, repeatable: bool
+        self, method: str, verb: str, document: Mapping[str, Any], *, repeatable: bool = False
     ) -> dict[str, Any]:
         try:
-            response = await self._session.request(
-                method, "/user", action=action, body=user, repeatable=repeatable
-            )
+            return await super()._write(method, verb, document, repeatable=repeatable)
         except (BadRequestError, ConflictError) as error:
-            raise _refusal(error, action) or error from None
-        answer = response.json_object()
-        return checked_document(answer, "user", str(user["id"]), action, advice=AFTER_A_WRITE)
+            raise _refusal(error, f"{verb} user {document['id']}") or error from None
 
     def own_token_key(self, tokens: Iterable[str]) -> str | None:
         """Return which of the user's tokens the session logs in with, where that can be told."""
         return self._session.own_token_key(tokens)
-
-    async def get(self, user_id: str) -> dict[str, Any]:
-        """Return a user."""
-        action = f"read user {user_id}"
-        response = await self._session.request(
-            "GET", path("user", user_id), action=action, repeatable=True
-        )
-        return checked_document(response.json_object(), "user", user_id, action)
 
     async def get_by_email(self, email: str) -> dict[str, Any]:
         """Return the user with an email address."""
@@ -125,13 +95,15 @@ class UserResource:
             raise response.invalid("the server answers with another user")
         return user
 
-    async def delete(self, user_id: str) -> None:
-        """Mark a user as deleted."""
-        action = f"delete user {user_id}"
+    async def delete(self, entity_id: str) -> list[Any]:
+        """Mark a user as deleted; return ``[{id, rev}]``."""
+        action = f"delete user {entity_id}"
         response = await self._session.request(
-            "DELETE", path("user", user_id), action=action, repeatable=True
+            "DELETE", path("user", entity_id), action=action, repeatable=True
         )
-        check_deletion([response.json_object()], user_id, action)
+        deleted = [response.json_object()]
+        check_deletion(deleted, entity_id, action)
+        return deleted
 
     async def is_valid_token(self, user_id: str, secret: str) -> bool:
         """Return whether a token of a user works now."""
