@@ -142,6 +142,8 @@ RULES: Final = Rules(
         "StorageKeyStorage.lock",
     ),
     iterators=(
+        "HealthcareProfessionalApi.filter_healthcare_professional_by",
+        "MedicalDeviceApi.filter_medical_devices",
         "NotificationApi.filter_notifications",
         "PatientApi.iter_patients",
         "PatientApi.iter_patients_and_try_decrypt",

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from icure_async.mistakes import explained
+from icure_async.mistakes import OneByOne, explained
+from icure_async.models.filters import HealthcareProfessionalFilter, filter_for
+from icure_async.models.validation import validate_page_size
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncIterator, Sequence
 
     from icure_async.entities.plain_records import PlainRecords
+    from icure_async.models.filters import Filter
     from icure_async.models.healthcare_professional import HealthcareProfessional
 
 __all__ = ["HealthcareProfessionalApi"]
@@ -32,7 +35,7 @@ class HealthcareProfessionalApi:
 
         The official name in ``names`` follows ``last_name``, ``first_name`` and ``name`` where
         these were changed, and the other way round; the whole ``name`` of a person is made anew.
-        The keys of a stored professional stay as they are, whoever adds some at the same time.
+        The keys of a stored professional stay as they are, even where others add some at the time.
 
         Args:
             healthcare_professional: to create, or as it was read, with changes.
@@ -73,6 +76,42 @@ class HealthcareProfessionalApi:
         """
         return await self._professionals.get_many(healthcare_professional_ids)
 
+    def filter_healthcare_professional_by(
+        self,
+        healthcare_professional_filter: HealthcareProfessionalFilter | Filter | None = None,
+        *,
+        page_size: int = 1000,
+    ) -> AsyncIterator[HealthcareProfessional]:
+        """Iterate over the healthcare professionals that a filter finds.
+
+        While a page is given out, the next one is read. Each professional comes once, even where
+        others come and go.
+
+        Args:
+            healthcare_professional_filter: a :class:`HealthcareProfessionalFilter`, or a filter
+                made of such; by default, all professionals.
+            page_size: how many to ask the backend for at a time.
+
+        Raises:
+            ValidationError: an argument is malformed.
+        """
+        wanted = _checked(healthcare_professional_filter)
+        found = self._professionals.find(wanted, validate_page_size(page_size))
+        return OneByOne(found, "healthcare_professional_api.filter_healthcare_professional_by()")
+
+    async def match_healthcare_professional_by(
+        self, healthcare_professional_filter: HealthcareProfessionalFilter | Filter | None = None
+    ) -> list[str]:
+        """Return the ids of the healthcare professionals that a filter finds, with one request.
+
+        Args:
+            healthcare_professional_filter: as for :meth:`filter_healthcare_professional_by`.
+
+        Raises:
+            ValidationError: the argument is malformed.
+        """
+        return await self._professionals.match(_checked(healthcare_professional_filter))
+
     async def delete_healthcare_professional(self, healthcare_professional_id: str) -> str:
         """Mark a healthcare professional as deleted.
 
@@ -104,3 +143,8 @@ class HealthcareProfessionalApi:
             PermissionDeniedError: the user may not delete one of those in a request.
         """
         return await self._professionals.delete_many(healthcare_professional_ids)
+
+
+def _checked(wanted: HealthcareProfessionalFilter | Filter | None) -> Filter:
+    given = HealthcareProfessionalFilter() if wanted is None else wanted
+    return filter_for("healthcare professional", given)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from icure_async.mistakes import explained
+from icure_async.mistakes import OneByOne, explained
+from icure_async.models.filters import MedicalDeviceFilter, filter_for
+from icure_async.models.validation import validate_page_size
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 
     from icure_async.entities.batches import Batches
     from icure_async.entities.plain_records import PlainRecords
     from icure_async.models.batch import BatchProgress, BatchResult
+    from icure_async.models.filters import Filter
     from icure_async.models.medical_device import MedicalDevice
 
 __all__ = ["MedicalDeviceApi"]
@@ -32,7 +35,7 @@ class MedicalDeviceApi:
 
         A new one is given its ``id`` before anything is sent, so that the call can be repeated with
         the same object after a failure without creating a second device. The keys of a stored
-        device stay as they are, whoever adds some at the same time.
+        device stay as they are, even where others add some at the time.
 
         Args:
             medical_device: to create, or as it was read, with changes.
@@ -95,6 +98,42 @@ class MedicalDeviceApi:
         """
         return await self._devices.get_many(medical_device_ids)
 
+    def filter_medical_devices(
+        self,
+        medical_device_filter: MedicalDeviceFilter | Filter | None = None,
+        *,
+        page_size: int = 1000,
+    ) -> AsyncIterator[MedicalDevice]:
+        """Iterate over the medical devices that a filter finds.
+
+        While a page is given out, the next one is read. Each device comes once, even where others
+        come and go.
+
+        Args:
+            medical_device_filter: a :class:`MedicalDeviceFilter`, or a filter made of such; by
+                default, all devices.
+            page_size: how many to ask the backend for at a time.
+
+        Raises:
+            ValidationError: an argument is malformed.
+        """
+        wanted = _checked(medical_device_filter)
+        found = self._devices.find(wanted, validate_page_size(page_size))
+        return OneByOne(found, "medical_device_api.filter_medical_devices()")
+
+    async def match_medical_devices(
+        self, medical_device_filter: MedicalDeviceFilter | Filter | None = None
+    ) -> list[str]:
+        """Return the ids of the medical devices that a filter finds, with one request.
+
+        Args:
+            medical_device_filter: as for :meth:`filter_medical_devices`.
+
+        Raises:
+            ValidationError: the argument is malformed.
+        """
+        return await self._devices.match(_checked(medical_device_filter))
+
     async def delete_medical_device(self, medical_device_id: str) -> str:
         """Mark a medical device as deleted: it can still be read by its id, and is listed nowhere.
 
@@ -122,3 +161,7 @@ class MedicalDeviceApi:
             PermissionDeniedError: the user may not delete one of those in a request.
         """
         return await self._devices.delete_many(medical_device_ids)
+
+
+def _checked(wanted: MedicalDeviceFilter | Filter | None) -> Filter:
+    return filter_for("medical device", MedicalDeviceFilter() if wanted is None else wanted)

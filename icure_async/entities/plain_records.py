@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+import contextlib
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 import attrs
+from anyio.lowlevel import checkpoint
 
 from icure_async.crypto.encoding import new_uuid
 from icure_async.crypto.recent import Recent
 from icure_async.entities.answers import difference
 from icure_async.entities.comparison import changed_by_others
+from icure_async.entities.pages import pages_of
 from icure_async.entities.parents import refuse_circle
 from icure_async.entities.record_ids import id_list, in_order, one_id
 from icure_async.entities.stored_members import with_stored_members
@@ -31,11 +33,12 @@ from icure_async.rest.changes import change_document
 from icure_async.rest.documents import AFTER_A_WRITE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 
     from icure_async.crypto.protocol import Crypto
     from icure_async.entities.parents import ReadOwner
     from icure_async.entities.plain_kinds import PlainKind
+    from icure_async.models.filters import Filter
     from icure_async.rest.entities import EntityResource
 
 __all__ = ["PlainRecords"]
@@ -98,6 +101,24 @@ class PlainRecords(Generic[Record]):
         noun = self.kind.noun
         ids = [one_id(record_id, noun) for record_id in id_list(record_ids, noun)]
         return [self._taken(one) for one in in_order(await self._stored(ids), ids, noun)]
+
+    async def find(self, wanted: Filter, page_size: int) -> AsyncGenerator[Record, None]:
+        """Iterate over the pages of a filter; each record comes once.
+
+        Args:
+            wanted: what to look for.
+            page_size: how many to ask the backend for at a time.
+        """
+        pages = pages_of(self.resource, wanted.to_wire(""), page_size, noun=self.kind.noun)
+        async with contextlib.aclosing(pages):
+            async for page in pages:
+                for document in page:
+                    yield self._taken(document)
+                    await checkpoint()
+
+    async def match(self, wanted: Filter) -> list[str]:
+        """Return the ids of all records that a filter finds."""
+        return await self.resource.match(wanted.to_wire(""))
 
     # --- Writing ----------------------------------------------------------------------------------
 
@@ -369,7 +390,7 @@ class PlainRecords(Generic[Record]):
             self._accepted(changed, saved, "modify")
             return saved
 
-        with suppress(NotFoundError, PermissionDeniedError):
+        with contextlib.suppress(NotFoundError, PermissionDeniedError):
             stored = await change_document(
                 name, read=lambda: self._read_whole(document["id"]), change=change, write=write
             )

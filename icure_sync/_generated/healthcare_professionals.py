@@ -15,7 +15,9 @@ from icure_sync._twins import Twin
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from icure_async.models.filters import Filter, HealthcareProfessionalFilter
     from icure_async.models.healthcare_professional import HealthcareProfessional
+    from icure_sync._iterators import ClosableIterator
 
 __all__ = ["HealthcareProfessionalApi"]
 
@@ -33,7 +35,7 @@ class HealthcareProfessionalApi(Twin[AsyncHealthcareProfessionalApi]):
 
         The official name in ``names`` follows ``last_name``, ``first_name`` and ``name`` where
         these were changed, and the other way round; the whole ``name`` of a person is made anew.
-        The keys of a stored professional stay as they are, whoever adds some at the same time.
+        The keys of a stored professional stay as they are, even where others add some at the time.
 
         Args:
             healthcare_professional: to create, or as it was read, with changes.
@@ -75,6 +77,46 @@ class HealthcareProfessionalApi(Twin[AsyncHealthcareProfessionalApi]):
             NotFoundError: some do not exist; the message names them.
         """
         return self._run(self._inner.get_healthcare_professionals, healthcare_professional_ids)
+
+    def filter_healthcare_professional_by(
+        self,
+        healthcare_professional_filter: HealthcareProfessionalFilter | Filter | None = None,
+        *,
+        page_size: int = 1000,
+    ) -> ClosableIterator[HealthcareProfessional]:
+        """Iterate over the healthcare professionals that a filter finds.
+
+        While a page is given out, the next one is read. Each professional comes once, even where
+        others come and go.
+
+        Args:
+            healthcare_professional_filter: a :class:`HealthcareProfessionalFilter`, or a filter
+                made of such; by default, all professionals.
+            page_size: how many to ask the backend for at a time.
+
+        Raises:
+            ValidationError: an argument is malformed.
+        """
+        return self._iterate(
+            self._inner.filter_healthcare_professional_by,
+            healthcare_professional_filter,
+            page_size=page_size,
+        )
+
+    def match_healthcare_professional_by(
+        self, healthcare_professional_filter: HealthcareProfessionalFilter | Filter | None = None
+    ) -> list[str]:
+        """Return the ids of the healthcare professionals that a filter finds, with one request.
+
+        Args:
+            healthcare_professional_filter: as for :meth:`filter_healthcare_professional_by`.
+
+        Raises:
+            ValidationError: the argument is malformed.
+        """
+        return self._run(
+            self._inner.match_healthcare_professional_by, healthcare_professional_filter
+        )
 
     def delete_healthcare_professional(self, healthcare_professional_id: str) -> str:
         """Mark a healthcare professional as deleted.

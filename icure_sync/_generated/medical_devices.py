@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from icure_async.models.batch import BatchProgress, BatchResult
+    from icure_async.models.filters import Filter, MedicalDeviceFilter
     from icure_async.models.medical_device import MedicalDevice
+    from icure_sync._iterators import ClosableIterator
 
 __all__ = ["MedicalDeviceApi"]
 
@@ -28,7 +30,7 @@ class MedicalDeviceApi(Twin[AsyncMedicalDeviceApi]):
 
         A new one is given its ``id`` before anything is sent, so that the call can be repeated with
         the same object after a failure without creating a second device. The keys of a stored
-        device stay as they are, whoever adds some at the same time.
+        device stay as they are, even where others add some at the time.
 
         Args:
             medical_device: to create, or as it was read, with changes.
@@ -94,6 +96,42 @@ class MedicalDeviceApi(Twin[AsyncMedicalDeviceApi]):
             NotFoundError: some do not exist; the message names them.
         """
         return self._run(self._inner.get_medical_devices, medical_device_ids)
+
+    def filter_medical_devices(
+        self,
+        medical_device_filter: MedicalDeviceFilter | Filter | None = None,
+        *,
+        page_size: int = 1000,
+    ) -> ClosableIterator[MedicalDevice]:
+        """Iterate over the medical devices that a filter finds.
+
+        While a page is given out, the next one is read. Each device comes once, even where others
+        come and go.
+
+        Args:
+            medical_device_filter: a :class:`MedicalDeviceFilter`, or a filter made of such; by
+                default, all devices.
+            page_size: how many to ask the backend for at a time.
+
+        Raises:
+            ValidationError: an argument is malformed.
+        """
+        return self._iterate(
+            self._inner.filter_medical_devices, medical_device_filter, page_size=page_size
+        )
+
+    def match_medical_devices(
+        self, medical_device_filter: MedicalDeviceFilter | Filter | None = None
+    ) -> list[str]:
+        """Return the ids of the medical devices that a filter finds, with one request.
+
+        Args:
+            medical_device_filter: as for :meth:`filter_medical_devices`.
+
+        Raises:
+            ValidationError: the argument is malformed.
+        """
+        return self._run(self._inner.match_medical_devices, medical_device_filter)
 
     def delete_medical_device(self, medical_device_id: str) -> str:
         """Mark a medical device as deleted: it can still be read by its id, and is listed nowhere.
