@@ -64,7 +64,12 @@ class Parts(SecretHolder):
             learn=lambda _, user: self.current_user.notice(user),
         )
         self.account: Final = OwnAccount(
-            session, self.users, self.current_user, crypto=crypto, clock=clock
+            session,
+            self.users,
+            self.current_user,
+            records=self.user_records,
+            crypto=crypto,
+            clock=clock,
         )
         key_ring = KeyRing(crypto)
         self.trust: Final = KeyTrust(

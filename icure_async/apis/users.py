@@ -78,9 +78,8 @@ class UserApi:
 
         Members that this SDK does not know survive a modification, as do the password and the
         tokens: a ``password_hash`` of ``"*"`` or None leaves the password as it is, another text
-        becomes the new password, and tokens end by :meth:`revoke_token` alone. To change your own
-        address, number or password, use :meth:`change_email` and its like, which keep the session
-        going.
+        becomes the new password, and tokens end by :meth:`revoke_token` alone. If it is the
+        logged-in user, this session goes on, as after :meth:`change_email` and its like.
 
         Args:
             user: to create, or as it was read, with changes. It needs a ``login``, an ``email`` or
@@ -98,7 +97,7 @@ class UserApi:
             PermissionDeniedError: the logged-in user may not create or modify it.
             ConflictError: somebody else changed the user.
         """
-        return await self._records.save(user)
+        return await self._account.save(user)
 
     async def get_user(self, user_id: str) -> User:
         """Return a user.

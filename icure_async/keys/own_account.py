@@ -14,17 +14,23 @@ from icure_async.errors import (
     ConflictError,
     InvalidResponseError,
     PermissionDeniedError,
+    ValidationError,
 )
+from icure_async.models.base import has_rev
+from icure_async.models.user import User
+from icure_async.models.user_rules import KEPT_PASSWORD
 from icure_async.models.user_token import RenewedToken
+from icure_async.models.wire import to_wire
 from icure_async.rest.changes import change_document
 from icure_async.rest.user_tokens import TOKENS_MEMBER, key_among, name_in_key, token_key_of
-from icure_async.rest.users import is_same_name
+from icure_async.rest.users import is_same_name, may_be_named
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from icure_async.crypto.protocol import Crypto
     from icure_async.keys.current_user import CurrentUser
+    from icure_async.keys.users import Users
     from icure_async.rest.session import Session
     from icure_async.rest.users import UserResource
 
@@ -42,14 +48,56 @@ class OwnAccount:
         users: UserResource,
         current_user: CurrentUser,
         *,
+        records: Users,
         crypto: Crypto,
         clock: Callable[[], float],
     ) -> None:
         self._session = session
         self._users = users
         self._current_user = current_user
+        self._records = records
         self._crypto = crypto
         self._clock = clock
+
+    async def save(self, user: User) -> User:
+        """Create or modify a user; the session goes on with its own, whatever is changed of it."""
+        if not isinstance(user, User) or not has_rev(user):
+            return await self._records.save(user)
+        self._records.check(user, creating=False)
+        if user.id != await self._own_id():
+            return await self._records.save(user)
+        new = self._new_login(user)
+        credentials = self._session.credentials
+        if new:
+            credentials.expect(**new)
+        try:
+            saved = await self._records.save(user)
+        except (BadRequestError, PermissionDeniedError, ValidationError):
+            if new:
+                credentials.withdraw(**new)
+            raise
+        finally:
+            self._current_user.changed()
+        if new:
+            credentials.settle(**new)
+        return saved
+
+    async def _own_id(self) -> str:
+        # The request that follows logs in anyway.
+        await self._session.sign_in()
+        return self._session.user_id or str((await self._current_user.get())["id"])
+
+    def _new_login(self, user: User) -> dict[str, str]:
+        """Return the name and the secret with which the session could log in no more without."""
+        new: dict[str, str] = {}
+        if not may_be_named(to_wire(user), self._session.user_name):
+            new["user_name"] = str(user.login or user.email or user.mobile_phone)
+        tokens = user.authentication_tokens
+        if user.password_hash not in (None, KEPT_PASSWORD) and (
+            self._session.own_token_key(tokens) is None
+        ):
+            new["secret"] = str(user.password_hash)
+        return new
 
     async def change_contact(self, member: str, contact: str) -> Mapping[str, Any]:
         """Replace the email address or the phone number, and the login where that is the same one.

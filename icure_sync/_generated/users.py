@@ -14,7 +14,9 @@ from icure_sync._twins import Twin
 if TYPE_CHECKING:
     from datetime import timedelta
 
+    from icure_async.models.filters import Filter, UserFilter
     from icure_async.models.user import User
+    from icure_sync._iterators import ClosableIterator
 
 __all__ = ["UserApi"]
 
@@ -29,6 +31,35 @@ class UserApi(Twin[AsyncUserApi]):
             AuthenticationError: the credentials are refused.
         """
         return self._run(self._inner.get_logged_user)
+
+    def create_or_modify_user(self, user: User) -> User:
+        """Create the user if it has no ``rev``, else replace the stored one.
+
+        A new user is given its ``id`` before anything is sent, so that the call can be repeated
+        with the same object after a failure without creating a second one.
+
+        Members that this SDK does not know survive a modification, as do the password and the
+        tokens: a ``password_hash`` of ``"*"`` or None leaves the password as it is, another text
+        becomes the new password, and tokens end by :meth:`revoke_token` alone. If it is the logged-in
+        user, this session goes on, as after :meth:`change_email` and its like.
+
+        Args:
+            user: to create, or as it was read, with changes. It needs a ``login``, an ``email`` or
+                a ``mobile_phone``; ``login`` defaults to these.
+
+        Returns:
+            The user as stored.
+
+        Raises:
+            ValidationError: a member is malformed. Nothing was sent.
+            UserExistsError: another user has its login, email address or phone number; ``member``
+                says which one is taken. Nothing was changed.
+            WeakPasswordError: the backend wants a longer password. Nothing was changed.
+            NotFoundError: there is no such user to modify.
+            PermissionDeniedError: the logged-in user may not create or modify it.
+            ConflictError: somebody else changed the user.
+        """
+        return self._run(self._inner.create_or_modify_user, user)
 
     def get_user(self, user_id: str) -> User:
         """Return a user.
@@ -61,6 +92,37 @@ class UserApi(Twin[AsyncUserApi]):
             InvalidResponseError: the backend answers with another user.
         """
         return self._run(self._inner.get_user_by_phone_number, phone_number)
+
+    def filter_users(
+        self, user_filter: UserFilter | Filter | None = None, *, page_size: int = 1000
+    ) -> ClosableIterator[User]:
+        """Iterate over the users that a filter finds, as far as the logged-in user may see them.
+
+        While a page is given out, the next one is read. Each user comes once, even where others
+        come and go.
+
+        Args:
+            user_filter: a :class:`~icure_sync.UserFilter`, or a filter made of such; by default,
+                all users.
+            page_size: how many to ask the backend for at a time.
+
+        Raises:
+            ValidationError: an argument is malformed.
+            PermissionDeniedError: the logged-in user may not search users.
+        """
+        return self._iterate(self._inner.filter_users, user_filter, page_size=page_size)
+
+    def match_users(self, user_filter: UserFilter | Filter | None = None) -> list[str]:
+        """Return the ids of the users that a filter finds, with one request.
+
+        Args:
+            user_filter: as for :meth:`filter_users`.
+
+        Raises:
+            ValidationError: the argument is malformed.
+            PermissionDeniedError: the logged-in user may not search users.
+        """
+        return self._run(self._inner.match_users, user_filter)
 
     def delete_user(self, user_id: str) -> str:
         """Mark a user as deleted: it can't log in any more, and is listed nowhere.

@@ -210,12 +210,32 @@ async def test_malformed_numbers_are_refused_before_any_request(
     assert requests.take() == []
 
 
-async def test_the_change_is_seen_at_once(ned: MedTechApi, requests: RequestLog) -> None:
-    """What is kept of the user is what the change has stored."""
-    await ned.user_api.change_email(NEW_EMAIL)
+async def test_a_change_is_seen_by_whatever_the_session_does_next(
+    ned: MedTechApi, requests: RequestLog
+) -> None:
+    """For example by a creation, which shares with those that the user names."""
+    user = await ned.user_api.get_logged_user()
     requests.take()
-    assert (await ned._parts.current_user.get())["email"] == NEW_EMAIL
-    assert requests.take() == []
+    hcp_id = "hcp-somebody"
+    await ned.user_api.create_or_modify_user(user.evolve(sharing_data_with={"all": [hcp_id]}))
+    assert requests.take() == ["PUT /rest/v1/user"]
+    shared = await ned._parts.current_user.get_for_sharing()
+    assert shared["autoDelegations"] == {"all": [hcp_id]}
+    assert requests.take() == [CURRENT]
+
+
+async def test_the_session_goes_on_after_any_modification_of_its_user(
+    with_password: MedTechApi, sandbox: Sandbox, builder: Builder
+) -> None:
+    api = with_password
+    user = await api.user_api.get_logged_user()
+    changed = await api.user_api.create_or_modify_user(
+        user.evolve(email=NEW_EMAIL, login=NEW_EMAIL, password_hash=NEW_PASSWORD)
+    )
+    assert changed.password_hash == "*"
+    sandbox.advance_clock(A_DAY)
+    assert (await api.user_api.get_logged_user()).email == NEW_EMAIL
+    assert await logs_in(builder, NEW_EMAIL, NEW_PASSWORD)
 
 
 async def test_members_of_a_newer_backend_survive(builder: Builder, sandbox: Sandbox) -> None:
