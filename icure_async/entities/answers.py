@@ -45,9 +45,8 @@ def difference(
 
 
 def _is_same(sent: Any, stored: Any) -> bool:
-    if not sent and not stored:
-        # Nothing, whatever it is written as: but for a number or a boolean that was set.
-        return sent in (None, "", [], {}) or sent == stored
+    if not stored and not isinstance(sent, int | float) and not sent:
+        return True
     if is_object(sent) and is_object(stored):
         return all(
             _is_same(sent.get(name), stored.get(name))

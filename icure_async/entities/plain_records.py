@@ -53,8 +53,8 @@ _SET_ON_SAVING: Final = frozenset({"rev", "modified"})
 class PlainRecords(Generic[Record]):
     """Creates, reads, modifies and deletes records of one kind that are not encrypted.
 
-    Documents of data owners hold keys, which go back as they are stored. What was read lately is
-    kept in mind for that, together with its revision.
+    Documents of data owners hold keys, which go back as they are stored. For that, the documents
+    that were read lately are kept in mind.
 
     Args:
         kind: what they are.

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
+from icure_async.json_shapes import is_object
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -57,15 +59,10 @@ def renamed(before: Mapping[str, Any], wire: Mapping[str, Any]) -> _Json:
     was, now = _official(_names_of(before)), _official(_names_of(wire))
     is_flat_changed = old != new or before.get("name") != wire.get("name")
     is_official_changed = was is not None and now is not None and _said_by(was) != _said_by(now)
-    if now is not None and is_flat_changed and not is_official_changed:
+    if is_flat_changed and not is_official_changed:
         _name_follows(changed, before, was)
-        official = dict(now)
-        if old != new:
-            others = cast("list[str]", now.get("firstNames") or [])[1:]
-            _put(official, lastName=new[0])
-            official["firstNames"] = [*([new[1]] if new[1] else []), *others]
-        _put(official, text=changed.get("name") or _full(*new) or None)
-        changed["names"] = [official if name is now else name for name in _names_of(wire)]
+        if now is not None:
+            _official_follows(changed, now, is_renamed=old != new)
     elif was is not None and now is not None and is_official_changed and not is_flat_changed:
         last, first = _name_in(now, None)
         if _name_in(was, None) != (last, first):
@@ -73,9 +70,20 @@ def renamed(before: Mapping[str, Any], wire: Mapping[str, Any]) -> _Json:
         if was.get("text") != now.get("text"):
             _put(changed, name=now.get("text") or _full(last, first) or None)
         elif _name_follows(changed, before, was):
-            official = now | {"text": changed["name"]}
-            changed["names"] = [official if name is now else name for name in _names_of(wire)]
+            _official_follows(changed, now, is_renamed=False)
     return changed
+
+
+def _official_follows(changed: _Json, now: _Json, *, is_renamed: bool) -> None:
+    """Make the official name anew from the members that say the same."""
+    last, first = _name_of(changed)
+    official = dict(now)
+    if is_renamed:
+        others = cast("list[str]", now.get("firstNames") or [])[1:]
+        _put(official, lastName=last)
+        official["firstNames"] = [*([first] if first else []), *others]
+    _put(official, text=changed.get("name") or _full(last, first) or None)
+    changed["names"] = [official if name is now else name for name in _names_of(changed)]
 
 
 def _name_follows(changed: _Json, before: Mapping[str, Any], was: _Json | None) -> bool:
@@ -91,7 +99,7 @@ def _name_follows(changed: _Json, before: Mapping[str, Any], was: _Json | None) 
 
 
 def _names_of(wire: Mapping[str, Any]) -> list[_Json]:
-    return list(wire.get("names") or [])
+    return [name for name in wire.get("names") or [] if is_object(name)]
 
 
 def _official(names: list[_Json]) -> _Json | None:

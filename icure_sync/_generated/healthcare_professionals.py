@@ -121,7 +121,7 @@ class HealthcareProfessionalApi(Twin[AsyncHealthcareProfessionalApi]):
     def delete_healthcare_professional(self, healthcare_professional_id: str) -> str:
         """Mark a healthcare professional as deleted.
 
-        It can still be read by its id, and is listed nowhere. What is encrypted for it stays so.
+        It can still be read by its id, and is listed nowhere. Records stay shared with it.
 
         Returns:
             The id of the professional.
