@@ -145,6 +145,7 @@ RULES: Final = Rules(
         "HealthcareProfessionalApi.filter_healthcare_professional_by",
         "MedicalDeviceApi.filter_medical_devices",
         "NotificationApi.filter_notifications",
+        "PatientApi.filter_patients",
         "PatientApi.iter_patients",
         "PatientApi.iter_patients_and_try_decrypt",
         "UserApi.filter_users",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from icure_async.errors import DecryptionError, ValidationError
 from icure_async.mistakes import OneByOne, explained
+from icure_async.models.filters import PatientFilter, filter_for
 from icure_async.models.patient import EncryptedPatient, Patient
 from icure_async.models.validation import validate_page_size
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from icure_async.entities.batches import Batches
     from icure_async.entities.repository import Repository
     from icure_async.models.batch import BatchProgress, BatchResult
+    from icure_async.models.filters import Filter
     from icure_async.models.patient import PotentiallyEncryptedPatient
 
 __all__ = ["PatientApi"]
@@ -22,7 +24,7 @@ __all__ = ["PatientApi"]
 
 @explained
 class PatientApi:
-    """Creates, reads, modifies and deletes patients."""
+    """Creates, reads, finds, modifies and deletes patients."""
 
     def __init__(
         self,
@@ -152,6 +154,67 @@ class PatientApi:
         found = self._patients.iterate(patient_ids, size, lambda patient: patient, progress)
         return OneByOne(found, "patient_api.iter_patients_and_try_decrypt()")
 
+    def filter_patients(
+        self,
+        patient_filter: PatientFilter | Filter | None = None,
+        *,
+        page_size: int = 500,
+    ) -> AsyncIterator[PotentiallyEncryptedPatient]:
+        """Iterate over the patients that a filter finds, decrypted.
+
+        Everything that is shared with the current data owner::
+
+            async for patient in api.patient_api.filter_patients():
+                print(patient.last_name)
+
+        While a page is given out, the next one is read. A patient that no key on this device opens
+        comes as an :class:`EncryptedPatient`, without note. Each comes once, even where others
+        come and go. To stop before the end, call ``aclose()``: that ends the request for the next
+        page at once, and not only when the garbage is collected.
+
+        What is shared with an organisation, and not with its member, is found by a filter for the
+        organisation: ``PatientFilter().for_data_owner(organisation_id)``.
+
+        Args:
+            patient_filter: a :class:`PatientFilter`, or a filter made of such; by default,
+                everything that is shared with the current data owner.
+            page_size: how many to ask the backend for at a time.
+
+        Raises:
+            ValidationError: an argument is malformed, or the filter searches a member that this
+                SDK encrypts. Nothing was sent.
+        """
+        found = self._patients.find(_filter_of(patient_filter), validate_page_size(page_size))
+        return OneByOne(found, "patient_api.filter_patients()")
+
+    async def match_patients(
+        self, patient_filter: PatientFilter | Filter | None = None
+    ) -> list[str]:
+        """Return the ids of all patients that a filter finds, with one request.
+
+        Args:
+            patient_filter: as for :meth:`filter_patients`.
+
+        Raises:
+            ValidationError: the filter is malformed, or searches a member that this SDK encrypts.
+                Nothing was sent.
+        """
+        return await self._patients.match(_filter_of(patient_filter))
+
+    async def count_patients(self, patient_filter: PatientFilter | Filter | None = None) -> int:
+        """Return how many patients a filter finds.
+
+        The ids are counted: the totals that backends give are not reliable.
+
+        Args:
+            patient_filter: as for :meth:`filter_patients`.
+
+        Raises:
+            ValidationError: the filter is malformed, or searches a member that this SDK encrypts.
+                Nothing was sent.
+        """
+        return len(await self.match_patients(patient_filter))
+
     async def create_patients(
         self,
         patients: Iterable[Patient],
@@ -244,3 +307,7 @@ class PatientApi:
             NotFoundError: there is no such patient.
         """
         return await self._patients.delete(patient_id)
+
+
+def _filter_of(given: PatientFilter | Filter | None) -> Filter:
+    return filter_for("patient", PatientFilter() if given is None else given)

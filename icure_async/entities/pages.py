@@ -47,17 +47,20 @@ class _Ahead:
     def start(self, start_id: str | None) -> None:
         """Ask for the next page."""
         self._task = asyncio.create_task(self._page(start_id), name="icure next page")
-        # The iterator may be abandoned before it comes to an error of this page.
-        self._task.add_done_callback(_look_at_error)
 
     async def take(self) -> _Page:
         """Return the page that was asked for, by default the first one."""
+        if self._task is None:
+            return await self._page(None)
+        # Not the task itself: anyio would cancel that again and again, even while it cleans up.
+        await asyncio.wait([self._task])
         task, self._task = self._task, None
-        return await (self._page(None) if task is None else task)
+        return task.result()
 
     async def stop(self) -> None:
         """End what is under way."""
         if self._task is not None:
+            # One that has ended with an error is thereby also spared asyncio's complaint.
             self._task.cancel()
             with anyio.CancelScope(shield=True):
                 await asyncio.wait([self._task])
@@ -133,8 +136,3 @@ def _endless(noun: str) -> InvalidResponseError:
 def _next_id(page: Mapping[str, Any]) -> str | None:
     next_id = as_object(page.get("nextKeyPair")).get("startKeyDocId")
     return next_id if isinstance(next_id, str) and next_id else None
-
-
-def _look_at_error(task: asyncio.Task[Any]) -> None:
-    if not task.cancelled():
-        task.exception()

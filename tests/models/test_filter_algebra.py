@@ -232,7 +232,7 @@ BAD: list[tuple[str, Any]] = [
     *(("search for", lambda bad=bad: PATIENTS.contains_fuzzy(bad)) for bad in (None, 7, "", "…")),
     ("identifiers", lambda: PATIENTS.by_identifiers([])),
     ("id in the filter", lambda: PATIENTS.by_ids(["a/b"])),
-    ("ids must be a list", lambda: UserFilter().by_ids("a")),  # type: ignore[arg-type]
+    ("ids must be a list", lambda: UserFilter().by_ids("a")),
     *(("patient id", lambda bad=bad: UserFilter().by_patient_id(bad)) for bad in (None, "", "a b")),
     ("label_type or a code_type", lambda: HealthcareProfessionalFilter().by_label_code_filter()),
     (
