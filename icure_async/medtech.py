@@ -227,6 +227,7 @@ class MedTechApi(_Api):
             records=parts.user_records,
             tokens=parts.tokens,
             account=parts.account,
+            data_export=parts.data_export,
             crypto=settings.crypto,
         )
         self.data_owner_api: DataOwnerApi = DataOwnerApi(

@@ -13,6 +13,7 @@ from icure_async.entities.repository import Repository
 from icure_async.keys.access_back import AccessBack
 from icure_async.keys.backup import OwnKeyBackup
 from icure_async.keys.current_user import CurrentUser
+from icure_async.keys.data_export import DataExport
 from icure_async.keys.entity_keys import LegacyMetadata
 from icure_async.keys.known_keys import KnownKeys
 from icure_async.keys.notaries import KeyNotaries
@@ -96,6 +97,12 @@ class Parts(SecretHolder):
             MEDICAL_DEVICE, DeviceResource(session, MEDICAL_DEVICE.noun)
         )
         self.device_batches: Final = Batches(self.devices)
+        self.data_export: Final = DataExport(
+            self.current_user,
+            self.own_document,
+            patients=self.patients,
+            notifications=self.notifications,
+        )
         self.key_notices: Final = KeyNotices(
             storage=settings.storage,
             notifications=self.notifications,

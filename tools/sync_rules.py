@@ -148,6 +148,7 @@ RULES: Final = Rules(
         "PatientApi.filter_patients",
         "PatientApi.iter_patients",
         "PatientApi.iter_patients_and_try_decrypt",
+        "UserApi.export_data",
         "UserApi.filter_users",
     ),
     decorators=("explained",),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from icure_async.errors import ValidationError
 from icure_async.mistakes import OneByOne, explained
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from icure_async.crypto.protocol import Crypto
     from icure_async.keys.current_user import CurrentUser
+    from icure_async.keys.data_export import DataExport
     from icure_async.keys.own_account import OwnAccount
     from icure_async.keys.user_tokens import UserTokens
     from icure_async.keys.users import Users
@@ -53,6 +54,7 @@ class UserApi:
         records: Users,
         tokens: UserTokens,
         account: OwnAccount,
+        data_export: DataExport,
         crypto: Crypto,
     ) -> None:
         self._users = users
@@ -60,6 +62,7 @@ class UserApi:
         self._records = records
         self._tokens = tokens
         self._account = account
+        self._data_export = data_export
         self._crypto = crypto
 
     async def get_logged_user(self) -> User:
@@ -245,6 +248,32 @@ class UserApi:
             InvalidResponseError: the backend shows a user without a password.
         """
         await self._account.change_password(validate_new_password(password))
+
+    def export_data(self, *, page_size: int = 500) -> AsyncIterator[dict[str, Any]]:
+        """Iterate over everything that the logged-in user can read, as JSON-ready dicts.
+
+        First comes the user, without secrets, then its data owner, the patients, and the
+        notifications, each as ``{"kind", "id", "decrypted", "content"}``, where the content is in
+        the form of ``to_dict()`` without keys and delegations. A record that no key on this device
+        opens has ``"decrypted": false`` and the members that are in clear. Members that this SDK
+        does not know are under ``"unknown"``, if there are any. Records that are shared with an
+        organisation of the data owner are part of it.
+
+        The last item, of the kind ``"summary"``, counts the others, and names the kinds of records
+        that are not exported; a file without it was cut. A page is in memory at a time::
+
+            async for item in api.user_api.export_data():
+                print(json.dumps(item), file=file)
+
+        Args:
+            page_size: how many records to ask the backend for at a time.
+
+        Raises:
+            ValidationError: the page size is malformed.
+            InvalidResponseError: a record is malformed; the message says where.
+        """
+        items = self._data_export.items(validate_page_size(page_size))
+        return OneByOne(items, "user_api.export_data()")
 
     async def list_tokens(self) -> list[UserToken]:
         """Return the long-lived tokens of the logged-in user, the oldest first.

@@ -141,6 +141,16 @@ class EntityResource:
         check_deletion(deleted, entity_id, action)
         return deleted
 
+    async def undelete(self, entity_id: str) -> list[Any]:
+        """Take the deletion of an entity back; return ``[{id, rev}]``, empty for an unknown one."""
+        action = f"undelete {self._noun} {entity_id}"
+        response = await self._session.request(
+            "PUT", path(self._route, "undelete", entity_id), action=action, repeatable=True
+        )
+        restored = response.json_list()
+        check_deletion(restored, entity_id, action)
+        return restored
+
     async def delete_many(self, entity_ids: Sequence[str]) -> dict[str, str]:
         """Mark entities as deleted; return their revisions by id, without unknown ones."""
         action = f"delete {len(entity_ids)} {self._noun}s"

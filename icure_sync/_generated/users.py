@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from icure_async.apis.users import UserApi as AsyncUserApi
 from icure_async.models.user_token import DEFAULT_TOKEN_VALIDITY, RenewedToken, UserToken
@@ -40,8 +40,8 @@ class UserApi(Twin[AsyncUserApi]):
 
         Members that this SDK does not know survive a modification, as do the password and the
         tokens: a ``password_hash`` of ``"*"`` or None leaves the password as it is, another text
-        becomes the new password, and tokens end by :meth:`revoke_token` alone. If it is the logged-in
-        user, this session goes on, as after :meth:`change_email` and its like.
+        becomes the new password, and tokens end by :meth:`revoke_token` alone. If it is the
+        logged-in user, this session goes on, as after :meth:`change_email` and its like.
 
         Args:
             user: to create, or as it was read, with changes. It needs a ``login``, an ``email`` or
@@ -203,6 +203,31 @@ class UserApi(Twin[AsyncUserApi]):
             InvalidResponseError: the backend shows a user without a password.
         """
         self._run(self._inner.change_password, password)
+
+    def export_data(self, *, page_size: int = 500) -> ClosableIterator[dict[str, Any]]:
+        """Iterate over everything that the logged-in user can read, as JSON-ready dicts.
+
+        First comes the user, without secrets, then its data owner, the patients, and the
+        notifications, each as ``{"kind", "id", "decrypted", "content"}``, where the content is in
+        the form of ``to_dict()`` without keys and delegations. A record that no key on this device
+        opens has ``"decrypted": false`` and the members that are in clear. Members that this SDK
+        does not know are under ``"unknown"``, if there are any. Records that are shared with an
+        organisation of the data owner are part of it.
+
+        The last item, of the kind ``"summary"``, counts the others, and names the kinds of records
+        that are not exported; a file without it was cut. A page is in memory at a time::
+
+            for item in api.user_api.export_data():
+                print(json.dumps(item), file=file)
+
+        Args:
+            page_size: how many records to ask the backend for at a time.
+
+        Raises:
+            ValidationError: the page size is malformed.
+            InvalidResponseError: a record is malformed; the message says where.
+        """
+        return self._iterate(self._inner.export_data, page_size=page_size)
 
     def list_tokens(self) -> list[UserToken]:
         """Return the long-lived tokens of the logged-in user, the oldest first.

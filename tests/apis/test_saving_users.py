@@ -523,7 +523,7 @@ HOSTILE: list[tuple[str, Call]] = [
 
 
 def _means_something(line: str, answer: Any) -> bool:
-    """Whether such an answer says that the user was deleted, or that nobody is found."""
+    """Such an answer says that the user was deleted, or that nobody is found."""
     return (line, answer) == ("POST /user/match", []) or (
         line.startswith("DELETE") and isinstance(answer, dict) and answer.get("id") == "user-robb"
     )
