@@ -321,8 +321,6 @@ class Session(SecretHolder):
         if refused is None and (self._basic or self._may_access()):
             return self._current()
         known = self._sign_ins if refused is None else refused
-        if self._second_factor is not None:
-            self._second_factor.check_not_asking()
         async with self._lock:
             if self._sign_ins == known:
                 await self._sign_in_once(renew=refused is None)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ROUTES",
     "authenticate",
+    "second_factor_secret",
     "secret_matches",
     "token_has_expired",
     "user_by_basic",
@@ -42,6 +43,12 @@ def users_named(tx: Transaction, name: str) -> list[Json]:
             for user in tx.linked("user", relation, target):
                 found.setdefault(user["id"], user)
     return list(found.values())
+
+
+def second_factor_secret(tx: Transaction, name: str) -> str | None:
+    """Return the secret of the second factor of a user, by any of its names."""
+    secrets = (user.get("secret") for user in users_named(tx, name) if user.get("use2fa"))
+    return next((str(secret) for secret in secrets if secret), None)
 
 
 def user_by_password(tx: Transaction, call: Call, name: str, secret: str) -> Json | None:
