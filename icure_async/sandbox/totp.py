@@ -25,7 +25,7 @@ def is_secret(secret: str) -> bool:
 
 def code_at(secret: str, seconds: float) -> str:
     """Return the code that an authenticator app with this secret shows at a moment."""
-    counter = struct.pack(">Q", int(seconds // _STEP_SECONDS))
+    counter = struct.pack(">Q", max(0, int(seconds // _STEP_SECONDS)))
     digest = hmac.digest(_key_of(secret), counter, hashlib.sha1)
     (number,) = struct.unpack_from(">I", digest, digest[-1] & 0x0F)
     return str((number & 0x7FFFFFFF) % 10**_DIGITS).zfill(_DIGITS)
