@@ -16,7 +16,7 @@ from icure_async.models.validation import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncGenerator, Callable
     from datetime import datetime
 
     from icure_async.entities.repository import Repository
@@ -111,7 +111,7 @@ class NotificationApi:
         notification_filter: NotificationFilter | Filter | None = None,
         *,
         page_size: int = 1000,
-    ) -> AsyncIterator[PotentiallyEncryptedNotification]:
+    ) -> AsyncGenerator[PotentiallyEncryptedNotification, None]:
         """Iterate over the notifications that a filter finds, decrypted.
 
         While a page is given out, the next one is read. A notification that no key on this device

@@ -11,7 +11,7 @@ from icure_async.models.patient import EncryptedPatient, Patient
 from icure_async.models.validation import validate_page_size
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 
     from icure_async.entities.batches import Batches
     from icure_async.entities.repository import Repository
@@ -110,7 +110,7 @@ class PatientApi:
         *,
         page_size: int = 500,
         progress: Callable[[BatchProgress], Awaitable[None]] | None = None,
-    ) -> AsyncIterator[Patient]:
+    ) -> AsyncGenerator[Patient, None]:
         """Iterate over patients by their ids, decrypted, in the order of the ids.
 
         A page at a time is read and kept in memory, so that there may be any number::
@@ -141,7 +141,7 @@ class PatientApi:
         *,
         page_size: int = 500,
         progress: Callable[[BatchProgress], Awaitable[None]] | None = None,
-    ) -> AsyncIterator[PotentiallyEncryptedPatient]:
+    ) -> AsyncGenerator[PotentiallyEncryptedPatient, None]:
         """Iterate over patients like :meth:`iter_patients`, undecryptable ones as such.
 
         Raises:
@@ -159,7 +159,7 @@ class PatientApi:
         patient_filter: PatientFilter | Filter | None = None,
         *,
         page_size: int = 500,
-    ) -> AsyncIterator[PotentiallyEncryptedPatient]:
+    ) -> AsyncGenerator[PotentiallyEncryptedPatient, None]:
         """Iterate over the patients that a filter finds, decrypted.
 
         Everything that is shared with the current data owner::
@@ -172,8 +172,8 @@ class PatientApi:
         come and go. To stop before the end, call ``aclose()``: that ends the request for the next
         page at once, and not only when the garbage is collected.
 
-        What is shared with an organisation, and not with its member, is found by a filter for the
-        organisation: ``PatientFilter().for_data_owner(organisation_id)``.
+        Patients that are shared with an organisation, and not with its member, are found by a
+        filter for the organisation: ``PatientFilter().for_data_owner(organisation_id)``.
 
         Args:
             patient_filter: a :class:`PatientFilter`, or a filter made of such; by default,

@@ -224,18 +224,34 @@ class PlainRecords(Generic[Record]):
     async def as_saved(
         self, saved: Sequence[tuple[Record, Mapping[str, Any]]]
     ) -> Sequence[Record | None]:
-        """Return records that were saved in a batch, read again: the backend fills in members."""
-        return await self.saved_among([record for record, _ in saved])
+        """Return records that were saved in a batch, read again: the backend fills in members.
+
+        None takes the place of one that is not stored as it was sent.
+        """
+        return await self._stored_like([document for _, document in saved])
 
     async def saved_among(self, records: Sequence[Record]) -> list[Record | None]:
         """Return for each record the stored one if it has the same content, else None."""
-        stored = {one["id"]: one for one in await self._stored([one.id for one in records])}
+        return await self._stored_like([self._document(record) for record in records])
+
+    async def _stored_like(self, documents: Sequence[Mapping[str, Any]]) -> list[Record | None]:
+        stored = {one["id"]: one for one in await self._stored([one["id"] for one in documents])}
         found: list[Record | None] = []
-        for record in records:
-            document = stored.get(record.id)
-            same = document and not self._difference(self._document(record), document)
-            found.append(self._taken(document) if document and same else None)
+        for document in documents:
+            present = stored.get(document["id"])
+            is_same = present is not None and self._is_stored_as(document, present)
+            found.append(self._taken(present) if present is not None and is_same else None)
         return found
+
+    def _is_stored_as(self, document: Mapping[str, Any], stored: Mapping[str, Any]) -> bool:
+        """Return whether a document is stored with this content, and in this revision these keys.
+
+        In another revision, others may have added keys.
+        """
+        is_same_rev = document.get("rev") == stored.get("rev")
+        return self._difference(document, stored) is None and (
+            not is_same_rev or same_material(document, stored, self.kind.keys)
+        )
 
     async def delete(self, record_id: str) -> str:
         """Mark a record as deleted: it can still be read by its id, and is listed nowhere.

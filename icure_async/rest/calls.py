@@ -43,6 +43,9 @@ class _Call:
         self.is_over = False
 
 
+# A call of a method that returns such a thing is one call for each step.
+_ITERATORS: Final = ("AsyncGenerator[", "AsyncIterator[")
+
 # The calls that the running code belongs to: of a user's API, and of the anonymous one it is from.
 _ours: Final[ContextVar[frozenset[_Call]]] = ContextVar("icure_calls", default=frozenset())
 
@@ -172,7 +175,7 @@ class Calls:
         for name, function in _public_functions(type(api)):
             if inspect.iscoroutinefunction(function):
                 guarded = _as_call(function, lambda _: self)
-            elif str(function.__annotations__.get("return")).startswith("AsyncIterator["):
+            elif str(function.__annotations__.get("return")).startswith(_ITERATORS):
                 guarded = self._as_calls(function)
             else:
                 continue

@@ -161,8 +161,8 @@ class PatientApi(Twin[AsyncPatientApi]):
         come and go. To stop before the end, call ``close()``: that ends the request for the next
         page at once, and not only when the garbage is collected.
 
-        What is shared with an organisation, and not with its member, is found by a filter for the
-        organisation: ``PatientFilter().for_data_owner(organisation_id)``.
+        Patients that are shared with an organisation, and not with its member, are found by a
+        filter for the organisation: ``PatientFilter().for_data_owner(organisation_id)``.
 
         Args:
             patient_filter: a :class:`PatientFilter`, or a filter made of such; by default,

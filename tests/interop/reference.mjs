@@ -24,6 +24,7 @@ for (const level of ['log', 'info', 'warn', 'error', 'debug']) {
 const require = createRequire(import.meta.url)
 const icure = require('@icure/api/icc-x-api')
 const { XHR } = require('@icure/api/icc-api/api/XHR')
+const { FilterChainHealthcareParty } = require('@icure/api/icc-api/model/FilterChainHealthcareParty')
 const { FilterChainMaintenanceTask } = require('@icure/api/icc-api/model/FilterChainMaintenanceTask')
 const { RSAUtils } = require('@icure/api/icc-x-api/crypto/RSA')
 const { MaintenanceTaskAfterDateFilter } = require('@icure/api/icc-x-api/filters/MaintenanceTaskAfterDateFilter')
@@ -148,6 +149,15 @@ const initialiseOwnPatient = async () => {
 const autoDelegates = (user) => [
   ...new Set([...(user.autoDelegations?.all ?? []), ...(user.autoDelegations?.medicalInformation ?? [])]),
 ]
+
+// The package makes bytes of a picture.
+const withPictureAsText = ({ picture, ...record }) =>
+  picture ? { ...record, picture: Buffer.from(picture).toString('base64') } : record
+
+const readProfessional = async (id) =>
+  withPictureAsText(await current().apis.healthcarePartyApi.getHealthcareParty(id, true))
+
+const readDevice = async (id) => withPictureAsText(await current().apis.deviceApi.getDevice(id))
 
 // The package reports some undecryptable patients as decrypted, with nothing but a log line.
 const findComplaint = () => logged.find((line) => /^Cannot (decrypt|parse) patient/.test(line))
@@ -407,6 +417,39 @@ const commands = {
     const target = `${url}/${specId}/process/validate/${requestId}-${code}`
     const { statusCode } = await XHR.sendCommand('GET', target, [], undefined, recordingFetch)
     return statusCode
+  },
+
+  createProfessional: async ({ professional }) => {
+    const { id } = await current().apis.healthcarePartyApi.createHealthcareParty(professional)
+    return readProfessional(id)
+  },
+
+  getProfessional: ({ id }) => readProfessional(id),
+
+  modifyProfessional: async ({ id, changes }) => {
+    const { healthcarePartyApi } = current().apis
+    const stored = await healthcarePartyApi.getHealthcareParty(id, true)
+    await healthcarePartyApi.modifyHealthcareParty({ ...stored, ...changes })
+    return readProfessional(id)
+  },
+
+  findProfessionals: async ({ filter }) => {
+    const { healthcarePartyApi } = current().apis
+    const chain = new FilterChainHealthcareParty({ filter })
+    return (await healthcarePartyApi.filterHealthPartiesBy(undefined, 100, chain)).rows.map(({ id }) => id)
+  },
+
+  createDevices: async ({ devices }) => {
+    const saved = await current().apis.deviceApi.createDevices(devices)
+    return Promise.all(saved.map(({ id }) => readDevice(id)))
+  },
+
+  getDevice: ({ id }) => readDevice(id),
+
+  modifyDevice: async ({ id, changes }) => {
+    const { deviceApi } = current().apis
+    await deviceApi.updateDevice({ ...(await deviceApi.getDevice(id)), ...changes })
+    return readDevice(id)
   },
 
   requests: async () => journal.splice(0),

@@ -236,6 +236,37 @@ class ReferenceSdk(JsonLinesProcess):
         )
         return ReferenceKeyPair(pair["publicKey"], pair["privateKey"])
 
+    async def create_professional(self, **fields: object) -> JsonObject:
+        created: JsonObject = await self.call("createProfessional", professional=fields)
+        return created
+
+    async def get_professional(self, professional_id: str) -> JsonObject:
+        professional: JsonObject = await self.call("getProfessional", id=professional_id)
+        return professional
+
+    async def modify_professional(self, professional_id: str, **changes: object) -> JsonObject:
+        modified: JsonObject = await self.call(
+            "modifyProfessional", id=professional_id, changes=changes
+        )
+        return modified
+
+    async def find_professionals(self, **professional_filter: object) -> list[str]:
+        """Return the ids of the professionals that a filter finds."""
+        ids: list[str] = await self.call("findProfessionals", filter=professional_filter)
+        return ids
+
+    async def create_devices(self, *devices: JsonObject) -> list[JsonObject]:
+        created: list[JsonObject] = await self.call("createDevices", devices=devices)
+        return created
+
+    async def get_device(self, device_id: str) -> JsonObject:
+        device: JsonObject = await self.call("getDevice", id=device_id)
+        return device
+
+    async def modify_device(self, device_id: str, **changes: object) -> JsonObject:
+        device: JsonObject = await self.call("modifyDevice", id=device_id, changes=changes)
+        return device
+
     async def start_process(
         self, url: str, spec_id: str, process_id: str, body: JsonObject, *, code_length: int = 6
     ) -> str:
