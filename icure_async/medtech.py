@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from icure_async.models.public_key import PublicKey
     from icure_async.models.user_token import LogoutResult
     from icure_async.rest.connection import Connection
+    from icure_async.rest.second_factor import SecondFactor
     from icure_async.rest.session import Session
     from icure_async.storage.protocols import KeyStorage, Storage
 
@@ -125,7 +126,11 @@ class _Api(SecretHolder):
         return await self._settings.crypto.generate_key_pair()
 
     def _open_session(
-        self, user_name: str, password: str, token_expires_at: int | None = None
+        self,
+        user_name: str,
+        password: str,
+        token_expires_at: int | None = None,
+        second_factor: SecondFactor | None = None,
     ) -> Session:
         from icure_async.rest.session import Session
 
@@ -136,6 +141,7 @@ class _Api(SecretHolder):
             password=password,
             basic_only=self._settings.prevent_cookie_usage,
             token_expires_at=token_expires_at,
+            second_factor=second_factor,
         )
 
     def _make_authentication_api(self, spec_id: str) -> AuthenticationApi:
@@ -197,12 +203,17 @@ class MedTechApi(_Api):
         user_name: str,
         password: str,
         token_expires_at: int | None = None,
+        get_code: Callable[[], Awaitable[str]] | None = None,
     ) -> None:
         super().__init__(settings, connection)
-        self._session = self._open_session(user_name, password, token_expires_at)
         # Imported by the builders' warm-up, in a thread.
         from icure_async.parts import Parts
+        from icure_async.rest.second_factor import SecondFactor
 
+        second_factor = None if get_code is None else SecondFactor(get_code)
+        if second_factor is not None:
+            self._calls.refuse_where(second_factor.check_not_asking)
+        self._session = self._open_session(user_name, password, token_expires_at, second_factor)
         self._parts = parts = Parts(settings, self._session)
         self.patient_api: PatientApi = PatientApi(
             parts.patients, parts.patient_batches, parts.patient_shares, parts.all_data
@@ -219,9 +230,12 @@ class MedTechApi(_Api):
         self.user_api: UserApi = UserApi(
             parts.users,
             parts.current_user,
+            records=parts.user_records,
             tokens=parts.tokens,
-            crypto=settings.crypto,
+            account=parts.account,
             automatic_sharing=parts.automatic_sharing,
+            data_export=parts.data_export,
+            crypto=settings.crypto,
         )
         self.data_owner_api: DataOwnerApi = DataOwnerApi(
             access_back=parts.access_back,

@@ -8,7 +8,7 @@ from icure_async.crypto.key_ring import KeyRing
 from icure_async.entities.batches import Batches
 from icure_async.entities.kinds import NOTIFICATION, PATIENT
 from icure_async.entities.patient_data import AllDataOfPatients
-from icure_async.entities.plain_kinds import HEALTHCARE_PROFESSIONAL, MEDICAL_DEVICE
+from icure_async.entities.plain_kinds import HEALTHCARE_PROFESSIONAL, MEDICAL_DEVICE, USER
 from icure_async.entities.plain_records import PlainRecords
 from icure_async.entities.repository import Repository
 from icure_async.entities.shares import Shares
@@ -16,10 +16,12 @@ from icure_async.keys.access_back import AccessBack
 from icure_async.keys.automatic_sharing import AutomaticSharing
 from icure_async.keys.backup import OwnKeyBackup
 from icure_async.keys.current_user import CurrentUser
+from icure_async.keys.data_export import DataExport
 from icure_async.keys.entity_keys import LegacyMetadata
 from icure_async.keys.known_keys import KnownKeys
 from icure_async.keys.notaries import KeyNotaries
 from icure_async.keys.notices import KeyNotices
+from icure_async.keys.own_account import OwnAccount
 from icure_async.keys.own_document import OwnDocument
 from icure_async.keys.public_owners import PublicDataOwners
 from icure_async.keys.recovery import KeyRecovery
@@ -27,6 +29,7 @@ from icure_async.keys.report import KeyExaminer
 from icure_async.keys.start import InitialisedKeys, KeyRegistration
 from icure_async.keys.trust import KeyTrust
 from icure_async.keys.user_tokens import Logout, UserTokens
+from icure_async.keys.users import Users
 from icure_async.keys.whole_owners import WholeDataOwners
 from icure_async.models.base import EntityModel
 from icure_async.rest.entities import EntityResource
@@ -60,6 +63,20 @@ class Parts(SecretHolder):
         self.users: Final = UserResource(session)
         self.current_user: Final = CurrentUser(self.users, clock=clock)
         self.tokens: Final = UserTokens(self.users, self.current_user, clock=clock)
+        self.user_records: Final = Users(
+            USER,
+            self.users,
+            crypto=crypto,
+            learn=lambda _, user: self.current_user.notice(user),
+        )
+        self.account: Final = OwnAccount(
+            session,
+            self.users,
+            self.current_user,
+            records=self.user_records,
+            crypto=crypto,
+            clock=clock,
+        )
         key_ring = KeyRing(crypto)
         self.trust: Final = KeyTrust(
             KnownKeys(settings.storage, key_ring),
@@ -92,6 +109,12 @@ class Parts(SecretHolder):
             MEDICAL_DEVICE, DeviceResource(session, MEDICAL_DEVICE.noun)
         )
         self.device_batches: Final = Batches(self.devices)
+        self.data_export: Final = DataExport(
+            self.current_user,
+            self.own_document,
+            patients=self.patients,
+            notifications=self.notifications,
+        )
         self.key_notices: Final = KeyNotices(
             storage=settings.storage,
             notifications=self.notifications,

@@ -148,6 +148,8 @@ RULES: Final = Rules(
         "PatientApi.filter_patients",
         "PatientApi.iter_patients",
         "PatientApi.iter_patients_and_try_decrypt",
+        "UserApi.export_data",
+        "UserApi.filter_users",
     ),
     decorators=("explained",),
     callbacks=(
@@ -158,6 +160,7 @@ RULES: Final = Rules(
         "MedTechApi.init_user_crypto.find_key",
         "MedTechApiBuilder.on_key_change.notify",
         "MedTechApiBuilder.with_public_key_policy.policy",
+        "MedTechApiBuilder.with_second_factor.get_code",
         "MedTechApiBuilder.with_trust_on_first_use.confirm_change",
         "MedicalDeviceApi.create_or_modify_medical_devices.progress",
         "PatientApi.create_patients.progress",

@@ -435,6 +435,21 @@ class PatientApi:
         """
         return await self._patients.delete(patient_id)
 
+    async def undelete_patient(self, patient_id: str) -> str:
+        """Take back :meth:`delete_patient`: the patient is found and listed again as before.
+
+        Only the mark is removed: content and sharing are as they were. The patient has a new
+        revision, so read it again before changing it. Repeating the call does no harm.
+
+        Returns:
+            The id of the patient.
+
+        Raises:
+            ValidationError: the id is malformed. Nothing was sent.
+            NotFoundError: there is no such patient that the user may change.
+        """
+        return await self._patients.undelete(patient_id)
+
 
 def _filter_of(given: PatientFilter | Filter | None) -> Filter:
     return filter_for("patient", PatientFilter() if given is None else given)

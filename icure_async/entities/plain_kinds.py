@@ -12,6 +12,8 @@ from icure_async.entities.wholeness import KEY_MATERIAL
 from icure_async.models.base import EntityModel
 from icure_async.models.healthcare_professional import HealthcareProfessional
 from icure_async.models.medical_device import MedicalDevice
+from icure_async.models.user import User
+from icure_async.models.user_rules import validate_user_for_saving
 from icure_async.models.validation import (
     validate_device_for_saving,
     validate_professional_for_saving,
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 
     from icure_async.entities.kinds import Validate
 
-__all__ = ["HEALTHCARE_PROFESSIONAL", "MEDICAL_DEVICE", "PlainKind"]
+__all__ = ["HEALTHCARE_PROFESSIONAL", "MEDICAL_DEVICE", "USER", "PlainKind"]
 
 Record = TypeVar("Record", bound=EntityModel)
 
@@ -70,6 +72,12 @@ class PlainKind(Generic[Record]):
     validate: Validate = attrs.field(default=attrs.Factory(_validate_members, takes_self=True))
 
 
+def _with_login(user: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a user's document with the login that backends give one without (§10.2)."""
+    names = {name: user[name] for name in ("login", "email", "mobilePhone") if user.get(name)}
+    return {**user, "login": next(iter(names.values()))} if names else dict(user)
+
+
 HEALTHCARE_PROFESSIONAL: Final = PlainKind(
     noun="healthcare professional",
     route="hcparty",
@@ -90,4 +98,15 @@ MEDICAL_DEVICE: Final = PlainKind(
     keys=KEY_MATERIAL,
     filled=frozenset({"author", "created", "modified", "responsible"}),
     validate=validate_device_for_saving,
+)
+
+USER: Final = PlainKind(
+    noun="user",
+    route="user",
+    clear=User,
+    filled=frozenset({"created", "groupId"}),
+    # Backends hide secrets, and keep tokens that are not sent.
+    ignored=frozenset({"authenticationTokens", "passwordHash", "secret", "use2fa"}),
+    complete=_with_login,
+    validate=validate_user_for_saving,
 )

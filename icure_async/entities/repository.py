@@ -400,6 +400,24 @@ class Repository(Records[Clear, Sealed]):
             )
         return record_id
 
+    async def undelete(self, record_id: str) -> str:
+        """Take the deletion of a record back; one that is not deleted stays as it is.
+
+        Returns:
+            The id of the record.
+
+        Raises:
+            ValidationError: the id is malformed. Nothing was sent.
+            NotFoundError: there is no such record that the user may change.
+        """
+        noun = self.kind.noun
+        if not await self.resource.undelete(one_id(record_id, noun)):
+            raise NotFoundError(
+                f"Could not undelete {noun} {record_id}: it does not exist, or this user may not "
+                "change it. Check the id, and ask a data owner with access."
+            )
+        return record_id
+
     def new_document(self, record: Clear, user_id: str, own_id: str) -> dict[str, Any]:
         """Return the document of a new record, in clear, from this user and data owner."""
         now = self._now()

@@ -88,7 +88,7 @@ from icure_async.models.system_meta_data import (
     SystemMetaDataOwnerEncrypted,
 )
 from icure_async.models.user import AuthenticationToken, User
-from icure_async.models.user_token import LogoutResult, UserToken
+from icure_async.models.user_token import LogoutResult, RenewedToken, UserToken
 
 __all__ = [
     "AccessGivenBack",
@@ -169,6 +169,7 @@ __all__ = [
     "PropertyTypeName",
     "PublicKey",
     "PublishedKey",
+    "RenewedToken",
     "ShareItem",
     "ShareResult",
     "ShareStatus",

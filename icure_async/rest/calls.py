@@ -78,6 +78,11 @@ class Calls:
         self._ended = asyncio.Event()
         self._closed = False
         self._cut = False
+        self._checks: list[Callable[[], None]] = []
+
+    def refuse_where(self, check: Callable[[], None]) -> None:
+        """Have each call begin with a check, which raises where calls are not possible."""
+        self._checks.append(check)
 
     @contextlib.contextmanager
     def call(self, action: str = "") -> Generator[None]:
@@ -90,6 +95,8 @@ class Calls:
             ConfigurationError: the object is closed, or belongs to another event loop.
         """
         self._connection.check_loop(self._name)
+        for check in self._checks:
+            check()
         ours = _ours.get()
         if not ours.isdisjoint(self._running) and not self._cut:
             yield

@@ -141,6 +141,16 @@ class EntityResource:
         check_deletion(deleted, entity_id, action)
         return deleted
 
+    async def undelete(self, entity_id: str) -> list[Any]:
+        """Take the deletion of an entity back; return ``[{id, rev}]``, empty for an unknown one."""
+        action = f"undelete {self._noun} {entity_id}"
+        response = await self._session.request(
+            "PUT", path(self._route, "undelete", entity_id), action=action, repeatable=True
+        )
+        restored = response.json_list()
+        check_deletion(restored, entity_id, action)
+        return restored
+
     async def delete_many(self, entity_ids: Sequence[str]) -> dict[str, str]:
         """Mark entities as deleted; return their revisions by id, without unknown ones."""
         action = f"delete {len(entity_ids)} {self._noun}s"
@@ -149,11 +159,13 @@ class EntityResource:
         )
         return checked_revisions(response.json_list(), entity_ids, action)
 
-    async def _write(self, method: str, verb: str, document: Mapping[str, Any]) -> dict[str, Any]:
+    async def _write(
+        self, method: str, verb: str, document: Mapping[str, Any], *, repeatable: bool = False
+    ) -> dict[str, Any]:
         entity_id = document["id"]
         action = f"{verb} {self._noun} {entity_id}"
         response = await self._session.request(
-            method, f"/{self._route}", action=action, body=document
+            method, f"/{self._route}", action=action, body=document, repeatable=repeatable
         )
         return checked_document(
             response.json_object(), self._route, entity_id, action, advice=AFTER_A_WRITE

@@ -8,11 +8,11 @@ import hmac
 import uuid
 from typing import TYPE_CHECKING
 
-from icure_async.sandbox import hashing
+from icure_async.sandbox import hashing, totp
 from icure_async.sandbox.access import caller_of, user_is_active
 from icure_async.sandbox.calls import Call, Caller, Reply, Route, Text
 from icure_async.sandbox.contacts import login_key, phone_key
-from icure_async.sandbox.errors import unauthorized
+from icure_async.sandbox.errors import ApiError, unauthorized
 from icure_async.sandbox.shapes import object_in
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ROUTES",
     "authenticate",
+    "second_factor_secret",
     "secret_matches",
     "token_has_expired",
     "user_by_basic",
@@ -44,8 +45,18 @@ def users_named(tx: Transaction, name: str) -> list[Json]:
     return list(found.values())
 
 
+def second_factor_secret(tx: Transaction, name: str) -> str | None:
+    """Return the secret of the second factor of a user, by any of its names."""
+    secrets = (user.get("secret") for user in users_named(tx, name) if user.get("use2fa"))
+    return next((str(secret) for secret in secrets if secret), None)
+
+
 def user_by_password(tx: Transaction, call: Call, name: str, secret: str) -> Json | None:
-    """Return the active user with this name and this secret."""
+    """Return the active user with this name and this secret.
+
+    Raises:
+        ApiError: 417 or 406 where the password is right, and the code missing or wrong.
+    """
     candidates = [user for user in users_named(tx, name) if user_is_active(user)]
     for user in sorted(candidates, key=lambda candidate: str(candidate["id"])):
         if secret_matches(tx, call, user, secret):
@@ -56,7 +67,12 @@ def user_by_password(tx: Transaction, call: Call, name: str, secret: str) -> Jso
 def secret_matches(
     tx: Transaction, call: Call, user: Json, secret: str, *, password: bool = True
 ) -> bool:
-    """Return whether a secret is a usable token of this user, or its password if ``password``."""
+    """Return whether a secret is a usable token of this user, or its password if ``password``.
+
+    Raises:
+        ApiError: 417 or 406 where it is the password of a user with a second factor, and the code
+            that has to follow it is missing or wrong.
+    """
     given = secret.encode("utf-8", "surrogatepass")
     for seeded in tx.seeded_tokens(user["id"]):
         if hmac.compare_digest(given, seeded.encode()):
@@ -66,12 +82,29 @@ def secret_matches(
         for token in object_in(user, "authenticationTokens").values()
         if token_is_valid(token, call.now_ms)
     ]
-    if password and user.get("passwordHash") is not None:
+    needs_code = bool(user.get("use2fa"))
+    if password and user.get("passwordHash") is not None and not needs_code:
         stored.append(user["passwordHash"])
     # The slow ones last: most logins then need none.
-    return any(
+    if any(
         hashing.matches(secret, hashed, call.slow) for hashed in sorted(stored, key=hashing.is_slow)
-    )
+    ):
+        return True
+    return password and needs_code and _matches_with_code(call, user, secret)
+
+
+def _matches_with_code(call: Call, user: Json, secret: str) -> bool:
+    """Return whether this is the password of a user with a second factor, and a bar and a code."""
+    password, bar, code = secret.rpartition("|")
+    has_code = bool(bar) and code.isascii() and code.isdecimal()
+    stored = str(user.get("passwordHash") or "")
+    if not hashing.matches(password if has_code else secret, stored, call.slow):
+        return False
+    if not has_code:
+        raise ApiError(417, "The code of the second factor is missing")
+    if not totp.is_valid(str(user.get("secret") or ""), code, call.clock.now()):
+        raise ApiError(406, "The code of the second factor is wrong")
+    return True
 
 
 def token_is_valid(token: Json, now_ms: int) -> bool:
@@ -108,7 +141,10 @@ def user_by_basic(tx: Transaction, call: Call, header: str) -> Json:
         spellings = list(dict.fromkeys([as_utf8, *spellings]))
     for spelling in spellings:
         name, colon, secret = spelling.partition(":")
-        user = user_by_password(tx, call, name, secret) if colon else None
+        try:
+            user = user_by_password(tx, call, name, secret) if colon else None
+        except ApiError as refusal:
+            raise unauthorized(refusal.message) from None
         if user is not None:
             return user
     raise unauthorized("Invalid username or password")

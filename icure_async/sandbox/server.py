@@ -10,7 +10,9 @@ from weakref import WeakKeyDictionary
 from aiohttp import web
 
 from icure_async.sandbox import seed as seeding
+from icure_async.sandbox import totp
 from icure_async.sandbox.app import GATEWAY_ROOT, REST_ROOT, SANDBOX_ROOT, Backend, build_app
+from icure_async.sandbox.auth import second_factor_secret
 from icure_async.sandbox.calls import Settings
 from icure_async.sandbox.clock import Clock
 from icure_async.sandbox.faults import Fault, Faults, InjectedFault
@@ -346,6 +348,20 @@ class Sandbox:
         The result contains the credentials and the private key of the master.
         """
         return await self._open_store.run(seeding.export)
+
+    async def second_factor_code(self, user_name: str) -> str:
+        """Return the code that the authenticator app of a user shows now.
+
+        Args:
+            user_name: id, login, email or phone number of a user with ``use2fa`` and a ``secret``.
+
+        Raises:
+            ValueError: if there is no such user.
+        """
+        secret = await self._open_store.run(lambda tx: second_factor_secret(tx, user_name))
+        if secret is None:
+            raise ValueError("There is no user of this name with a second factor")
+        return totp.code_at(secret, self._clock.now())
 
     def advance_clock(self, seconds: float) -> None:
         """Move the sandbox's clock forward, to see codes and tokens expire."""

@@ -410,3 +410,18 @@ class PatientApi(Twin[AsyncPatientApi]):
             NotFoundError: there is no such patient.
         """
         return self._run(self._inner.delete_patient, patient_id)
+
+    def undelete_patient(self, patient_id: str) -> str:
+        """Take back :meth:`delete_patient`: the patient is found and listed again as before.
+
+        Only the mark is removed: content and sharing are as they were. The patient has a new
+        revision, so read it again before changing it. Repeating the call does no harm.
+
+        Returns:
+            The id of the patient.
+
+        Raises:
+            ValidationError: the id is malformed. Nothing was sent.
+            NotFoundError: there is no such patient that the user may change.
+        """
+        return self._run(self._inner.undelete_patient, patient_id)

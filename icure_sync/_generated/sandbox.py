@@ -193,6 +193,17 @@ class Sandbox(Twin[AsyncSandbox]):
         """
         return self._run(self._inner.export)
 
+    def second_factor_code(self, user_name: str) -> str:
+        """Return the code that the authenticator app of a user shows now.
+
+        Args:
+            user_name: id, login, email or phone number of a user with ``use2fa`` and a ``secret``.
+
+        Raises:
+            ValueError: if there is no such user.
+        """
+        return self._run(self._inner.second_factor_code, user_name)
+
     def advance_clock(self, seconds: float) -> None:
         """Move the sandbox's clock forward, to see codes and tokens expire."""
         self._call(self._inner.advance_clock, seconds)
