@@ -16,6 +16,7 @@ from icure_async.keys.known_keys import KnownKeys
 from icure_async.keys.notaries import KeyNotaries
 from icure_async.keys.notices import KeyNotices
 from icure_async.keys.own_document import OwnDocument
+from icure_async.keys.parents import ParentKeys
 from icure_async.keys.recovery import KeyRecovery
 from icure_async.keys.report import KeyExaminer
 from icure_async.keys.start import InitialisedKeys, KeyRegistration
@@ -75,12 +76,14 @@ class Parts(SecretHolder):
             directory=self.own_document,
             current_user=self.current_user,
         )
+        self.parent_keys: Final = ParentKeys(self.own_document, settings.key_storage)
         self.key_registration: Final = KeyRegistration(
             self.own_document,
             key_storage=settings.key_storage,
             current_user=self.current_user,
             metadata=metadata,
             notices=self.key_notices,
+            parents=self.parent_keys,
             in_memory_is_meant=settings.in_memory_keys_are_meant,
         )
         self.initialised: InitialisedKeys = InitialisedKeys([], [], [], [])
