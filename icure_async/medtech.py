@@ -55,6 +55,7 @@ class Settings:
             None trusts the backend.
         on_key_change: told of a data owner's public key that has changed, where there is no policy.
         in_memory_keys_are_meant: whether the application looks after keys that live in memory.
+        encrypted_patient_fields: attributes of patients that are encrypted besides the usual ones.
         timeout: seconds for one request with its answer, and for the calls under way at closing.
         max_response_size: bytes of an answer, decompressed.
         clock: epoch seconds.
@@ -72,6 +73,7 @@ class Settings:
     key_policy: Callable[[KeyQuestion], Awaitable[bool]] | None = None
     on_key_change: Callable[[KeyQuestion], Awaitable[None]] | None = None
     in_memory_keys_are_meant: bool = False
+    encrypted_patient_fields: tuple[str, ...] = ()
     timeout: float = DEFAULT_TIMEOUT
     max_response_size: int = DEFAULT_MAX_RESPONSE_SIZE
     clock: Callable[[], float] = time.time
