@@ -43,7 +43,9 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Container, Generator
     from types import TracebackType
 
+    from icure_async.entities.kinds import EntityKind
     from icure_async.models.key_question import KeyQuestion
+    from icure_async.models.patient import EncryptedPatient, Patient
 
 __all__ = ["AnonymousMedTechApiBuilder", "Building", "MedTechApiBuilder", "UserType"]
 
@@ -149,7 +151,7 @@ class _Builder(SecretHolder):
         self._policy_needs_memory = False
         self._on_key_change: Callable[[KeyQuestion], Awaitable[None]] | None = None
         self._in_memory_keys_are_meant = False
-        self._encrypted_patient_fields: tuple[str, ...] = ()
+        self._patient_kind: EntityKind[Patient, EncryptedPatient] | None = None
         self._timeout = DEFAULT_TIMEOUT
         self._max_response_size = DEFAULT_MAX_RESPONSE_SIZE
         self._client_session: aiohttp.ClientSession | None = None
@@ -488,13 +490,7 @@ class _Builder(SecretHolder):
         from icure_async.entities.encrypted_fields import encrypting
         from icure_async.entities.kinds import PATIENT
 
-        listed = (
-            patient
-            if isinstance(patient, str) or not isinstance(patient, Iterable)
-            else (tuple(patient))
-        )
-        encrypting(PATIENT, listed)
-        self._encrypted_patient_fields = tuple(listed)
+        self._patient_kind = encrypting(PATIENT, patient)
         return self
 
     def prevent_cookie_usage(self) -> Self:
@@ -553,7 +549,7 @@ class _Builder(SecretHolder):
             key_policy=self._key_policy,
             on_key_change=self._on_key_change,
             in_memory_keys_are_meant=self._in_memory_keys_are_meant,
-            encrypted_patient_fields=self._encrypted_patient_fields,
+            patient_kind=self._patient_kind,
             timeout=self._timeout,
             max_response_size=self._max_response_size,
         )

@@ -24,10 +24,12 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from icure_async.crypto.protocol import Crypto
+    from icure_async.entities.kinds import EntityKind
     from icure_async.models.key_change import KeyPairUpdateNotice
     from icure_async.models.key_pair import KeyPair
     from icure_async.models.key_question import KeyQuestion
     from icure_async.models.missing_key import MissingKey, MissingKeyPolicy
+    from icure_async.models.patient import EncryptedPatient, Patient
     from icure_async.models.public_key import PublicKey
     from icure_async.models.user_token import LogoutResult
     from icure_async.rest.connection import Connection
@@ -55,7 +57,7 @@ class Settings:
             None trusts the backend.
         on_key_change: told of a data owner's public key that has changed, where there is no policy.
         in_memory_keys_are_meant: whether the application looks after keys that live in memory.
-        encrypted_patient_fields: attributes of patients that are encrypted besides the usual ones.
+        patient_kind: patients with further members encrypted; None where none are.
         timeout: seconds for one request with its answer, and for the calls under way at closing.
         max_response_size: bytes of an answer, decompressed.
         clock: epoch seconds.
@@ -73,7 +75,7 @@ class Settings:
     key_policy: Callable[[KeyQuestion], Awaitable[bool]] | None = None
     on_key_change: Callable[[KeyQuestion], Awaitable[None]] | None = None
     in_memory_keys_are_meant: bool = False
-    encrypted_patient_fields: tuple[str, ...] = ()
+    patient_kind: EntityKind[Patient, EncryptedPatient] | None = None
     timeout: float = DEFAULT_TIMEOUT
     max_response_size: int = DEFAULT_MAX_RESPONSE_SIZE
     clock: Callable[[], float] = time.time

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from icure_async.crypto.key_ring import KeyRing
 from icure_async.entities.batches import Batches
-from icure_async.entities.encrypted_fields import encrypting
 from icure_async.entities.kinds import NOTIFICATION, PATIENT
 from icure_async.entities.repository import Repository
 from icure_async.keys.access_back import AccessBack
@@ -67,9 +66,7 @@ class Parts(SecretHolder):
             trust=self.trust,
         )
         metadata = LegacyMetadata(crypto, key_ring, self.own_document)
-        self.patients: Final = self.repository(
-            encrypting(PATIENT, settings.encrypted_patient_fields), metadata
-        )
+        self.patients: Final = self.repository(settings.patient_kind or PATIENT, metadata)
         self.patient_batches: Final = Batches(self.patients)
         self.notifications: Final = self.repository(NOTIFICATION, metadata)
         self.key_notices: Final = KeyNotices(

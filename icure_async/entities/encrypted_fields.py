@@ -20,9 +20,11 @@ from icure_async.models.fields import Member, members_of
 if TYPE_CHECKING:
     from icure_async.entities.kinds import EntityKind
 
-__all__ = ["encrypting", "exposed_fields", "exposed_members", "with_missing"]
+__all__ = ["encrypting", "exposed_fields", "with_missing"]
 
-_EMPTY: Final = (None, "", [], {})
+_EMPTY: Final[tuple[object, ...]] = (None, "", [], {})
+# Other SDKs read null for these as an error.
+_NOTHING: Final[Mapping[object, object]] = {list: [], dict: {}}
 
 Clear = TypeVar("Clear", bound=EntityModel)
 Sealed = TypeVar("Sealed", bound=EntityModel)
@@ -40,7 +42,7 @@ def encrypting(kind: EntityKind[Clear, Sealed], fields: Iterable[str]) -> Entity
     """
     if isinstance(fields, str | bytes | Mapping) or not isinstance(fields, Iterable):
         raise ValidationError(f"The encrypted fields of a {kind.noun} must be a list of names.")
-    by_name = {member.name: member for member in members_of(kind.clear)}
+    by_name = {member.name: member for member in _members_of(kind)}
     names: dict[str, None] = {}
     for name in fields:
         _check(kind, by_name, name)
@@ -53,7 +55,9 @@ def encrypting(kind: EntityKind[Clear, Sealed], fields: Iterable[str]) -> Entity
         if by_name[name].wire not in kind.encrypted
     }
     return attrs.evolve(
-        kind, encrypted=(*kind.encrypted, *further), also_encrypted=kind.also_encrypted | further
+        kind,
+        encrypted=(*kind.encrypted, *further),
+        also_encrypted={**kind.also_encrypted, **further},
     )
 
 
@@ -65,24 +69,22 @@ def with_missing(kind: EntityKind[Any, Any], document: Mapping[str, Any]) -> dic
     return {**document, **missing}
 
 
-def exposed_members(kind: EntityKind[Any, Any], document: Mapping[str, Any]) -> list[str]:
-    """Return those further members that a stored document shows in clear, by wire name.
+def exposed_fields(kind: EntityKind[Any, Any], document: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the attributes of those further members that a stored document shows in clear.
 
     What backends fill in where nothing is stored does not count.
     """
-    return [
+    exposed = [
         name
         for name in kind.also_encrypted
         if (value := document.get(name)) not in _EMPTY and value != kind.server_defaults.get(name)
     ]
+    return tuple(member.name for member in _members_of(kind) if exposed and member.wire in exposed)
 
 
-def exposed_fields(kind: EntityKind[Any, Any], document: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return :func:`exposed_members` as attributes of the record."""
-    exposed = exposed_members(kind, document)
-    return tuple(
-        member.name for member in members_of(kind.clear) if exposed and member.wire in exposed
-    )
+def _members_of(kind: EntityKind[Any, Any]) -> tuple[Member, ...]:
+    cls: Any = kind.clear
+    return members_of(cls)
 
 
 def _check(kind: EntityKind[Any, Any], by_name: Mapping[str, Member], name: object) -> None:
@@ -102,5 +104,5 @@ def _check(kind: EntityKind[Any, Any], by_name: Mapping[str, Member], name: obje
 
 def _missing(kind: EntityKind[Any, Any], member: Member) -> object:
     """Return the value of a missing member, as its type on other SDKs allows it."""
-    empty = {list: [], dict: {}}.get(get_origin(member.kind))
+    empty = _NOTHING.get(get_origin(member.kind))
     return kind.server_defaults.get(member.wire, empty)
