@@ -101,9 +101,7 @@ async def recover_key_pairs(
         found = False
         for transfer in transfer_keys_of(owner):
             public_key = by_fingerprint.get(transfer.target)
-            usable = key_ring.key_pairs if is_parent else key_ring.own_pairs
-            is_held = transfer.holder in {pair.fingerprint for pair in usable}
-            if public_key is None or public_key in key_ring or not is_held:
+            if public_key is None or public_key in key_ring or transfer.holder not in key_ring:
                 continue
             key_pair = await _recover(crypto, key_ring, owner, transfer, public_key, is_parent)
             if key_pair is not None:

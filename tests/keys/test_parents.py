@@ -331,6 +331,40 @@ async def test_a_parents_key_among_the_childs_own_is_not_taken_for_one(
         assert await with_backup.import_keys(data, PASSPHRASE) == [OWN_PAIR]
 
 
+async def test_what_a_parents_key_alone_opens_is_not_written_with(
+    seed: Json, client_session: aiohttp.ClientSession
+) -> None:
+    """An exchange key that is gone with the parent, and known to all who have its key pair."""
+    child = seed["entities"]["hcparty"][CHILD]
+    wrapped = await KeyRing(CRYPTO).wrap(bytes(32), [PARENTS_PAIR.public_key])
+    child["aesExchangeKeys"] = {OWN_PAIR.public_key: {CHILD: wrapped}}
+    child["hcPartyKeys"] = {}
+    async with Sandbox(seed=seed, jwt=False) as sandbox:
+        api = await child_of(Opener(sandbox.icure_url, WORLD2, client_session))
+        await api.init_user_crypto(OWN_PAIR, parent_key_pairs={PARENT: [PARENTS_PAIR]})
+        with pytest.raises(CryptoError, match="none of the key pairs in use opens it"):
+            await api.patient_api.create_or_modify_patient(Patient(first_name="A"))
+
+
+async def test_nothing_that_a_parents_key_leads_to_counts_as_the_childs(
+    seed: Json, client_session: aiohttp.ClientSession
+) -> None:
+    """A backend that makes the child's document lead from it to a key pair of its own."""
+    evil = ARYA
+    child = seed["entities"]["hcparty"][CHILD]
+    wrapped = await KeyRing(CRYPTO).wrap(bytes(32), [PARENTS_PAIR.public_key])
+    child["aesExchangeKeys"][evil.public_key] = {CHILD: wrapped}
+    transfer = await CRYPTO.aes_encrypt(bytes(32), bytes.fromhex(evil.private_key))
+    child["transferKeys"] = {PARENTS_PAIR.public_key: {evil.public_key: transfer.hex()}}
+    async with Sandbox(seed=seed, jwt=False) as sandbox:
+        api = await child_of(Opener(sandbox.icure_url, WORLD2, client_session))
+        await api.add_key_pair(PARENT, PARENTS_PAIR)
+        for _ in range(2):
+            assert await api.init_user_crypto(OWN_PAIR) == [OWN_PAIR]
+        assert api._parts.own_document.key_ring.trusted_pairs == [OWN_PAIR]
+        assert [key.public_key for key in api.unknown_public_keys] == [evil.public_key]
+
+
 async def test_a_ring_tells_the_pairs_of_parents_from_its_own() -> None:
     ring = await ring_of(NED)
     await ring.add_of_parent(HCP)
