@@ -49,7 +49,9 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Container, Generator
     from types import TracebackType
 
+    from icure_async.entities.kinds import EntityKind
     from icure_async.models.key_question import KeyQuestion
+    from icure_async.models.patient import EncryptedPatient, Patient
 
 __all__ = ["AnonymousMedTechApiBuilder", "Building", "MedTechApiBuilder", "UserType"]
 
@@ -155,6 +157,7 @@ class _Builder(SecretHolder):
         self._policy_needs_memory = False
         self._on_key_change: Callable[[KeyQuestion], Awaitable[None]] | None = None
         self._in_memory_keys_are_meant = False
+        self._patient_kind: EntityKind[Patient, EncryptedPatient] | None = None
         self._timeout = DEFAULT_TIMEOUT
         self._max_response_size = DEFAULT_MAX_RESPONSE_SIZE
         self._client_session: aiohttp.ClientSession | None = None
@@ -465,6 +468,37 @@ class _Builder(SecretHolder):
         self._in_memory_keys_are_meant = True
         return self
 
+    def with_encrypted_fields(self, *, patient: Iterable[str] = ()) -> Self:
+        """Have further fields of records encrypted, beyond those that always are.
+
+        Whoever a record is shared with reads them as before: with this SDK, with or without this
+        option, with the reference and with today's iCure. The backend does not, so that a filter
+        by one of them is refused. Where one of ``first_name``, ``last_name``, ``maiden_name`` and
+        ``alias`` is encrypted, ``names``, which repeats them, is too.
+
+        Other SDKs write these fields in clear again when they save a record. That is seen on
+        reading: it is in the log, ``exposed_fields`` of the record names them, and saving the
+        record encrypts them again. So it is with records that were created without this option.
+
+        It is not for the user's own record, of which the gateway and the backend need the fields in
+        clear: there they stay so, and changing one of them is refused. Change it with an API object
+        that was built without this option.
+
+        Args:
+            patient: attributes of :class:`~icure_async.Patient`, for example
+                ``["first_name", "last_name", "addresses", "date_of_birth"]``. A later call replaces
+                them.
+
+        Raises:
+            ValidationError: one is unknown, or backends need it in clear, such as ``id``, ``rev``,
+                ``labels`` and ``active``.
+        """
+        from icure_async.entities.encrypted_fields import encrypting
+        from icure_async.entities.kinds import PATIENT
+
+        self._patient_kind = encrypting(PATIENT, patient)
+        return self
+
     def prevent_cookie_usage(self) -> Self:
         """Use Basic authentication on every request, as the reference does under this name."""
         self._prevent_cookie_usage = True
@@ -521,6 +555,7 @@ class _Builder(SecretHolder):
             key_policy=self._key_policy,
             on_key_change=self._on_key_change,
             in_memory_keys_are_meant=self._in_memory_keys_are_meant,
+            patient_kind=self._patient_kind,
             timeout=self._timeout,
             max_response_size=self._max_response_size,
         )

@@ -22,14 +22,16 @@ from icure_async.rest.transport import DEFAULT_MAX_RESPONSE_SIZE, DEFAULT_TIMEOU
 from icure_async.secret_holders import SecretHolder
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
     from types import TracebackType
 
     from icure_async.crypto.protocol import Crypto
+    from icure_async.entities.kinds import EntityKind
     from icure_async.models.key_change import KeyPairUpdateNotice
     from icure_async.models.key_pair import KeyPair
     from icure_async.models.key_question import KeyQuestion
     from icure_async.models.missing_key import MissingKey, MissingKeyPolicy
+    from icure_async.models.patient import EncryptedPatient, Patient
     from icure_async.models.public_key import PublicKey
     from icure_async.models.user_token import LogoutResult
     from icure_async.rest.connection import Connection
@@ -58,6 +60,7 @@ class Settings:
             None trusts the backend.
         on_key_change: told of a data owner's public key that has changed, where there is no policy.
         in_memory_keys_are_meant: whether the application looks after keys that live in memory.
+        patient_kind: patients with further members encrypted; None where none are.
         timeout: seconds for one request with its answer, and for the calls under way at closing.
         max_response_size: bytes of an answer, decompressed.
         clock: epoch seconds.
@@ -75,6 +78,7 @@ class Settings:
     key_policy: Callable[[KeyQuestion], Awaitable[bool]] | None = None
     on_key_change: Callable[[KeyQuestion], Awaitable[None]] | None = None
     in_memory_keys_are_meant: bool = False
+    patient_kind: EntityKind[Patient, EncryptedPatient] | None = None
     timeout: float = DEFAULT_TIMEOUT
     max_response_size: int = DEFAULT_MAX_RESPONSE_SIZE
     clock: Callable[[], float] = time.time
@@ -337,6 +341,7 @@ class MedTechApi(_Api):
         *,
         missing_key: MissingKeyPolicy = "refuse",
         find_key: Callable[[MissingKey], Awaitable[KeyPair | None]] | None = None,
+        parent_key_pairs: Mapping[str, Sequence[KeyPair]] | None = None,
     ) -> list[KeyPair]:
         """Put the user's key pairs to use; before that, nothing can be encrypted or decrypted.
 
@@ -353,20 +358,50 @@ class MedTechApi(_Api):
                 the published ones are not on this device.
             find_key: asked for the missing key pair first, for example in a backup; None in return
                 leaves it to ``missing_key``, and so does a pair that is none of the published ones.
+            parent_key_pairs: id of a parent → its key pairs, for a professional inside an
+                organisation (``parent_id``), who then reads what was shared with it. They are
+                stored on this device like one given to :meth:`add_key_pair`.
 
         Returns:
-            The key pairs in use.
+            The user's key pairs in use, without those of parents.
 
         Raises:
             KeyPairNotFoundError: the user has keys, none of them is on this device, and none may be
                 made. The message names their fingerprints and the ways back.
-            ValidationError: the key pair is malformed, or is not the one on this device.
+            ValidationError: the key pair is malformed, or is not the one on this device; or one of
+                a parent is none of its published ones, or is of somebody who is not a parent.
             CryptoError: the user is not a data owner.
         """
         self._parts.initialised = await self._parts.key_registration.initialise(
-            key_pair, missing_key=missing_key, find_key=find_key
+            key_pair,
+            missing_key=missing_key,
+            find_key=find_key,
+            parent_key_pairs=parent_key_pairs,
         )
         return self._parts.initialised.key_pairs
+
+    async def add_key_pair(self, data_owner_id: str, key_pair: KeyPair) -> None:
+        """Store a key pair of a parent on this device, and read with it from now on.
+
+        A professional inside an organisation (``parent_id``) reads with it what was shared with the
+        organisation. Nothing is encrypted for it, nor published. It stays on this device under the
+        parent's id, where the next ``init_user_crypto()`` finds it, and ``export_keys()`` leaves it
+        out: the parent has its own backup. The reference keeps it until the program ends.
+
+        With the id of the user's own data owner, another of the user's published key pairs is
+        stored and put to use.
+
+        Args:
+            data_owner_id: id of a parent, however far up, or of the user's own data owner.
+            key_pair: one that this data owner has published.
+
+        Raises:
+            ValidationError: an argument is malformed, the data owner is neither the user's own nor
+                a parent, or has not published the key pair. Nothing was stored.
+            CryptoError: the parent can't be read.
+            StorageError: the key pair could not be stored. Repeat the call.
+        """
+        await self._parts.parent_keys.add(data_owner_id, key_pair)
 
     async def export_keys(self, passphrase: str) -> bytes:
         """Return a backup of all the user's key pairs that are on this device.

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
     from types import CodeType
 
-__all__ = ["OneByOne", "awaited", "explained", "no_attribute"]
+__all__ = ["OneByOne", "awaited", "did_you_mean", "explained", "no_attribute"]
 
 ItemT = TypeVar("ItemT")
 ClassT = TypeVar("ClassT", bound=type)
@@ -72,7 +72,7 @@ def no_attribute(self: object, name: str) -> NoReturn:
         own: Iterable[str] = getattr(self, "__dict__", ())
         known = {known for known in (*dir(type(self)), *own) if not known.startswith("_")}
         if name not in known:
-            raise UnknownNameError(what + _did_you_mean(name, known), name=name, obj=self)
+            raise UnknownNameError(what + did_you_mean(name, known), name=name, obj=self)
     raise AttributeError(what, name=name, obj=self)
 
 
@@ -187,7 +187,7 @@ def _explanation(
         needed_name for needed_name in needed if needed_name not in by_position[: len(args) - 1]
     ]
     if unknown is not None:
-        problem = f"has no argument {unknown!r}{_did_you_mean(unknown, known)}"
+        problem = f"has no argument {unknown!r}{did_you_mean(unknown, known)}"
     elif len(args) - 1 > len(by_position):
         allowed = f"only {', '.join(by_position)}" if by_position else "nothing"
         problem = f"takes {allowed} by position: write the names of the other arguments."
@@ -200,7 +200,8 @@ def _explanation(
     return WrongArgumentsError(f"{name}() {problem}{listed}")
 
 
-def _did_you_mean(name: str, known: Collection[str]) -> str:
+def did_you_mean(name: str, known: Collection[str]) -> str:
+    """Return the end of a sentence about an unknown name, with the known one that is like it."""
     # Needed after a mistake only.
     import difflib
 

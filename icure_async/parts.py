@@ -23,6 +23,7 @@ from icure_async.keys.notaries import KeyNotaries
 from icure_async.keys.notices import KeyNotices
 from icure_async.keys.own_account import OwnAccount
 from icure_async.keys.own_document import OwnDocument
+from icure_async.keys.parents import ParentKeys
 from icure_async.keys.public_owners import PublicDataOwners
 from icure_async.keys.recovery import KeyRecovery
 from icure_async.keys.report import KeyExaminer
@@ -92,7 +93,7 @@ class Parts(SecretHolder):
             trust=self.trust,
         )
         metadata = LegacyMetadata(crypto, key_ring, self.own_document)
-        self.patients: Final = self.repository(PATIENT, metadata)
+        self.patients: Final = self.repository(settings.patient_kind or PATIENT, metadata)
         self.patient_batches: Final = Batches(self.patients)
         self.patient_shares: Final = Shares(self.patients, crypto=crypto, own=self.own_document)
         self.all_data: Final = AllDataOfPatients(
@@ -122,12 +123,14 @@ class Parts(SecretHolder):
             directory=self.own_document,
             current_user=self.current_user,
         )
+        self.parent_keys: Final = ParentKeys(self.own_document, settings.key_storage)
         self.key_registration: Final = KeyRegistration(
             self.own_document,
             key_storage=settings.key_storage,
             current_user=self.current_user,
             metadata=metadata,
             notices=self.key_notices,
+            parents=self.parent_keys,
             in_memory_is_meant=settings.in_memory_keys_are_meant,
         )
         self.initialised: InitialisedKeys = InitialisedKeys([], [], [], [])

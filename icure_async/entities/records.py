@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar, cast
 
 from anyio.lowlevel import checkpoint
 
+from icure_async.entities.encrypted_fields import exposed_fields
 from icure_async.entities.pages import pages_of
 from icure_async.entities.progress import checked_progress, report
 from icure_async.entities.record_ids import IDS_PER_REQUEST, id_list, in_order, valid_id
@@ -57,6 +58,10 @@ class OwnDocument(Protocol):
 
     async def hierarchy(self) -> Mapping[str, Mapping[str, Any]]:
         """Return the current data owner and its parents by id."""
+        ...
+
+    def is_own(self, route: str, entity_id: str, /) -> bool:
+        """Return whether this is the current data owner, as far as that has been looked up."""
         ...
 
     def learn(self, route: str, document: Mapping[str, Any], /) -> None:
@@ -196,6 +201,7 @@ class Records(Generic[Clear, Sealed]):
 
     async def open_many(self, documents: Sequence[Mapping[str, Any]]) -> list[Clear | Sealed]:
         """Return the records of documents, sealed ones where no key opens them."""
+        await self._know_own()
         return await self._entities.open_each(documents, self._model)
 
     def readable(self, record: Clear | Sealed) -> Clear:
@@ -227,6 +233,7 @@ class Records(Generic[Clear, Sealed]):
         return wanted.to_wire(await self._own.own_id() if is_ours else "")
 
     async def _read_many(self, ids: Sequence[str]) -> list[Clear | Sealed]:
+        await self._know_own()
         return await self._entities.open_each(await self._documents(ids), self._model)
 
     async def _documents(self, ids: Sequence[str]) -> list[dict[str, Any]]:
@@ -239,7 +246,13 @@ class Records(Generic[Clear, Sealed]):
             await confirm_content(document, self.resource.get, self.kind.noun)
 
     async def _try_decrypt(self, document: Mapping[str, Any]) -> Clear | Sealed:
+        await self._know_own()
         return self._model(document, await self._entities.open(document))
+
+    async def _know_own(self) -> None:
+        """Look up the current data owner where its own record is another case."""
+        if self.kind.also_encrypted:
+            await self._own.own_id()
 
     def _model(self, document: Mapping[str, Any], opened: OpenedEntity | None) -> Clear | Sealed:
         """Return a record from what the backend sent, and what could be opened of it.
@@ -249,12 +262,29 @@ class Records(Generic[Clear, Sealed]):
         """
         if opened is not None:
             try:
-                return from_wire(self.kind.clear, opened.document)
+                record = from_wire(self.kind.clear, opened.document)
             except InvalidResponseError:
                 _log.warning(
                     "The content of %s %s is malformed", self.kind.noun, printable(document["id"])
                 )
+            else:
+                self._note_exposed(record, document)
+                return record
         return from_wire(self.kind.sealed, document)
+
+    def _note_exposed(self, record: Clear, document: Mapping[str, Any]) -> None:
+        """Take note of members that are to be encrypted, and lie on the backend in clear."""
+        exposed = exposed_fields(self.kind, document)
+        # The backend needs the user's own record in clear.
+        if exposed and not self._own.is_own(self.kind.route, str(document["id"])):
+            record.exposed_fields = exposed
+            _log.warning(
+                "Fields of %s %s that are to be encrypted are in clear on the backend: %s. Saving "
+                "it encrypts them",
+                self.kind.noun,
+                printable(document["id"]),
+                ", ".join(exposed),
+            )
 
     def _unreadable(self, *record_ids: str) -> DecryptionError:
         return DecryptionError(

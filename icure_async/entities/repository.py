@@ -14,6 +14,7 @@ from icure_async.entities.comparison import (
     refuse_other_changes,
     same_content,
 )
+from icure_async.entities.encrypted_fields import exposed_fields, with_missing
 from icure_async.entities.metadata import Readers
 from icure_async.entities.record_ids import one_id
 from icure_async.entities.records import Records
@@ -30,6 +31,7 @@ from icure_async.entities.wholeness import has_key_material, looks_whole
 from icure_async.errors import (
     ConflictError,
     CryptoError,
+    DecryptionError,
     ICureError,
     InvalidResponseError,
     NotFoundError,
@@ -186,12 +188,12 @@ class Repository(Records[Clear, Sealed]):
                 kind.validate(record, creating=False)
             document = to_wire(record)
             if isinstance(record, kind.sealed):
-                await compare_with_stored(document, self.resource.get, kind.noun)
+                document = await self._closed(document)
             else:
                 document = await self._sealed(
                     document, await self._entities.open(document), keep_unreadable=keep_unreadable
                 )
-        return await self._store(record, self._completed_document(document), delegates)
+        return await self._store(record, self._stamped(document), delegates)
 
     async def prepare_changes(
         self, records: Sequence[Clear]
@@ -210,7 +212,7 @@ class Repository(Records[Clear, Sealed]):
             await turns.give()
             try:
                 sealed = await self._sealed(document, entity, stored=stored.get(document["id"]))
-                prepared.append(self._completed_document(sealed))
+                prepared.append(self._stamped(sealed))
             except ICureError as error:
                 prepared.append(error)
         return prepared
@@ -341,6 +343,7 @@ class Repository(Records[Clear, Sealed]):
         self, documents: Sequence[Mapping[str, Any]]
     ) -> list[OpenedEntity | None]:
         """Return documents in clear, and None for those that no key opens."""
+        await self._know_own()
         return await self._entities.open_many(documents)
 
     def record_of(self, document: Mapping[str, Any], opened: OpenedEntity | None) -> Clear | Sealed:
@@ -427,7 +430,7 @@ class Repository(Records[Clear, Sealed]):
             record = attrs.evolve(record, **nothing)
         clear = to_wire(record)
         clear.pop("securityMetadata", None)
-        return self.kind.complete(
+        completed = self.kind.complete(
             clear
             | {
                 "_type": self.kind.wire_class,
@@ -437,10 +440,25 @@ class Repository(Records[Clear, Sealed]):
                 "responsible": own_id,
             }
         )
+        return with_missing(self.kind, completed)
 
-    def _completed_document(self, document: dict[str, Any]) -> dict[str, Any]:
+    def _stamped(self, document: dict[str, Any]) -> dict[str, Any]:
         # The backend leaves ``modified`` as it gets it, so we set it.
-        return self.kind.complete(document) | {"modified": self._now()}
+        return document | {"modified": self._now()}
+
+    async def _closed(self, document: dict[str, Any]) -> dict[str, Any]:
+        """Return the modified document of a record that was read without a key, to be stored.
+
+        Raises:
+            DecryptionError: a member was changed that is to be encrypted.
+        """
+        stored = await self.resource.get(document["id"])
+        await compare_with_stored(document, self.resource.get, self.kind.noun, stored)
+        if not self.kind.also_encrypted:
+            # What completes it may be among the encrypted members.
+            document = self.kind.complete(document)
+        await self._refuse_exposing(document, stored)
+        return document
 
     async def _completed(self, record: Clear | Sealed, stored: Mapping[str, Any]) -> Clear | Sealed:
         """Return the record with what its class does not know about the stored document.
@@ -493,7 +511,7 @@ class Repository(Records[Clear, Sealed]):
         before: Mapping[str, Any] | None = None,
         stored: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
-        """Return a modified document with its encrypted members encrypted.
+        """Return a modified document, completed and with its encrypted members encrypted.
 
         Args:
             document: what to store, in clear.
@@ -505,7 +523,9 @@ class Repository(Records[Clear, Sealed]):
         Raises:
             DecryptionError: what is stored can't be decrypted, so that it would be lost.
         """
-        noun, members = self.kind.noun, self.kind.encrypted
+        kind = self.kind
+        document = kind.complete(document)
+        noun, members = kind.noun, kind.always_encrypted
         has_content = any(document.get(name) for name in members)
         replaces_content = any(document.get(name) is not None for name in members)
         closed = opened is None or (opened.key is None and self.metadata.has_keys(document))
@@ -513,28 +533,103 @@ class Repository(Records[Clear, Sealed]):
             raise self._unreadable(document["id"])
         if not keep_unreadable:
             require_all_parts(document, members, noun)
+        if _may_be_cut(document, opened):
+            stored = stored or await self.resource.get(document["id"])
         await self.confirm_whole(document, opened, stored)
         if (
             closed
             or opened is None
             or (keep_unreadable and is_in_clear(document) and not has_content)
         ):
+            await self._refuse_exposing(document, stored)
             return document
-        if opened.key is not None:
-            return await self._sealed_again(document, opened.key)
+        if await self._is_exempt(document):
+            sealed = await self._sealed_with(document, opened.key, before, members)
+            await self._refuse_exposing(sealed, stored, is_own=True)
+            return sealed
+        document = with_missing(kind, document)
+        return await self._sealed_with(document, opened.key, before, kind.encrypted)
+
+    async def _sealed_with(
+        self,
+        document: dict[str, Any],
+        key: bytes | None,
+        before: Mapping[str, Any] | None,
+        members: Sequence[str],
+    ) -> dict[str, Any]:
+        """Return a document encrypted with its key, or with a new one where it has none."""
+        kind = self.kind
+        if key is not None:
+            return await self._sealed_again(document, members, key)
         if before is None:
             return await self._user.sharing(
                 lambda user: self.metadata.add_key(
-                    self.kind, document, auto_delegates_of(user, self.kind.shared_on_creation)
+                    kind, document, auto_delegates_of(user, kind.shared_on_creation)
                 )
             )
         if all(document.get(name) == before.get(name) for name in members):
             return document
-        return await self.metadata.add_key(self.kind, document, ())
+        return await self.metadata.add_key(kind, document, ())
 
-    async def _sealed_again(self, document: dict[str, Any], key: bytes) -> dict[str, Any]:
+    async def _is_exempt(self, document: Mapping[str, Any]) -> bool:
+        """Return whether it is the user's own record, of which backends need the most in clear."""
+        if not self.kind.also_encrypted:
+            return False
+        own_id = await self._own.own_id()
+        return own_id == document["id"] and self._own.is_own(self.kind.route, own_id)
+
+    async def _refuse_exposing(
+        self, document: Mapping[str, Any], stored: Mapping[str, Any] | None, *, is_own: bool = False
+    ) -> None:
+        """Refuse to store in clear a value that is to be encrypted and can't be.
+
+        One that lies on the backend in clear already may stay.
+
+        Raises:
+            DecryptionError: there is such a value, and no key that opens the record.
+            ValidationError: there is such a value in the user's own record.
+            ConflictError: somebody else changed the record.
+        """
+        kind = self.kind
+        if not exposed_fields(kind, document):
+            return
+        if stored is None:
+            stored = await self.resource.get(document["id"])
+        ours = from_wire(kind.sealed, document)
+        theirs = from_wire(kind.sealed, kind.complete(stored))
+        changed = [
+            name
+            for name in exposed_fields(kind, document)
+            if getattr(ours, name) != getattr(theirs, name)
+        ]
+        if not changed:
+            return
+        name, fields = self._name(document["id"]), ", ".join(changed)
+        if stored.get("rev") != document.get("rev"):
+            raise ConflictError(
+                f"{name} has another rev by now. Read it again, apply the change to what you read, "
+                "and save that.",
+                status=409,
+            )
+        if is_own:
+            raise ValidationError(
+                f"{name} is the user's own record, of which the backend needs {fields} in clear, "
+                "and with_encrypted_fields() has them encrypted. Nothing was sent. Change them "
+                "with an API object that was built without it."
+            )
+        raise DecryptionError(
+            f"{name} can't be given another {fields}: with_encrypted_fields() has that encrypted, "
+            "and no key on this device opens the record. Nothing was sent. "
+            f"{kind.unreadable_advice}",
+            entity_type=kind.noun,
+            entity_ids=[document["id"]],
+        )
+
+    async def _sealed_again(
+        self, document: dict[str, Any], members: Sequence[str], key: bytes
+    ) -> dict[str, Any]:
         try:
-            return await self._entities.seal_again(document, self.kind.encrypted, key)
+            return await self._entities.seal_again(document, members, key)
         except ValueError:
             raise CryptoError(
                 f"{self._name(document['id'])} can't be encrypted: a list of it has elements that "

@@ -75,6 +75,7 @@ class Directory:
         self._owners = owners
         self._current_user = current_user
         self._own: TypedDataOwner | None = None
+        self._identity: tuple[str, str] | None = None
         self._others: dict[str, TypedDataOwner] = {}
         self._views: dict[tuple[DataOwnerKind, str], Mapping[str, Any]] = {}
         self._reading = anyio.Lock()
@@ -91,11 +92,21 @@ class Directory:
         async with self._reading:
             if self._own is None:
                 self._own = await self.read_own_anew()
+                self._identity = self._own.kind, self._own.id
             return self._own
 
     async def own_id(self) -> str:
         """Return the id of the current data owner."""
         return (await self.own()).id
+
+    def is_own(self, route: str, entity_id: str) -> bool:
+        """Return whether this is the current data owner, as far as that has been looked up.
+
+        Args:
+            route: names the kind: other kinds have ids of their own, which anybody may choose.
+            entity_id: id of an entity of that kind.
+        """
+        return self._identity == (route, entity_id)
 
     async def read_own_anew(self) -> TypedDataOwner:
         """Return the current data owner as it is now, and leave the cache alone."""

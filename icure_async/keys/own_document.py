@@ -308,7 +308,8 @@ class OwnDocument(Directory):
     async def _opened_keys(self, document: Mapping[str, Any], delegate_id: str) -> list[bytes]:
         opened: list[bytes] = []
         for wrapped in exchange_keys_to(document, delegate_id):
-            exchange_key = await self.key_ring.open(wrapped)
+            # One that a parent's key pair alone opens would be lost with the parent.
+            exchange_key = await self.key_ring.open(wrapped, own_only=True)
             if exchange_key is not None:
                 opened.append(exchange_key)
                 if not self.has_policy:

@@ -19,7 +19,8 @@ from icure_async.entities.kinds import PATIENT
 from icure_async.entities.sharing import auto_delegates_of
 from icure_async.entities.unchanged import require_no_content
 from icure_async.errors import CryptoError, KeyPairNotFoundError, ValidationError
-from icure_async.models.key_pair import KeyPair, fingerprint_of, is_fingerprint
+from icure_async.keys.parents import normalised_key_pair
+from icure_async.models.key_pair import fingerprint_of, is_fingerprint
 from icure_async.models.missing_key import MISSING_KEY_POLICIES, MissingKey
 from icure_async.models.public_key import PublicKey
 from icure_async.rest.data_owners import TypedDataOwner
@@ -33,7 +34,9 @@ if TYPE_CHECKING:
     from icure_async.keys.current_user import CurrentUser
     from icure_async.keys.notices import KeyNotices
     from icure_async.keys.own_document import OwnDocument
+    from icure_async.keys.parents import ParentKeys
     from icure_async.models.key_change import KeyPairUpdateNotice
+    from icure_async.models.key_pair import KeyPair
     from icure_async.models.missing_key import MissingKeyPolicy
     from icure_async.rest.data_owners import DataOwnerKind
     from icure_async.storage.protocols import KeyStorage
@@ -86,6 +89,7 @@ class KeyRegistration:
         current_user: CurrentUser,
         metadata: LegacyKeys,
         notices: KeyNotices,
+        parents: ParentKeys,
         in_memory_is_meant: bool = False,
     ) -> None:
         self._own = own_document
@@ -95,6 +99,7 @@ class KeyRegistration:
         self._current_user = current_user
         self._metadata = metadata
         self._notices = notices
+        self._parents = parents
         self._in_memory_is_meant = in_memory_is_meant
         self._lock = anyio.Lock()
 
@@ -104,8 +109,11 @@ class KeyRegistration:
         *,
         missing_key: MissingKeyPolicy = "refuse",
         find_key: Callable[[MissingKey], Awaitable[KeyPair | None]] | None = None,
+        parent_key_pairs: Mapping[str, Sequence[KeyPair]] | None = None,
     ) -> InitialisedKeys:
         """Put key pairs to use, publishing a new one where there is none or it may be replaced.
+
+        Those of parents are checked first and stored last.
 
         Raises:
             KeyPairNotFoundError: keys are published, none of them is on this device, and they may
@@ -117,7 +125,8 @@ class KeyRegistration:
         if missing_key not in MISSING_KEY_POLICIES:
             raise ValidationError("missing_key must be 'allow' or 'refuse'.")
         if key_pair is not None:
-            key_pair = await self._normalised(key_pair)
+            key_pair = await normalised_key_pair(self._own.crypto, key_pair)
+        given = await self._parents.normalised(parent_key_pairs)
         self._own.trust.refuse_while_asking()
         async with self._lock:
             owner_id = await self._own.own_id()
@@ -125,9 +134,13 @@ class KeyRegistration:
             async with lock_of(self._key_storage, owner_id) as lock:
                 if lock.waited:
                     await self._own.refresh()
-                return await self._initialise(_Choice(key_pair, missing_key, find_key))
+                return await self._initialise(_Choice(key_pair, missing_key, find_key), given)
 
-    async def _initialise(self, choice: _Choice) -> InitialisedKeys:
+    async def _initialise(
+        self, choice: _Choice, given: Mapping[str, Sequence[KeyPair]]
+    ) -> InitialisedKeys:
+        for parent_id, parents_pairs in given.items():
+            await self._parents.check(parent_id, parents_pairs)
         owner = await self._own.own()
         key_pairs: list[KeyPair] = []
         published: Sequence[str] = ()
@@ -146,7 +159,9 @@ class KeyRegistration:
             return await self._complete(TypedDataOwner(owner.kind, document), key_pairs[0])
 
         await self._own.change(complete, advice="Call init_user_crypto() again.")
-        await self._use_keys_of_parents(owner.id)
+        for parent_id, parents_pairs in given.items():
+            await self._parents.store(parent_id, parents_pairs)
+        await self._parents.use_stored()
         notices = await self._notices.send_outstanding(
             owner.id, [found.public_key for found in key_pairs]
         )
@@ -176,7 +191,7 @@ class KeyRegistration:
                 question = MissingKey(owner_id, tuple(_well_formed(published)))
                 found = await choice.find_key(question)
                 if found is not None:
-                    choice.given = await self._normalised(found)
+                    choice.given = await normalised_key_pair(self._own.crypto, found)
                     stored = await self._on_device(owner_id, published, choice.given)
             if stored:
                 return stored
@@ -233,17 +248,6 @@ class KeyRegistration:
             KeysInMemoryWarning,
         )
 
-    async def _use_keys_of_parents(self, owner_id: str) -> None:
-        """Read with the key pairs of our parents, as far as they are on this device (§5.2.5)."""
-        for parent_id, parent in (await self._own.hierarchy()).items():
-            if parent_id == owner_id:
-                continue
-            for fingerprint in _well_formed(public_keys_of(parent)):
-                found = await self._key_storage.get_key_pair(parent_id, fingerprint)
-                if found is not None:
-                    # Only the backend says which parents a data owner has.
-                    await self._key_ring.add(found, read_only=True)
-
     async def _complete(self, owner: TypedDataOwner, key_pair: KeyPair) -> dict[str, Any]:
         """Return the owner's document with whatever it lacks; the same object for nothing."""
         document = owner.document
@@ -276,21 +280,6 @@ class KeyRegistration:
         return await self._metadata.seal_new(
             PATIENT.complete(document), PATIENT.encrypted, exchange_keys
         )
-
-    async def _normalised(self, key_pair: KeyPair) -> KeyPair:
-        """Return a key pair in lower case, in which key pairs are compared."""
-        if isinstance(key_pair, list | tuple):
-            raise ValidationError(
-                "The key pair must be a KeyPair, and this is a list: pass one of the list, [0] for "
-                "the first. The others are found on the device."
-            )
-        if not isinstance(key_pair, KeyPair):
-            raise ValidationError("The key pair must be a KeyPair.")
-        if not isinstance(key_pair.public_key, str) or not isinstance(key_pair.private_key, str):
-            raise ValidationError("Both halves of the key pair must be texts: their DER in hex.")
-        key_pair = KeyPair(key_pair.public_key.lower(), key_pair.private_key.lower())
-        await self._own.crypto.load_key_pair(key_pair)
-        return key_pair
 
 
 def _delegates_of(user: Mapping[str, Any]) -> list[str]:

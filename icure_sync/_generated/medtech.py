@@ -20,7 +20,7 @@ from icure_sync._plain import callback
 from icure_sync._twins import Twin
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from types import TracebackType
 
     from icure_async.models.key_change import KeyPairUpdateNotice
@@ -223,6 +223,7 @@ class MedTechApi(Twin[AsyncMedTechApi]):
         *,
         missing_key: MissingKeyPolicy = "refuse",
         find_key: Callable[[MissingKey], KeyPair | None] | None = None,
+        parent_key_pairs: Mapping[str, Sequence[KeyPair]] | None = None,
     ) -> list[KeyPair]:
         """Put the user's key pairs to use; before that, nothing can be encrypted or decrypted.
 
@@ -239,14 +240,18 @@ class MedTechApi(Twin[AsyncMedTechApi]):
                 the published ones are not on this device.
             find_key: asked for the missing key pair first, for example in a backup; None in return
                 leaves it to ``missing_key``, and so does a pair that is none of the published ones.
+            parent_key_pairs: id of a parent → its key pairs, for a professional inside an
+                organisation (``parent_id``), who then reads what was shared with it. They are
+                stored on this device like one given to :meth:`add_key_pair`.
 
         Returns:
-            The key pairs in use.
+            The user's key pairs in use, without those of parents.
 
         Raises:
             KeyPairNotFoundError: the user has keys, none of them is on this device, and none may be
                 made. The message names their fingerprints and the ways back.
-            ValidationError: the key pair is malformed, or is not the one on this device.
+            ValidationError: the key pair is malformed, or is not the one on this device; or one of
+                a parent is none of its published ones, or is of somebody who is not a parent.
             CryptoError: the user is not a data owner.
         """
         return self._run(
@@ -254,7 +259,31 @@ class MedTechApi(Twin[AsyncMedTechApi]):
             key_pair,
             missing_key=missing_key,
             find_key=None if find_key is None else callback(find_key),
+            parent_key_pairs=parent_key_pairs,
         )
+
+    def add_key_pair(self, data_owner_id: str, key_pair: KeyPair) -> None:
+        """Store a key pair of a parent on this device, and read with it from now on.
+
+        A professional inside an organisation (``parent_id``) reads with it what was shared with the
+        organisation. Nothing is encrypted for it, nor published. It stays on this device under the
+        parent's id, where the next ``init_user_crypto()`` finds it, and ``export_keys()`` leaves it
+        out: the parent has its own backup. The reference keeps it until the program ends.
+
+        With the id of the user's own data owner, another of the user's published key pairs is
+        stored and put to use.
+
+        Args:
+            data_owner_id: id of a parent, however far up, or of the user's own data owner.
+            key_pair: one that this data owner has published.
+
+        Raises:
+            ValidationError: an argument is malformed, the data owner is neither the user's own nor
+                a parent, or has not published the key pair. Nothing was stored.
+            CryptoError: the parent can't be read.
+            StorageError: the key pair could not be stored. Repeat the call.
+        """
+        self._run(self._inner.add_key_pair, data_owner_id, key_pair)
 
     def export_keys(self, passphrase: str) -> bytes:
         """Return a backup of all the user's key pairs that are on this device.

@@ -275,11 +275,12 @@ class PatientApi(Twin[AsyncPatientApi]):
 
         Args:
             patient: as it was read, with changes. An :class:`EncryptedPatient` may have no
-                ``note``.
+                ``note``, and no changes of what ``with_encrypted_fields()`` names.
 
         Raises:
             ValidationError: a member is malformed, or ``rev`` is missing. Nothing was sent.
-            DecryptionError: a ``note`` is given, and the stored one can't be decrypted.
+            DecryptionError: a ``note``, or another field to be encrypted, is given, and the stored
+                one can't be decrypted.
             ConflictError: somebody else changed the patient.
         """
         return self._run(self._inner.modify_potentially_encrypted_patient, patient)
