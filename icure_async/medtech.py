@@ -123,8 +123,13 @@ class _Api(SecretHolder):
         return await self._settings.crypto.generate_key_pair()
 
     def _open_session(
-        self, user_name: str, password: str, token_expires_at: int | None = None
+        self,
+        user_name: str,
+        password: str,
+        token_expires_at: int | None = None,
+        get_code: Callable[[], Awaitable[str]] | None = None,
     ) -> Session:
+        from icure_async.rest.second_factor import SecondFactor
         from icure_async.rest.session import Session
 
         return Session(
@@ -134,6 +139,7 @@ class _Api(SecretHolder):
             password=password,
             basic_only=self._settings.prevent_cookie_usage,
             token_expires_at=token_expires_at,
+            second_factor=None if get_code is None else SecondFactor(get_code),
         )
 
     def _make_authentication_api(self, spec_id: str) -> AuthenticationApi:
@@ -193,9 +199,10 @@ class MedTechApi(_Api):
         user_name: str,
         password: str,
         token_expires_at: int | None = None,
+        get_code: Callable[[], Awaitable[str]] | None = None,
     ) -> None:
         super().__init__(settings, connection)
-        self._session = self._open_session(user_name, password, token_expires_at)
+        self._session = self._open_session(user_name, password, token_expires_at, get_code)
         # Imported by the builders' warm-up, in a thread.
         from icure_async.parts import Parts
 

@@ -151,6 +151,7 @@ RULES: Final = Rules(
         "MedTechApi.init_user_crypto.find_key",
         "MedTechApiBuilder.on_key_change.notify",
         "MedTechApiBuilder.with_public_key_policy.policy",
+        "MedTechApiBuilder.with_second_factor.get_code",
         "MedTechApiBuilder.with_trust_on_first_use.confirm_change",
         "PatientApi.create_patients.progress",
         "PatientApi.iter_patients.progress",

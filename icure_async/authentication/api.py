@@ -10,7 +10,6 @@ import attrs
 
 from icure_async.authentication.captcha import CaptchaType, captcha_member
 from icure_async.authentication.completion import Completer, Options
-from icure_async.authentication.contacts import normalise_email, normalise_phone_number
 from icure_async.authentication.failures import EVENT_BY_STATE, failure, start_failure
 from icure_async.authentication.process import (
     AuthenticationEvent,
@@ -22,6 +21,7 @@ from icure_async.authentication.process import (
 from icure_async.crypto.encoding import new_uuid
 from icure_async.errors import BackendError, ConfigurationError, ValidationError
 from icure_async.mistakes import explained
+from icure_async.models.contacts import normalise_email, normalise_phone_number
 from icure_async.models.missing_key import MISSING_KEY_POLICIES, MissingKeyPolicy
 from icure_async.models.user_token import DEFAULT_TOKEN_VALIDITY
 from icure_async.models.validation import validate_id, validate_token_validity

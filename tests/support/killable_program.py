@@ -38,10 +38,10 @@ from icure_async import (
     MedTechApiBuilder,
     Patient,
 )
-from icure_async.authentication.contacts import normalise_phone_number
 from icure_async.builders import _warm_up
 from icure_async.crypto.encoding import new_uuid
 from icure_async.errors import CodeExpiredError, InvalidCodeError
+from icure_async.models.contacts import normalise_phone_number
 from icure_async.storage import FileStorage, jwk
 from tests.support.shortcuts import VALIDATED_ONCE, HandedOutCrypto
 
