@@ -7,6 +7,7 @@ from icure_async.apis.notifications import NotificationApi
 from icure_async.apis.patients import PatientApi
 from icure_async.apis.users import UserApi
 from icure_async.authentication.api import AuthenticationApi
+from icure_async.authentication.gateway_api import AnonymousMessageGatewayApi, MessageGatewayApi
 from icure_async.authentication.process import AuthenticationProcess, AuthenticationState
 from icure_async.authentication.result import AuthenticationResult
 from icure_async.builders import AnonymousMedTechApiBuilder, MedTechApiBuilder
@@ -16,6 +17,7 @@ from icure_async.errors import ICureError
 from icure_async.medtech import AnonymousMedTechApi, MedTechApi
 from icure_async.models import (
     AccessGivenBack,
+    AccessRequest,
     Address,
     AddressType,
     AuthenticationToken,
@@ -26,12 +28,16 @@ from icure_async.models import (
     ComplementFilter,
     DeactivationReason,
     Delegation,
+    EmailMessage,
     EncryptedNotification,
     EncryptedPatient,
     Filter,
     Gender,
+    ICureRegistrationEmail,
+    ICureRegistrationSMS,
     Identifier,
     IntersectionFilter,
+    Inviter,
     KeyHistory,
     KeyKind,
     KeyPair,
@@ -43,6 +49,8 @@ from icure_async.models import (
     KeySplit,
     KeyStatus,
     LogoutResult,
+    Message,
+    MessageFactory,
     MissingKey,
     MissingKeyPolicy,
     Notification,
@@ -70,6 +78,7 @@ from icure_async.models import (
     PublicKey,
     PublishedKey,
     SharedDataType,
+    SMSMessage,
     SystemMetaDataEncrypted,
     SystemMetaDataOwnerEncrypted,
     Telecom,
@@ -83,10 +92,12 @@ from icure_async.storage import KeyStorage, Storage
 
 __all__ = [
     "AccessGivenBack",
+    "AccessRequest",
     "Address",
     "AddressType",
     "AnonymousMedTechApi",
     "AnonymousMedTechApiBuilder",
+    "AnonymousMessageGatewayApi",
     "AuthenticationApi",
     "AuthenticationProcess",
     "AuthenticationResult",
@@ -102,14 +113,18 @@ __all__ = [
     "DataOwnerApi",
     "DeactivationReason",
     "Delegation",
+    "EmailMessage",
     "EncryptedNotification",
     "EncryptedPatient",
     "Filter",
     "Gender",
     "ICureError",
+    "ICureRegistrationEmail",
+    "ICureRegistrationSMS",
     "Identifier",
     "InsecureConnectionWarning",
     "IntersectionFilter",
+    "Inviter",
     "KeyHistory",
     "KeyKind",
     "KeyPair",
@@ -125,6 +140,9 @@ __all__ = [
     "LogoutResult",
     "MedTechApi",
     "MedTechApiBuilder",
+    "Message",
+    "MessageFactory",
+    "MessageGatewayApi",
     "MissingKey",
     "MissingKeyPolicy",
     "Notification",
@@ -153,6 +171,7 @@ __all__ = [
     "PropertyTypeName",
     "PublicKey",
     "PublishedKey",
+    "SMSMessage",
     "SharedDataType",
     "Storage",
     "SystemMetaDataEncrypted",

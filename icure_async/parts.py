@@ -9,6 +9,7 @@ from icure_async.entities.batches import Batches
 from icure_async.entities.kinds import NOTIFICATION, PATIENT
 from icure_async.entities.repository import Repository
 from icure_async.keys.access_back import AccessBack
+from icure_async.keys.access_requests import AccessRequests
 from icure_async.keys.backup import OwnKeyBackup
 from icure_async.keys.current_user import CurrentUser
 from icure_async.keys.entity_keys import LegacyMetadata
@@ -94,6 +95,12 @@ class Parts(SecretHolder):
             notices=self.key_notices,
         )
         self.notaries: Final = KeyNotaries(self.own_document)
+        self.access_requests: Final = AccessRequests(
+            own_document=self.own_document,
+            notifications=self.notifications,
+            metadata=metadata,
+            current_user=self.current_user,
+        )
 
     def repository(
         self, kind: EntityKind[Clear, Sealed], metadata: EncryptionMetadata

@@ -12,9 +12,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from icure_async.keys.access_back import AccessBack
+    from icure_async.keys.access_requests import AccessRequests
     from icure_async.keys.notaries import KeyNotaries
     from icure_async.keys.notices import KeyNotices
     from icure_async.keys.report import KeyExaminer
+    from icure_async.models.access_request import AccessRequest
     from icure_async.models.key_change import AccessGivenBack, KeyPairUpdateNotice
     from icure_async.models.key_pair import KeyPair
     from icure_async.models.key_report import KeyReport
@@ -34,11 +36,13 @@ class DataOwnerApi:
         examiner: KeyExaminer,
         key_notices: KeyNotices,
         notaries: KeyNotaries,
+        access_requests: AccessRequests,
     ) -> None:
         self._access_back = access_back
         self._examiner = examiner
         self._key_notices = key_notices
         self._notaries = notaries
+        self._access_requests = access_requests
 
     def get_data_owner_id_of(self, user: User) -> str:
         """Return the id of the user's data owner.
@@ -121,6 +125,22 @@ class DataOwnerApi:
             CryptoError: ``init_user_crypto()`` was not called.
         """
         return await self._key_notices.send(public_key)
+
+    async def ask_access_to_own_data(self) -> list[AccessRequest]:
+        """Ask everybody who reads the current patient's record to share it with the patient.
+
+        The first login of an invited patient does so. This asks again: those who could not be asked
+        then, and those whom the record was shared with since. Nobody is asked twice.
+
+        Returns:
+            The outcome for each data owner.
+
+        Raises:
+            ValidationError: the user is not a patient. Nothing was sent.
+            CryptoError: ``init_user_crypto()`` was not called.
+            NetworkError: no answer. Call again.
+        """
+        return await self._access_requests.ask()
 
     async def split_private_key_among(
         self,

@@ -8,11 +8,10 @@ written and checked.
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Final, TypeVar, get_args
 
 import attrs
 
-from icure_async.authentication.contacts import normalise_email, normalise_phone_number
 from icure_async.crypto.encoding import new_uuid
 from icure_async.crypto.exchange_keys import public_keys_of
 from icure_async.errors import (
@@ -20,12 +19,13 @@ from icure_async.errors import (
     BadRequestError,
     ConfigurationError,
     ConflictError,
-    ICureError,
     NetworkError,
+    UserExistsError,
     ValidationError,
 )
 from icure_async.models.base import has_id, has_rev
 from icure_async.models.contact_choice import Channel, preferred_contacts
+from icure_async.models.contacts import normalise_email, normalise_phone_number
 from icure_async.models.messages import EmailMessage, SMSMessage
 from icure_async.models.patient import EncryptedPatient, Patient
 from icure_async.models.user import User
@@ -37,47 +37,24 @@ from icure_async.threads import OTHERS
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
+    from icure_async.authentication.sender import Sender
     from icure_async.crypto.protocol import Crypto
     from icure_async.models.messages import Message, MessageFactory
     from icure_async.models.patient import PotentiallyEncryptedPatient
     from icure_async.rest.entities import EntityResource
-    from icure_async.rest.message_gateway import MessageGateway
-    from icure_async.rest.session import Session
     from icure_async.rest.users import UserResource
 
-__all__ = ["Invites", "Sender"]
+__all__ = ["Invites"]
 
 _CHANNELS: Final = get_args(Channel)
 _CONTACT_MEMBERS: Final[dict[Channel, str]] = {"email": "email", "sms": "mobilePhone"}
+_ATTRIBUTES: Final[dict[Channel, str]] = {"email": "email", "sms": "mobile_phone"}
 _CONTACT_NAMES: Final[dict[Channel, str]] = {"email": "email address", "sms": "mobile phone number"}
 _NORMALISE: Final = {"email": normalise_email, "sms": normalise_phone_number}
 _MESSAGES: Final[dict[Channel, type[Message]]] = {"email": EmailMessage, "sms": SMSMessage}
 _TOKEN_NAME: Final = "invite"  # noqa: S105
 
 Answer = TypeVar("Answer")
-
-
-class Sender:
-    """Sends messages through the gateway, in the name of the logged-in user."""
-
-    def __init__(self, gateway: MessageGateway, session: Session) -> None:
-        self._gateway = gateway
-        self._session = session
-
-    async def send(self, channel: Channel, contact: str, message: Message) -> None:
-        """Send a message to a contact, which is well-formed.
-
-        Raises:
-            BackendError: the gateway refuses it.
-            NetworkError: no answer. It may have been sent.
-        """
-        authorisation = self._session.basic_authorisation()
-        if isinstance(message, EmailMessage):
-            body = {"from": message.sender, "html": message.html, "subject": message.subject}
-            await self._gateway.send_email(contact, body, authorisation=authorisation)
-        else:
-            body = {"message": message.message}
-            await self._gateway.send_sms(contact, body, authorisation=authorisation)
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -95,6 +72,21 @@ class _Recipient:
     channel: Channel
     contact: str
     exists: bool
+
+
+@attrs.frozen(eq=False, repr=False)
+class _Invitee:
+    """A patient to be invited.
+
+    Attributes:
+        patient_id: its id.
+        contacts: all that are well-formed, the preferred ones first.
+        channels: the kinds of messages that can be written.
+    """
+
+    patient_id: str
+    contacts: Sequence[tuple[Channel, str]]
+    channels: Sequence[Channel]
 
 
 class Invites:
@@ -130,17 +122,17 @@ class Invites:
             )
         _check_patient(patient)
         channels = _channels_of(factory)
+        # In a thread: the first call loads the phone metadata of all countries.
         contacts = await OTHERS.run(_contacts_of, patient)
         if not any(channel in channels for channel, _ in contacts):
             raise _no_contact(patient, contacts, channels)
-        recipient = await self._existing(patient, contacts, channels)
-        if recipient is None:
-            recipient = await self._new(patient, contacts, channels)
+        invitee = _Invitee(patient.id, contacts, channels)
+        recipient = await self._existing(invitee) or await self._new(invitee)
         secret = await new_uuid(self._crypto)
         message = await _written(factory, recipient, secret)
         if not recipient.exists:
-            stored = await self._create(recipient, patient, contacts, channels)
-            if stored.contact != recipient.contact or stored.channel != recipient.channel:
+            stored = await self._create(recipient, invitee)
+            if stored.document["id"] != recipient.document["id"]:
                 # Somebody else has invited the patient at the same moment.
                 message = await _written(factory, stored, secret)
             recipient = stored
@@ -151,19 +143,14 @@ class Invites:
             f"The user {user_id} exists, and no message was sent. {_AGAIN}",
         )
         await _attempt(
-            sender.send(recipient.channel, recipient.contact, message),
+            sender.send(recipient.contact, message),
             f"The user {user_id} exists and may log in with the token, which nobody has unless the "
             f"message was sent. {_AGAIN}",
         )
         return from_wire(User, recipient.document)
 
-    async def _new(
-        self,
-        patient: PotentiallyEncryptedPatient,
-        contacts: Sequence[tuple[Channel, str]],
-        channels: Sequence[Channel],
-    ) -> _Recipient:
-        channel, contact = next(found for found in contacts if found[0] in channels)
+    async def _new(self, invitee: _Invitee) -> _Recipient:
+        channel, contact = next(one for one in invitee.contacts if one[0] in invitee.channels)
         # In the order of the reference, with nothing that it leaves out.
         document = {
             "id": await new_uuid(self._crypto),
@@ -174,57 +161,44 @@ class Invites:
             "created": int(self._clock() * 1000),
             "name": contact,
             "login": contact,
-            "patientId": patient.id,
+            "patientId": invitee.patient_id,
             _CONTACT_MEMBERS[channel]: contact,
         }
         return _Recipient(document, channel, contact, exists=False)
 
-    async def _create(
-        self,
-        recipient: _Recipient,
-        patient: PotentiallyEncryptedPatient,
-        contacts: Sequence[tuple[Channel, str]],
-        channels: Sequence[Channel],
-    ) -> _Recipient:
+    async def _create(self, recipient: _Recipient, invitee: _Invitee) -> _Recipient:
         """Store the user, unless another call has done so since we looked."""
         unknown = "It is not known whether the user was created; no message was sent."
         try:
-            document = await _attempt(
-                self._users.create(recipient.document), f"{unknown} {_AGAIN}"
-            )
+            document = await _attempt(self._users.create(recipient.document), f"{unknown} {_AGAIN}")
         except (BadRequestError, ConflictError) as error:
             refusal = error
         else:
             return attrs.evolve(recipient, document=document, exists=True)
-        existing = await self._existing(patient, contacts, channels)
+        existing = await self._existing(invitee)
         if existing is None:
             raise _taken(recipient.channel, refusal) from None
         return existing
 
-    async def _existing(
-        self,
-        patient: PotentiallyEncryptedPatient,
-        contacts: Sequence[tuple[Channel, str]],
-        channels: Sequence[Channel],
-    ) -> _Recipient | None:
+    async def _existing(self, invitee: _Invitee) -> _Recipient | None:
         """Return the patient's user where it was invited and has never logged in.
 
         Raises:
-            ConflictError: there is a user who was not invited, or has logged in.
+            UserExistsError: there is a user who was not invited, or has logged in.
         """
-        found = await self._users.of_patient(patient.id)
+        found = await self._users.of_patient(invitee.patient_id)
         if not found:
             return None
         if len(found) > 1:
             raise _exists(found[0], "there are several users of this patient")
         (document,) = found
-        invited = _as_invited(document, contacts)
+        invited = _as_invited(document, invitee.contacts)
         if invited is None:
             raise _exists(document, "it was not made by an invitation to one of its contacts")
-        record = await self._patients.get(patient.id)
+        record = await self._patients.get(invitee.patient_id)
         if public_keys_of(record):
             raise _exists(document, "it has logged in already")
-        if invited.channel not in channels:
+        if invited.channel not in invitee.channels:
             raise ValidationError(
                 f"The invited user {document['id']} logs in with its "
                 f"{_CONTACT_NAMES[invited.channel]}, and the message factory writes messages of "
@@ -312,19 +286,20 @@ def _as_invited(
     return None
 
 
-def _exists(document: Mapping[str, Any], why: str) -> ConflictError:
-    return ConflictError(
+def _exists(document: Mapping[str, Any], why: str) -> UserExistsError:
+    return UserExistsError(
         f"A User already exists for this Patient: user {document['id']}, and {why}. Nothing was "
         "sent. The person logs in with start_authentication(); a user that nobody needs can be "
         "deleted first."
     )
 
 
-def _taken(channel: Channel, refusal: BackendError) -> BackendError:
-    return type(refusal)(
+def _taken(channel: Channel, refusal: BackendError) -> UserExistsError:
+    return UserExistsError(
         f"The user can't be created (HTTP {refusal.status}): most likely another user has this "
         f"{_CONTACT_NAMES[channel]} already. Nothing was created, and no message was sent. Change "
         "the contact of the patient, or have the other user's changed.",
+        member=_ATTRIBUTES[channel],
         status=refusal.status,
         request_id=refusal.request_id,
     )
@@ -345,13 +320,16 @@ async def _written(factory: MessageFactory, recipient: _Recipient, secret: str) 
         if inspect.isawaitable(message):
             message = await message
     expected = _MESSAGES[recipient.channel]
-    texts = attrs.astuple(message) if isinstance(message, expected) else ()
-    if not isinstance(message, expected) or not all(isinstance(t, str) and t for t in texts):
-        done = "The user exists, and no" if recipient.exists else "Nothing was created, and no"
+    consequence = "The user exists, and no" if recipient.exists else "Nothing was created, and no"
+    if not isinstance(message, expected):
         raise ValidationError(
-            f"The message factory must return an {expected.__name__} without empty members for a "
-            f"user who is invited by {recipient.channel}. {done} message was sent."
+            f"The message factory must return an {expected.__name__} for a user who is invited by "
+            f"{recipient.channel}. {consequence} message was sent."
         )
+    try:
+        message.check()
+    except ValidationError as error:
+        raise ValidationError(f"{error} {consequence} message was sent.") from None
     return message
 
 
@@ -360,16 +338,8 @@ async def _attempt(step: Awaitable[Answer], consequence: str) -> Answer:
     try:
         return await step
     except (BackendError, NetworkError) as error:
-        failure = error
-    _raise_with(failure, consequence)
-
-
-def _raise_with(error: ICureError, consequence: str) -> NoReturn:
-    """Raise an error of the same kind that says more, and nothing that a server has said.
-
-    It may repeat the token.
-    """
-    error.args = (f"{error} {consequence}",)
-    if isinstance(error, BackendError):
-        error.server_message = None
-    raise error.with_traceback(None)
+        error.args = (f"{error} {consequence}",)
+        if isinstance(error, BackendError):
+            # The server may repeat the token.
+            error.server_message = None
+        raise

@@ -4,6 +4,7 @@ They know nothing of HTTP, keys or encryption. :mod:`icure_async.models.wire` tu
 the JSON of the documentation and of the wire, and back.
 """
 
+from icure_async.models.access_request import AccessRequest
 from icure_async.models.addresses import Address, Telecom
 from icure_async.models.batch import BatchItem, BatchProgress, BatchResult
 from icure_async.models.codes import CodingReference, Identifier
@@ -38,6 +39,15 @@ from icure_async.models.key_pair import KeyPair
 from icure_async.models.key_question import KeyHistory, KeyKind, KeyQuestion
 from icure_async.models.key_report import KeyReport, KeyStatus, PublishedKey
 from icure_async.models.key_share import KeyShare, KeySplit
+from icure_async.models.messages import (
+    EmailMessage,
+    ICureRegistrationEmail,
+    ICureRegistrationSMS,
+    Inviter,
+    Message,
+    MessageFactory,
+    SMSMessage,
+)
 from icure_async.models.missing_key import MissingKey, MissingKeyPolicy
 from icure_async.models.names import PersonName
 from icure_async.models.notification import (
@@ -59,6 +69,7 @@ from icure_async.models.user_token import LogoutResult, UserToken
 
 __all__ = [
     "AccessGivenBack",
+    "AccessRequest",
     "Address",
     "AddressType",
     "AuthenticationToken",
@@ -69,12 +80,16 @@ __all__ = [
     "ComplementFilter",
     "DeactivationReason",
     "Delegation",
+    "EmailMessage",
     "EncryptedNotification",
     "EncryptedPatient",
     "Filter",
     "Gender",
+    "ICureRegistrationEmail",
+    "ICureRegistrationSMS",
     "Identifier",
     "IntersectionFilter",
+    "Inviter",
     "KeyHistory",
     "KeyKind",
     "KeyPair",
@@ -86,6 +101,8 @@ __all__ = [
     "KeySplit",
     "KeyStatus",
     "LogoutResult",
+    "Message",
+    "MessageFactory",
     "MissingKey",
     "MissingKeyPolicy",
     "Notification",
@@ -112,6 +129,7 @@ __all__ = [
     "PropertyTypeName",
     "PublicKey",
     "PublishedKey",
+    "SMSMessage",
     "SharedDataType",
     "SystemMetaDataEncrypted",
     "SystemMetaDataOwnerEncrypted",

@@ -30,9 +30,26 @@ __all__ = [
 ]
 
 
+class _Message:
+    """A message. Its repr shows nothing of it, as it may hold a token."""
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
+    def check(self) -> None:
+        """Raise unless the message can be sent.
+
+        Raises:
+            ValidationError: a member is no text, or empty.
+        """
+        for name, value in attrs.asdict(self).items():
+            if not isinstance(value, str) or not value.strip():
+                raise ValidationError(f"{name} of the {type(self).__name__} must be a text.")
+
+
 @explained
 @attrs.frozen(kw_only=True, repr=False)
-class EmailMessage:
+class EmailMessage(_Message):
     """An email. Its repr shows nothing of it, as it may hold a token.
 
     Attributes:
@@ -45,13 +62,10 @@ class EmailMessage:
     subject: str
     html: str
 
-    def __repr__(self) -> str:
-        return "EmailMessage()"
-
 
 @explained
 @attrs.frozen(kw_only=True, repr=False)
-class SMSMessage:
+class SMSMessage(_Message):
     """A text message. Its repr shows nothing of it, as it may hold a token.
 
     Attributes:
@@ -59,9 +73,6 @@ class SMSMessage:
     """
 
     message: str
-
-    def __repr__(self) -> str:
-        return "SMSMessage()"
 
 
 Message: TypeAlias = EmailMessage | SMSMessage

@@ -235,7 +235,7 @@ class Session(SecretHolder):
             AuthenticationError: the session has ended.
         """
         self._check_not_ended()
-        return _basic(self.user_name, self._password)
+        return _basic_grant(self.credentials.current).header
 
     def own_token_key(self, tokens: Iterable[str]) -> str | None:
         """Return which of a user's tokens this session logs in with, where that can be told."""
