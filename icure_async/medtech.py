@@ -224,7 +224,9 @@ class MedTechApi(_Api):
         from icure_async.parts import Parts
 
         self._parts = parts = Parts(settings, self._session)
-        self.patient_api: PatientApi = PatientApi(parts.patients, parts.patient_batches)
+        self.patient_api: PatientApi = PatientApi(
+            parts.patients, parts.patient_batches, parts.patient_shares
+        )
         self.notification_api: NotificationApi = NotificationApi(
             parts.notifications, clock=settings.clock
         )

@@ -8,6 +8,7 @@ from icure_async.crypto.key_ring import KeyRing
 from icure_async.entities.batches import Batches
 from icure_async.entities.kinds import NOTIFICATION, PATIENT
 from icure_async.entities.repository import Repository
+from icure_async.entities.shares import Shares
 from icure_async.keys.access_back import AccessBack
 from icure_async.keys.access_requests import AccessRequests
 from icure_async.keys.backup import OwnKeyBackup
@@ -68,6 +69,7 @@ class Parts(SecretHolder):
         metadata = LegacyMetadata(crypto, key_ring, self.own_document)
         self.patients: Final = self.repository(PATIENT, metadata)
         self.patient_batches: Final = Batches(self.patients)
+        self.patient_shares: Final = Shares(self.patients, crypto=crypto, own=self.own_document)
         self.notifications: Final = self.repository(NOTIFICATION, metadata)
         self.key_notices: Final = KeyNotices(
             storage=settings.storage,

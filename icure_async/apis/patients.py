@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from icure_async.entities.batches import Batches
     from icure_async.entities.repository import Repository
+    from icure_async.entities.shares import Shares
     from icure_async.models.batch import BatchProgress, BatchResult
     from icure_async.models.patient import PotentiallyEncryptedPatient
 
@@ -28,9 +29,11 @@ class PatientApi:
         self,
         patients: Repository[Patient, EncryptedPatient],
         batches: Batches[Patient, EncryptedPatient],
+        shares: Shares[Patient, EncryptedPatient],
     ) -> None:
         self._patients = patients
         self._batches = batches
+        self._shares = shares
 
     async def create_or_modify_patient(self, patient: Patient) -> Patient:
         """Create the patient if it has no ``rev``, else replace the stored one.
@@ -232,6 +235,67 @@ class PatientApi:
                 entity_ids=[str(patient.id)],
             )
         return await self._patients.modify(patient, keep_unreadable=True)
+
+    async def give_access_to(self, patient: Patient, delegate_id: str) -> Patient:
+        """Share a patient with another data owner, who can read, change and share it from then on.
+
+        The delegate gets all keys and secret ids of the patient that the current user has; nothing
+        else of it changes. A call that is repeated finishes the job, and sends nothing where the
+        delegate has access already. There is no way to take a share back: the delegate may have
+        read the keys.
+
+        Args:
+            patient: as it was read. Save changes before: with changes to an encrypted member it is
+                refused.
+            delegate_id: id of a healthcare professional, a patient or a device that has logged in
+                once; not of the current data owner itself.
+
+        Returns:
+            The patient as stored, with its new ``rev``.
+
+        Raises:
+            ValidationError: an argument is malformed, the delegate is the current data owner, or
+                the patient has changes that were not saved. Nothing was sent.
+            NotFoundError: the delegate does not exist, or may not be read. Nothing was changed.
+            CryptoError: the delegate has no public key yet, or the policy given to
+                ``with_public_key_policy()`` does not confirm a key. Nothing was shared.
+            DecryptionError: the current user can't read the patient. Nothing was sent.
+            ConflictError: somebody else changed the patient.
+        """
+        if isinstance(patient, EncryptedPatient):
+            raise DecryptionError(
+                f"Patient {patient.id} was read without a key that opens it, so it can't be shared "
+                "as a whole. Read it again once this user has access to it, or share what there is "
+                "with give_access_to_potentially_encrypted().",
+                entity_type="patient",
+                entity_ids=[str(patient.id)],
+            )
+        return self._patients.readable(await self._shares.give(patient, delegate_id))
+
+    async def give_access_to_potentially_encrypted(
+        self, patient: PotentiallyEncryptedPatient, delegate_id: str
+    ) -> PotentiallyEncryptedPatient:
+        """Share a patient with another data owner, whether or not this user can decrypt it.
+
+        As :meth:`give_access_to`. Of a patient that can't be decrypted the delegate gets the secret
+        ids that the current user has: with them it finds what belongs to the patient, and reads no
+        more of the patient itself than this user.
+
+        Args:
+            patient: as it was read. Save changes before.
+            delegate_id: id of the data owner to share with.
+
+        Returns:
+            The patient as stored, with its new ``rev``.
+
+        Raises:
+            ValidationError: as for :meth:`give_access_to`.
+            NotFoundError: the delegate does not exist, or may not be read. Nothing was changed.
+            CryptoError: as for :meth:`give_access_to`, or the current user has neither a key nor a
+                secret id of the patient. Nothing was shared.
+            ConflictError: somebody else changed the patient.
+        """
+        return await self._shares.give(patient, delegate_id, may_be_sealed=True)
 
     async def delete_patient(self, patient_id: str) -> str:
         """Mark a patient as deleted: it can still be read by its id, and is listed nowhere.

@@ -10,19 +10,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
-import anyio
 import attrs
 
 from icure_async.crypto.threads import Turns
+from icure_async.entities.at_once import ENDING, each_at_once
 from icure_async.entities.progress import checked_progress, report
 from icure_async.errors import (
-    AuthenticationError,
     BadRequestError,
     ConflictError,
     ICureError,
-    NetworkError,
     ResponseTooLargeError,
-    TooManyRequestsError,
     ValidationError,
 )
 from icure_async.models.base import EntityModel, has_id, has_rev
@@ -38,9 +35,6 @@ Clear = TypeVar("Clear", bound=EntityModel)
 Sealed = TypeVar("Sealed", bound=EntityModel)
 
 _PER_REQUEST: Final = 250
-_AT_ONCE: Final = 8
-# After one of these there is no point in sending more.
-_ENDING: Final = (NetworkError, AuthenticationError, TooManyRequestsError)
 # These are about the content of the whole request, which may be that of one record.
 _ABOUT_CONTENT: Final = (BadRequestError, ConflictError, ResponseTooLargeError, ValidationError)
 
@@ -184,7 +178,7 @@ class Batches(Generic[Clear, Sealed]):
         failure = await self._save_together(together, outcomes, creating=creating)
         if failure is not None and not isinstance(failure, _ABOUT_CONTENT):
             outcomes.fail_open(together, failure)
-        if isinstance(failure, _ENDING):
+        if isinstance(failure, ENDING):
             return failure
         return await self._save_one_by_one(outcomes.open_among(pending), outcomes)
 
@@ -260,30 +254,10 @@ class Batches(Generic[Clear, Sealed]):
 
         They are encrypted anew: whom the user shares with may have changed.
         """
-        ending: ICureError | None = None
-        # Those of an application's own cryptography, say: not wrapped in a group.
-        crashes: list[Exception] = []
-        turn = anyio.Semaphore(_AT_ONCE)
 
         async def save(one: _Pending[Clear]) -> None:
-            nonlocal ending
-            async with turn:
-                if ending is not None or crashes:
-                    return
-                try:
-                    saved = await self._repository.save(one.record)
-                except ICureError as error:
-                    outcomes.failed(one.index, error)
-                    if isinstance(error, _ENDING):
-                        ending = error
-                except Exception as error:
-                    crashes.append(error)
-                else:
-                    outcomes.saved(one, saved)
+            outcomes.saved(one, await self._repository.save(one.record))
 
-        async with anyio.create_task_group() as tasks:
-            for one in pending:
-                tasks.start_soon(save, one)
-        if crashes:
-            raise crashes[0]
-        return ending
+        return await each_at_once(
+            pending, save, lambda one, error: outcomes.failed(one.index, error)
+        )

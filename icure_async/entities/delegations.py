@@ -19,14 +19,19 @@ if TYPE_CHECKING:
     from icure_async.crypto.protocol import Crypto
 
 __all__ = [
+    "KEY_MAPS",
     "decrypt_entry",
     "encrypt_entry",
     "entity_key_of",
     "entries_for",
     "has_keys",
     "has_own_entry",
+    "key_map_of",
     "open_entry",
 ]
+
+KEY_MAPS: Final = ("encryptionKeys", "delegations")
+"""The maps whose entries may hide an entity's key."""
 
 _KEY_FORM: Final = re.compile(r"[0-9a-fA-F]{32}|[0-9a-fA-F]{64}")
 _UUID_LENGTH: Final = 36
@@ -45,6 +50,11 @@ def entries_for(entries: object, delegate_id: str) -> list[Mapping[str, Any]]:
 def has_keys(document: Mapping[str, Any]) -> bool:
     """Return whether some ``encryptionKeys`` list is non-empty (else ``delegations`` serve)."""
     return any(as_object(document.get("encryptionKeys")).values())
+
+
+def key_map_of(document: Mapping[str, Any]) -> str:
+    """Return the map whose entries hide the key: ``delegations`` in legacy entities."""
+    return KEY_MAPS[0] if has_keys(document) else KEY_MAPS[1]
 
 
 def has_own_entry(document: Mapping[str, Any], owner_id: str) -> bool:

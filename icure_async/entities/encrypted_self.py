@@ -23,6 +23,7 @@ __all__ = [
     "decrypt_members",
     "encrypt_members",
     "encrypted_parts",
+    "hidden_members",
     "javascript_json",
 ]
 
@@ -134,6 +135,15 @@ async def decrypt_members(
         raise ValueError(_TOO_DEEP) from None
     result.update(await _open(crypto, key, document, _ALWAYS_CLEAR))
     return result
+
+
+async def hidden_members(crypto: Crypto, key: bytes, document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the members in the document's own ``encryptedSelf``; none without one.
+
+    Raises:
+        ValueError: it can't be decrypted with ``key``.
+    """
+    return await _open(crypto, key, document, _ALWAYS_CLEAR)
 
 
 async def _decrypt_element(crypto: Crypto, key: bytes, element: Any) -> Any:

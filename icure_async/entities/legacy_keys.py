@@ -5,35 +5,28 @@ Source: cryptography.md §5.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
 from icure_async.crypto.encoding import new_uuid
-from icure_async.crypto.exchange_keys import exchange_keys_to
-from icure_async.crypto.threads import SHORT_STEPS, Turns
-from icure_async.entities.delegations import (
-    encrypt_entry,
-    entity_key_of,
-    entries_for,
-    has_keys,
-    open_entry,
-)
+from icure_async.crypto.threads import Turns
+from icure_async.entities.delegations import encrypt_entry, entity_key_of, has_keys, key_map_of
 from icure_async.entities.encrypted_self import ENCRYPTED_SELF, encrypt_members, encrypted_parts
+from icure_async.entities.secrets import SecretFinder
+from icure_async.entities.ways import Ways
 from icure_async.errors import CryptoError
 from icure_async.json_shapes import as_list, as_object
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
-    from icure_async.crypto.exchange_keys import WrappedKey
     from icure_async.crypto.key_ring import KeyRing
     from icure_async.crypto.protocol import Crypto
     from icure_async.entities.metadata import KeySource
+    from icure_async.entities.ways import Documents, FindWays, KeyDirectory, Way
 
-    Documents = Sequence[Mapping[str, Any]]
-
-__all__ = ["KeyDirectory", "LegacyKeys"]
+__all__ = ["LegacyKeys"]
 
 _DELEGATIONS: Final = "delegations"
 _ENCRYPTION_KEYS: Final = "encryptionKeys"
@@ -46,61 +39,18 @@ _METADATA: Final = (
 )
 
 
-class KeyDirectory(Protocol):
-    """The directory of exchange keys. Its answers may come from a cache."""
-
-    @property
-    def has_policy(self) -> bool:
-        """True if :meth:`may_write_with` may say no."""
-        ...
-
-    async def own_id(self) -> str:
-        """Return the id of the current data owner."""
-        ...
-
-    async def hierarchy(self) -> Mapping[str, Mapping[str, Any]]:
-        """Return the current data owner and its parents, nearest first: id → wire JSON.
-
-        A parent that can't be read has no members.
-        """
-        ...
-
-    async def exchange_keys_towards(
-        self, delegate_id: str, delegator_ids: Sequence[str]
-    ) -> Mapping[str, Sequence[WrappedKey]]:
-        """Return the exchange keys from each delegator to the delegate, as far as there are any."""
-        ...
-
-    async def refresh(self) -> None:
-        """Forget what is cached."""
-        ...
-
-    async def may_write_with(self, owner_id: str, delegate_id: str, exchange_key: bytes) -> bool:
-        """Return whether an exchange key of that owner to that delegate may protect new content."""
-        ...
-
-
-@attrs.define(eq=False, repr=False)
-class _Way:
-    """An entry for a delegate, and an exchange key that may open it. Its repr shows neither."""
-
-    entry: Mapping[str, Any]
-    delegate_id: str
-    exchange_key: bytes
-
-
 @attrs.frozen(eq=False, repr=False)
 class _Source:
     """Keys in the entries that certain ways lead to."""
 
     crypto: Crypto
-    ways: Callable[[Documents], Awaitable[list[list[_Way]]]]
+    find: FindWays
 
     async def keys_of(self, documents: Documents, /) -> list[list[bytes]]:
         """Return the keys for each document."""
         turns = Turns()
         keys: list[list[bytes]] = []
-        for ways in await self.ways(documents):
+        for ways in await self.find(documents, _with_secrets):
             await turns.give()
             found: list[bytes] = []
             for way in ways:
@@ -117,14 +67,17 @@ class LegacyKeys:
     Attributes:
         sources: our own entries, those of our parents, those for others who gave access back, and
             the same after a refresh (§5.2).
+        secret_finder: finds what delegates need, and gives it to them.
     """
 
     def __init__(self, crypto: Crypto, key_ring: KeyRing, directory: KeyDirectory) -> None:
         self._crypto = crypto
-        self._key_ring = key_ring
         self._directory = directory
-        ways = (self._own_ways, self._ways_of_parents, self._ways_given_back, self._fresh_ways)
-        self.sources: Sequence[KeySource] = tuple(_Source(crypto, way) for way in ways)
+        self._ways = Ways(key_ring, directory)
+        self.secret_finder = SecretFinder(crypto, self._ways, directory)
+        self.sources: Sequence[KeySource] = tuple(
+            _Source(crypto, find) for find in (*self._ways.known, self._ways.fresh)
+        )
 
     def has_keys(self, document: Mapping[str, Any], /) -> bool:
         """Return whether some ``encryptionKeys`` list is non-empty."""
@@ -209,8 +162,8 @@ class LegacyKeys:
         if not self._directory.has_policy:
             return
         names_another = False
-        for find in (self._own_ways, self._ways_of_parents, self._ways_given_back):
-            for way in (await find([document]))[0]:
+        for find in self._ways.known:
+            for way in (await find([document], _with_secrets))[0]:
                 named, found = await _entity_key(self._crypto, way)
                 if found != key:
                     continue
@@ -223,78 +176,6 @@ class LegacyKeys:
                 ):
                     return
         raise _names_another(document) if names_another else _not_confirmed(document)
-
-    async def _own_ways(self, documents: Documents) -> list[list[_Way]]:
-        return await self._ways_for([await self._directory.own_id()], documents)
-
-    async def _ways_of_parents(self, documents: Documents) -> list[list[_Way]]:
-        own_id = await self._directory.own_id()
-        parents = [name for name in await self._directory.hierarchy() if name != own_id]
-        return await self._ways_for(parents, documents)
-
-    async def _ways_given_back(self, documents: Documents) -> list[list[_Way]]:
-        """Return the ways through what we or our parents shared, after a delegate gave it back."""
-        turns = Turns()
-        opened: dict[tuple[str, str], list[bytes]] = {}
-        owners = await self._directory.hierarchy()
-        ways: list[list[_Way]] = []
-        for document in documents:
-            await turns.give()
-            found: list[_Way] = []
-            by_delegate = _with_secrets(document)
-            for owner_id, owner in owners.items():
-                for delegate_id in by_delegate:
-                    entries = entries_for(by_delegate, delegate_id)
-                    own = [entry for entry in entries if entry["owner"] == owner_id]
-                    if own and (owner_id, delegate_id) not in opened:
-                        opened[owner_id, delegate_id] = await self._open(
-                            exchange_keys_to(owner, delegate_id)
-                        )
-                    found += [
-                        _Way(entry, delegate_id, key)
-                        for entry in own
-                        for key in opened[owner_id, delegate_id]
-                    ]
-            ways.append(found)
-        return ways
-
-    async def _fresh_ways(self, documents: Documents) -> list[list[_Way]]:
-        await self._directory.refresh()
-        own = await self._own_ways(documents)
-        parents = await self._ways_of_parents(documents)
-        given_back = await self._ways_given_back(documents)
-        return [[*a, *b, *c] for a, b, c in zip(own, parents, given_back, strict=True)]
-
-    async def _ways_for(
-        self, delegate_ids: Sequence[str], documents: Documents
-    ) -> list[list[_Way]]:
-        """Return the ways through the entries for some delegates, in their order."""
-        turns = Turns()
-        ways: list[list[_Way]] = [[] for _ in documents]
-        for delegate_id in delegate_ids:
-            entries: list[list[Mapping[str, Any]]] = []
-            owners: dict[str, None] = {}
-            for index, document in enumerate(documents):
-                if not index % SHORT_STEPS:
-                    await turns.give()
-                found = entries_for(_with_secrets(document), delegate_id)
-                entries.append(found)
-                for entry in found:
-                    owners[entry["owner"]] = None
-            if not owners:
-                continue
-            wrapped = await self._directory.exchange_keys_towards(delegate_id, list(owners))
-            keys = {owner: await self._open(wrapped.get(owner, ())) for owner in owners}
-            for of_document, found in zip(ways, entries, strict=True):
-                of_document += [
-                    _Way(entry, delegate_id, key) for entry in found for key in keys[entry["owner"]]
-                ]
-        return ways
-
-    async def _open(self, wrapped: Sequence[WrappedKey]) -> list[bytes]:
-        """Return those exchange keys that we can open, without doubles."""
-        opened = [await self._key_ring.open(candidate) for candidate in wrapped]
-        return list(dict.fromkeys(key for key in opened if key is not None))
 
     async def _entries(
         self, entity_id: str, secret: str, exchange_keys: Mapping[str, bytes]
@@ -321,9 +202,9 @@ class LegacyKeys:
         return await encrypt_members(self._crypto, key, document, members)
 
 
-async def _entity_key(crypto: Crypto, way: _Way) -> tuple[str | None, bytes | None]:
+async def _entity_key(crypto: Crypto, way: Way) -> tuple[str | None, bytes | None]:
     """Return the entity that an entry names, and the key in it if there is one."""
-    opened = await open_entry(crypto, way.exchange_key, way.entry)
+    opened = await way.secret(crypto)
     return (opened[0], entity_key_of(opened[1])) if opened else (None, None)
 
 
@@ -346,4 +227,4 @@ def _names_another(document: Mapping[str, Any]) -> CryptoError:
 
 def _with_secrets(document: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the map whose entries hide the entity's key: ``delegations`` in legacy entities."""
-    return as_object(document.get(_ENCRYPTION_KEYS if has_keys(document) else _DELEGATIONS))
+    return as_object(document.get(key_map_of(document)))

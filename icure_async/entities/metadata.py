@@ -6,7 +6,7 @@ time would cost a request per entity.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import attrs
 
@@ -14,9 +14,20 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from icure_async.entities.kinds import EntityKind
-    from icure_async.errors import CryptoError
+    from icure_async.errors import CryptoError, ICureError
 
-__all__ = ["EncryptionMetadata", "EntityKeys", "KeySource", "Readers"]
+__all__ = [
+    "EncryptionMetadata",
+    "EntityKeys",
+    "Granted",
+    "KeySource",
+    "ReadableEntity",
+    "Readers",
+    "Shared",
+]
+
+Granted = Literal["given", "present"]
+"""The access of a delegate: given just now, or complete before."""
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -33,6 +44,32 @@ class Readers:
     delegates: Sequence[str] = ()
     key_only: Sequence[str] = ()
     required: Sequence[str] = ()
+
+
+@attrs.frozen(eq=False, repr=False)
+class ReadableEntity:
+    """An entity to be shared.
+
+    Attributes:
+        document: wire JSON, as it is stored.
+        key: the key that opens it; None where nothing in it is encrypted, or no key opens it.
+    """
+
+    document: Mapping[str, Any]
+    key: bytes | None
+
+
+@attrs.frozen(eq=False, repr=False)
+class Shared:
+    """An entity, and the access that delegates have once it is stored.
+
+    Attributes:
+        document: to be stored; the very object that was passed where there is nothing to store.
+        access: delegate id → its access, or the reason why it gets none.
+    """
+
+    document: Mapping[str, Any]
+    access: Mapping[str, Granted | ICureError]
 
 
 class KeySource(Protocol):
@@ -104,5 +141,29 @@ class EncryptionMetadata(EntityKeys, Protocol):
             kind: what it is.
             document: wire JSON in clear.
             delegates: those who get access besides.
+        """
+        ...
+
+    async def share(
+        self,
+        kind: EntityKind[Any, Any],
+        entities: Sequence[ReadableEntity],
+        delegates: Sequence[str],
+        /,
+    ) -> Sequence[Shared]:
+        """Return entities with everything in it that it takes for delegates to read them.
+
+        They get each key and each secret id that the current data owner can open. Requests that
+        this takes are sent first, for all entities and delegates together, and none where nothing
+        is missing. The current data owner's own document, with which they go out, comes alone.
+
+        Args:
+            kind: what the entities are.
+            entities: those to share.
+            delegates: ids of other data owners.
+
+        Raises:
+            CryptoError: no key pair of the current data owner is in use.
+            ConflictError: its document keeps changing under our hands.
         """
         ...

@@ -300,15 +300,57 @@ class Repository(Records[Clear, Sealed]):
                 await compare_with_stored(stored, self.resource.get, self.kind.noun)
             return stored | dict(changes) | {"modified": self._now()}
 
-        async def write(changed: dict[str, Any]) -> dict[str, Any]:
-            saved = await self.resource.modify(changed)
-            require_same_material(changed, saved, self.kind.noun, "modify")
-            return saved
-
         stored = await change_document(
-            self._name(record_id), read=lambda: self.read(record_id), change=change, write=write
+            self._name(record_id), read=lambda: self.read(record_id), change=change, write=self.put
         )
         return await self._try_decrypt(stored)
+
+    async def put(self, document: Mapping[str, Any]) -> dict[str, Any]:
+        """Replace a document by one that was made of it, and return it as it is stored.
+
+        Raises:
+            ConflictError: it has another revision by now.
+            InvalidResponseError: the answer has other keys or content than were sent.
+        """
+        saved = await self.resource.modify(document)
+        require_same_material(document, saved, self.kind.noun, "modify")
+        self._own.learn(self.kind.route, saved)
+        return saved
+
+    async def open_documents(
+        self, documents: Sequence[Mapping[str, Any]]
+    ) -> list[OpenedEntity | None]:
+        """Return documents in clear, and None for those that no key opens."""
+        return await self._entities.open_many(documents)
+
+    def record_of(self, document: Mapping[str, Any], opened: OpenedEntity | None) -> Clear | Sealed:
+        """Return the record of a document, and of the same in clear."""
+        return self._model(document, opened)
+
+    async def is_stored_as(
+        self, record: Clear | Sealed, document: Mapping[str, Any], opened: OpenedEntity | None
+    ) -> bool:
+        """Return whether a document has the content of a record."""
+        return await self._as_saved(record, document, opened) is not None
+
+    async def confirm_whole(
+        self,
+        document: Mapping[str, Any],
+        opened: OpenedEntity | None,
+        stored: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Make sure that nothing is missing in what is about to replace a document.
+
+        Args:
+            document: as it was read.
+            opened: the same in clear.
+            stored: the same, where it has been read again already.
+
+        Raises:
+            InvalidResponseError: the backend says two things about it.
+        """
+        if _may_be_cut(document, opened):
+            await compare_with_stored(document, self.resource.get, self.kind.noun, stored)
 
     async def delete(self, record_id: str) -> str:
         """Mark a record as deleted: it can still be read by its id, and is listed nowhere.
@@ -435,9 +477,7 @@ class Repository(Records[Clear, Sealed]):
             raise self._unreadable(document["id"])
         if not keep_unreadable:
             require_all_parts(document, members, noun)
-        # Nothing may be missing in what is about to replace a document.
-        if _may_be_cut(document, opened):
-            await compare_with_stored(document, self.resource.get, noun, stored)
+        await self.confirm_whole(document, opened, stored)
         if (
             closed
             or opened is None

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from icure_async.crypto.threads import Turns
 from icure_async.entities.legacy_keys import LegacyKeys
+from icure_async.entities.metadata import Shared
 from icure_async.errors import CryptoError
+from icure_async.foreign_text import printable
 from icure_async.json_shapes import as_object
 
 if TYPE_CHECKING:
@@ -15,7 +17,9 @@ if TYPE_CHECKING:
     from icure_async.crypto.key_ring import KeyRing
     from icure_async.crypto.protocol import Crypto
     from icure_async.entities.kinds import EntityKind
-    from icure_async.entities.metadata import Readers
+    from icure_async.entities.metadata import Granted, ReadableEntity, Readers
+    from icure_async.entities.secrets import EntitySecrets
+    from icure_async.errors import ICureError
     from icure_async.keys.own_document import OwnDocument
 
 __all__ = ["LegacyMetadata"]
@@ -72,11 +76,103 @@ class LegacyMetadata(LegacyKeys):
     ) -> dict[str, Any]:
         """Return an entity that never had a key, encrypted for all who have access to it."""
         readers = [*delegates, *as_object(document.get("delegations"))]
-        own = await self._own_keys.own()
-        if (kind.route, document["id"]) == (own.kind, own.id):
+        if await self._is_own(kind, document):
             # Our exchange keys are on this very document, and go out with it.
             prepared, exchange_keys = await self._own_keys.prepare(dict(document), readers)
         else:
             prepared = dict(document)
             exchange_keys = await self._own_keys.exchange_keys_for(readers)
         return await self.seal_with_first_key(prepared, kind.encrypted, exchange_keys)
+
+    async def share(
+        self,
+        kind: EntityKind[Any, Any],
+        entities: Sequence[ReadableEntity],
+        delegates: Sequence[str],
+    ) -> list[Shared]:
+        """Return entities with entries for delegates; exchange keys are made once for all.
+
+        Raises:
+            CryptoError: no key pair of the current data owner is in use.
+            ConflictError: its document keeps changing under our hands.
+        """
+        found = await self.secret_finder.find(entities)
+        refused = [await self._refusal(kind, secrets) for secrets in found]
+        lacking = [
+            [] if error else [name for name in delegates if secrets.missing(name)]
+            for secrets, error in zip(found, refused, strict=True)
+        ]
+        if len(entities) == 1 and await self._is_own(kind, entities[0].document):
+            # Our exchange keys are on this very document, and go out with it.
+            return [await self._share_own(found[0], refused[0], delegates, lacking[0])]
+        wanted = list(dict.fromkeys(name for names in lacking for name in names))
+        exchange_keys = await self._own_keys.exchange_keys_to_each(wanted) if wanted else {}
+        shared: list[Shared] = []
+        turns = Turns()
+        for secrets, error, names in zip(found, refused, lacking, strict=True):
+            await turns.give()
+            shared.append(
+                Shared(secrets.entity.document, dict.fromkeys(delegates, error))
+                if error
+                else await self._with_entries(secrets, delegates, names, exchange_keys)
+            )
+        return shared
+
+    async def _share_own(
+        self,
+        secrets: EntitySecrets,
+        error: ICureError | None,
+        delegates: Sequence[str],
+        lacking: Sequence[str],
+    ) -> Shared:
+        document = secrets.entity.document
+        if error:
+            return Shared(document, dict.fromkeys(delegates, error))
+        if not lacking:
+            return await self._with_entries(secrets, delegates, (), {})
+        prepared, exchange_keys = await self._own_keys.prepare_each(dict(document), lacking)
+        return await self._with_entries(secrets.on(prepared), delegates, lacking, exchange_keys)
+
+    async def _with_entries(
+        self,
+        secrets: EntitySecrets,
+        delegates: Sequence[str],
+        lacking: Sequence[str],
+        exchange_keys: Mapping[str, bytes | ICureError],
+    ) -> Shared:
+        access: dict[str, Granted | ICureError] = dict.fromkeys(delegates, "present")
+        usable: dict[str, bytes] = {}
+        for name in lacking:
+            exchange_key = exchange_keys[name]
+            if isinstance(exchange_key, bytes):
+                usable[name] = exchange_key
+                access[name] = "given"
+            else:
+                access[name] = exchange_key
+        if not usable:
+            return Shared(secrets.entity.document, access)
+        own_id = await self._own_keys.own_id()
+        return Shared(await self.secret_finder.give(secrets, usable, own_id), access)
+
+    async def _refusal(
+        self, kind: EntityKind[Any, Any], secrets: EntitySecrets
+    ) -> CryptoError | None:
+        """Return the reason why an entity can't be shared with anybody."""
+        entity = secrets.entity
+        if entity.key is not None and not secrets.has_key:
+            try:
+                await self.check_key(entity.document, entity.key)
+            except CryptoError as error:
+                return error
+        if secrets.held and secrets.has_key:
+            return None
+        name = f"{kind.noun.capitalize()} {printable(entity.document['id'])}"
+        return CryptoError(
+            f"{name} can't be shared: the current data owner has neither a key of it nor a secret "
+            "id that may be passed on. Nothing was sent. Have somebody with access share it with "
+            "this user first."
+        )
+
+    async def _is_own(self, kind: EntityKind[Any, Any], document: Mapping[str, Any]) -> bool:
+        own = await self._own_keys.own()
+        return (kind.route, document["id"]) == (own.kind, own.id)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import anyio
+import attrs
 
 from icure_async.crypto.exchange_keys import (
     add_exchange_key,
@@ -17,7 +18,7 @@ from icure_async.crypto.exchange_keys import (
 from icure_async.crypto.key_ring import EXCHANGE_KEY_BYTES
 from icure_async.crypto.transfer_keys import add_transfer_keys
 from icure_async.entities.wholeness import looks_whole, owner_looks_whole
-from icure_async.errors import CryptoError
+from icure_async.errors import CryptoError, ICureError, NotFoundError
 from icure_async.foreign_text import printable
 from icure_async.keys.directory import Directory
 from icure_async.models.key_pair import fingerprint_of
@@ -133,17 +134,18 @@ class OwnDocument(Directory):
             CryptoError: no key pair of ours is in use, or an exchange key of ours can't be opened.
             ConflictError: our document keeps changing under our hands.
         """
-        self.trust.refuse_while_asking()
-        keys: dict[str, bytes] = {}
+        return _usable(await self._exchange_keys_to(delegate_ids))
 
-        async def complete(document: dict[str, Any]) -> dict[str, Any]:
-            nonlocal keys
-            document, keys = await self.prepare(document, delegate_ids)
-            return document
+    async def exchange_keys_to_each(
+        self, delegate_ids: Sequence[str]
+    ) -> dict[str, bytes | ICureError]:
+        """Return the exchange keys as :meth:`exchange_keys_for`, and why one is missing.
 
-        async with self._writing:
-            await self.change(complete)
-        return keys
+        Raises:
+            CryptoError: no key pair of ours is in use, or our exchange key to ourselves is closed.
+            ConflictError: our document keeps changing under our hands.
+        """
+        return _or_errors(await self._exchange_keys_to(delegate_ids))
 
     async def prepare(
         self, document: dict[str, Any], delegate_ids: Sequence[str]
@@ -152,28 +154,45 @@ class OwnDocument(Directory):
 
         Nothing is written; the document is the same object where nothing is missing.
         """
+        document, found = await self._prepared(document, delegate_ids)
+        return document, _usable(found)
+
+    async def prepare_each(
+        self, document: dict[str, Any], delegate_ids: Sequence[str]
+    ) -> tuple[dict[str, Any], dict[str, bytes | ICureError]]:
+        """Return our document as :meth:`prepare`, and why a key is missing."""
+        document, found = await self._prepared(document, delegate_ids)
+        return document, _or_errors(found)
+
+    async def _exchange_keys_to(self, delegate_ids: Sequence[str]) -> dict[str, bytes | _LeftOut]:
+        self.trust.refuse_while_asking()
+        found: dict[str, bytes | _LeftOut] = {}
+
+        async def complete(document: dict[str, Any]) -> dict[str, Any]:
+            nonlocal found
+            document, found = await self._prepared(document, delegate_ids)
+            return document
+
+        async with self._writing:
+            await self.change(complete)
+        return found
+
+    async def _prepared(
+        self, document: dict[str, Any], delegate_ids: Sequence[str]
+    ) -> tuple[dict[str, Any], dict[str, bytes | _LeftOut]]:
         own_id = str(document["id"])
-        keys: dict[str, bytes] = {}
+        found: dict[str, bytes | _LeftOut] = {}
         for delegate_id in dict.fromkeys([own_id, *delegate_ids]):
             opened = await self._opened_keys(document, delegate_id)
             exchange_key = await self.trust.first_usable(own_id, own_id, delegate_id, opened)
-            if exchange_key is None:
-                is_own = delegate_id == own_id
-                if opened and not self._free_slots(document, delegate_id):
-                    if is_own:
-                        raise _not_confirmed(own_id)
-                    continue
-                delegate = document if is_own else await self._delegate(delegate_id)
-                public_keys = await self._encryptable(delegate_id, delegate)
-                # Never left out ourselves: we must be able to read our own records.
-                if not public_keys and not is_own:
-                    continue
-                document, exchange_key = await self._with_key_to(
-                    document, delegate_id, delegate, public_keys
+            if exchange_key is not None:
+                found[delegate_id] = exchange_key
+            else:
+                document, found[delegate_id] = await self._with_key_to(
+                    document, delegate_id, has_opened=bool(opened)
                 )
-            keys[delegate_id] = exchange_key
         await self.trust.save(own_id)
-        return document, keys
+        return document, found
 
     async def with_new_key_pair(
         self, document: dict[str, Any], key_pair: KeyPair
@@ -286,22 +305,30 @@ class OwnDocument(Directory):
         ]
 
     async def _with_key_to(
-        self,
-        document: dict[str, Any],
-        delegate_id: str,
-        delegate: Mapping[str, Any],
-        public_keys: Sequence[str],
-    ) -> tuple[dict[str, Any], bytes]:
+        self, document: dict[str, Any], delegate_id: str, *, has_opened: bool
+    ) -> tuple[dict[str, Any], bytes | _LeftOut]:
+        """Return our document with an exchange key to a delegate who has no usable one."""
+        is_own = delegate_id == document["id"]
+        free = self._free_slots(document, delegate_id)
+        if has_opened and not free:
+            if is_own:
+                raise _not_confirmed(delegate_id)
+            return document, _LeftOut("unconfirmed", _unconfirmed_exchange_key(delegate_id))
+        delegate = document if is_own else await self._delegate(delegate_id)
+        if isinstance(delegate, ICureError):
+            return document, _LeftOut("unreachable", delegate)
+        public_keys = await self._encryptable(delegate_id, delegate)
+        # Never left out ourselves: we must be able to read our own records.
+        if not public_keys and not is_own:
+            return document, _LeftOut("unconfirmed", _no_usable_key(delegate_id))
         own_keys = self.key_ring.own_among(public_keys_of(document))
         if not own_keys:
             raise _no_own_key(document, self.key_ring)
-        free = self._free_slots(document, delegate_id)
         if not free:
-            raise CryptoError(
-                f"The exchange key from data owner {document['id']} to {delegate_id} exists, but "
-                "none of the key pairs in use opens it. Nothing was changed: it may be readable "
-                "with another key pair of this data owner."
-            )
+            error = _closed_exchange_key(document, delegate_id)
+            if is_own:
+                raise error
+            return document, _LeftOut("closed", error)
         return await self.with_new_exchange_key(
             document,
             delegate_id,
@@ -310,16 +337,20 @@ class OwnDocument(Directory):
             delegate_key=delegate.get("publicKey"),
         )
 
-    async def _delegate(self, delegate_id: str) -> Mapping[str, Any]:
-        """Return a delegate's document; an empty one where it has no public key."""
+    async def _delegate(self, delegate_id: str) -> Mapping[str, Any] | ICureError:
+        """Return a delegate's document, or why nothing can be shared with it."""
         delegate = await self._other(delegate_id)
-        if delegate is not None and self._has_public_key(delegate_id, delegate):
+        if delegate is None:
+            return NotFoundError(
+                f"Nothing can be shared with data owner {printable(delegate_id)}: it does not "
+                "exist, or the current user may not read it. Check the id."
+            )
+        if self._has_public_key(delegate_id, delegate):
             return delegate.document
-        _log.warning(
-            "Not sharing with data owner %s: it cannot be read, or has no public key yet",
-            printable(delegate_id),
+        return CryptoError(
+            f"Nothing can be shared with data owner {printable(delegate_id)} yet: it has no public "
+            "key. Share again once it has logged in for the first time."
         )
-        return {}
 
     async def _encryptable(self, owner_id: str, owner: Mapping[str, Any]) -> list[str]:
         """Return the owner's public keys that really are such, and may be encrypted for."""
@@ -337,6 +368,62 @@ class OwnDocument(Directory):
             else:
                 _log.warning("A public key of data owner %s is malformed", owner_id)
         return well_formed
+
+
+@attrs.frozen(eq=False, repr=False)
+class _LeftOut:
+    """A delegate for whom there is no exchange key to write with."""
+
+    reason: Literal["unreachable", "unconfirmed", "closed"]
+    error: ICureError
+
+
+def _usable(found: Mapping[str, bytes | _LeftOut]) -> dict[str, bytes]:
+    """Return the exchange keys that there are.
+
+    Raises:
+        CryptoError: there is one that can't be opened.
+    """
+    usable: dict[str, bytes] = {}
+    for delegate_id, key in found.items():
+        if isinstance(key, bytes):
+            usable[delegate_id] = key
+        elif key.reason == "closed":
+            raise key.error
+        elif key.reason == "unreachable":
+            _log.warning(
+                "Not sharing with data owner %s: it cannot be read, or has no public key yet",
+                printable(delegate_id),
+            )
+    return usable
+
+
+def _or_errors(found: Mapping[str, bytes | _LeftOut]) -> dict[str, bytes | ICureError]:
+    return {name: key if isinstance(key, bytes) else key.error for name, key in found.items()}
+
+
+def _unconfirmed_exchange_key(delegate_id: str) -> CryptoError:
+    return CryptoError(
+        f"Nothing can be shared with data owner {printable(delegate_id)}: the exchange key that is "
+        "stored for it was not made on this device, and not confirmed by the policy given to "
+        "with_public_key_policy(). Confirm it where another device of the user's made it."
+    )
+
+
+def _no_usable_key(delegate_id: str) -> CryptoError:
+    return CryptoError(
+        f"Nothing can be shared with data owner {printable(delegate_id)}: none of its public keys "
+        "can be used. They are malformed, or not confirmed by the policy given to "
+        "with_public_key_policy(). Compare PublicKey.digest with the person, and confirm the key."
+    )
+
+
+def _closed_exchange_key(document: Mapping[str, Any], delegate_id: str) -> CryptoError:
+    return CryptoError(
+        f"The exchange key from data owner {document['id']} to {printable(delegate_id)} exists, "
+        "but none of the key pairs in use opens it. Nothing was changed: it may be readable with "
+        "another key pair of this data owner."
+    )
 
 
 def _not_confirmed(own_id: str) -> CryptoError:

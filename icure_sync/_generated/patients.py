@@ -227,6 +227,59 @@ class PatientApi(Twin[AsyncPatientApi]):
         """
         return self._run(self._inner.modify_potentially_encrypted_patient, patient)
 
+    def give_access_to(self, patient: Patient, delegate_id: str) -> Patient:
+        """Share a patient with another data owner, who can read, change and share it from then on.
+
+        The delegate gets all keys and secret ids of the patient that the current user has; nothing
+        else of it changes. A call that is repeated finishes the job, and sends nothing where the
+        delegate has access already. There is no way to take a share back: the delegate may have
+        read the keys.
+
+        Args:
+            patient: as it was read. Save changes before: with changes to an encrypted member it is
+                refused.
+            delegate_id: id of a healthcare professional, a patient or a device that has logged in
+                once; not of the current data owner itself.
+
+        Returns:
+            The patient as stored, with its new ``rev``.
+
+        Raises:
+            ValidationError: an argument is malformed, the delegate is the current data owner, or
+                the patient has changes that were not saved. Nothing was sent.
+            NotFoundError: the delegate does not exist, or may not be read. Nothing was changed.
+            CryptoError: the delegate has no public key yet, or the policy given to
+                ``with_public_key_policy()`` does not confirm a key. Nothing was shared.
+            DecryptionError: the current user can't read the patient. Nothing was sent.
+            ConflictError: somebody else changed the patient.
+        """
+        return self._run(self._inner.give_access_to, patient, delegate_id)
+
+    def give_access_to_potentially_encrypted(
+        self, patient: PotentiallyEncryptedPatient, delegate_id: str
+    ) -> PotentiallyEncryptedPatient:
+        """Share a patient with another data owner, whether or not this user can decrypt it.
+
+        As :meth:`give_access_to`. Of a patient that can't be decrypted the delegate gets the secret
+        ids that the current user has: with them it finds what belongs to the patient, and reads no
+        more of the patient itself than this user.
+
+        Args:
+            patient: as it was read. Save changes before.
+            delegate_id: id of the data owner to share with.
+
+        Returns:
+            The patient as stored, with its new ``rev``.
+
+        Raises:
+            ValidationError: as for :meth:`give_access_to`.
+            NotFoundError: the delegate does not exist, or may not be read. Nothing was changed.
+            CryptoError: as for :meth:`give_access_to`, or the current user has neither a key nor a
+                secret id of the patient. Nothing was shared.
+            ConflictError: somebody else changed the patient.
+        """
+        return self._run(self._inner.give_access_to_potentially_encrypted, patient, delegate_id)
+
     def delete_patient(self, patient_id: str) -> str:
         """Mark a patient as deleted: it can still be read by its id, and is listed nowhere.
 

@@ -16,8 +16,9 @@ from icure_async.crypto.exchange_keys import (
 from icure_async.crypto.key_ring import KeyRing
 from icure_async.crypto.protocol import Crypto
 from icure_async.crypto.software import SoftwareCrypto
-from icure_async.entities.legacy_keys import KeyDirectory, LegacyKeys
+from icure_async.entities.legacy_keys import LegacyKeys
 from icure_async.entities.sealing import EntityCrypto
+from icure_async.entities.ways import KeyDirectory
 from icure_async.models.key_pair import KeyPair
 from tests.support.golden import WORLD
 

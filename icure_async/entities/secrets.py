@@ -1,0 +1,165 @@
+"""Secrets of entities, given to further delegates in every map of entries.
+
+Source: cryptography.md §5.3, §5.4. Unlike the reference, a delegate counts as having a secret only
+where an entry that we can open proves it.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any, Final
+
+import attrs
+
+from icure_async.crypto.threads import Turns
+from icure_async.entities.delegations import KEY_MAPS, encrypt_entry, entity_key_of, key_map_of
+from icure_async.json_shapes import as_list, as_object
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from icure_async.crypto.protocol import Crypto
+    from icure_async.entities.metadata import ReadableEntity
+    from icure_async.entities.ways import KeyDirectory, Way, Ways
+
+__all__ = ["EntitySecrets", "SecretFinder"]
+
+_MAPS: Final = (*KEY_MAPS, "cryptedForeignKeys")
+
+Secret = tuple[str, str]
+"""The entity that an entry names, and the secret of the entry."""
+
+
+@attrs.define(eq=False, repr=False)
+class EntitySecrets:
+    """The secrets of an entity that we hold, and those that delegates have. Its repr shows none.
+
+    Attributes:
+        entity: the entity.
+        held: map of entries → secrets that may be passed on, the key that opens the entity first.
+    """
+
+    entity: ReadableEntity
+    held: dict[str, dict[Secret, None]] = attrs.field(factory=dict[str, dict[Secret, None]])
+    _had: set[tuple[str, str, Secret]] = attrs.field(factory=set[tuple[str, str, Secret]])
+    _names: set[str] = attrs.field(factory=set[str])
+
+    def __attrs_post_init__(self) -> None:
+        self._names.add(str(self.entity.document["id"]))
+
+    def on(self, document: Mapping[str, Any]) -> EntitySecrets:
+        """Return the same secrets of the entity with other members changed."""
+        entity = attrs.evolve(self.entity, document=document)
+        return attrs.evolve(self, entity=entity)
+
+    def belongs(self, name: str, secret: Secret) -> bool:
+        """Return whether a secret of a map is this entity's own.
+
+        Somebody who writes documents can copy an entry of another entity into this one: passed on,
+        it would open that one.
+        """
+        document, key = self.entity.document, self.entity.key
+        if name == key_map_of(document) and key is not None and entity_key_of(secret[1]) == key:
+            # Some contacts were made anew, and keep the key that names the old one.
+            self._names.add(secret[0])
+        merged = as_list(document.get("mergedIds")) if name != KEY_MAPS[0] else ()
+        return secret[0] in self._names or secret[0] in merged
+
+    def note(self, name: str, secret: Secret, holders: Sequence[str]) -> None:
+        """Note a secret of a map, and the data owners who are known to have it."""
+        secrets = self.held.get(name, {})
+        is_key = self.entity.key is not None and entity_key_of(secret[1]) == self.entity.key
+        # Other SDKs try the first key only.
+        self.held[name] = {secret: None} | secrets if is_key else secrets | {secret: None}
+        self._had.update((name, holder, secret) for holder in holders)
+
+    @property
+    def has_key(self) -> bool:
+        """True unless the key that opens the entity is not among those that may be passed on."""
+        key = self.entity.key
+        secrets = self.held.get(key_map_of(self.entity.document), {})
+        return key is None or any(entity_key_of(secret) == key for _, secret in secrets)
+
+    def missing(self, delegate_id: str) -> dict[str, list[Secret]]:
+        """Return the secrets that a delegate has not, by map; nothing where it has all."""
+        missing = {
+            name: [secret for secret in secrets if (name, delegate_id, secret) not in self._had]
+            for name, secrets in self.held.items()
+        }
+        return {name: secrets for name, secrets in missing.items() if secrets}
+
+
+class SecretFinder:
+    """Finds the secrets of entities, and gives them to delegates."""
+
+    def __init__(self, crypto: Crypto, ways: Ways, directory: KeyDirectory) -> None:
+        self._crypto = crypto
+        self._ways = ways
+        self._directory = directory
+
+    async def find(self, entities: Sequence[ReadableEntity]) -> list[EntitySecrets]:
+        """Return the secrets of many entities that may be passed on."""
+        found = [EntitySecrets(entity) for entity in entities]
+        documents = [entity.document for entity in entities]
+        turns = Turns()
+        for name in _MAPS:
+            ways = await self._ways.all(documents, functools.partial(_entries, name))
+            for secrets, of_document in zip(found, ways, strict=True):
+                for way in of_document:
+                    await turns.give()
+                    await self._take(name, way, secrets)
+        return found
+
+    async def give(
+        self, secrets: EntitySecrets, exchange_keys: Mapping[str, bytes], own_id: str
+    ) -> dict[str, Any]:
+        """Return an entity with one entry more for each secret that a delegate has not.
+
+        Nothing else in it changes.
+
+        Args:
+            secrets: of the entity.
+            exchange_keys: delegate id → exchange key from the current data owner.
+            own_id: id of the current data owner.
+        """
+        changed = dict(secrets.entity.document)
+        for delegate_id, exchange_key in exchange_keys.items():
+            for name, missing in secrets.missing(delegate_id).items():
+                added = [
+                    await encrypt_entry(
+                        self._crypto,
+                        exchange_key,
+                        owner_id=own_id,
+                        delegate_id=delegate_id,
+                        entity_id=entity_id,
+                        secret=secret,
+                    )
+                    for entity_id, secret in missing
+                ]
+                present = as_object(changed.get(name))
+                changed[name] = present | {delegate_id: as_list(present.get(delegate_id)) + added}
+        return changed
+
+    async def _take(self, name: str, way: Way, secrets: EntitySecrets) -> None:
+        secret = await way.secret(self._crypto)
+        if secret is None or not secrets.belongs(name, secret):
+            return
+        if self._directory.has_policy and not await self._is_confirmed(name, way, secret, secrets):
+            return
+        # The author of an entry has what it hides.
+        secrets.note(name, secret, (way.delegate_id, str(way.entry["owner"])))
+
+    async def _is_confirmed(
+        self, name: str, way: Way, secret: Secret, secrets: EntitySecrets
+    ) -> bool:
+        """Return whether a secret may go out under our name, as far as the policy is concerned."""
+        document = secrets.entity.document
+        if name == key_map_of(document) and secret[0] != document["id"]:
+            # An entry that hides a public id has the same form as a key, except for this name.
+            return False
+        owner_id = str(way.entry["owner"])
+        return await self._directory.may_write_with(owner_id, way.delegate_id, way.exchange_key)
+
+
+def _entries(name: str, document: Mapping[str, Any]) -> Mapping[str, Any]:
+    return as_object(document.get(name))
