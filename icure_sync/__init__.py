@@ -18,6 +18,7 @@ from icure_async.crypto.protocol import Crypto
 from icure_async.errors import ICureError
 from icure_async.models import (
     AccessGivenBack,
+    AccessRequest,
     Address,
     AddressType,
     AuthenticationToken,
@@ -28,12 +29,16 @@ from icure_async.models import (
     ComplementFilter,
     DeactivationReason,
     Delegation,
+    EmailMessage,
     EncryptedNotification,
     EncryptedPatient,
     Filter,
     Gender,
+    ICureRegistrationEmail,
+    ICureRegistrationSMS,
     Identifier,
     IntersectionFilter,
+    Inviter,
     KeyHistory,
     KeyKind,
     KeyPair,
@@ -45,6 +50,8 @@ from icure_async.models import (
     KeySplit,
     KeyStatus,
     LogoutResult,
+    Message,
+    MessageFactory,
     MissingKey,
     MissingKeyPolicy,
     Notification,
@@ -72,6 +79,7 @@ from icure_async.models import (
     PublicKey,
     PublishedKey,
     SharedDataType,
+    SMSMessage,
     SystemMetaDataEncrypted,
     SystemMetaDataOwnerEncrypted,
     Telecom,
@@ -89,6 +97,7 @@ from icure_sync._generated.builders import AnonymousMedTechApiBuilder, MedTechAp
 from icure_sync._generated.crypto import BlockingCrypto
 from icure_sync._generated.data_owners import DataOwnerApi
 from icure_sync._generated.medtech import AnonymousMedTechApi, MedTechApi
+from icure_sync._generated.message_gateway import AnonymousMessageGatewayApi, MessageGatewayApi
 from icure_sync._generated.notifications import NotificationApi
 from icure_sync._generated.patients import PatientApi
 from icure_sync._generated.storage import BlockingKeyStorage, BlockingStorage
@@ -96,10 +105,12 @@ from icure_sync._generated.users import UserApi
 
 __all__ = [
     "AccessGivenBack",
+    "AccessRequest",
     "Address",
     "AddressType",
     "AnonymousMedTechApi",
     "AnonymousMedTechApiBuilder",
+    "AnonymousMessageGatewayApi",
     "AuthenticationApi",
     "AuthenticationProcess",
     "AuthenticationResult",
@@ -118,14 +129,18 @@ __all__ = [
     "DataOwnerApi",
     "DeactivationReason",
     "Delegation",
+    "EmailMessage",
     "EncryptedNotification",
     "EncryptedPatient",
     "Filter",
     "Gender",
     "ICureError",
+    "ICureRegistrationEmail",
+    "ICureRegistrationSMS",
     "Identifier",
     "InsecureConnectionWarning",
     "IntersectionFilter",
+    "Inviter",
     "KeyHistory",
     "KeyKind",
     "KeyPair",
@@ -141,6 +156,9 @@ __all__ = [
     "LogoutResult",
     "MedTechApi",
     "MedTechApiBuilder",
+    "Message",
+    "MessageFactory",
+    "MessageGatewayApi",
     "MissingKey",
     "MissingKeyPolicy",
     "Notification",
@@ -169,6 +187,7 @@ __all__ = [
     "PropertyTypeName",
     "PublicKey",
     "PublishedKey",
+    "SMSMessage",
     "SharedDataType",
     "Storage",
     "SystemMetaDataEncrypted",

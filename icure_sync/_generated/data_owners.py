@@ -13,6 +13,7 @@ from icure_sync._twins import Twin
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from icure_async.models.access_request import AccessRequest
     from icure_async.models.key_change import AccessGivenBack, KeyPairUpdateNotice
     from icure_async.models.key_pair import KeyPair
     from icure_async.models.key_report import KeyReport
@@ -98,6 +99,22 @@ class DataOwnerApi(Twin[AsyncDataOwnerApi]):
             CryptoError: ``init_user_crypto()`` was not called.
         """
         return self._run(self._inner.notify_key_pair_update, public_key)
+
+    def ask_access_to_own_data(self) -> list[AccessRequest]:
+        """Ask everybody who reads the current patient's record to share it with the patient.
+
+        The first login of an invited patient does so. This asks again: those who could not be asked
+        then, and those whom the record was shared with since. Nobody is asked twice.
+
+        Returns:
+            The outcome for each data owner.
+
+        Raises:
+            ValidationError: the user is not a patient. Nothing was sent.
+            CryptoError: ``init_user_crypto()`` was not called.
+            NetworkError: no answer. Call again.
+        """
+        return self._run(self._inner.ask_access_to_own_data)
 
     def split_private_key_among(
         self,
