@@ -16,6 +16,7 @@ from icure_async.crypto.protocol import Crypto
 from icure_async.errors import ICureError
 from icure_async.medtech import AnonymousMedTechApi, MedTechApi
 from icure_async.models import (
+    AccessAnswer,
     AccessGivenBack,
     AccessRequest,
     Address,
@@ -91,6 +92,7 @@ from icure_async.models import (
 from icure_async.storage import KeyStorage, Storage
 
 __all__ = [
+    "AccessAnswer",
     "AccessGivenBack",
     "AccessRequest",
     "Address",

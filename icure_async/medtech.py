@@ -252,6 +252,7 @@ class MedTechApi(_Api):
             key_notices=parts.key_notices,
             notaries=parts.notaries,
             access_requests=parts.access_requests,
+            access_answers=parts.access_answers,
         )
         self._authentication_api = self._make_authentication_api(gateway) if gateway else None
         self._message_gateway_api = (

@@ -9,6 +9,7 @@ from icure_async.entities.batches import Batches
 from icure_async.entities.kinds import NOTIFICATION, PATIENT
 from icure_async.entities.repository import Repository
 from icure_async.entities.shares import Shares
+from icure_async.keys.access_answers import AccessAnswers
 from icure_async.keys.access_back import AccessBack
 from icure_async.keys.access_requests import AccessRequests
 from icure_async.keys.backup import OwnKeyBackup
@@ -102,6 +103,14 @@ class Parts(SecretHolder):
             notifications=self.notifications,
             metadata=metadata,
             current_user=self.current_user,
+        )
+        self.access_answers: Final = AccessAnswers(
+            own_document=self.own_document,
+            notifications=self.notifications,
+            patients=self.patients,
+            shares=self.patient_shares,
+            metadata=metadata,
+            users=self.users,
         )
 
     def repository(

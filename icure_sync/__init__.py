@@ -17,6 +17,7 @@ from icure_async.cautions import BlockingCallWarning, InsecureConnectionWarning,
 from icure_async.crypto.protocol import Crypto
 from icure_async.errors import ICureError
 from icure_async.models import (
+    AccessAnswer,
     AccessGivenBack,
     AccessRequest,
     Address,
@@ -104,6 +105,7 @@ from icure_sync._generated.storage import BlockingKeyStorage, BlockingStorage
 from icure_sync._generated.users import UserApi
 
 __all__ = [
+    "AccessAnswer",
     "AccessGivenBack",
     "AccessRequest",
     "Address",

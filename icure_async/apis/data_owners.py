@@ -11,16 +11,18 @@ from icure_async.models.user import User
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from icure_async.keys.access_answers import AccessAnswers
     from icure_async.keys.access_back import AccessBack
     from icure_async.keys.access_requests import AccessRequests
     from icure_async.keys.notaries import KeyNotaries
     from icure_async.keys.notices import KeyNotices
     from icure_async.keys.report import KeyExaminer
-    from icure_async.models.access_request import AccessRequest
+    from icure_async.models.access_request import AccessAnswer, AccessRequest
     from icure_async.models.key_change import AccessGivenBack, KeyPairUpdateNotice
     from icure_async.models.key_pair import KeyPair
     from icure_async.models.key_report import KeyReport
     from icure_async.models.key_share import KeyShare, KeySplit
+    from icure_async.models.notification import PotentiallyEncryptedNotification
 
 __all__ = ["DataOwnerApi"]
 
@@ -37,12 +39,14 @@ class DataOwnerApi:
         key_notices: KeyNotices,
         notaries: KeyNotaries,
         access_requests: AccessRequests,
+        access_answers: AccessAnswers,
     ) -> None:
         self._access_back = access_back
         self._examiner = examiner
         self._key_notices = key_notices
         self._notaries = notaries
         self._access_requests = access_requests
+        self._access_answers = access_answers
 
     def get_data_owner_id_of(self, user: User) -> str:
         """Return the id of the user's data owner.
@@ -141,6 +145,38 @@ class DataOwnerApi:
             NetworkError: no answer. Call again.
         """
         return await self._access_requests.ask()
+
+    async def answer_access_request(
+        self, notification: PotentiallyEncryptedNotification
+    ) -> AccessAnswer:
+        """Give an invited patient access to its own data, as it has asked for.
+
+        Its record is shared with the patient itself, and the status of the notification is set to
+        ``completed`` at the end. Repeating the call finishes what an earlier one began, and shares
+        nothing twice.
+
+        The notification is read again, and believed only if the patient that it names has encrypted
+        it, and its author is the user of that patient. Nobody else than the named patient gets
+        access. Unless ``with_public_key_policy()`` says otherwise, the public key that the backend
+        lists for the patient is trusted.
+
+        Args:
+            notification: of type ``NEW_USER_OWN_DATA_ACCESS``, as
+                ``notification_api.get_pending_notifications_after()`` returns it.
+
+        Returns:
+            The patient, and the notification as it is stored.
+
+        Raises:
+            ValidationError: it is no such notification, was cancelled, or is not what it says.
+                Nothing was shared.
+            DecryptionError: the current user can't read the notification, or the patient.
+            CryptoError: the patient has no public key, or the policy does not confirm it.
+            NotFoundError: the notification or the patient does not exist, or may not be read.
+            ConflictError: a document keeps changing under our hands.
+            NetworkError: no answer. Call again.
+        """
+        return await self._access_answers.answer(notification)
 
     async def split_private_key_among(
         self,

@@ -4,7 +4,7 @@ They know nothing of HTTP, keys or encryption. :mod:`icure_async.models.wire` tu
 the JSON of the documentation and of the wire, and back.
 """
 
-from icure_async.models.access_request import AccessRequest
+from icure_async.models.access_request import AccessAnswer, AccessRequest
 from icure_async.models.addresses import Address, Telecom
 from icure_async.models.batch import BatchItem, BatchProgress, BatchResult
 from icure_async.models.codes import CodingReference, Identifier
@@ -68,6 +68,7 @@ from icure_async.models.user import AuthenticationToken, User
 from icure_async.models.user_token import LogoutResult, UserToken
 
 __all__ = [
+    "AccessAnswer",
     "AccessGivenBack",
     "AccessRequest",
     "Address",

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import attrs
 
-__all__ = ["AccessRequest"]
+if TYPE_CHECKING:
+    from icure_async.models.notification import PotentiallyEncryptedNotification
+
+__all__ = ["AccessAnswer", "AccessRequest"]
 
 
 @attrs.frozen(kw_only=True)
@@ -22,3 +27,16 @@ class AccessRequest:
     notification_id: str
     delivered: bool
     problem: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class AccessAnswer:
+    """The answer to an invited patient's request for access to its own data.
+
+    Attributes:
+        patient_id: the patient, who can read its own record now.
+        notification: the request, completed.
+    """
+
+    patient_id: str
+    notification: PotentiallyEncryptedNotification
