@@ -225,7 +225,7 @@ class MedTechApi(_Api):
 
         self._parts = parts = Parts(settings, self._session)
         self.patient_api: PatientApi = PatientApi(
-            parts.patients, parts.patient_batches, parts.patient_shares
+            parts.patients, parts.patient_batches, parts.patient_shares, parts.all_data
         )
         self.notification_api: NotificationApi = NotificationApi(
             parts.notifications, clock=settings.clock
@@ -245,6 +245,7 @@ class MedTechApi(_Api):
                 crypto=settings.crypto,
                 clock=settings.clock,
             ),
+            automatic_sharing=parts.automatic_sharing,
         )
         self.data_owner_api: DataOwnerApi = DataOwnerApi(
             access_back=parts.access_back,
@@ -253,6 +254,7 @@ class MedTechApi(_Api):
             notaries=parts.notaries,
             access_requests=parts.access_requests,
             access_answers=parts.access_answers,
+            owners=parts.owners,
         )
         self._authentication_api = self._make_authentication_api(gateway) if gateway else None
         self._message_gateway_api = (

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from icure_async.crypto.key_ring import KeyRing
 from icure_async.entities.batches import Batches
 from icure_async.entities.kinds import NOTIFICATION, PATIENT
+from icure_async.entities.patient_data import AllDataOfPatients
 from icure_async.entities.repository import Repository
 from icure_async.entities.shares import Shares
 from icure_async.keys.access_answers import AccessAnswers
 from icure_async.keys.access_back import AccessBack
 from icure_async.keys.access_requests import AccessRequests
+from icure_async.keys.automatic_sharing import AutomaticSharing
 from icure_async.keys.backup import OwnKeyBackup
 from icure_async.keys.current_user import CurrentUser
 from icure_async.keys.entity_keys import LegacyMetadata
@@ -19,6 +21,7 @@ from icure_async.keys.known_keys import KnownKeys
 from icure_async.keys.notaries import KeyNotaries
 from icure_async.keys.notices import KeyNotices
 from icure_async.keys.own_document import OwnDocument
+from icure_async.keys.public_owners import PublicDataOwners
 from icure_async.keys.recovery import KeyRecovery
 from icure_async.keys.report import KeyExaminer
 from icure_async.keys.start import InitialisedKeys, KeyRegistration
@@ -27,6 +30,7 @@ from icure_async.keys.user_tokens import Logout, UserTokens
 from icure_async.keys.whole_owners import WholeDataOwners
 from icure_async.models.base import EntityModel
 from icure_async.rest.entities import EntityResource
+from icure_async.rest.patient_data import PatientDataResource
 from icure_async.rest.users import UserResource
 from icure_async.secret_holders import SecretHolder
 
@@ -71,6 +75,12 @@ class Parts(SecretHolder):
         self.patients: Final = self.repository(PATIENT, metadata)
         self.patient_batches: Final = Batches(self.patients)
         self.patient_shares: Final = Shares(self.patients, crypto=crypto, own=self.own_document)
+        self.all_data: Final = AllDataOfPatients(
+            self.patient_shares,
+            PatientDataResource(session),
+            metadata=metadata,
+            own=self.own_document,
+        )
         self.notifications: Final = self.repository(NOTIFICATION, metadata)
         self.key_notices: Final = KeyNotices(
             storage=settings.storage,
@@ -107,10 +117,13 @@ class Parts(SecretHolder):
         self.access_answers: Final = AccessAnswers(
             own_document=self.own_document,
             notifications=self.notifications,
-            patients=self.patients,
-            shares=self.patient_shares,
+            all_data=self.all_data,
             metadata=metadata,
             users=self.users,
+        )
+        self.owners: Final = PublicDataOwners(self.own_document)
+        self.automatic_sharing: Final = AutomaticSharing(
+            self.users, self.current_user, self.own_document
         )
 
     def repository(

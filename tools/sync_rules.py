@@ -164,6 +164,7 @@ RULES: Final = Rules(
         "PatientApi.iter_patients.progress",
         "PatientApi.iter_patients_and_try_decrypt.progress",
         "PatientApi.modify_patients.progress",
+        "PatientApi.share_many.progress",
     ),
     left_out={
         "AnonymousMedTechApiBuilder.with_client_session": (

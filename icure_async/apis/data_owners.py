@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from icure_async.keys.access_requests import AccessRequests
     from icure_async.keys.notaries import KeyNotaries
     from icure_async.keys.notices import KeyNotices
+    from icure_async.keys.public_owners import PublicDataOwners
     from icure_async.keys.report import KeyExaminer
     from icure_async.models.access_request import AccessAnswer, AccessRequest
     from icure_async.models.key_change import AccessGivenBack, KeyPairUpdateNotice
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from icure_async.models.key_report import KeyReport
     from icure_async.models.key_share import KeyShare, KeySplit
     from icure_async.models.notification import PotentiallyEncryptedNotification
+    from icure_async.models.public_key import PublicKey
+    from icure_async.models.shares import DataOwner
 
 __all__ = ["DataOwnerApi"]
 
@@ -40,6 +43,7 @@ class DataOwnerApi:
         notaries: KeyNotaries,
         access_requests: AccessRequests,
         access_answers: AccessAnswers,
+        owners: PublicDataOwners,
     ) -> None:
         self._access_back = access_back
         self._examiner = examiner
@@ -47,6 +51,7 @@ class DataOwnerApi:
         self._notaries = notaries
         self._access_requests = access_requests
         self._access_answers = access_answers
+        self._owners = owners
 
     def get_data_owner_id_of(self, user: User) -> str:
         """Return the id of the user's data owner.
@@ -65,6 +70,36 @@ class DataOwnerApi:
                 "patient or a device. Have an administrator link it to one."
             )
         return owner_id
+
+    async def get_data_owner(self, data_owner_id: str) -> DataOwner:
+        """Return a healthcare professional, a patient or a device, as the backend has it now.
+
+        Args:
+            data_owner_id: its id; that of the current data owner does, too.
+
+        Raises:
+            ValidationError: the id is malformed. Nothing was sent.
+            NotFoundError: there is none of this id, or the current user may not read it.
+        """
+        return await self._owners.get(data_owner_id)
+
+    async def get_public_keys_of(self, data_owner_id: str) -> list[PublicKey]:
+        """Return the public keys that the backend names for a data owner now.
+
+        The first key pair the data owner ever had comes first. Where the backend is not trusted,
+        compare ``PublicKey.digest`` with the person before something is shared.
+
+        Args:
+            data_owner_id: id of the data owner.
+
+        Returns:
+            The keys; an empty list for one who has not logged in yet.
+
+        Raises:
+            ValidationError: the id is malformed. Nothing was sent.
+            NotFoundError: there is none of this id, or the current user may not read it.
+        """
+        return list((await self._owners.get(data_owner_id)).public_keys)
 
     async def examine_keys(self) -> KeyReport:
         """Find out where the user's key pairs are, what leads to them, and what is half-done.
@@ -151,9 +186,10 @@ class DataOwnerApi:
     ) -> AccessAnswer:
         """Give an invited patient access to its own data, as it has asked for.
 
-        Its record is shared with the patient itself, and the status of the notification is set to
-        ``completed`` at the end. Repeating the call finishes what an earlier one began, and shares
-        nothing twice.
+        Its record is shared with the patient itself, with all data that belongs to it, as
+        ``patient_api.give_access_to_all_data_of()`` does. At the end, and where everything could be
+        shared, the status of the notification is set to ``completed``. Repeating the call finishes
+        what an earlier one began, and shares nothing twice.
 
         The notification is read again, and believed only if the patient that it names has encrypted
         it, and its author is the user of that patient. Nobody else than the named patient gets
@@ -165,7 +201,8 @@ class DataOwnerApi:
                 ``notification_api.get_pending_notifications_after()`` returns it.
 
         Returns:
-            The patient, and the notification as it is stored.
+            The access that the patient has, and the notification as it is stored. Where
+            ``access.success`` is false, the notification is still pending: ``access`` says why.
 
         Raises:
             ValidationError: it is no such notification, was cancelled, or is not what it says.

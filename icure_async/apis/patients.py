@@ -13,10 +13,12 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 
     from icure_async.entities.batches import Batches
+    from icure_async.entities.patient_data import AllDataOfPatients
     from icure_async.entities.repository import Repository
     from icure_async.entities.shares import Shares
     from icure_async.models.batch import BatchProgress, BatchResult
     from icure_async.models.patient import PotentiallyEncryptedPatient
+    from icure_async.models.shares import AccessToAllData, ShareResult
 
 __all__ = ["PatientApi"]
 
@@ -30,10 +32,12 @@ class PatientApi:
         patients: Repository[Patient, EncryptedPatient],
         batches: Batches[Patient, EncryptedPatient],
         shares: Shares[Patient, EncryptedPatient],
+        all_data: AllDataOfPatients,
     ) -> None:
         self._patients = patients
         self._batches = batches
         self._shares = shares
+        self._all_data = all_data
 
     async def create_or_modify_patient(self, patient: Patient) -> Patient:
         """Create the patient if it has no ``rev``, else replace the stored one.
@@ -296,6 +300,65 @@ class PatientApi:
             ConflictError: somebody else changed the patient.
         """
         return await self._shares.give(patient, delegate_id, may_be_sealed=True)
+
+    async def share_many(
+        self,
+        patients: Iterable[Patient],
+        delegate_ids: Sequence[str],
+        *,
+        progress: Callable[[BatchProgress], Awaitable[None]] | None = None,
+    ) -> ShareResult[Patient]:
+        """Share many patients with some data owners, a request for each patient.
+
+        As :meth:`give_access_to`, several at a time. A patient or a delegate that nothing can be
+        shared of or with does not keep the others from it. Repeating the call, after a failure or
+        a crash, finishes the job and sends nothing for what is shared already.
+
+        Args:
+            patients: as they were read.
+            delegate_ids: ids of the data owners to share each of them with.
+            progress: called again and again with the number of patients that are done; the error
+                that it raises ends the call, and what was shared stays.
+
+        Returns:
+            An outcome for each patient and delegate, with the error where it was not shared; and
+            the patients as they are stored now, in their order.
+            :meth:`ShareResult.raise_for_failures` raises if something was not shared.
+
+        Raises:
+            ValidationError: ``patients`` or ``delegate_ids`` is not a list, a delegate id is
+                malformed or the current data owner's, or there is none. Nothing was sent.
+            ConfigurationError: ``progress`` can't be called.
+        """
+        return await self._shares.share_many(patients, delegate_ids, progress)
+
+    async def give_access_to_all_data_of(
+        self, patient_id: str, delegate_id: str
+    ) -> AccessToAllData:
+        """Share a patient and its medical data with another data owner.
+
+        This version shares the patient itself. It looks for healthcare elements, data samples,
+        forms and invoices as well, and the result has an error for each of these that the delegate
+        has no access to: it never claims more than there is. Repeating the call sends nothing
+        where nothing is missing, except what it takes to look.
+
+        Args:
+            patient_id: id of the patient, which is shared as it is stored.
+            delegate_id: id of the data owner to share with.
+
+        Returns:
+            The access to each kind of data. :meth:`AccessToAllData.raise_for_failures` raises where
+            something is not shared.
+
+        Raises:
+            ValidationError: an id is malformed, or the delegate is the current data owner. Nothing
+                was sent.
+            NotFoundError: the patient or the delegate does not exist, or may not be read.
+            CryptoError: as for :meth:`give_access_to`. Nothing was shared.
+            DecryptionError: the current user can't read the patient. Nothing was shared.
+            ConflictError: others keep changing the patient.
+        """
+        return await self._all_data.give_access(patient_id, delegate_id)
 
     async def delete_patient(self, patient_id: str) -> str:
         """Mark a patient as deleted: it can still be read by its id, and is listed nowhere.

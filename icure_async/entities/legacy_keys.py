@@ -13,6 +13,7 @@ from icure_async.crypto.encoding import new_uuid
 from icure_async.crypto.threads import Turns
 from icure_async.entities.delegations import encrypt_entry, entity_key_of, has_keys, key_map_of
 from icure_async.entities.encrypted_self import ENCRYPTED_SELF, encrypt_members, encrypted_parts
+from icure_async.entities.metadata import ReadableEntity
 from icure_async.entities.secrets import SecretFinder
 from icure_async.entities.ways import Ways
 from icure_async.errors import CryptoError
@@ -86,6 +87,17 @@ class LegacyKeys:
     def delegates_of(self, document: Mapping[str, Any], /) -> set[str]:
         """Return the ids of the data owners that have delegations."""
         return set(as_object(document.get(_DELEGATIONS)))
+
+    async def secret_ids_of(self, document: Mapping[str, Any], /) -> list[str]:
+        """Return the secret ids in ``delegations``, without doubles."""
+        (secrets,) = await self.secret_finder.find([ReadableEntity(document, None)])
+        return list(dict.fromkeys(secret for _, secret in secrets.held.get(_DELEGATIONS, {})))
+
+    async def lacking(self, documents: Documents, delegate_id: str, /) -> list[bool]:
+        """Return for each entity whether a delegate is not known to have all of our access."""
+        entities = [ReadableEntity(document, None) for document in documents]
+        found = await self.secret_finder.find(entities)
+        return [not secrets.held or bool(secrets.missing(delegate_id)) for secrets in found]
 
     async def seal_new(
         self,

@@ -6,7 +6,7 @@ who has them all costs no request.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
 
@@ -20,12 +20,13 @@ from icure_async.entities.progress import checked_progress, report
 from icure_async.errors import ConflictError, ICureError, ValidationError
 from icure_async.models.base import EntityModel, has_id, has_rev
 from icure_async.models.batch import BatchProgress
+from icure_async.models.shares import ShareItem, ShareResult
 from icure_async.models.validation import validate_id
 from icure_async.models.wire import to_wire
 from icure_async.rest.changes import change_document
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from icure_async.crypto.protocol import Crypto
     from icure_async.entities.metadata import Granted, Shared
@@ -33,8 +34,9 @@ if TYPE_CHECKING:
     from icure_async.entities.records import OwnDocument
     from icure_async.entities.repository import Repository
     from icure_async.entities.sealing import OpenedEntity
+    from icure_async.models.shares import ShareStatus
 
-__all__ = ["SharedRecord", "Shares", "checked_delegates"]
+__all__ = ["SharedRecord", "Shares", "StoredShare", "checked_delegates"]
 
 _AT_A_TIME: Final = 250
 
@@ -63,11 +65,19 @@ class SharedRecord(Generic[RecordT]):
 
 
 @attrs.frozen(eq=False, repr=False)
+class StoredShare:
+    """A stored document, and the access that a delegate has to it."""
+
+    document: Mapping[str, Any]
+    access: Granted
+
+
+@attrs.frozen(eq=False, repr=False)
 class _Request:
     """A call: whom to share with, and what to do about records that no key opens."""
 
     delegates: Sequence[str]
-    may_be_sealed: bool
+    may_be_sealed: bool = False
 
 
 @attrs.define(eq=False, repr=False)
@@ -130,8 +140,12 @@ class _Outcomes(Generic[RecordT]):
         return [self._found[index] for index in range(len(self._records))]
 
 
-def checked_delegates(delegate_ids: object, own_id: str) -> list[str]:
-    """Return the ids of the data owners to share with, without doubles.
+def checked_delegates(delegate_ids: object, own_id: str | None) -> list[str]:
+    """Return ids of data owners, without doubles.
+
+    Args:
+        delegate_ids: as they were passed.
+        own_id: id of the current data owner, if that may not be among them.
 
     Raises:
         ValidationError: it is no list of ids, empty, or the current data owner is among them.
@@ -143,7 +157,7 @@ def checked_delegates(delegate_ids: object, own_id: str) -> list[str]:
     ids = [validate_id(one, "delegate id") for one in cast("Iterable[object]", delegate_ids)]
     if not ids:
         raise ValidationError("The list of delegates is empty: name at least one data owner.")
-    if own_id in ids:
+    if own_id is not None and own_id in ids:
         raise ValidationError(
             f"Data owner {own_id} is the current one, who can't share with itself: name another "
             "data owner. Nothing was sent."
@@ -229,20 +243,44 @@ class Shares(Generic[Clear, Sealed]):
                 break
         return outcomes.result
 
-    async def share_stored(
-        self, record_id: str, delegate_ids: Sequence[str], *, may_be_sealed: bool = False
-    ) -> SharedRecord[Clear | Sealed]:
+    async def share_many(
+        self, records: Iterable[Clear], delegate_ids: Sequence[str], progress: Progress | None
+    ) -> ShareResult[Clear]:
+        """Share many records that can be decrypted, and return the outcomes.
+
+        Raises:
+            ValidationError: ``records`` or ``delegate_ids`` is no list. Nothing was sent.
+            ConfigurationError: ``progress`` can't be called.
+        """
+        noun = self._repository.kind.noun
+        if isinstance(records, str | Mapping) or not isinstance(records, Iterable):
+            raise ValidationError(f"{noun}s must be a list of {noun}s. Nothing was sent.")
+        listed = list(records)
+        shared = await self.share(listed, delegate_ids, progress=progress)
+        items = [
+            _item(index, record, delegate_id, access)
+            for index, record in enumerate(listed)
+            for delegate_id, access in shared[index].access.items()
+        ]
+        return ShareResult(tuple(items), tuple(cast("Clear", one.record) for one in shared))
+
+    async def share_stored(self, record_id: str, delegate_id: str) -> StoredShare:
         """Share a record as it is stored, read now.
 
         Raises:
             ValidationError: an argument is malformed. Nothing was sent.
             DecryptionError: the record can't be decrypted. Nothing was sent.
-            NotFoundError: the record does not exist.
-            ConflictError: others keep changing it.
+            CryptoError: nothing can be shared, or not with this delegate.
+            NotFoundError: the record or the delegate does not exist.
+            ConflictError: others keep changing the record.
         """
         validate_id(record_id, f"{self._repository.kind.noun} id")
-        delegates = checked_delegates(delegate_ids, await self._own.own_id())
-        return await self._share_again(None, record_id, _Request(delegates, may_be_sealed))
+        delegates = checked_delegates([delegate_id], await self._own.own_id())
+        document, access = await self._share_again(None, record_id, _Request(delegates))
+        given = access[delegate_id]
+        if isinstance(given, ICureError):
+            raise given
+        return StoredShare(document, given)
 
     def _valid(
         self,
@@ -304,7 +342,7 @@ class Shares(Generic[Clear, Sealed]):
             if one.index in both:
                 saved = await self._write(*both[one.index], request)
             else:
-                saved = await self._share_again(one.record, one.record.id, request)
+                saved = await self._share_stored_record(one.record, request)
             outcomes.note(one, saved)
 
         def failed(one: _Pending[Clear | Sealed], error: ICureError) -> None:
@@ -364,14 +402,24 @@ class Shares(Generic[Clear, Sealed]):
         try:
             saved = await self._repository.put(shared.document)
         except ConflictError:
-            return await self._share_again(prepared.record, prepared.record.id, request)
-        (record,) = await self._repository.open_many([saved])
-        return SharedRecord(record, shared.access)
+            return await self._share_stored_record(prepared.record, request)
+        return await self._shared_record(saved, shared.access)
+
+    async def _share_stored_record(
+        self, record: Clear | Sealed, request: _Request
+    ) -> SharedRecord[Clear | Sealed]:
+        return await self._shared_record(*await self._share_again(record, record.id, request))
+
+    async def _shared_record(
+        self, document: Mapping[str, Any], access: Mapping[str, Granted | ICureError]
+    ) -> SharedRecord[Clear | Sealed]:
+        (record,) = await self._repository.open_many([document])
+        return SharedRecord(record, access)
 
     async def _share_again(
         self, record: Clear | Sealed | None, record_id: str, request: _Request
-    ) -> SharedRecord[Clear | Sealed]:
-        """Share what is stored, if it has the content of a record.
+    ) -> tuple[dict[str, Any], Mapping[str, Granted | ICureError]]:
+        """Share what is stored, if it has the content of a record; return it, and the access to it.
 
         Args:
             record: the one that is meant; None for whatever is stored.
@@ -405,8 +453,20 @@ class Shares(Generic[Clear, Sealed]):
             change=change,
             write=repository.put,
         )
-        (saved,) = await repository.open_many([stored])
-        return SharedRecord(saved, access)
+        return stored, access
+
+
+def _item(index: int, record: object, delegate_id: str, access: Granted | ICureError) -> ShareItem:
+    record_id = record.id if isinstance(record, EntityModel) and has_id(record) else None
+    error = access if isinstance(access, ICureError) else None
+    status: ShareStatus = "shared" if access == "given" else "shared_before"
+    return ShareItem(
+        index=index,
+        id=record_id,
+        delegate_id=delegate_id,
+        status=status if error is None else "not_shared",
+        error=error,
+    )
 
 
 def _has_changes(noun: str, record_id: str) -> ValidationError:

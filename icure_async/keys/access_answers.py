@@ -24,11 +24,10 @@ from icure_async.rest.documents import is_id
 
 if TYPE_CHECKING:
     from icure_async.entities.legacy_keys import LegacyKeys
+    from icure_async.entities.patient_data import AllDataOfPatients
     from icure_async.entities.repository import Repository
-    from icure_async.entities.shares import Shares
     from icure_async.keys.own_document import OwnDocument
     from icure_async.models.notification import PotentiallyEncryptedNotification
-    from icure_async.models.patient import EncryptedPatient, Patient
     from icure_async.rest.users import UserResource
 
 __all__ = ["AccessAnswers"]
@@ -49,15 +48,13 @@ class AccessAnswers:
         *,
         own_document: OwnDocument,
         notifications: Repository[Notification, EncryptedNotification],
-        patients: Repository[Patient, EncryptedPatient],
-        shares: Shares[Patient, EncryptedPatient],
+        all_data: AllDataOfPatients,
         metadata: LegacyKeys,
         users: UserResource,
     ) -> None:
         self._own = own_document
         self._notifications = notifications
-        self._patients = patients
-        self._shares = shares
+        self._all_data = all_data
         self._metadata = metadata
         self._users = users
 
@@ -72,11 +69,11 @@ class AccessAnswers:
         stored = await self._notifications.read(validate_id(notification.id, "notification id"))
         patient_id = await self._patient_of(stored)
         await self._check_asked_by(patient_id, stored)
-        patient = await self._patients.get(patient_id)
         await self._check_is_patient(patient_id)
-        await self._shares.give(patient, patient_id)
-        answered = await self._notifications.update(str(stored["id"]), {"status": "completed"})
-        return AccessAnswer(patient_id=patient_id, notification=answered)
+        access = await self._all_data.give_access(patient_id, patient_id)
+        changes = {"status": "completed"} if access.success else {}
+        answered = await self._notifications.update(str(stored["id"]), changes)
+        return AccessAnswer(access=access, notification=answered)
 
     async def _patient_of(self, task: dict[str, Any]) -> str:
         """Return the id of the patient who asks, as far as the notification itself says.

@@ -43,6 +43,7 @@ class CurrentUser:
         self._clock = clock
         self._user: dict[str, Any] | None = None
         self._read_at = 0.0
+        self._changes = 0
         self._lock = anyio.Lock()
         self._refreshing = anyio.Lock()
 
@@ -51,10 +52,25 @@ class CurrentUser:
         async with self._lock:
             if fresh or self._user is None or not self._is_younger_than(_MAX_AGE_SECONDS):
                 # The answer may have been on its way for a while.
-                asked_at = self._clock()
-                self._user = await self._users.current()
+                asked_at, changes = self._clock(), self._changes
+                user = await self._users.current()
+                if changes != self._changes:
+                    # It was changed since, and the answer may be older.
+                    return user
+                self._user = user
                 self._read_at = asked_at
             return self._user
+
+    def forget(self) -> None:
+        """Have the backend asked again the next time: the user may have been changed."""
+        self._user = None
+        self._changes += 1
+
+    async def learn(self, user: dict[str, Any]) -> None:
+        """Take note of the user as the backend just gave it, in answer to a change."""
+        async with self._lock:
+            self._user = user
+            self._read_at = self._clock()
 
     async def get_for_sharing(self) -> Mapping[str, Any]:
         """Return the user; where it shares with anybody, as the backend has it now."""

@@ -147,6 +147,23 @@ class OwnDocument(Directory):
         """
         return _or_errors(await self._exchange_keys_to(delegate_ids))
 
+    async def require_delegates(self, delegate_ids: Sequence[str]) -> None:
+        """Make sure that something can be shared with data owners; nothing is written.
+
+        Raises:
+            NotFoundError: one does not exist, or may not be read.
+            CryptoError: one has no public key that may be used.
+        """
+        document = (await self.own()).document
+        for delegate_id in delegate_ids:
+            if exchange_keys_to(document, delegate_id):
+                continue
+            delegate = await self._delegate(delegate_id)
+            if isinstance(delegate, ICureError):
+                raise delegate
+            if not await self._encryptable(delegate_id, delegate):
+                raise _no_usable_key(delegate_id)
+
     async def prepare(
         self, document: dict[str, Any], delegate_ids: Sequence[str]
     ) -> tuple[dict[str, Any], dict[str, bytes]]:

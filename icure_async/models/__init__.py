@@ -59,6 +59,15 @@ from icure_async.models.patient import EncryptedPatient, Patient, PotentiallyEnc
 from icure_async.models.properties import Property, PropertyType, TypedValueObject
 from icure_async.models.public_key import PublicKey
 from icure_async.models.relations import Partnership, PatientHealthCareParty
+from icure_async.models.shares import (
+    AccessToAllData,
+    DataAccess,
+    DataOwner,
+    DataOwnerType,
+    ShareItem,
+    ShareResult,
+    ShareStatus,
+)
 from icure_async.models.system_meta_data import (
     Delegation,
     SystemMetaDataEncrypted,
@@ -71,6 +80,7 @@ __all__ = [
     "AccessAnswer",
     "AccessGivenBack",
     "AccessRequest",
+    "AccessToAllData",
     "Address",
     "AddressType",
     "AuthenticationToken",
@@ -79,6 +89,9 @@ __all__ = [
     "BatchResult",
     "CodingReference",
     "ComplementFilter",
+    "DataAccess",
+    "DataOwner",
+    "DataOwnerType",
     "DeactivationReason",
     "Delegation",
     "EmailMessage",
@@ -131,6 +144,9 @@ __all__ = [
     "PublicKey",
     "PublishedKey",
     "SMSMessage",
+    "ShareItem",
+    "ShareResult",
+    "ShareStatus",
     "SharedDataType",
     "SystemMetaDataEncrypted",
     "SystemMetaDataOwnerEncrypted",

@@ -8,6 +8,7 @@ import attrs
 
 if TYPE_CHECKING:
     from icure_async.models.notification import PotentiallyEncryptedNotification
+    from icure_async.models.shares import AccessToAllData
 
 __all__ = ["AccessAnswer", "AccessRequest"]
 
@@ -34,9 +35,9 @@ class AccessAnswer:
     """The answer to an invited patient's request for access to its own data.
 
     Attributes:
-        patient_id: the patient, who can read its own record now.
-        notification: the request, completed.
+        access: of the patient to its own record, which it can read now, and to what belongs to it.
+        notification: the request as it is stored: completed unless something is not shared.
     """
 
-    patient_id: str
+    access: AccessToAllData
     notification: PotentiallyEncryptedNotification

@@ -145,8 +145,12 @@ SharedDataType: TypeAlias = Literal[
     "medicalInformation",
     "sensitiveInformation",
     "confidentialInformation",
+    "anonymousMedicalInformation",
 ]
-"""Category of data a user shares automatically (data-model.md §4.1)."""
+"""Category of data a user shares automatically (data-model.md §4.1).
+
+Those of ``"anonymousMedicalInformation"`` can read a new record, and can't find what belongs to it.
+"""
 
 TelecomType: TypeAlias = Literal[
     "mobile",

@@ -12,7 +12,7 @@ import attrs
 
 from icure_async.errors import ValidationError
 from icure_async.models.base import EntityModel, Model, has_id
-from icure_async.models.enums import NotificationStatus
+from icure_async.models.enums import NotificationStatus, SharedDataType
 from icure_async.models.fields import fits_64_bits, is_finite, is_fuzzy_date, members_of
 from icure_async.models.notification import Notification
 from icure_async.models.patient import EncryptedPatient, Patient
@@ -25,6 +25,7 @@ __all__ = [
     "validate_page_size",
     "validate_patient_for_saving",
     "validate_record_for_saving",
+    "validate_shared_data_type",
     "validate_token_validity",
 ]
 
@@ -156,6 +157,16 @@ def validate_notification_status(status: object) -> None:
         ValidationError: it is not one of the known constants.
     """
     _check(status, NotificationStatus, "status", constants=True)
+
+
+def validate_shared_data_type(category: object) -> str:
+    """Return a category of data that a user shares.
+
+    Raises:
+        ValidationError: it is not one of the known constants.
+    """
+    _check(category, SharedDataType, "data_type", constants=True)
+    return str(category)
 
 
 def _check_model(model: Model, path: str, *, constants: bool) -> None:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from icure_async.models.key_report import KeyReport
     from icure_async.models.key_share import KeyShare, KeySplit
     from icure_async.models.notification import PotentiallyEncryptedNotification
+    from icure_async.models.public_key import PublicKey
+    from icure_async.models.shares import DataOwner
     from icure_async.models.user import User
 
 __all__ = ["DataOwnerApi"]
@@ -36,6 +38,36 @@ class DataOwnerApi(Twin[AsyncDataOwnerApi]):
             ValidationError: the user is none of them.
         """
         return self._call(self._inner.get_data_owner_id_of, user)
+
+    def get_data_owner(self, data_owner_id: str) -> DataOwner:
+        """Return a healthcare professional, a patient or a device, as the backend has it now.
+
+        Args:
+            data_owner_id: its id; that of the current data owner does, too.
+
+        Raises:
+            ValidationError: the id is malformed. Nothing was sent.
+            NotFoundError: there is none of this id, or the current user may not read it.
+        """
+        return self._run(self._inner.get_data_owner, data_owner_id)
+
+    def get_public_keys_of(self, data_owner_id: str) -> list[PublicKey]:
+        """Return the public keys that the backend names for a data owner now.
+
+        The first key pair the data owner ever had comes first. Where the backend is not trusted,
+        compare ``PublicKey.digest`` with the person before something is shared.
+
+        Args:
+            data_owner_id: id of the data owner.
+
+        Returns:
+            The keys; an empty list for one who has not logged in yet.
+
+        Raises:
+            ValidationError: the id is malformed. Nothing was sent.
+            NotFoundError: there is none of this id, or the current user may not read it.
+        """
+        return self._run(self._inner.get_public_keys_of, data_owner_id)
 
     def examine_keys(self) -> KeyReport:
         """Find out where the user's key pairs are, what leads to them, and what is half-done.
@@ -120,9 +152,10 @@ class DataOwnerApi(Twin[AsyncDataOwnerApi]):
     def answer_access_request(self, notification: PotentiallyEncryptedNotification) -> AccessAnswer:
         """Give an invited patient access to its own data, as it has asked for.
 
-        Its record is shared with the patient itself, and the status of the notification is set to
-        ``completed`` at the end. Repeating the call finishes what an earlier one began, and shares
-        nothing twice.
+        Its record is shared with the patient itself, with all data that belongs to it, as
+        ``patient_api.give_access_to_all_data_of()`` does. At the end, and where everything could be
+        shared, the status of the notification is set to ``completed``. Repeating the call finishes
+        what an earlier one began, and shares nothing twice.
 
         The notification is read again, and believed only if the patient that it names has encrypted
         it, and its author is the user of that patient. Nobody else than the named patient gets
@@ -134,7 +167,8 @@ class DataOwnerApi(Twin[AsyncDataOwnerApi]):
                 ``notification_api.get_pending_notifications_after()`` returns it.
 
         Returns:
-            The patient, and the notification as it is stored.
+            The access that the patient has, and the notification as it is stored. Where
+            ``access.success`` is false, the notification is still pending: ``access`` says why.
 
         Raises:
             ValidationError: it is no such notification, was cancelled, or is not what it says.

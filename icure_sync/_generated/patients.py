@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from icure_async.models.batch import BatchProgress, BatchResult
     from icure_async.models.patient import Patient, PotentiallyEncryptedPatient
+    from icure_async.models.shares import AccessToAllData, ShareResult
     from icure_sync._iterators import ClosableIterator
 
 __all__ = ["PatientApi"]
@@ -279,6 +280,68 @@ class PatientApi(Twin[AsyncPatientApi]):
             ConflictError: somebody else changed the patient.
         """
         return self._run(self._inner.give_access_to_potentially_encrypted, patient, delegate_id)
+
+    def share_many(
+        self,
+        patients: Iterable[Patient],
+        delegate_ids: Sequence[str],
+        *,
+        progress: Callable[[BatchProgress], None] | None = None,
+    ) -> ShareResult[Patient]:
+        """Share many patients with some data owners, a request for each patient.
+
+        As :meth:`give_access_to`, several at a time. A patient or a delegate that nothing can be
+        shared of or with does not keep the others from it. Repeating the call, after a failure or
+        a crash, finishes the job and sends nothing for what is shared already.
+
+        Args:
+            patients: as they were read.
+            delegate_ids: ids of the data owners to share each of them with.
+            progress: called again and again with the number of patients that are done; the error
+                that it raises ends the call, and what was shared stays.
+
+        Returns:
+            An outcome for each patient and delegate, with the error where it was not shared; and
+            the patients as they are stored now, in their order.
+            :meth:`ShareResult.raise_for_failures` raises if something was not shared.
+
+        Raises:
+            ValidationError: ``patients`` or ``delegate_ids`` is not a list, a delegate id is
+                malformed or the current data owner's, or there is none. Nothing was sent.
+            ConfigurationError: ``progress`` can't be called.
+        """
+        return self._run(
+            self._inner.share_many,
+            patients,
+            delegate_ids,
+            progress=None if progress is None else callback(progress),
+        )
+
+    def give_access_to_all_data_of(self, patient_id: str, delegate_id: str) -> AccessToAllData:
+        """Share a patient and its medical data with another data owner.
+
+        This version shares the patient itself. It looks for healthcare elements, data samples,
+        forms and invoices as well, and the result has an error for each of these that the delegate
+        has no access to: it never claims more than there is. Repeating the call sends nothing
+        where nothing is missing, except what it takes to look.
+
+        Args:
+            patient_id: id of the patient, which is shared as it is stored.
+            delegate_id: id of the data owner to share with.
+
+        Returns:
+            The access to each kind of data. :meth:`AccessToAllData.raise_for_failures` raises where
+            something is not shared.
+
+        Raises:
+            ValidationError: an id is malformed, or the delegate is the current data owner. Nothing
+                was sent.
+            NotFoundError: the patient or the delegate does not exist, or may not be read.
+            CryptoError: as for :meth:`give_access_to`. Nothing was shared.
+            DecryptionError: the current user can't read the patient. Nothing was shared.
+            ConflictError: others keep changing the patient.
+        """
+        return self._run(self._inner.give_access_to_all_data_of, patient_id, delegate_id)
 
     def delete_patient(self, patient_id: str) -> str:
         """Mark a patient as deleted: it can still be read by its id, and is listed nowhere.

@@ -12,8 +12,10 @@ from icure_async.models.user_token import DEFAULT_TOKEN_VALIDITY, INVITATION_VAL
 from icure_sync._twins import Twin
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import timedelta
 
+    from icure_async.models.enums import SharedDataType
     from icure_async.models.messages import MessageFactory
     from icure_async.models.patient import PotentiallyEncryptedPatient
     from icure_async.models.user import User
@@ -22,7 +24,7 @@ __all__ = ["UserApi"]
 
 
 class UserApi(Twin[AsyncUserApi]):
-    """Reads users, and looks after the tokens of the one who is logged in."""
+    """Reads users, and looks after the tokens and the sharing of the one who is logged in."""
 
     def get_logged_user(self) -> User:
         """Return the logged-in user, as the backend has it now.
@@ -85,6 +87,55 @@ class UserApi(Twin[AsyncUserApi]):
         return self._run(
             self._inner.create_and_invite_user, patient, message_factory, token_duration
         )
+
+    def share_all_future_data_with(
+        self, data_owner_ids: Sequence[str], data_type: SharedDataType = "all"
+    ) -> User:
+        """Share all data that the logged-in user creates from now on with some data owners.
+
+        Data that is there already is not shared: ``patient_api.share_many()`` does that. A call
+        that is repeated changes nothing.
+
+        Args:
+            data_owner_ids: ids of healthcare professionals, patients or devices that have logged
+                in once; the current data owner is not one of them.
+            data_type: the category of data. New patients are shared with those of ``"all"`` and of
+                ``"medicalInformation"``, notifications with those of ``"all"`` only; the backend
+                keeps the other categories for other SDKs.
+
+        Returns:
+            The user as stored; ``sharing_data_with`` has all categories.
+
+        Raises:
+            ValidationError: an argument is malformed, the list is empty, or the current data owner
+                is in it. Nothing was sent.
+            NotFoundError: a data owner does not exist, or may not be read. Nothing was changed.
+            CryptoError: a data owner has no public key that may be used. Nothing was changed.
+            ConflictError: others keep changing the user.
+        """
+        return self._run(self._inner.share_all_future_data_with, data_owner_ids, data_type)
+
+    def stop_sharing_data_with(
+        self, data_owner_ids: Sequence[str], data_type: SharedDataType = "all"
+    ) -> User:
+        """Share data that the logged-in user creates from now on no more with some data owners.
+
+        What was shared with them stays readable for them: they have its keys. Sharing by hand goes
+        on, and so does sharing of other categories: where ``sharing_data_with`` of the user names
+        a data owner there as well, stop each of them.
+
+        Args:
+            data_owner_ids: ids of the data owners.
+            data_type: the category of data, and no other.
+
+        Returns:
+            The user as stored; ``sharing_data_with`` has all categories.
+
+        Raises:
+            ValidationError: an argument is malformed, or the list is empty. Nothing was sent.
+            ConflictError: others keep changing the user.
+        """
+        return self._run(self._inner.stop_sharing_data_with, data_owner_ids, data_type)
 
     def list_tokens(self) -> list[UserToken]:
         """Return the long-lived tokens of the logged-in user, the oldest first.

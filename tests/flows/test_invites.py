@@ -47,7 +47,9 @@ async def test_the_whole_story(clinic: Clinic, channel: str) -> None:
         request = await request_of(clinic.hcp)
         assert (request.author, request.responsible) == (user.id, patient.id)
         answer = await clinic.hcp.data_owner_api.answer_access_request(request)
-        assert (answer.patient_id, answer.notification.status) == (patient.id, "completed")
+        assert answer.access.success
+        assert (answer.access.patient_id, answer.access.delegate_id) == (patient.id, patient.id)
+        assert answer.notification.status == "completed"
         assert await clinic.hcp.notification_api.get_pending_notifications_after() == []
 
         own = await arya.patient_api.get_patient(patient.id)
