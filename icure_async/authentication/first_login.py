@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 import uuid
 from typing import TYPE_CHECKING, Final
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FirstLogin", "process_of_invitation"]
 
+_UUID: Final = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 _PURPOSE: Final = b"icure.invitation"
 
 
@@ -92,7 +94,7 @@ def process_of_invitation(login: object, token: object) -> tuple[AuthenticationP
     """
     if not isinstance(login, str) or not clean_contact(login):
         raise ValidationError("The login must be a text: the one in the message of the invitation.")
-    secret = "".join(token.split()) if isinstance(token, str) else ""
+    secret = _without_blanks(token) if isinstance(token, str) else ""
     if not secret:
         raise ValidationError("The token must be a text: the one in the message of the invitation.")
     name = clean_contact(login)
@@ -109,3 +111,10 @@ def process_of_invitation(login: object, token: object) -> tuple[AuthenticationP
         channel="email" if "@" in name else "sms",
     )
     return process, secret
+
+
+def _without_blanks(token: str) -> str:
+    """Return a token without the blanks around it, and those that a mail has put into it."""
+    # Other backends may have tokens of other forms, in which blanks count.
+    compact = "".join(token.split())
+    return compact if _UUID.fullmatch(compact) else token.strip()

@@ -184,8 +184,8 @@ class AuthenticationApi(Twin[AsyncAuthenticationApi]):
 
         Args:
             login: as the message of the invitation says it: an email address or phone number.
-            token: as the message of the invitation says it; blanks around and inside it don't
-                matter.
+            token: as the message of the invitation says it; blanks around it, and line breaks that
+                a mail has put into it, don't matter.
             token_validity: how long the token in the result can be used.
             missing_key: ``"allow"`` or ``"refuse"``: whether a new key pair may be published where
                 the user has some, and none of them is on this device.

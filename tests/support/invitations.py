@@ -31,6 +31,7 @@ Json = dict[str, Any]
 
 EMAIL = "arya@winterfell.example"
 PHONE = "+32470123456"
+PASSWORD = "correct horse battery staple"
 NOTE = "A girl has no name"
 INVITER = Patient(
     last_name="Luwin",
@@ -127,12 +128,32 @@ class Clinic:
         async with result.med_tech_api:
             yield result
 
+    @contextlib.asynccontextmanager
+    async def colleague(
+        self, session: aiohttp.ClientSession, name: str, *, with_keys: bool = True
+    ) -> AsyncIterator[tuple[MedTechApi, str]]:
+        """Another professional, with her key pair in use, and her id."""
+        hcp_id = f"hcp-{name}"
+        await self.add(session, "hcparty", {"id": hcp_id, "firstName": name, "lastName": "M"})
+        await self.add_user(
+            session,
+            {"login": name, "passwordHash": PASSWORD, "healthcarePartyId": hcp_id},
+        )
+        async with self.builder(name, PASSWORD).with_in_memory_keys().build() as api:
+            if with_keys:
+                await api.init_user_crypto()
+            yield api, hcp_id
+
     async def add_user(self, session: aiohttp.ClientSession, user: Json) -> None:
         """Create a user as an administrator does."""
+        await self.add(session, "user", {"id": f"user-{user['login']}", **user})
+
+    async def add(self, session: aiohttp.ClientSession, kind: str, document: Json) -> None:
+        """Create a document as an administrator does."""
         master = self.sandbox.master_hcp
         async with session.post(
-            f"{self.sandbox.icure_url}/user",
-            json=user,
+            f"{self.sandbox.icure_url}/{kind}",
+            json=document,
             headers={"Authorization": aiohttp.encode_basic_auth(master.login, master.password)},
         ) as answer:
             assert answer.status == 200, await answer.text()
