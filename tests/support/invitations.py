@@ -96,12 +96,12 @@ class Clinic:
         )
         return await self.hcp.patient_api.create_or_modify_patient(patient)
 
-    async def invited(self, *addresses: Address, validity: timedelta | None = None) -> str:
+    async def invited(self, email: str = EMAIL, *, validity: timedelta | None = None) -> str:
         """Invite a new patient by email, and return the token in the message."""
-        patient = await self.patient(*addresses)
+        patient = await self.patient(address(email=email))
         options = (validity,) if validity else ()
         await self.hcp.user_api.create_and_invite_user(patient, by_email(patient), *options)
-        return await self.token()
+        return await self.token(email)
 
     async def token(self, contact: str = EMAIL) -> str:
         """The token in the newest message."""
