@@ -9,6 +9,7 @@ from icure_async.apis.notifications import NotificationApi
 from icure_async.apis.patients import PatientApi
 from icure_async.apis.users import UserApi
 from icure_async.authentication.api import AuthenticationApi
+from icure_async.authentication.gateway_api import AnonymousMessageGatewayApi, MessageGatewayApi
 from icure_async.authentication.process import AuthenticationProcess, AuthenticationState
 from icure_async.authentication.result import AuthenticationResult
 from icure_async.builders import AnonymousMedTechApiBuilder, MedTechApiBuilder
@@ -17,7 +18,9 @@ from icure_async.crypto.protocol import Crypto
 from icure_async.errors import ICureError
 from icure_async.medtech import AnonymousMedTechApi, MedTechApi
 from icure_async.models import (
+    AccessAnswer,
     AccessGivenBack,
+    AccessRequest,
     AccessToAllData,
     Address,
     AddressType,
@@ -37,6 +40,7 @@ from icure_async.models import (
     DataOwnerType,
     DeactivationReason,
     Delegation,
+    EmailMessage,
     EncryptedNotification,
     EncryptedPatient,
     Filter,
@@ -46,8 +50,11 @@ from icure_async.models import (
     HealthcareProfessionalsByIdsFilter,
     HealthcareProfessionalsByLabelCodeFilter,
     HealthcareProfessionalsByNameFilter,
+    ICureRegistrationEmail,
+    ICureRegistrationSMS,
     Identifier,
     IntersectionFilter,
+    Inviter,
     KeyHistory,
     KeyKind,
     KeyPair,
@@ -62,6 +69,8 @@ from icure_async.models import (
     MedicalDevice,
     MedicalDeviceFilter,
     MedicalDevicesByIdsFilter,
+    Message,
+    MessageFactory,
     MissingKey,
     MissingKeyPolicy,
     Notification,
@@ -100,6 +109,7 @@ from icure_async.models import (
     ShareItem,
     ShareResult,
     ShareStatus,
+    SMSMessage,
     SystemMetaDataEncrypted,
     SystemMetaDataOwner,
     SystemMetaDataOwnerEncrypted,
@@ -116,7 +126,9 @@ from icure_async.models import (
 from icure_async.storage import KeyStorage, Storage
 
 __all__ = [
+    "AccessAnswer",
     "AccessGivenBack",
+    "AccessRequest",
     "AccessToAllData",
     "Address",
     "AddressType",
@@ -126,6 +138,7 @@ __all__ = [
     "AllUsersFilter",
     "AnonymousMedTechApi",
     "AnonymousMedTechApiBuilder",
+    "AnonymousMessageGatewayApi",
     "AuthenticationApi",
     "AuthenticationProcess",
     "AuthenticationResult",
@@ -145,6 +158,7 @@ __all__ = [
     "DataOwnerType",
     "DeactivationReason",
     "Delegation",
+    "EmailMessage",
     "EncryptedNotification",
     "EncryptedPatient",
     "Filter",
@@ -156,9 +170,12 @@ __all__ = [
     "HealthcareProfessionalsByLabelCodeFilter",
     "HealthcareProfessionalsByNameFilter",
     "ICureError",
+    "ICureRegistrationEmail",
+    "ICureRegistrationSMS",
     "Identifier",
     "InsecureConnectionWarning",
     "IntersectionFilter",
+    "Inviter",
     "KeyHistory",
     "KeyKind",
     "KeyPair",
@@ -178,6 +195,9 @@ __all__ = [
     "MedicalDeviceApi",
     "MedicalDeviceFilter",
     "MedicalDevicesByIdsFilter",
+    "Message",
+    "MessageFactory",
+    "MessageGatewayApi",
     "MissingKey",
     "MissingKeyPolicy",
     "Notification",
@@ -214,6 +234,7 @@ __all__ = [
     "PublicKey",
     "PublishedKey",
     "RenewedToken",
+    "SMSMessage",
     "ShareItem",
     "ShareResult",
     "ShareStatus",

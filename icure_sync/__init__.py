@@ -17,7 +17,9 @@ from icure_async.cautions import BlockingCallWarning, InsecureConnectionWarning,
 from icure_async.crypto.protocol import Crypto
 from icure_async.errors import ICureError
 from icure_async.models import (
+    AccessAnswer,
     AccessGivenBack,
+    AccessRequest,
     AccessToAllData,
     Address,
     AddressType,
@@ -37,6 +39,7 @@ from icure_async.models import (
     DataOwnerType,
     DeactivationReason,
     Delegation,
+    EmailMessage,
     EncryptedNotification,
     EncryptedPatient,
     Filter,
@@ -46,8 +49,11 @@ from icure_async.models import (
     HealthcareProfessionalsByIdsFilter,
     HealthcareProfessionalsByLabelCodeFilter,
     HealthcareProfessionalsByNameFilter,
+    ICureRegistrationEmail,
+    ICureRegistrationSMS,
     Identifier,
     IntersectionFilter,
+    Inviter,
     KeyHistory,
     KeyKind,
     KeyPair,
@@ -62,6 +68,8 @@ from icure_async.models import (
     MedicalDevice,
     MedicalDeviceFilter,
     MedicalDevicesByIdsFilter,
+    Message,
+    MessageFactory,
     MissingKey,
     MissingKeyPolicy,
     Notification,
@@ -100,6 +108,7 @@ from icure_async.models import (
     ShareItem,
     ShareResult,
     ShareStatus,
+    SMSMessage,
     SystemMetaDataEncrypted,
     SystemMetaDataOwner,
     SystemMetaDataOwnerEncrypted,
@@ -123,13 +132,16 @@ from icure_sync._generated.data_owners import DataOwnerApi
 from icure_sync._generated.healthcare_professionals import HealthcareProfessionalApi
 from icure_sync._generated.medical_devices import MedicalDeviceApi
 from icure_sync._generated.medtech import AnonymousMedTechApi, MedTechApi
+from icure_sync._generated.message_gateway import AnonymousMessageGatewayApi, MessageGatewayApi
 from icure_sync._generated.notifications import NotificationApi
 from icure_sync._generated.patients import PatientApi
 from icure_sync._generated.storage import BlockingKeyStorage, BlockingStorage
 from icure_sync._generated.users import UserApi
 
 __all__ = [
+    "AccessAnswer",
     "AccessGivenBack",
+    "AccessRequest",
     "AccessToAllData",
     "Address",
     "AddressType",
@@ -139,6 +151,7 @@ __all__ = [
     "AllUsersFilter",
     "AnonymousMedTechApi",
     "AnonymousMedTechApiBuilder",
+    "AnonymousMessageGatewayApi",
     "AuthenticationApi",
     "AuthenticationProcess",
     "AuthenticationResult",
@@ -161,6 +174,7 @@ __all__ = [
     "DataOwnerType",
     "DeactivationReason",
     "Delegation",
+    "EmailMessage",
     "EncryptedNotification",
     "EncryptedPatient",
     "Filter",
@@ -172,9 +186,12 @@ __all__ = [
     "HealthcareProfessionalsByLabelCodeFilter",
     "HealthcareProfessionalsByNameFilter",
     "ICureError",
+    "ICureRegistrationEmail",
+    "ICureRegistrationSMS",
     "Identifier",
     "InsecureConnectionWarning",
     "IntersectionFilter",
+    "Inviter",
     "KeyHistory",
     "KeyKind",
     "KeyPair",
@@ -194,6 +211,9 @@ __all__ = [
     "MedicalDeviceApi",
     "MedicalDeviceFilter",
     "MedicalDevicesByIdsFilter",
+    "Message",
+    "MessageFactory",
+    "MessageGatewayApi",
     "MissingKey",
     "MissingKeyPolicy",
     "Notification",
@@ -230,6 +250,7 @@ __all__ = [
     "PublicKey",
     "PublishedKey",
     "RenewedToken",
+    "SMSMessage",
     "ShareItem",
     "ShareResult",
     "ShareStatus",

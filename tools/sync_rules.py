@@ -111,6 +111,12 @@ RULES: Final = Rules(
             "apis.healthcare_professionals", "healthcare_professionals", "HealthcareProfessionalApi"
         ),
         _twins("apis.medical_devices", "medical_devices", "MedicalDeviceApi"),
+        _twins(
+            "authentication.gateway_api",
+            "message_gateway",
+            "AnonymousMessageGatewayApi",
+            "MessageGatewayApi",
+        ),
         _twins("apis.notifications", "notifications", "NotificationApi"),
         _twins("apis.patients", "patients", "PatientApi"),
         _twins("apis.users", "users", "UserApi"),
@@ -156,6 +162,7 @@ RULES: Final = Rules(
         "AnonymousMedTechApiBuilder.on_key_change.notify",
         "AnonymousMedTechApiBuilder.with_public_key_policy.policy",
         "AnonymousMedTechApiBuilder.with_trust_on_first_use.confirm_change",
+        "AuthenticationApi.authenticate_and_ask_access_to_its_existing_data.find_key",
         "AuthenticationApi.complete_authentication.find_key",
         "MedTechApi.init_user_crypto.find_key",
         "MedTechApiBuilder.on_key_change.notify",
@@ -205,7 +212,10 @@ RULES: Final = Rules(
         "icure_async.sandbox.faults",
         "icure_async.sandbox.master",
     ),
-    shared_names={"StorageLock": "A value."},
+    shared_names={
+        "MessageFactory": "Plain methods run in a worker thread, in both packages.",
+        "StorageLock": "A value.",
+    },
     words={
         "async for": "for",
         "async with": "with",

@@ -166,6 +166,20 @@ class LegacyKeys:
         merged = present | {own_id: as_list(present.get(own_id)) + entries[own_id]}
         return dict(document) | {_DELEGATIONS: merged}
 
+    async def authors_of(self, document: Mapping[str, Any]) -> set[str]:
+        """Return the ids of those who have given us, or our parents, the key of an entity.
+
+        That they know the exchange key with us proves it, unless somebody has put another exchange
+        key into their document.
+        """
+        found: set[str] = set()
+        for find in (self._ways.own, self._ways.of_parents, self._ways.fresh):
+            for way in (await find([document], _with_secrets))[0] if not found else ():
+                named, key = await _entity_key(self._crypto, way)
+                if named == document["id"] and key is not None:
+                    found.add(str(way.entry["owner"]))
+        return found
+
     async def check_key(self, document: Mapping[str, Any], key: bytes, /) -> None:
         """Refuse the key of an entity if it came with no exchange key that may be written with.
 

@@ -4,6 +4,7 @@ They know nothing of HTTP, keys or encryption. :mod:`icure_async.models.wire` tu
 the JSON of the documentation and of the wire, and back.
 """
 
+from icure_async.models.access_request import AccessAnswer, AccessRequest
 from icure_async.models.addresses import Address, Telecom
 from icure_async.models.batch import BatchItem, BatchProgress, BatchResult
 from icure_async.models.codes import CodingReference, Identifier
@@ -61,6 +62,15 @@ from icure_async.models.key_question import KeyHistory, KeyKind, KeyQuestion
 from icure_async.models.key_report import KeyReport, KeyStatus, PublishedKey
 from icure_async.models.key_share import KeyShare, KeySplit
 from icure_async.models.medical_device import MedicalDevice
+from icure_async.models.messages import (
+    EmailMessage,
+    ICureRegistrationEmail,
+    ICureRegistrationSMS,
+    Inviter,
+    Message,
+    MessageFactory,
+    SMSMessage,
+)
 from icure_async.models.missing_key import MissingKey, MissingKeyPolicy
 from icure_async.models.names import PersonName
 from icure_async.models.notification import (
@@ -91,7 +101,9 @@ from icure_async.models.user import AuthenticationToken, User
 from icure_async.models.user_token import LogoutResult, RenewedToken, UserToken
 
 __all__ = [
+    "AccessAnswer",
     "AccessGivenBack",
+    "AccessRequest",
     "AccessToAllData",
     "Address",
     "AddressType",
@@ -111,6 +123,7 @@ __all__ = [
     "DataOwnerType",
     "DeactivationReason",
     "Delegation",
+    "EmailMessage",
     "EncryptedNotification",
     "EncryptedPatient",
     "Filter",
@@ -120,8 +133,11 @@ __all__ = [
     "HealthcareProfessionalsByIdsFilter",
     "HealthcareProfessionalsByLabelCodeFilter",
     "HealthcareProfessionalsByNameFilter",
+    "ICureRegistrationEmail",
+    "ICureRegistrationSMS",
     "Identifier",
     "IntersectionFilter",
+    "Inviter",
     "KeyHistory",
     "KeyKind",
     "KeyPair",
@@ -136,6 +152,8 @@ __all__ = [
     "MedicalDevice",
     "MedicalDeviceFilter",
     "MedicalDevicesByIdsFilter",
+    "Message",
+    "MessageFactory",
     "MissingKey",
     "MissingKeyPolicy",
     "Notification",
@@ -170,6 +188,7 @@ __all__ = [
     "PublicKey",
     "PublishedKey",
     "RenewedToken",
+    "SMSMessage",
     "ShareItem",
     "ShareResult",
     "ShareStatus",

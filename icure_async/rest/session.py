@@ -233,6 +233,15 @@ class Session(SecretHolder):
         self._check_not_ended()
         self.credentials.replace_secret(token, expires_at=expires_at)
 
+    def basic_authorisation(self) -> str:
+        """Return the header with the user's credentials, for the gateway, which knows no tokens.
+
+        Raises:
+            AuthenticationError: the session has ended.
+        """
+        self._check_not_ended()
+        return _basic_grant(self.credentials.current).header
+
     def own_token_key(self, tokens: Iterable[str]) -> str | None:
         """Return which of a user's tokens this session logs in with, where that can be told."""
         return None if self._ended else key_among(tokens, self.credentials.current.secret)

@@ -15,7 +15,13 @@ from icure_async.errors import (
     UserExistsError,
     WeakPasswordError,
 )
-from icure_async.rest.documents import ANOTHER_USER, check_deletion, checked_document
+from icure_async.rest.documents import (
+    AFTER_A_WRITE,
+    ANOTHER_USER,
+    check_deletion,
+    checked_document,
+    checked_page,
+)
 from icure_async.rest.entities import EntityResource
 from icure_async.rest.urls import path
 
@@ -118,6 +124,41 @@ class UserResource(EntityResource):
         if not isinstance(answer, bool):
             raise response.invalid("the server answers with something else than true or false")
         return answer
+
+    async def create(self, document: Mapping[str, Any]) -> dict[str, Any]:
+        """Store a new user. Not repeated blindly: its login would be in use.
+
+        Raises:
+            InvalidResponseError: the answer is another user, or one of another data owner.
+        """
+        created = await super().create(document)
+        for member in ("login", "patientId", "healthcarePartyId", "deviceId"):
+            if member in document and created.get(member) != document[member]:
+                raise InvalidResponseError(
+                    f"Could not create user {document['id']}: {member} in the server's answer is "
+                    f"not that of the user. {AFTER_A_WRITE}"
+                )
+        return created
+
+    async def of_patient(self, patient_id: str) -> list[dict[str, Any]]:
+        """Return the users of a patient, without those that are deleted.
+
+        Raises:
+            InvalidResponseError: the answer has users of others.
+        """
+        action = f"list the users of patient {patient_id}"
+        by_patient = {"patientId": patient_id, "$type": "UsersByPatientIdFilter"}
+        response = await self._session.request(
+            "POST",
+            "/user/filter",
+            action=action,
+            body={"$type": "FilterChain", "filter": by_patient},
+            repeatable=True,
+        )
+        rows = checked_page(response.json_object(), "user", action)["rows"]
+        if any(row.get("patientId") != patient_id for row in rows):
+            raise response.invalid("the server answers with users of somebody else")
+        return [row for row in rows if not row.get("deletionDate")]
 
     async def create_token(self, user_id: str, key: str, *, validity: int, secret: str) -> None:
         """Install a token under a key, replacing one of that key.

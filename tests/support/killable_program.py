@@ -33,6 +33,7 @@ from icure_async import (
     AnonymousMedTechApi,
     AnonymousMedTechApiBuilder,
     AuthenticationProcess,
+    ICureRegistrationSMS,
     KeyPair,
     MedTechApi,
     MedTechApiBuilder,
@@ -139,11 +140,32 @@ class Program:
             .with_crypto(self._crypto)
             .with_storage_directory(job["device"])
         )
+        if "invites" in job:
+            await self._invite()
+            return self.report
         async with builder.build() as anonymous:
             api = await self._opened(anonymous)
             async with api:
                 await self._work(api)
         return self.report
+
+    async def _invite(self) -> None:
+        """Invite a patient by text message, as the professional."""
+        job = self._job
+        builder = (
+            MedTechApiBuilder()
+            .with_icure_base_url(job["url"])
+            .with_user_name(job["hcp_login"])
+            .with_password(job["hcp_password"])
+            .with_msg_gw_url(job["gateway"])
+            .with_msg_gw_spec_id(job["spec"])
+        )
+        async with builder.build() as api:
+            patient = await api.patient_api.get_patient_and_try_decrypt(job["invites"])
+            inviter = Patient(last_name="Luwin")
+            factory = ICureRegistrationSMS(inviter, "https://a.example", "Maester", patient)
+            user = await api.user_api.create_and_invite_user(patient, factory)
+            self.report["user"] = user.id
 
     async def _opened(self, anonymous: AnonymousMedTechApi) -> MedTechApi:
         """Return the user's API: with the token if there is one, else with a code."""
@@ -160,6 +182,14 @@ class Program:
             )
             await api.init_user_crypto()
             return api
+        if "invitation" in self._job:
+            invited = await (
+                anonymous.authentication_api.authenticate_and_ask_access_to_its_existing_data(
+                    self._job["phone"], self._job["invitation"]
+                )
+            )
+            await self._app.set_item("token", invited.token)
+            return invited.med_tech_api
         result = None
         wrong = 0
         while result is None:
