@@ -6,6 +6,7 @@ The token is in the keyring of the operating system, or in the file of the login
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shlex
 from enum import StrEnum
@@ -81,7 +82,7 @@ async def keep_login(profile: str, login: KeptLogin, wanted: Place | None) -> Ke
     place = Place.file
     if wanted is not Place.file:
         try:
-            await keep(_SERVICE, _account(profile), login.token.encode())
+            await keep(_SERVICE, _account(profile, attrs.asdict(login)), login.token.encode())
             place = Place.keyring
         except (ConfigurationError, StorageError):
             if wanted is Place.keyring:
@@ -90,7 +91,13 @@ async def keep_login(profile: str, login: KeptLogin, wanted: Place | None) -> Ke
     members = attrs.asdict(kept) | {"version": _VERSION, "place": place.value}
     if place is Place.keyring:
         del members["token"]
+    former = parse_json_object(await _storage().get_item(_item(profile))) or {}
     await _storage().set_item(_item(profile), json.dumps(members, indent=2) + "\n")
+    is_same = place is Place.keyring and _account(profile, former) == _account(profile, members)
+    if _place(former) is Place.keyring and not is_same:
+        # Its token is about to be revoked: to leave it there does no harm.
+        with contextlib.suppress(ConfigurationError, StorageError):
+            await forget(_SERVICE, _account(profile, former))
     return kept
 
 
@@ -104,8 +111,8 @@ async def read_login(profile: str) -> KeptLogin | None:
     if members is None:
         return None
     token = members.get("token")
-    if members.get("place") == Place.keyring.value:
-        found = await look_up(_SERVICE, _account(profile))
+    if _place(members) is Place.keyring:
+        found = await look_up(_SERVICE, _account(profile, members))
         token = None if found is None else found.decode("utf-8", "replace")
     texts = {name: members.get(name) for name in ("url", "user_name", "user_id")} | {"token": token}
     owner_id = members.get("data_owner_id")
@@ -122,10 +129,12 @@ async def read_login(profile: str) -> KeptLogin | None:
 async def forget_login(profile: str) -> None:
     """Remove the login of a profile from this device; removing an absent one is no error."""
     storage = _storage()
-    members = parse_json_object(await storage.get_item(_item(profile)))
-    if members is not None and members.get("place") == Place.keyring.value:
-        await forget(_SERVICE, _account(profile))
-    await storage.remove_item(_item(profile))
+    members = parse_json_object(await storage.get_item(_item(profile))) or {}
+    try:
+        if _place(members) is Place.keyring:
+            await forget(_SERVICE, _account(profile, members))
+    finally:
+        await storage.remove_item(_item(profile))
 
 
 async def _members(profile: str) -> Mapping[str, Any] | None:
@@ -162,5 +171,10 @@ def _item(profile: str) -> str:
     return f"{profile}.json"
 
 
-def _account(profile: str) -> str:
-    return f"icure login {profile}"
+def _account(profile: str, members: Mapping[str, Any]) -> str:
+    """Return the name of a token in the keyring.
+
+    It has the URL: where the program dies between the keyring and the file, no token is found for
+    the address in a file that it does not belong to.
+    """
+    return f"login {profile}: {members.get('user_name')} at {members.get('url')}"

@@ -41,8 +41,9 @@ def ask(what: str, variable: str, *, hidden: bool = True, twice: bool = False) -
             return _line(what)
     except getpass.GetPassWarning:
         pass
-    except typer.Abort:
-        if is_answerable():
+    except typer.Abort as abort:
+        # A hidden answer is read from the terminal even where standard input is a pipe.
+        if is_answerable() or isinstance(abort.__context__, KeyboardInterrupt):
             raise KeyboardInterrupt from None
     typer.echo(err=True)
     raise ConfigurationError(f"There is no terminal to ask for it: set {variable}.")

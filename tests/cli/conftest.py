@@ -37,5 +37,5 @@ def icure(
 ) -> Command:
     """The command on a narrow terminal, in the environment of a sandbox, without a keyring."""
     monkeypatch.setenv("COLUMNS", "30")
-    use_keyring(monkeypatch, keyring.backends.fail.Keyring())
+    use_keyring(monkeypatch, keyring.backends.fail.Keyring())  # type: ignore[no-untyped-call]
     return Command(monkeypatch, capsys, tmp_path / "device", running.environment)

@@ -97,7 +97,7 @@ def test_an_empty_environment_says_what_to_set(icure: Command) -> None:
 
 @pytest.mark.parametrize("name", ["ICURE_URL", "ICURE_MSG_GTW_URL"])
 def test_a_server_that_cannot_be_reached_is_named(icure: Command, name: str) -> None:
-    checks = _bad(icure.json("doctor", code=1, **{name: "http://127.0.0.1:9"}))
+    checks = _bad(icure.json("doctor", code=1, env={name: "http://127.0.0.1:9"}))
     expected = "Backend" if name == "ICURE_URL" else "Gateway"
     assert checks[0]["name"] == expected
     assert name in checks[0]["next_step"]

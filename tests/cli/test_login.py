@@ -207,9 +207,9 @@ class TestByPassword:
     def test_a_token_that_cannot_be_kept_is_revoked(self, icure: Command, running: Sandbox) -> None:
         master = running.master_hcp
         credentials = {"ICURE_LOGIN": master.login, "ICURE_PASSWORD": master.password}
-        before = icure.json("token", "list", **credentials)
-        icure("login", "--password", "--store", "keyring", code=1, **credentials)
-        assert icure.json("token", "list", **credentials) == before
+        before = icure.json("token", "list", env=credentials)
+        icure("login", "--password", "--store", "keyring", code=1, env=credentials)
+        assert icure.json("token", "list", env=credentials) == before
 
 
 class TestKeptLogins:
@@ -228,6 +228,29 @@ class TestKeptLogins:
         device("whoami")
         device("logout")
         assert backend.entries == {}
+
+    def test_the_token_of_one_backend_is_not_found_for_another(
+        self, icure: Command, running: Sandbox, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        use_keyring(monkeypatch, MemoryKeyring())
+        master = running.master_hcp
+        icure("login", master.login, "--password", ICURE_PASSWORD=master.password)
+        # As if the program had died between the keyring and the file, in a login somewhere else.
+        login = json.loads(icure.login_file().read_text())
+        icure.login_file().write_text(json.dumps(login | {"url": "http://127.0.0.1:9/rest/v1"}))
+        icure.environment.clear()
+        assert "log in again" in icure("whoami", code=1).stderr
+
+    def test_a_login_in_the_file_removes_the_former_one_from_the_keyring(
+        self, icure: Command, running: Sandbox, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        backend = MemoryKeyring()
+        use_keyring(monkeypatch, backend)
+        master = running.master_hcp
+        icure("login", master.login, "--password", ICURE_PASSWORD=master.password)
+        icure.log_in_as_master(running)
+        assert backend.entries == {}
+        icure("whoami")
 
     def test_a_token_that_has_gone_from_the_keyring_is_a_message(
         self, icure: Command, running: Sandbox, monkeypatch: pytest.MonkeyPatch

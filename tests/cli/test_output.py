@@ -14,6 +14,8 @@ import time
 import uuid
 
 import pytest
+import typer
+from typer.models import CommandInfo
 
 from icure_async.cli import app
 from icure_async.cli.output import print_members, print_rows, when
@@ -160,16 +162,17 @@ def test_commands_other_than_the_sandbox_start_without_its_server() -> None:
 def test_no_option_takes_a_secret() -> None:
     secrets = {"password", "passphrase", "token", "code", "secret", "note"}
 
-    def options(group: object) -> set[str]:
+    def options(group: typer.Typer) -> set[str]:
         found = {name for command in group.registered_commands for name in _parameters(command)}
         for inner in group.registered_groups:
-            found |= options(inner.typer_instance)
+            found |= options(inner.typer_instance or typer.Typer())
         return found
 
     assert {name for name in options(app) if name in secrets} == {"password"}
 
 
-def _parameters(command: object) -> list[str]:
+def _parameters(command: CommandInfo) -> list[str]:
+    assert command.callback is not None
     return [
         name
         for name, parameter in inspect.signature(command.callback).parameters.items()

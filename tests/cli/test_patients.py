@@ -156,5 +156,5 @@ class TestErrors:
     def test_without_a_key_the_ways_back_are_told(self, icure: Command, running: Sandbox) -> None:
         master = running.master_hcp
         credentials = {"ICURE_LOGIN": master.login, "ICURE_PASSWORD": master.password}
-        said = icure("patient", "list", code=1, **credentials).stderr
+        said = icure("patient", "list", code=1, env=credentials).stderr
         assert "icure keys import" in said

@@ -30,7 +30,7 @@ class TestCommands:
     def test_the_environment_becomes_a_profile_that_serves_without_it(
         self, icure: Command, running: Sandbox, phone: str
     ) -> None:
-        icure("config", "set", "sandbox", "--from-env", **running.environment)
+        icure("config", "set", "sandbox", "--from-env", env=running.environment)
         shown = icure.json("config", "show")
         assert shown["profile"] == "sandbox"
         assert shown["settings"]["url"] == running.icure_url
@@ -53,7 +53,7 @@ class TestCommands:
             (["--profile", "second", "whoami"], {"ICURE_PROFILE": "first"}),
             (["--profile", "first", "whoami", "--profile", "second"], {}),
         ):
-            assert "'second'" in icure(*arguments, code=1, **environment).stderr
+            assert "'second'" in icure(*arguments, code=1, env=environment).stderr
         icure("config", "use", "second")
         assert "'second'" in icure("whoami", code=1).stderr
 
@@ -84,7 +84,7 @@ class TestCommands:
     def test_one_that_is_logged_in_is_not_deleted(
         self, icure: Command, running: Sandbox, phone: str
     ) -> None:
-        icure("config", "set", "work", "--from-env", **running.environment)
+        icure("config", "set", "work", "--from-env", env=running.environment)
         icure.register(running, phone)
         assert "icure logout" in icure("config", "delete", "work", "--yes", code=1).stderr
         icure("logout")
@@ -140,7 +140,7 @@ class TestCommands:
         self, icure: Command, running: Sandbox, phone: str, tmp_path: Path
     ) -> None:
         folder = tmp_path / "elsewhere/keys"
-        icure("config", "set", "work", "--from-env", "--storage", folder, **running.environment)
+        icure("config", "set", "work", "--from-env", "--storage", folder, env=running.environment)
         login = icure.register(running, phone)
         (stored,) = icure.json("keys", "list")
         assert stored["data_owner_id"] == login["data_owner_id"]

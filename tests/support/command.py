@@ -12,7 +12,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import pytest
 
@@ -32,14 +32,14 @@ class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True
 
-    def readline(self, size: int | None = -1, /) -> str:
-        line = super().readline(-1 if size is None else size)
+    def readline(self, size: int = -1, /) -> str:  # type: ignore[override]
+        line = super().readline(size)
         if not line:
             raise KeyboardInterrupt
         return line
 
 
-def _hidden(stdin: io.TextIOBase) -> Callable[..., str]:
+def _hidden(stdin: TextIO) -> Callable[..., str]:
     """Stand for ``getpass.getpass``, which would ask the developer's own terminal."""
 
     def ask(prompt: str = "", stream: object = None, **options: object) -> str:
@@ -90,7 +90,12 @@ class Command:
         return str(json.loads(self.login_file(profile).read_text())["token"])
 
     def __call__(
-        self, *arguments: str | Path, code: int = 0, typed: str | None = None, **environment: str
+        self,
+        *arguments: str | Path,
+        code: int = 0,
+        typed: str | None = None,
+        env: Mapping[str, str] | None = None,
+        **environment: str,
     ) -> Result:
         """Run the command, and see that it ends with this code.
 
@@ -98,9 +103,10 @@ class Command:
             arguments: of the command.
             code: the expected exit code.
             typed: lines that a person types; None for no terminal.
-            environment: further variables.
+            env: further variables.
+            environment: the same, one by one.
         """
-        stdin = io.TextIOWrapper(io.BytesIO()) if typed is None else Terminal(typed)
+        stdin: TextIO = io.TextIOWrapper(io.BytesIO()) if typed is None else Terminal(typed)
         with self._monkeypatch.context() as patch:
             for name in filter(OURS.match, list(os.environ)):
                 patch.delenv(name)
@@ -108,6 +114,7 @@ class Command:
                 "XDG_DATA_HOME": str(self.home / "data"),
                 "XDG_CONFIG_HOME": str(self.home / "config"),
                 **self.environment,
+                **(env or {}),
                 **environment,
             }
             for name, value in variables.items():
@@ -127,9 +134,15 @@ class Command:
         assert result.returncode == code, f"{arguments}: {said.out}{said.err}"
         return result
 
-    def json(self, *arguments: str | Path, code: int = 0, **environment: str) -> Any:
+    def json(
+        self,
+        *arguments: str | Path,
+        code: int = 0,
+        env: Mapping[str, str] | None = None,
+        **environment: str,
+    ) -> Any:
         """Run the command with ``--json``, and return what it prints."""
-        return json.loads(self(*arguments, "--json", code=code, **environment).stdout)
+        return json.loads(self(*arguments, "--json", code=code, env=env, **environment).stdout)
 
     def other_device(self, name: str) -> Command:
         """The command of somebody else, or on another device."""
