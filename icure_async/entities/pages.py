@@ -59,9 +59,12 @@ class _Ahead:
 
     async def stop(self) -> None:
         """End what is under way."""
-        if self._task is not None:
-            # One that has ended with an error is thereby also spared asyncio's complaint.
-            self._task.cancel()
+        if self._task is None:
+            return
+        # One that has ended with an error is thereby also spared asyncio's complaint.
+        self._task.cancel()
+        # A loop that ends closes all iterators at once, also those within others: nothing may wait.
+        if not self._task.done():
             with anyio.CancelScope(shield=True):
                 await asyncio.wait([self._task])
 
