@@ -230,6 +230,8 @@ BAD: list[tuple[str, Any]] = [
         for bad in (None, [], "800203", [""], [7], [None], 7)
     ),
     *(("search for", lambda bad=bad: PATIENTS.contains_fuzzy(bad)) for bad in (None, 7, "", "…")),
+    ("half of a character", lambda: PATIENTS.contains_fuzzy("stark\ud800")),
+    ("half of a character", lambda: PATIENTS.with_ssins(["\udfff"])),
     ("identifiers", lambda: PATIENTS.by_identifiers([])),
     ("id in the filter", lambda: PATIENTS.by_ids(["a/b"])),
     ("ids must be a list", lambda: UserFilter().by_ids("a")),

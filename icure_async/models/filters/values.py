@@ -103,6 +103,8 @@ def to_text(text: object, what: str) -> str:
     """Return a text that is not empty, or raise a ValidationError that names it."""
     if not isinstance(text, str) or not text:
         raise ValidationError(f"The {what} must be a str, and not be empty.")
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise ValidationError(f"The {what} holds half of a character, which can't be sent.")
     return text
 
 
