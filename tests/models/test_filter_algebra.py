@@ -99,6 +99,11 @@ def test_kinds_do_not_mix(one: Any) -> None:
 
 
 @pytest.mark.parametrize("builder", OF_EVERY_KIND)
+def test_an_id_is_asked_for_once(builder: Any) -> None:
+    assert builder.by_ids(["b", "a", "b"]) == builder.by_ids(["b", "a"])
+
+
+@pytest.mark.parametrize("builder", OF_EVERY_KIND)
 def test_filters_and_builders_are_values(builder: Any) -> None:
     for value in (builder, builder.build(), ~builder, builder | ~builder, builder.by_ids(["a"])):
         assert pickle.loads(pickle.dumps(value)) == value

@@ -73,8 +73,12 @@ def to_birth_date(date: dt.date | int | None) -> int | None:
 
 
 def to_ids(ids: Iterable[str]) -> tuple[str, ...]:
-    """Return ids, or raise a ValidationError. There may be none: such a filter finds nothing."""
-    return tuple(validate_id(item, "id in the filter") for item in listed(ids, "ids", "ids"))
+    """Return distinct ids, or raise a ValidationError.
+
+    There may be none: such a filter finds nothing.
+    """
+    given = listed(ids, "ids", "ids")
+    return tuple(dict.fromkeys(validate_id(item, "id in the filter") for item in given))
 
 
 def to_optional_id(data_owner_id: str | None) -> str | None:
