@@ -307,9 +307,7 @@ class TestDevicesWithKeys:
     @pytest.fixture
     def seed(self, seed: Json, world: Json) -> Json:
         hcp = seed["entities"]["hcparty"][world["users"]["hcp"]["dataOwnerId"]]
-        self.keys = {
-            name: hcp[name] for name in KEY_MATERIAL if name in hcp and name != "aesExchangeKeys"
-        }
+        self.keys = {name: hcp[name] for name in KEY_MATERIAL if name in hcp}
         seed["entities"]["device"] = {
             f"device-{number}": {"id": f"device-{number}", "name": "d", **self.keys}
             for number in range(3)
