@@ -187,7 +187,14 @@ def test_no_member_is_missing_on_either_side(original: type) -> None:
 
 ATTRIBUTES = {
     icure_async.AnonymousMedTechApi: {"authentication_api"},
-    icure_async.MedTechApi: {"data_owner_api", "notification_api", "patient_api", "user_api"},
+    icure_async.MedTechApi: {
+        "data_owner_api",
+        "healthcare_professional_api",
+        "medical_device_api",
+        "notification_api",
+        "patient_api",
+        "user_api",
+    },
 }
 
 
