@@ -189,7 +189,9 @@ def validate_professional_for_saving(
     if not (
         professional.name
         or professional.last_name
-        or any(name.use == "official" for name in professional.names)
+        or any(
+            name.use == "official" and (name.last_name or name.text) for name in professional.names
+        )
         or unknown.get("nihii")
         or unknown.get("ssin")
     ):
@@ -209,7 +211,8 @@ def validate_notification_status(status: object) -> None:
 
 
 def _check_parent(owner_id: str, parent_id: str | None) -> None:
-    if parent_id is None:
+    # An empty one, which backends may have, names nobody.
+    if not parent_id:
         return
     validate_id(parent_id, "parent_id")
     if parent_id == owner_id:
