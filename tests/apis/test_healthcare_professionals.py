@@ -544,7 +544,8 @@ async def test_a_copy_is_a_new_record(api: MedTechApi, sandbox: Sandbox) -> None
     own = await read(api, await api.data_owner_id())
     assert own.system_meta_data is not None
     assert own.system_meta_data.public_key
-    copied = attrs.evolve(own, id=None, rev=None, last_name="Copy")
+    nothing: dict[str, Any] = {"id": None, "rev": None}
+    copied = attrs.evolve(own, last_name="Copy", **nothing)
     created = await save(api, copied)
     assert created.id != own.id
     assert created.system_meta_data is not None
