@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
-from icure_async.json_shapes import is_object
+from icure_async.json_shapes import as_list, is_object
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -99,7 +99,7 @@ def _name_follows(changed: _Json, before: Mapping[str, Any], was: _Json | None) 
 
 
 def _names_of(wire: Mapping[str, Any]) -> list[_Json]:
-    return [name for name in wire.get("names") or [] if is_object(name)]
+    return [name for name in as_list(wire.get("names")) if is_object(name)]
 
 
 def _official(names: list[_Json]) -> _Json | None:

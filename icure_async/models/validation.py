@@ -190,7 +190,9 @@ def validate_professional_for_saving(
     if not (
         professional.name
         or professional.last_name
-        or any(name.use == "official" for name in professional.names)
+        or any(
+            name.use == "official" and (name.last_name or name.text) for name in professional.names
+        )
         or unknown.get("nihii")
         or unknown.get("ssin")
     ):
@@ -220,7 +222,8 @@ def validate_shared_data_type(category: object) -> str:
 
 
 def _check_parent(owner_id: str, parent_id: str | None) -> None:
-    if parent_id is None:
+    # An empty one, which backends may have, names nobody.
+    if not parent_id:
         return
     validate_id(parent_id, "parent_id")
     if parent_id == owner_id:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from icure_async.entities.professional_names import complete_professional_names, renamed
 
@@ -199,3 +201,45 @@ def test_a_name_that_the_reference_left_behind_stays_until_somebody_renames() ->
 @pytest.mark.parametrize("before", [BRIENNE, CLINIC, STALE, {}])
 def test_without_a_change_nothing_changes(before: Json) -> None:
     assert renamed(before, before) == before
+
+
+NAMES = st.none() | st.text(st.sampled_from("ab é"), min_size=1, max_size=3).map(str.strip)
+OFFICIAL = st.builds(
+    lambda last, first, text: official(last, *first, text=text),
+    NAMES,
+    st.lists(st.sampled_from(["x", "y"]), max_size=2),
+    st.sampled_from(["", "a x", "Clinic"]),
+)
+DOCUMENTS = st.builds(
+    lambda last, first, name, names: {
+        member: value
+        for member, value in (
+            ("lastName", last),
+            ("firstName", first),
+            ("name", name),
+            ("names", names),
+        )
+        if value
+    },
+    NAMES,
+    NAMES,
+    NAMES,
+    st.lists(OFFICIAL, max_size=1),
+)
+
+
+@given(before=DOCUMENTS, last=NAMES, first=NAMES)
+def test_after_any_rename_the_official_name_says_the_same(
+    before: Json, last: str | None, first: str | None
+) -> None:
+    last, first = last or "a", first or None
+    stored = complete_professional_names(before)
+    changed = after(stored, lastName=last, firstName=first)
+    assert (changed["lastName"], changed.get("firstName")) == (last, first)
+    if (stored.get("lastName"), stored.get("firstName")) != (last, first):
+        (name,) = changed["names"]
+        assert name["lastName"] == last
+        assert first is None or name["firstNames"][0] == first
+        assert name["text"] == changed["name"]
+    # Saving it again changes nothing more.
+    assert after(changed) == changed

@@ -37,8 +37,10 @@ NAMES = (
     "AnonymousMedTechApiBuilder",
     "AuthenticationApi",
     "DataOwnerApi",
+    "HealthcareProfessionalApi",
     "MedTechApi",
     "MedTechApiBuilder",
+    "MedicalDeviceApi",
     "NotificationApi",
     "PatientApi",
     "UserApi",
@@ -190,7 +192,14 @@ def test_no_member_is_missing_on_either_side(original: type) -> None:
 
 ATTRIBUTES = {
     icure_async.AnonymousMedTechApi: {"authentication_api"},
-    icure_async.MedTechApi: {"data_owner_api", "notification_api", "patient_api", "user_api"},
+    icure_async.MedTechApi: {
+        "data_owner_api",
+        "healthcare_professional_api",
+        "medical_device_api",
+        "notification_api",
+        "patient_api",
+        "user_api",
+    },
 }
 
 
