@@ -72,7 +72,7 @@ def with_missing(kind: EntityKind[Any, Any], document: Mapping[str, Any]) -> dic
 def exposed_fields(kind: EntityKind[Any, Any], document: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the attributes of those further members that a stored document shows in clear.
 
-    What backends fill in where nothing is stored does not count.
+    A value that backends fill in where nothing is stored does not count.
     """
     exposed = [
         name

@@ -376,7 +376,7 @@ class Repository(Records[Clear, Sealed]):
         stored = await self.resource.get(document["id"])
         await compare_with_stored(document, self.resource.get, self.kind.noun, stored)
         if not self.kind.also_encrypted:
-            # What completes it may be among the encrypted members.
+            # Else the members that complete it may be among the encrypted ones.
             document = self.kind.complete(document)
         await self._refuse_exposing(document, stored)
         return document
