@@ -140,6 +140,7 @@ async def _is_expected(
     )
 
 
+@explained
 class _Builder(SecretHolder):
     """The options both builders have."""
 
@@ -471,7 +472,7 @@ class _Builder(SecretHolder):
     def with_encrypted_fields(self, *, patient: Iterable[str] = ()) -> Self:
         """Have further fields of records encrypted, beyond those that always are.
 
-        Whoever a record is shared with reads them as before: with this SDK, with or without this
+        All with whom a record is shared read them as before: with this SDK, with or without this
         option, with the reference and with today's iCure. The backend does not, so that a filter
         by one of them is refused. Where one of ``first_name``, ``last_name``, ``maiden_name`` and
         ``alias`` is encrypted, ``names``, which repeats them, is too.

@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, get_origin
 
 import attrs
 
-from icure_async.errors import ValidationError
+from icure_async.errors import ConflictError, DecryptionError, ValidationError
 from icure_async.mistakes import did_you_mean
 from icure_async.models.base import EntityModel
 from icure_async.models.fields import Member, members_of
+from icure_async.models.wire import from_wire
 
 if TYPE_CHECKING:
     from icure_async.entities.kinds import EntityKind
 
-__all__ = ["encrypting", "exposed_fields", "with_missing"]
+__all__ = ["encrypting", "exposed_fields", "refuse_exposing", "with_missing"]
 
 _EMPTY: Final[tuple[object, ...]] = (None, "", [], {})
 # Other SDKs read null for these as an error.
@@ -72,7 +73,7 @@ def with_missing(kind: EntityKind[Any, Any], document: Mapping[str, Any]) -> dic
 def exposed_fields(kind: EntityKind[Any, Any], document: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the attributes of those further members that a stored document shows in clear.
 
-    What backends fill in where nothing is stored does not count.
+    A value that backends fill in where nothing is stored does not count.
     """
     exposed = [
         name
@@ -80,6 +81,58 @@ def exposed_fields(kind: EntityKind[Any, Any], document: Mapping[str, Any]) -> t
         if (value := document.get(name)) not in _EMPTY and value != kind.server_defaults.get(name)
     ]
     return tuple(member.name for member in _members_of(kind) if exposed and member.wire in exposed)
+
+
+def refuse_exposing(
+    kind: EntityKind[Any, Any],
+    document: Mapping[str, Any],
+    stored: Mapping[str, Any],
+    *,
+    is_own: bool,
+) -> None:
+    """Refuse to store in clear a value that is to be encrypted and can't be.
+
+    One that lies on the backend in clear already may stay.
+
+    Args:
+        kind: the record.
+        document: what is to be stored.
+        stored: what is stored.
+        is_own: whether it is the user's own record; else no key opens it.
+
+    Raises:
+        DecryptionError: there is such a value, and no key that opens the record.
+        ValidationError: there is such a value in the user's own record.
+        ConflictError: somebody else changed the record.
+    """
+    ours = from_wire(kind.sealed, document)
+    theirs = from_wire(kind.sealed, kind.complete(stored))
+    changed = [
+        name
+        for name in exposed_fields(kind, document)
+        if getattr(ours, name) != getattr(theirs, name)
+    ]
+    if not changed:
+        return
+    name, fields = f"{kind.noun.capitalize()} {document['id']}", ", ".join(changed)
+    if stored.get("rev") != document.get("rev"):
+        raise ConflictError(
+            f"{name} has another rev by now. Read it again, apply the change to what you read, and "
+            "save that.",
+            status=409,
+        )
+    if is_own:
+        raise ValidationError(
+            f"{name} is the user's own record, of which the backend needs {fields} in clear, and "
+            "with_encrypted_fields() has them encrypted. Nothing was sent. Change them with an API "
+            "object that was built without it."
+        )
+    raise DecryptionError(
+        f"{name} can't be given another {fields}: with_encrypted_fields() has that encrypted, and "
+        f"no key on this device opens the record. Nothing was sent. {kind.unreadable_advice}",
+        entity_type=kind.noun,
+        entity_ids=[document["id"]],
+    )
 
 
 def _members_of(kind: EntityKind[Any, Any]) -> tuple[Member, ...]:

@@ -14,7 +14,11 @@ from icure_async.entities.comparison import (
     refuse_other_changes,
     same_content,
 )
-from icure_async.entities.encrypted_fields import exposed_fields, with_missing
+from icure_async.entities.encrypted_fields import (
+    exposed_fields,
+    refuse_exposing,
+    with_missing,
+)
 from icure_async.entities.metadata import Readers
 from icure_async.entities.record_ids import one_id
 from icure_async.entities.records import Records
@@ -31,7 +35,6 @@ from icure_async.entities.wholeness import has_key_material, looks_whole
 from icure_async.errors import (
     ConflictError,
     CryptoError,
-    DecryptionError,
     ICureError,
     InvalidResponseError,
     NotFoundError,
@@ -455,7 +458,7 @@ class Repository(Records[Clear, Sealed]):
         stored = await self.resource.get(document["id"])
         await compare_with_stored(document, self.resource.get, self.kind.noun, stored)
         if not self.kind.also_encrypted:
-            # What completes it may be among the encrypted members.
+            # Else the members that complete it may be among the encrypted ones.
             document = self.kind.complete(document)
         await self._refuse_exposing(document, stored)
         return document
@@ -581,49 +584,11 @@ class Repository(Records[Clear, Sealed]):
     async def _refuse_exposing(
         self, document: Mapping[str, Any], stored: Mapping[str, Any] | None, *, is_own: bool = False
     ) -> None:
-        """Refuse to store in clear a value that is to be encrypted and can't be.
-
-        One that lies on the backend in clear already may stay.
-
-        Raises:
-            DecryptionError: there is such a value, and no key that opens the record.
-            ValidationError: there is such a value in the user's own record.
-            ConflictError: somebody else changed the record.
-        """
-        kind = self.kind
-        if not exposed_fields(kind, document):
-            return
-        if stored is None:
-            stored = await self.resource.get(document["id"])
-        ours = from_wire(kind.sealed, document)
-        theirs = from_wire(kind.sealed, kind.complete(stored))
-        changed = [
-            name
-            for name in exposed_fields(kind, document)
-            if getattr(ours, name) != getattr(theirs, name)
-        ]
-        if not changed:
-            return
-        name, fields = self._name(document["id"]), ", ".join(changed)
-        if stored.get("rev") != document.get("rev"):
-            raise ConflictError(
-                f"{name} has another rev by now. Read it again, apply the change to what you read, "
-                "and save that.",
-                status=409,
-            )
-        if is_own:
-            raise ValidationError(
-                f"{name} is the user's own record, of which the backend needs {fields} in clear, "
-                "and with_encrypted_fields() has them encrypted. Nothing was sent. Change them "
-                "with an API object that was built without it."
-            )
-        raise DecryptionError(
-            f"{name} can't be given another {fields}: with_encrypted_fields() has that encrypted, "
-            "and no key on this device opens the record. Nothing was sent. "
-            f"{kind.unreadable_advice}",
-            entity_type=kind.noun,
-            entity_ids=[document["id"]],
-        )
+        """Refuse to store in clear a value that is to be encrypted and can't be."""
+        if exposed_fields(self.kind, document):
+            if stored is None:
+                stored = await self.resource.get(document["id"])
+            refuse_exposing(self.kind, document, stored, is_own=is_own)
 
     async def _sealed_again(
         self, document: dict[str, Any], members: Sequence[str], key: bytes

@@ -114,8 +114,8 @@ class KeyRegistration:
         key_pair: KeyPair | None = None,
         *,
         missing_key: MissingKeyPolicy = "refuse",
-        find_key: Callable[[MissingKey], Awaitable[KeyPair | None]] | None = None,
         parent_key_pairs: Mapping[str, Sequence[KeyPair]] | None = None,
+        find_key: Callable[[MissingKey], Awaitable[KeyPair | None]] | None = None,
         invited: bool = False,
     ) -> InitialisedKeys:
         """Put key pairs to use, publishing a new one where there is none or it may be replaced.

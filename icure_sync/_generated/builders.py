@@ -276,7 +276,7 @@ class AnonymousMedTechApiBuilder(Twin[AsyncAnonymousMedTechApiBuilder]):
     def with_encrypted_fields(self, *, patient: Iterable[str] = ()) -> Self:
         """Have further fields of records encrypted, beyond those that always are.
 
-        Whoever a record is shared with reads them as before: with this SDK, with or without this
+        All with whom a record is shared read them as before: with this SDK, with or without this
         option, with the reference and with today's iCure. The backend does not, so that a filter
         by one of them is refused. Where one of ``first_name``, ``last_name``, ``maiden_name`` and
         ``alias`` is encrypted, ``names``, which repeats them, is too.
@@ -578,7 +578,7 @@ class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
     def with_encrypted_fields(self, *, patient: Iterable[str] = ()) -> Self:
         """Have further fields of records encrypted, beyond those that always are.
 
-        Whoever a record is shared with reads them as before: with this SDK, with or without this
+        All with whom a record is shared read them as before: with this SDK, with or without this
         option, with the reference and with today's iCure. The backend does not, so that a filter
         by one of them is refused. Where one of ``first_name``, ``last_name``, ``maiden_name`` and
         ``alias`` is encrypted, ``names``, which repeats them, is too.

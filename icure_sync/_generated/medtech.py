@@ -243,8 +243,8 @@ class MedTechApi(Twin[AsyncMedTechApi]):
         key_pair: KeyPair | None = None,
         *,
         missing_key: MissingKeyPolicy = "refuse",
-        find_key: Callable[[MissingKey], KeyPair | None] | None = None,
         parent_key_pairs: Mapping[str, Sequence[KeyPair]] | None = None,
+        find_key: Callable[[MissingKey], KeyPair | None] | None = None,
     ) -> list[KeyPair]:
         """Put the user's key pairs to use; before that, nothing can be encrypted or decrypted.
 
@@ -259,11 +259,11 @@ class MedTechApi(Twin[AsyncMedTechApi]):
                 has others of the user's, it must be one of these, as in the reference.
             missing_key: ``"allow"`` or ``"refuse"``: whether a new key pair may be published where
                 the published ones are not on this device.
-            find_key: asked for the missing key pair first, for example in a backup; None in return
-                leaves it to ``missing_key``, and so does a pair that is none of the published ones.
             parent_key_pairs: id of a parent → its key pairs, for a professional inside an
                 organisation (``parent_id``), who then reads what was shared with it. They are
                 stored on this device like one given to :meth:`add_key_pair`.
+            find_key: asked for the missing key pair first, for example in a backup; None in return
+                leaves it to ``missing_key``, and so does a pair that is none of the published ones.
 
         Returns:
             The user's key pairs in use, without those of parents.
@@ -279,8 +279,8 @@ class MedTechApi(Twin[AsyncMedTechApi]):
             self._inner.init_user_crypto,
             key_pair,
             missing_key=missing_key,
-            find_key=None if find_key is None else callback(find_key),
             parent_key_pairs=parent_key_pairs,
+            find_key=None if find_key is None else callback(find_key),
         )
 
     def add_key_pair(self, data_owner_id: str, key_pair: KeyPair) -> None:

@@ -122,7 +122,7 @@ def test_any_members_are_hidden_with_their_copies_and_read_as_they_were(
     expected = {**defaults, **_read(_content(patient))}
     assert {**defaults, **_read(opened)} == expected
 
-    # Whatever a backend adds next to it in clear is not believed.
+    # A member that a backend adds next to it in clear is not believed.
     planted = {
         name: data.draw(st.sampled_from(["PLANTED", [], [{"city": "PLANTED"}], None]))
         for name in kind.also_encrypted
@@ -223,7 +223,7 @@ def test_a_kind_says_what_is_encrypted() -> None:
     assert kind.also_encrypted == {"maidenName": None, "names": [], "identifier": []}
     assert kind.always_encrypted == PATIENT.always_encrypted == PATIENT.encrypted == ("note",)
     assert PATIENT.also_encrypted == {}
-    # What the backend would fill in is what a missing one is read as anyway.
+    # A missing one is read as the backend would fill it in anyway.
     assert encrypting(PATIENT, ["gender"]).also_encrypted == {"gender": "unknown"}
     further = encrypting(kind, ["parameters"])
     assert further.encrypted == (*kind.encrypted, "parameters")

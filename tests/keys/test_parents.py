@@ -14,7 +14,7 @@ from icure_async.errors import CryptoError, DecryptionError, KeyPairNotFoundErro
 from icure_async.sandbox import Sandbox
 from icure_async.storage import KeyStorage, MemoryKeyStorage
 from tests.support.golden import WORLD2
-from tests.support.golden_people import ARYA, CRYPTO, HCP, NED, ring_of
+from tests.support.golden_people import ARYA, CRYPTO
 from tests.support.golden_sandbox import Opener
 from tests.support.json_proxy import Exchange, Proxy
 from tests.support.key_material import forge
@@ -190,7 +190,7 @@ async def test_what_is_no_key_pair_of_a_parent_is_refused_and_not_stored(
     assert not any(line.startswith("PUT") for line in requests.take())
     for owner_id in (CHILD, PARENT, STRANGER, "nobody"):
         assert await keys.list_key_pairs(owner_id) == []
-    assert not api._parts.own_document.key_ring
+    assert api._parts.own_document.key_ring.key_pairs == []
 
 
 async def test_the_argument_is_a_dict_of_lists(opener: Opener, requests: RequestLog) -> None:
@@ -363,42 +363,6 @@ async def test_nothing_that_a_parents_key_leads_to_counts_as_the_childs(
             assert await api.init_user_crypto(OWN_PAIR) == [OWN_PAIR]
         assert api._parts.own_document.key_ring.trusted_pairs == [OWN_PAIR]
         assert [key.public_key for key in api.unknown_public_keys] == [evil.public_key]
-
-
-async def test_a_ring_tells_the_pairs_of_parents_from_its_own() -> None:
-    ring = await ring_of(NED)
-    await ring.add_of_parent(HCP)
-    assert ring.key_pairs == [NED, HCP]
-    assert ring.own_pairs == ring.trusted_pairs == [NED]
-    assert not ring.holds(HCP.public_key)
-    assert ring.own_among([HCP.public_key, HCP.fingerprint]) == []
-    wrapped = await KeyRing(CRYPTO).wrap(bytes(32), [HCP.public_key, ARYA.public_key])
-    assert await ring.open(wrapped, own_only=True) is None
-    assert await ring.open(wrapped) == bytes(32)
-    # What the parent's has opened is not the child's either.
-    assert await ring.open(wrapped, own_only=True) is None
-    unnamed = {"": wrapped[HCP.fingerprint]}
-    assert await ring.open(unnamed) == bytes(32)
-
-
-async def test_a_pair_of_a_parent_never_takes_the_place_of_an_own_one() -> None:
-    double = forge(NED.public_key)
-    ring = await ring_of(NED)
-    await ring.add_of_parent(double)
-    assert ring.has_double_of(double)
-    assert ring.trusted_pairs == [NED]
-    await ring.add_of_parent(NED)
-    assert not ring.has_double_of(NED)
-    assert ring.trusted_pairs == [NED]
-    # The other way round, it does.
-    ring = KeyRing(CRYPTO)
-    await ring.add_of_parent(NED)
-    await ring.add(NED)
-    assert ring.own_pairs == ring.trusted_pairs == [NED]
-    await ring.add_of_parent(HCP)
-    ring.clear()
-    await ring.add(HCP)
-    assert ring.own_pairs == [HCP]
 
 
 async def test_a_double_of_the_own_key_pair_is_refused(

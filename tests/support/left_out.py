@@ -47,6 +47,11 @@ TESTS: Mapping[str, Mapping[str, str]] = {
     "tests/apis/test_batches.py": {
         "test_a_progress_that_is_not_async_is_explained": _PLAIN,
     },
+    "tests/apis/test_golden_world2.py": {
+        "test_every_expectation_of_the_types_is_checked": (
+            "It looks into a file, and makes no call."
+        ),
+    },
     "tests/apis/test_hostile_backend.py": {
         "test_what_is_stored_opens_for_nobody_without_a_key": (
             "It plays the attacker, and makes no call."
