@@ -18,7 +18,7 @@ from icure_async.errors import (
 )
 from icure_async.models.base import has_rev
 from icure_async.models.user import User
-from icure_async.models.user_rules import KEPT_PASSWORD
+from icure_async.models.user_rules import KEPT_PASSWORD, is_hash
 from icure_async.models.user_token import RenewedToken
 from icure_async.models.wire import to_wire
 from icure_async.rest.changes import change_document
@@ -92,11 +92,13 @@ class OwnAccount:
         new: dict[str, str] = {}
         if not may_be_named(to_wire(user), self._session.user_name):
             new["user_name"] = str(user.login or user.email or user.mobile_phone)
-        tokens = user.authentication_tokens
-        if user.password_hash not in (None, KEPT_PASSWORD) and (
-            self._session.own_token_key(tokens) is None
+        password = user.password_hash
+        if (
+            password not in (None, KEPT_PASSWORD)
+            and not is_hash(str(password))
+            and self._session.own_token_key(user.authentication_tokens) is None
         ):
-            new["secret"] = str(user.password_hash)
+            new["secret"] = str(password)
         return new
 
     async def change_contact(self, member: str, contact: str) -> Mapping[str, Any]:
