@@ -213,7 +213,7 @@ async def test_a_step_of_an_iterator_finishes_and_the_next_one_is_refused(
 ) -> None:
     page = Gate({"rows": [], "pageSize": 0})
     backend.on("POST /auth/login", login_answer()).on("GET /user/current", USER)
-    backend.on("GET /dataowner/current", {"type": "hcp", "dataOwner": {"id": "hcp"}})
+    backend.on("GET /dataowner/current", {"type": "hcp", "dataOwner": {"id": "hcp", "rev": "1-x"}})
     backend.on("POST /maintenancetask/filter", page)
     api = await builder(backend).build()
     iterator = aiter(api.notification_api.filter_notifications())

@@ -9,7 +9,7 @@ from icure_async.models.filters import HealthcareProfessionalFilter, filter_for
 from icure_async.models.validation import validate_page_size
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncGenerator, Sequence
 
     from icure_async.entities.plain_records import PlainRecords
     from icure_async.models.filters import Filter
@@ -81,7 +81,7 @@ class HealthcareProfessionalApi:
         healthcare_professional_filter: HealthcareProfessionalFilter | Filter | None = None,
         *,
         page_size: int = 1000,
-    ) -> AsyncIterator[HealthcareProfessional]:
+    ) -> AsyncGenerator[HealthcareProfessional, None]:
         """Iterate over the healthcare professionals that a filter finds.
 
         While a page is given out, the next one is read. Each professional comes once, even where

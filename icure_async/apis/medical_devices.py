@@ -9,7 +9,7 @@ from icure_async.models.filters import MedicalDeviceFilter, filter_for
 from icure_async.models.validation import validate_page_size
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 
     from icure_async.entities.batches import Batches
     from icure_async.entities.plain_records import PlainRecords
@@ -103,7 +103,7 @@ class MedicalDeviceApi:
         medical_device_filter: MedicalDeviceFilter | Filter | None = None,
         *,
         page_size: int = 1000,
-    ) -> AsyncIterator[MedicalDevice]:
+    ) -> AsyncGenerator[MedicalDevice, None]:
         """Iterate over the medical devices that a filter finds.
 
         While a page is given out, the next one is read. Each device comes once, even where others

@@ -9,17 +9,19 @@ import attrs
 from anyio.lowlevel import checkpoint
 
 from icure_async.crypto.encoding import new_uuid
-from icure_async.crypto.recent import Recent
+from icure_async.crypto.threads import Turns
 from icure_async.entities.answers import difference
 from icure_async.entities.comparison import changed_by_others
 from icure_async.entities.pages import pages_of
 from icure_async.entities.parents import refuse_circle
 from icure_async.entities.record_ids import id_list, in_order, one_id
+from icure_async.entities.replaced import Replaced
 from icure_async.entities.stored_members import with_stored_members
-from icure_async.entities.unchanged import compare_with_stored, require_same_material
+from icure_async.entities.unchanged import compare_with_stored
 from icure_async.entities.wholeness import owner_looks_whole, same_material
 from icure_async.errors import (
     ConflictError,
+    ICureError,
     InvalidResponseError,
     NotFoundError,
     PermissionDeniedError,
@@ -45,7 +47,6 @@ __all__ = ["PlainRecords"]
 
 Record = TypeVar("Record", bound=EntityModel)
 
-_KEPT_IN_MIND: Final = 1000
 # A record names the revision that it replaces, and the backend says when that was.
 _SET_ON_SAVING: Final = frozenset({"rev", "modified"})
 
@@ -53,8 +54,7 @@ _SET_ON_SAVING: Final = frozenset({"rev", "modified"})
 class PlainRecords(Generic[Record]):
     """Creates, reads, modifies and deletes records of one kind that are not encrypted.
 
-    Documents of data owners hold keys, which go back as they are stored. For that, the documents
-    that were read lately are kept in mind.
+    Documents of data owners hold keys, which go back as they are stored, whatever a record says.
 
     Args:
         kind: what they are.
@@ -78,7 +78,7 @@ class PlainRecords(Generic[Record]):
         self._crypto = crypto
         self._learn = learn
         self._read_owner = read_owner
-        self._read: Recent[str, dict[str, Any]] = Recent(_KEPT_IN_MIND)
+        self._replaced = Replaced(kind.noun)
 
     # --- Reading ----------------------------------------------------------------------------------
 
@@ -100,7 +100,12 @@ class PlainRecords(Generic[Record]):
         """
         noun = self.kind.noun
         ids = [one_id(record_id, noun) for record_id in id_list(record_ids, noun)]
-        return [self._taken(one) for one in in_order(await self._stored(ids), ids, noun)]
+        turns = Turns()
+        records: list[Record] = []
+        for document in in_order(await self._stored(ids), ids, noun):
+            await turns.give()
+            records.append(self._taken(document))
+        return records
 
     async def find(self, wanted: Filter, page_size: int) -> AsyncGenerator[Record, None]:
         """Iterate over the pages of a filter; each record comes once.
@@ -152,13 +157,10 @@ class PlainRecords(Generic[Record]):
         else.
         """
         self.check(record, creating=False)
-        before = self._before(record)
-        if before is None and self.needs_stored(record):
-            before = await self._read_whole(record.id)
-            if before.get("rev") != record.rev:
-                document = self._document(record, before)
-                other = ConflictError(f"{self._name(record.id)} has another rev by now", status=409)
-                return await self._saved_before(document, other)
+        before = await self._read_replaced(record)
+        if before is not None and before.get("rev") != record.rev:
+            document = self._document(record, before)
+            return await self._saved_before(document, self._outdated(record))
         document = await self._changed(record, before)
         try:
             saved = await self.resource.modify(document)
@@ -183,9 +185,8 @@ class PlainRecords(Generic[Record]):
 
     def needs_stored(self, record: Record) -> bool:
         """Return whether the stored document has to be read before a record replaces it."""
-        if self._before(record) is not None:
-            return False
-        return bool(self.kind.keys) or record.unknown_fields is None
+        is_needed = bool(self.kind.keys) or record.unknown_fields is None
+        return is_needed and self._replaced.by(record) is None
 
     async def prepare(self, records: Sequence[Record]) -> Sequence[dict[str, Any]]:
         """Return the documents of new records; each record is given its ``id``."""
@@ -201,16 +202,19 @@ class PlainRecords(Generic[Record]):
 
     async def prepare_changes(
         self, records: Sequence[Record]
-    ) -> Sequence[dict[str, Any] | ValidationError]:
+    ) -> Sequence[dict[str, Any] | ICureError]:
         """Return the documents of records that were read and changed.
 
         An error takes the place of one that would change what must stay as it is.
         """
-        prepared: list[dict[str, Any] | ValidationError] = []
+        prepared: list[dict[str, Any] | ICureError] = []
+        turns = Turns()
         for record in records:
+            await turns.give()
             try:
-                prepared.append(await self._changed(record, self._before(record)))
-            except ValidationError as error:
+                before = await self._read_replaced(record)
+                prepared.append(await self._changed(record, before))
+            except (ConflictError, NotFoundError, ValidationError) as error:
                 prepared.append(error)
         return prepared
 
@@ -237,7 +241,9 @@ class PlainRecords(Generic[Record]):
     async def _stored_like(self, documents: Sequence[Mapping[str, Any]]) -> list[Record | None]:
         stored = {one["id"]: one for one in await self._stored([one["id"] for one in documents])}
         found: list[Record | None] = []
+        turns = Turns()
         for document in documents:
+            await turns.give()
             present = stored.get(document["id"])
             is_same = present is not None and self._is_stored_as(document, present)
             found.append(self._taken(present) if present is not None and is_same else None)
@@ -296,14 +302,22 @@ class PlainRecords(Generic[Record]):
 
     # --- Documents --------------------------------------------------------------------------------
 
-    def _before(self, record: Record) -> dict[str, Any] | None:
-        """Return the stored document that a record replaces, if it is still in mind."""
-        document = self._read.get(record.id)
-        return document if document is not None and document.get("rev") == record.rev else None
+    async def _read_replaced(self, record: Record) -> dict[str, Any] | None:
+        """Return the stored document that a record replaces, or None where it is not needed."""
+        if self.needs_stored(record):
+            return await self._read_whole(record.id)
+        return self._replaced.by(record)
 
     async def _changed(self, record: Record, before: Mapping[str, Any] | None) -> dict[str, Any]:
-        """Return the document that replaces the stored one, after the checks that need it."""
+        """Return the document that replaces the stored one, after the checks that need it.
+
+        Raises:
+            ConflictError: the stored one is not the one that the record was made of.
+            ValidationError: the record would change what must stay as it is.
+        """
         if before is not None:
+            if before.get("rev") != record.rev:
+                raise self._outdated(record)
             self._refuse_other_keys(record, before)
         document = self._document(record, before)
         parent_id = document.get("parentId")
@@ -316,9 +330,9 @@ class PlainRecords(Generic[Record]):
 
         Args:
             record: as it was read, with changes.
-            before: the stored document; None where it is not in mind.
+            before: the stored document; None where it is not known.
         """
-        before = before or self._before(record)
+        before = before or self._replaced.by(record)
         if before is not None and record.unknown_fields is None:
             present: Any = from_wire(self.kind.clear, before)
             ours: Any = record
@@ -436,13 +450,13 @@ class PlainRecords(Generic[Record]):
         return record
 
     def _take(self, document: Mapping[str, Any], *, is_confirmed: bool = False) -> None:
-        record_id = str(document["id"])
-        before = self._read.get(record_id)
-        if before is not None and before.get("rev") == document.get("rev"):
-            require_same_material(before, document, self.kind.noun, "read")
+        if self.kind.keys:
+            self._replaced.note(document, is_confirmed=is_confirmed)
         self._learn(self.kind.route, document)
-        if self.kind.keys and (is_confirmed or owner_looks_whole(document, with_transfers=True)):
-            self._read.put(record_id, dict(document))
+
+    def _outdated(self, record: Record) -> ConflictError:
+        name = self._name(record.id)
+        return changed_by_others(name, ConflictError(f"{name} has another rev", status=409))
 
     def _name(self, record_id: str) -> str:
         return f"{self.kind.noun.capitalize()} {printable(record_id)}"

@@ -307,13 +307,13 @@ class TestDevicesWithKeys:
     @pytest.fixture
     def seed(self, seed: Json, world: Json) -> Json:
         hcp = seed["entities"]["hcparty"][world["users"]["hcp"]["dataOwnerId"]]
-        self.keys = {
-            name: hcp[name] for name in KEY_MATERIAL if name in hcp and name != "aesExchangeKeys"
-        }
+        self.keys = {name: hcp[name] for name in KEY_MATERIAL if name in hcp}
         seed["entities"]["device"] = {
             f"device-{number}": {"id": f"device-{number}", "name": "d", **self.keys}
             for number in range(3)
-        }
+        } | {f"other-{number}": {"id": f"other-{number}"} for number in range(1000)}
+        self.key = {"publicKey": self.keys["publicKey"]}
+        seed["entities"]["device"]["new"] = {"id": "new", **self.key}
         return seed
 
     async def assert_keys(self, sandbox: Sandbox) -> None:
@@ -333,6 +333,20 @@ class TestDevicesWithKeys:
         result = await api.medical_device_api.create_or_modify_medical_devices(devices)
         result.raise_for_failures()
         await self.assert_keys(sandbox)
+
+    async def test_that_were_read_long_ago_are_read_again(
+        self, api: MedTechApi, sandbox: Sandbox, requests: RequestLog
+    ) -> None:
+        devices = api.medical_device_api
+        device = await devices.get_medical_device("new")
+        await devices.get_medical_devices([f"other-{number}" for number in range(1000)])
+        requests.take()
+        result = await devices.create_or_modify_medical_devices([device.evolve(name="changed")])
+        result.raise_for_failures()
+        assert len(requests.take()) == 3
+        stored = await sandbox.stored("device", "new")
+        assert stored is not None
+        assert (stored["name"], stored["publicKey"]) == ("changed", self.key["publicKey"])
 
     async def test_refuse_a_change_of_one_and_save_the_others(
         self, api: MedTechApi, sandbox: Sandbox

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from icure_async import AnonymousMedTechApiBuilder, MedTechApiBuilder, Patient, User
+from icure_async import AnonymousMedTechApiBuilder, MedTechApiBuilder, Patient, PatientFilter
 from icure_async.sandbox import Sandbox
 from tests.support.request_log import RequestLog
 from tests.support.story import NOTE, PHONE, Teller
@@ -144,45 +144,21 @@ async def test_the_professional_creates(
         assert requests.take() == ["POST /rest/v1/patient"]
 
 
-async def test_calls_about_users(
+async def test_a_page_of_a_filter(
     sandbox: Sandbox,
     builder: Callable[[str, str], MedTechApiBuilder],
     requests: RequestLog,
 ) -> None:
-    """One each, as the reference; a change of the own account reads the user before."""
+    """The reference takes one, too, and does not decrypt (wire-protocol.md §6.1)."""
     master = sandbox.master_hcp
+    wanted = PatientFilter().contains_fuzzy("stark") & ~PatientFilter().by_ids(["x"])
     async with builder(master.login, master.password).build() as api:
-        users, counted = api.user_api, dict[str, int]()
-
-        def count(name: str) -> None:
-            counted[name] = len(requests.take())
-
-        me = await users.get_logged_user()
+        await api.init_user_crypto(master.key_pair)
+        for number in range(3):
+            patient = Patient(first_name=str(number), last_name="Stark", note="n")
+            await api.patient_api.create_or_modify_patient(patient)
         requests.take()
-        user = await users.create_or_modify_user(User(email="robb@winterfell.example"))
-        count("create")
-        user = await users.create_or_modify_user(user.evolve(name="Robb"))
-        count("modify")
-        await users.get_user(user.id)
-        count("get")
-        await users.get_user_by_email("robb@winterfell.example")
-        count("by email")
-        token = await users.create_token(user_id=user.id)
-        count("token of another")
-        assert await users.check_token_validity(user.id, token)
-        count("check token")
-        assert set(await users.match_users()) == {me.id, user.id}
-        count("match")
-        assert {one.id async for one in users.filter_users()} == {me.id, user.id}
-        count("filter")
-        await users.delete_user(user.id)
-        count("delete")
-        await users.renew_token()
-        count("renew")
-        await users.change_password("winter is coming, they say")
-        count("password")
-        await users.change_email("master@winterfell.example")
-        count("email")
-        print(counted)
-        limits = dict.fromkeys(counted, 1) | {"renew": 2, "password": 2, "email": 2}
-        assert all(counted[name] <= limit for name, limit in limits.items())
+        found = [patient.note async for patient in api.patient_api.filter_patients(wanted)]
+        assert (found, requests.take()) == (["n"] * 3, ["POST /rest/v1/patient/filter"])
+        assert await api.patient_api.count_patients(wanted) == 3
+        assert requests.take() == ["POST /rest/v1/patient/match"]
