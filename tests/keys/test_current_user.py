@@ -57,6 +57,15 @@ async def test_what_is_no_change_of_this_user_is_not_asked_for() -> None:
     assert backend.asked == 1
 
 
+async def test_a_backend_that_gives_users_no_revision() -> None:
+    backend = Backend()
+    current = kept(backend)
+    del (await current.get())["rev"]  # type: ignore[attr-defined]
+    current.notice({"id": "u"})
+    await current.get()
+    assert backend.asked == 1
+
+
 async def test_an_answer_from_before_a_change_is_not_believed() -> None:
     backend = Backend()
     current = kept(backend)
