@@ -16,6 +16,7 @@ from icure_async.errors import (
     PermissionDeniedError,
     ValidationError,
 )
+from icure_async.json_shapes import as_object
 from icure_async.models.base import has_rev
 from icure_async.models.user import User
 from icure_async.models.user_rules import KEPT_PASSWORD, is_hash
@@ -197,5 +198,4 @@ class OwnAccount:
 
 
 def _keys_of(user: Mapping[str, Any]) -> list[str]:
-    tokens = user.get(TOKENS_MEMBER)
-    return list(tokens) if isinstance(tokens, dict) else []
+    return list(as_object(user.get(TOKENS_MEMBER)))
