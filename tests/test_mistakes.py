@@ -157,7 +157,7 @@ def test_a_type_error_of_the_callers_own_code_stays_what_it_is() -> None:
     with pytest.raises(ICureError):
         MedTechApiBuilder.from_env(user_type=policy)  # type: ignore[arg-type]
     with pytest.raises(TypeError) as caught:
-        builder.with_password()
+        builder.with_user_name()
     assert not isinstance(caught.value, ICureError)
 
 

@@ -25,7 +25,7 @@ from icure_async.models.validation import (
 from icure_async.models.wire import from_wire
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncGenerator, Sequence
     from datetime import timedelta
 
     from icure_async.authentication.invites import Invites
@@ -147,7 +147,7 @@ class UserApi:
 
     def filter_users(
         self, user_filter: UserFilter | Filter | None = None, *, page_size: int = 1000
-    ) -> AsyncIterator[User]:
+    ) -> AsyncGenerator[User, None]:
         """Iterate over the users that a filter finds, as far as the logged-in user may see them.
 
         While a page is given out, the next one is read. Each user comes once, even where others
@@ -259,7 +259,7 @@ class UserApi:
         """
         await self._account.change_password(validate_new_password(password))
 
-    def export_data(self, *, page_size: int = 500) -> AsyncIterator[dict[str, Any]]:
+    def export_data(self, *, page_size: int = 500) -> AsyncGenerator[dict[str, Any], None]:
         """Iterate over everything that the logged-in user can read, as JSON-ready dicts.
 
         First comes the user, without secrets, then its data owner, the patients, and the

@@ -73,7 +73,7 @@ class PlainKind(Generic[Record]):
 
 
 def _with_login(user: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a user's document with the login that backends give one without (§10.2)."""
+    """Return a user's document with the login that backends give one without."""
     names = {name: user[name] for name in ("login", "email", "mobilePhone") if user.get(name)}
     return {**user, "login": next(iter(names.values()))} if names else dict(user)
 

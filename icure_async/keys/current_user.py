@@ -68,8 +68,8 @@ class CurrentUser:
 
     def notice(self, user: Mapping[str, Any]) -> None:
         """Take note of a user that was read or stored elsewhere: it may be this one, changed."""
-        known = self._user
-        if known is not None and user.get("id") == known["id"] and user.get("rev") != known["rev"]:
+        known = self._user or {}
+        if known and user.get("id") == known["id"] and user.get("rev") != known.get("rev"):
             self.changed()
 
     def changed(self) -> None:

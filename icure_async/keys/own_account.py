@@ -16,9 +16,10 @@ from icure_async.errors import (
     PermissionDeniedError,
     ValidationError,
 )
+from icure_async.json_shapes import as_object
 from icure_async.models.base import has_rev
 from icure_async.models.user import User
-from icure_async.models.user_rules import KEPT_PASSWORD
+from icure_async.models.user_rules import KEPT_PASSWORD, is_hash
 from icure_async.models.user_token import RenewedToken
 from icure_async.models.wire import to_wire
 from icure_async.rest.changes import change_document
@@ -92,11 +93,13 @@ class OwnAccount:
         new: dict[str, str] = {}
         if not may_be_named(to_wire(user), self._session.user_name):
             new["user_name"] = str(user.login or user.email or user.mobile_phone)
-        tokens = user.authentication_tokens
-        if user.password_hash not in (None, KEPT_PASSWORD) and (
-            self._session.own_token_key(tokens) is None
+        password = user.password_hash
+        if (
+            password not in (None, KEPT_PASSWORD)
+            and not is_hash(str(password))
+            and self._session.own_token_key(user.authentication_tokens) is None
         ):
-            new["secret"] = str(user.password_hash)
+            new["secret"] = str(password)
         return new
 
     async def change_contact(self, member: str, contact: str) -> Mapping[str, Any]:
@@ -195,5 +198,4 @@ class OwnAccount:
 
 
 def _keys_of(user: Mapping[str, Any]) -> list[str]:
-    tokens = user.get(TOKENS_MEMBER)
-    return list(tokens) if isinstance(tokens, dict) else []
+    return list(as_object(user.get(TOKENS_MEMBER)))

@@ -12,6 +12,7 @@ from icure_async.models.validation import validate_record_for_saving
 
 __all__ = [
     "KEPT_PASSWORD",
+    "is_hash",
     "required_email",
     "required_phone_number",
     "validate_contact",
@@ -66,6 +67,11 @@ def validate_user_for_saving(user: User, *, creating: bool) -> None:
                 )
 
 
+def is_hash(password: str) -> bool:
+    """Return whether backends take a new password for the hash of one."""
+    return _HASH.fullmatch(password) is not None
+
+
 def validate_new_password(password: object) -> str:
     """Return a password that a user can log in with, or raise. No message holds it.
 
@@ -83,7 +89,7 @@ def validate_new_password(password: object) -> str:
             f"The password must be a printable text of at most {_LONGEST} characters, without "
             "blanks around it. Nothing was changed."
         )
-    if _HASH.fullmatch(password):
+    if is_hash(password):
         raise ValidationError(
             "The password looks like a hash: backends would store it as one, and another text "
             "would be the password. Choose one with a blank in it, for example."

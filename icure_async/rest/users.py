@@ -247,7 +247,10 @@ def _ascii_domain(domain: str) -> str:
 
 
 def _refusal(error: BackendError, action: str) -> BackendError | None:
-    """Return the error for a refusal whose reason the backend tells in words (§2.2)."""
+    """Return the error for a refusal whose reason the backend tells in words.
+
+    The texts are those of server-behaviour.md §2.2.
+    """
     said = error.server_message or ""
     taken = _TAKEN.search(said)
     if taken:

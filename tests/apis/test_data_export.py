@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncIterator
 from typing import Any
 
+import aiohttp
 import pytest
 
 from icure_async import EncryptedPatient, MedTechApi, Patient
 from icure_async.errors import InvalidResponseError, ValidationError, WrongArgumentsError
 from icure_async.sandbox import Sandbox
+from tests.support.golden import WORLD2
 from tests.support.golden_sandbox import Opener
 from tests.support.json_proxy import Exchange, Proxy
 from tests.support.notifications import SECRET, People, other
 from tests.support.request_log import RequestLog
-from tests.support.seeds import add_hcp, add_user
+from tests.support.seeds import add_hcp, add_user, stage
 
 Item = dict[str, Any]
 NO_KEYS = (
@@ -182,3 +185,28 @@ async def test_an_export_is_iterated_over(opener: Opener) -> None:
     clerk = await opener.plain("clerk")
     with pytest.raises(WrongArgumentsError, match="async for"):
         await clerk.user_api.export_data()  # type: ignore[misc]
+
+
+class TestOrganisation:
+    """Somebody who belongs to an organisation; the reference wrote the records."""
+
+    @pytest.fixture
+    async def sandbox(self) -> AsyncIterator[Sandbox]:
+        async with Sandbox(seed=stage(WORLD2, "14-people"), jwt=False) as running:
+            yield running
+
+    async def test_what_is_shared_with_the_organisation_is_exported_too(
+        self, sandbox: Sandbox, client_session: aiohttp.ClientSession
+    ) -> None:
+        child = await Opener(sandbox.icure_url, WORLD2, client_session).golden("hcpBchild")
+        users = WORLD2["users"]
+        owners = {users[name]["dataOwnerId"] for name in ("hcpB", "hcpBchild")}
+        stored = WORLD2["stages"]["14-people"]["entities"]["patient"]
+        shared = {
+            patient_id
+            for patient_id, patient in stored.items()
+            if owners & patient.get("delegations", {}).keys() and not patient.get("deletionDate")
+        }
+        exported_ids = [item["id"] for item in of_kind(await exported(child), "patient")]
+        assert sorted(exported_ids) == sorted(shared)
+        assert len(shared) > 3
