@@ -1,9 +1,10 @@
-"""A program is killed at every moment of a registration or login, and started again."""
+"""A program is killed at every moment of a login or a share, and started again."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
+from typing import ClassVar
 
 import attrs
 import pytest
@@ -13,6 +14,8 @@ from icure_async.models.key_pair import fingerprint_of
 from tests.support.aftermath import State, check_notified
 from tests.support.counts import Count
 from tests.support.ground import Device, Ground, Json, ProgramServer
+from tests.support.killable_program import NOTE
+from tests.support.sharing_scenes import add_delegate, check_shared
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -33,7 +36,13 @@ class Scene:
 
 
 class Scenario:
-    """Makes scenes, one after the other, in one of the processes."""
+    """Makes scenes, one after the other, in one of the processes.
+
+    Attributes:
+        tokens: how many long-lived tokens the program makes.
+    """
+
+    tokens: ClassVar[int] = 1
 
     def __init__(self, ground: Ground, server: ProgramServer) -> None:
         self.ground = ground
@@ -127,6 +136,36 @@ class LoginWithoutKey(Scenario):
             known.clear()
 
 
+class Sharing(Scenario):
+    """Of a new patient of the same user, with a new delegate each time."""
+
+    tokens = 0
+    _device: Device | None = None
+
+    async def next_scene(self) -> Scene:
+        ground = self.ground
+        own, first, second, self._reader = ground.key_pairs[:4]
+        if self._device is None:
+            self._device = ground.new_device(ground.new_phone())
+            self._whole = await self.server.finish(ground.job(self._device, own))
+        again = ground.job(self._device, own, token=self._whole["token"])
+        patient_id = (await self.server.finish(again))["patient"]
+        self._before = await ground.sandbox.stored("patient", patient_id) or {}
+        self._delegate_id = await add_delegate(ground.sandbox, self._reader)
+        return Scene(self._device, first, second)
+
+    def job(self, scene: Scene) -> Json:
+        return super().job(scene) | {
+            "token": self._whole["token"],
+            "shares": self._before["id"],
+            "delegate": self._delegate_id,
+        }
+
+    async def passed(self, scene: Scene, keys: set[str], last_run: Json) -> None:
+        sandbox = self.ground.sandbox
+        await check_shared(sandbox, self._before, self._delegate_id, self._reader, NOTE)
+
+
 class Killing:
     """Kills the program at one moment after the other."""
 
@@ -161,21 +200,25 @@ class Killing:
         assert "error" not in first, first["error"]
         now = await ground.state(device.phone)
         found = await ground.check_keys(before, now, device)
-        done = await _is_whole(ground, before, now, device)
+        fewest = scenario.tokens
+        done = await _is_whole(ground, before, now, device, range(fewest, fewest + 1))
         last = first
         if first["killed"]:
             last = await scenario.server.finish(job)
             now = await ground.state(device.phone)
         assert done or not last["again"], "a process was started again that was not done"
-        left = await ground.check_whole(before, now, device, tokens=range(1, 2 + last["again"]))
+        tokens = range(fewest, fewest + 1 + last["again"])
+        left = await ground.check_whole(before, now, device, tokens=tokens)
         assert found in (set(), left), "a key pair on the device was replaced"
         keys = {key for key in now.published if fingerprint_of(key) in left}
         await scenario.passed(scene, keys, last)
 
 
-async def _is_whole(ground: Ground, before: State, now: State, device: Device) -> bool:
+async def _is_whole(
+    ground: Ground, before: State, now: State, device: Device, tokens: range
+) -> bool:
     try:
-        await ground.check_whole(before, now, device, tokens=range(1, 2))
+        await ground.check_whole(before, now, device, tokens=tokens)
     except (AssertionError, KeyError):
         return False
     return True
@@ -185,7 +228,7 @@ def _with(job: Json, key_pair: KeyPair) -> Json:
     return job | {"keys": [[key_pair.public_key, key_pair.private_key]]}
 
 
-@pytest.mark.parametrize("make", [Registration, Login, LoginWithoutKey])
+@pytest.mark.parametrize("make", [Registration, Login, LoginWithoutKey, Sharing])
 async def test_killed_at_any_moment_it_finishes_when_started_again(
     make: type[Scenario], ground: Ground, servers: list[ProgramServer], count: Count
 ) -> None:
