@@ -253,6 +253,34 @@ async def test_a_delegate_who_cannot_be_shared_with(
     assert (await backend.sandbox.export())["entities"] == before["entities"]
 
 
+@pytest.mark.parametrize("delegate", ["nobody", "hcp-keyless"])
+async def test_the_own_record_is_not_written_for_a_delegate_who_cannot_be_shared_with(
+    golden: People, backend: Backend, requests: RequestLog, delegate: str
+) -> None:
+    api = await golden("ned")
+    own = await api.patient_api.get_patient(IDS["ned"])
+    before = await backend.sandbox.export()
+    requests.take()
+    with pytest.raises((NotFoundError, CryptoError)):
+        await api.patient_api.give_access_to(own, delegate)
+    assert writes(requests.take()) == []
+    assert (await backend.sandbox.export())["entities"] == before["entities"]
+
+
+async def test_what_another_device_has_shared_since_is_not_shared_twice(
+    golden: People, opener: Opener, backend: Backend
+) -> None:
+    """The other device has made the exchange key, too, of which this one knows nothing."""
+    api, other = await golden("hcpA"), await opener.golden("hcpA")
+    patient = await created(api)
+    delegate_id = await newcomer(opener, "keyless")
+    await other.patient_api.give_access_to(patient, delegate_id)
+    read = await api.patient_api.get_patient(patient.id)
+    before = await backend.sandbox.export()
+    assert await api.patient_api.give_access_to(read, delegate_id) is read
+    assert (await backend.sandbox.export())["entities"] == before["entities"]
+
+
 async def test_what_one_cannot_read_is_not_shared(
     golden: People, backend: Backend, requests: RequestLog
 ) -> None:
