@@ -45,6 +45,9 @@ Clear = TypeVar("Clear", bound=EntityModel)
 Sealed = TypeVar("Sealed", bound=EntityModel)
 
 
+_NO_ACCESS: Final[Mapping[str, Granted | ICureError]] = MappingProxyType({})
+
+
 @attrs.frozen(eq=False, repr=False)
 class SharedRecord(Generic[RecordT]):
     """A record, and the access of delegates to it.
@@ -112,11 +115,11 @@ class _Outcomes(Generic[RecordT]):
         self,
         index: int,
         error: ICureError,
-        access: Mapping[str, Granted | ICureError] = MappingProxyType({}),
+        access: Mapping[str, Granted | ICureError] = _NO_ACCESS,
     ) -> None:
         """Note that a record could not be written, and the access that holds all the same."""
-        kept = {name: one for name, one in access.items() if one != "given"}
-        every = dict.fromkeys(self._delegates, error) | kept
+        every: dict[str, Granted | ICureError] = dict.fromkeys(self._delegates, error)
+        every.update((name, one) for name, one in access.items() if one != "given")
         self._found[index] = SharedRecord(self._records[index], every)
 
     def end(self, error: ICureError) -> None:
@@ -346,7 +349,7 @@ class Shares(Generic[Clear, Sealed]):
             outcomes.note(one, saved)
 
         def failed(one: _Pending[Clear | Sealed], error: ICureError) -> None:
-            access = both[one.index][1].access if one.index in both else {}
+            access = both[one.index][1].access if one.index in both else _NO_ACCESS
             outcomes.failed(one.index, error, access)
 
         return await each_at_once(pending, finish, failed)

@@ -41,6 +41,11 @@ def world() -> dict[str, Any]:
 def seed() -> dict[str, Any]:
     seed = stage(WORLD2, STAGE)
     add_hcp(seed, "keyless")
+    gone_id = add_hcp(seed, "gone")
+    seed["entities"]["hcparty"][gone_id] |= {
+        "publicKey": key_pair_of(WORLD2, "hcpC").public_key,
+        "deletionDate": 1,
+    }
     return seed
 
 
@@ -219,6 +224,7 @@ async def test_unknown_members_survive(golden: People, backend: Backend) -> None
 
 BAD_DELEGATES: list[tuple[Any, type[Exception], str]] = [
     ("nobody", NotFoundError, "does not exist"),
+    ("hcp-gone", NotFoundError, "was deleted"),
     ("hcp-keyless", CryptoError, "no public key"),
     (IDS["hcpA"], ValidationError, "current one"),
     ("", ValidationError, "delegate id"),
@@ -446,7 +452,7 @@ async def test_an_entry_that_a_stranger_planted_for_the_delegate_does_not_count(
         assert shared is not read
         assert await golden.note("hcpB", patient.id) == NOTE
         assert await api.patient_api.give_access_to(shared, IDS["hcpB"]) is shared
-        # What was planted is not ours to drop.
+        # The planted entry is not ours to drop.
         now = await backend.patient(patient.id)
         assert now["encryptionKeys"][IDS["hcpB"]][0]["key"] == entries[0]["key"]
 
