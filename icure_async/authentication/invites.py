@@ -176,6 +176,8 @@ class Invites:
         else:
             return attrs.evolve(recipient, document=document, exists=True)
         existing = await self._existing(invitee)
+        if existing is None and isinstance(refusal, ConflictError):
+            raise refusal
         if existing is None:
             raise _taken(recipient.channel, refusal) from None
         return existing
@@ -298,7 +300,7 @@ def _taken(channel: Channel, refusal: BackendError) -> UserExistsError:
     return UserExistsError(
         f"The user can't be created (HTTP {refusal.status}): most likely another user has this "
         f"{_CONTACT_NAMES[channel]} already. Nothing was created, and no message was sent. Change "
-        "the contact of the patient, or have the other user's changed.",
+        "the contact of the patient, or have the other user's changed, and call again.",
         member=_ATTRIBUTES[channel],
         status=refusal.status,
         request_id=refusal.request_id,
