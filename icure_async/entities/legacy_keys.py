@@ -96,7 +96,7 @@ class LegacyKeys:
     async def lacking(self, documents: Documents, delegate_id: str, /) -> list[bool]:
         """Return for each entity whether a delegate is not known to have all of our access."""
         entities = [ReadableEntity(document, None) for document in documents]
-        found = await self.secret_finder.find(entities)
+        found = await self.secret_finder.find(entities, to_give=False)
         return [not secrets.held or bool(secrets.missing(delegate_id)) for secrets in found]
 
     async def seal_new(

@@ -1,9 +1,10 @@
-"""A program is killed at every moment of a registration or login, and started again."""
+"""A program is killed at every moment of a login or a share, and started again."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
+from typing import ClassVar
 
 import attrs
 import pytest
@@ -14,6 +15,8 @@ from tests.support.aftermath import State, check_asked, check_notified
 from tests.support.counts import Count
 from tests.support.ground import Device, Ground, Json, ProgramServer
 from tests.support.invitations import by_sms, token_in
+from tests.support.killable_program import NOTE
+from tests.support.sharing_scenes import add_delegate, check_shared
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -34,7 +37,13 @@ class Scene:
 
 
 class Scenario:
-    """Makes scenes, one after the other, in one of the processes."""
+    """Makes scenes, one after the other, in one of the processes.
+
+    Attributes:
+        tokens: how many long-lived tokens the program makes.
+    """
+
+    tokens: ClassVar[int] = 1
 
     def __init__(self, ground: Ground, server: ProgramServer) -> None:
         self.ground = ground
@@ -66,7 +75,7 @@ class Scenario:
             last_run: how the last run of the program ended.
             was_done: whether the login was complete when the first run ended.
         """
-        return 1 + int(last_run["again"])
+        return self.tokens + int(last_run["again"])
 
     @property
     def reads_itself(self) -> bool:
@@ -185,6 +194,36 @@ class FirstLogin(Scenario):
         self._hcp = None
 
 
+class Sharing(Scenario):
+    """Of a new patient of the same user, with a new delegate each time."""
+
+    tokens = 0
+    _device: Device | None = None
+
+    async def next_scene(self) -> Scene:
+        ground = self.ground
+        own, first, second, self._reader = ground.key_pairs[:4]
+        if self._device is None:
+            self._device = ground.new_device(ground.new_phone())
+            self._whole = await self.server.finish(ground.job(self._device, own))
+        again = ground.job(self._device, own, token=self._whole["token"])
+        patient_id = (await self.server.finish(again))["patient"]
+        self._before = await ground.sandbox.stored("patient", patient_id) or {}
+        self._delegate_id = await add_delegate(ground.sandbox, self._reader)
+        return Scene(self._device, first, second)
+
+    def job(self, scene: Scene) -> Json:
+        return super().job(scene) | {
+            "token": self._whole["token"],
+            "shares": self._before["id"],
+            "delegate": self._delegate_id,
+        }
+
+    async def passed(self, scene: Scene, keys: set[str], last_run: Json) -> None:
+        sandbox = self.ground.sandbox
+        await check_shared(sandbox, self._before, self._delegate_id, self._reader, NOTE)
+
+
 class Killing:
     """Kills the program at one moment after the other."""
 
@@ -229,7 +268,7 @@ class Killing:
             before,
             now,
             device,
-            tokens=range(1, 1 + scenario.most_tokens(last, was_done=done)),
+            tokens=range(scenario.tokens, 1 + scenario.most_tokens(last, was_done=done)),
             reads_itself=scenario.reads_itself,
         )
         assert found in (set(), left), "a key pair on the device was replaced"
@@ -238,9 +277,10 @@ class Killing:
 
 
 async def _is_whole(scenario: Scenario, before: State, now: State, device: Device) -> bool:
+    tokens = range(scenario.tokens, scenario.tokens + 1)
     try:
         await scenario.ground.check_whole(
-            before, now, device, tokens=range(1, 2), reads_itself=scenario.reads_itself
+            before, now, device, tokens=tokens, reads_itself=scenario.reads_itself
         )
     except (AssertionError, KeyError):
         return False
@@ -251,7 +291,7 @@ def _with(job: Json, key_pair: KeyPair) -> Json:
     return job | {"keys": [[key_pair.public_key, key_pair.private_key]]}
 
 
-@pytest.mark.parametrize("make", [Registration, Login, LoginWithoutKey, FirstLogin])
+@pytest.mark.parametrize("make", [Registration, Login, LoginWithoutKey, Sharing, FirstLogin])
 async def test_killed_at_any_moment_it_finishes_when_started_again(
     make: type[Scenario], ground: Ground, servers: list[ProgramServer], count: Count
 ) -> None:

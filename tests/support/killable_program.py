@@ -1,7 +1,8 @@
 """A program that uses the SDK, which the tests run in a process of its own and kill.
 
-It registers or logs in, writes a patient and reads it. It keeps what it has to know next time in a
-folder, so that starting it again after its death finishes the job: as a careful application does.
+It registers or logs in, writes a patient and reads it, or shares one. It keeps what it has to know
+next time in a folder, so that starting it again after its death finishes the job: as a careful
+application does.
 
 Started once, it imports everything, and then runs each job that it is given, one line of JSON on
 standard input, in a fork of itself. For each it writes one line of JSON: how the fork ended, and
@@ -169,7 +170,7 @@ class Program:
 
     async def _opened(self, anonymous: AnonymousMedTechApi) -> MedTechApi:
         """Return the user's API: with the token if there is one, else with a code."""
-        token = await self._app.get_item("token")
+        token = self._job.get("token") or await self._app.get_item("token")
         if token is not None:
             api = await (
                 MedTechApiBuilder()
@@ -240,6 +241,10 @@ class Program:
             await asyncio.sleep(self._job["starts_at"] - time.monotonic())
 
     async def _work(self, api: MedTechApi) -> None:
+        if "shares" in self._job:
+            patient = await api.patient_api.get_patient(self._job["shares"])
+            await api.patient_api.give_access_to(patient, self._job["delegate"])
+            return
         own_id = str((await api.user_api.get_logged_user()).patient_id)
         for public_key in self._job.get("helps", []):
             await api.data_owner_api.give_access_back_to(own_id, public_key)
@@ -257,6 +262,7 @@ class Program:
             # Decrypted, too, or this is an error.
             await api.patient_api.get_patient(own_id)
         self.report["patient"] = patient_id
+        self.report["token"] = await self._app.get_item("token")
 
 
 def live(job: Job, said: int) -> NoReturn:

@@ -25,9 +25,11 @@ from icure_async import (
 from icure_async.crypto.software import SoftwareCrypto
 from icure_async.sandbox import Sandbox
 from icure_async.storage import MemoryKeyStorage, MemoryStorage
+from tests.support.attacker import Attacker
 from tests.support.builders import anonymous_builder_for, builder_for
 from tests.support.invitations import address, by_email, token_in
 from tests.support.mutations import Case, Mutator
+from tests.support.sharing_scenes import add_delegate
 from tests.support.shortcuts import HandedOutCrypto
 
 Json = dict[str, Any]
@@ -63,6 +65,7 @@ class World:
     master_pair: KeyPair
     master_login: str
     hcp_id: str
+    reed_id: str
     ned_id: str
     token: str
     key_pairs: list[KeyPair]
@@ -185,12 +188,14 @@ async def build_worlds(
             )).id)
             for sender, receiver in ((hcp, ned_id), (hcp, ned_id), (ned, master.data_owner_id))
         ]  # fmt: skip
+        reed_id = await add_delegate(sandbox, pairs[3])
         world = World(
             seed=await sandbox.export(),
             master_password=master.password,
             master_pair=master.key_pair,
             master_login=master.login,
             hcp_id=master.data_owner_id,
+            reed_id=reed_id,
             ned_id=ned_id,
             token=result.token,
             key_pairs=[pairs[0]],
@@ -391,6 +396,87 @@ class ModificationBlindly(Flow):
         patient.profession = "crow"
         saved = await patients.modify_potentially_encrypted_patient(patient)
         assert saved.id == self.world.hidden_id
+
+
+class Sharing(_Prepared):
+    """Sharing a patient with somebody to whom there is an exchange key."""
+
+    finished = False
+
+    async def run(self) -> None:
+        patients = self.api.patient_api
+        patient = await patients.get_patient(self.patient_id)
+        shared = await patients.give_access_to(patient, self.delegate_id)
+        assert (shared.id, shared.note) == (patient.id, patient.note)
+        self.finished = True
+
+    @property
+    def patient_id(self) -> str:
+        return self.world.hidden_id
+
+    @property
+    def delegate_id(self) -> str:
+        return self.world.hcp_id
+
+    @property
+    def delegate_key(self) -> KeyPair:
+        return self.world.master_pair
+
+    async def check_device(self, published: set[str]) -> None:
+        if not self.finished:
+            return
+        database = await self.place.sandbox.export()
+        stored = database["entities"]["patient"][self.patient_id]
+        for name in ("delegations", "encryptionKeys"):
+            assert len(stored[name].get(self.delegate_id, ())) == 1, f"{name} are not shared"
+        reader = Attacker(private_keys=[self.delegate_key.private_key])
+        assert reader.reads(database, self.patient_id) is not None, "the delegate can't read it"
+
+
+class FirstSharing(Sharing):
+    """Sharing a patient with somebody new."""
+
+    @property
+    def delegate_id(self) -> str:
+        return self.world.reed_id
+
+    @property
+    def delegate_key(self) -> KeyPair:
+        return self.place.pairs[3]
+
+
+class SharingOfOwnRecord(FirstSharing):
+    """Sharing the record of oneself, which holds one's keys, with somebody new."""
+
+    @property
+    def patient_id(self) -> str:
+        return self.world.ned_id
+
+
+class SharingOfAllData(FirstSharing):
+    """Sharing a patient and all that belongs to it."""
+
+    async def run(self) -> None:
+        given = await self.api.patient_api.give_access_to_all_data_of(
+            self.patient_id, self.delegate_id
+        )
+        assert given.patient.shared == 1
+        assert given.success or self.place.mutator.struck
+        self.finished = True
+
+
+class AutomaticSharing(_Prepared):
+    """Sharing new data with somebody, and no more."""
+
+    async def run(self) -> None:
+        users = self.api.user_api
+        reed_id, hcp_id = self.world.reed_id, self.world.hcp_id
+        user = await users.share_all_future_data_with([reed_id])
+        assert reed_id in user.sharing_data_with["all"]
+        user = await users.stop_sharing_data_with([reed_id])
+        sharing_with = user.sharing_data_with.get("all", [])
+        assert reed_id not in sharing_with
+        assert hcp_id in sharing_with or self.place.mutator.struck
 
 
 class Deletion(_Prepared):
@@ -603,6 +689,11 @@ FLOWS: list[type[Flow]] = [
     ModificationInClear,
     ModificationOfOwnRecord,
     ModificationBlindly,
+    Sharing,
+    FirstSharing,
+    SharingOfOwnRecord,
+    SharingOfAllData,
+    AutomaticSharing,
     Deletion,
     Notifications,
     AccessBack,
