@@ -30,6 +30,7 @@ __all__ = [
 ]
 
 
+@attrs.frozen(repr=False)
 class _Message:
     """A message. Its repr shows nothing of it, as it may hold a token."""
 
