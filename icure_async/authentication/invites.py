@@ -19,6 +19,7 @@ from icure_async.errors import (
     BadRequestError,
     ConfigurationError,
     ConflictError,
+    InvalidResponseError,
     NetworkError,
     UserExistsError,
     ValidationError,
@@ -52,6 +53,7 @@ _ATTRIBUTES: Final[dict[Channel, str]] = {"email": "email", "sms": "mobile_phone
 _CONTACT_NAMES: Final[dict[Channel, str]] = {"email": "email address", "sms": "mobile phone number"}
 _NORMALISE: Final = {"email": normalise_email, "sms": normalise_phone_number}
 _MESSAGES: Final[dict[Channel, type[Message]]] = {"email": EmailMessage, "sms": SMSMessage}
+_LINKS: Final = ("login", "patientId")
 _TOKEN_NAME: Final = "invite"  # noqa: S105
 
 Answer = TypeVar("Answer")
@@ -174,8 +176,16 @@ class Invites:
         except (BadRequestError, ConflictError) as error:
             refusal = error
         else:
+            if any(document.get(name) != recipient.document[name] for name in _LINKS):
+                raise InvalidResponseError(
+                    f"Could not create user {document['id']}: the server answers with a user of "
+                    "another login or patient. No token was made, and no message was sent. Call "
+                    "the administrator of the backend."
+                )
             return attrs.evolve(recipient, document=document, exists=True)
         existing = await self._existing(invitee)
+        if existing is None and isinstance(refusal, ConflictError):
+            raise refusal
         if existing is None:
             raise _taken(recipient.channel, refusal) from None
         return existing
@@ -298,7 +308,7 @@ def _taken(channel: Channel, refusal: BackendError) -> UserExistsError:
     return UserExistsError(
         f"The user can't be created (HTTP {refusal.status}): most likely another user has this "
         f"{_CONTACT_NAMES[channel]} already. Nothing was created, and no message was sent. Change "
-        "the contact of the patient, or have the other user's changed.",
+        "the contact of the patient, or have the other user's changed, and call again.",
         member=_ATTRIBUTES[channel],
         status=refusal.status,
         request_id=refusal.request_id,

@@ -16,7 +16,6 @@ from icure_async.errors import (
     WeakPasswordError,
 )
 from icure_async.rest.documents import (
-    AFTER_A_WRITE,
     ANOTHER_USER,
     check_deletion,
     checked_document,
@@ -124,21 +123,6 @@ class UserResource(EntityResource):
         if not isinstance(answer, bool):
             raise response.invalid("the server answers with something else than true or false")
         return answer
-
-    async def create(self, document: Mapping[str, Any]) -> dict[str, Any]:
-        """Store a new user. Not repeated blindly: its login would be in use.
-
-        Raises:
-            InvalidResponseError: the answer is another user, or one of another data owner.
-        """
-        created = await super().create(document)
-        for member in ("login", "patientId", "healthcarePartyId", "deviceId"):
-            if member in document and created.get(member) != document[member]:
-                raise InvalidResponseError(
-                    f"Could not create user {document['id']}: {member} in the server's answer is "
-                    f"not that of the user. {AFTER_A_WRITE}"
-                )
-        return created
 
     async def of_patient(self, patient_id: str) -> list[dict[str, Any]]:
         """Return the users of a patient, without those that are deleted.

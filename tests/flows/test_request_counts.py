@@ -8,11 +8,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+import aiohttp
+
 from icure_async import AnonymousMedTechApiBuilder, MedTechApiBuilder, Patient, PatientFilter
 from icure_async.sandbox import Sandbox
+from tests.support.invitations import Clinic, by_email, clinic
 from tests.support.request_log import RequestLog
 from tests.support.sharing_scenes import add_delegate
 from tests.support.story import NOTE, PHONE, Teller
+
+__all__ = ["clinic"]
 
 # Step of the story → the most requests it may take, logins included.
 LIMITS = [
@@ -163,6 +168,37 @@ async def test_a_page_of_a_filter(
         assert (found, requests.take()) == (["n"] * 3, ["POST /rest/v1/patient/filter"])
         assert await api.patient_api.count_patients(wanted) == 3
         assert requests.take() == ["POST /rest/v1/patient/match"]
+
+
+async def test_an_invitation_the_first_login_and_the_answer(
+    clinic: Clinic, client_session: aiohttp.ClientSession, requests: RequestLog
+) -> None:
+    """The reference takes 4 requests to invite, and 39 for the login with two professionals."""
+    async with clinic.colleague(client_session, "b") as (_, b_id):
+        patient = await clinic.patient()
+        patient = await clinic.hcp.patient_api.give_access_to(patient, b_id)
+        requests.take()
+        await clinic.hcp.user_api.create_and_invite_user(patient, by_email(patient))
+        lines = requests.take()
+        print(f"invite: {len(lines)}", *lines, sep="\n    ")
+        assert len(lines) <= 4
+
+        async with clinic.logged_in(await clinic.token()) as result:
+            lines = requests.take()
+            print(f"first login: {len(lines)}", *lines, sep="\n    ")
+            assert len(result.access_requests) == 2
+            assert len(lines) <= 10
+            # All exchange keys and the delegation go out with the public key.
+            assert [line for line in lines if "PUT" in line] == ["PUT /rest/v1/patient"]
+
+            (request,) = await clinic.hcp.notification_api.get_pending_notifications_after()
+            requests.take()
+            await clinic.hcp.data_owner_api.answer_access_request(request)
+            lines = requests.take()
+            print(f"answer: {len(lines)}", *lines, sep="\n    ")
+            assert len(lines) <= 14
+            await result.med_tech_api.patient_api.get_patient(patient.id)
+            assert len(requests.take()) <= 4
 
 
 async def test_sharing(
