@@ -199,6 +199,9 @@ class PatientApi:
     ) -> list[str]:
         """Return the ids of all patients that a filter finds, with one request.
 
+        Where a filter names ids, backends may answer with those as they are, although some of the
+        patients do not exist: only :meth:`filter_patients` looks at the patients themselves.
+
         Args:
             patient_filter: as for :meth:`filter_patients`.
 
@@ -211,7 +214,8 @@ class PatientApi:
     async def count_patients(self, patient_filter: PatientFilter | Filter | None = None) -> int:
         """Return how many patients a filter finds.
 
-        The ids are counted: the totals that backends give are not reliable.
+        The ids of :meth:`match_patients` are counted: the totals that backends give are not
+        reliable.
 
         Args:
             patient_filter: as for :meth:`filter_patients`.

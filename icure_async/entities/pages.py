@@ -9,6 +9,7 @@ import anyio
 
 from icure_async.errors import ConflictError, InvalidResponseError
 from icure_async.json_shapes import as_object
+from icure_async.rest.calls import start_ahead
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
@@ -46,7 +47,7 @@ class _Ahead:
 
     def start(self, start_id: str | None) -> None:
         """Ask for the next page."""
-        self._task = asyncio.create_task(self._page(start_id), name="icure next page")
+        self._task = start_ahead(self._page(start_id), "icure next page")
 
     async def take(self) -> _Page:
         """Return the page that was asked for, by default the first one."""
@@ -59,9 +60,12 @@ class _Ahead:
 
     async def stop(self) -> None:
         """End what is under way."""
-        if self._task is not None:
-            # One that has ended with an error is thereby also spared asyncio's complaint.
-            self._task.cancel()
+        if self._task is None:
+            return
+        # One that has ended with an error is thereby also spared asyncio's complaint.
+        self._task.cancel()
+        # A loop that ends closes all iterators at once, also those within others: nothing may wait.
+        if not self._task.done():
             with anyio.CancelScope(shield=True):
                 await asyncio.wait([self._task])
 

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 from typing import Any
 
-import attrs
 import pytest
 
 from icure_async import (
@@ -18,7 +17,6 @@ from icure_async import (
     PatientFilter,
     UserFilter,
 )
-from icure_async.entities.kinds import PATIENT
 from icure_async.errors import (
     ConfigurationError,
     ConflictError,
@@ -224,21 +222,6 @@ async def test_bad_page_sizes_are_refused(opener: Opener, requests: RequestLog) 
         with pytest.raises(ValidationError, match="page_size"):
             api.filter_patients(page_size=bad)
     assert requests.take() == []
-
-
-async def test_a_filter_on_a_member_that_is_encrypted_here_is_refused(
-    opener: Opener, requests: RequestLog
-) -> None:
-    api = await opener.golden("hcp")
-    kind = attrs.evolve(PATIENT, encrypted=("note", "lastName"))
-    patients = api._parts.repository(kind, api.patient_api._patients.metadata)
-    requests.take()
-    with pytest.raises(ValidationError, match="searches last_name"):
-        patients.find(SEVEN.build(), 10)
-    with pytest.raises(ValidationError, match="searches last_name"):
-        await patients.match(~SEVEN)
-    assert requests.take() == []
-    assert await patients.match(PatientFilter().by_ids([]).build()) == []
 
 
 # --- Hostile pages --------------------------------------------------------------------------------

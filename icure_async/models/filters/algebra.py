@@ -196,7 +196,7 @@ class Described(Filter):
     """
 
     description: str | None = attrs.field(
-        default=None, validator=check_text, metadata={"wire": "desc"}
+        default=None, validator=check_text, repr=False, metadata={"wire": "desc"}
     )
 
     def described(self, description: str | None) -> Filter:

@@ -26,13 +26,10 @@ __all__ = ["FilterBuilder", "OwnedFilterBuilder"]
 
 @attrs.frozen(kw_only=True)
 class FilterBuilder(Combinable):
-    """Builds filters the way the reference documentation shows it.
+    """Builds filters the way the reference documentation shows it."""
 
-    Attributes:
-        order: names of the methods that add criteria, in the order in which these are sent.
-    """
-
-    order: ClassVar[tuple[str, ...]]
+    # Names of the methods that add criteria, in the order in which these are sent.
+    _order: ClassVar[tuple[str, ...]]
     _criteria: tuple[tuple[str, Leaf], ...] = ()
     _union: tuple[Filter, ...] | None = None
     _intersection: tuple[Filter, ...] | None = None
@@ -76,7 +73,7 @@ class FilterBuilder(Combinable):
     def _with(self, name: str, leaf: Leaf) -> Self:
         """Return a builder with a criterion, in place of one of that name."""
         criteria = dict(self._criteria) | {name: leaf}
-        by_order = sorted(criteria.items(), key=lambda item: self.order.index(item[0]))
+        by_order = sorted(criteria.items(), key=lambda item: self._order.index(item[0]))
         return attrs.evolve(self, criteria=tuple(by_order))
 
     @abc.abstractmethod
