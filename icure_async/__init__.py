@@ -7,6 +7,7 @@ from icure_async.apis.notifications import NotificationApi
 from icure_async.apis.patients import PatientApi
 from icure_async.apis.users import UserApi
 from icure_async.authentication.api import AuthenticationApi
+from icure_async.authentication.gateway_api import AnonymousMessageGatewayApi, MessageGatewayApi
 from icure_async.authentication.process import AuthenticationProcess, AuthenticationState
 from icure_async.authentication.result import AuthenticationResult
 from icure_async.builders import AnonymousMedTechApiBuilder, MedTechApiBuilder
@@ -15,7 +16,9 @@ from icure_async.crypto.protocol import Crypto
 from icure_async.errors import ICureError
 from icure_async.medtech import AnonymousMedTechApi, MedTechApi
 from icure_async.models import (
+    AccessAnswer,
     AccessGivenBack,
+    AccessRequest,
     AccessToAllData,
     Address,
     AddressType,
@@ -35,6 +38,7 @@ from icure_async.models import (
     DataOwnerType,
     DeactivationReason,
     Delegation,
+    EmailMessage,
     EncryptedNotification,
     EncryptedPatient,
     Filter,
@@ -43,8 +47,11 @@ from icure_async.models import (
     HealthcareProfessionalsByIdsFilter,
     HealthcareProfessionalsByLabelCodeFilter,
     HealthcareProfessionalsByNameFilter,
+    ICureRegistrationEmail,
+    ICureRegistrationSMS,
     Identifier,
     IntersectionFilter,
+    Inviter,
     KeyHistory,
     KeyKind,
     KeyPair,
@@ -58,6 +65,8 @@ from icure_async.models import (
     LogoutResult,
     MedicalDeviceFilter,
     MedicalDevicesByIdsFilter,
+    Message,
+    MessageFactory,
     MissingKey,
     MissingKeyPolicy,
     Notification,
@@ -95,6 +104,7 @@ from icure_async.models import (
     ShareItem,
     ShareResult,
     ShareStatus,
+    SMSMessage,
     SystemMetaDataEncrypted,
     SystemMetaDataOwnerEncrypted,
     Telecom,
@@ -110,7 +120,9 @@ from icure_async.models import (
 from icure_async.storage import KeyStorage, Storage
 
 __all__ = [
+    "AccessAnswer",
     "AccessGivenBack",
+    "AccessRequest",
     "AccessToAllData",
     "Address",
     "AddressType",
@@ -120,6 +132,7 @@ __all__ = [
     "AllUsersFilter",
     "AnonymousMedTechApi",
     "AnonymousMedTechApiBuilder",
+    "AnonymousMessageGatewayApi",
     "AuthenticationApi",
     "AuthenticationProcess",
     "AuthenticationResult",
@@ -139,6 +152,7 @@ __all__ = [
     "DataOwnerType",
     "DeactivationReason",
     "Delegation",
+    "EmailMessage",
     "EncryptedNotification",
     "EncryptedPatient",
     "Filter",
@@ -148,9 +162,12 @@ __all__ = [
     "HealthcareProfessionalsByLabelCodeFilter",
     "HealthcareProfessionalsByNameFilter",
     "ICureError",
+    "ICureRegistrationEmail",
+    "ICureRegistrationSMS",
     "Identifier",
     "InsecureConnectionWarning",
     "IntersectionFilter",
+    "Inviter",
     "KeyHistory",
     "KeyKind",
     "KeyPair",
@@ -168,6 +185,9 @@ __all__ = [
     "MedTechApiBuilder",
     "MedicalDeviceFilter",
     "MedicalDevicesByIdsFilter",
+    "Message",
+    "MessageFactory",
+    "MessageGatewayApi",
     "MissingKey",
     "MissingKeyPolicy",
     "Notification",
@@ -203,6 +223,7 @@ __all__ = [
     "PropertyTypeName",
     "PublicKey",
     "PublishedKey",
+    "SMSMessage",
     "ShareItem",
     "ShareResult",
     "ShareStatus",

@@ -62,6 +62,7 @@ _USED_BY_BUILT_APIS: Final = (
     "icure_async.crypto.software",
     "icure_async.parts",
     "icure_async.rest.message_gateway",
+    "icure_async.rest.second_factor",
     "icure_async.rest.session",
 )
 _DIGEST: Final = re.compile("[0-9a-f]{64}")
@@ -611,6 +612,8 @@ class MedTechApiBuilder(_Builder):
         super().__init__()
         self._user_name: str | None = None
         self._password: str | None = None
+        self._token_expires_at: int | None = None
+        self._get_code: Callable[[], Awaitable[str]] | None = None
 
     @classmethod
     def from_env(cls, *, user_type: UserType | None = None) -> Self:
@@ -640,18 +643,47 @@ class MedTechApiBuilder(_Builder):
         self._user_name = _without_blanks_around(user_name, "with_user_name")
         return self
 
-    def with_password(self, password: str) -> Self:
+    def with_password(self, password: str, *, expires_at: int | None = None) -> Self:
         """Set the password or token of the user.
 
+        Args:
+            password: the password, or a token.
+            expires_at: when a token ends, in epoch milliseconds, where the application has kept
+                that: ``token_expires_at`` of the API object then says it from the beginning.
+
         Raises:
-            ConfigurationError: it is empty.
+            ConfigurationError: it is empty, or the moment is no integer.
         """
         self._password = _non_empty(password, "with_password")
+        if expires_at is not None:
+            _positive(expires_at, "with_password", "of milliseconds as expires_at")
+        self._token_expires_at = expires_at
         if password != password.strip("\r\n"):
             raise ConfigurationError(
                 "The password given to with_password() begins or ends with a line break, as the "
                 "content of a file often does: remove it."
             )
+        return self
+
+    def with_second_factor(self, get_code: Callable[[], Awaitable[str]]) -> Self:
+        """Have a function supply the code of a user who logs in with a second factor.
+
+        It is called at each login with the password that the backend wants a code for: at the first
+        call of the API object, and again when its session can't be renewed, after a day. A code is
+        sent once. Tokens need no code: a program that runs unattended logs in with one of
+        ``user_api.create_token()``.
+
+        Args:
+            get_code: returns the code, as a text; what it raises ends the call. It must not use the
+                API object, which waits for it.
+
+        Raises:
+            ConfigurationError: it cannot be called. ``build()`` raises it next to
+                ``prevent_cookie_usage()``, where each request would need a code.
+        """
+        if not callable(get_code):
+            raise ConfigurationError("with_second_factor() needs an async function.")
+        self._get_code = get_code
         return self
 
     def build(self) -> Building[MedTechApi]:
@@ -666,10 +698,20 @@ class MedTechApiBuilder(_Builder):
             raise ConfigurationError("The user name is missing: call with_user_name().")
         if password is None:
             raise ConfigurationError("The password is missing: call with_password().")
+        if self._get_code is not None and self._prevent_cookie_usage:
+            raise ConfigurationError(
+                "with_second_factor() can't be combined with prevent_cookie_usage(): each request "
+                "would need a code. Leave out one of them, or log in with a token."
+            )
+        make = functools.partial(
+            MedTechApi,
+            user_name=user_name,
+            password=password,
+            token_expires_at=self._token_expires_at,
+            get_code=self._get_code,
+        )
         return Building(
-            lambda connection: MedTechApi(
-                settings(), connection, user_name=user_name, password=password
-            ),
+            lambda connection: make(settings(), connection),
             self._connect(),
         )
 

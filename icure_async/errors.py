@@ -36,6 +36,8 @@ __all__ = [
     "ProcessStateError",
     "RequestTimeoutError",
     "ResponseTooLargeError",
+    "SecondFactorRefusedError",
+    "SecondFactorRequiredError",
     "ServerError",
     "StorageError",
     "TokenExpiredError",
@@ -43,7 +45,9 @@ __all__ = [
     "TooManyRequestsError",
     "UnknownNameError",
     "UnknownProcessError",
+    "UserExistsError",
     "ValidationError",
+    "WeakPasswordError",
     "WrongArgumentsError",
 ]
 
@@ -175,6 +179,40 @@ class BadRequestError(BackendError):
     """The server refuses the request as malformed (400, 406, 412, 422 and their like)."""
 
 
+class UserExistsError(BadRequestError):
+    """Another user has this login, email address or phone number. Nothing was changed.
+
+    Attributes:
+        member: the attribute of the user that is taken: ``"login"``, ``"email"`` or
+            ``"mobile_phone"``; None where the backend does not say.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        member: str | None = None,
+        status: int | None = None,
+        request_id: str | None = None,
+        retryable: bool = False,
+        retry_after: float | None = None,
+        server_message: str | None = None,
+    ) -> None:
+        super().__init__(
+            message,
+            status=status,
+            request_id=request_id,
+            retryable=retryable,
+            retry_after=retry_after,
+            server_message=server_message,
+        )
+        self.member = member
+
+
+class WeakPasswordError(BadRequestError):
+    """The backend finds a new password too short. Nothing was changed."""
+
+
 class PermissionDeniedError(BackendError):
     """The user is known but may not do this (403)."""
 
@@ -212,6 +250,14 @@ class TokenExpiredError(AuthenticationError):
 
     Where nothing tells this from a wrong password it is an :class:`AuthenticationError`.
     """
+
+
+class SecondFactorRequiredError(AuthenticationError):
+    """The password is right, and the user needs a second factor: ``with_second_factor()``."""
+
+
+class SecondFactorRefusedError(AuthenticationError):
+    """The code of the second factor is wrong, or was used before. Call again with a new one."""
 
 
 class AuthenticationProcessError(AuthenticationError):

@@ -13,6 +13,9 @@ from icure_async.apis.notifications import NotificationApi
 from icure_async.apis.patients import PatientApi
 from icure_async.apis.users import UserApi
 from icure_async.authentication.api import AuthenticationApi
+from icure_async.authentication.gateway_api import AnonymousMessageGatewayApi, MessageGatewayApi
+from icure_async.authentication.invites import Invites
+from icure_async.authentication.sender import Sender
 from icure_async.errors import ConfigurationError
 from icure_async.mistakes import explained
 from icure_async.rest.calls import Calls, guard_class
@@ -23,7 +26,9 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
     from types import TracebackType
 
+    from icure_async.authentication.completion import Options
     from icure_async.crypto.protocol import Crypto
+    from icure_async.models.access_request import AccessRequest
     from icure_async.models.key_change import KeyPairUpdateNotice
     from icure_async.models.key_pair import KeyPair
     from icure_async.models.key_question import KeyQuestion
@@ -31,6 +36,7 @@ if TYPE_CHECKING:
     from icure_async.models.public_key import PublicKey
     from icure_async.models.user_token import LogoutResult
     from icure_async.rest.connection import Connection
+    from icure_async.rest.message_gateway import MessageGateway
     from icure_async.rest.session import Session
     from icure_async.storage.protocols import KeyStorage, Storage
 
@@ -123,8 +129,13 @@ class _Api(SecretHolder):
         return await self._settings.crypto.generate_key_pair()
 
     def _open_session(
-        self, user_name: str, password: str, token_expires_at: int | None = None
+        self,
+        user_name: str,
+        password: str,
+        token_expires_at: int | None = None,
+        get_code: Callable[[], Awaitable[str]] | None = None,
     ) -> Session:
+        from icure_async.rest.second_factor import SecondFactor
         from icure_async.rest.session import Session
 
         return Session(
@@ -134,15 +145,20 @@ class _Api(SecretHolder):
             password=password,
             basic_only=self._settings.prevent_cookie_usage,
             token_expires_at=token_expires_at,
+            second_factor=None if get_code is None else SecondFactor(get_code),
         )
 
-    def _make_authentication_api(self, spec_id: str) -> AuthenticationApi:
-        from icure_async.authentication.progress import ProgressStore
+    def _make_gateway(self, spec_id: str) -> MessageGateway:
         from icure_async.rest.message_gateway import MessageGateway
+
+        return MessageGateway(self._transport, url=self._settings.msg_gw_url, spec_id=spec_id)
+
+    def _make_authentication_api(self, gateway: MessageGateway) -> AuthenticationApi:
+        from icure_async.authentication.progress import ProgressStore
 
         settings = self._settings
         return AuthenticationApi(
-            MessageGateway(self._transport, url=settings.msg_gw_url, spec_id=spec_id),
+            gateway,
             process_by_email_id=settings.auth_process_by_email_id,
             process_by_sms_id=settings.auth_process_by_sms_id,
             crypto=settings.crypto,
@@ -156,6 +172,7 @@ class _Api(SecretHolder):
                 password=token,
                 token_expires_at=expires_at,
             ),
+            start_invited=_start_invited,
         )
 
 
@@ -164,12 +181,18 @@ class AnonymousMedTechApi(_Api):
 
     Attributes:
         authentication_api: authentication processes.
+        message_gateway_api: the gateway's processes; messages need a user who is logged in.
     """
 
     def __init__(self, settings: Settings, connection: Connection, *, spec_id: str) -> None:
         super().__init__(settings, connection)
-        self.authentication_api: AuthenticationApi = self._make_authentication_api(spec_id)
-        self._calls.guard(self.authentication_api)
+        gateway = self._make_gateway(spec_id)
+        self.authentication_api: AuthenticationApi = self._make_authentication_api(gateway)
+        self.message_gateway_api: AnonymousMessageGatewayApi = AnonymousMessageGatewayApi(
+            gateway, crypto=settings.crypto, clock=settings.clock
+        )
+        for api in (self.authentication_api, self.message_gateway_api):
+            self._calls.guard(api)
 
     def __repr__(self) -> str:
         return f"AnonymousMedTechApi(base_url={self._settings.base_url!r})"
@@ -193,9 +216,10 @@ class MedTechApi(_Api):
         user_name: str,
         password: str,
         token_expires_at: int | None = None,
+        get_code: Callable[[], Awaitable[str]] | None = None,
     ) -> None:
         super().__init__(settings, connection)
-        self._session = self._open_session(user_name, password, token_expires_at)
+        self._session = self._open_session(user_name, password, token_expires_at, get_code)
         # Imported by the builders' warm-up, in a thread.
         from icure_async.parts import Parts
 
@@ -206,11 +230,21 @@ class MedTechApi(_Api):
         self.notification_api: NotificationApi = NotificationApi(
             parts.notifications, clock=settings.clock
         )
+        spec_id = settings.msg_gw_spec_id
+        gateway = self._make_gateway(spec_id) if spec_id else None
+        sender = Sender(gateway, self._session) if gateway else None
         self.user_api: UserApi = UserApi(
             parts.users,
             parts.current_user,
             tokens=parts.tokens,
             crypto=settings.crypto,
+            invites=Invites(
+                parts.users,
+                parts.patients.resource,
+                sender=sender,
+                crypto=settings.crypto,
+                clock=settings.clock,
+            ),
             automatic_sharing=parts.automatic_sharing,
         )
         self.data_owner_api: DataOwnerApi = DataOwnerApi(
@@ -218,16 +252,23 @@ class MedTechApi(_Api):
             examiner=parts.examiner,
             key_notices=parts.key_notices,
             notaries=parts.notaries,
+            access_requests=parts.access_requests,
+            access_answers=parts.access_answers,
             owners=parts.owners,
         )
-        spec_id = settings.msg_gw_spec_id
-        self._authentication_api = self._make_authentication_api(spec_id) if spec_id else None
+        self._authentication_api = self._make_authentication_api(gateway) if gateway else None
+        self._message_gateway_api = (
+            MessageGatewayApi(gateway, sender=sender, crypto=settings.crypto, clock=settings.clock)
+            if gateway and sender
+            else None
+        )
         for api in (
             self.patient_api,
             self.notification_api,
             self.user_api,
             self.data_owner_api,
             self._authentication_api,
+            self._message_gateway_api,
         ):
             self._calls.guard(api)
 
@@ -247,6 +288,20 @@ class MedTechApi(_Api):
                 "with_auth_process_by_email_id() or with_auth_process_by_sms_id() on the builder."
             )
         return self._authentication_api
+
+    @property
+    def message_gateway_api(self) -> MessageGatewayApi:
+        """Emails, text messages and processes, where the builder was given the gateway's settings.
+
+        Raises:
+            ConfigurationError: it was not.
+        """
+        if self._message_gateway_api is None:
+            raise ConfigurationError(
+                "message_gateway_api needs the message gateway: call with_msg_gw_spec_id() on the "
+                "builder."
+            )
+        return self._message_gateway_api
 
     @property
     def key_notices(self) -> Sequence[KeyPairUpdateNotice]:
@@ -422,6 +477,17 @@ class MedTechApi(_Api):
             ConfigurationError: the object was closed before. The session has ended here.
         """
         return await self._parts.logout.run()
+
+
+async def _start_invited(
+    api: MedTechApi, options: Options
+) -> tuple[list[KeyPair], list[AccessRequest]]:
+    """Put the key pairs of an invited user to use, and ask for access to the data of a patient."""
+    parts = api._parts  # noqa: SLF001
+    parts.initialised = await parts.key_registration.initialise(
+        missing_key=options.missing_key, find_key=options.find_key, invited=True
+    )
+    return parts.initialised.key_pairs, await parts.access_requests.ask_if_patient()
 
 
 # Mistaken arguments are explained before a call is one, so that is the outer layer.

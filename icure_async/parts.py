@@ -10,7 +10,9 @@ from icure_async.entities.kinds import NOTIFICATION, PATIENT
 from icure_async.entities.patient_data import AllDataOfPatients
 from icure_async.entities.repository import Repository
 from icure_async.entities.shares import Shares
+from icure_async.keys.access_answers import AccessAnswers
 from icure_async.keys.access_back import AccessBack
+from icure_async.keys.access_requests import AccessRequests
 from icure_async.keys.automatic_sharing import AutomaticSharing
 from icure_async.keys.backup import OwnKeyBackup
 from icure_async.keys.current_user import CurrentUser
@@ -106,6 +108,19 @@ class Parts(SecretHolder):
             notices=self.key_notices,
         )
         self.notaries: Final = KeyNotaries(self.own_document)
+        self.access_requests: Final = AccessRequests(
+            own_document=self.own_document,
+            notifications=self.notifications,
+            metadata=metadata,
+            current_user=self.current_user,
+        )
+        self.access_answers: Final = AccessAnswers(
+            own_document=self.own_document,
+            notifications=self.notifications,
+            all_data=self.all_data,
+            metadata=metadata,
+            users=self.users,
+        )
         self.owners: Final = PublicDataOwners(self.own_document)
         self.automatic_sharing: Final = AutomaticSharing(
             self.users, self.current_user, self.own_document

@@ -17,7 +17,9 @@ from icure_async.cautions import BlockingCallWarning, InsecureConnectionWarning,
 from icure_async.crypto.protocol import Crypto
 from icure_async.errors import ICureError
 from icure_async.models import (
+    AccessAnswer,
     AccessGivenBack,
+    AccessRequest,
     AccessToAllData,
     Address,
     AddressType,
@@ -37,6 +39,7 @@ from icure_async.models import (
     DataOwnerType,
     DeactivationReason,
     Delegation,
+    EmailMessage,
     EncryptedNotification,
     EncryptedPatient,
     Filter,
@@ -45,8 +48,11 @@ from icure_async.models import (
     HealthcareProfessionalsByIdsFilter,
     HealthcareProfessionalsByLabelCodeFilter,
     HealthcareProfessionalsByNameFilter,
+    ICureRegistrationEmail,
+    ICureRegistrationSMS,
     Identifier,
     IntersectionFilter,
+    Inviter,
     KeyHistory,
     KeyKind,
     KeyPair,
@@ -60,6 +66,8 @@ from icure_async.models import (
     LogoutResult,
     MedicalDeviceFilter,
     MedicalDevicesByIdsFilter,
+    Message,
+    MessageFactory,
     MissingKey,
     MissingKeyPolicy,
     Notification,
@@ -97,6 +105,7 @@ from icure_async.models import (
     ShareItem,
     ShareResult,
     ShareStatus,
+    SMSMessage,
     SystemMetaDataEncrypted,
     SystemMetaDataOwnerEncrypted,
     Telecom,
@@ -117,13 +126,16 @@ from icure_sync._generated.builders import AnonymousMedTechApiBuilder, MedTechAp
 from icure_sync._generated.crypto import BlockingCrypto
 from icure_sync._generated.data_owners import DataOwnerApi
 from icure_sync._generated.medtech import AnonymousMedTechApi, MedTechApi
+from icure_sync._generated.message_gateway import AnonymousMessageGatewayApi, MessageGatewayApi
 from icure_sync._generated.notifications import NotificationApi
 from icure_sync._generated.patients import PatientApi
 from icure_sync._generated.storage import BlockingKeyStorage, BlockingStorage
 from icure_sync._generated.users import UserApi
 
 __all__ = [
+    "AccessAnswer",
     "AccessGivenBack",
+    "AccessRequest",
     "AccessToAllData",
     "Address",
     "AddressType",
@@ -133,6 +145,7 @@ __all__ = [
     "AllUsersFilter",
     "AnonymousMedTechApi",
     "AnonymousMedTechApiBuilder",
+    "AnonymousMessageGatewayApi",
     "AuthenticationApi",
     "AuthenticationProcess",
     "AuthenticationResult",
@@ -155,6 +168,7 @@ __all__ = [
     "DataOwnerType",
     "DeactivationReason",
     "Delegation",
+    "EmailMessage",
     "EncryptedNotification",
     "EncryptedPatient",
     "Filter",
@@ -164,9 +178,12 @@ __all__ = [
     "HealthcareProfessionalsByLabelCodeFilter",
     "HealthcareProfessionalsByNameFilter",
     "ICureError",
+    "ICureRegistrationEmail",
+    "ICureRegistrationSMS",
     "Identifier",
     "InsecureConnectionWarning",
     "IntersectionFilter",
+    "Inviter",
     "KeyHistory",
     "KeyKind",
     "KeyPair",
@@ -184,6 +201,9 @@ __all__ = [
     "MedTechApiBuilder",
     "MedicalDeviceFilter",
     "MedicalDevicesByIdsFilter",
+    "Message",
+    "MessageFactory",
+    "MessageGatewayApi",
     "MissingKey",
     "MissingKeyPolicy",
     "Notification",
@@ -219,6 +239,7 @@ __all__ = [
     "PropertyTypeName",
     "PublicKey",
     "PublishedKey",
+    "SMSMessage",
     "ShareItem",
     "ShareResult",
     "ShareStatus",

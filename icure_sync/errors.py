@@ -23,6 +23,8 @@ from icure_async.errors import (
     ProcessStateError,
     RequestTimeoutError,
     ResponseTooLargeError,
+    SecondFactorRefusedError,
+    SecondFactorRequiredError,
     ServerError,
     StorageError,
     TokenExpiredError,
@@ -30,7 +32,9 @@ from icure_async.errors import (
     TooManyRequestsError,
     UnknownNameError,
     UnknownProcessError,
+    UserExistsError,
     ValidationError,
+    WeakPasswordError,
     WrongArgumentsError,
 )
 
@@ -57,6 +61,8 @@ __all__ = [
     "ProcessStateError",
     "RequestTimeoutError",
     "ResponseTooLargeError",
+    "SecondFactorRefusedError",
+    "SecondFactorRequiredError",
     "ServerError",
     "StorageError",
     "TokenExpiredError",
@@ -64,6 +70,8 @@ __all__ = [
     "TooManyRequestsError",
     "UnknownNameError",
     "UnknownProcessError",
+    "UserExistsError",
     "ValidationError",
+    "WeakPasswordError",
     "WrongArgumentsError",
 ]

@@ -100,6 +100,8 @@ class Plan:
 
     def why_not_shared(self, thing: object) -> str | None:
         """Return why something can't be the same object in both packages, or None if it can."""
+        if inspect.isclass(thing) and self.uses("shared_names", thing.__name__):
+            return None
         has_twin = any(map(self.has_twin, source.reached(thing)))
         return source.why_async(thing) or ("which has a twin" if has_twin else None)
 

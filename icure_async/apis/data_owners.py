@@ -11,15 +11,19 @@ from icure_async.models.user import User
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from icure_async.keys.access_answers import AccessAnswers
     from icure_async.keys.access_back import AccessBack
+    from icure_async.keys.access_requests import AccessRequests
     from icure_async.keys.notaries import KeyNotaries
     from icure_async.keys.notices import KeyNotices
     from icure_async.keys.public_owners import PublicDataOwners
     from icure_async.keys.report import KeyExaminer
+    from icure_async.models.access_request import AccessAnswer, AccessRequest
     from icure_async.models.key_change import AccessGivenBack, KeyPairUpdateNotice
     from icure_async.models.key_pair import KeyPair
     from icure_async.models.key_report import KeyReport
     from icure_async.models.key_share import KeyShare, KeySplit
+    from icure_async.models.notification import PotentiallyEncryptedNotification
     from icure_async.models.public_key import PublicKey
     from icure_async.models.shares import DataOwner
 
@@ -37,12 +41,16 @@ class DataOwnerApi:
         examiner: KeyExaminer,
         key_notices: KeyNotices,
         notaries: KeyNotaries,
+        access_requests: AccessRequests,
+        access_answers: AccessAnswers,
         owners: PublicDataOwners,
     ) -> None:
         self._access_back = access_back
         self._examiner = examiner
         self._key_notices = key_notices
         self._notaries = notaries
+        self._access_requests = access_requests
+        self._access_answers = access_answers
         self._owners = owners
 
     def get_data_owner_id_of(self, user: User) -> str:
@@ -156,6 +164,56 @@ class DataOwnerApi:
             CryptoError: ``init_user_crypto()`` was not called.
         """
         return await self._key_notices.send(public_key)
+
+    async def ask_access_to_own_data(self) -> list[AccessRequest]:
+        """Ask everybody who reads the current patient's record to share it with the patient.
+
+        The first login of an invited patient does so. This asks again: those who could not be asked
+        then, and those whom the record was shared with since. Nobody is asked twice.
+
+        Returns:
+            The outcome for each data owner.
+
+        Raises:
+            ValidationError: the user is not a patient. Nothing was sent.
+            CryptoError: ``init_user_crypto()`` was not called.
+            NetworkError: no answer. Call again.
+        """
+        return await self._access_requests.ask()
+
+    async def answer_access_request(
+        self, notification: PotentiallyEncryptedNotification
+    ) -> AccessAnswer:
+        """Give an invited patient access to its own data, as it has asked for.
+
+        Its record is shared with the patient itself, with all data that belongs to it, as
+        ``patient_api.give_access_to_all_data_of()`` does. At the end, and where everything could be
+        shared, the status of the notification is set to ``completed``. Repeating the call finishes
+        what an earlier one began, and shares nothing twice.
+
+        The notification is read again, and believed only if the patient that it names has encrypted
+        it, and its author is the user of that patient. Nobody else than the named patient gets
+        access. Unless ``with_public_key_policy()`` says otherwise, the public key that the backend
+        lists for the patient is trusted.
+
+        Args:
+            notification: of type ``NEW_USER_OWN_DATA_ACCESS``, as
+                ``notification_api.get_pending_notifications_after()`` returns it.
+
+        Returns:
+            The access that the patient has, and the notification as it is stored. Where
+            ``access.success`` is false, the notification is still pending: ``access`` says why.
+
+        Raises:
+            ValidationError: it is no such notification, was cancelled, or is not what it says.
+                Nothing was shared.
+            DecryptionError: the current user can't read the notification, or the patient.
+            CryptoError: the patient has no public key, or the policy does not confirm it.
+            NotFoundError: the notification or the patient does not exist, or may not be read.
+            ConflictError: a document keeps changing under our hands.
+            NetworkError: no answer. Call again.
+        """
+        return await self._access_answers.answer(notification)
 
     async def split_private_key_among(
         self,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from icure_async.errors import ValidationError
 from icure_async.mistakes import explained
 from icure_async.models.user import User
-from icure_async.models.user_token import DEFAULT_TOKEN_VALIDITY
+from icure_async.models.user_token import DEFAULT_TOKEN_VALIDITY, INVITATION_VALIDITY
 from icure_async.models.validation import (
     validate_id,
     validate_shared_data_type,
@@ -19,11 +19,14 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import timedelta
 
+    from icure_async.authentication.invites import Invites
     from icure_async.crypto.protocol import Crypto
     from icure_async.keys.automatic_sharing import AutomaticSharing
     from icure_async.keys.current_user import CurrentUser
     from icure_async.keys.user_tokens import UserTokens
     from icure_async.models.enums import SharedDataType
+    from icure_async.models.messages import MessageFactory
+    from icure_async.models.patient import PotentiallyEncryptedPatient
     from icure_async.models.user_token import UserToken
     from icure_async.rest.users import UserResource
 
@@ -43,12 +46,14 @@ class UserApi:
         *,
         tokens: UserTokens,
         crypto: Crypto,
+        invites: Invites,
         automatic_sharing: AutomaticSharing,
     ) -> None:
         self._users = users
         self._current_user = current_user
         self._tokens = tokens
         self._crypto = crypto
+        self._invites = invites
         self._automatic_sharing = automatic_sharing
 
     async def get_logged_user(self) -> User:
@@ -68,6 +73,49 @@ class UserApi:
             PermissionDeniedError: the logged-in user may not see it.
         """
         return from_wire(User, await self._users.get(validate_id(user_id, "user id")))
+
+    async def create_and_invite_user(
+        self,
+        patient: PotentiallyEncryptedPatient,
+        message_factory: MessageFactory,
+        token_duration: timedelta = INVITATION_VALIDITY,
+    ) -> User:
+        """Create a user for a patient, and send the patient a token to log in with.
+
+        The message goes by email or SMS to a contact in the patient's addresses, which becomes the
+        login. Contacts at home come before those at work, and these before all others, emails
+        first; of one address, the last of its kind counts. A factory for one kind of messages takes
+        contacts of that kind only.
+
+        If the call fails or the program dies midway, calling again for the same patient finishes
+        the job: a user whom an earlier call has created, and who has never logged in, is sent a new
+        token, and no second user is created. So an invitation that got lost is sent again, too.
+
+        The patient logs in with
+        ``authentication_api.authenticate_and_ask_access_to_its_existing_data()``, and the request
+        for access is answered with ``data_owner_api.answer_access_request()``.
+
+        Args:
+            patient: as it is stored, with a contact in its addresses.
+            message_factory: writes the message: :class:`~icure_async.ICureRegistrationEmail`,
+                :class:`~icure_async.ICureRegistrationSMS`, or an object of your own.
+            token_duration: how long the token in the message works; 48 hours by default.
+
+        Returns:
+            The user, as it was before it got the token: read it again before changing it.
+
+        Raises:
+            ValidationError: an argument is malformed, the patient has no contact that the factory
+                writes to, or the factory returns no such message. No message was sent.
+            ConfigurationError: the builder was given no message gateway. Nothing was sent.
+            UserExistsError: the patient has a user who has logged in or was not invited, or
+                another user has the contact. No message was sent.
+            PermissionDeniedError: the current user may not create users for patients.
+            AuthenticationError: the backend or the gateway refuses the credentials of the user.
+            NetworkError: no answer; the message says how far the call has come. Call again.
+        """
+        seconds = validate_token_validity(token_duration, "token_duration")
+        return await self._invites.invite(patient, message_factory, seconds)
 
     async def share_all_future_data_with(
         self, data_owner_ids: Sequence[str], data_type: SharedDataType = "all"

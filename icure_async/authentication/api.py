@@ -10,8 +10,8 @@ import attrs
 
 from icure_async.authentication.captcha import CaptchaType, captcha_member
 from icure_async.authentication.completion import Completer, Options
-from icure_async.authentication.contacts import normalise_email, normalise_phone_number
-from icure_async.authentication.failures import EVENT_BY_STATE, failure, start_failure
+from icure_async.authentication.failures import EVENT_BY_STATE, failure
+from icure_async.authentication.first_login import FirstLogin, process_of_invitation
 from icure_async.authentication.process import (
     AuthenticationEvent,
     AuthenticationProcess,
@@ -19,16 +19,16 @@ from icure_async.authentication.process import (
     advance,
     impossible,
 )
+from icure_async.authentication.starting import Starter
 from icure_async.crypto.encoding import new_uuid
-from icure_async.errors import BackendError, ConfigurationError, ValidationError
+from icure_async.errors import ValidationError
 from icure_async.mistakes import explained
 from icure_async.models.missing_key import MISSING_KEY_POLICIES, MissingKeyPolicy
 from icure_async.models.user_token import DEFAULT_TOKEN_VALIDITY
-from icure_async.models.validation import validate_id, validate_token_validity
-from icure_async.threads import OTHERS
+from icure_async.models.validation import validate_token_validity
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable
     from datetime import timedelta
 
     from icure_async.authentication.process import Channel
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from icure_async.authentication.result import AuthenticationResult
     from icure_async.crypto.protocol import Crypto
     from icure_async.medtech import MedTechApi
+    from icure_async.models.access_request import AccessRequest
     from icure_async.models.key_pair import KeyPair
     from icure_async.models.missing_key import MissingKey
     from icure_async.rest.message_gateway import MessageGateway
@@ -63,14 +64,17 @@ class AuthenticationApi:
         clock: Callable[[], float],
         open_session: Callable[[str, str], Session],
         open_api: Callable[[str, str, int], MedTechApi],
+        start_invited: Callable[
+            [MedTechApi, Options], Awaitable[tuple[list[KeyPair], list[AccessRequest]]]
+        ],
         sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
     ) -> None:
-        self._gateway = gateway
         self._process_ids: dict[Channel, str | None] = {
             "email": process_by_email_id,
             "sms": process_by_sms_id,
         }
         self._crypto = crypto
+        self._starter = Starter(gateway, crypto=crypto, clock=clock)
         self._progress = progress
         self._clock = clock
         self._completer = Completer(
@@ -79,6 +83,15 @@ class AuthenticationApi:
             clock=clock,
             open_session=open_session,
             open_api=open_api,
+            sleep=sleep,
+        )
+        self._first_login = FirstLogin(
+            gateway,
+            progress=progress,
+            clock=clock,
+            open_session=open_session,
+            open_api=open_api,
+            start_invited=start_invited,
             sleep=sleep,
         )
 
@@ -121,37 +134,18 @@ class AuthenticationApi:
             CaptchaRefusedError: the captcha was refused.
             UnknownProcessError: the gateway does not know the configured process or spec id.
         """
-        if not isinstance(bypass_token_check, bool):
-            raise ValidationError("bypass_token_check must be True or False.")
-        captcha = captcha_member(recaptcha, recaptcha_type)
-        if type(validation_code_length) is not int or validation_code_length not in _CODE_LENGTHS:
-            raise ValidationError("validation_code_length must be an int between 4 and 12.")
-        # In a thread: the first call loads the phone metadata of all countries.
-        email = await OTHERS.run(normalise_email, email)
-        phone_number = await OTHERS.run(normalise_phone_number, phone_number)
-        channel, process_id = self._choose_channel(email, phone_number)
-        if channel == "sms":
-            # With an address in the request the gateway would write to it, and make it the login.
-            email = None
-        process = AuthenticationProcess(
-            request_id=await new_uuid(self._crypto),
-            login=str(email if channel == "email" else phone_number),
-            bypass_token_check=bypass_token_check,
-            channel=channel,
-            process_id=process_id,
+        return await self._starter.start(
+            recaptcha,
+            process_ids=self._process_ids,
             email=email,
             phone_number=phone_number,
-            first_name=_text(first_name, "first_name"),
-            last_name=_text(last_name, "last_name"),
-            healthcare_professional_id=validate_id(
-                healthcare_professional_id, "healthcare_professional_id"
-            )
-            if healthcare_professional_id
-            else None,
+            first_name=first_name,
+            last_name=last_name,
+            healthcare_professional_id=healthcare_professional_id,
+            bypass_token_check=bypass_token_check,
             validation_code_length=validation_code_length,
-            started_at=int(self._clock() * 1000),
+            recaptcha_type=recaptcha_type,
         )
-        return await self._send_code(process, captcha)
 
     async def resend(
         self,
@@ -186,7 +180,7 @@ class AuthenticationApi:
             started_at=int(self._clock() * 1000),
             wrong_codes=0,
         )
-        again = await self._send_code(again, captcha)
+        again = await self._starter.send_code(again, captcha)
         await self._progress.hand_over(process.request_id, again.request_id)
         return again
 
@@ -235,58 +229,59 @@ class AuthenticationApi:
         """
         _check_process(process)
         code = _checked_code(process, validation_code)
-        validity = validate_token_validity(token_validity, "token_validity")
-        if missing_key not in MISSING_KEY_POLICIES:
-            raise ValidationError("missing_key must be 'allow' or 'refuse'.")
-        options = Options(validity, missing_key, find_key)
+        options = _checked_options(token_validity, missing_key, find_key)
         if process.state in EVENT_BY_STATE:
             raise failure(process, EVENT_BY_STATE[process.state])
         if process.state is not AuthenticationState.CODE_SENT:
             raise impossible(process, "completing it")
         return await self._completer.complete(process, code, options)
 
-    async def _send_code(
-        self, process: AuthenticationProcess, captcha: Mapping[str, str]
-    ) -> AuthenticationProcess:
-        body = {
-            **captcha,
-            "firstName": process.first_name or "",
-            "lastName": process.last_name or "",
-            "from": process.login,
-            "hcpId": process.healthcare_professional_id or "",
-        }
-        if process.email:
-            body["email"] = process.email
-        if process.phone_number:
-            body["mobilePhone"] = process.phone_number
-        try:
-            await self._gateway.start_process(
-                process.process_id,
-                process.request_id,
-                body,
-                code_length=process.validation_code_length,
-            )
-        except BackendError as error:
-            raise start_failure(process, error) from None
-        return advance(process, AuthenticationEvent.CODE_SENT)
+    async def authenticate_and_ask_access_to_its_existing_data(
+        self,
+        login: str,
+        token: str,
+        *,
+        token_validity: timedelta = DEFAULT_TOKEN_VALIDITY,
+        missing_key: MissingKeyPolicy = "allow",
+        find_key: Callable[[MissingKey], Awaitable[KeyPair | None]] | None = None,
+    ) -> AuthenticationResult:
+        """Log in for the first time, with what an invitation says, and ask for access.
 
-    def _choose_channel(self, email: str | None, phone_number: str | None) -> tuple[Channel, str]:
-        contacts: dict[Channel, str | None] = {"email": email, "sms": phone_number}
-        given: list[Channel] = [channel for channel, contact in contacts.items() if contact]
-        if not given:
-            raise ValidationError(
-                "In order to start authentication of a user, you should at least provide its email "
-                "OR its phone number."
-            )
-        for channel in given:
-            process_id = self._process_ids[channel]
-            if process_id:
-                return channel, process_id
-        methods = " or ".join(f"with_auth_process_by_{channel}_id()" for channel in given)
-        raise ConfigurationError(
-            f"No authentication process is configured for this kind of contact: call {methods} on "
-            "the builder."
-        )
+        A patient whom a professional has invited gets a key pair, stored on this device before it
+        is published. Everybody who can read the patient's record is asked, by a notification of
+        type ``NEW_USER_OWN_DATA_ACCESS``, to share it with the patient: they answer with
+        ``data_owner_api.answer_access_request()``. Until one has, the patient can't read its own
+        record. Users of other kinds are just logged in.
+
+        If the program or the network fails midway, calling again with the same login and token
+        finishes the job, also after the token has expired: no second key pair, and nobody is asked
+        twice. After the death of the program that takes a ``with_storage()`` and a
+        ``with_key_storage()`` that have outlived it.
+
+        Args:
+            login: as the message of the invitation says it: an email address or phone number.
+            token: as the message of the invitation says it; blanks around it, and line breaks that
+                a mail has put into it, don't matter.
+            token_validity: how long the token in the result can be used.
+            missing_key: ``"allow"`` or ``"refuse"``: whether a new key pair may be published where
+                the user has some, and none of them is on this device.
+            find_key: asked for the missing key pair first; see :meth:`complete_authentication`.
+
+        Returns:
+            The user's API with its key pairs in use, a token to log in with later, and in
+            ``access_requests`` who was asked.
+
+        Raises:
+            ValidationError: an argument is malformed. Nothing was sent.
+            AuthenticationError: the login or the token is refused: mistyped, or expired.
+            CryptoError: the user is not a data owner. It has a long-lived token, and no key pair.
+            KeyPairNotFoundError: the user has keys, none of them is on this device, and
+                ``missing_key`` refuses a new one.
+            NetworkError: no answer. Call again with the same login and token.
+        """
+        process, secret = process_of_invitation(login, token)
+        options = _checked_options(token_validity, missing_key, find_key)
+        return await self._first_login.complete(process, secret, options)
 
 
 def _check_process(process: object) -> None:
@@ -295,6 +290,17 @@ def _check_process(process: object) -> None:
             "The process must be an AuthenticationProcess: from start_authentication(), or from "
             "AuthenticationProcess.from_json() with what its to_json() returned."
         )
+
+
+def _checked_options(
+    token_validity: timedelta,
+    missing_key: MissingKeyPolicy,
+    find_key: Callable[[MissingKey], Awaitable[KeyPair | None]] | None,
+) -> Options:
+    validity = validate_token_validity(token_validity, "token_validity")
+    if missing_key not in MISSING_KEY_POLICIES:
+        raise ValidationError("missing_key must be 'allow' or 'refuse'.")
+    return Options(validity, missing_key, find_key)
 
 
 def _checked_code(process: AuthenticationProcess, validation_code: object) -> str:
@@ -313,9 +319,3 @@ def _checked_code(process: AuthenticationProcess, validation_code: object) -> st
             f"validation_code is malformed: the code of this process has {right_length} digits."
         )
     return code
-
-
-def _text(value: str | None, what: str) -> str | None:
-    if value is not None and not isinstance(value, str):
-        raise ValidationError(f"{what} must be a text.")
-    return value or None

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from icure_async.authentication.progress import Progress, ProgressStore
     from icure_async.medtech import MedTechApi
+    from icure_async.models.access_request import AccessRequest
     from icure_async.models.key_pair import KeyPair
     from icure_async.models.missing_key import MissingKey, MissingKeyPolicy
     from icure_async.rest.message_gateway import MessageGateway
@@ -165,9 +166,7 @@ class Completer:
                     "the code. Start again with a new authentication process; where it stays so, "
                     "call the administrator of the backend."
                 )
-            key_pairs = await api.init_user_crypto(
-                missing_key=options.missing_key, find_key=options.find_key
-            )
+            key_pairs, access_requests = await self._start_keys(api, options)
             data_owner_id = await api.data_owner_id()
             await self._progress.forget(process.request_id)
         except BaseException:
@@ -185,9 +184,19 @@ class Completer:
             key_pairs=key_pairs,
             key_notices=list(api.key_notices),
             unknown_public_keys=list(api.unknown_public_keys),
+            access_requests=access_requests,
             warnings=list(api.warnings),
             process=advance(process, _Event.COMPLETED),
         )
+
+    async def _start_keys(
+        self, api: MedTechApi, options: Options
+    ) -> tuple[list[KeyPair], list[AccessRequest]]:
+        """Put the user's key pairs to use; return them, and what was asked for with them."""
+        key_pairs = await api.init_user_crypto(
+            missing_key=options.missing_key, find_key=options.find_key
+        )
+        return key_pairs, []
 
     def _expiry(self, options: Options) -> int:
         """Return when a token ends that is created now."""

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import enum
 import json
-from typing import TYPE_CHECKING, Any, Final, Literal, get_args
+from typing import TYPE_CHECKING, Any, Final, get_args
 
 import attrs
 
 from icure_async.errors import ProcessStateError, ValidationError
 from icure_async.json_shapes import parse_json_object
 from icure_async.mistakes import explained
+from icure_async.models.contact_choice import Channel
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,8 +31,6 @@ __all__ = [
 ]
 
 _VERSION: Final = 1
-
-Channel = Literal["email", "sms"]
 
 
 class AuthenticationState(enum.StrEnum):

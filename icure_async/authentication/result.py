@@ -11,6 +11,7 @@ from icure_async.mistakes import explained
 if TYPE_CHECKING:
     from icure_async.authentication.process import AuthenticationProcess
     from icure_async.medtech import MedTechApi
+    from icure_async.models.access_request import AccessRequest
     from icure_async.models.key_change import KeyPairUpdateNotice
     from icure_async.models.key_pair import KeyPair
     from icure_async.models.public_key import PublicKey
@@ -39,6 +40,8 @@ class AuthenticationResult:
             ``med_tech_api.data_owner_api.notify_key_pair_update()`` sends them again.
         unknown_public_keys: published for the user, and neither on this device nor confirmed by
             the policy: those of other devices, of lost ones, or of an attacker.
+        access_requests: who was asked for access to the data of an invited patient; empty unless
+            this was ``authenticate_and_ask_access_to_its_existing_data()``.
         warnings: what somebody should know about this login, in plain sentences; empty for nothing.
             No call failed because of it. For example that nobody is there to share with.
         process: the process, completed.
@@ -53,5 +56,6 @@ class AuthenticationResult:
     key_pairs: list[KeyPair] = attrs.field(repr=False)
     key_notices: list[KeyPairUpdateNotice]
     unknown_public_keys: list[PublicKey]
+    access_requests: list[AccessRequest] = attrs.field(factory=list["AccessRequest"])
     warnings: list[str]
     process: AuthenticationProcess

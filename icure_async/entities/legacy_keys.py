@@ -96,7 +96,7 @@ class LegacyKeys:
     async def lacking(self, documents: Documents, delegate_id: str, /) -> list[bool]:
         """Return for each entity whether a delegate is not known to have all of our access."""
         entities = [ReadableEntity(document, None) for document in documents]
-        found = await self.secret_finder.find(entities)
+        found = await self.secret_finder.find(entities, to_give=False)
         return [not secrets.held or bool(secrets.missing(delegate_id)) for secrets in found]
 
     async def seal_new(
@@ -165,6 +165,20 @@ class LegacyKeys:
         present = as_object(document.get(_DELEGATIONS))
         merged = present | {own_id: as_list(present.get(own_id)) + entries[own_id]}
         return dict(document) | {_DELEGATIONS: merged}
+
+    async def authors_of(self, document: Mapping[str, Any]) -> set[str]:
+        """Return the ids of those who have given us, or our parents, the key of an entity.
+
+        That they know the exchange key with us proves it, unless somebody has put another exchange
+        key into their document.
+        """
+        found: set[str] = set()
+        for find in (self._ways.own, self._ways.of_parents, self._ways.fresh):
+            for way in (await find([document], _with_secrets))[0] if not found else ():
+                named, key = await _entity_key(self._crypto, way)
+                if named == document["id"] and key is not None:
+                    found.add(str(way.entry["owner"]))
+        return found
 
     async def check_key(self, document: Mapping[str, Any], key: bytes, /) -> None:
         """Refuse the key of an entity if it came with no exchange key that may be written with.

@@ -99,19 +99,6 @@ class EntityKeys(Protocol):
         """Return the ids of the data owners that the entity is shared with."""
         ...
 
-    async def secret_ids_of(self, document: Mapping[str, Any], /) -> Sequence[str]:
-        """Return the secret ids of an entity, by which what belongs to it is found."""
-        ...
-
-    async def lacking(
-        self, documents: Sequence[Mapping[str, Any]], delegate_id: str, /
-    ) -> Sequence[bool]:
-        """Return for each entity whether a delegate is not known to have all of our access to it.
-
-        That holds of one that the current data owner has no access to itself.
-        """
-        ...
-
     async def check_key(self, document: Mapping[str, Any], key: bytes, /) -> None:
         """Refuse to encrypt new content with the key of an entity that others may know.
 
@@ -178,5 +165,18 @@ class EncryptionMetadata(EntityKeys, Protocol):
         Raises:
             CryptoError: no key pair of the current data owner is in use.
             ConflictError: its document keeps changing under our hands.
+        """
+        ...
+
+    async def secret_ids_of(self, document: Mapping[str, Any], /) -> Sequence[str]:
+        """Return the secret ids of an entity, by which what belongs to it is found."""
+        ...
+
+    async def lacking(
+        self, documents: Sequence[Mapping[str, Any]], delegate_id: str, /
+    ) -> Sequence[bool]:
+        """Return for each entity whether a delegate is not known to have all of our access to it.
+
+        That holds of one that the current data owner has no access to itself.
         """
         ...

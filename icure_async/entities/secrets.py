@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 
 from icure_async.crypto.threads import Turns
-from icure_async.entities.delegations import KEY_MAPS, encrypt_entry, entity_key_of, key_map_of
+from icure_async.entities.delegations import (
+    KEY_MAPS,
+    encrypt_entry,
+    entity_key_of,
+    entries_for,
+    key_map_of,
+    open_entry,
+)
 from icure_async.json_shapes import as_list, as_object
 
 if TYPE_CHECKING:
@@ -71,7 +78,12 @@ class EntitySecrets:
         is_key = self.entity.key is not None and entity_key_of(secret[1]) == self.entity.key
         # Other SDKs try the first key only.
         self.held[name] = {secret: None} | secrets if is_key else secrets | {secret: None}
-        self._had.update((name, holder, secret) for holder in holders)
+        for holder in holders:
+            self.note_holder(name, secret, holder)
+
+    def note_holder(self, name: str, secret: Secret, holder: str) -> None:
+        """Note that a data owner has a secret of a map."""
+        self._had.add((name, holder, secret))
 
     @property
     def has_key(self) -> bool:
@@ -97,8 +109,15 @@ class SecretFinder:
         self._ways = ways
         self._directory = directory
 
-    async def find(self, entities: Sequence[ReadableEntity]) -> list[EntitySecrets]:
-        """Return the secrets of many entities that may be passed on."""
+    async def find(
+        self, entities: Sequence[ReadableEntity], *, to_give: bool = True
+    ) -> list[EntitySecrets]:
+        """Return the secrets of many entities.
+
+        Args:
+            entities: those to look into.
+            to_give: whether only those count that may be passed on.
+        """
         found = [EntitySecrets(entity) for entity in entities]
         documents = [entity.document for entity in entities]
         turns = Turns()
@@ -107,23 +126,29 @@ class SecretFinder:
             for secrets, of_document in zip(found, ways, strict=True):
                 for way in of_document:
                     await turns.give()
-                    await self._take(name, way, secrets)
+                    await self._take(name, way, secrets, to_give=to_give)
         return found
 
     async def give(
         self, secrets: EntitySecrets, exchange_keys: Mapping[str, bytes], own_id: str
-    ) -> dict[str, Any]:
+    ) -> tuple[Mapping[str, Any], set[str]]:
         """Return an entity with one entry more for each secret that a delegate has not.
 
-        Nothing else in it changes.
+        Nothing else in it changes; it is the same object where nothing is missing.
 
         Args:
             secrets: of the entity.
             exchange_keys: delegate id → exchange key from the current data owner.
             own_id: id of the current data owner.
+
+        Returns:
+            The entity, and the delegates who get something.
         """
-        changed = dict(secrets.entity.document)
+        document = secrets.entity.document
+        given: set[str] = set()
         for delegate_id, exchange_key in exchange_keys.items():
+            # The exchange key may be younger than what was known when the secrets were found.
+            await self._note_present(secrets, delegate_id, exchange_key, own_id)
             for name, missing in secrets.missing(delegate_id).items():
                 added = [
                     await encrypt_entry(
@@ -136,23 +161,40 @@ class SecretFinder:
                     )
                     for entity_id, secret in missing
                 ]
-                present = as_object(changed.get(name))
-                changed[name] = present | {delegate_id: as_list(present.get(delegate_id)) + added}
-        return changed
+                present = as_object(document.get(name))
+                entries = as_list(present.get(delegate_id)) + added
+                document = {**document, name: {**present, delegate_id: entries}}
+                given.add(delegate_id)
+        return document, given
 
-    async def _take(self, name: str, way: Way, secrets: EntitySecrets) -> None:
+    async def _note_present(
+        self, secrets: EntitySecrets, delegate_id: str, exchange_key: bytes, own_id: str
+    ) -> None:
+        """Note the secrets that a delegate has from us, with this exchange key."""
+        for name in _MAPS:
+            entries = entries_for(secrets.entity.document.get(name), delegate_id)
+            for entry in entries:
+                secret = await open_entry(self._crypto, exchange_key, entry)
+                if secret is not None and entry["owner"] == own_id:
+                    secrets.note_holder(name, secret, delegate_id)
+
+    async def _take(self, name: str, way: Way, secrets: EntitySecrets, *, to_give: bool) -> None:
         secret = await way.secret(self._crypto)
-        if secret is None or not secrets.belongs(name, secret):
+        if secret is None:
             return
-        if self._directory.has_policy and not await self._is_confirmed(name, way, secret, secrets):
+        if to_give and not await self._may_be_given(name, way, secret, secrets):
             return
         # The author of an entry has what it hides.
         secrets.note(name, secret, (way.delegate_id, str(way.entry["owner"])))
 
-    async def _is_confirmed(
+    async def _may_be_given(
         self, name: str, way: Way, secret: Secret, secrets: EntitySecrets
     ) -> bool:
-        """Return whether a secret may go out under our name, as far as the policy is concerned."""
+        """Return whether a secret may go out under our name."""
+        if not secrets.belongs(name, secret):
+            return False
+        if not self._directory.has_policy:
+            return True
         document = secrets.entity.document
         if name == key_map_of(document) and secret[0] != document["id"]:
             # An entry that hides a public id has the same form as a key, except for this name.

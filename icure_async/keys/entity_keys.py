@@ -102,57 +102,54 @@ class LegacyMetadata(LegacyKeys):
             [] if error else [name for name in delegates if secrets.missing(name)]
             for secrets, error in zip(found, refused, strict=True)
         ]
-        if len(entities) == 1 and await self._is_own(kind, entities[0].document):
+        if lacking and lacking[0] and await self._is_own(kind, entities[0].document):
             # Our exchange keys are on this very document, and go out with it.
-            return [await self._share_own(found[0], refused[0], delegates, lacking[0])]
+            return [await self._share_own(found[0], delegates, lacking[0])]
         wanted = list(dict.fromkeys(name for names in lacking for name in names))
         exchange_keys = await self._own_keys.exchange_keys_to_each(wanted) if wanted else {}
         shared: list[Shared] = []
         turns = Turns()
-        for secrets, error, names in zip(found, refused, lacking, strict=True):
+        for secrets, error in zip(found, refused, strict=True):
             await turns.give()
             shared.append(
                 Shared(secrets.entity.document, dict.fromkeys(delegates, error))
                 if error
-                else await self._with_entries(secrets, delegates, names, exchange_keys)
+                else await self._with_entries(secrets, delegates, exchange_keys)
             )
         return shared
 
     async def _share_own(
-        self,
-        secrets: EntitySecrets,
-        error: ICureError | None,
-        delegates: Sequence[str],
-        lacking: Sequence[str],
+        self, secrets: EntitySecrets, delegates: Sequence[str], lacking: Sequence[str]
     ) -> Shared:
+        """Return our own document with entries for delegates, and with the exchange keys."""
         document = secrets.entity.document
-        if error:
-            return Shared(document, dict.fromkeys(delegates, error))
-        if not lacking:
-            return await self._with_entries(secrets, delegates, (), {})
         prepared, exchange_keys = await self._own_keys.prepare_each(dict(document), lacking)
-        return await self._with_entries(secrets.on(prepared), delegates, lacking, exchange_keys)
+        return await self._with_entries(secrets, delegates, exchange_keys, prepared)
 
     async def _with_entries(
         self,
         secrets: EntitySecrets,
         delegates: Sequence[str],
-        lacking: Sequence[str],
         exchange_keys: Mapping[str, bytes | ICureError],
+        prepared: Mapping[str, Any] | None = None,
     ) -> Shared:
         access: dict[str, Granted | ICureError] = dict.fromkeys(delegates, "present")
         usable: dict[str, bytes] = {}
-        for name in lacking:
+        for name in filter(secrets.missing, delegates):
             exchange_key = exchange_keys[name]
             if isinstance(exchange_key, bytes):
                 usable[name] = exchange_key
-                access[name] = "given"
             else:
                 access[name] = exchange_key
-        if not usable:
-            return Shared(secrets.entity.document, access)
-        own_id = await self._own_keys.own_id()
-        return Shared(await self.secret_finder.give(secrets, usable, own_id), access)
+        document = secrets.entity.document
+        if usable:
+            own_id = await self._own_keys.own_id()
+            changed, given = await self.secret_finder.give(
+                secrets if prepared is None else secrets.on(prepared), usable, own_id
+            )
+            access |= dict.fromkeys(given, "given")
+            document = changed if given else document
+        return Shared(document, access)
 
     async def _refusal(
         self, kind: EntityKind[Any, Any], secrets: EntitySecrets

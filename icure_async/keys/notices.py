@@ -9,21 +9,15 @@ from __future__ import annotations
 import json
 import logging
 import uuid
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from icure_async.crypto.exchange_keys import public_keys_of
-from icure_async.entities.sharing import auto_delegates_of
 from icure_async.errors import (
-    BackendError,
-    ConflictError,
-    ICureError,
-    NetworkError,
-    NotFoundError,
     StorageError,
     ValidationError,
 )
 from icure_async.foreign_text import printable
-from icure_async.json_shapes import as_object
+from icure_async.keys.delivery import Delivery
 from icure_async.models.key_change import (
     CONCERNED_KEY_PROPERTY,
     CONCERNED_OWNER_PROPERTY,
@@ -34,7 +28,7 @@ from icure_async.models.notification import EncryptedNotification, Notification
 from icure_async.models.properties import Property, PropertyType, TypedValueObject
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from icure_async.entities.legacy_keys import LegacyKeys
     from icure_async.entities.repository import Repository
@@ -72,10 +66,13 @@ class KeyNotices:
         current_user: CurrentUser,
     ) -> None:
         self._storage = storage
-        self._notifications = notifications
-        self._metadata = metadata
+        self._delivery = Delivery(
+            notifications,
+            metadata,
+            current_user,
+            again="data_owner_api.notify_key_pair_update()",
+        )
         self._directory = directory
-        self._current_user = current_user
 
     async def remember(self, owner_id: str, public_key: str) -> None:
         """Write down that notices about a key pair are to be sent, before it is published."""
@@ -89,7 +86,7 @@ class KeyNotices:
     async def readers(self) -> list[str]:
         """Return the ids of all who will be able to read some notice."""
         recipients = (await self._directory.correspondents())[:MAX_RECIPIENTS]
-        auto_delegates = await self._auto_delegates()
+        auto_delegates = await self._delivery.auto_delegates()
         told = await self._directory.encryptable_among(recipients)
         return list(dict.fromkeys([*told, *auto_delegates]))
 
@@ -136,26 +133,26 @@ class KeyNotices:
 
     async def _send(self, owner_id: str, public_key: str) -> tuple[list[KeyPairUpdateNotice], bool]:
         """Return the outcome of each notice, and whether to try again later."""
-        auto_delegates = await self._auto_delegates()
+        auto_delegates = await self._delivery.auto_delegates()
         correspondents = await self._directory.correspondents()
         recipients = [owner_id, *correspondents[:MAX_RECIPIENTS]]
         told = await self._directory.encryptable_among(recipients[1:])
         exchange_keys = await self._directory.exchange_keys_for([owner_id, *told, *auto_delegates])
-        user_id = str((await self._current_user.get())["id"])
         notices: list[KeyPairUpdateNotice] = []
         again = False
         for recipient_id in recipients:
             notice = _notice(owner_id, public_key, recipient_id)
-            document = self._notifications.new_document(notice, user_id, owner_id)
-            problem = None
+            document = await self._delivery.document_of(notice, owner_id)
+            problem: str | None = None
             if recipient_id in exchange_keys:
                 # Sending many takes a while: the user's sharing may have changed.
-                auto_delegates = await self._auto_delegates()
+                auto_delegates = await self._delivery.auto_delegates()
                 # The one for the user's other devices concerns nobody else.
                 others = [recipient_id, *auto_delegates] if recipient_id != owner_id else []
                 readers = dict.fromkeys([owner_id, *others])
                 keys = {name: exchange_keys[name] for name in readers if name in exchange_keys}
-                problem, may_help = await self._post(document, keys)
+                failure, may_help = await self._delivery.post(document, keys)
+                problem = failure and str(failure)
                 again = again or may_help
             else:
                 problem = "It cannot be read, or has no public key."
@@ -190,44 +187,6 @@ class KeyNotices:
         ]
         return notices, again
 
-    async def _post(
-        self, document: dict[str, Any], exchange_keys: Mapping[str, bytes]
-    ) -> tuple[str | None, bool]:
-        """Return why a notice did not reach the backend, and whether to try again later."""
-        members = self._notifications.kind.encrypted
-        sealed = await self._metadata.seal_new(document, members, exchange_keys)
-        try:
-            return await self._store(sealed)
-        except NetworkError as error:
-            return str(error), True
-        except BackendError as error:
-            return str(error), error.retryable
-        except ICureError as error:
-            return str(error), False
-
-    async def _store(self, sealed: Mapping[str, Any]) -> tuple[str | None, bool]:
-        """Store a notice unless the backend has it, and return what :meth:`_post` returns."""
-        task_id = sealed["id"]
-        try:
-            await self._notifications.resource.create(sealed)
-        except ConflictError:
-            pass
-        else:
-            return None, False
-        # The id is made from the content: this very notice may have been delivered before.
-        try:
-            stored = await self._notifications.resource.get(task_id)
-        except NotFoundError:
-            problem = f"The backend refuses task {task_id} as known, and does not have it."
-            return f"{problem} Try again with data_owner_api.notify_key_pair_update().", True
-        if _is_same_notice(stored, sealed):
-            return None, False
-        return f"Another task has the id {task_id}. Call an administrator to remove it.", False
-
-    async def _auto_delegates(self) -> list[str]:
-        user = await self._current_user.get_for_sharing()
-        return auto_delegates_of(user, self._notifications.kind.shared_on_creation)
-
 
 def _record_name(owner_id: str, public_key: str) -> str:
     return f"{_PREFIX}{owner_id}.{fingerprint_of(public_key)}"
@@ -238,12 +197,6 @@ def _notice_id(owner_id: str, public_key: str, recipient_id: str) -> str:
     # Not every text from a backend has bytes.
     name = said.encode("utf-8", errors="backslashreplace").decode("utf-8")
     return str(uuid.uuid5(_NAMESPACE, name))
-
-
-def _is_same_notice(stored: Mapping[str, Any], sealed: Mapping[str, Any]) -> bool:
-    same = all(stored.get(name) == sealed[name] for name in ("id", "taskType", "responsible"))
-    readers = as_object(stored.get("delegations"))
-    return same and all(readers.get(name) for name in sealed["delegations"])
 
 
 def _notice(owner_id: str, public_key: str, recipient_id: str) -> Notification:

@@ -19,6 +19,7 @@ from icure_async.entities.kinds import PATIENT
 from icure_async.entities.sharing import auto_delegates_of
 from icure_async.entities.unchanged import require_no_content
 from icure_async.errors import CryptoError, KeyPairNotFoundError, ValidationError
+from icure_async.keys.access_requests import delegates_of_record
 from icure_async.models.key_pair import KeyPair, fingerprint_of, is_fingerprint
 from icure_async.models.missing_key import MISSING_KEY_POLICIES, MissingKey
 from icure_async.models.public_key import PublicKey
@@ -47,6 +48,10 @@ _SHARED_WITH_NOBODY: Final = (
     "gateway did not link the one that was. Name one with healthcare_professional_id of "
     "start_authentication() when a person registers."
 )
+_INVITED_SHARES_WITH_NOBODY: Final = (
+    "Nobody but this user can read what it creates: an invited patient shares with nobody until it "
+    "says so. Call user_api.share_all_future_data_with() with the ids of its professionals."
+)
 
 
 @attrs.frozen
@@ -73,6 +78,7 @@ class _Choice:
     given: KeyPair | None
     missing_key: MissingKeyPolicy
     find_key: Callable[[MissingKey], Awaitable[KeyPair | None]] | None
+    invited: bool
 
 
 class KeyRegistration:
@@ -104,8 +110,16 @@ class KeyRegistration:
         *,
         missing_key: MissingKeyPolicy = "refuse",
         find_key: Callable[[MissingKey], Awaitable[KeyPair | None]] | None = None,
+        invited: bool = False,
     ) -> InitialisedKeys:
         """Put key pairs to use, publishing a new one where there is none or it may be replaced.
+
+        Args:
+            key_pair: see ``MedTechApi.init_user_crypto``, as for the next two.
+            missing_key: see there.
+            find_key: see there.
+            invited: whether the user is a patient who is about to ask those for access who read
+                its record: exchange keys to them are published with the key pair.
 
         Raises:
             KeyPairNotFoundError: keys are published, none of them is on this device, and they may
@@ -125,7 +139,7 @@ class KeyRegistration:
             async with lock_of(self._key_storage, owner_id) as lock:
                 if lock.waited:
                     await self._own.refresh()
-                return await self._initialise(_Choice(key_pair, missing_key, find_key))
+                return await self._initialise(_Choice(key_pair, missing_key, find_key, invited))
 
     async def _initialise(self, choice: _Choice) -> InitialisedKeys:
         owner = await self._own.own()
@@ -143,7 +157,9 @@ class KeyRegistration:
             key_pairs += await self._recovery.recover(document)
             if not key_pairs:
                 raise _none_confirmed(owner.id)
-            return await self._complete(TypedDataOwner(owner.kind, document), key_pairs[0])
+            return await self._complete(
+                TypedDataOwner(owner.kind, document), key_pairs[0], invited=choice.invited
+            )
 
         await self._own.change(complete, advice="Call init_user_crypto() again.")
         await self._use_keys_of_parents(owner.id)
@@ -153,10 +169,10 @@ class KeyRegistration:
         unknown = [
             PublicKey(owner.id, public_key) for public_key in await self._own.unknown_public_keys()
         ]
-        remarks = self._remarks(owner.kind, has_first_key=not published)
+        remarks = self._remarks(owner.kind, has_first_key=not published, invited=choice.invited)
         return InitialisedKeys(key_pairs, notices, unknown, remarks)
 
-    def _remarks(self, kind: DataOwnerKind, *, has_first_key: bool) -> list[str]:
+    def _remarks(self, kind: DataOwnerKind, *, has_first_key: bool, invited: bool) -> list[str]:
         """Return the warning for a person who registers and has nobody to share with."""
         user = self._current_user.known
         if kind != _PATIENT or user is None or _delegates_of(user):
@@ -164,7 +180,9 @@ class KeyRegistration:
         # A registration that died after it had published the key is a login when it is repeated.
         created = user.get("created")
         is_recent = type(created) is int and created > (time.time() - _RECENT_SECONDS) * 1000
-        return [_SHARED_WITH_NOBODY] if has_first_key or is_recent else []
+        if not has_first_key and not is_recent:
+            return []
+        return [_INVITED_SHARES_WITH_NOBODY if invited else _SHARED_WITH_NOBODY]
 
     async def _found(
         self, owner_id: str, published: Sequence[str], choice: _Choice
@@ -244,7 +262,9 @@ class KeyRegistration:
                     # Only the backend says which parents a data owner has.
                     await self._key_ring.add(found, read_only=True)
 
-    async def _complete(self, owner: TypedDataOwner, key_pair: KeyPair) -> dict[str, Any]:
+    async def _complete(
+        self, owner: TypedDataOwner, key_pair: KeyPair, *, invited: bool
+    ) -> dict[str, Any]:
         """Return the owner's document with whatever it lacks; the same object for nothing."""
         document = owner.document
         published = public_keys_of(document)
@@ -253,7 +273,7 @@ class KeyRegistration:
         is_new = key_pair.fingerprint not in map(fingerprint_of, published)
         if not is_new and not lacks_delegation:
             return document
-        readers: list[str] = []
+        readers = delegates_of_record(document) if invited and is_patient else []
         if not published:
             document = dict(document) | {"publicKey": key_pair.public_key}
         elif is_new:
@@ -261,7 +281,7 @@ class KeyRegistration:
             # send.
             await self._notices.remember(owner.id, key_pair.public_key)
             document = await self._own.with_new_key_pair(document, key_pair)
-            readers = await self._notices.readers()
+            readers += await self._notices.readers()
         if not lacks_delegation:
             return (await self._own.prepare(document, readers))[0]
 

@@ -4,6 +4,7 @@ They know nothing of HTTP, keys or encryption. :mod:`icure_async.models.wire` tu
 the JSON of the documentation and of the wire, and back.
 """
 
+from icure_async.models.access_request import AccessAnswer, AccessRequest
 from icure_async.models.addresses import Address, Telecom
 from icure_async.models.batch import BatchItem, BatchProgress, BatchResult
 from icure_async.models.codes import CodingReference, Identifier
@@ -59,6 +60,15 @@ from icure_async.models.key_pair import KeyPair
 from icure_async.models.key_question import KeyHistory, KeyKind, KeyQuestion
 from icure_async.models.key_report import KeyReport, KeyStatus, PublishedKey
 from icure_async.models.key_share import KeyShare, KeySplit
+from icure_async.models.messages import (
+    EmailMessage,
+    ICureRegistrationEmail,
+    ICureRegistrationSMS,
+    Inviter,
+    Message,
+    MessageFactory,
+    SMSMessage,
+)
 from icure_async.models.missing_key import MissingKey, MissingKeyPolicy
 from icure_async.models.names import PersonName
 from icure_async.models.notification import (
@@ -88,7 +98,9 @@ from icure_async.models.user import AuthenticationToken, User
 from icure_async.models.user_token import LogoutResult, UserToken
 
 __all__ = [
+    "AccessAnswer",
     "AccessGivenBack",
+    "AccessRequest",
     "AccessToAllData",
     "Address",
     "AddressType",
@@ -108,6 +120,7 @@ __all__ = [
     "DataOwnerType",
     "DeactivationReason",
     "Delegation",
+    "EmailMessage",
     "EncryptedNotification",
     "EncryptedPatient",
     "Filter",
@@ -116,8 +129,11 @@ __all__ = [
     "HealthcareProfessionalsByIdsFilter",
     "HealthcareProfessionalsByLabelCodeFilter",
     "HealthcareProfessionalsByNameFilter",
+    "ICureRegistrationEmail",
+    "ICureRegistrationSMS",
     "Identifier",
     "IntersectionFilter",
+    "Inviter",
     "KeyHistory",
     "KeyKind",
     "KeyPair",
@@ -131,6 +147,8 @@ __all__ = [
     "LogoutResult",
     "MedicalDeviceFilter",
     "MedicalDevicesByIdsFilter",
+    "Message",
+    "MessageFactory",
     "MissingKey",
     "MissingKeyPolicy",
     "Notification",
@@ -164,6 +182,7 @@ __all__ = [
     "PropertyTypeName",
     "PublicKey",
     "PublishedKey",
+    "SMSMessage",
     "ShareItem",
     "ShareResult",
     "ShareStatus",

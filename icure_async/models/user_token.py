@@ -7,10 +7,13 @@ from typing import Final
 
 import attrs
 
-__all__ = ["DEFAULT_TOKEN_VALIDITY", "LogoutResult", "UserToken"]
+__all__ = ["DEFAULT_TOKEN_VALIDITY", "INVITATION_VALIDITY", "LogoutResult", "UserToken"]
 
 DEFAULT_TOKEN_VALIDITY: Final = timedelta(days=30)
 """Default life of a token. The reference's lives ten years (wire-protocol.md §6.3)."""
+
+INVITATION_VALIDITY: Final = timedelta(hours=48)
+"""Default life of the token in an invitation, as in the reference (wire-protocol.md §6.12)."""
 
 
 @attrs.frozen(kw_only=True)

@@ -1,4 +1,4 @@
-"""The message gateway: sends validation codes, and checks them. Source: wire-protocol.md §4."""
+"""The message gateway: sends messages and validation codes. Source: wire-protocol.md §4."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["MessageGateway"]
 
 
 class MessageGateway:
-    """The two calls of an authentication process. They need no credentials.
+    """The gateway's calls. Those of an authentication process need no credentials.
 
     Args:
         transport: sends the requests.
@@ -63,6 +63,41 @@ class MessageGateway:
                 method="GET",
                 url=self._base_url + path("process", "validate", f"{request_id}-{validation_code}"),
                 once=True,
+            )
+        )
+        _check(response)
+
+    async def send_email(
+        self, address: str, body: Mapping[str, str], *, authorisation: str
+    ) -> None:
+        """Send an email: ``from``, ``html`` and ``subject``.
+
+        Args:
+            address: of the recipient.
+            body: the email.
+            authorisation: header with the credentials of a user.
+
+        Raises:
+            BackendError: refused; ``status`` tells why.
+            NetworkError: no answer.
+        """
+        await self._send("email", address, body, authorisation)
+
+    async def send_sms(self, number: str, body: Mapping[str, str], *, authorisation: str) -> None:
+        """Send a text message: ``message``. Otherwise as :meth:`send_email`."""
+        await self._send("sms", number, body, authorisation)
+
+    async def _send(
+        self, channel: str, contact: str, body: Mapping[str, str], authorisation: str
+    ) -> None:
+        # Not repeatable: a second request would send a second message.
+        response = await self._transport.send(
+            Request(
+                action=f"send the {'email' if channel == 'email' else 'text message'}",
+                method="POST",
+                url=self._base_url + path(channel, "to", contact),
+                headers={"Authorization": authorisation},
+                body=dict(body),
             )
         )
         _check(response)

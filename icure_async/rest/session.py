@@ -14,7 +14,15 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import anyio
 import attrs
 
-from icure_async.errors import AuthenticationError, BackendError, ICureError, TokenExpiredError
+from icure_async.errors import (
+    AuthenticationError,
+    BackendError,
+    ICureError,
+    SecondFactorRefusedError,
+    SecondFactorRequiredError,
+    TokenExpiredError,
+)
+from icure_async.rest.credentials import Credentials, Login
 from icure_async.rest.documents import checked_id
 from icure_async.rest.tokens import SessionToken
 from icure_async.rest.transport import Request, Transport
@@ -25,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from icure_async.rest.responses import Response
+    from icure_async.rest.second_factor import SecondFactor
 
 __all__ = ["LoginAnswer", "Session"]
 
@@ -34,11 +43,28 @@ _UNAUTHORIZED: Final = 401
 # A token that the server has just made is valid for as long as this, whatever the clocks say.
 _FRESH_SECONDS: Final = 60.0
 _NO_SUCH_ENDPOINT: Final = frozenset({404, 405, 501})
-_LOGIN_ADVICE: Final[Mapping[int, str]] = {
-    401: "the user name, password, token or code is wrong, or has expired",
-    406: "the second-factor code is wrong",
-    412: "the password is too short for this backend",
-    417: "this user needs a second factor: pass the password followed by '|' and the code",
+_CHECK: Final = (
+    "Check with_user_name() and with_password(), or get a new token with a new authentication "
+    "process."
+)
+_NEEDS_CODE: Final = 417
+_LOGIN_REFUSALS: Final[Mapping[int, tuple[type[AuthenticationError], str, str]]] = {
+    401: (
+        AuthenticationError,
+        "the user name, password, token or code is wrong, or has expired",
+        _CHECK,
+    ),
+    406: (
+        SecondFactorRefusedError,
+        "the second-factor code is wrong, or was used before",
+        "Call again with a new code.",
+    ),
+    412: (AuthenticationError, "the password is too short for this backend", _CHECK),
+    _NEEDS_CODE: (
+        SecondFactorRequiredError,
+        "this user needs a second factor",
+        "Call with_second_factor() on the builder, or log in with a token, which needs no code.",
+    ),
 }
 
 
@@ -93,11 +119,13 @@ class _Grant:
 
     Attributes:
         header: never in a repr.
+        login: the one it is from.
         sign_ins: how many logins and refreshes had been made when it was current; None for Basic
             authentication, which another login would not change.
     """
 
     header: str
+    login: Login
     sign_ins: int | None
 
 
@@ -112,6 +140,7 @@ class Session(SecretHolder):
         basic_only: use Basic authentication on every request (``prevent_cookie_usage``).
         token_expires_at: when the long-lived token ends, in epoch milliseconds, where it is known.
         tokens: of a session that this one goes on with.
+        second_factor: supplies the code for a user who needs one; None where nobody can.
     """
 
     def __init__(
@@ -124,14 +153,18 @@ class Session(SecretHolder):
         basic_only: bool = False,
         token_expires_at: int | None = None,
         tokens: _Tokens | None = None,
+        second_factor: SecondFactor | None = None,
     ) -> None:
-        self.token_expires_at = token_expires_at
+        self.credentials: Credentials = Credentials(
+            Login(user_name=user_name, secret=password, expires_at=token_expires_at)
+        )
         self._transport = transport
         self._base_url = base_url
-        self.user_name = user_name
-        self._password = password
         self._basic = basic_only
         self._tokens = tokens
+        self._second_factor = second_factor
+        # Whether the backend has asked for a code.
+        self._needs_code = False
         self._ended = False
         # Whether the backend has ever taken the password.
         self._worked = tokens is not None
@@ -150,6 +183,16 @@ class Session(SecretHolder):
     def data_owner_id(self) -> str | None:
         """Id of the user's data owner, where the backend told it at login."""
         return self._answer.data_owner_id
+
+    @property
+    def user_name(self) -> str:
+        """The name that the session logs in with."""
+        return self.credentials.current.user_name
+
+    @property
+    def token_expires_at(self) -> int | None:
+        """When the token that the session logs in with ends, in epoch milliseconds, if known."""
+        return self.credentials.current.expires_at
 
     def __repr__(self) -> str:
         return f"Session(base_url={self._base_url!r}, user_name={self.user_name!r})"
@@ -175,19 +218,28 @@ class Session(SecretHolder):
             self._transport,
             base_url=self._base_url,
             user_name=self.user_name,
-            password=self._password,
+            password="",
             basic_only=self._basic,
-            token_expires_at=self.token_expires_at,
             tokens=self._tokens,
         )
         successor._answer = self._answer
+        successor.credentials, self.credentials = self.credentials, successor.credentials
         self._ended = True
-        self._password, self._tokens, self._failure = "", None, None
+        self._tokens, self._failure = None, None
         return successor
+
+    def basic_authorisation(self) -> str:
+        """Return the header with the user's credentials, for the gateway, which knows no tokens.
+
+        Raises:
+            AuthenticationError: the session has ended.
+        """
+        self._check_not_ended()
+        return _basic_grant(self.credentials.current).header
 
     def own_token_key(self, tokens: Iterable[str]) -> str | None:
         """Return which of a user's tokens this session logs in with, where that can be told."""
-        return None if self._ended else key_among(tokens, self._password)
+        return None if self._ended else key_among(tokens, self.credentials.current.secret)
 
     def read_expiry(self, user: Mapping[str, Any]) -> None:
         """Remember when the token ends, where the document of the logged-in user says it."""
@@ -197,7 +249,7 @@ class Session(SecretHolder):
         listed = cast("dict[str, object]", tokens)
         key = self.own_token_key(listed)
         if key is not None:
-            self.token_expires_at = token_expiry(listed[key])
+            self.credentials.set_expiry(token_expiry(listed[key]))
 
     async def request(
         self,
@@ -237,17 +289,31 @@ class Session(SecretHolder):
             repeatable=repeatable,
         )
         response = await self._transport.send(request)
-        if response.status == _UNAUTHORIZED and grant.sign_ins is not None:
+        for other in await self._other_grants(grant, response):
             # A request that was turned away with 401 did nothing, so any may be sent again.
-            grant = await self._authorise(refused=grant.sign_ins)
+            grant = other
             renewed = {**request.headers, "Authorization": grant.header}
             response = await self._transport.send(attrs.evolve(request, headers=renewed))
+            if response.status != _UNAUTHORIZED:
+                break
         if grant.sign_ins is None and not self._ended:
             error = response.error()
             if response.status == _UNAUTHORIZED and error is not None:
                 raise self._expired(error) or error
             self._worked = self._worked or error is None
+            self.credentials.prefer(grant.login)
         return response.raise_for_status()
+
+    async def _other_grants(self, refused: _Grant, response: Response) -> list[_Grant]:
+        """Return what to try next where a request was turned away for its credentials."""
+        if response.status != _UNAUTHORIZED:
+            return []
+        if refused.sign_ins is not None:
+            return [await self._authorise(refused=refused.sign_ins)]
+        if self._ended:
+            return []
+        others = [login for login in self.credentials.candidates if login is not refused.login]
+        return [_basic_grant(login) for login in others]
 
     async def _authorise(self, *, refused: int | None = None) -> _Grant:
         """Return the Authorization header to use.
@@ -259,6 +325,8 @@ class Session(SecretHolder):
         if refused is None and (self._basic or self._may_access()):
             return self._current()
         known = self._sign_ins if refused is None else refused
+        if self._second_factor is not None:
+            self._second_factor.check_not_asking()
         async with self._lock:
             if self._sign_ins == known:
                 await self._sign_in_once(renew=refused is None)
@@ -271,9 +339,10 @@ class Session(SecretHolder):
             return self._current()
 
     def _current(self) -> _Grant:
+        login = self.credentials.current
         if self._tokens is None:
-            return _Grant(_basic(self.user_name, self._password), None)
-        return _Grant("Bearer " + self._tokens.access.text, self._sign_ins)
+            return _basic_grant(login)
+        return _Grant("Bearer " + self._tokens.access.text, login, self._sign_ins)
 
     def _check_not_ended(self) -> None:
         if self._ended:
@@ -315,6 +384,13 @@ class Session(SecretHolder):
             # A copy, since the traceback of the original holds on to everything around it.
             self._failure = copy.copy(error)
             raise
+        except Exception:
+            # From the function that was to return the code. Those who wait don't ask it again.
+            self._sign_ins += 1
+            self._failure = SecondFactorRequiredError(
+                "Could not log in: the function given to with_second_factor() failed. Call again."
+            )
+            raise
         # A cancellation gets neither here nor there: the next in the queue signs in.
         self._sign_ins += 1
         self._failure = None
@@ -350,15 +426,7 @@ class Session(SecretHolder):
         return True
 
     async def _log_in(self) -> None:
-        response = await self._transport.send(
-            Request(
-                action=f"log in at {self._base_url}",
-                method="POST",
-                url=self._base_url + "/auth/login",
-                body={"username": self.user_name, "password": self._password},
-                repeatable=True,
-            )
-        )
+        login, response = await self._send_logins()
         self._check_not_ended()
         # Only now: a cancellation must not leave a session that looks like one without tokens.
         self._tokens = None
@@ -370,6 +438,7 @@ class Session(SecretHolder):
             expired = self._expired(error) if error.status == _UNAUTHORIZED else None
             raise expired or _refusal(error) or error
         self._worked = True
+        self.credentials.prefer(login)
         answer = response.json_object()
         token, refresh = answer.get("token"), answer.get("refreshToken")
         if not isinstance(token, str) or not token:
@@ -385,6 +454,43 @@ class Session(SecretHolder):
             SessionToken.parse(refresh) if isinstance(refresh, str) else None,
         )
         self._answer = said
+
+    async def _send_logins(self) -> tuple[Login, Response]:
+        """Return the login that the backend has taken, or else refused last, and its answer."""
+        login, *others = self.credentials.candidates
+        response = await self._send_login(login)
+        for other in others:
+            if response.status != _UNAUTHORIZED:
+                break
+            login, response = other, await self._send_login(other)
+        return login, response
+
+    async def _send_login(self, login: Login) -> Response:
+        if self._second_factor is None:
+            return await self._send_secret(login, login.secret, repeatable=True)
+        if not self._needs_code:
+            response = await self._send_secret(login, login.secret, repeatable=True)
+            if response.status != _NEEDS_CODE:
+                return response
+            self._needs_code = True
+        secret = await self._second_factor.secret_with_code(login.secret)
+        self._check_not_ended()
+        # Sent once: a code that was used is a wrong one, and too many lock the account.
+        response = await self._send_secret(login, secret, repeatable=False)
+        # A user who no longer has a second factor is refused with a code.
+        self._needs_code = response.status != _UNAUTHORIZED
+        return response
+
+    async def _send_secret(self, login: Login, secret: str, *, repeatable: bool) -> Response:
+        return await self._transport.send(
+            Request(
+                action=f"log in at {self._base_url}",
+                method="POST",
+                url=self._base_url + "/auth/login",
+                body={"username": login.user_name, "password": secret},
+                repeatable=repeatable,
+            )
+        )
 
     def _checked_answer(
         self, answer: Mapping[str, Any], access: SessionToken, response: Response
@@ -412,6 +518,11 @@ class Session(SecretHolder):
         return said
 
     def _fall_back_to_basic(self) -> None:
+        if self._needs_code:
+            raise SecondFactorRequiredError(
+                "Could not log in: the backend takes a code for one login, and gives no JSON Web "
+                "Token that would serve for more. Log in with a token instead of the password."
+            )
         self._basic = True
         _log.warning(
             "%s gives no JSON Web Token at login: the password goes with every request of this "
@@ -421,12 +532,12 @@ class Session(SecretHolder):
 
 
 def _refusal(error: BackendError) -> AuthenticationError | None:
-    advice = _LOGIN_ADVICE.get(error.status or 0)
-    if advice is None:
+    refusal = _LOGIN_REFUSALS.get(error.status or 0)
+    if refusal is None:
         return None
-    return AuthenticationError(
-        f"Could not log in: {advice} (HTTP {error.status}). Check with_user_name() and "
-        "with_password(), or get a new token with a new authentication process.",
+    kind, reason, advice = refusal
+    return kind(
+        f"Could not log in: {reason} (HTTP {error.status}). {advice}",
         status=error.status,
         request_id=error.request_id,
         server_message=error.server_message,
@@ -437,15 +548,15 @@ def _fits_header(token: str) -> bool:
     return bool(token) and token.isascii() and token.isprintable()
 
 
-def _basic(user_name: str, password: str) -> str:
-    credentials = f"{user_name}:{password}"
+def _basic_grant(login: Login) -> _Grant:
+    credentials = f"{login.user_name}:{login.secret}"
     try:
         data = credentials.encode("latin-1")
     except UnicodeEncodeError:
         # The reference cuts such characters to one byte, and can never get in with them. Lone
         # surrogates are not text in any encoding: with a replacement the backend refuses them.
         data = credentials.encode("utf-8", errors="replace")
-    return "Basic " + base64.b64encode(data).decode("ascii")
+    return _Grant("Basic " + base64.b64encode(data).decode("ascii"), login, None)
 
 
 def _is_same_name(named: object, user_name: str) -> bool:

@@ -7,7 +7,12 @@ import unicodedata
 from typing import TYPE_CHECKING, Any, Final
 
 from icure_async.errors import InvalidResponseError, NotFoundError
-from icure_async.rest.documents import ANOTHER_USER, checked_document
+from icure_async.rest.documents import (
+    AFTER_A_WRITE,
+    ANOTHER_USER,
+    checked_document,
+    checked_page,
+)
 from icure_async.rest.urls import path
 
 if TYPE_CHECKING:
@@ -64,6 +69,42 @@ class UserResource:
             "GET", path("user", user_id), action=action, repeatable=True
         )
         return checked_document(response.json_object(), "user", user_id, action)
+
+    async def create(self, user: Mapping[str, Any]) -> dict[str, Any]:
+        """Store a new user. Not repeated blindly: its login would be in use.
+
+        Raises:
+            InvalidResponseError: the answer is another user, or one of another data owner.
+        """
+        action = f"create user {user['id']}"
+        response = await self._session.request("POST", "/user", action=action, body=user)
+        created = checked_document(
+            response.json_object(), "user", str(user["id"]), action, advice=AFTER_A_WRITE
+        )
+        for member in ("login", "patientId", "healthcarePartyId", "deviceId"):
+            if member in user and created.get(member) != user[member]:
+                raise response.invalid(f"{member} in the server's answer is not that of the user")
+        return created
+
+    async def of_patient(self, patient_id: str) -> list[dict[str, Any]]:
+        """Return the users of a patient, without those that are deleted.
+
+        Raises:
+            InvalidResponseError: the answer has users of others.
+        """
+        action = f"list the users of patient {patient_id}"
+        by_patient = {"patientId": patient_id, "$type": "UsersByPatientIdFilter"}
+        response = await self._session.request(
+            "POST",
+            "/user/filter",
+            action=action,
+            body={"$type": "FilterChain", "filter": by_patient},
+            repeatable=True,
+        )
+        rows = checked_page(response.json_object(), "user", action)["rows"]
+        if any(row.get("patientId") != patient_id for row in rows):
+            raise response.invalid("the server answers with users of somebody else")
+        return [row for row in rows if not row.get("deletionDate")]
 
     async def create_token(self, user_id: str, key: str, *, validity: int, secret: str) -> None:
         """Install a token under a key, replacing one of that key.

@@ -326,6 +326,21 @@ class Sandbox:
         """
         return await self._mailbox.wait_for_code(contact, timeout)
 
+    async def wait_for_message(self, contact: str, timeout: float = 5.0) -> Json:
+        """Return the newest message to a contact that was not returned here before.
+
+        Args:
+            contact: the email address or phone number the message goes to.
+            timeout: seconds to wait for it.
+
+        Returns:
+            ``from``, ``subject`` and ``html`` of an email, ``message`` of a text message.
+
+        Raises:
+            TimeoutError: that names the contact, if no message is sent in time.
+        """
+        return await self._mailbox.wait_for_message(contact, timeout)
+
     async def stored(self, kind: str, entity_id: str) -> Json | None:
         """Return an entity exactly as the server stores it, or None.
 

@@ -159,3 +159,57 @@ class AuthenticationApi(Twin[AsyncAuthenticationApi]):
                 find_key=None if find_key is None else callback(find_key),
             )
         )
+
+    def authenticate_and_ask_access_to_its_existing_data(
+        self,
+        login: str,
+        token: str,
+        *,
+        token_validity: timedelta = DEFAULT_TOKEN_VALIDITY,
+        missing_key: MissingKeyPolicy = "allow",
+        find_key: Callable[[MissingKey], KeyPair | None] | None = None,
+    ) -> AuthenticationResult:
+        """Log in for the first time, with what an invitation says, and ask for access.
+
+        A patient whom a professional has invited gets a key pair, stored on this device before it
+        is published. Everybody who can read the patient's record is asked, by a notification of
+        type ``NEW_USER_OWN_DATA_ACCESS``, to share it with the patient: they answer with
+        ``data_owner_api.answer_access_request()``. Until one has, the patient can't read its own
+        record. Users of other kinds are just logged in.
+
+        If the program or the network fails midway, calling again with the same login and token
+        finishes the job, also after the token has expired: no second key pair, and nobody is asked
+        twice. After the death of the program that takes a ``with_storage()`` and a
+        ``with_key_storage()`` that have outlived it.
+
+        Args:
+            login: as the message of the invitation says it: an email address or phone number.
+            token: as the message of the invitation says it; blanks around it, and line breaks that
+                a mail has put into it, don't matter.
+            token_validity: how long the token in the result can be used.
+            missing_key: ``"allow"`` or ``"refuse"``: whether a new key pair may be published where
+                the user has some, and none of them is on this device.
+            find_key: asked for the missing key pair first; see :meth:`complete_authentication`.
+
+        Returns:
+            The user's API with its key pairs in use, a token to log in with later, and in
+            ``access_requests`` who was asked.
+
+        Raises:
+            ValidationError: an argument is malformed. Nothing was sent.
+            AuthenticationError: the login or the token is refused: mistyped, or expired.
+            CryptoError: the user is not a data owner. It has a long-lived token, and no key pair.
+            KeyPairNotFoundError: the user has keys, none of them is on this device, and
+                ``missing_key`` refuses a new one.
+            NetworkError: no answer. Call again with the same login and token.
+        """
+        return _authentication_result.AuthenticationResult._wrap(
+            self._run(
+                self._inner.authenticate_and_ask_access_to_its_existing_data,
+                login,
+                token,
+                token_validity=token_validity,
+                missing_key=missing_key,
+                find_key=None if find_key is None else callback(find_key),
+            )
+        )

@@ -15,6 +15,7 @@ from icure_sync._generated import medtech as _medtech
 if TYPE_CHECKING:
     from icure_async.authentication.process import AuthenticationProcess
     from icure_async.authentication.result import AuthenticationResult as AsyncAuthenticationResult
+    from icure_async.models.access_request import AccessRequest
     from icure_async.models.key_change import KeyPairUpdateNotice
     from icure_async.models.key_pair import KeyPair
     from icure_async.models.public_key import PublicKey
@@ -44,6 +45,8 @@ class AuthenticationResult:
             ``med_tech_api.data_owner_api.notify_key_pair_update()`` sends them again.
         unknown_public_keys: published for the user, and neither on this device nor confirmed by
             the policy: those of other devices, of lost ones, or of an attacker.
+        access_requests: who was asked for access to the data of an invited patient; empty unless
+            this was ``authenticate_and_ask_access_to_its_existing_data()``.
         warnings: what somebody should know about this login, in plain sentences; empty for nothing.
             No call failed because of it. For example that nobody is there to share with.
         process: the process, completed.
@@ -58,6 +61,7 @@ class AuthenticationResult:
     key_pairs: list[KeyPair] = attrs.field(repr=False)
     key_notices: list[KeyPairUpdateNotice]
     unknown_public_keys: list[PublicKey]
+    access_requests: list[AccessRequest] = attrs.field(factory=list["AccessRequest"])
     warnings: list[str]
     process: AuthenticationProcess
 
@@ -73,6 +77,7 @@ class AuthenticationResult:
             key_pairs=inner.key_pairs,
             key_notices=inner.key_notices,
             unknown_public_keys=inner.unknown_public_keys,
+            access_requests=inner.access_requests,
             warnings=inner.warnings,
             process=inner.process,
         )

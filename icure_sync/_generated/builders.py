@@ -577,13 +577,37 @@ class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
         self._call(self._inner.with_user_name, user_name)
         return self
 
-    def with_password(self, password: str) -> Self:
+    def with_password(self, password: str, *, expires_at: int | None = None) -> Self:
         """Set the password or token of the user.
 
+        Args:
+            password: the password, or a token.
+            expires_at: when a token ends, in epoch milliseconds, where the application has kept
+                that: ``token_expires_at`` of the API object then says it from the beginning.
+
         Raises:
-            ConfigurationError: it is empty.
+            ConfigurationError: it is empty, or the moment is no integer.
         """
-        self._call(self._inner.with_password, password)
+        self._call(self._inner.with_password, password, expires_at=expires_at)
+        return self
+
+    def with_second_factor(self, get_code: Callable[[], str]) -> Self:
+        """Have a function supply the code of a user who logs in with a second factor.
+
+        It is called at each login with the password that the backend wants a code for: at the first
+        call of the API object, and again when its session can't be renewed, after a day. A code is
+        sent once. Tokens need no code: a program that runs unattended logs in with one of
+        ``user_api.create_token()``.
+
+        Args:
+            get_code: returns the code, as a text; what it raises ends the call. It must not use the
+                API object, which waits for it.
+
+        Raises:
+            ConfigurationError: it cannot be called. ``build()`` raises it next to
+                ``prevent_cookie_usage()``, where each request would need a code.
+        """
+        self._call(self._inner.with_second_factor, callback(get_code))
         return self
 
     def build(self) -> MedTechApi:

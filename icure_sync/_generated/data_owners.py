@@ -13,10 +13,12 @@ from icure_sync._twins import Twin
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from icure_async.models.access_request import AccessAnswer, AccessRequest
     from icure_async.models.key_change import AccessGivenBack, KeyPairUpdateNotice
     from icure_async.models.key_pair import KeyPair
     from icure_async.models.key_report import KeyReport
     from icure_async.models.key_share import KeyShare, KeySplit
+    from icure_async.models.notification import PotentiallyEncryptedNotification
     from icure_async.models.public_key import PublicKey
     from icure_async.models.shares import DataOwner
     from icure_async.models.user import User
@@ -130,6 +132,54 @@ class DataOwnerApi(Twin[AsyncDataOwnerApi]):
             CryptoError: ``init_user_crypto()`` was not called.
         """
         return self._run(self._inner.notify_key_pair_update, public_key)
+
+    def ask_access_to_own_data(self) -> list[AccessRequest]:
+        """Ask everybody who reads the current patient's record to share it with the patient.
+
+        The first login of an invited patient does so. This asks again: those who could not be asked
+        then, and those whom the record was shared with since. Nobody is asked twice.
+
+        Returns:
+            The outcome for each data owner.
+
+        Raises:
+            ValidationError: the user is not a patient. Nothing was sent.
+            CryptoError: ``init_user_crypto()`` was not called.
+            NetworkError: no answer. Call again.
+        """
+        return self._run(self._inner.ask_access_to_own_data)
+
+    def answer_access_request(self, notification: PotentiallyEncryptedNotification) -> AccessAnswer:
+        """Give an invited patient access to its own data, as it has asked for.
+
+        Its record is shared with the patient itself, with all data that belongs to it, as
+        ``patient_api.give_access_to_all_data_of()`` does. At the end, and where everything could be
+        shared, the status of the notification is set to ``completed``. Repeating the call finishes
+        what an earlier one began, and shares nothing twice.
+
+        The notification is read again, and believed only if the patient that it names has encrypted
+        it, and its author is the user of that patient. Nobody else than the named patient gets
+        access. Unless ``with_public_key_policy()`` says otherwise, the public key that the backend
+        lists for the patient is trusted.
+
+        Args:
+            notification: of type ``NEW_USER_OWN_DATA_ACCESS``, as
+                ``notification_api.get_pending_notifications_after()`` returns it.
+
+        Returns:
+            The access that the patient has, and the notification as it is stored. Where
+            ``access.success`` is false, the notification is still pending: ``access`` says why.
+
+        Raises:
+            ValidationError: it is no such notification, was cancelled, or is not what it says.
+                Nothing was shared.
+            DecryptionError: the current user can't read the notification, or the patient.
+            CryptoError: the patient has no public key, or the policy does not confirm it.
+            NotFoundError: the notification or the patient does not exist, or may not be read.
+            ConflictError: a document keeps changing under our hands.
+            NetworkError: no answer. Call again.
+        """
+        return self._run(self._inner.answer_access_request, notification)
 
     def split_private_key_among(
         self,

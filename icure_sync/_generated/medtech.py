@@ -11,6 +11,7 @@ from icure_async.medtech import AnonymousMedTechApi as AsyncAnonymousMedTechApi
 from icure_async.medtech import MedTechApi as AsyncMedTechApi
 from icure_sync._generated import authentication as _authentication
 from icure_sync._generated import data_owners as _data_owners
+from icure_sync._generated import message_gateway as _message_gateway
 from icure_sync._generated import notifications as _notifications
 from icure_sync._generated import patients as _patients
 from icure_sync._generated import users as _users
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from icure_async.models.user_token import LogoutResult
     from icure_sync._generated.authentication import AuthenticationApi
     from icure_sync._generated.data_owners import DataOwnerApi
+    from icure_sync._generated.message_gateway import AnonymousMessageGatewayApi, MessageGatewayApi
     from icure_sync._generated.notifications import NotificationApi
     from icure_sync._generated.patients import PatientApi
     from icure_sync._generated.users import UserApi
@@ -41,6 +43,7 @@ class AnonymousMedTechApi(Twin[AsyncAnonymousMedTechApi]):
 
     Attributes:
         authentication_api: authentication processes.
+        message_gateway_api: the gateway's processes; messages need a user who is logged in.
     """
 
     @property
@@ -48,6 +51,13 @@ class AnonymousMedTechApi(Twin[AsyncAnonymousMedTechApi]):
         """Authentication processes."""
         return _authentication.AuthenticationApi._wrap(
             self._inner.authentication_api, pid=self._pid
+        )
+
+    @property
+    def message_gateway_api(self) -> AnonymousMessageGatewayApi:
+        """The gateway's processes; messages need a user who is logged in."""
+        return _message_gateway.AnonymousMessageGatewayApi._wrap(
+            self._inner.message_gateway_api, pid=self._pid
         )
 
     def close(self) -> None:
@@ -138,6 +148,17 @@ class MedTechApi(Twin[AsyncMedTechApi]):
         """
         return _authentication.AuthenticationApi._wrap(
             self._inner.authentication_api, pid=self._pid
+        )
+
+    @property
+    def message_gateway_api(self) -> MessageGatewayApi:
+        """Emails, text messages and processes, where the builder was given the gateway's settings.
+
+        Raises:
+            ConfigurationError: it was not.
+        """
+        return _message_gateway.MessageGatewayApi._wrap(
+            self._inner.message_gateway_api, pid=self._pid
         )
 
     @property

@@ -174,6 +174,21 @@ class Sandbox(Twin[AsyncSandbox]):
         """
         return self._run(self._inner.wait_for_code, contact, timeout)
 
+    def wait_for_message(self, contact: str, timeout: float = 5.0) -> Json:
+        """Return the newest message to a contact that was not returned here before.
+
+        Args:
+            contact: the email address or phone number the message goes to.
+            timeout: seconds to wait for it.
+
+        Returns:
+            ``from``, ``subject`` and ``html`` of an email, ``message`` of a text message.
+
+        Raises:
+            TimeoutError: that names the contact, if no message is sent in time.
+        """
+        return self._run(self._inner.wait_for_message, contact, timeout)
+
     def stored(self, kind: str, entity_id: str) -> Json | None:
         """Return an entity exactly as the server stores it, or None.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from icure_async.apis.users import UserApi as AsyncUserApi
-from icure_async.models.user_token import DEFAULT_TOKEN_VALIDITY, UserToken
+from icure_async.models.user_token import DEFAULT_TOKEN_VALIDITY, INVITATION_VALIDITY, UserToken
 from icure_sync._twins import Twin
 
 if TYPE_CHECKING:
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from icure_async.models.enums import SharedDataType
+    from icure_async.models.messages import MessageFactory
+    from icure_async.models.patient import PotentiallyEncryptedPatient
     from icure_async.models.user import User
 
 __all__ = ["UserApi"]
@@ -41,6 +43,50 @@ class UserApi(Twin[AsyncUserApi]):
             PermissionDeniedError: the logged-in user may not see it.
         """
         return self._run(self._inner.get_user, user_id)
+
+    def create_and_invite_user(
+        self,
+        patient: PotentiallyEncryptedPatient,
+        message_factory: MessageFactory,
+        token_duration: timedelta = INVITATION_VALIDITY,
+    ) -> User:
+        """Create a user for a patient, and send the patient a token to log in with.
+
+        The message goes by email or SMS to a contact in the patient's addresses, which becomes the
+        login. Contacts at home come before those at work, and these before all others, emails
+        first; of one address, the last of its kind counts. A factory for one kind of messages takes
+        contacts of that kind only.
+
+        If the call fails or the program dies midway, calling again for the same patient finishes
+        the job: a user whom an earlier call has created, and who has never logged in, is sent a new
+        token, and no second user is created. So an invitation that got lost is sent again, too.
+
+        The patient logs in with
+        ``authentication_api.authenticate_and_ask_access_to_its_existing_data()``, and the request
+        for access is answered with ``data_owner_api.answer_access_request()``.
+
+        Args:
+            patient: as it is stored, with a contact in its addresses.
+            message_factory: writes the message: :class:`~icure_sync.ICureRegistrationEmail`,
+                :class:`~icure_sync.ICureRegistrationSMS`, or an object of your own.
+            token_duration: how long the token in the message works; 48 hours by default.
+
+        Returns:
+            The user, as it was before it got the token: read it again before changing it.
+
+        Raises:
+            ValidationError: an argument is malformed, the patient has no contact that the factory
+                writes to, or the factory returns no such message. No message was sent.
+            ConfigurationError: the builder was given no message gateway. Nothing was sent.
+            UserExistsError: the patient has a user who has logged in or was not invited, or
+                another user has the contact. No message was sent.
+            PermissionDeniedError: the current user may not create users for patients.
+            AuthenticationError: the backend or the gateway refuses the credentials of the user.
+            NetworkError: no answer; the message says how far the call has come. Call again.
+        """
+        return self._run(
+            self._inner.create_and_invite_user, patient, message_factory, token_duration
+        )
 
     def share_all_future_data_with(
         self, data_owner_ids: Sequence[str], data_type: SharedDataType = "all"

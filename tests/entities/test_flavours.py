@@ -10,9 +10,16 @@ import pytest
 from icure_async.crypto.software import SoftwareCrypto
 from icure_async.entities.encrypted_self import encrypt_members
 from icure_async.entities.kinds import PATIENT, EntityKind
-from icure_async.entities.metadata import EncryptionMetadata, Readers
+from icure_async.entities.metadata import (
+    EncryptionMetadata,
+    Granted,
+    ReadableEntity,
+    Readers,
+    Shared,
+)
 from icure_async.entities.repository import Repository
 from icure_async.entities.sealing import EntityCrypto
+from icure_async.entities.shares import Shares
 from icure_async.errors import CryptoError
 from icure_async.models.patient import EncryptedPatient, Patient
 from icure_async.rest.entities import EntityResource
@@ -47,6 +54,15 @@ class Backend:
         self.requests.append("create a patient")
         self.patients[document["id"]] = document | {"rev": "1-a"}
         return self.patients[document["id"]]
+
+    async def modify(self, document: Json) -> Json:
+        self.requests.append("modify a patient")
+        self.patients[document["id"]] = document | {"rev": "2-a"}
+        return self.patients[document["id"]]
+
+    async def get(self, patient_id: str) -> Json:
+        self.requests.append("read a patient")
+        return self.patients[patient_id]
 
     async def get_many(self, ids: Sequence[str]) -> list[Json]:
         self.requests.append("read patients")
@@ -123,6 +139,35 @@ class ExchangeData:
         clear["securityMetadata"] = {"exchangeKey": key_id, "key": wrapped.hex()}
         return await encrypt_members(CRYPTO, key, clear, kind.encrypted)
 
+    async def share(
+        self,
+        kind: EntityKind[Any, Any],
+        entities: Sequence[ReadableEntity],
+        delegates: Sequence[str],
+        /,
+    ) -> list[Shared]:
+        lacking = await self.lacking([entity.document for entity in entities], delegates[0])
+        if any(lacking):
+            await self.backend.create_exchange_key()
+        shared: list[Shared] = []
+        for entity, lacks in zip(entities, lacking, strict=True):
+            changed = entity.document
+            if lacks:
+                metadata = {**entity.document["securityMetadata"], "readers": list(delegates)}
+                changed = {**entity.document, "securityMetadata": metadata}
+            access: Granted = "given" if lacks else "present"
+            shared.append(Shared(changed, dict.fromkeys(delegates, access)))
+        return shared
+
+    async def secret_ids_of(self, document: Mapping[str, Any], /) -> list[str]:
+        return [exchange_key_of(document)]
+
+    async def lacking(self, documents: Documents, delegate_id: str, /) -> list[bool]:
+        return [
+            delegate_id not in document["securityMetadata"].get("readers", ())
+            for document in documents
+        ]
+
 
 class Owner:
     """A user who is a data owner."""
@@ -195,3 +240,19 @@ async def test_what_no_key_opens_stays_closed() -> None:
     (read,) = await patients_of(backend).get_many_and_try_decrypt([saved.id])
     assert isinstance(read, EncryptedPatient)
     assert read.note is None
+
+
+async def test_many_are_shared_in_the_flavour_it_is_given() -> None:
+    backend = Backend()
+    repository = patients_of(backend)
+    saved = [await repository.save(named(number)) for number in range(20)]
+    backend.requests.clear()
+    shares = Shares(repository, crypto=CRYPTO, own=Owner())
+    shared = await shares.share(saved, ["you"])
+    assert [one.access for one in shared] == [{"you": "given"}] * 20
+    assert backend.requests.count("create an exchange key") == 1
+    assert backend.requests.count("modify a patient") == 20
+    backend.requests.clear()
+    again = await shares.share([one.record for one in shared], ["you"])
+    assert [one.access for one in again] == [{"you": "present"}] * 20
+    assert backend.requests == []

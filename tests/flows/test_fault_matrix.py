@@ -1,4 +1,4 @@
-"""Every request of a registration or login goes wrong in every way, and the flow comes to its end.
+"""Every request of a login or a share goes wrong in every way, and the flow comes to its end.
 
 The requests are those of a run without fault. Each fault strikes one request once, and then that
 request whenever it is made until the program gives up.
@@ -24,6 +24,9 @@ from icure_async.sandbox import Fault
 from tests.support.aftermath import State, check_notified
 from tests.support.counts import Count
 from tests.support.fault_scenes import Place, Program, everything_of
+from tests.support.invitation_scenes import InvitedProgram, InvitingProgram, new_patient
+from tests.support.invitations import token_in
+from tests.support.sharing_scenes import SharingProgram, add_delegate, next_patient
 from tests.support.shortcuts import make_key_pairs
 
 pytestmark = pytest.mark.timeout(900)
@@ -169,6 +172,40 @@ class LoginWithoutKey(Flow):
         self._passed.clear()
 
 
+class Invitation(Flow):
+    """Of a new patient each time."""
+
+    async def next_program(self) -> Program:
+        phone = self.place.new_phone()
+        return InvitingProgram(self.place, phone, await new_patient(self.place, phone))
+
+
+class FirstLogin(Flow):
+    """Of a new patient each time, who was invited."""
+
+    async def next_program(self) -> Program:
+        place, phone = self.place, self.place.new_phone()
+        await InvitingProgram(place, phone, await new_patient(place, phone)).run()
+        token = token_in(await place.sandbox.wait_for_message(phone))
+        return InvitedProgram(place, phone, place.new_folder(), token, *place.key_pairs[:2])
+
+
+class Sharing(Flow):
+    """Of a new patient of the same user, with a new delegate each time."""
+
+    _first: Program | None = None
+
+    async def next_program(self) -> Program:
+        place = self.place
+        own, reader = place.key_pairs[:2]
+        if self._first is None:
+            self._first = Program(place, place.new_phone(), place.new_folder(), own)
+            assert await self._first.run() == []
+        patient = await next_patient(place, self._first)
+        delegate_id = await add_delegate(place.sandbox, reader)
+        return SharingProgram(self._first, patient, delegate_id, reader)
+
+
 class Matrix:
     """Runs a flow with all its troubles, in several places at the same time."""
 
@@ -272,7 +309,9 @@ async def places(
         ]
 
 
-@pytest.mark.parametrize("make", [Registration, Login, LoginWithoutKey])
+@pytest.mark.parametrize(
+    "make", [Registration, Login, LoginWithoutKey, Sharing, Invitation, FirstLogin]
+)
 async def test_whatever_goes_wrong_with_a_request_the_flow_finishes(
     make: type[Flow], places: list[Place], count: Count
 ) -> None:

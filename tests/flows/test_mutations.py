@@ -30,7 +30,7 @@ pytestmark = pytest.mark.timeout(900)
 OPTION = "ICURE_MUTATIONS"
 SAMPLE = 120
 SECONDS = 20.0
-KEY_PAIRS = 3
+KEY_PAIRS = 4
 
 _wanted = os.environ.get(OPTION, str(SAMPLE))
 PARTS = 8 if _wanted == "all" else 1

@@ -8,10 +8,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+import aiohttp
+
 from icure_async import AnonymousMedTechApiBuilder, MedTechApiBuilder, Patient, PatientFilter
 from icure_async.sandbox import Sandbox
+from tests.support.invitations import Clinic, by_email, clinic
 from tests.support.request_log import RequestLog
+from tests.support.sharing_scenes import add_delegate
 from tests.support.story import NOTE, PHONE, Teller
+
+__all__ = ["clinic"]
 
 # Step of the story → the most requests it may take, logins included.
 LIMITS = [
@@ -142,6 +148,110 @@ async def test_the_professional_creates(
         assert len(requests.take()) <= 3
         await api.patient_api.create_or_modify_patient(Patient(first_name="B", note="n"))
         assert requests.take() == ["POST /rest/v1/patient"]
+
+
+async def test_an_invitation_the_first_login_and_the_answer(
+    clinic: Clinic, client_session: aiohttp.ClientSession, requests: RequestLog
+) -> None:
+    """The reference takes 4 requests to invite, and 39 for the login with two professionals."""
+    async with clinic.colleague(client_session, "b") as (_, b_id):
+        patient = await clinic.patient()
+        patient = await clinic.hcp.patient_api.give_access_to(patient, b_id)
+        requests.take()
+        await clinic.hcp.user_api.create_and_invite_user(patient, by_email(patient))
+        lines = requests.take()
+        print(f"invite: {len(lines)}", *lines, sep="\n    ")
+        assert len(lines) <= 4
+
+        async with clinic.logged_in(await clinic.token()) as result:
+            lines = requests.take()
+            print(f"first login: {len(lines)}", *lines, sep="\n    ")
+            assert len(result.access_requests) == 2
+            assert len(lines) <= 10
+            # All exchange keys and the delegation go out with the public key.
+            assert [line for line in lines if "PUT" in line] == ["PUT /rest/v1/patient"]
+
+            (request,) = await clinic.hcp.notification_api.get_pending_notifications_after()
+            requests.take()
+            await clinic.hcp.data_owner_api.answer_access_request(request)
+            lines = requests.take()
+            print(f"answer: {len(lines)}", *lines, sep="\n    ")
+            assert len(lines) <= 14
+            await result.med_tech_api.patient_api.get_patient(patient.id)
+            assert len(requests.take()) <= 4
+
+
+async def test_sharing(
+    sandbox: Sandbox,
+    builder: Callable[[str, str], MedTechApiBuilder],
+    requests: RequestLog,
+) -> None:
+    """The reference takes 9 to 12 requests for the first share, and 2 to 5 for the next (§6.10)."""
+    master = sandbox.master_hcp
+    delegates = [await add_delegate(sandbox, master.key_pair) for _ in range(3)]
+    async with builder(master.login, master.password).build() as api:
+        await api.init_user_crypto(master.key_pair)
+        patients = api.patient_api
+        first, second, *many = [
+            await patients.create_or_modify_patient(Patient(first_name="A", note="n"))
+            for _ in range(12)
+        ]
+        requests.take()
+        shared = await patients.give_access_to(first, delegates[0])
+        lines = requests.take()
+        print("first share with somebody:", *lines, sep="\n    ")
+        assert len(lines) <= 3
+        await patients.give_access_to(second, delegates[0])
+        assert requests.take() == ["PUT /rest/v1/patient"]
+        await patients.give_access_to(shared, delegates[0])
+        assert requests.take() == []
+
+        (await patients.share_many(many, delegates)).raise_for_failures()
+        lines = requests.take()
+        print("10 patients with 3 delegates, of whom 2 are new:", *lines, sep="\n    ")
+        assert len(lines) <= 2 + 1 + 10
+        assert lines.count("PUT /rest/v1/hcparty") == 1
+
+        lonely = await patients.create_or_modify_patient(Patient(first_name="A", note="n"))
+        requests.take()
+        (await patients.give_access_to_all_data_of(lonely.id, delegates[0])).raise_for_failures()
+        lines = requests.take()
+        print("all data of a patient without any:", *lines, sep="\n    ")
+        assert len(lines) <= 6
+
+        await api.user_api.share_all_future_data_with(delegates)
+        assert len(requests.take()) <= 2
+        await api.user_api.stop_sharing_data_with(delegates)
+        assert len(requests.take()) <= 2
+
+
+async def test_a_patient_user_shares_its_own_record(
+    sandbox: Sandbox,
+    anonymous_builder: Callable[[], AnonymousMedTechApiBuilder],
+    requests: RequestLog,
+) -> None:
+    """With keys in it, the document is read twice before it is written."""
+    phone = "+32470999888"
+    async with anonymous_builder().build() as anonymous_api:
+        process = await anonymous_api.authentication_api.start_authentication(
+            "captcha",
+            phone_number=phone,
+            healthcare_professional_id=sandbox.master_hcp.data_owner_id,
+            first_name="Arya",
+            last_name="Stark",
+        )
+        code = await sandbox.wait_for_code(phone)
+        result = await anonymous_api.authentication_api.complete_authentication(process, code)
+    delegate_id = await add_delegate(sandbox, sandbox.master_hcp.key_pair)
+    async with result.med_tech_api as api:
+        own_id = str((await api.user_api.get_logged_user()).patient_id)
+        own = await api.patient_api.get_patient(own_id)
+        requests.take()
+        await api.patient_api.give_access_to(own, delegate_id)
+        lines = requests.take()
+        print("first share of the own record:", *lines, sep="\n    ")
+        assert len(lines) <= 3
+        assert [line for line in lines if line.startswith("PUT")] == ["PUT /rest/v1/patient"]
 
 
 async def test_a_page_of_a_filter(

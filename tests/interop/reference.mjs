@@ -427,6 +427,26 @@ const commands = {
     return statusCode
   },
 
+  // A user for a patient, a token, and an email with both: the steps of MedTech's createAndInviteUser.
+  inviteUser: async ({ url, specId, username, password, user, validity }) => {
+    const { userApi } = current().apis
+    const created = await userApi.createUser({ id: crypto.randomUUID(), ...user })
+    const token = await userApi.getToken(created.id, crypto.randomUUID(), validity)
+    const credentials = Buffer.from(`${username}:${password}`).toString('base64')
+    await XHR.sendCommand(
+      'POST',
+      `${url}/${specId}/email/to/${created.login}`,
+      [
+        new XHR.Header('Content-Type', 'application/json'),
+        new XHR.Header('Authorization', `Basic ${credentials}`),
+      ],
+      { from: 'a@clinic.example', html: `credentials : ${created.login} & ${token}`, subject: 'Invited' },
+      recordingFetch,
+      'text/plain',
+    )
+    return created
+  },
+
   requests: async () => journal.splice(0),
 
   // For benchmarks: run a command with each of the arguments, and return what that cost, in seconds.

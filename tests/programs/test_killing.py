@@ -1,18 +1,22 @@
-"""A program is killed at every moment of a registration or login, and started again."""
+"""A program is killed at every moment of a login or a share, and started again."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
+from typing import ClassVar
 
 import attrs
 import pytest
 
-from icure_async import KeyPair
+from icure_async import KeyPair, MedTechApi
 from icure_async.models.key_pair import fingerprint_of
-from tests.support.aftermath import State, check_notified
+from tests.support.aftermath import State, check_asked, check_notified
 from tests.support.counts import Count
 from tests.support.ground import Device, Ground, Json, ProgramServer
+from tests.support.invitations import by_sms, token_in
+from tests.support.killable_program import NOTE
+from tests.support.sharing_scenes import add_delegate, check_shared
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -33,7 +37,13 @@ class Scene:
 
 
 class Scenario:
-    """Makes scenes, one after the other, in one of the processes."""
+    """Makes scenes, one after the other, in one of the processes.
+
+    Attributes:
+        tokens: how many long-lived tokens the program makes.
+    """
+
+    tokens: ClassVar[int] = 1
 
     def __init__(self, ground: Ground, server: ProgramServer) -> None:
         self.ground = ground
@@ -57,6 +67,20 @@ class Scenario:
     def job(self, scene: Scene) -> Json:
         """Return the job of the program that is about to be killed, without keys."""
         return self.ground.job(scene.device)
+
+    def most_tokens(self, last_run: Json, *, was_done: bool) -> int:
+        """Return how many long-lived tokens may have been made.
+
+        Args:
+            last_run: how the last run of the program ended.
+            was_done: whether the login was complete when the first run ended.
+        """
+        return self.tokens + int(last_run["again"])
+
+    @property
+    def reads_itself(self) -> bool:
+        """Whether the user can read its own record after the login."""
+        return True
 
 
 class Registration(Scenario):
@@ -127,6 +151,79 @@ class LoginWithoutKey(Scenario):
             known.clear()
 
 
+class FirstLogin(Scenario):
+    """Of a new patient each time, who was invited and asks for access."""
+
+    _hcp: MedTechApi | None = None
+    _tokens: dict[str, str]
+
+    async def next_scene(self) -> Scene:
+        first, second = self.ground.key_pairs[:2]
+        if self._hcp is None:
+            self._hcp, self._tokens = await self.ground.professional(), {}
+        phone = self.ground.new_phone()
+        patient = await self.ground.new_patient(self._hcp, phone)
+        factory = by_sms(patient)
+        await self._hcp.user_api.create_and_invite_user(patient, factory)
+        message = await self.ground.sandbox.wait_for_message(phone)
+        self._tokens[phone] = token_in(message)
+        return Scene(self.ground.new_device(phone), first, second)
+
+    def job(self, scene: Scene) -> Json:
+        token = self._tokens[scene.device.phone]
+        return super().job(scene) | {"invitation": token, "opens_own_record": False}
+
+    def most_tokens(self, last_run: Json, *, was_done: bool) -> int:
+        # The token of the invitation still works, and the program did not keep the result.
+        return 2 if was_done else 1
+
+    @property
+    def reads_itself(self) -> bool:
+        return False
+
+    async def passed(self, scene: Scene, keys: set[str], last_run: Json) -> None:
+        now = await self.ground.state(scene.device.phone)
+        await check_asked(self.ground.sandbox, now.owner["id"], self.ground.hcp_id)
+
+    async def finish(self) -> None:
+        """The professional answers, and the patients read their records."""
+        assert self._hcp is not None
+        async with self._hcp as hcp:
+            for request in await hcp.notification_api.get_pending_notifications_after():
+                await hcp.data_owner_api.answer_access_request(request)
+        self._hcp = None
+
+
+class Sharing(Scenario):
+    """Of a new patient of the same user, with a new delegate each time."""
+
+    tokens = 0
+    _device: Device | None = None
+
+    async def next_scene(self) -> Scene:
+        ground = self.ground
+        own, first, second, self._reader = ground.key_pairs[:4]
+        if self._device is None:
+            self._device = ground.new_device(ground.new_phone())
+            self._whole = await self.server.finish(ground.job(self._device, own))
+        again = ground.job(self._device, own, token=self._whole["token"])
+        patient_id = (await self.server.finish(again))["patient"]
+        self._before = await ground.sandbox.stored("patient", patient_id) or {}
+        self._delegate_id = await add_delegate(ground.sandbox, self._reader)
+        return Scene(self._device, first, second)
+
+    def job(self, scene: Scene) -> Json:
+        return super().job(scene) | {
+            "token": self._whole["token"],
+            "shares": self._before["id"],
+            "delegate": self._delegate_id,
+        }
+
+    async def passed(self, scene: Scene, keys: set[str], last_run: Json) -> None:
+        sandbox = self.ground.sandbox
+        await check_shared(sandbox, self._before, self._delegate_id, self._reader, NOTE)
+
+
 class Killing:
     """Kills the program at one moment after the other."""
 
@@ -161,21 +258,30 @@ class Killing:
         assert "error" not in first, first["error"]
         now = await ground.state(device.phone)
         found = await ground.check_keys(before, now, device)
-        done = await _is_whole(ground, before, now, device)
+        done = await _is_whole(scenario, before, now, device)
         last = first
         if first["killed"]:
             last = await scenario.server.finish(job)
             now = await ground.state(device.phone)
         assert done or not last["again"], "a process was started again that was not done"
-        left = await ground.check_whole(before, now, device, tokens=range(1, 2 + last["again"]))
+        left = await ground.check_whole(
+            before,
+            now,
+            device,
+            tokens=range(scenario.tokens, 1 + scenario.most_tokens(last, was_done=done)),
+            reads_itself=scenario.reads_itself,
+        )
         assert found in (set(), left), "a key pair on the device was replaced"
         keys = {key for key in now.published if fingerprint_of(key) in left}
         await scenario.passed(scene, keys, last)
 
 
-async def _is_whole(ground: Ground, before: State, now: State, device: Device) -> bool:
+async def _is_whole(scenario: Scenario, before: State, now: State, device: Device) -> bool:
+    tokens = range(scenario.tokens, scenario.tokens + 1)
     try:
-        await ground.check_whole(before, now, device, tokens=range(1, 2))
+        await scenario.ground.check_whole(
+            before, now, device, tokens=tokens, reads_itself=scenario.reads_itself
+        )
     except (AssertionError, KeyError):
         return False
     return True
@@ -185,7 +291,7 @@ def _with(job: Json, key_pair: KeyPair) -> Json:
     return job | {"keys": [[key_pair.public_key, key_pair.private_key]]}
 
 
-@pytest.mark.parametrize("make", [Registration, Login, LoginWithoutKey])
+@pytest.mark.parametrize("make", [Registration, Login, LoginWithoutKey, Sharing, FirstLogin])
 async def test_killed_at_any_moment_it_finishes_when_started_again(
     make: type[Scenario], ground: Ground, servers: list[ProgramServer], count: Count
 ) -> None:
@@ -194,3 +300,33 @@ async def test_killed_at_any_moment_it_finishes_when_started_again(
     failed = len(killing.failures)
     count(f"{make.__name__}: killed at {killing.tried} points, {failed} failed")
     assert killing.failures == []
+
+
+async def test_killed_at_any_moment_of_an_invitation_it_finishes_when_started_again(
+    ground: Ground, servers: list[ProgramServer], count: Count
+) -> None:
+    moments = itertools.count(1)
+    killed = 0
+    survived = False
+
+    async def go_on(server: ProgramServer) -> None:
+        nonlocal killed, survived
+        async with await ground.professional() as hcp:
+            while not survived:
+                phone = ground.new_phone()
+                patient = await ground.new_patient(hcp, phone)
+                job = ground.invitation(str(patient.id))
+                first = await server.run(job | {"dies_at": next(moments)})
+                assert "error" not in first, first["error"]
+                if first["killed"]:
+                    killed += 1
+                    last = await server.finish(job)
+                else:
+                    survived, last = True, first
+                message = await ground.sandbox.wait_for_message(phone)
+                assert await ground.user_of_token(phone, token_in(message)) == last["user"]
+                assert await ground.users_of(str(patient.id)) == [last["user"]]
+
+    await asyncio.gather(*map(go_on, servers))
+    count(f"Invitation: killed at {killed} points")
+    assert killed > 10

@@ -49,6 +49,18 @@ async def state_of(sandbox: Sandbox, login: str) -> State:
     return State(await sandbox.stored("patient", user["patientId"]) or {}, tokens)
 
 
+async def check_asked(sandbox: Sandbox, owner_id: str, *recipients: str) -> None:
+    """Check that an invited patient has asked each of these for access, once."""
+    export = await sandbox.export()
+    asked = Counter(
+        frozenset(task["delegations"])
+        for task in export["entities"].get("maintenancetask", {}).values()
+        if task["responsible"] == owner_id and task["taskType"] == "NEW_USER_OWN_DATA_ACCESS"
+    )
+    expected = Counter(frozenset({owner_id, recipient}) for recipient in recipients)
+    assert asked == expected, f"{asked.total()} requests for access"
+
+
 async def check_notified(sandbox: Sandbox, owner_id: str, *, key_pairs: int) -> None:
     """Check that everybody concerned got a notification about each of so many new key pairs."""
     export = await sandbox.export()
@@ -108,7 +120,13 @@ class Inspector:
         return found
 
     async def check_whole(
-        self, before: State, now: State, *devices: Path, delegates: set[str], tokens: range
+        self,
+        before: State,
+        now: State,
+        *devices: Path,
+        delegates: set[str],
+        tokens: range,
+        reads_itself: bool = True,
     ) -> set[str]:
         """Check what must hold when everything is done.
 
@@ -118,6 +136,8 @@ class Inspector:
             devices: the folders of the devices that logged in, each with its own key pair.
             delegates: the ids of those who read the data owner's document, itself not among them.
             tokens: how many long-lived tokens may have been made.
+            reads_itself: whether the data owner has the key of its document, which an invited one
+                has to ask for.
 
         Returns:
             The fingerprints of the key pairs on the devices.
@@ -127,7 +147,8 @@ class Inspector:
         assert found <= {fingerprint_of(key) for key in now.published}
         for member in ("delegations", "encryptionKeys"):
             held_by = {name for name, entries in now.owner[member].items() if entries}
-            assert held_by == {now.owner["id"], *delegates}, f"{member} are for {held_by}"
+            own = {now.owner["id"]} if reads_itself or member == "delegations" else set()
+            assert held_by == own | delegates, f"{member} are for {held_by}"
         made = now.tokens - before.tokens
         assert made in tokens, f"{made} tokens were made"
         for device in devices:

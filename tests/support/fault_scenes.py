@@ -40,7 +40,7 @@ Json = dict[str, Any]
 NOTE = "You must keep one's head"
 LATER_NOTE = "You must keep one's head, and the other's"
 
-_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}(-\d+)?")
+_VARIABLE = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}(-\d+)?|\+\d+")
 _ADVICE = re.compile(
     r"\b(try again|start again|check|call|wait|log in again|get another|ask for another|start a new"
     r"|read it again)",
@@ -78,7 +78,7 @@ class Place(Newcomers):
     async def _record(
         self, session: aiohttp.ClientSession, context: Any, params: aiohttp.TraceRequestStartParams
     ) -> None:
-        path = _UUID.sub("*", params.url.path)
+        path = _VARIABLE.sub("*", params.url.path)
         self.requests.append(f"{params.method} {path}")
         for name in ("Authorization", "Refresh-Token", "token"):
             if name in params.headers:

@@ -11,9 +11,11 @@ from typing import Any, Self
 
 import attrs
 
-from icure_async import KeyPair
+from icure_async import KeyPair, MedTechApi, Patient
 from icure_async.sandbox import Sandbox
 from tests.support.aftermath import Inspector, State, state_of
+from tests.support.builders import builder_for
+from tests.support.invitations import address
 from tests.support.newcomers import Newcomers
 
 Json = dict[str, Any]
@@ -109,11 +111,67 @@ class Ground(Newcomers):
         return await self._inspector.check_keys(before, now, *folders)
 
     async def check_whole(
-        self, before: State, now: State, *devices: Device, tokens: range
+        self,
+        before: State,
+        now: State,
+        *devices: Device,
+        tokens: range,
+        reads_itself: bool = True,
     ) -> set[str]:
         """See :meth:`Inspector.check_whole`."""
         folders = (device.folder for device in devices)
         hcp = self.sandbox.master_hcp.data_owner_id
         return await self._inspector.check_whole(
-            before, now, *folders, delegates={hcp}, tokens=tokens
+            before,
+            now,
+            *folders,
+            delegates={hcp},
+            tokens=tokens,
+            reads_itself=reads_itself,
         )
+
+    @property
+    def hcp_id(self) -> str:
+        """Id of the professional who invites."""
+        return self.sandbox.master_hcp.data_owner_id
+
+    async def professional(self) -> MedTechApi:
+        """The API of the professional who invites."""
+        master, sandbox = self.sandbox.master_hcp, self.sandbox
+        builder = builder_for(sandbox.icure_url, master.login, master.password)
+        api = await (
+            builder.with_msg_gw_url(sandbox.msg_gw_url).with_msg_gw_spec_id(sandbox.spec_id).build()
+        )
+        await api.init_user_crypto(master.key_pair)
+        return api
+
+    async def new_patient(self, hcp: MedTechApi, phone: str) -> Patient:
+        """A new patient of the professional's, who has this phone."""
+        patient = Patient(first_name="Arya", addresses=[address(mobile=phone)], note="n")
+        return await hcp.patient_api.create_or_modify_patient(patient)
+
+    def invitation(self, patient_id: str) -> Json:
+        """Return the job of a program that invites a patient."""
+        master = self.sandbox.master_hcp
+        return {
+            "url": self.sandbox.icure_url,
+            "gateway": self.sandbox.msg_gw_url,
+            "spec": self.sandbox.spec_id,
+            "process_id": self.sandbox.patient_process_by_sms_id,
+            "hcp_login": master.login,
+            "hcp_password": master.password,
+            "invites": patient_id,
+            "device": str(self.new_folder()),
+            "app": str(self.new_folder("app")),
+            "keys": [],
+        }
+
+    async def user_of_token(self, login: str, token: str) -> str:
+        """Return the id of the user who logs in with a token."""
+        async with builder_for(self.sandbox.icure_url, login, token).build() as api:
+            return (await api.user_api.get_logged_user()).id
+
+    async def users_of(self, patient_id: str) -> list[str]:
+        """Return the ids of the users of a patient."""
+        users = (await self.sandbox.export())["entities"]["user"].values()
+        return [user["id"] for user in users if user.get("patientId") == patient_id]

@@ -1,7 +1,8 @@
 """A program that uses the SDK, which the tests run in a process of its own and kill.
 
-It registers or logs in, writes a patient and reads it. It keeps what it has to know next time in a
-folder, so that starting it again after its death finishes the job: as a careful application does.
+It registers or logs in, writes a patient and reads it, or shares one. It keeps what it has to know
+next time in a folder, so that starting it again after its death finishes the job: as a careful
+application does.
 
 Started once, it imports everything, and then runs each job that it is given, one line of JSON on
 standard input, in a fork of itself. For each it writes one line of JSON: how the fork ended, and
@@ -33,15 +34,16 @@ from icure_async import (
     AnonymousMedTechApi,
     AnonymousMedTechApiBuilder,
     AuthenticationProcess,
+    ICureRegistrationSMS,
     KeyPair,
     MedTechApi,
     MedTechApiBuilder,
     Patient,
 )
-from icure_async.authentication.contacts import normalise_phone_number
 from icure_async.builders import _warm_up
 from icure_async.crypto.encoding import new_uuid
 from icure_async.errors import CodeExpiredError, InvalidCodeError
+from icure_async.models.contacts import normalise_phone_number
 from icure_async.storage import FileStorage, jwk
 from tests.support.shortcuts import VALIDATED_ONCE, HandedOutCrypto
 
@@ -139,15 +141,36 @@ class Program:
             .with_crypto(self._crypto)
             .with_storage_directory(job["device"])
         )
+        if "invites" in job:
+            await self._invite()
+            return self.report
         async with builder.build() as anonymous:
             api = await self._opened(anonymous)
             async with api:
                 await self._work(api)
         return self.report
 
+    async def _invite(self) -> None:
+        """Invite a patient by text message, as the professional."""
+        job = self._job
+        builder = (
+            MedTechApiBuilder()
+            .with_icure_base_url(job["url"])
+            .with_user_name(job["hcp_login"])
+            .with_password(job["hcp_password"])
+            .with_msg_gw_url(job["gateway"])
+            .with_msg_gw_spec_id(job["spec"])
+        )
+        async with builder.build() as api:
+            patient = await api.patient_api.get_patient_and_try_decrypt(job["invites"])
+            inviter = Patient(last_name="Luwin")
+            factory = ICureRegistrationSMS(inviter, "https://a.example", "Maester", patient)
+            user = await api.user_api.create_and_invite_user(patient, factory)
+            self.report["user"] = user.id
+
     async def _opened(self, anonymous: AnonymousMedTechApi) -> MedTechApi:
         """Return the user's API: with the token if there is one, else with a code."""
-        token = await self._app.get_item("token")
+        token = self._job.get("token") or await self._app.get_item("token")
         if token is not None:
             api = await (
                 MedTechApiBuilder()
@@ -160,6 +183,14 @@ class Program:
             )
             await api.init_user_crypto()
             return api
+        if "invitation" in self._job:
+            invited = await (
+                anonymous.authentication_api.authenticate_and_ask_access_to_its_existing_data(
+                    self._job["phone"], self._job["invitation"]
+                )
+            )
+            await self._app.set_item("token", invited.token)
+            return invited.med_tech_api
         result = None
         wrong = 0
         while result is None:
@@ -210,6 +241,10 @@ class Program:
             await asyncio.sleep(self._job["starts_at"] - time.monotonic())
 
     async def _work(self, api: MedTechApi) -> None:
+        if "shares" in self._job:
+            patient = await api.patient_api.get_patient(self._job["shares"])
+            await api.patient_api.give_access_to(patient, self._job["delegate"])
+            return
         own_id = str((await api.user_api.get_logged_user()).patient_id)
         for public_key in self._job.get("helps", []):
             await api.data_owner_api.give_access_back_to(own_id, public_key)
@@ -227,6 +262,7 @@ class Program:
             # Decrypted, too, or this is an error.
             await api.patient_api.get_patient(own_id)
         self.report["patient"] = patient_id
+        self.report["token"] = await self._app.get_item("token")
 
 
 def live(job: Job, said: int) -> NoReturn:

@@ -25,8 +25,11 @@ from icure_async import (
 from icure_async.crypto.software import SoftwareCrypto
 from icure_async.sandbox import Sandbox
 from icure_async.storage import MemoryKeyStorage, MemoryStorage
+from tests.support.attacker import Attacker
 from tests.support.builders import anonymous_builder_for, builder_for
+from tests.support.invitations import address, by_email, token_in
 from tests.support.mutations import Case, Mutator
+from tests.support.sharing_scenes import add_delegate
 from tests.support.shortcuts import HandedOutCrypto
 
 Json = dict[str, Any]
@@ -35,6 +38,8 @@ PHONE = "+32588235595"
 NOTE = "You must keep one's head"
 NEW_NOTE = "You must keep one's head, and the other's"
 HIDDEN_NOTE = "Nobody else's business"
+INVITED = "arya@winterfell.example"
+INVITABLE = "bran@winterfell.example"
 WORDS = "The crow flies at midnight"
 
 _NAMES = {"firstName", "lastName", "names", "alias", "maidenName"}
@@ -49,19 +54,29 @@ def words(text: str) -> list[Property]:
 
 @attrs.define
 class World:
-    """A stage: the whole sandbox, and who is there."""
+    """A stage: the whole sandbox, and who is there.
+
+    The last members are of the stages with an invited patient: its id, the token that it was sent
+    and its request; and the id of a patient who may be invited.
+    """
 
     seed: Json
     master_password: str
     master_pair: KeyPair
     master_login: str
     hcp_id: str
+    reed_id: str
     ned_id: str
     token: str
     key_pairs: list[KeyPair]
     shared_id: str
     hidden_id: str
     pending_ids: list[str]
+    invited_id: str = ""
+    invitation: str = ""
+    invited_token: str = ""
+    request_id: str = ""
+    invitable_id: str = ""
 
     @property
     def others(self) -> Json:
@@ -104,8 +119,11 @@ class Place:
         )
 
     async def api(self, login: str, password: str, pair: KeyPair | None = None) -> MedTechApi:
+        sandbox = self.sandbox
         builder = (
-            builder_for(self.sandbox.icure_url, login, password)
+            builder_for(sandbox.icure_url, login, password)
+            .with_msg_gw_url(sandbox.msg_gw_url)
+            .with_msg_gw_spec_id(sandbox.spec_id)
             .with_crypto(HandedOutCrypto([], parsed=self._parsed))
             .with_client_session(self.session)
         )
@@ -121,6 +139,14 @@ class Place:
     async def hcp(self) -> MedTechApi:
         master = self.sandbox.master_hcp
         return await self.api(master.login, master.password, master.key_pair)
+
+    async def first_login(self, keys: MemoryKeyStorage, token: str) -> AuthenticationResult:
+        """Log in as the invited patient."""
+        async with self.anonymous(keys, self.pairs[2]).build() as anonymous:
+            api = anonymous.authentication_api
+            result = await api.authenticate_and_ask_access_to_its_existing_data(INVITED, token)
+        await self.keep(result.med_tech_api)
+        return result
 
     async def log_in(
         self, keys: MemoryKeyStorage, *pairs: KeyPair, phone: str = PHONE
@@ -162,12 +188,14 @@ async def build_worlds(
             )).id)
             for sender, receiver in ((hcp, ned_id), (hcp, ned_id), (ned, master.data_owner_id))
         ]  # fmt: skip
+        reed_id = await add_delegate(sandbox, pairs[3])
         world = World(
             seed=await sandbox.export(),
             master_password=master.password,
             master_pair=master.key_pair,
             master_login=master.login,
             hcp_id=master.data_owner_id,
+            reed_id=reed_id,
             ned_id=ned_id,
             token=result.token,
             key_pairs=[pairs[0]],
@@ -180,6 +208,40 @@ async def build_worlds(
         assert all(notice.delivered for notice in again.key_notices)
         worlds["lost"] = attrs.evolve(
             world, seed=await sandbox.export(), token=again.token, key_pairs=pairs[:2]
+        )
+    worlds |= await _build_invited(worlds["base"], mutator, parsed, pairs)
+    return worlds
+
+
+async def _build_invited(
+    base: World, mutator: Mutator, parsed: SoftwareCrypto, pairs: list[KeyPair]
+) -> dict[str, World]:
+    worlds: dict[str, World] = {}
+    async with Place(base, mutator, parsed, pairs) as place:
+        hcp = await place.hcp()
+        invited, invitable = [
+            await hcp.patient_api.create_or_modify_patient(
+                Patient(first_name="Arya", note=NOTE, addresses=[address(email=email)])
+            )
+            for email in (INVITED, INVITABLE)
+        ]
+        await hcp.user_api.create_and_invite_user(invited, by_email(invited))
+        token = token_in(await place.sandbox.wait_for_message(INVITED))
+        world = attrs.evolve(
+            base,
+            seed=await place.sandbox.export(),
+            invited_id=str(invited.id),
+            invitable_id=str(invitable.id),
+            invitation=token,
+        )
+        worlds["invited"] = world
+        result = await place.first_login(MemoryKeyStorage(), token)
+        (request,) = result.access_requests
+        worlds["asked"] = attrs.evolve(
+            world,
+            seed=await place.sandbox.export(),
+            invited_token=result.token,
+            request_id=request.notification_id,
         )
     return worlds
 
@@ -336,6 +398,87 @@ class ModificationBlindly(Flow):
         assert saved.id == self.world.hidden_id
 
 
+class Sharing(_Prepared):
+    """Sharing a patient with somebody to whom there is an exchange key."""
+
+    finished = False
+
+    async def run(self) -> None:
+        patients = self.api.patient_api
+        patient = await patients.get_patient(self.patient_id)
+        shared = await patients.give_access_to(patient, self.delegate_id)
+        assert (shared.id, shared.note) == (patient.id, patient.note)
+        self.finished = True
+
+    @property
+    def patient_id(self) -> str:
+        return self.world.hidden_id
+
+    @property
+    def delegate_id(self) -> str:
+        return self.world.hcp_id
+
+    @property
+    def delegate_key(self) -> KeyPair:
+        return self.world.master_pair
+
+    async def check_device(self, published: set[str]) -> None:
+        if not self.finished:
+            return
+        database = await self.place.sandbox.export()
+        stored = database["entities"]["patient"][self.patient_id]
+        for name in ("delegations", "encryptionKeys"):
+            assert len(stored[name].get(self.delegate_id, ())) == 1, f"{name} are not shared"
+        reader = Attacker(private_keys=[self.delegate_key.private_key])
+        assert reader.reads(database, self.patient_id) is not None, "the delegate can't read it"
+
+
+class FirstSharing(Sharing):
+    """Sharing a patient with somebody new."""
+
+    @property
+    def delegate_id(self) -> str:
+        return self.world.reed_id
+
+    @property
+    def delegate_key(self) -> KeyPair:
+        return self.place.pairs[3]
+
+
+class SharingOfOwnRecord(FirstSharing):
+    """Sharing the record of oneself, which holds one's keys, with somebody new."""
+
+    @property
+    def patient_id(self) -> str:
+        return self.world.ned_id
+
+
+class SharingOfAllData(FirstSharing):
+    """Sharing a patient and all that belongs to it."""
+
+    async def run(self) -> None:
+        given = await self.api.patient_api.give_access_to_all_data_of(
+            self.patient_id, self.delegate_id
+        )
+        assert given.patient.shared == 1
+        assert given.success or self.place.mutator.struck
+        self.finished = True
+
+
+class AutomaticSharing(_Prepared):
+    """Sharing new data with somebody, and no more."""
+
+    async def run(self) -> None:
+        users = self.api.user_api
+        reed_id, hcp_id = self.world.reed_id, self.world.hcp_id
+        user = await users.share_all_future_data_with([reed_id])
+        assert reed_id in user.sharing_data_with["all"]
+        user = await users.stop_sharing_data_with([reed_id])
+        sharing_with = user.sharing_data_with.get("all", [])
+        assert reed_id not in sharing_with
+        assert hcp_id in sharing_with or self.place.mutator.struck
+
+
 class Deletion(_Prepared):
     """Deleting a patient."""
 
@@ -455,6 +598,86 @@ class SecondLoginWithoutKey(LoginWithoutKey):
     stage = "lost"
 
 
+class Invitation(Flow):
+    """A professional invites a patient."""
+
+    stage = "invited"
+
+    async def prepare(self) -> None:
+        self.api = await self.place.hcp()
+        self.patient = await self.api.patient_api.get_patient(self.world.invitable_id)
+        self.is_done = False
+
+    async def run(self) -> None:
+        factory = by_email(self.patient)
+        user = await self.api.user_api.create_and_invite_user(self.patient, factory)
+        assert (user.patient_id, user.login) == (self.patient.id, INVITABLE)
+        self.is_done = True
+
+    async def check_device(self, published: set[str]) -> None:
+        users = (await self.place.sandbox.export())["entities"]["user"].values()
+        ours = [user["id"] for user in users if user.get("patientId") == self.patient.id]
+        assert len(ours) <= 1, "two users"
+        if not self.is_done:
+            return
+        token = token_in(await self.place.sandbox.wait_for_message(INVITABLE))
+        api = await self.place.api(INVITABLE, token)
+        assert [(await api.user_api.get_logged_user()).id] == ours
+
+
+class FirstLogin(Flow):
+    """An invited patient logs in for the first time, and asks for access."""
+
+    stage = "invited"
+
+    async def prepare(self) -> None:
+        self.keys = MemoryKeyStorage()
+        self.result: AuthenticationResult | None = None
+
+    async def run(self) -> None:
+        self.result = await self.place.first_login(self.keys, self.world.invitation)
+        assert self.result.data_owner_id == self.world.invited_id
+        for one in self.result.access_requests:
+            assert one.recipient_id == self.world.hcp_id or self.place.mutator.struck
+
+    async def check_device(self, published: set[str]) -> None:
+        pairs = await self.keys.list_key_pairs(self.world.invited_id)
+        assert published <= {pair.public_key for pair in pairs}, "a published key is not here"
+        assert len(pairs) <= 1, "two key pairs"
+        if self.result is not None:
+            api = await self.place.api(INVITED, self.result.token, self.result.key_pairs[0])
+            assert (await api.user_api.get_logged_user()).patient_id == self.world.invited_id
+
+
+class AccessAnswer(Flow):
+    """A professional gives an invited patient access to its own data."""
+
+    stage = "asked"
+    may_change = frozenset({"status"})
+
+    async def prepare(self) -> None:
+        self.api = await self.place.hcp()
+        self.request = await self.api.notification_api.get_notification(self.world.request_id)
+        self.is_done = False
+
+    async def run(self) -> None:
+        answer = await self.api.data_owner_api.answer_access_request(self.request)
+        assert answer.access.patient_id == self.world.invited_id
+        self.is_done = answer.access.success
+
+    async def check_device(self, published: set[str]) -> None:
+        assert not published
+        before, own_id = self.world.others["patient"], self.world.invited_id
+        after = (await self.place.sandbox.export())["entities"]["patient"]
+        for patient_id, patient in after.items():
+            for member in ("delegations", "encryptionKeys"):
+                gained = patient[member].keys() - before[patient_id][member].keys()
+                assert gained <= ({own_id} if patient_id == own_id else set()), "it is shared"
+        if self.is_done:
+            api = await self.place.api(INVITED, self.world.invited_token, self.place.pairs[2])
+            assert (await api.patient_api.get_patient(own_id)).note == NOTE
+
+
 FLOWS: list[type[Flow]] = [
     Registration,
     LoginWithKey,
@@ -466,9 +689,17 @@ FLOWS: list[type[Flow]] = [
     ModificationInClear,
     ModificationOfOwnRecord,
     ModificationBlindly,
+    Sharing,
+    FirstSharing,
+    SharingOfOwnRecord,
+    SharingOfAllData,
+    AutomaticSharing,
     Deletion,
     Notifications,
     AccessBack,
+    Invitation,
+    FirstLogin,
+    AccessAnswer,
 ]
 
 

@@ -262,6 +262,21 @@ class ReferenceSdk(JsonLinesProcess):
         )
         return request_id
 
+    async def invite_user(
+        self, url: str, spec_id: str, username: str, password: str, user: JsonObject
+    ) -> JsonObject:
+        """Create a user with a token for two days, and send both by email."""
+        created: JsonObject = await self.call(
+            "inviteUser",
+            url=url,
+            specId=spec_id,
+            username=username,
+            password=password,
+            user=user,
+            validity=172_800,
+        )
+        return created
+
     async def validate(self, url: str, spec_id: str, request_id: str, code: str) -> int:
         status: int = await self.call(
             "validate", url=url, specId=spec_id, requestId=request_id, code=code

@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from icure_async.authentication.captcha import captcha_member
-from icure_async.authentication.contacts import (
+from icure_async.errors import ValidationError
+from icure_async.models.contacts import (
     clean_contact,
     normalise_email,
     normalise_phone_number,
 )
-from icure_async.errors import ValidationError
 
 
 @pytest.mark.parametrize(

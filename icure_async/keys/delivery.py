@@ -1,0 +1,117 @@
+"""Notifications that the SDK sends by itself, stored once however often they are sent.
+
+Their ids are made from what they say, so that one that is sent again is refused by the backend as
+known.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from icure_async.entities.sharing import auto_delegates_of
+from icure_async.errors import (
+    BackendError,
+    ConflictError,
+    ICureError,
+    NetworkError,
+    NotFoundError,
+)
+from icure_async.json_shapes import as_object
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from icure_async.entities.legacy_keys import LegacyKeys
+    from icure_async.entities.repository import Repository
+    from icure_async.keys.current_user import CurrentUser
+    from icure_async.models.notification import EncryptedNotification, Notification
+
+__all__ = ["Delivery"]
+
+
+class Delivery:
+    """Encrypts and stores notifications.
+
+    Args:
+        notifications: of the current user.
+        metadata: encrypts them.
+        current_user: tells who reads them, too.
+        again: the call that sends one again, for error messages.
+    """
+
+    def __init__(
+        self,
+        notifications: Repository[Notification, EncryptedNotification],
+        metadata: LegacyKeys,
+        current_user: CurrentUser,
+        *,
+        again: str,
+    ) -> None:
+        self._notifications = notifications
+        self._metadata = metadata
+        self._current_user = current_user
+        self._again = again
+
+    async def auto_delegates(self) -> list[str]:
+        """Return the ids of those with whom the user shares every notification at present."""
+        user = await self._current_user.get_for_sharing()
+        return auto_delegates_of(user, self._notifications.kind.shared_on_creation)
+
+    async def document_of(self, notice: Notification, owner_id: str) -> dict[str, Any]:
+        """Return the document of a notification of the current data owner, in clear."""
+        user_id = str((await self._current_user.get())["id"])
+        return self._notifications.new_document(notice, user_id, owner_id)
+
+    async def post(
+        self, document: dict[str, Any], exchange_keys: Mapping[str, bytes]
+    ) -> tuple[ICureError | None, bool]:
+        """Return the reason why a notice did not reach the backend, and whether to try again.
+
+        Args:
+            document: the notice, in clear.
+            exchange_keys: of those who may read it, the current data owner first.
+        """
+        members = self._notifications.kind.encrypted
+        sealed = await self._metadata.seal_new(document, members, exchange_keys)
+        try:
+            await self._store(sealed)
+        except NetworkError as error:
+            return error, True
+        except BackendError as error:
+            return error, error.retryable
+        except ICureError as error:
+            return error, False
+        return None, False
+
+    async def _store(self, sealed: Mapping[str, Any]) -> None:
+        """Store a notice unless the backend has it.
+
+        Raises:
+            ConflictError: the backend has another one with its id, or says two things.
+        """
+        task_id = sealed["id"]
+        try:
+            await self._notifications.resource.create(sealed)
+        except ConflictError:
+            pass
+        else:
+            return
+        # The id is made from the content: this very notice may have been delivered before.
+        try:
+            stored = await self._notifications.resource.get(task_id)
+        except NotFoundError:
+            raise ConflictError(
+                f"The backend refuses task {task_id} as known, and does not have it. Try again "
+                f"with {self._again}.",
+                retryable=True,
+            ) from None
+        if not _is_same(stored, sealed):
+            raise ConflictError(
+                f"Another task has the id {task_id}. Call an administrator to remove it."
+            )
+
+
+def _is_same(stored: Mapping[str, Any], sealed: Mapping[str, Any]) -> bool:
+    same = all(stored.get(name) == sealed[name] for name in ("id", "taskType", "responsible"))
+    readers = as_object(stored.get("delegations"))
+    return same and all(readers.get(name) for name in sealed["delegations"])

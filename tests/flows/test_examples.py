@@ -1,0 +1,37 @@
+"""The examples run, and print what happens."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).parents[2] / "examples"
+
+SAID = [
+    "Invited patient *, who logs in as arya@winterfell.example.",
+    "Email to arya@winterfell.example: You have been invited to use Maester",
+    "The patient logged in, and asked 1 data owner.",
+    "Gave patient * access to its own data.",
+    "The patient reads in its record: Allergic to wine",
+]
+
+
+@pytest.mark.parametrize("name", ["invite_a_patient.py", "invite_a_patient_sync.py"])
+async def test_a_patient_is_invited(name: str) -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-W",
+        "error",
+        str(FOLDER / name),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await process.communicate()
+    assert (process.returncode, err.decode()) == (0, "")
+    said = out.decode()
+    (patient_id,) = set(re.findall(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", said))
+    assert said.replace(patient_id, "*").splitlines() == SAID
