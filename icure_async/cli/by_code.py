@@ -15,8 +15,7 @@ import attrs
 from icure_async import environment
 from icure_async.authentication.process import AuthenticationState
 from icure_async.cli.folders import key_storage, state_of
-from icure_async.cli.kept import LoggedIn, replace_login
-from icure_async.cli.logins import KeptLogin
+from icure_async.cli.kept import LoggedIn, keep_result
 from icure_async.cli.output import note, working
 from icure_async.cli.pending import Pending, forget_pending, keep_pending
 from icure_async.cli.questions import ask, confirm, is_answerable
@@ -26,7 +25,6 @@ from icure_async.errors import (
     KeyPairNotFoundError,
     ValidationError,
 )
-from icure_async.rest.urls import normalise_base_url
 
 if TYPE_CHECKING:
     from icure_async.authentication.captcha import CaptchaType
@@ -156,22 +154,9 @@ def _completed(
                 token_validity=timedelta(days=completion.days),
                 missing_key=missing_key,
             )
-            async with result.med_tech_api:
-                login = KeptLogin(
-                    url=normalise_base_url(choices.need("url"), "with_icure_base_url"),
-                    user_name=pending.process.login,
-                    user_id=result.user_id,
-                    data_owner_id=result.data_owner_id,
-                    token=result.token,
-                )
-                kept = await replace_login(choices, login, completion.place)
-                await forget_pending(choices.profile)
-                return LoggedIn(
-                    login=kept,
-                    expires_at=result.token_expires_at,
-                    warnings=tuple(result.warnings),
-                    fingerprints=tuple(pair.fingerprint for pair in result.key_pairs),
-                )
+            kept = await keep_result(choices, result, completion.place)
+            await forget_pending(choices.profile)
+            return kept
 
     with working("Logging in"):
         return asyncio.run(run())

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from icure_async.authentication.contacts import normalise_email, normalise_phone_number
 from icure_async.cli.choices import AsJson, ProfileName, chosen
 from icure_async.cli.output import print_json, say
 from icure_async.cli.pending import read_pending
 from icure_async.cli.probes import Probes, is_sandbox
 from icure_async.errors import ConfigurationError, NotFoundError
 from icure_async.foreign_text import printable
+from icure_async.models.contacts import normalise_email, normalise_phone_number
 from icure_async.rest.urls import normalise_base_url, normalise_gateway_url, path
 
 if TYPE_CHECKING:

@@ -6,6 +6,7 @@ wrong where the command is for finding that out; 2 the command was not understoo
 
 from __future__ import annotations
 
+import functools
 import io
 import sys
 from typing import TYPE_CHECKING, Annotated, Final
@@ -34,7 +35,7 @@ from icure_async.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 __all__ = ["app", "main"]
 
@@ -51,8 +52,8 @@ app: typer.Typer = typer.Typer(
         "was not understood; 130 Ctrl-C."
     ),
 )
-for _command in (register, login, logout, whoami, code, doctor, sandbox):
-    app.command()(_command)
+for _function in (register, login, logout, whoami, code, doctor, sandbox):
+    app.command()(_function)
 for _name, _group in (
     ("patient", patient),
     ("notification", notification),
@@ -115,6 +116,12 @@ def demo() -> None:
     asyncio.run(Demo(Console()).run())
 
 
+@functools.cache
+def _command() -> Callable[..., object]:
+    """Return the whole command, made once."""
+    return typer.main.get_command(app)
+
+
 def main() -> None:
     """Run the command; a known error is a message and exit code 1, not a traceback."""
     for stream in (sys.stdout, sys.stderr):
@@ -122,7 +129,7 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
     try:
-        app(prog_name="icure")
+        _command()(prog_name="icure")
     except (ICureError, ValueError, OSError) as error:
         note(str(error), style="red")
         step = next((step for kind, step in _NEXT_STEPS.items() if isinstance(error, kind)), None)

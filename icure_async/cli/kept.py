@@ -1,4 +1,4 @@
-"""A login that takes the place of another one, whose token is revoked."""
+"""A login that is kept instead of another one, whose token is revoked."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ import attrs
 from icure_async.cli.logins import KeptLogin, keep_login, read_login
 from icure_async.cli.output import note
 from icure_async.errors import ICureError
+from icure_async.rest.urls import normalise_base_url
 
 if TYPE_CHECKING:
+    from icure_async.authentication.result import AuthenticationResult
     from icure_async.cli.choices import Choices
     from icure_async.cli.logins import Place
 
-__all__ = ["LoggedIn", "end_login", "replace_login"]
+__all__ = ["LoggedIn", "end_login", "keep_result", "replace_login"]
 
 
 @attrs.frozen(kw_only=True)
@@ -52,6 +54,26 @@ async def replace_login(choices: Choices, login: KeptLogin, place: Place | None)
         if reason:
             note(f"The token of the former login was not revoked: {reason}", style="yellow")
     return kept
+
+
+async def keep_result(
+    choices: Choices, result: AuthenticationResult, place: Place | None
+) -> LoggedIn:
+    """Keep the login that an authentication process has led to, and close its API."""
+    async with result.med_tech_api:
+        login = KeptLogin(
+            url=normalise_base_url(choices.need("url"), "with_icure_base_url"),
+            user_name=result.process.login,
+            user_id=result.user_id,
+            data_owner_id=result.data_owner_id,
+            token=result.token,
+        )
+        return LoggedIn(
+            login=await replace_login(choices, login, place),
+            expires_at=result.token_expires_at,
+            warnings=tuple(result.warnings),
+            fingerprints=tuple(pair.fingerprint for pair in result.key_pairs),
+        )
 
 
 async def end_login(choices: Choices, login: KeptLogin) -> str | None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, cast
 import typer
 
 from icure_async import environment
-from icure_async.cli import by_code, by_password
+from icure_async.cli import by_code, by_invitation, by_password
 from icure_async.cli.by_code import Completion
 from icure_async.cli.choices import AsJson, ProfileName, chosen
 from icure_async.cli.connections import builder_for, needed_credentials
@@ -116,6 +116,16 @@ def login(
         Path | None,
         typer.Option(help="File with the password or token; - for standard input."),
     ] = None,
+    invited: Annotated[
+        bool,
+        typer.Option(
+            "--invited",
+            help=(
+                "Log in for the first time, with the token of an invitation, and ask for access to "
+                "your data."
+            ),
+        ),
+    ] = False,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the code that was sent before.")
     ] = False,
@@ -143,7 +153,9 @@ def login(
         name or ask("Email address, phone number or login", environment.LOGIN, hidden=False)
     ).strip()
     contact = _contact(name)
-    if password or password_file is not None or contact is None:
+    if invited:
+        done = by_invitation.log_in(choices, name, _password(password_file), completion)
+    elif password or password_file is not None or contact is None:
         secret = _password(password_file)
         done = by_password.log_in(choices, name, secret, place=store, days=days)
     else:

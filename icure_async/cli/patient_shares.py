@@ -18,9 +18,9 @@ from icure_async.models.shares import DataAccess
 
 if TYPE_CHECKING:
     from icure_async.cli.connections import Opening
-    from icure_async.models.shares import DataOwner
+    from icure_async.models.shares import AccessToAllData, DataOwner
 
-__all__ = ["share"]
+__all__ = ["access_rows", "share"]
 
 _KINDS: Final = ("patient", "healthcare_elements", "data_samples", "forms", "invoices")
 
@@ -90,12 +90,17 @@ async def _share_all(ready: Opening, patient_id: str, delegates: list[str]) -> l
             except ICureError as error:
                 rows.append(_row(delegate_id, "patient", "not shared", error))
                 continue
-            rows += [
-                _row(delegate_id, kind.replace("_", " "), _outcome(found), found.error)
-                for kind in _KINDS
-                if (found := getattr(access, kind)) != DataAccess()
-            ]
+            rows += access_rows(access)
     return rows
+
+
+def access_rows(access: AccessToAllData) -> list[dict[str, Any]]:
+    """Return a row for each kind of data that there is, or that could not be looked for."""
+    return [
+        _row(access.delegate_id, kind.replace("_", " "), _outcome(found), found.error)
+        for kind in _KINDS
+        if (found := getattr(access, kind)) != DataAccess()
+    ]
 
 
 def _row(delegate_id: str, data: str, outcome: str, error: ICureError | None) -> dict[str, Any]:

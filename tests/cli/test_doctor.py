@@ -58,8 +58,7 @@ def _server(
         server.server_close()
 
 
-def test_all_is_well_after_a_registration(icure: Command, running: Sandbox, phone: str) -> None:
-    icure.register(running, phone)
+def test_all_is_well_after_a_registration(icure: Command, person: dict[str, Any]) -> None:
     report = icure.json("doctor")
     assert report["ok"] is True
     names = [check["name"] for check in report["checks"]]
@@ -161,9 +160,8 @@ def test_a_wrong_clock_is_told_with_its_way(icure: Command, seconds: int) -> Non
 
 
 def test_a_folder_that_others_can_open_is_named_and_left_alone(
-    icure: Command, running: Sandbox, phone: str
+    icure: Command, person: dict[str, Any]
 ) -> None:
-    icure.register(running, phone)
     folder = icure.data / "keys"
     folder.chmod(0o755)
     (check,) = _bad(icure.json("doctor", code=1))
@@ -171,29 +169,20 @@ def test_a_folder_that_others_can_open_is_named_and_left_alone(
     assert folder.stat().st_mode & 0o777 == 0o755
 
 
-def test_a_key_file_that_others_can_open_is_named(
-    icure: Command, running: Sandbox, phone: str
-) -> None:
-    icure.register(running, phone)
+def test_a_key_file_that_others_can_open_is_named(icure: Command, person: dict[str, Any]) -> None:
     (file,) = (icure.data / "keys").iterdir()
     file.chmod(0o644)
     found = " ".join(check["found"] for check in _bad(icure.json("doctor", code=1)))
     assert f"chmod 600 {file}" in found
 
 
-def test_a_login_that_others_can_open_is_named(
-    icure: Command, running: Sandbox, phone: str
-) -> None:
-    icure.register(running, phone)
+def test_a_login_that_others_can_open_is_named(icure: Command, person: dict[str, Any]) -> None:
     icure.login_file().chmod(0o640)
     (check,) = _bad(icure.json("doctor", code=1))
     assert check["name"] == "Login"
 
 
-def test_a_missing_key_is_told_with_the_ways_back(
-    icure: Command, running: Sandbox, phone: str
-) -> None:
-    icure.register(running, phone)
+def test_a_missing_key_is_told_with_the_ways_back(icure: Command, person: dict[str, Any]) -> None:
     (file,) = (icure.data / "keys").iterdir()
     file.unlink()
     (check,) = _bad(icure.json("doctor", code=1))
@@ -209,8 +198,7 @@ def test_a_token_that_ends_soon_is_a_hint(icure: Command, running: Sandbox, phon
     assert _states(report)["Token"] == "doubtful"
 
 
-def test_a_token_that_works_no_more_is_told(icure: Command, running: Sandbox, phone: str) -> None:
-    icure.register(running, phone)
+def test_a_token_that_works_no_more_is_told(icure: Command, person: dict[str, Any]) -> None:
     login = json.loads(icure.login_file().read_text())
     icure.login_file().write_text(json.dumps(login | {"token": "another-one"}))
     (check,) = _bad(icure.json("doctor", code=1))

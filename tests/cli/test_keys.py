@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -103,6 +104,35 @@ def test_shares_that_are_none_are_messages(icure: Command, tmp_path: Path) -> No
     for content in ("", "{}", '{"version": 9}'):
         file.write_text(content)
         assert str(file) in icure("keys", "recover", file, code=1).stderr
+
+
+def test_without_a_terminal_each_question_names_its_variable(
+    icure: Command, running: Sandbox, tmp_path: Path
+) -> None:
+    master = running.master_hcp
+    icure.store_key(master.data_owner_id, master.key_pair)
+    (tmp_path / "backup").write_text("{}")
+    for arguments, variable in (
+        (("export", tmp_path / "file"), "ICURE_PASSPHRASE"),
+        (("import", tmp_path / "backup"), "ICURE_PASSPHRASE"),
+        (("doctor",), "ICURE_LOGIN"),
+        (("doctor", "--login", "ned"), "ICURE_PASSWORD"),
+    ):
+        said = icure("keys", *arguments, code=1)
+        assert said.stdout == ""
+        assert said.stderr.endswith(f"There is no terminal to ask for it: set {variable}.\n")
+    assert not (tmp_path / "file").exists()
+
+
+def test_the_keys_of_another_user_than_the_one_who_is_logged_in_are_examined(
+    icure: Command, running: Sandbox, person: dict[str, Any]
+) -> None:
+    assert icure.json("keys", "doctor")["data_owner_id"] == person["data_owner_id"]
+    master = running.master_hcp
+    other = icure.json(
+        *("keys", "doctor", "--login", master.login), code=1, ICURE_PASSWORD=master.password
+    )
+    assert other["data_owner_id"] == master.data_owner_id
 
 
 class TestAccessBack:

@@ -43,17 +43,15 @@ class TestByCode:
         assert icure.json("whoami")["user_id"] == login["user_id"]
 
     def test_the_login_file_is_for_this_user_alone(
-        self, icure: Command, running: Sandbox, phone: str
+        self, icure: Command, person: dict[str, Any]
     ) -> None:
-        icure.register(running, phone)
         for file in _files(icure.home):
             assert stat.S_IMODE(file.stat().st_mode) == 0o600, file
             assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700, file
 
     def test_no_output_and_no_repr_has_a_token_or_a_key(
-        self, icure: Command, running: Sandbox, phone: str
+        self, icure: Command, person: dict[str, Any]
     ) -> None:
-        icure.register(running, phone)
         token = icure.token()
         for command in (
             "whoami",
@@ -273,9 +271,8 @@ class TestKeptLogins:
         assert not _works(running, phone, former)
 
     def test_a_file_that_others_can_read_is_refused(
-        self, icure: Command, running: Sandbox, phone: str
+        self, icure: Command, person: dict[str, Any]
     ) -> None:
-        icure.register(running, phone)
         icure.login_file().chmod(0o644)
         refused = icure("whoami", code=1).stderr
         assert f"chmod 600 {icure.login_file()}" in refused
@@ -292,9 +289,8 @@ class TestKeptLogins:
         assert not icure.login_file().exists()
 
     def test_the_token_is_sent_to_no_other_backend(
-        self, icure: Command, running: Sandbox, phone: str
+        self, icure: Command, running: Sandbox, person: dict[str, Any]
     ) -> None:
-        icure.register(running, phone)
         refused = icure("whoami", code=1, ICURE_URL="http://127.0.0.1:9").stderr
         assert running.icure_url in refused
         assert "icure login" in refused
@@ -312,9 +308,8 @@ class TestKeptLogins:
 
 class TestLogout:
     def test_it_is_kept_where_the_backend_cannot_be_reached(
-        self, icure: Command, running: Sandbox, phone: str
+        self, icure: Command, person: dict[str, Any]
     ) -> None:
-        icure.register(running, phone)
         login: dict[str, Any] = json.loads(icure.login_file().read_text())
         icure.login_file().write_text(json.dumps(login | {"url": "http://127.0.0.1:9/rest/v1"}))
         assert "icure doctor" in icure("logout", code=1).stderr
@@ -323,9 +318,8 @@ class TestLogout:
         assert not icure.login_file().exists()
 
     def test_a_token_that_has_ended_is_no_error(
-        self, icure: Command, running: Sandbox, phone: str
+        self, icure: Command, person: dict[str, Any]
     ) -> None:
-        icure.register(running, phone)
         login: dict[str, Any] = json.loads(icure.login_file().read_text())
         icure.login_file().write_text(json.dumps(login | {"token": "another-one"}))
         assert "ended before" in icure("logout").stderr
@@ -361,16 +355,12 @@ class TestTokens:
         assert not _works(running, phone, device.token())
         assert "There is no token" in icure("token", "revoke", other, code=1).stderr
 
-    def test_that_of_this_login_is_for_logout(
-        self, icure: Command, running: Sandbox, phone: str
-    ) -> None:
-        icure.register(running, phone)
+    def test_that_of_this_login_is_for_logout(self, icure: Command, person: dict[str, Any]) -> None:
         (own,) = [item["key"] for item in icure.json("token", "list") if item["is_current"]]
         assert "icure logout" in icure("token", "revoke", own, code=1).stderr
         icure("whoami")
 
-    def test_keys_are_never_broken(self, icure: Command, running: Sandbox, phone: str) -> None:
-        icure.register(running, phone)
+    def test_keys_are_never_broken(self, icure: Command, person: dict[str, Any]) -> None:
         keys = [item["key"] for item in icure.json("token", "list")]
         lines = icure("token", "list").stdout.splitlines()
         assert [line.split()[0] for line in lines[1:]] == keys

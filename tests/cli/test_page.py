@@ -16,7 +16,7 @@ PAGE = (Path(__file__).parents[2] / "docs/command-line.md").read_text("utf-8")
 
 def _commands(group: typer.Typer, prefix: str = "") -> set[str]:
     names = {
-        prefix + (command.name or getattr(command.callback, "__name__", ""))
+        prefix + str(command.name or getattr(command.callback, "__name__", ""))
         for command in group.registered_commands
     }
     for inner in group.registered_groups:
