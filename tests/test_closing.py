@@ -245,7 +245,7 @@ async def test_the_next_page_that_nobody_waits_for_holds_nothing_up(backend: Bac
         "nextKeyPair": {"startKeyDocId": "y"},
     }
     backend.on("POST /auth/login", login_answer()).on("GET /user/current", USER)
-    backend.on("GET /dataowner/current", {"type": "hcp", "dataOwner": {"id": "hcp"}})
+    backend.on("GET /dataowner/current", {"type": "hcp", "dataOwner": {"id": "hcp", "rev": "1-x"}})
     backend.on("POST /patient/filter", first_page, next_page)
     api = await builder(backend).build()
     patients = api.patient_api.filter_patients(page_size=1)
