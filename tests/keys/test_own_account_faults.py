@@ -109,7 +109,7 @@ async def test_a_change_can_be_finished_and_the_session_always_goes_on(
         await change(ned)
     sandbox.clear_faults()
     assert injected.struck
-    # Whatever was stored: somebody gets in, and this session does.
+    # One login works, whichever was stored, and this session goes on.
     names, passwords = {EMAIL, new_name}, {OLD_PASSWORD, new_password}
     ways = [(one, password) for one in sorted(names) for password in sorted(passwords)]
     outcomes = [await logs_in(builder, *way) for way in ways]
