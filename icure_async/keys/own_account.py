@@ -79,8 +79,10 @@ class OwnAccount:
             raise
         finally:
             self._current_user.changed()
-        if new:
-            credentials.settle(**new)
+        if "secret" in new:
+            credentials.settle(secret=new["secret"])
+        document = to_wire(saved)
+        credentials.settle_name(lambda name: may_be_named(document, name))
         return saved
 
     async def _own_id(self) -> str:

@@ -9,7 +9,7 @@ import attrs
 from icure_async.secret_holders import SecretHolder
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 __all__ = ["Credentials", "Login"]
 
@@ -69,6 +69,10 @@ class Credentials(SecretHolder):
     def settle(self, *, user_name: str | None = None, secret: str | None = None) -> None:
         """Forget those without this name or secret, where any has it."""
         self._keep([login for login in self._candidates if _has(login, user_name, secret)])
+
+    def settle_name(self, may_be: Callable[[str], bool]) -> None:
+        """Forget those whose name the user may not have, where any has one that it may have."""
+        self._keep([login for login in self._candidates if may_be(login.user_name)])
 
     def withdraw(self, *, user_name: str | None = None, secret: str | None = None) -> None:
         """Forget those with this name or secret, which the backend has refused."""
