@@ -5,7 +5,6 @@ from __future__ import annotations
 from icure_async import Patient
 from icure_sync import MedTechApiBuilder
 from icure_sync.sandbox import Sandbox
-from tests.support.builders import configured
 from tests.support.command import Command
 from tests.support.invitations import address, by_sms, token_in
 
@@ -13,7 +12,13 @@ from tests.support.invitations import address, by_sms, token_in
 def _invite(running: Sandbox, phone: str) -> str:
     """Have the sandbox's professional invite a new patient, and return the patient's id."""
     master = running.master_hcp
-    builder = configured(MedTechApiBuilder(), running).with_in_memory_keys()
+    builder = (
+        MedTechApiBuilder()
+        .with_icure_base_url(running.icure_url)
+        .with_msg_gw_url(running.msg_gw_url)
+        .with_msg_gw_spec_id(running.spec_id)
+        .with_in_memory_keys()
+    )
     with builder.with_user_name(master.login).with_password(master.password).build() as api:
         api.init_user_crypto(master.key_pair)
         patient = api.patient_api.create_or_modify_patient(

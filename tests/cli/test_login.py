@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import stat
+from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import aiohttp
 import pytest
 
+from icure_async.sandbox import Sandbox as AsyncSandbox
 from icure_sync import MedTechApiBuilder
 from icure_sync.sandbox import Sandbox
 from tests.support.command import Command
+from tests.support.json_proxy import Exchange, Proxy
 from tests.support.keyrings import MemoryKeyring, use_keyring
 
 
@@ -364,3 +370,48 @@ class TestTokens:
         keys = [item["key"] for item in icure.json("token", "list")]
         lines = icure("token", "list").stdout.splitlines()
         assert [line.split()[0] for line in lines[1:]] == keys
+
+
+class TestSecondFactor:
+    @pytest.fixture
+    async def guarded(self, running: Sandbox) -> AsyncIterator[tuple[str, list[str]]]:
+        """The URL of a backend that wants a code with the password, and the codes it was given."""
+        codes: list[str] = []
+
+        async def want(exchange: Exchange) -> None:
+            password, _, code = exchange.body["password"].partition("|")
+            if not code:
+                exchange.status, exchange.answer = 417, {"message": "A code is wanted"}
+                return
+            codes.append(code)
+            body = exchange.body | {"password": password}
+            async with (
+                aiohttp.ClientSession() as session,
+                session.post(f"{running.icure_url}/auth/login", json=body) as answer,
+            ):
+                exchange.status, exchange.answer = answer.status, await answer.json()
+
+        async with Proxy(cast("AsyncSandbox", running)) as proxy:
+            for _ in range(3):
+                proxy.after("POST /auth/login", want)
+            yield proxy.url, codes
+
+    async def test_its_code_is_asked_for_and_sent_with_the_password(
+        self, icure: Command, running: Sandbox, guarded: tuple[str, list[str]]
+    ) -> None:
+        url, codes = guarded
+        master = running.master_hcp
+        secrets = {"ICURE_URL": url, "ICURE_PASSWORD": master.password}
+        login = partial(icure, "login", master.login, "--password", "--store", "file", env=secrets)
+        done = await asyncio.to_thread(login, typed="123 456\n")
+        assert "Code of the second factor" in done.stderr
+        assert codes == ["123456"]
+        assert icure.login_file().exists()
+
+    async def test_without_a_terminal_its_variable_is_named(
+        self, icure: Command, running: Sandbox, guarded: tuple[str, list[str]]
+    ) -> None:
+        url, _ = guarded
+        secrets = {"ICURE_URL": url, "ICURE_PASSWORD": running.master_hcp.password}
+        login = partial(icure, "login", running.master_hcp.login, "--password", code=1, env=secrets)
+        assert "set ICURE_CODE" in (await asyncio.to_thread(login)).stderr
