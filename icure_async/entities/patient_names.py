@@ -5,7 +5,7 @@ from typing import Any, Final, cast
 
 __all__ = ["REPEATED_IN_NAMES", "complete_patient_names"]
 
-REPEATED_IN_NAMES: Final = dict.fromkeys(
+REPEATED_IN_NAMES: Final[Mapping[str, str]] = dict.fromkeys(
     ("first_name", "last_name", "maiden_name", "alias"), "names"
 )
 """The attributes of a patient that its list of names repeats, also within longer texts."""
