@@ -73,9 +73,11 @@ class PlainKind(Generic[Record]):
 
 
 def _with_login(user: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a user's document with the login that backends give one without."""
-    names = {name: user[name] for name in ("login", "email", "mobilePhone") if user.get(name)}
-    return {**user, "login": next(iter(names.values()))} if names else dict(user)
+    """Return a user's document with the login that backends give one without, and no blank name."""
+    names = [name for name in ("login", "email", "mobilePhone") if (user.get(name) or "").strip()]
+    blank = {"login", "email", "mobilePhone"} - set(names)
+    named = {name: value for name, value in user.items() if name not in blank}
+    return named | {"login": user[names[0]]} if names else named
 
 
 HEALTHCARE_PROFESSIONAL: Final = PlainKind(

@@ -85,6 +85,23 @@ async def test_a_new_user_is_created_with_one_request(
     assert (await robb.user_api.get_logged_user()).id == created.id
 
 
+@pytest.mark.parametrize(
+    ("members", "login"),
+    [
+        ({"login": None}, EMAIL),
+        ({"login": " ", "mobile_phone": ""}, EMAIL),
+        ({"login": "", "email": None, "mobile_phone": PHONE}, PHONE),
+        ({"login": "robb-2", "email": " "}, "robb-2"),
+    ],
+)
+async def test_a_user_without_a_login_has_the_first_of_its_other_names(
+    members: dict[str, Any], login: str, maester: MedTechApi
+) -> None:
+    created = await maester.user_api.create_or_modify_user(new_user(**members))
+    assert created.login == login
+    assert (await maester.user_api.get_user(created.id)).login == login
+
+
 async def test_the_requests_are_those_of_the_reference(
     opener: Opener, sandbox: Sandbox, maester: MedTechApi
 ) -> None:
