@@ -187,8 +187,7 @@ class Records(Generic[Clear, Sealed]):
                 brings_nothing = rows.keys() <= passed
                 passed.update(rows)
                 fresh = [row for row in rows.values() if row["id"] not in seen and where(row)]
-                await self._confirm_content(fresh)
-                for record in await self.open_many(fresh):
+                for record in await self.received(fresh):
                     seen.add(record.id)
                     yield record
                     await checkpoint()
@@ -216,6 +215,11 @@ class Records(Generic[Clear, Sealed]):
         await confirm_content(document, self.resource.get, self.kind.noun)
         self._own.learn(self.kind.route, document)
         return document
+
+    async def received(self, documents: Sequence[Mapping[str, Any]]) -> list[Clear | Sealed]:
+        """Return the records of documents that came without being asked for by their ids."""
+        await self._confirm_content(documents)
+        return await self.open_many(documents)
 
     async def open_many(self, documents: Sequence[Mapping[str, Any]]) -> list[Clear | Sealed]:
         """Return the records of documents, sealed ones where no key opens them."""
