@@ -9,6 +9,8 @@ from icure_async.sandbox.errors import forbidden
 from icure_async.sandbox.shapes import is_object, list_in, object_in
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from icure_async.sandbox.store import Json, Transaction
 
 __all__ = [
@@ -22,6 +24,8 @@ __all__ = [
     "links_of",
     "only_exchange_keys_differ",
     "owner_of",
+    "readers_of",
+    "reads_as",
     "require_own_authorship",
     "require_read",
     "require_write",
@@ -43,6 +47,8 @@ DATA_OWNER_KINDS: dict[str, OwnerType] = {kind: owner for _, owner, kind in OWNE
 
 _EXCHANGE_KEYS = frozenset({"aesExchangeKeys", "hcPartyKeys", "transferKeys"})
 _LONGEST_HIERARCHY = 32
+_LEGACY_HCP = "legacy professionals"
+_STRICT_HCP = "strict professionals"
 
 
 def user_is_active(user: Json) -> bool:
@@ -113,6 +119,41 @@ def _accessors(kind: str, entity: Json) -> dict[str, Level]:
     if kind == "patient":
         levels[entity["id"]] = "WRITE"
     return levels
+
+
+def readers_of(kind: str, entity: Json) -> frozenset[str]:
+    """Return the names under which an entity may be read; `reads_as` says who has which."""
+    if kind == "user":
+        return frozenset(_readers_of_user(entity))
+    author = [_as_user(entity["author"])] if entity.get("author") else []
+    return frozenset([*_accessors(kind, entity), *(author if kind == "maintenancetask" else ())])
+
+
+def reads_as(call: Call, kind: str) -> frozenset[str] | None:
+    """Return the names under which a caller reads entities of a kind; None if it reads all."""
+    caller = call.caller
+    if caller.is_admin:
+        return None
+    user = _as_user(caller.user_id)
+    if kind == "user":
+        profile = _LEGACY_HCP if call.legacy else _STRICT_HCP
+        return frozenset({user, profile} if caller.is_hcp else {user})
+    if kind in ("hcparty", "device") or (call.legacy and caller.is_hcp):
+        return None
+    return caller.identities | {user}
+
+
+def _as_user(user_id: str) -> str:
+    # No id of a data owner has a blank.
+    return f"user {user_id}"
+
+
+def _readers_of_user(user: Json) -> Iterator[str]:
+    yield _as_user(user["id"])
+    if not user_is_admin(user):
+        yield _LEGACY_HCP
+        if user.get("patientId") and not user.get("healthcarePartyId"):
+            yield _STRICT_HCP
 
 
 def can_read(call: Call, kind: str, entity: Json) -> bool:

@@ -14,7 +14,7 @@ import attrs
 import orjson
 from aiohttp import hdrs, web
 
-from icure_async.sandbox import auth, data_owners, maintenance_tasks, users
+from icure_async.sandbox import auth, clinical, data_owners, maintenance_tasks, users
 from icure_async.sandbox.auth import authenticate
 from icure_async.sandbox.bodies import LARGEST_OF_ANYBODY, read_body
 from icure_async.sandbox.calls import Call, Reply, Route, Settings, Text
@@ -76,7 +76,7 @@ def build_app(backend: Backend) -> web.Application:
     app = web.Application(middlewares=[_answer_errors, check, strike, _answer_errors])
     app.on_response_prepare.append(partial(_add_headers, backend.visitors))
     rest = [*_ICURE_ROUTES, *auth.ROUTES, *users.ROUTES, *data_owners.ROUTES]
-    rest += maintenance_tasks.ROUTES
+    rest += [*maintenance_tasks.ROUTES, *clinical.ROUTES]
     _add_routes(app, REST_ROOT, rest, backend)
     _add_routes(app, GATEWAY_ROOT, backend.gateway.routes, backend)
     _add_routes(app, SANDBOX_ROOT, FaultEndpoints(backend.faults).routes, backend)

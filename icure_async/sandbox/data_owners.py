@@ -8,14 +8,13 @@ from typing import Any
 from icure_async.sandbox import entities
 from icure_async.sandbox.access import (
     DATA_OWNER_KINDS,
-    can_read,
     require_read,
     require_write,
 )
 from icure_async.sandbox.calls import Call, Endpoint, OwnerType, Route
 from icure_async.sandbox.dto import SCHEMAS
 from icure_async.sandbox.errors import bad_request, conflict, not_found
-from icure_async.sandbox.filters import filter_page, match_ids
+from icure_async.sandbox.pages import filter_page, match_ids
 from icure_async.sandbox.shapes import object_in
 from icure_async.sandbox.store import Json, Transaction
 
@@ -74,11 +73,11 @@ def _delete_each(kind: str) -> Endpoint:
 
 
 def _filter(kind: str) -> Endpoint:
-    return lambda tx, call: filter_page(tx, call, kind, can_read, entities.show)
+    return lambda tx, call: filter_page(tx, call, kind, entities.show)
 
 
 def _match(kind: str) -> Endpoint:
-    return lambda tx, call: match_ids(tx, call, kind, can_read)
+    return lambda tx, call: match_ids(tx, call, kind)
 
 
 def _towards(tx: Transaction, kind: str, delegate: str) -> Iterator[Json]:

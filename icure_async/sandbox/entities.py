@@ -10,16 +10,13 @@ from icure_async.sandbox.access import (
     DATA_OWNER_KINDS,
     can_read,
     can_write,
-    delegates_of,
     only_exchange_keys_differ,
     require_own_authorship,
     require_read,
     require_write,
 )
-from icure_async.sandbox.contacts import contact_key, login_key, phone_index
 from icure_async.sandbox.dto import SCHEMAS
 from icure_async.sandbox.errors import ApiError, bad_request, conflict, forbidden, not_found
-from icure_async.sandbox.shapes import object_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -28,7 +25,6 @@ if TYPE_CHECKING:
     from icure_async.sandbox.store import Json, Transaction
 
 __all__ = [
-    "LINKS_VERSION",
     "batch",
     "check_revision",
     "create",
@@ -39,7 +35,6 @@ __all__ = [
     "get",
     "get_many",
     "id_and_rev",
-    "link_entity",
     "modify",
     "next_revision",
     "save_changed",
@@ -51,35 +46,7 @@ __all__ = [
 _FORBIDDEN_IN_ID = re.compile(r"[/\\?#%\s\x00-\x1f\x7f]")
 _WITH_AUTHOR = frozenset({"patient", "device", "maintenancetask"})
 _WITH_DELEGATIONS = frozenset({"patient", "maintenancetask"})
-_USER_KEYS: dict[str, Callable[[str], str]] = {
-    "login": login_key,
-    "email": contact_key,
-    "patientId": str,
-    "healthcarePartyId": str,
-}
 _LABELS = {"user": "User", "patient": "Patient", "hcparty": "Healthcare party", "device": "Device"}
-
-
-LINKS_VERSION = "2"
-"""Changes with `link_entity`: the links in older databases are then made again."""
-
-
-def link_entity(kind: str, entity: Json) -> Iterable[tuple[str, str]]:
-    """Return the links by which an entity is found, as (relation, target) pairs."""
-    for delegate in delegates_of(entity):
-        yield "delegate", delegate
-    if kind in DATA_OWNER_KINDS:
-        for delegate in object_in(entity, "hcPartyKeys"):
-            yield "exchange", delegate
-        for by_delegate in object_in(entity, "aesExchangeKeys").values():
-            for delegate in by_delegate:
-                yield "exchange", delegate
-    if kind == "user":
-        for relation, key_of in _USER_KEYS.items():
-            if entity.get(relation):
-                yield relation, key_of(entity[relation])
-        for phone in phone_index(entity.get("mobilePhone") or ""):
-            yield "phone", phone
 
 
 def first_revision() -> str:

@@ -1,27 +1,28 @@
-"""Filters, predicates and pages (§8, §9)."""
+"""Filters, as queries of the index (§9)."""
 
 from __future__ import annotations
 
-import re
-import unicodedata
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
 
-from icure_async.sandbox.calls import Call
+import attrs
+
+from icure_async.sandbox.access import reads_as
 from icure_async.sandbox.contacts import phone_key
-from icure_async.sandbox.dto import SCHEMAS
 from icure_async.sandbox.errors import bad_request
+from icure_async.sandbox.links import address_part, normalised, pair, sortable
+from icure_async.sandbox.queries import Query, between, exactly, prefix
 from icure_async.sandbox.shapes import is_integer, is_list, is_object, is_string_list, list_in
-from icure_async.sandbox.store import Json, Transaction
 from icure_async.sandbox.tables import ENUMS
 
-__all__ = ["filter_page", "match_ids", "page_of"]
+if TYPE_CHECKING:
+    from icure_async.sandbox.calls import Call
+    from icure_async.sandbox.store import Json, Transaction
 
-_DEFAULT_LIMIT = 1000
-_SHORTEST_INDEXED = 3
+__all__ = ["Found", "find", "finds"]
 
-Readable = Callable[[Call, str, Json], bool]
-Show = Callable[[str, Json], Json]
+_FIRST: Final = -(2**63)
+_LAST: Final = 2**63 - 1
 
 
 class _Filter:
@@ -82,174 +83,130 @@ class _Filter:
             raise bad_request(f"{self.type}: {name} must be a list of objects")
         return value
 
-    def owned(self, kind: str, *names: str) -> Iterator[Json]:
-        """Entities of the owner that the filter names, by default the caller."""
+    def owner(self, *names: str) -> list[str]:
+        """Return the owner that the filter names, by default the caller; none it may not ask of."""
         caller = self.call.caller
         owner = self.string(*names, "healthcarePartyId", "healthCarePartyId") or caller.owner_id
         if owner is None:
             raise bad_request(f"{self.type}: healthcarePartyId is missing")
         may_ask_for_others = caller.is_admin or (self.call.legacy and caller.is_hcp)
-        if owner not in caller.identities and not may_ask_for_others:
-            return iter(())
-        return self.tx.linked(kind, "delegate", owner)
+        return [owner] if may_ask_for_others or owner in caller.identities else []
 
 
-Resolver = Callable[[_Filter], Iterable[Json]]
+Resolver = Callable[[_Filter], "list[str] | list[Query]"]
+"""Finds ids in an order of the filter's own, or queries whose ids are all found."""
 
 
-def _normalised(text: str) -> str:
-    decomposed = unicodedata.normalize("NFKD", text.lower())
-    return "".join(c for c in decomposed if c.isalnum() and not unicodedata.combining(c))
-
-
-def _occurs(query: str, *texts: str) -> bool:
-    """Return whether a normalised query starts a suffix of at least three characters of a text."""
-    for text in texts:
-        indexed = _normalised(text)
-        last = max(1, len(indexed) - _SHORTEST_INDEXED + 1)
-        if indexed and any(indexed.startswith(query, start) for start in range(last)):
-            return True
-    return False
-
-
-def _has_code(stubs: list[Json], code_type: str | None, code: str | None) -> bool:
-    return any(
-        stub.get("type") == code_type and (code is None or stub.get("code") == code)
-        for stub in stubs
-    )
-
-
-def _has_identifier(entity: Json, prop: str, wanted: list[Json]) -> bool:
-    return any(
-        identifier.get("system") == asked.get("system")
-        and (asked.get("value") is None or identifier.get("value") == asked["value"])
-        for identifier in list_in(entity, prop)
-        for asked in wanted
-    )
-
-
-def _telecoms(entity: Json) -> Iterator[Json]:
-    for address in list_in(entity, "addresses"):
-        yield from list_in(address, "telecoms")
+def _none_or(text: str | None) -> str:
+    return text or ""
 
 
 def _by_ids(kind: str) -> Resolver:
-    def resolve(asked: _Filter) -> Iterator[Json]:
-        for entity_id in asked.strings("ids", required=True):
-            entity = asked.tx.get(kind, entity_id)
-            if entity is not None:
-                yield entity
+    def resolve(asked: _Filter) -> list[str]:
+        ids = dict.fromkeys(asked.strings("ids", required=True))
+        return [str(entity["id"]) for entity in asked.tx.each(kind, ids)]
 
     return resolve
 
 
 def _all(kind: str) -> Resolver:
-    return lambda asked: asked.tx.all(kind)
+    return lambda _asked: [exactly(kind, "alive", "")]
 
 
-def _users_by_text(asked: _Filter) -> Iterator[Json]:
-    query = _normalised(asked.required("searchString"))
-    for user in asked.tx.all("user"):
-        values = [user.get(prop) or "" for prop in ("login", "name", "email", "mobilePhone")]
-        words = [word for value in values for word in (value, *re.split(r"[^\w]+", value))]
-        if any(_normalised(word).startswith(query) for word in words if word):
-            yield user
+def _owned(of: Callable[[_Filter], list[Query]], *owner_names: str) -> Resolver:
+    """Return what some queries find of the owner's entities."""
 
-
-def _users_by_patient(asked: _Filter) -> Iterator[Json]:
-    return asked.tx.linked("user", "patientId", asked.required("patientId"))
-
-
-def _patients(asked: _Filter) -> Iterator[Json]:
-    return asked.owned("patient")
-
-
-def _patients_by_tag(asked: _Filter) -> Iterator[Json]:
-    tag_type, tag_code = asked.required("tagType"), asked.string("tagCode")
-    asked.required("dataOwnerId")
-    for patient in asked.owned("patient", "dataOwnerId"):
-        if _has_code(list_in(patient, "tags"), tag_type, tag_code):
-            yield patient
-
-
-def _patients_by_active(asked: _Filter) -> Iterator[Json]:
-    active = asked.boolean("active")
-    for patient in asked.owned("patient"):
-        if active is None or patient.get("active", True) == active:
-            yield patient
-
-
-def _patients_by_address(asked: _Filter) -> Iterator[Json]:
-    query = _normalised(asked.string("searchString") or "")
-    postal_code, house_number = asked.string("postalCode"), asked.string("houseNumber")
-    for patient in asked.owned("patient"):
-        for address in list_in(patient, "addresses"):
-            place = [address.get("street") or "", address.get("city") or ""]
-            words = ["".join(place), *place]
-            if (
-                any(_normalised(word).startswith(query) for word in words)
-                and postal_code in (None, address.get("postalCode"))
-                and house_number in (None, address.get("houseNumber"))
-            ):
-                yield patient
-                break
-
-
-def _patients_by_prefix(prop: str, field: str, *, required: bool) -> Resolver:
-    def resolve(asked: _Filter) -> Iterator[Json]:
-        prefix = (asked.required(field) if required else asked.string(field)) or ""
-        for patient in asked.owned("patient"):
-            value = patient.get(prop)
-            if value is not None and value.startswith(prefix):
-                yield patient
+    def resolve(asked: _Filter) -> list[Query]:
+        queries, owner = of(asked), asked.owner(*owner_names)
+        return [query.also("delegate", owner) for query in queries]
 
     return resolve
 
 
-def _patients_by_telecom(asked: _Filter) -> Iterator[Json]:
-    query = asked.string("searchString") or ""
-    digits = phone_key(query)
-    for patient in asked.owned("patient"):
-        numbers = [telecom.get("telecomNumber") or "" for telecom in _telecoms(patient)]
-        if any(
-            number.lower().startswith(query.lower())
-            or (digits and phone_key(number).startswith(digits))
-            for number in numbers
-            if number
-        ):
-            yield patient
+def _of_owner(kind: str) -> Resolver:
+    return lambda asked: [exactly(kind, "delegate", owner) for owner in asked.owner()]
 
 
-def _patients_by_ssins(asked: _Filter) -> Iterator[Json]:
-    ssins = set(asked.strings("ssins"))
-    return (patient for patient in asked.owned("patient") if patient.get("ssin") in ssins)
+def _users_by_text(asked: _Filter) -> list[Query]:
+    return [prefix("user", "word", normalised(asked.required("searchString")))]
 
 
-def _patients_by_identifiers(asked: _Filter) -> Iterator[Json]:
-    wanted = asked.objects("identifiers")
-    for patient in asked.owned("patient"):
-        if _has_identifier(patient, "identifier", wanted):
-            yield patient
+def _users_by_patient(asked: _Filter) -> list[Query]:
+    return [exactly("user", "patientId", asked.required("patientId"))]
 
 
-def _patients_by_birth(asked: _Filter) -> Iterator[Json]:
-    date = asked.required_integer("dateOfBirth")
-    return (patient for patient in asked.owned("patient") if patient.get("dateOfBirth") == date)
+def _patients_by_tag(asked: _Filter) -> list[Query]:
+    asked.required("dataOwnerId")
+    return [_with_code("patient", "tags", asked.required("tagType"), asked.string("tagCode"))]
 
 
-def _patients_by_birth_between(asked: _Filter) -> Iterator[Json]:
+def _with_code(kind: str, relation: str, code_type: str, code: str | None) -> Query:
+    if code is None:
+        return prefix(kind, relation, pair(code_type))
+    return exactly(kind, relation, pair(code_type, code))
+
+
+def _patients_by_active(asked: _Filter) -> list[Query]:
+    active = asked.boolean("active")
+    targets = ("True", "False") if active is None else (str(active),)
+    return [exactly("patient", "active", *targets)]
+
+
+def _patients_by_address(asked: _Filter) -> list[Query]:
+    query = prefix("patient", "address", normalised(_none_or(asked.string("searchString"))))
+    for name in ("postalCode", "houseNumber"):
+        value = asked.string(name)
+        if value is not None:
+            query = query.containing(address_part(name, value))
+    return [query]
+
+
+def _patients_by_prefix(prop: str, field: str, *, required: bool) -> Resolver:
+    def of(asked: _Filter) -> list[Query]:
+        beginning = asked.required(field) if required else asked.string(field)
+        return [prefix("patient", prop, _none_or(beginning))]
+
+    return _owned(of)
+
+
+def _patients_by_telecom(asked: _Filter) -> list[Query]:
+    searched = _none_or(asked.string("searchString"))
+    queries = [prefix("patient", "telecom", searched.lower())]
+    if digits := phone_key(searched):
+        queries.append(prefix("patient", "telecomDigits", digits))
+    return queries
+
+
+def _patients_by_ssins(asked: _Filter) -> list[Query]:
+    return [exactly("patient", "ssin", *asked.strings("ssins"))]
+
+
+def _by_identifiers(kind: str) -> Callable[[_Filter], list[Query]]:
+    def of(asked: _Filter) -> list[Query]:
+        return [_with_identifier(kind, identifier) for identifier in asked.objects("identifiers")]
+
+    return of
+
+
+def _with_identifier(kind: str, identifier: Json) -> Query:
+    system, value = identifier.get("system"), identifier.get("value")
+    if value is None:
+        return prefix(kind, "identifier", pair(system))
+    return exactly(kind, "identifier", pair(system, str(value)))
+
+
+def _patients_by_birth(asked: _Filter) -> list[Query]:
+    return [exactly("patient", "dateOfBirth", sortable(asked.required_integer("dateOfBirth")))]
+
+
+def _patients_by_birth_between(asked: _Filter) -> list[Query]:
     earliest, latest = asked.integer("minDateOfBirth"), asked.integer("maxDateOfBirth")
-    for patient in asked.owned("patient"):
-        date = patient.get("dateOfBirth")
-        if (
-            date is not None
-            and (earliest is None or earliest <= date)
-            and (latest is None or date <= latest)
-        ):
-            yield patient
+    lowest = sortable(_FIRST if earliest is None else earliest)
+    highest = sortable(_LAST if latest is None else latest)
+    return [between("patient", "dateOfBirth", lowest, highest)]
 
 
-def _patients_by_profile(asked: _Filter) -> Iterator[Json]:
+def _patients_by_profile(asked: _Filter) -> list[Query]:
     gender = asked.string("gender")
     education, profession = asked.string("education"), asked.string("profession")
     if gender is not None and gender not in ENUMS["Gender"]:
@@ -257,87 +214,55 @@ def _patients_by_profile(asked: _Filter) -> Iterator[Json]:
     if gender is not None and education is None:
         # A range over (gender, education, profession) that is open at education (§9.4).
         profession = None
-    for patient in asked.owned("patient"):
-        if (
-            gender in (None, patient.get("gender", "unknown"))
-            and education in (None, patient.get("education"))
-            and profession in (None, patient.get("profession"))
-        ):
-            yield patient
+    profile = {"gender": gender, "education": education, "profession": profession}
+    wanted = [(name, value) for name, value in profile.items() if value is not None]
+    # The last is the rarest.
+    query = exactly("patient", *(wanted.pop() if wanted else ("alive", "")))
+    for name, value in wanted:
+        query = query.also(name, [value])
+    return [query]
 
 
-def _patients_by_name(field: str) -> Resolver:
-    def resolve(asked: _Filter) -> Iterator[Json]:
-        query = _normalised(asked.string(field) or "")
-        for patient in asked.owned("patient"):
-            name = f"{patient.get('lastName') or ''}{patient.get('firstName') or ''}"
-            others = (patient.get("maidenName") or "", patient.get("spouseName") or "")
-            if _occurs(query, name, *others):
-                yield patient
-
-    return resolve
+def _by_name(kind: str, field: str) -> Callable[[_Filter], list[Query]]:
+    return lambda asked: [prefix(kind, "name", normalised(_none_or(asked.string(field))))]
 
 
-def _hcps_by_name(asked: _Filter) -> list[Json]:
-    query = _normalised(asked.required("name"))
-    found = [
-        hcp
-        for hcp in asked.tx.all("hcparty")
-        if _occurs(
-            query,
-            f"{hcp.get('lastName') or ''}{hcp.get('firstName') or ''}",
-            hcp.get("name") or "",
-            hcp.get("speciality") or "",
-        )
-    ]
-    return found[::-1] if asked.boolean("descending") else found
+def _hcps_by_name(asked: _Filter) -> list[Query] | list[str]:
+    asked.required("name")
+    found = _by_name("hcparty", "name")(asked)
+    return found[0].ids(asked.tx)[::-1] if asked.boolean("descending") else found
 
 
-def _hcps_by_identifiers(asked: _Filter) -> Iterator[Json]:
-    wanted = asked.objects("identifiers")
-    for hcp in asked.tx.all("hcparty"):
-        if _has_identifier(hcp, "identifier", wanted):
-            yield hcp
-
-
-def _hcps_by_tag_and_code(asked: _Filter) -> Iterator[Json]:
+def _hcps_by_tag_and_code(asked: _Filter) -> list[str] | list[Query]:
     tag_type, tag_code = asked.string("tagType"), asked.string("tagCode")
     code_type, code_code = asked.string("codeType"), asked.string("codeCode")
-    if tag_type is None and code_type is None:
+    queries: list[Query] = []
+    if tag_type is not None:
+        queries.append(_with_code("hcparty", "tags", tag_type, tag_code))
+    if code_type is not None:
+        queries.append(_with_code("hcparty", "codes", code_type, code_code))
+    if not queries:
         raise bad_request(f"{asked.type}: tagType or codeType is missing")
-    for hcp in asked.tx.all("hcparty"):
-        if (tag_type is None or _has_code(list_in(hcp, "tags"), tag_type, tag_code)) and (
-            code_type is None or _has_code(list_in(hcp, "codes"), code_type, code_code)
-        ):
-            yield hcp
+    if len(queries) == 1:
+        return queries
+    first, second = (query.ids(asked.tx) for query in queries)
+    return sorted(set(first) & set(second))
 
 
-def _devices_by_responsible(asked: _Filter) -> Iterator[Json]:
+def _devices_by_responsible(asked: _Filter) -> list[Query]:
     owner = asked.string("responsibleId") or asked.call.caller.owner_id
     if owner is None:
         raise bad_request(f"{asked.type}: responsibleId is missing")
-    return (device for device in asked.tx.all("device") if device.get("responsible") == owner)
+    return [exactly("device", "responsible", owner)]
 
 
-def _tasks_after_date(asked: _Filter) -> Iterator[Json]:
-    date = asked.required_integer("date")
-    for task in asked.owned("maintenancetask"):
-        if task.get("created") is not None and task["created"] >= date:
-            yield task
+def _tasks_after_date(asked: _Filter) -> list[Query]:
+    date = sortable(asked.required_integer("date"))
+    return [between("maintenancetask", "created", date, sortable(_LAST))]
 
 
-def _tasks_by_type(asked: _Filter) -> Iterator[Json]:
-    task_type = asked.required("type")
-    for task in asked.owned("maintenancetask"):
-        if task.get("taskType") == task_type:
-            yield task
-
-
-def _tasks_by_identifiers(asked: _Filter) -> Iterator[Json]:
-    wanted = asked.objects("identifiers")
-    for task in asked.owned("maintenancetask"):
-        if _has_identifier(task, "identifier", wanted):
-            yield task
+def _tasks_by_type(asked: _Filter) -> list[Query]:
+    return [exactly("maintenancetask", "taskType", asked.required("type"))]
 
 
 _RESOLVERS: dict[str, dict[str, Resolver]] = {
@@ -348,27 +273,27 @@ _RESOLVERS: dict[str, dict[str, Resolver]] = {
         "UsersByPatientIdFilter": _users_by_patient,
     },
     "patient": {
-        "PatientByDataOwnerTagFilter": _patients_by_tag,
-        "PatientByHcPartyAndActiveFilter": _patients_by_active,
-        "PatientByHcPartyAndAddressFilter": _patients_by_address,
+        "PatientByDataOwnerTagFilter": _owned(_patients_by_tag, "dataOwnerId"),
+        "PatientByHcPartyAndActiveFilter": _owned(_patients_by_active),
+        "PatientByHcPartyAndAddressFilter": _owned(_patients_by_address),
         "PatientByHcPartyAndExternalIdFilter": _patients_by_prefix(
             "externalId", "externalId", required=False
         ),
-        "PatientByHcPartyAndIdentifiersFilter": _patients_by_identifiers,
+        "PatientByHcPartyAndIdentifiersFilter": _owned(_by_identifiers("patient")),
         "PatientByHcPartyAndSsinFilter": _patients_by_prefix("ssin", "ssin", required=True),
-        "PatientByHcPartyAndSsinsFilter": _patients_by_ssins,
-        "PatientByHcPartyAndTelecomFilter": _patients_by_telecom,
-        "PatientByHcPartyDateOfBirthBetweenFilter": _patients_by_birth_between,
-        "PatientByHcPartyDateOfBirthFilter": _patients_by_birth,
-        "PatientByHcPartyFilter": _patients,
-        "PatientByHcPartyGenderEducationProfession": _patients_by_profile,
-        "PatientByHcPartyNameContainsFuzzyFilter": _patients_by_name("searchString"),
-        "PatientByHcPartyNameFilter": _patients_by_name("name"),
+        "PatientByHcPartyAndSsinsFilter": _owned(_patients_by_ssins),
+        "PatientByHcPartyAndTelecomFilter": _owned(_patients_by_telecom),
+        "PatientByHcPartyDateOfBirthBetweenFilter": _owned(_patients_by_birth_between),
+        "PatientByHcPartyDateOfBirthFilter": _owned(_patients_by_birth),
+        "PatientByHcPartyFilter": _of_owner("patient"),
+        "PatientByHcPartyGenderEducationProfession": _owned(_patients_by_profile),
+        "PatientByHcPartyNameContainsFuzzyFilter": _owned(_by_name("patient", "searchString")),
+        "PatientByHcPartyNameFilter": _owned(_by_name("patient", "name")),
         "PatientByIdsFilter": _by_ids("patient"),
     },
     "hcparty": {
         "AllHealthcarePartiesFilter": _all("hcparty"),
-        "HealthcarePartyByIdentifiersFilter": _hcps_by_identifiers,
+        "HealthcarePartyByIdentifiersFilter": _by_identifiers("hcparty"),
         "HealthcarePartyByIdsFilter": _by_ids("hcparty"),
         "HealthcarePartyByNameFilter": _hcps_by_name,
         "HealthcarePartyByTagCodeFilter": _hcps_by_tag_and_code,
@@ -379,151 +304,86 @@ _RESOLVERS: dict[str, dict[str, Resolver]] = {
         "DeviceByIdsFilter": _by_ids("device"),
     },
     "maintenancetask": {
-        "MaintenanceTaskAfterDateFilter": _tasks_after_date,
-        "MaintenanceTaskByHcPartyAndIdentifiersFilter": _tasks_by_identifiers,
-        "MaintenanceTaskByHcPartyAndTypeFilter": _tasks_by_type,
+        "MaintenanceTaskAfterDateFilter": _owned(_tasks_after_date),
+        "MaintenanceTaskByHcPartyAndIdentifiersFilter": _owned(_by_identifiers("maintenancetask")),
+        "MaintenanceTaskByHcPartyAndTypeFilter": _owned(_tasks_by_type),
         "MaintenanceTaskByIdsFilter": _by_ids("maintenancetask"),
     },
 }
 
 
-def _resolve(tx: Transaction, call: Call, kind: str, body: Any) -> dict[str, Json]:
+@attrs.frozen
+class Found:
+    """The ids that a filter finds, of which the caller may see each.
+
+    Attributes:
+        ids: in the order of the filter; None where `query` finds them.
+        query: finds them in ascending order, page by page.
+    """
+
+    ids: list[str] | None = None
+    query: Query | None = None
+
+    def all(self, tx: Transaction) -> list[str]:
+        """Return all ids."""
+        if self.ids is not None:
+            return self.ids
+        return self.query.ids(tx) if self.query else []
+
+
+def find(tx: Transaction, call: Call, kind: str, body: Any) -> Found:
+    """Return what a filter finds of what the caller may see.
+
+    Raises:
+        ApiError: 400 where the body is no filter for this kind.
+    """
+    resolved = _resolve(tx, call, kind, body)
+    readers = reads_as(call, kind)
+    if len(resolved) == 1 and isinstance(resolved[0], Query):
+        query = resolved[0] if readers is None else resolved[0].also("reader", readers)
+        return Found(query=query)
+    ids = _ids(tx, resolved)
+    if readers is not None:
+        readable = set(exactly(kind, "reader", *readers).ids(tx))
+        ids = [entity_id for entity_id in ids if entity_id in readable]
+    return Found(ids=ids)
+
+
+def finds(tx: Transaction, call: Call, kind: str, body: Any, entity_id: str) -> bool:
+    """Return whether a filter finds one entity, and the caller may see it."""
+    found = find(tx, call, kind, body)
+    if found.query is not None:
+        return found.query.ids(tx, first=entity_id, limit=1) == [entity_id]
+    return entity_id in found.all(tx)
+
+
+def _resolve(tx: Transaction, call: Call, kind: str, body: Any) -> list[str] | list[Query]:
     if not is_object(body):
         raise bad_request("The filter must be a JSON object")
     asked = _Filter(tx, call, body)
     if asked.type == "UnionFilter":
-        union: dict[str, Json] = {}
-        for member in asked.objects("filters"):
-            union.update(_resolve(tx, call, kind, member))
-        return union
+        return list(dict.fromkeys(_each_of(kind, asked, "filters")))
     if asked.type == "IntersectionFilter":
-        members = [_resolve(tx, call, kind, member) for member in asked.objects("filters")]
-        if not members:
-            return {}
-        common = set(members[0]).intersection(*members[1:])
-        return {key: entity for key, entity in members[0].items() if key in common}
+        members = [_ids(tx, _resolve(tx, call, kind, part)) for part in asked.objects("filters")]
+        common = set(members[0]).intersection(*members[1:]) if members else set[str]()
+        return [entity_id for entity_id in (members[0] if members else ()) if entity_id in common]
     if asked.type == "ComplementFilter":
-        everything = _resolve(tx, call, kind, body.get("superSet"))
-        removed = _resolve(tx, call, kind, body.get("subSet"))
-        return {key: entity for key, entity in everything.items() if key not in removed}
+        everything = _ids(tx, _resolve(tx, call, kind, body.get("superSet")))
+        removed = set(_ids(tx, _resolve(tx, call, kind, body.get("subSet"))))
+        return [entity_id for entity_id in everything if entity_id not in removed]
     resolver = _RESOLVERS[kind].get(asked.type)
     if resolver is None:
         raise bad_request(f"{asked.type or 'A filter without $type'} is no filter for {kind}")
-    return {entity["id"]: entity for entity in resolver(asked)}
+    return resolver(asked)
 
 
-def _ordered(kind: str, entities: Iterable[Json]) -> list[Json]:
-    if kind == "patient":
-        return sorted(entities, key=lambda patient: str(patient["id"]))
-    if kind == "maintenancetask":
-        by_id = sorted(entities, key=lambda task: str(task["id"]))
-        return sorted(by_id, key=lambda task: -(task.get("created") or 0))
-    return list(entities)
+def _each_of(kind: str, asked: _Filter, name: str) -> list[str]:
+    members = [_resolve(asked.tx, asked.call, kind, part) for part in asked.objects(name)]
+    return [entity_id for member in members for entity_id in _ids(asked.tx, member)]
 
 
-def _matching(tx: Transaction, call: Call, kind: str, body: Any, readable: Readable) -> list[Json]:
-    found = _resolve(tx, call, kind, body).values()
-    return _ordered(kind, [entity for entity in found if readable(call, kind, entity)])
-
-
-def match_ids(tx: Transaction, call: Call, kind: str, readable: Readable) -> list[str]:
-    """Answer ``…/match``: ids of what the bare filter in the body finds."""
-    return [entity["id"] for entity in _matching(tx, call, kind, call.body, readable)]
-
-
-def filter_page(tx: Transaction, call: Call, kind: str, readable: Readable, show: Show) -> Json:
-    """Answer ``…/filter``: a page of what the filter chain in the body finds."""
-    chain = call.json_object()
-    if chain.get("filter") is None:
-        raise bad_request("filter is missing")
-    found = _matching(tx, call, kind, chain["filter"], readable)
-    total = len(found)
-    predicate = chain.get("predicate")
-    if predicate is not None:
-        holds = _predicate(predicate)
-        found = [entity for entity in found if holds(SCHEMAS[kind].show(entity))]
-    page = page_of(call, found, lambda entity: show(kind, entity), by_id=kind == "patient")
-    return {**page, "totalSize": total}
-
-
-def page_of(call: Call, found: list[Json], show: Callable[[Json], Json], *, by_id: bool) -> Json:
-    """Return the page that the query parameters ``startDocumentId`` and ``limit`` ask for."""
-    limit = call.integer_query("limit")
-    if limit is None:
-        limit = _DEFAULT_LIMIT
-    if limit < 1:
-        raise bad_request("limit must be positive")
-    start = 0
-    first = call.query.get("startDocumentId")
-    if first:
-        if by_id:
-            start = sum(1 for entity in found if entity["id"] < first)
-        else:
-            ids = [entity["id"] for entity in found]
-            start = ids.index(first) if first in ids else len(found)
-    page: Json = {
-        "pageSize": limit,
-        "totalSize": len(found),
-        "rows": [show(entity) for entity in found[start : start + limit]],
-    }
-    if start + limit < len(found):
-        following = found[start + limit]["id"]
-        page["nextKeyPair"] = {"startKey": following, "startKeyDocId": following}
-    return page
-
-
-Predicate = Callable[[Json], bool]
-
-
-def _predicate(body: Any) -> Predicate:
-    if not is_object(body):
-        raise bad_request("A predicate must be a JSON object")
-    kind = body.get("$type")
-    if kind == "AlwaysPredicate":
-        return lambda _entity: True
-    if kind == "NotPredicate":
-        negated = _predicate(body.get("predicate"))
-        return lambda entity: not negated(entity)
-    if kind in ("AndPredicate", "OrPredicate"):
-        members = body.get("predicates")
-        if not is_list(members):
-            raise bad_request(f"{kind}: predicates must be a list")
-        parts = [_predicate(member) for member in members]
-        combine = all if kind == "AndPredicate" else any
-        return lambda entity: combine(part(entity) for part in parts)
-    if kind == "KeyValuePredicate":
-        return _key_value_predicate(body)
-    raise bad_request("A predicate needs a known $type")
-
-
-def _key_value_predicate(body: Json) -> Predicate:
-    key, operator, value = body.get("key"), body.get("operator"), body.get("value")
-    comparison = _OPERATORS.get(operator) if isinstance(operator, str) else None
-    if not isinstance(key, str) or comparison is None:
-        raise bad_request("KeyValuePredicate: key or operator is missing or unknown")
-
-    def holds(entity: Json) -> bool:
-        try:
-            return comparison(entity.get(key), value)
-        except TypeError:
-            return False
-
-    return holds
-
-
-def _contains(actual: Any, wanted: Any, *, fold: bool) -> bool:
-    if not isinstance(actual, str) or not isinstance(wanted, str):
-        return False
-    return wanted.lower() in actual.lower() if fold else wanted in actual
-
-
-_OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
-    "EQUAL": lambda actual, wanted: actual == wanted,
-    "NOTEQUAL": lambda actual, wanted: actual != wanted,
-    "GREATERTHAN": lambda actual, wanted: actual > wanted,
-    "SMALLERTHAN": lambda actual, wanted: actual < wanted,
-    "GREATERTHANOREQUAL": lambda actual, wanted: actual >= wanted,
-    "SMALLERTHANOREQUAL": lambda actual, wanted: actual <= wanted,
-    "LIKE": lambda actual, wanted: _contains(actual, wanted, fold=False),
-    "ILIKE": lambda actual, wanted: _contains(actual, wanted, fold=True),
-}
+def _ids(tx: Transaction, resolved: list[str] | list[Query]) -> list[str]:
+    ids: dict[str, None] = {}
+    for one in resolved:
+        ids.update(dict.fromkeys(one.ids(tx) if isinstance(one, Query) else [one]))
+    return list(ids)

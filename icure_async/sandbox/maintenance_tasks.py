@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from icure_async.sandbox import entities
-from icure_async.sandbox.access import can_read
 from icure_async.sandbox.calls import Call, Route
-from icure_async.sandbox.filters import filter_page
+from icure_async.sandbox.pages import filter_page
 
 if TYPE_CHECKING:
     from icure_async.sandbox.store import Json, Transaction
@@ -34,7 +33,7 @@ def _delete(tx: Transaction, call: Call) -> list[Json]:
 
 
 def _filter(tx: Transaction, call: Call) -> Json:
-    return filter_page(tx, call, _KIND, can_read, entities.show)
+    return filter_page(tx, call, _KIND, entities.show)
 
 
 ROUTES: list[Route] = [

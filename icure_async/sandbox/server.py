@@ -9,13 +9,13 @@ from weakref import WeakKeyDictionary
 
 from aiohttp import web
 
-from icure_async.sandbox import entities
 from icure_async.sandbox import seed as seeding
 from icure_async.sandbox.app import GATEWAY_ROOT, REST_ROOT, SANDBOX_ROOT, Backend, build_app
 from icure_async.sandbox.calls import Settings
 from icure_async.sandbox.clock import Clock
 from icure_async.sandbox.faults import Fault, Faults, InjectedFault
 from icure_async.sandbox.gateway import SPEC_ID, Gateway
+from icure_async.sandbox.links import LINKS_VERSION, link_entity
 from icure_async.sandbox.mailbox import Mailbox
 from icure_async.sandbox.master import MasterHcp, create_master, generate_key_pair, load_master
 from icure_async.sandbox.store import KINDS, Json, Store, Transaction
@@ -168,7 +168,7 @@ class Sandbox:
 
     async def _start(self) -> None:
         seed = None if self._seed is None else await in_new_thread(seeding.read_seed, self._seed)
-        store = self._store = Store(self._database, entities.link_entity)
+        store = self._store = Store(self._database, link_entity)
         await store.open()
         workers = self._workers = Workers()
         signing_key = await self._prepare(store, seed)
@@ -221,13 +221,15 @@ class Sandbox:
                     seeding.plant(tx, seed)
                 group_id = (seed.group_id if seed is not None else None) or _DEFAULT_GROUP
                 tx.set_meta("group", group_id)
+                tx.set_meta("links", LINKS_VERSION)
                 if new_pair is not None:
                     create_master(tx, new_pair, group_id, self._clock.now_ms())
             if new_key is not None:
                 tx.set_meta("jwt", new_key)
-            if tx.meta("links") != entities.LINKS_VERSION:
-                tx.relink("user")
-                tx.set_meta("links", entities.LINKS_VERSION)
+            if tx.meta("links") != LINKS_VERSION:
+                for kind in KINDS:
+                    tx.relink(kind)
+                tx.set_meta("links", LINKS_VERSION)
             prepared = load_master(tx)
             if prepared is None:
                 raise RuntimeError("The database has no master")

@@ -98,14 +98,27 @@ class Transaction:
             " ON CONFLICT (kind, id) DO UPDATE SET body = excluded.body",
             (kind, entity_id, orjson.dumps(entity)),
         )
-        self._connection.execute("DELETE FROM links WHERE kind = ? AND id = ?", (kind, entity_id))
-        self._connection.executemany(
-            "INSERT OR IGNORE INTO links (kind, relation, target, id) VALUES (?, ?, ?, ?)",
-            [
-                (kind, relation, target, entity_id)
-                for relation, target in self._linker(kind, entity)
-            ],
+        self._link(kind, entity_id, set(self._linker(kind, entity)))
+
+    def _link(self, kind: str, entity_id: str, wanted: set[tuple[str, str]]) -> None:
+        present: set[tuple[str, str]] = set(
+            self._connection.execute(
+                "SELECT relation, target FROM links WHERE kind = ? AND id = ?", (kind, entity_id)
+            )
         )
+        for change, links in (
+            (
+                "DELETE FROM links WHERE kind = ? AND relation = ? AND target = ? AND id = ?",
+                present - wanted,
+            ),
+            (
+                "INSERT INTO links (kind, relation, target, id) VALUES (?, ?, ?, ?)",
+                wanted - present,
+            ),
+        ):
+            self._connection.executemany(
+                change, [(kind, relation, target, entity_id) for relation, target in links]
+            )
 
     def relink(self, kind: str) -> None:
         """Store every entity of a kind again, to be found by what the linker says now."""
@@ -146,6 +159,15 @@ class Transaction:
             entity = _object(row[0])
             if not entity.get("deletionDate"):
                 yield entity
+
+    def select(self, sql: str, parameters: tuple[str | int, ...]) -> list[tuple[Any, ...]]:
+        """Return the rows of a query that `queries` has made."""
+        return self._connection.execute(sql, parameters).fetchall()
+
+    def each(self, kind: str, ids: Iterable[str]) -> list[Json]:
+        """Return entities in the order of their ids, unknown ones left out."""
+        found = (self.get(kind, entity_id) for entity_id in ids)
+        return [entity for entity in found if entity is not None]
 
     def meta(self, key: str) -> str | None:
         """Return a value the sandbox keeps for itself."""

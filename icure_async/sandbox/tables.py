@@ -250,6 +250,23 @@ _CRYPTO_ACTOR_STUB: dict[str, str] = {
     "cryptoActorProperties": "PropertyStub[]",
 }
 
+_ICURE_STUB: dict[str, str] = {
+    "id": "string!",
+    "rev": "string",
+    "created": "integer",
+    "modified": "integer",
+    "author": "string",
+    "responsible": "string",
+    "tags": "CodeStub[] = []",
+    "codes": "CodeStub[] = []",
+    "endOfLife": "integer",
+    "deletionDate": "integer",
+    "secretForeignKeys": "string[] = []",
+    "cryptedForeignKeys": "{string: Delegation[]} = {}",
+    "delegations": "{string: Delegation[]} = {}",
+    "encryptionKeys": "{string: Delegation[]} = {}",
+}
+
 ENTITIES: dict[str, dict[str, str]] = {
     "patient": _PATIENT,
     "user": _USER,
@@ -257,6 +274,7 @@ ENTITIES: dict[str, dict[str, str]] = {
     "device": _DEVICE,
     "maintenancetask": _MAINTENANCE_TASK,
     "stub": _CRYPTO_ACTOR_STUB,
+    "icurestub": _ICURE_STUB,
 }
 
 EMBEDDED: dict[str, dict[str, str]] = {

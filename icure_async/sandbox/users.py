@@ -12,7 +12,7 @@ from icure_async.sandbox.calls import Call, Route, Text
 from icure_async.sandbox.contacts import contact_key, is_email, is_phone, login_key, phone_key
 from icure_async.sandbox.dto import SCHEMAS
 from icure_async.sandbox.errors import bad_request, forbidden, not_found
-from icure_async.sandbox.filters import filter_page, match_ids, page_of
+from icure_async.sandbox.pages import filter_page, match_ids, page_of
 from icure_async.sandbox.shapes import object_in
 
 if TYPE_CHECKING:
@@ -274,18 +274,14 @@ def _require_search(call: Call) -> None:
         raise forbidden("You are not allowed to search users")
 
 
-def _readable(call: Call, _kind: str, user: Json) -> bool:
-    return can_manage_user(call, user)
-
-
 def _filter(tx: Transaction, call: Call) -> Json:
     _require_search(call)
-    return filter_page(tx, call, "user", _readable, lambda _kind, user: show_user(user))
+    return filter_page(tx, call, "user", lambda _kind, user: show_user(user))
 
 
 def _match(tx: Transaction, call: Call) -> list[str]:
     _require_search(call)
-    return match_ids(tx, call, "user", _readable)
+    return match_ids(tx, call, "user")
 
 
 def _list(tx: Transaction, call: Call) -> Json:
@@ -297,7 +293,7 @@ def _list(tx: Transaction, call: Call) -> Json:
         if can_manage_user(call, user) and not (skip_patients and user.get("patientId"))
     ]
     found.sort(key=lambda user: str(user.get("login") or ""))
-    return page_of(call, found, show_user, by_id=False)
+    return page_of(call, found, show_user)
 
 
 ROUTES: list[Route] = [

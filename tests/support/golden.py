@@ -10,3 +10,6 @@ GOLDEN: Final = Path(__file__).parents[1] / "golden"
 
 WORLD: Final[dict[str, Any]] = json.loads((GOLDEN / "world.json").read_text("utf-8"))
 """The reference's small world at three moments, with all keys."""
+
+WORLD2: Final[dict[str, Any]] = json.loads((GOLDEN / "world2.json").read_text("utf-8"))
+"""The reference's second world: sharing, people, clinical records and invites, with all keys."""

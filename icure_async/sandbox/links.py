@@ -1,0 +1,160 @@
+"""The links by which entities are found: an index of everything that filters look at (§9.4)."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import TYPE_CHECKING, Any, Final
+
+from icure_async.sandbox.access import DATA_OWNER_KINDS, delegates_of, readers_of
+from icure_async.sandbox.contacts import contact_key, login_key, phone_index, phone_key
+from icure_async.sandbox.shapes import list_in, object_in
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from icure_async.sandbox.store import Json
+
+__all__ = [
+    "LINKS_VERSION",
+    "address_part",
+    "link_entity",
+    "normalised",
+    "pair",
+    "sortable",
+]
+
+LINKS_VERSION = "3"
+"""Changes with `link_entity`: the links in older databases are then made again."""
+
+_SEPARATOR: Final = "\x1f"
+_SHORTEST_INDEXED: Final = 3
+_OFFSET: Final = 2**63
+_DIGITS: Final = 20
+
+_USER_KEYS: Final[dict[str, Callable[[str], str]]] = {
+    "login": login_key,
+    "email": contact_key,
+    "patientId": str,
+    "healthcarePartyId": str,
+}
+_TEXTS: Final[dict[str, tuple[str, ...]]] = {
+    "patient": ("ssin", "externalId", "education", "profession"),
+    "device": ("responsible",),
+    "maintenancetask": ("taskType",),
+}
+
+
+def link_entity(kind: str, entity: Json) -> Iterable[tuple[str, str]]:
+    """Return the links by which an entity is found, as (relation, target) pairs.
+
+    A deleted one is found by its id only, and by nobody who may not read it.
+    """
+    for reader in readers_of(kind, entity):
+        yield "reader", reader
+    if kind == "maintenancetask" and isinstance(entity.get("created"), int):
+        yield "created", sortable(entity["created"])
+    if entity.get("deletionDate"):
+        return
+    yield "alive", ""
+    for delegate in delegates_of(entity):
+        yield "delegate", delegate
+    if kind in DATA_OWNER_KINDS:
+        yield from _links_of_keys(entity)
+    if kind == "user":
+        yield from _links_of_user(entity)
+    if isinstance(entity.get("dateOfBirth"), int):
+        yield "dateOfBirth", sortable(entity["dateOfBirth"])
+    for prop in _TEXTS.get(kind, ()):
+        if isinstance(entity.get(prop), str):
+            yield prop, entity[prop]
+    yield from _links_of_codes(entity)
+    for secret in list_in(entity, "secretForeignKeys"):
+        yield "secretForeignKey", secret
+    if kind == "patient":
+        yield from _links_of_patient(entity)
+    if kind == "hcparty":
+        yield from _suffixes(_full_name(entity), entity.get("name"), entity.get("speciality"))
+
+
+def normalised(text: str) -> str:
+    """Return the letters and digits of a text, small and without accents."""
+    decomposed = unicodedata.normalize("NFKD", text.lower())
+    return "".join(c for c in decomposed if c.isalnum() and not unicodedata.combining(c))
+
+
+def sortable(number: int) -> str:
+    """Return a text that sorts as the number does."""
+    return f"{min(max(number + _OFFSET, 0), 2 * _OFFSET):0{_DIGITS}d}"
+
+
+def pair(first: str | None, second: str | None = None) -> str:
+    """Return the target for two values; without the second, the beginning of all with the first."""
+    return f"{first or ''}{_SEPARATOR}{'' if second is None else second + _SEPARATOR}"
+
+
+def address_part(name: str, value: str) -> str:
+    """Return what a link to an address contains where it has this postal code or house number."""
+    return f"{_SEPARATOR}{name}{value}{_SEPARATOR}"
+
+
+def _links_of_keys(owner: Json) -> Iterator[tuple[str, str]]:
+    for delegate in object_in(owner, "hcPartyKeys"):
+        yield "exchange", delegate
+    for by_delegate in object_in(owner, "aesExchangeKeys").values():
+        for delegate in by_delegate:
+            yield "exchange", delegate
+
+
+def _links_of_user(user: Json) -> Iterator[tuple[str, str]]:
+    for relation, key_of in _USER_KEYS.items():
+        if user.get(relation):
+            yield relation, key_of(user[relation])
+    for phone in phone_index(user.get("mobilePhone") or ""):
+        yield "phone", phone
+    for prop in ("login", "name", "email", "mobilePhone"):
+        value = user.get(prop) or ""
+        for word in (value, *re.split(r"[^\w]+", value)):
+            if word:
+                yield "word", normalised(word)
+
+
+def _links_of_codes(entity: Json) -> Iterator[tuple[str, str]]:
+    for prop in ("tags", "codes"):
+        for stub in list_in(entity, prop):
+            yield prop, pair(stub.get("type"), stub.get("code") or "")
+    for identifier in list_in(entity, "identifier"):
+        yield "identifier", pair(identifier.get("system"), identifier.get("value") or "")
+
+
+def _links_of_patient(patient: Json) -> Iterator[tuple[str, str]]:
+    yield "active", str(patient.get("active") is not False)
+    yield "gender", patient.get("gender") or "unknown"
+    yield from _suffixes(_full_name(patient), patient.get("maidenName"), patient.get("spouseName"))
+    for address in list_in(patient, "addresses"):
+        yield from (("address", target) for target in _address_targets(address))
+        for telecom in list_in(address, "telecoms"):
+            if number := telecom.get("telecomNumber") or "":
+                yield "telecom", number.lower()
+                yield "telecomDigits", phone_key(number)
+
+
+def _address_targets(address: Json) -> Iterator[str]:
+    street, city = address.get("street") or "", address.get("city") or ""
+    parts = address_part("postalCode", address.get("postalCode") or "")
+    parts += address_part("houseNumber", address.get("houseNumber") or "")
+    for word in (street + city, street, city):
+        yield normalised(word) + parts
+
+
+def _full_name(entity: Json) -> str:
+    return f"{entity.get('lastName') or ''}{entity.get('firstName') or ''}"
+
+
+def _suffixes(*texts: Any) -> Iterator[tuple[str, str]]:
+    """Yield the suffixes of at least three characters, and shorter texts as a whole."""
+    for text in texts:
+        indexed = normalised(text or "")
+        for start in range(max(1, len(indexed) - _SHORTEST_INDEXED + 1)):
+            if indexed:
+                yield "name", indexed[start:]
