@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from icure_async.crypto.key_ring import KeyRing
 from icure_async.entities.batches import Batches
+from icure_async.entities.event_feed import Feeds
+from icure_async.entities.event_source import EventBackend, EventSource
+from icure_async.entities.events import USER_EVENTS, events_of
 from icure_async.entities.kinds import NOTIFICATION, PATIENT
 from icure_async.entities.repository import Repository
 from icure_async.keys.access_back import AccessBack
@@ -28,7 +31,10 @@ from icure_async.rest.users import UserResource
 from icure_async.secret_holders import SecretHolder
 
 if TYPE_CHECKING:
-    from icure_async.entities.kinds import EntityKind
+    from icure_async.entities.event_feed import Feeds
+from icure_async.entities.event_source import EventBackend, EventSource
+from icure_async.entities.events import USER_EVENTS, events_of
+from icure_async.entities.kinds import EntityKind
     from icure_async.entities.metadata import EncryptionMetadata
     from icure_async.medtech import Settings
     from icure_async.rest.session import Session
@@ -68,6 +74,19 @@ class Parts(SecretHolder):
         self.patients: Final = self.repository(PATIENT, metadata)
         self.patient_batches: Final = Batches(self.patients)
         self.notifications: Final = self.repository(NOTIFICATION, metadata)
+        self.feeds: Final = Feeds()
+        backend = EventBackend(
+            session=session,
+            own_id=self.own_document.own_id,
+            feeds=self.feeds,
+            clock=clock,
+            max_bytes=settings.max_response_size,
+        )
+        self.patient_events: Final = EventSource(backend, events_of(self.patients))
+        self.notification_events: Final = EventSource(
+            backend, events_of(self.notifications), records=self.notifications
+        )
+        self.user_events: Final = EventSource(backend, USER_EVENTS)
         self.key_notices: Final = KeyNotices(
             storage=settings.storage,
             notifications=self.notifications,

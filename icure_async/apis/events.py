@@ -3,32 +3,35 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, Generic, NoReturn, Self, TypeVar
 
 from icure_async.errors import ConfigurationError, ValidationError, WrongArgumentsError
 from icure_async.mistakes import explained
 from icure_async.models.base import EntityModel
-from icure_async.models.events import Reconnection, validate_timeout
+from icure_async.models.events import (
+    Reconnection,
+    validate_buffer_size,
+    validate_event_types,
+    validate_timeout,
+)
+from icure_async.models.filters import filter_for
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from types import TracebackType
 
     from icure_async.entities.event_feed import EventFeed
-    from icure_async.models.events import ConnectionChange, SubscriptionItem
+    from icure_async.entities.event_source import EventSource
+    from icure_async.models.events import ConnectionChange, EventType, SubscriptionItem
+    from icure_async.models.filters import Combinable
+    from icure_async.rest.event_stream import Timing
 
-__all__ = ["Subscription", "checked_reconnection"]
+__all__ = ["Subscription", "subscribed"]
 
 RecordT = TypeVar("RecordT", bound=EntityModel)
 
 _CLOSED: Final = "This subscription is closed. Subscribe again: each subscription is opened once."
-
-
-def checked_reconnection(reconnection: Reconnection | None) -> Reconnection:
-    """Return the way to make a connection again, the usual one for None."""
-    if reconnection is not None and not isinstance(reconnection, Reconnection):
-        raise ValidationError("reconnection must be a Reconnection.")
-    return Reconnection() if reconnection is None else reconnection
 
 
 @explained
@@ -170,3 +173,35 @@ class Subscription(Generic[RecordT]):
                 "A subscription is not awaited: write `async with ... as events:`, and in it "
                 "`async for event in events:`, or await its start()."
             )
+
+
+def subscribed(
+    source: EventSource[RecordT],
+    event_types: Sequence[EventType],
+    wanted: Combinable | None,
+    *,
+    reconnection: Reconnection | None,
+    buffer_size: int,
+    catch_up: bool = False,
+    timing: Timing | None = None,
+) -> Subscription[RecordT]:
+    """Return a new subscription.
+
+    Raises:
+        ValidationError: an argument is malformed, or the filter searches encrypted members.
+    """
+    from icure_async.entities.event_source import Wanted
+    from icure_async.rest.event_stream import Timing
+
+    if reconnection is not None and not isinstance(reconnection, Reconnection):
+        raise ValidationError("reconnection must be a Reconnection.")
+    if not isinstance(catch_up, bool):
+        raise ValidationError("catch_up must be True or False.")
+    checked = Wanted(
+        event_types=validate_event_types(event_types),
+        filter=None if wanted is None else filter_for(source.kind.noun, wanted),
+        reconnection=reconnection or Reconnection(),
+        buffer_size=validate_buffer_size(buffer_size),
+        timing=timing or Timing(),
+    )
+    return Subscription(source.feed(checked, catch_up=catch_up))

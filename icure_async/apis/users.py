@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from icure_async.apis.events import subscribed
 from icure_async.errors import ValidationError
 from icure_async.mistakes import explained
 from icure_async.models.user import User
@@ -12,12 +13,18 @@ from icure_async.models.validation import validate_id, validate_token_validity
 from icure_async.models.wire import from_wire
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import timedelta
 
+    from icure_async.apis.events import Subscription
     from icure_async.crypto.protocol import Crypto
+    from icure_async.entities.event_source import EventSource
     from icure_async.keys.current_user import CurrentUser
     from icure_async.keys.user_tokens import UserTokens
+    from icure_async.models.events import EventType, Reconnection
+    from icure_async.models.filters import Filter, UserFilter
     from icure_async.models.user_token import UserToken
+    from icure_async.rest.event_stream import Timing
     from icure_async.rest.users import UserResource
 
 __all__ = ["UserApi"]
@@ -30,12 +37,19 @@ class UserApi:
     """Reads users, and looks after the tokens of the one who is logged in."""
 
     def __init__(
-        self, users: UserResource, current_user: CurrentUser, *, tokens: UserTokens, crypto: Crypto
+        self,
+        users: UserResource,
+        current_user: CurrentUser,
+        *,
+        tokens: UserTokens,
+        crypto: Crypto,
+        events: EventSource[User],
     ) -> None:
         self._users = users
         self._current_user = current_user
         self._tokens = tokens
         self._crypto = crypto
+        self._events = events
 
     async def get_logged_user(self) -> User:
         """Return the logged-in user, as the backend has it now.
@@ -115,3 +129,36 @@ class UserApi:
         if not isinstance(key, str) or not key:
             raise ValidationError("The key must be a text: that of one of list_tokens().")
         return await self._tokens.revoke(key)
+
+    def subscribe_to_user_events(
+        self,
+        event_types: Sequence[EventType],
+        user_filter: UserFilter | Filter | None = None,
+        *,
+        reconnection: Reconnection | None = None,
+        buffer_size: int = 1000,
+        _timing: Timing | None = None,
+    ) -> Subscription[User]:
+        """Subscribe to users that are created or changed.
+
+        The same as for patients: see :class:`~icure_async.Subscription`.
+
+        Args:
+            event_types: what to be told of: ``CREATE``, ``UPDATE``, ``DELETE``. Backends say
+                ``UPDATE`` of a deletion, too.
+            user_filter: a :class:`UserFilter`, or a filter made of such; by default everything
+                that this user may read.
+            reconnection: how the connection is made again when it breaks.
+            buffer_size: how many events may wait to be taken before the backend has to wait.
+
+        Raises:
+            ValidationError: an argument is malformed.
+        """
+        return subscribed(
+            self._events,
+            event_types,
+            user_filter,
+            reconnection=reconnection,
+            buffer_size=buffer_size,
+            timing=_timing,
+        )

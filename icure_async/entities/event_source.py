@@ -9,6 +9,7 @@ import attrs
 from icure_async.entities.event_feed import EventFeed
 from icure_async.entities.events import CatchUp, EventReader
 from icure_async.models.base import EntityModel
+from icure_async.models.filters import refuse_encrypted
 from icure_async.rest.event_stream import EventStream
 from icure_async.rest.json_body import dump_json
 
@@ -89,7 +90,13 @@ class EventSource(Generic[RecordT]):
         self.kind: Final = kind
 
     def feed(self, wanted: Wanted, *, catch_up: bool = False) -> EventFeed[RecordT]:
-        """Return the feed of a new subscription, which has not begun."""
+        """Return the feed of a new subscription, which has not begun.
+
+        Raises:
+            ValidationError: the filter searches encrypted members.
+        """
+        if wanted.filter is not None:
+            refuse_encrypted(wanted.filter, self.kind.encrypted)
         records = self._records if catch_up and "CREATE" in wanted.event_types else None
 
         async def open_stream(changed: Callable[[ConnectionChange], None]) -> EventStream:

@@ -62,6 +62,7 @@ class EventKind(Generic[RecordT]):
         route: the kind as the gate for answers knows it.
         open: returns the records of documents.
         filtered_by_owner: whether filters look at what is shared with a data owner.
+        encrypted: wire names of the encrypted members, which no filter can search.
     """
 
     noun: str
@@ -69,13 +70,18 @@ class EventKind(Generic[RecordT]):
     route: str
     open: Callable[[Sequence[Mapping[str, Any]]], Awaitable[Sequence[RecordT]]]
     filtered_by_owner: bool = True
+    encrypted: tuple[str, ...] = ()
 
 
 def events_of(records: Records[Clear, Sealed]) -> EventKind[Clear | Sealed]:
     """Return the events about records of an encrypted kind."""
     kind = records.kind
     return EventKind(
-        noun=kind.noun, wire_class=kind.wire_class, route=kind.route, open=records.received
+        noun=kind.noun,
+        wire_class=kind.wire_class,
+        route=kind.route,
+        open=records.received,
+        encrypted=kind.encrypted,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Iterable, Sized
 from itertools import islice
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar, cast
 
 from anyio.lowlevel import checkpoint
 
+from icure_async.entities.pages import pages_of
 from icure_async.entities.progress import checked_progress, report
 from icure_async.entities.sealing import EntityCrypto
 from icure_async.entities.unchanged import (
@@ -16,16 +18,15 @@ from icure_async.entities.unchanged import (
     is_in_clear,
 )
 from icure_async.errors import (
-    ConflictError,
     DecryptionError,
     InvalidResponseError,
     NotFoundError,
     ValidationError,
 )
 from icure_async.foreign_text import printable
-from icure_async.json_shapes import as_object
 from icure_async.models.base import EntityModel
 from icure_async.models.batch import BatchProgress
+from icure_async.models.filters import refuse_encrypted
 from icure_async.models.validation import validate_id
 from icure_async.models.wire import from_wire
 
@@ -48,8 +49,6 @@ Clear = TypeVar("Clear", bound=EntityModel)
 Sealed = TypeVar("Sealed", bound=EntityModel)
 Taken = TypeVar("Taken")
 
-_MAX_RESTARTS: Final = 8
-_MAX_ROWS: Final = 1_000_000
 _IDS_PER_REQUEST: Final = 1000
 
 
@@ -160,7 +159,7 @@ class Records(Generic[Clear, Sealed]):
             done += len(page)
             await report(progress, BatchProgress(done=done, total=total))
 
-    async def find(
+    def find(
         self,
         wanted: Filter,
         page_size: int,
@@ -173,41 +172,21 @@ class Records(Generic[Clear, Sealed]):
             wanted: what to look for.
             page_size: how many to ask the backend for at a time.
             where: says of a document whether it is of interest.
+
+        Raises:
+            ValidationError: the filter searches encrypted members.
         """
-        noun = self.kind.noun
-        chain = {"$type": "FilterChain", "filter": wanted.to_wire(await self._own.own_id())}
-        seen: set[str] = set()
-        for _ in range(_MAX_RESTARTS):
-            # The rows of this run through the list; an earlier run may have brought the same.
-            passed: set[str] = set()
-            start_id: str | None = None
-            while True:
-                page = await self.resource.filter(chain, limit=page_size, start_id=start_id)
-                rows: dict[str, dict[str, Any]] = {row["id"]: row for row in page["rows"]}
-                brings_nothing = rows.keys() <= passed
-                passed.update(rows)
-                fresh = [row for row in rows.values() if row["id"] not in seen and where(row)]
-                for record in await self.received(fresh):
-                    seen.add(record.id)
-                    yield record
-                    await checkpoint()
-                if start_id is not None and not rows:
-                    # The first record of this page has been deleted, and backends may then show
-                    # nothing that comes after it (server-behaviour.md §8.2).
-                    break
-                start_id = _next_id(page)
-                if start_id is None:
-                    return
-                if brings_nothing or len(passed) > _MAX_ROWS:
-                    raise InvalidResponseError(
-                        f"Could not list {noun}s: the server gives the same page twice, or "
-                        "pages without end. Try again; where it stays so, call the administrator "
-                        "of the backend."
-                    )
-        raise ConflictError(
-            f"The list of {noun}s changed {_MAX_RESTARTS} times while it was read. Try again.",
-            retryable=True,
-        )
+        refuse_encrypted(wanted, self.kind.encrypted)
+        return self._found(wanted, page_size, where)
+
+    async def match(self, wanted: Filter) -> list[str]:
+        """Return the ids of all records that a filter finds.
+
+        Raises:
+            ValidationError: the filter searches encrypted members.
+        """
+        refuse_encrypted(wanted, self.kind.encrypted)
+        return await self.resource.match(await self._on_wire(wanted))
 
     async def read(self, record_id: str) -> dict[str, Any]:
         """Return the document of a record as it is stored."""
@@ -234,6 +213,23 @@ class Records(Generic[Clear, Sealed]):
         if isinstance(record, self.kind.sealed):
             raise self._unreadable(record.id)
         return cast("Clear", record)
+
+    async def _found(
+        self, wanted: Filter, page_size: int, where: Callable[[Mapping[str, Any]], bool]
+    ) -> AsyncGenerator[Clear | Sealed, None]:
+        on_wire = await self._on_wire(wanted)
+        pages = pages_of(self.resource, on_wire, page_size, noun=self.kind.noun)
+        async with contextlib.aclosing(pages):
+            async for page in pages:
+                documents = [document for document in page if where(document)]
+                for record in await self.received(documents):
+                    yield record
+                    await checkpoint()
+
+    async def _on_wire(self, wanted: Filter) -> dict[str, Any]:
+        # Some users are no data owners.
+        is_ours = None in wanted.data_owners()
+        return wanted.to_wire(await self._own.own_id() if is_ours else "")
 
     def _id_list(self, record_ids: Iterable[str]) -> Iterable[str]:
         if isinstance(record_ids, str) or not isinstance(record_ids, Iterable):
@@ -292,8 +288,3 @@ class Records(Generic[Clear, Sealed]):
 
     def _name(self, record_id: str) -> str:
         return f"{self.kind.noun.capitalize()} {record_id}"
-
-
-def _next_id(page: Mapping[str, Any]) -> str | None:
-    next_id = as_object(page.get("nextKeyPair")).get("startKeyDocId")
-    return next_id if isinstance(next_id, str) and next_id else None

@@ -26,6 +26,7 @@ __all__ = [
     "checked_documents",
     "checked_exchange_key_view",
     "checked_id",
+    "checked_ids",
     "checked_page",
     "checked_revisions",
     "is_id",
@@ -355,6 +356,25 @@ def checked_page(page: dict[str, Any], kind: DocumentKind, action: str) -> dict[
     for row in page["rows"]:
         checked_document(row, kind, None, action)
     return page
+
+
+def checked_ids(ids: Sequence[object], action: str) -> list[str]:
+    """Return the ids of documents that an answer lists, each of them once.
+
+    Raises:
+        InvalidResponseError: one of them is no id, or is there twice.
+    """
+    found: dict[str, None] = {}
+    for index, value in enumerate(ids):
+        try:
+            _own_id(value)
+            if value in found:
+                raise Mismatch("is there twice")
+        except Mismatch as mismatch:
+            where = f"[{index}] in the server's answer {mismatch.problem}"
+            raise _error(action, where) from None
+        found[str(value)] = None
+    return list(found)
 
 
 def checked_exchange_key_view(view: dict[str, Any], action: str) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from icure_async.rest.documents import (
     check_deletion,
     checked_document,
     checked_documents,
+    checked_ids,
     checked_page,
     checked_revisions,
 )
@@ -29,6 +30,7 @@ __all__ = ["EntityResource"]
 
 # About as many documents take a millisecond.
 _CHECKED_INLINE: Final = 50
+_IDS_CHECKED_INLINE: Final = 500
 
 
 class EntityResource:
@@ -112,6 +114,21 @@ class EntityResource:
         else:
             return checked_page(response.json_object(), self._route, action)
         return await self.filter(chain, limit=limit // 2, start_id=start_id)
+
+    async def match(self, wanted: Mapping[str, Any]) -> list[str]:
+        """Return the ids of all entities that a filter finds, each of them once.
+
+        Args:
+            wanted: the filter (server-behaviour.md §9.1).
+        """
+        action = f"find {self._noun}s"
+        response = await self._session.request(
+            "POST", f"/{self._route}/match", action=action, body=wanted, repeatable=True
+        )
+        ids = response.json_list()
+        if len(ids) <= _IDS_CHECKED_INLINE:
+            return checked_ids(ids, action)
+        return await PARSING.run(checked_ids, ids, action)
 
     async def delete(self, entity_id: str) -> list[Any]:
         """Mark an entity as deleted; return ``[{id, rev}]``, empty for an unknown one."""

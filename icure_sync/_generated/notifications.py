@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from icure_async.models.enums import NotificationStatus
-    from icure_async.models.filters import Filter
+    from icure_async.models.filters import Filter, NotificationFilter
     from icure_async.models.notification import Notification, PotentiallyEncryptedNotification
     from icure_sync._iterators import ClosableIterator
 
@@ -75,17 +75,20 @@ class NotificationApi(Twin[AsyncNotificationApi]):
         return self._run(self._inner.get_notification_and_try_decrypt, notification_id)
 
     def filter_notifications(
-        self, notification_filter: Filter | None = None, *, page_size: int = 1000
+        self,
+        notification_filter: NotificationFilter | Filter | None = None,
+        *,
+        page_size: int = 1000,
     ) -> ClosableIterator[PotentiallyEncryptedNotification]:
         """Iterate over the notifications that a filter finds, decrypted.
 
-        Pages are read as they are needed. A notification that no key on this device opens comes as
-        an :class:`EncryptedNotification`, without properties. Each comes once, even where others
-        come and go.
+        While a page is given out, the next one is read. A notification that no key on this device
+        opens comes as an :class:`EncryptedNotification`, without properties. Each comes once, even
+        where others come and go.
 
         Args:
-            notification_filter: as :class:`NotificationFilter` builds it; by default,
-                everything that is shared with the current data owner.
+            notification_filter: a :class:`NotificationFilter`, or a filter made of such; by
+                default, everything that is shared with the current data owner.
             page_size: how many to ask the backend for at a time.
 
         Raises:
