@@ -31,10 +31,7 @@ from icure_async.rest.users import UserResource
 from icure_async.secret_holders import SecretHolder
 
 if TYPE_CHECKING:
-    from icure_async.entities.event_feed import Feeds
-from icure_async.entities.event_source import EventBackend, EventSource
-from icure_async.entities.events import USER_EVENTS, events_of
-from icure_async.entities.kinds import EntityKind
+    from icure_async.entities.kinds import EntityKind
     from icure_async.entities.metadata import EncryptionMetadata
     from icure_async.medtech import Settings
     from icure_async.rest.session import Session

@@ -107,6 +107,7 @@ RULES: Final = Rules(
             "authentication_result",
             {"AuthenticationResult": "value"},
         ),
+        _twins("apis.events", "events", "Subscription"),
         _twins("apis.notifications", "notifications", "NotificationApi"),
         _twins("apis.patients", "patients", "PatientApi"),
         _twins("apis.users", "users", "UserApi"),
@@ -128,7 +129,13 @@ RULES: Final = Rules(
     ),
     constructed=(*_BUILDERS, *_STORAGES, "Sandbox"),
     portable=(*_BUILDERS, *_STORAGES),
-    renamed={"aclose": "close", "__aenter__": "__enter__", "__aexit__": "__exit__"},
+    renamed={
+        "aclose": "close",
+        "__aenter__": "__enter__",
+        "__aexit__": "__exit__",
+        "__aiter__": "__iter__",
+        "__anext__": "__next__",
+    },
     closing=("aclose", "__aexit__"),
     awaitables=("Building",),
     entered=(
@@ -156,6 +163,8 @@ RULES: Final = Rules(
         "PatientApi.iter_patients.progress",
         "PatientApi.iter_patients_and_try_decrypt.progress",
         "PatientApi.modify_patients.progress",
+        "Subscription.start.on_event",
+        "Subscription.start.on_state",
     ),
     left_out={
         "AnonymousMedTechApiBuilder.with_client_session": (

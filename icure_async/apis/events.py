@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, Generic, NoReturn, Self, TypeVar
 
 from icure_async.errors import ConfigurationError, ValidationError, WrongArgumentsError
@@ -18,7 +17,7 @@ from icure_async.models.events import (
 from icure_async.models.filters import filter_for
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
     from types import TracebackType
 
     from icure_async.entities.event_feed import EventFeed
@@ -48,10 +47,11 @@ class Subscription(Generic[RecordT]):
 
     With :meth:`start` a function is called for each of them instead.
 
-    The backend has to wait while :attr:`buffer_size` events are not taken. One that does not wait
-    closes the connection, which is then made again, as a :class:`Reconnected` tells.
+    Events that are not taken wait, up to a limit; from there on the backend has to wait. One that
+    does not wait closes the connection, which is then made again, as a :class:`Reconnected` tells.
 
-    One that is neither entered nor closed ends when it is dropped, or with its API object.
+    A subscription that is neither entered nor closed ends when it is dropped, or with its API
+    object.
     """
 
     def __init__(self, feed: EventFeed[RecordT]) -> None:

@@ -275,8 +275,8 @@ class PatientApi:
         Args:
             event_types: what to be told of: ``CREATE``, ``UPDATE``, ``DELETE``. Backends say
                 ``UPDATE`` of a deletion, too.
-            patient_filter: a :class:`PatientFilter`, or a filter made of such; by default everything
-                that this user may read.
+            patient_filter: a :class:`PatientFilter`, or a filter made of such; by default
+                everything that this user may read.
             reconnection: how the connection is made again when it breaks.
             buffer_size: how many events may wait to be taken before the backend has to wait.
 

@@ -95,7 +95,7 @@ class EventFeed(Generic[RecordT]):
         self._items: deque[SubscriptionItem[RecordT]] = deque()
         self._news = asyncio.Event()
         self._room = asyncio.Event()
-        self._beginning = anyio.Lock()
+        self._beginning = asyncio.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stream: EventStream | None = None
         self._decoding: asyncio.Task[None] | None = None

@@ -41,10 +41,7 @@ RecordT = TypeVar("RecordT", bound=EntityModel)
 
 @attrs.frozen(kw_only=True)
 class Event(Generic[RecordT]):
-    """A record that was created or changed.
-
-    The backend does not say which of the two it was: a revision that begins with ``1-`` is of a new
-    record.
+    """A record that was created or changed. The backend does not say which of the two it was.
 
     Attributes:
         record: as it was stored, decrypted where a key on this device opens it.

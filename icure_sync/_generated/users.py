@@ -9,12 +9,17 @@ from typing import TYPE_CHECKING
 
 from icure_async.apis.users import UserApi as AsyncUserApi
 from icure_async.models.user_token import DEFAULT_TOKEN_VALIDITY, UserToken
+from icure_sync._generated import events as _events
 from icure_sync._twins import Twin
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import timedelta
 
+    from icure_async.models.events import EventType, Reconnection
+    from icure_async.models.filters import Filter, UserFilter
     from icure_async.models.user import User
+    from icure_sync._generated.events import Subscription
 
 __all__ = ["UserApi"]
 
@@ -93,3 +98,36 @@ class UserApi(Twin[AsyncUserApi]):
             InvalidResponseError: the backend has kept the token.
         """
         return self._run(self._inner.revoke_token, key)
+
+    def subscribe_to_user_events(
+        self,
+        event_types: Sequence[EventType],
+        user_filter: UserFilter | Filter | None = None,
+        *,
+        reconnection: Reconnection | None = None,
+        buffer_size: int = 1000,
+    ) -> Subscription[User]:
+        """Subscribe to users that are created or changed.
+
+        The same as for patients: see :class:`~icure_sync.Subscription`.
+
+        Args:
+            event_types: what to be told of: ``CREATE``, ``UPDATE``, ``DELETE``. Backends say
+                ``UPDATE`` of a deletion, too.
+            user_filter: a :class:`UserFilter`, or a filter made of such; by default everything
+                that this user may read.
+            reconnection: how the connection is made again when it breaks.
+            buffer_size: how many events may wait to be taken before the backend has to wait.
+
+        Raises:
+            ValidationError: an argument is malformed.
+        """
+        return _events.Subscription._wrap(
+            self._call(
+                self._inner.subscribe_to_user_events,
+                event_types,
+                user_filter,
+                reconnection=reconnection,
+                buffer_size=buffer_size,
+            )
+        )
