@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from icure_async.entities.event_source import EventSource
     from icure_async.models.events import ConnectionChange, EventType, SubscriptionItem
     from icure_async.models.filters import Combinable
-    from icure_async.rest.event_stream import Timing
 
 __all__ = ["Subscription", "subscribed"]
 
@@ -183,7 +182,6 @@ def subscribed(
     reconnection: Reconnection | None,
     buffer_size: int,
     catch_up: bool = False,
-    timing: Timing | None = None,
 ) -> Subscription[RecordT]:
     """Return a new subscription.
 
@@ -191,7 +189,6 @@ def subscribed(
         ValidationError: an argument is malformed, or the filter searches encrypted members.
     """
     from icure_async.entities.event_source import Wanted
-    from icure_async.rest.event_stream import Timing
 
     if reconnection is not None and not isinstance(reconnection, Reconnection):
         raise ValidationError("reconnection must be a Reconnection.")
@@ -202,6 +199,5 @@ def subscribed(
         filter=None if wanted is None else filter_for(source.kind.noun, wanted),
         reconnection=reconnection or Reconnection(),
         buffer_size=validate_buffer_size(buffer_size),
-        timing=timing or Timing(),
     )
     return Subscription(source.feed(checked, catch_up=catch_up))

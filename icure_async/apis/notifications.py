@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from icure_async.models.events import EventType, Reconnection
     from icure_async.models.filters import Filter
     from icure_async.models.notification import PotentiallyEncryptedNotification
-    from icure_async.rest.event_stream import Timing
 
 __all__ = ["NotificationApi"]
 
@@ -209,7 +208,6 @@ class NotificationApi:
         reconnection: Reconnection | None = None,
         buffer_size: int = 1000,
         catch_up: bool = True,
-        _timing: Timing | None = None,
     ) -> Subscription[PotentiallyEncryptedNotification]:
         """Subscribe to notifications that are created or changed.
 
@@ -238,5 +236,4 @@ class NotificationApi:
             reconnection=reconnection,
             buffer_size=buffer_size,
             catch_up=catch_up,
-            timing=_timing,
         )

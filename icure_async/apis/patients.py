@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from icure_async.models.events import EventType, Reconnection
     from icure_async.models.filters import Filter, PatientFilter
     from icure_async.models.patient import PotentiallyEncryptedPatient
-    from icure_async.rest.event_stream import Timing
 
 __all__ = ["PatientApi"]
 
@@ -261,7 +260,6 @@ class PatientApi:
         *,
         reconnection: Reconnection | None = None,
         buffer_size: int = 1000,
-        _timing: Timing | None = None,
     ) -> Subscription[PotentiallyEncryptedPatient]:
         """Subscribe to patients that are created or changed.
 
@@ -289,5 +287,4 @@ class PatientApi:
             patient_filter,
             reconnection=reconnection,
             buffer_size=buffer_size,
-            timing=_timing,
         )

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from icure_async.models.events import EventType, Reconnection
     from icure_async.models.filters import Filter, UserFilter
     from icure_async.models.user_token import UserToken
-    from icure_async.rest.event_stream import Timing
     from icure_async.rest.users import UserResource
 
 __all__ = ["UserApi"]
@@ -137,7 +136,6 @@ class UserApi:
         *,
         reconnection: Reconnection | None = None,
         buffer_size: int = 1000,
-        _timing: Timing | None = None,
     ) -> Subscription[User]:
         """Subscribe to users that are created or changed.
 
@@ -160,5 +158,4 @@ class UserApi:
             user_filter,
             reconnection=reconnection,
             buffer_size=buffer_size,
-            timing=_timing,
         )

@@ -107,7 +107,7 @@ class EventFeed(Generic[RecordT]):
 
     @property
     def is_open(self) -> bool:
-        """Whether it has begun, and has not ended."""
+        """True if it has begun, and has not ended."""
         return self._stream is not None and not self.is_closed and self._error is None
 
     async def start(self) -> None:

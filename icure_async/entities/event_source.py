@@ -10,7 +10,7 @@ from icure_async.entities.event_feed import EventFeed
 from icure_async.entities.events import CatchUp, EventReader
 from icure_async.models.base import EntityModel
 from icure_async.models.filters import refuse_encrypted
-from icure_async.rest.event_stream import EventStream
+from icure_async.rest.event_stream import EventStream, Timing
 from icure_async.rest.json_body import dump_json
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from icure_async.entities.records import Records
     from icure_async.models.events import ConnectionChange, EventType, Reconnection
     from icure_async.models.filters import Filter
-    from icure_async.rest.event_stream import Timing
     from icure_async.rest.session import Session
 
 __all__ = ["EventBackend", "EventSource", "Wanted"]
@@ -41,6 +40,7 @@ class EventBackend:
         feeds: the subscriptions that have begun.
         clock: epoch seconds.
         max_bytes: how many bytes may wait to be given out.
+        timing: the times of a connection.
     """
 
     session: Session
@@ -48,6 +48,7 @@ class EventBackend:
     feeds: Feeds
     clock: Callable[[], float]
     max_bytes: int
+    timing: Timing = attrs.field(factory=Timing)
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
@@ -59,14 +60,12 @@ class Wanted:
         filter: the records to be told about; None for all.
         reconnection: for making the connection again.
         buffer_size: how many events may wait to be given out.
-        timing: the times of a connection.
     """
 
     event_types: Sequence[EventType]
     filter: Filter | None
     reconnection: Reconnection
     buffer_size: int
-    timing: Timing
 
 
 class EventSource(Generic[RecordT]):
@@ -109,7 +108,7 @@ class EventSource(Generic[RecordT]):
             if records is None
             else CatchUp(records, wanted.filter, wanted.event_types),
             policy=wanted.reconnection,
-            timing=wanted.timing,
+            timing=self._backend.timing,
             feeds=self._backend.feeds,
         )
 
@@ -122,7 +121,7 @@ class EventSource(Generic[RecordT]):
             lambda: backend.session.open_websocket(_PATH, action=action),
             await self._subscription(wanted),
             policy=wanted.reconnection,
-            timing=wanted.timing,
+            timing=backend.timing,
             clock=backend.clock,
             max_arrivals=wanted.buffer_size,
             max_bytes=backend.max_bytes,

@@ -93,7 +93,7 @@ def is_final(error: ICureError) -> bool:
 
 
 class EventStream:
-    """What arrives on the websocket of one subscription, in a buffer of limited size.
+    """The arrivals on the websocket of one subscription, in a buffer of limited size.
 
     Where the buffer is full nothing more is read, and the backend has to wait: nothing is dropped.
     A backend that does not wait closes the connection, which is then made again.

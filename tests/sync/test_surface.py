@@ -41,6 +41,7 @@ NAMES = (
     "MedTechApiBuilder",
     "NotificationApi",
     "PatientApi",
+    "Subscription",
     "UserApi",
 )
 STORAGES = (
@@ -68,7 +69,13 @@ TWINS = {
     **PROTOCOLS,
     icure_async.AuthenticationResult: icure_sync.AuthenticationResult,
 }
-RENAMED = {"aclose": "close", "__aenter__": "__enter__", "__aexit__": "__exit__"}
+RENAMED = {
+    "aclose": "close",
+    "__aenter__": "__enter__",
+    "__aexit__": "__exit__",
+    "__aiter__": "__iter__",
+    "__anext__": "__next__",
+}
 LEFT_OUT = {"with_client_session", "storage"}
 CONSTRUCTED = {"AnonymousMedTechApiBuilder", "MedTechApiBuilder", "Sandbox", *STORAGES}
 
@@ -106,6 +113,8 @@ def twin_of(hint: Any, *, parameter: bool) -> Any:
     if hint in TWINS:
         return TWINS[hint]
     origin, parts = get_origin(hint), get_args(hint)
+    if origin in TWINS:
+        return TWINS[origin][parts]
     if origin is Building:
         return TWINS[parts[0]]
     if origin in (contextlib.AbstractAsyncContextManager, collections.abc.AsyncGenerator):
