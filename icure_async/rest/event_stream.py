@@ -25,6 +25,7 @@ from icure_async.errors import (
     ValidationError,
 )
 from icure_async.models.events import ConnectionChange, Reconnected, UnreadableEvent
+from icure_async.rest.websocket import Message
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -38,6 +39,7 @@ _log: Final = logging.getLogger(__name__)
 
 _PING: Final = b"ping"
 _PONG: Final = "pong"
+_SIGN: Final = Message("sign")
 _FINAL: Final = (
     AuthenticationError,
     BadRequestError,
@@ -92,6 +94,14 @@ def is_final(error: ICureError) -> bool:
     return isinstance(error, _FINAL)
 
 
+@attrs.frozen(eq=False, repr=False)
+class _Opened:
+    """An open connection, and the first message on it."""
+
+    socket: Websocket
+    first: Message
+
+
 class EventStream:
     """The arrivals on the websocket of one subscription, in a buffer of limited size.
 
@@ -144,9 +154,9 @@ class EventStream:
         Raises:
             ICureError: that did not work.
         """
-        socket = await self._connect()
+        opened = await self._connect()
         self._tell(ConnectionChange(state="connected"))
-        self._task = asyncio.create_task(self._run(socket), name="icure events")
+        self._task = asyncio.create_task(self._run(opened), name="icure events")
 
     def stop(self) -> None:
         """Have the connection closed, without waiting for that."""
@@ -184,22 +194,22 @@ class EventStream:
             self._bytes -= len(arrival) if isinstance(arrival, bytes) else 0
         self._room.set()
 
-    async def _run(self, socket: Websocket) -> None:
+    async def _run(self, opened: _Opened) -> None:
         """Read from one connection after the other, until there can be no further one."""
         failures = 0
         try:
             while True:
                 began = self._timing.monotonic()
-                lost = await self._read_all(socket)
+                lost = await self._read_all(opened)
                 since = self._heard_at
                 if self._timing.monotonic() - began >= self._timing.stable:
                     failures = 0
                 elif is_final(lost):
                     raise lost
                 self._tell(ConnectionChange(state="interrupted", error=lost))
-                socket, failures = await self._connect_again(lost, failures)
+                opened, failures = await self._connect_again(lost, failures)
                 self._tell(ConnectionChange(state="connected"))
-                await self._put(
+                self._append(
                     Reconnected(since=_ms(since), at=_ms(self._heard_at), attempts=failures)
                 )
         except Exception as error:
@@ -207,7 +217,7 @@ class EventStream:
         finally:
             self._news.set()
 
-    async def _connect_again(self, lost: ICureError, failures: int) -> tuple[Websocket, int]:
+    async def _connect_again(self, lost: ICureError, failures: int) -> tuple[_Opened, int]:
         """Return an open connection, and how many attempts in a row did not last, or may not.
 
         Raises:
@@ -240,40 +250,41 @@ class EventStream:
         most = self._policy.max_attempts
         return most is not None and failures >= most
 
-    async def _connect(self) -> Websocket:
+    async def _connect(self) -> _Opened:
         """Return an open connection that the backend has said something on."""
         socket = await self._open_websocket()
+        self._pinged_at = None
         try:
             async with asyncio.timeout(self._timing.first_sign):
                 await socket.send(self._subscription)
                 # The answer comes after the backend has taken the subscription: from then on, no
                 # event is missed.
                 await socket.ask_for_a_sign()
-                self._pinged_at = None
-                await self._read_one(socket)
+                return _Opened(socket, await self._receive(socket))
         except TimeoutError:
             await socket.aclose()
             raise _silent(self._timing.first_sign) from None
         except BaseException:
             await socket.aclose()
             raise
-        return socket
 
-    async def _read_all(self, socket: Websocket) -> ICureError:
+    async def _read_all(self, opened: _Opened) -> ICureError:
         """Read until the connection is no more, and return the reason."""
+        socket, message = opened.socket, opened.first
         asked = False
         try:
             while True:
+                await self._take(socket, message)
+                await self._wait_for_room()
                 try:
                     async with asyncio.timeout_at(self._deadline(asked=asked)):
-                        await self._read_one(socket)
+                        message = await self._receive(socket)
                     asked = False
                 except TimeoutError:
                     if asked or self._pinged_at is not None:
                         return _silent(self._timing.silence if asked else self._timing.ping)
                     await socket.ask_for_a_sign()
-                    asked = True
-                await self._wait_for_room()
+                    message, asked = _SIGN, True
         except ICureError as error:
             return error
         finally:
@@ -285,14 +296,16 @@ class EventStream:
         patience = self._timing.first_sign if asked else self._timing.silence
         return asyncio.get_running_loop().time() + patience
 
-    async def _read_one(self, socket: Websocket) -> None:
-        """Take one message, and wait for no room: there is some."""
+    async def _receive(self, socket: Websocket) -> Message:
         try:
             message = await socket.receive()
         except ResponseTooLargeError as error:
             self._append(UnreadableEvent(reason="It is larger than allowed.", error=error))
             raise
         self._heard_at = self._clock()
+        return message
+
+    async def _take(self, socket: Websocket, message: Message) -> None:
         if message.kind == "binary":
             self._append(UnreadableEvent(reason="It is binary, and no text."))
         elif message.kind == "text" and message.data.strip() == _PING:
@@ -300,10 +313,6 @@ class EventStream:
             await socket.send(_PONG)
         elif message.kind == "text":
             self._append(message.data)
-
-    async def _put(self, arrival: Arrival) -> None:
-        self._append(arrival)
-        await self._wait_for_room()
 
     def _append(self, arrival: Arrival) -> None:
         self._buffer.append(arrival)
