@@ -186,7 +186,7 @@ class EventFeed(Generic[RecordT]):
             await self._stream.aclose()
         if ending:
             await asyncio.wait(ending)
-        if self._delivering is None:
+        if self._delivering is None or self._delivering in ending:
             self._is_over.set()
 
     async def wait(self) -> None:

@@ -157,16 +157,18 @@ class EventStream:
         opened = await self._connect()
         self._tell(ConnectionChange(state="connected"))
         self._task = asyncio.create_task(self._run(opened), name="icure events")
+        self._task.add_done_callback(lambda _: opened.socket.abandon())
 
     def stop(self) -> None:
         """Have the connection closed, without waiting for that."""
         if self._task is not None:
-            self._task.cancel()
+            # Not at once: a task that has not begun could not say goodbye.
+            asyncio.get_running_loop().call_soon(self._task.cancel)
 
     async def aclose(self) -> None:
         """Close the connection."""
         if self._task is not None:
-            self._task.cancel()
+            self.stop()
             await asyncio.wait([self._task])
 
     async def peek(self, most: int) -> Sequence[Arrival]:

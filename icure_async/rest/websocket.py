@@ -150,14 +150,24 @@ class Websocket:
 
     async def aclose(self) -> None:
         """Close it, whatever happens. Calling it again does nothing."""
-        let_go, self._let_go = self._let_go, None
-        if let_go is None:
+        if self._let_go is None:
             return
         try:
             with anyio.move_on_after(_CLOSING_SECONDS, shield=True):
                 await self._response.close(code=_GOING_AWAY, message=_CLOSING_MESSAGE)
         finally:
-            let_go()
+            self.abandon()
+
+    def abandon(self) -> None:
+        """Drop the connection without a goodbye, unless it is closed already."""
+        let_go, self._let_go = self._let_go, None
+        if let_go is None:
+            return
+        # Where the connection broke, aiohttp itself closes no more than the websocket.
+        handshake: aiohttp.ClientResponse | None = getattr(self._response, "_response", None)
+        if handshake is not None:
+            handshake.close()
+        let_go()
 
     async def _sent(self, sending: Any) -> None:
         try:
