@@ -33,6 +33,7 @@ from tests.support.event_server import (
     event_stream,
     say,
     say_nothing,
+    serving,
 )
 from tests.support.leaks import assert_secret_free
 
@@ -51,16 +52,16 @@ async def arrivals(stream: EventStream, count: int) -> list[Arrival]:
 
 
 async def test_a_connection_is_opened_as_the_reference_does() -> None:
-    async with EventServer(say(EVENT)) as server:
-        async with event_stream(server) as stream:
-            assert await arrivals(stream, 1) == [EVENT.encode()]
-            assert server.seen == [
-                f"GET {TICKET_PATH}",
-                "GET /ws/v1/notification/subscribe;tokenid=ticket-1",
-            ]
-            # Neither a user name nor a sub-protocol goes along (wire-protocol.md §8).
-            assert not {"Authorization", "Sec-WebSocket-Protocol"} & server.headers[1].keys()
-            assert server.subscriptions == [SUBSCRIPTION]
+    async with serving(say(EVENT)) as (server, stream):
+        assert await arrivals(stream, 1) == [EVENT.encode()]
+        assert server.seen == [
+            f"GET {TICKET_PATH}",
+            "GET /ws/v1/notification/subscribe;tokenid=ticket-1",
+        ]
+        # Neither a user name nor a sub-protocol goes along (wire-protocol.md §8).
+        assert not {"Authorization", "Sec-WebSocket-Protocol"} & server.headers[1].keys()
+        assert server.subscriptions == [SUBSCRIPTION]
+        await stream.aclose()
         await until(lambda: server.closed == [1001])
 
 
@@ -68,7 +69,7 @@ async def until(condition: object) -> None:
     """Wait for something to happen on the other side."""
     assert callable(condition)
     async with asyncio.timeout(5):
-        while not condition():
+        while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.005)
 
 
@@ -98,7 +99,7 @@ async def test_only_the_end_of_the_base_url_is_exchanged() -> None:
 async def test_a_refused_handshake_is_an_error_that_names_no_token(
     status: int, kind: type[ICureError]
 ) -> None:
-    async with EventServer(status) as server, event_stream(server, start=False) as stream:
+    async with serving(status, start=False) as (server, stream):
         with pytest.raises(kind) as caught:
             await stream.start()
     assert "subscribe to events about patients" in str(caught.value)
@@ -109,7 +110,7 @@ async def test_a_refused_handshake_is_an_error_that_names_no_token(
 
 @pytest.mark.parametrize("status", [401, 403, 404, 500])
 async def test_a_refused_token_is_an_error(status: int) -> None:
-    async with EventServer() as server, event_stream(server, start=False) as stream:
+    async with serving(start=False) as (server, stream):
         server.tickets = [status]
         with pytest.raises(ICureError):
             await stream.start()
@@ -118,7 +119,7 @@ async def test_a_refused_token_is_an_error(status: int) -> None:
 
 @pytest.mark.parametrize("ticket", ["../secret", "a/b", "<html>", "x" * 300, "a?b=c", "ä"])
 async def test_a_token_that_is_none_goes_into_no_url(ticket: str) -> None:
-    async with EventServer() as server, event_stream(server, start=False) as stream:
+    async with serving(start=False) as (server, stream):
         server.tickets = [ticket]
         with pytest.raises(InvalidResponseError) as caught:
             await stream.start()
@@ -133,7 +134,7 @@ async def hang_up(request: web.Request) -> web.StreamResponse:
 
 
 async def test_a_connection_that_breaks_in_the_handshake_is_an_error() -> None:
-    async with EventServer(hang_up) as server, event_stream(server, start=False) as stream:
+    async with serving(hang_up, start=False) as (server, stream):
         with pytest.raises(NetworkError, match="subscribe to events"):
             await stream.start()
     assert len(server.seen) == 2
@@ -146,7 +147,7 @@ async def test_a_redirection_is_not_followed() -> None:
             url = elsewhere.base_url.replace("/rest/v1", "/ws/v1/notification/subscribe")
             return web.Response(status=307, headers={"Location": url})
 
-        async with EventServer(redirect) as server, event_stream(server, start=False) as stream:
+        async with serving(redirect, start=False) as (_server, stream):
             with pytest.raises(InvalidResponseError, match="redirection"):
                 await stream.start()
         assert elsewhere.seen == []
@@ -165,7 +166,7 @@ async def mute(socket: web.WebSocketResponse) -> None:
 
 @pytest.mark.parametrize("code", [1003, 1007, 1008])
 async def test_a_subscription_that_the_backend_refuses_is_an_error(code: int) -> None:
-    async with EventServer(close(code)) as server, event_stream(server, start=False) as stream:
+    async with serving(close(code), start=False) as (_server, stream):
         with pytest.raises(BadRequestError, match="Check the event types and the filter") as caught:
             await stream.start()
     assert caught.value.server_message == "the server's reason"
@@ -173,14 +174,14 @@ async def test_a_subscription_that_the_backend_refuses_is_an_error(code: int) ->
 
 
 async def test_a_backend_that_never_says_anything_is_an_error() -> None:
-    async with EventServer(mute) as server, event_stream(server, start=False, first_sign=0.05) as s:
-        with pytest.raises(NetworkError, match="said nothing for 0.05 s"):
+    async with serving(mute, start=False, first_sign=0.05) as (server, s):
+        with pytest.raises(NetworkError, match=r"said nothing for 0\.05 s"):
             await s.start()
         await until(lambda: server.open == 0)
 
 
 async def test_a_ping_is_answered() -> None:
-    async with EventServer(say("ping", EVENT)) as server, event_stream(server) as stream:
+    async with serving(say("ping", EVENT)) as (server, stream):
         assert await arrivals(stream, 1) == [EVENT.encode()]
         await until(lambda: server.texts == ["pong"])
 
@@ -188,9 +189,11 @@ async def test_a_ping_is_answered() -> None:
 async def test_a_backend_that_stops_to_ping_is_left_for_a_new_connection() -> None:
     changes: list[ConnectionChange] = []
     time = Time()
-    async with EventServer(say("ping"), say(EVENT)) as server:
-        async with event_stream(server, time=time, changes=changes, ping=0.05) as stream:
-            marker, event = await arrivals(stream, 2)
+    async with serving(say("ping"), say(EVENT), time=time, changes=changes, ping=0.05) as (
+        server,
+        stream,
+    ):
+        marker, event = await arrivals(stream, 2)
     assert isinstance(marker, Reconnected)
     assert event == EVENT.encode()
     assert [change.state for change in changes] == ["connected", "interrupted", "connected"]
@@ -200,7 +203,7 @@ async def test_a_backend_that_stops_to_ping_is_left_for_a_new_connection() -> No
 
 
 async def test_a_backend_that_never_pings_is_asked_for_signs_and_kept() -> None:
-    async with EventServer(say_nothing) as server, event_stream(server, silence=0.01) as stream:
+    async with serving(say_nothing, silence=0.01) as (server, stream):
         await asyncio.sleep(0.1)
         assert server.open == 1
         assert len(server.seen) == 2
@@ -215,22 +218,20 @@ async def stop_to_answer(socket: web.WebSocketResponse) -> None:
 
 
 async def test_a_backend_that_answers_no_signs_any_more_is_left() -> None:
-    async with EventServer(stop_to_answer, say(EVENT)) as server:
-        async with event_stream(server, silence=0.1, first_sign=0.1) as stream:
-            marker, event = await arrivals(stream, 2)
+    async with serving(stop_to_answer, say(EVENT), silence=0.1, first_sign=0.1) as (server, stream):
+        marker, event = await arrivals(stream, 2)
     assert isinstance(marker, Reconnected)
     assert event == EVENT.encode()
     assert len(server.subscriptions) == 2
 
 
 async def test_each_attempt_has_a_new_token_and_the_same_subscription() -> None:
-    async with EventServer(close(1000), close(1012), say(EVENT)) as server:
-        async with event_stream(server, start=False) as stream:
-            with pytest.raises(NetworkError, match="closed by the server"):
-                await stream.start()
-            server.scripts = [one_event_then_close, one_event_then_close, say(EVENT)]
+    async with serving(close(1000), close(1012), say(EVENT), start=False) as (server, stream):
+        with pytest.raises(NetworkError, match="closed by the server"):
             await stream.start()
-            taken = await arrivals(stream, 5)
+        server.scripts = [one_event_then_close, one_event_then_close, say(EVENT)]
+        await stream.start()
+        taken = await arrivals(stream, 5)
     markers = [item for item in taken if isinstance(item, Reconnected)]
     assert len(markers) == 2
     assert len(set(server.seen[1::2])) == len(server.seen) // 2 == 4
@@ -255,7 +256,7 @@ DEATHS: dict[str, Script | int] = {
 async def test_waits_grow_until_a_connection_lasts(death: Script | int) -> None:
     time = Time()
     scripts = [one_event_then_close, *[death] * 4, say(EVENT)]
-    async with EventServer(*scripts) as server, event_stream(server, time=time) as stream:
+    async with serving(*scripts, time=time) as (server, stream):
         taken = await arrivals(stream, 3)
     assert time.waits == [1, 2, 4, 8, 16]
     assert isinstance(taken[1], Reconnected)
@@ -266,31 +267,31 @@ async def test_waits_grow_until_a_connection_lasts(death: Script | int) -> None:
 async def test_a_connection_that_dies_at_once_does_not_end_the_waiting() -> None:
     time = Time()
     policy = Reconnection(longest_wait=5)
-    async with EventServer(*[one_event_then_close] * 6, say(EVENT)) as server:
-        async with event_stream(server, time=time, policy=policy) as stream:
-            await arrivals(stream, 13)
+    async with serving(*[one_event_then_close] * 6, say(EVENT), time=time, policy=policy) as (
+        _server,
+        stream,
+    ):
+        await arrivals(stream, 13)
     assert time.waits == [1, 2, 4, 5, 5, 5]
 
 
 async def test_a_connection_that_has_lasted_begins_anew() -> None:
     time = Time(lives=61)
-    async with EventServer(*[one_event_then_close] * 4, say(EVENT)) as server:
-        async with event_stream(server, time=time) as stream:
-            await arrivals(stream, 9)
+    async with serving(*[one_event_then_close] * 4, say(EVENT), time=time) as (_server, stream):
+        await arrivals(stream, 9)
     assert time.waits == [1, 1, 1, 1]
 
 
 async def test_attempts_may_be_limited() -> None:
     time = Time()
     policy = Reconnection(max_attempts=3)
-    async with EventServer(one_event_then_close, 503) as server:
-        async with event_stream(server, time=time, policy=policy) as stream:
-            await arrivals(stream, 1)
-            with pytest.raises(NetworkError, match="3 attempts in a row") as caught:
-                await stream.peek(1)
-            # It stays so.
-            with pytest.raises(NetworkError):
-                await stream.peek(1)
+    async with serving(one_event_then_close, 503, time=time, policy=policy) as (server, stream):
+        await arrivals(stream, 1)
+        with pytest.raises(NetworkError, match="3 attempts in a row") as caught:
+            await stream.peek(1)
+        # It stays so.
+        with pytest.raises(NetworkError):
+            await stream.peek(1)
     assert "Subscribe again" in str(caught.value)
     assert time.waits == [1, 2, 4]
     assert server.seen.count(f"GET {TICKET_PATH}") == 4
@@ -298,18 +299,16 @@ async def test_attempts_may_be_limited() -> None:
 
 @pytest.mark.parametrize("status", [401, 403, 404])
 async def test_what_will_never_work_is_not_repeated(status: int) -> None:
-    async with EventServer(one_event_then_close, status) as server:
-        async with event_stream(server) as stream:
-            await arrivals(stream, 1)
-            with pytest.raises((AuthenticationError, PermissionDeniedError, NotFoundError)):
-                await stream.peek(1)
+    async with serving(one_event_then_close, status) as (server, stream):
+        await arrivals(stream, 1)
+        with pytest.raises((AuthenticationError, PermissionDeniedError, NotFoundError)):
+            await stream.peek(1)
         assert server.seen.count(f"GET {TICKET_PATH}") == (3 if status == 401 else 2)
 
 
 async def test_a_page_of_a_proxy_is_waited_out() -> None:
-    async with EventServer(one_event_then_close, 200, 302, say(EVENT)) as server:
-        async with event_stream(server) as stream:
-            assert len(await arrivals(stream, 3)) == 3
+    async with serving(one_event_then_close, 200, 302, say(EVENT)) as (_server, stream):
+        assert len(await arrivals(stream, 3)) == 3
 
 
 async def test_a_server_that_asks_for_a_longer_wait_gets_it() -> None:
@@ -317,9 +316,8 @@ async def test_a_server_that_asks_for_a_longer_wait_gets_it() -> None:
         return web.Response(status=503, headers={"Retry-After": "77"})
 
     time = Time()
-    async with EventServer(one_event_then_close, busy, say(EVENT)) as server:
-        async with event_stream(server, time=time) as stream:
-            await arrivals(stream, 3)
+    async with serving(one_event_then_close, busy, say(EVENT), time=time) as (_server, stream):
+        await arrivals(stream, 3)
     assert time.waits == [1, 77]
 
 
@@ -330,17 +328,15 @@ def test_waits_are_spread() -> None:
 
 
 async def test_what_is_no_event_is_not_lost() -> None:
-    async with EventServer(say("garbage", b"\x00\xff", EVENT)) as server:
-        async with event_stream(server) as stream:
-            garbage, binary, event = await arrivals(stream, 3)
+    async with serving(say("garbage", b"\x00\xff", EVENT)) as (_server, stream):
+        garbage, binary, event = await arrivals(stream, 3)
     assert (garbage, event) == (b"garbage", EVENT.encode())
     assert isinstance(binary, UnreadableEvent)
 
 
 async def test_a_message_that_is_too_large_is_told_and_the_connection_made_again() -> None:
-    async with EventServer(say("ping", "x" * 5000), say(EVENT)) as server:
-        async with event_stream(server, max_bytes=4096) as stream:
-            large, marker, event = await arrivals(stream, 3)
+    async with serving(say("ping", "x" * 5000), say(EVENT), max_bytes=4096) as (_server, stream):
+        large, marker, event = await arrivals(stream, 3)
     assert isinstance(large, UnreadableEvent)
     assert isinstance(large.error, ResponseTooLargeError)
     assert "with_max_response_size()" in str(large.error)
@@ -360,7 +356,7 @@ async def test_the_backend_has_to_wait_while_the_buffer_is_full(limits: dict[str
             sent += 1
         await say_nothing(socket)
 
-    async with EventServer(flood) as server, event_stream(server, **limits) as stream:  # type: ignore[arg-type]
+    async with serving(flood, **limits) as (_server, stream):  # type: ignore[arg-type]
         await until(lambda: sent > 10)
         before = -1
         while before != sent:
@@ -380,20 +376,18 @@ async def test_a_pause_of_the_taker_does_not_count_as_silence() -> None:
             await socket.send_str(str(number))
         await say_nothing(socket)
 
-    async with EventServer(slow) as server:
-        async with event_stream(server, max_arrivals=1, ping=0.2) as stream:
-            await asyncio.sleep(0.4)
-            assert len(server.subscriptions) == 1
-            assert await arrivals(stream, 3) == [b"0", b"1", b"2"]
-            assert len(server.subscriptions) == 1
+    async with serving(slow, max_arrivals=1, ping=0.2) as (server, stream):
+        await asyncio.sleep(0.4)
+        assert len(server.subscriptions) == 1
+        assert await arrivals(stream, 3) == [b"0", b"1", b"2"]
+        assert len(server.subscriptions) == 1
 
 
 async def test_a_marker_says_when_the_backend_was_last_heard_of() -> None:
     time = Time()
-    async with EventServer(one_event_then_close, say(EVENT)) as server:
-        async with event_stream(server, time=time) as stream:
-            before = int(time.now * 1000)
-            _, marker, _ = await arrivals(stream, 3)
+    async with serving(one_event_then_close, say(EVENT), time=time) as (_server, stream):
+        before = int(time.now * 1000)
+        _, marker, _ = await arrivals(stream, 3)
     assert isinstance(marker, Reconnected)
     assert marker.since == marker.at == before
 

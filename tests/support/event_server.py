@@ -201,3 +201,12 @@ async def event_stream(
             yield stream
         finally:
             await stream.aclose()
+
+
+@asynccontextmanager
+async def serving(
+    *scripts: Answer, **options: Any
+) -> AsyncIterator[tuple[EventServer, EventStream]]:
+    """A server with these scripts, and a stream of its events."""
+    async with EventServer(*scripts) as server, event_stream(server, **options) as stream:
+        yield server, stream
