@@ -171,11 +171,11 @@ class Events:
             subscriber = await self._subscriber(socket, user_id, first.data, store)
         except (ApiError, TimeoutError) as error:
             reason = error.message if isinstance(error, ApiError) else "There is no subscription"
-            await _close(socket, WSCloseCode.POLICY_VIOLATION, reason)
+            await _close(socket, request.transport, WSCloseCode.POLICY_VIOLATION, reason)
         else:
             self._subscribers = (*self._subscribers, subscriber)
             try:
-                await self._serve(subscriber)
+                await self._serve(subscriber, request.transport)
             finally:
                 self._subscribers = tuple(s for s in self._subscribers if s is not subscriber)
         return socket
@@ -206,7 +206,7 @@ class Events:
         if user is not None:
             _is_found(self._call(caller_of(tx, user)), kind, {"id": "none"}, wanted)
 
-    async def _serve(self, subscriber: _Subscriber) -> None:
+    async def _serve(self, subscriber: _Subscriber, transport: asyncio.Transport | None) -> None:
         """Send what waits, until either side closes the websocket."""
         tasks = [
             asyncio.create_task(_listen(subscriber.socket)),
@@ -219,7 +219,7 @@ class Events:
                 task.cancel()
             await asyncio.wait(tasks)
         code, reason = subscriber.end.result() if subscriber.end.done() else (WSCloseCode.OK, "")
-        await _close(subscriber.socket, code, reason)
+        await _close(subscriber.socket, transport, code, reason)
 
     async def _send_all(self, subscriber: _Subscriber) -> None:
         """Send events as they come, and pings at their times."""
@@ -265,6 +265,13 @@ async def _listen(socket: web.WebSocketResponse) -> None:
         pass
 
 
-async def _close(socket: web.WebSocketResponse, code: int, reason: str) -> None:
-    with contextlib.suppress(ConnectionError):
-        await socket.close(code=code, message=reason[:_LONGEST_REASON].encode())
+async def _close(
+    socket: web.WebSocketResponse, transport: asyncio.Transport | None, code: int, reason: str
+) -> None:
+    with contextlib.suppress(ConnectionError, TimeoutError):
+        async with asyncio.timeout(_CLOSING_SECONDS):
+            await socket.close(code=code, message=reason[:_LONGEST_REASON].encode())
+            return
+    # The client does not even read the goodbye.
+    if transport is not None:
+        transport.abort()

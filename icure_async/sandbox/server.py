@@ -362,7 +362,7 @@ class Sandbox:
         """
         return await self._open_store.run(seeding.export)
 
-    def disconnect_subscribers(self) -> int:
+    async def disconnect_subscribers(self) -> int:
         """Close the connections of all that have subscribed to events, as a restart would.
 
         Returns:

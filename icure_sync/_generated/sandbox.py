@@ -203,7 +203,7 @@ class Sandbox(Twin[AsyncSandbox]):
         Returns:
             How many there were.
         """
-        return self._call(self._inner.disconnect_subscribers)
+        return self._run(self._inner.disconnect_subscribers)
 
     def advance_clock(self, seconds: float) -> None:
         """Move the sandbox's clock forward, to see codes and tokens expire."""

@@ -168,7 +168,7 @@ async def test_each_attempt_takes_one_request_for_a_token(
         await written(hcp)
         assert isinstance(await events.get(5), Event)
         requests.take()
-        assert sandbox.disconnect_subscribers() == 1
+        assert await sandbox.disconnect_subscribers() == 1
         assert isinstance(await events.get(5), Reconnected)
         assert len(requests.take()) == 2
 
@@ -177,7 +177,7 @@ async def test_a_new_connection_goes_on_after_a_marker(hcp: MedTechApi, sandbox:
     subscribe = hcp.patient_api.subscribe_to_patient_events
     async with subscribe(["CREATE"], reconnection=AT_ONCE) as events:
         for _ in range(3):
-            sandbox.disconnect_subscribers()
+            await sandbox.disconnect_subscribers()
             marker = await events.get(5)
             assert isinstance(marker, Reconnected)
             assert marker.since <= marker.at
@@ -185,10 +185,10 @@ async def test_a_new_connection_goes_on_after_a_marker(hcp: MedTechApi, sandbox:
             assert await events.get(5) == Event(record=created)
 
 
-def go_down(sandbox: Sandbox) -> None:
+async def go_down(sandbox: Sandbox) -> None:
     """Have no connection for events until the faults are cleared."""
     sandbox.inject_fault(Fault(kind="status", status=503, path="/ws/v1/*"))
-    sandbox.disconnect_subscribers()
+    await sandbox.disconnect_subscribers()
 
 
 async def test_notifications_of_the_time_in_between_are_caught_up_with_each_once(
@@ -200,7 +200,7 @@ async def test_notifications_of_the_time_in_between_are_caught_up_with_each_once
     async with subscribe(["CREATE"], reconnection=SOON) as events:
         before = await tell(other("before"), people.hcp_id)
         assert [text_of((await events.get(5)).record)] == ["before"]  # type: ignore[union-attr]
-        go_down(sandbox)
+        await go_down(sandbox)
         missed = [await tell(other(f"missed {n}"), people.hcp_id) for n in range(3)]
         sandbox.clear_faults()
         marker = await events.get(5)
@@ -224,7 +224,7 @@ async def test_catching_up_can_be_left_out(
 ) -> None:
     subscribe = hcp.notification_api.subscribe_to_notification_events
     async with subscribe(["CREATE"], reconnection=SOON, catch_up=False) as events:
-        go_down(sandbox)
+        await go_down(sandbox)
         ned, _, _ = await people.told("missed")
         sandbox.clear_faults()
         assert isinstance(await events.get(5), Reconnected)
@@ -292,7 +292,7 @@ async def test_closing_the_api_ends_its_subscriptions(hcp: MedTechApi, sandbox: 
         await asyncio.sleep(0.01)
         await asyncio.wait_for(hcp.aclose(), 5)
         assert await asyncio.wait_for(waiting, 5) == []
-    assert sandbox.disconnect_subscribers() == 0
+    assert await sandbox.disconnect_subscribers() == 0
 
 
 async def test_logging_out_ends_subscriptions(hcp: MedTechApi, sandbox: Sandbox) -> None:
@@ -312,7 +312,7 @@ async def test_a_subscription_that_is_dropped_leaves_nothing_behind(
             task.get_name() == "icure events" for task in asyncio.all_tasks()
         ):
             await asyncio.sleep(0.01)
-        while sandbox.disconnect_subscribers():  # noqa: ASYNC110
+        while await sandbox.disconnect_subscribers():  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
 
@@ -343,7 +343,7 @@ async def test_functions_are_called_for_events_and_changes_of_the_connection(
     await events.start(on_event, on_state=on_state)
     created = await written(hcp)
     assert await asyncio.wait_for(items.get(), 5) == Event(record=created)
-    sandbox.disconnect_subscribers()
+    await sandbox.disconnect_subscribers()
     assert isinstance(await asyncio.wait_for(items.get(), 5), Reconnected)
     with pytest.raises(ConfigurationError, match="calls a function already"):
         await events.start(on_event)
