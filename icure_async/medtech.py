@@ -109,6 +109,8 @@ class _Api(SecretHolder):
     async def aclose(self) -> None:
         """Refuse new calls, let those under way finish, and let go of the connection.
 
+        Subscriptions are closed first.
+
         Calls under way have as long as the time limit of a request, see ``with_timeout()`` of the
         builder; those that take longer end with a ``NetworkError``. Calling it again does nothing.
         """
@@ -116,9 +118,13 @@ class _Api(SecretHolder):
             return
         self._closed = True
         try:
+            await self._end_subscriptions()
             await self._calls.close(self._settings.timeout)
         finally:
             await self._connection.release()
+
+    async def _end_subscriptions(self) -> None:
+        """Close what would never end by itself."""
 
     async def __aenter__(self) -> Self:
         return self
@@ -237,10 +243,14 @@ class MedTechApi(_Api):
         self._session = self._open_session(user_name, password, token_expires_at, second_factor)
         self._parts = parts = Parts(settings, self._session)
         self.patient_api: PatientApi = PatientApi(
-            parts.patients, parts.patient_batches, parts.patient_shares, parts.all_data
+            parts.patients,
+            parts.patient_batches,
+            parts.patient_shares,
+            parts.all_data,
+            events=parts.patient_events,
         )
         self.notification_api: NotificationApi = NotificationApi(
-            parts.notifications, clock=settings.clock
+            parts.notifications, clock=settings.clock, events=parts.notification_events
         )
         self.healthcare_professional_api: HealthcareProfessionalApi = HealthcareProfessionalApi(
             parts.professionals
@@ -267,6 +277,7 @@ class MedTechApi(_Api):
             automatic_sharing=parts.automatic_sharing,
             data_export=parts.data_export,
             crypto=settings.crypto,
+            events=parts.user_events,
         )
         self.data_owner_api: DataOwnerApi = DataOwnerApi(
             access_back=parts.access_back,
@@ -311,6 +322,9 @@ class MedTechApi(_Api):
                 "with_auth_process_by_email_id() or with_auth_process_by_sms_id() on the builder."
             )
         return self._authentication_api
+
+    async def _end_subscriptions(self) -> None:
+        await self._parts.feeds.aclose()
 
     @property
     def message_gateway_api(self) -> MessageGatewayApi:
@@ -514,6 +528,8 @@ class MedTechApi(_Api):
     async def logout(self) -> LogoutResult:
         """End the session: forget the password and tokens here, and revoke the token.
 
+        Subscriptions are closed first.
+
         From then on every other call that needs the backend is refused, whatever the network does.
         The token that this object logs in with is looked for among the user's and revoked: that
         works for tokens that ``complete_authentication()`` and ``user_api.create_token()`` have
@@ -530,6 +546,7 @@ class MedTechApi(_Api):
         Raises:
             ConfigurationError: the object was closed before. The session has ended here.
         """
+        await self._end_subscriptions()
         return await self._parts.logout.run()
 
 

@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from icure_async.crypto.key_ring import KeyRing
 from icure_async.entities.batches import Batches
+from icure_async.entities.event_feed import Feeds
+from icure_async.entities.event_source import EventBackend, EventSource
+from icure_async.entities.events import USER_EVENTS, events_of
 from icure_async.entities.kinds import NOTIFICATION, PATIENT
 from icure_async.entities.patient_data import AllDataOfPatients
 from icure_async.entities.plain_kinds import HEALTHCARE_PROFESSIONAL, MEDICAL_DEVICE, USER
@@ -118,6 +121,19 @@ class Parts(SecretHolder):
             patients=self.patients,
             notifications=self.notifications,
         )
+        self.feeds: Final = Feeds()
+        backend = EventBackend(
+            session=session,
+            own_id=self.own_document.own_id,
+            feeds=self.feeds,
+            clock=clock,
+            max_bytes=settings.max_response_size,
+        )
+        self.patient_events: Final = EventSource(backend, events_of(self.patients))
+        self.notification_events: Final = EventSource(
+            backend, events_of(self.notifications), records=self.notifications
+        )
+        self.user_events: Final = EventSource(backend, USER_EVENTS)
         self.key_notices: Final = KeyNotices(
             storage=settings.storage,
             notifications=self.notifications,

@@ -117,6 +117,7 @@ RULES: Final = Rules(
             "AnonymousMessageGatewayApi",
             "MessageGatewayApi",
         ),
+        _twins("apis.events", "events", "Subscription"),
         _twins("apis.notifications", "notifications", "NotificationApi"),
         _twins("apis.patients", "patients", "PatientApi"),
         _twins("apis.users", "users", "UserApi"),
@@ -138,7 +139,13 @@ RULES: Final = Rules(
     ),
     constructed=(*_BUILDERS, *_STORAGES, "Sandbox"),
     portable=(*_BUILDERS, *_STORAGES),
-    renamed={"aclose": "close", "__aenter__": "__enter__", "__aexit__": "__exit__"},
+    renamed={
+        "aclose": "close",
+        "__aenter__": "__enter__",
+        "__aexit__": "__exit__",
+        "__aiter__": "__iter__",
+        "__anext__": "__next__",
+    },
     closing=("aclose", "__aexit__"),
     awaitables=("Building",),
     entered=(
@@ -175,6 +182,8 @@ RULES: Final = Rules(
         "PatientApi.iter_patients_and_try_decrypt.progress",
         "PatientApi.modify_patients.progress",
         "PatientApi.share_many.progress",
+        "Subscription.start.on_event",
+        "Subscription.start.on_state",
     ),
     left_out={
         "AnonymousMedTechApiBuilder.with_client_session": (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from icure_async.apis.events import subscribed
 from icure_async.errors import ValidationError
 from icure_async.mistakes import OneByOne, explained
 from icure_async.models.base import has_rev
@@ -16,11 +17,14 @@ from icure_async.models.validation import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable
+    from collections.abc import AsyncGenerator, Callable, Sequence
     from datetime import datetime
 
+    from icure_async.apis.events import Subscription
+    from icure_async.entities.event_source import EventSource
     from icure_async.entities.repository import Repository
     from icure_async.models.enums import NotificationStatus
+    from icure_async.models.events import EventType, Reconnection
     from icure_async.models.filters import Filter
     from icure_async.models.notification import PotentiallyEncryptedNotification
 
@@ -39,9 +43,11 @@ class NotificationApi:
         notifications: Repository[Notification, EncryptedNotification],
         *,
         clock: Callable[[], float],
+        events: EventSource[PotentiallyEncryptedNotification],
     ) -> None:
         self._notifications = notifications
         self._clock = clock
+        self._events = events
 
     async def create_or_modify_notification(
         self, notification: Notification, delegate: str | None = None
@@ -193,3 +199,41 @@ class NotificationApi:
             PermissionDeniedError: it is not shared with the current data owner or its parents.
         """
         return await self._notifications.delete(notification_id)
+
+    def subscribe_to_notification_events(
+        self,
+        event_types: Sequence[EventType],
+        notification_filter: NotificationFilter | Filter | None = None,
+        *,
+        reconnection: Reconnection | None = None,
+        buffer_size: int = 1000,
+        catch_up: bool = True,
+    ) -> Subscription[PotentiallyEncryptedNotification]:
+        """Subscribe to notifications that are created or changed.
+
+        Each comes decrypted, or as an :class:`EncryptedNotification` where no key on this device
+        opens it. See :class:`~icure_async.Subscription`.
+
+        Args:
+            event_types: what to be told of: ``CREATE``, ``UPDATE``, ``DELETE``. Backends say
+                ``UPDATE`` of a deletion, too.
+            notification_filter: a :class:`NotificationFilter`, or a filter made of such; by default
+                everything that this user may read.
+            reconnection: how the connection is made again when it breaks.
+            buffer_size: how many events may wait to be taken before the backend has to wait.
+            catch_up: whether notifications that were created while there was no connection are
+                looked for after each :class:`Reconnected`, and given out, too, each once. That
+                begins five minutes earlier, since clocks differ. It finds no changes of older ones,
+                and nothing where ``CREATE`` is not among the types.
+
+        Raises:
+            ValidationError: an argument is malformed, or the filter searches encrypted members.
+        """
+        return subscribed(
+            self._events,
+            event_types,
+            notification_filter,
+            reconnection=reconnection,
+            buffer_size=buffer_size,
+            catch_up=catch_up,
+        )

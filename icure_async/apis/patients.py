@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from icure_async.apis.events import subscribed
 from icure_async.errors import DecryptionError, ValidationError
 from icure_async.mistakes import OneByOne, explained
 from icure_async.models.filters import PatientFilter, filter_for
@@ -13,11 +14,14 @@ from icure_async.models.validation import validate_page_size
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 
+    from icure_async.apis.events import Subscription
     from icure_async.entities.batches import Batches
+    from icure_async.entities.event_source import EventSource
     from icure_async.entities.patient_data import AllDataOfPatients
     from icure_async.entities.repository import Repository
     from icure_async.entities.shares import Shares
     from icure_async.models.batch import BatchProgress, BatchResult
+    from icure_async.models.events import EventType, Reconnection
     from icure_async.models.filters import Filter
     from icure_async.models.patient import PotentiallyEncryptedPatient
     from icure_async.models.shares import AccessToAllData, ShareResult
@@ -35,11 +39,14 @@ class PatientApi:
         batches: Batches[Patient],
         shares: Shares[Patient, EncryptedPatient],
         all_data: AllDataOfPatients,
+        *,
+        events: EventSource[PotentiallyEncryptedPatient],
     ) -> None:
         self._patients = patients
         self._batches = batches
         self._shares = shares
         self._all_data = all_data
+        self._events = events
 
     async def create_or_modify_patient(self, patient: Patient) -> Patient:
         """Create the patient if it has no ``rev``, else replace the stored one.
@@ -454,6 +461,42 @@ class PatientApi:
             NotFoundError: there is no such patient that the user may change.
         """
         return await self._patients.undelete(patient_id)
+
+    def subscribe_to_patient_events(
+        self,
+        event_types: Sequence[EventType],
+        patient_filter: PatientFilter | Filter | None = None,
+        *,
+        reconnection: Reconnection | None = None,
+        buffer_size: int = 1000,
+    ) -> Subscription[PotentiallyEncryptedPatient]:
+        """Subscribe to patients that are created or changed.
+
+        Each comes decrypted, or as an :class:`EncryptedPatient` where no key on this device opens
+        it::
+
+            async with api.patient_api.subscribe_to_patient_events(["CREATE"]) as events:
+                async for event in events:
+                    ...
+
+        Args:
+            event_types: what to be told of: ``CREATE``, ``UPDATE``, ``DELETE``. Backends say
+                ``UPDATE`` of a deletion, too.
+            patient_filter: a :class:`PatientFilter`, or a filter made of such; by default
+                everything that this user may read.
+            reconnection: how the connection is made again when it breaks.
+            buffer_size: how many events may wait to be taken before the backend has to wait.
+
+        Raises:
+            ValidationError: an argument is malformed, or the filter searches encrypted members.
+        """
+        return subscribed(
+            self._events,
+            event_types,
+            patient_filter,
+            reconnection=reconnection,
+            buffer_size=buffer_size,
+        )
 
 
 def _filter_of(given: PatientFilter | Filter | None) -> Filter:

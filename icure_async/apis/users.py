@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from icure_async.apis.events import subscribed
 from icure_async.errors import ValidationError
 from icure_async.mistakes import OneByOne, explained
 from icure_async.models.filters import UserFilter, filter_for
@@ -28,8 +29,10 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
     from datetime import timedelta
 
+    from icure_async.apis.events import Subscription
     from icure_async.authentication.invites import Invites
     from icure_async.crypto.protocol import Crypto
+    from icure_async.entities.event_source import EventSource
     from icure_async.keys.automatic_sharing import AutomaticSharing
     from icure_async.keys.current_user import CurrentUser
     from icure_async.keys.data_export import DataExport
@@ -37,6 +40,7 @@ if TYPE_CHECKING:
     from icure_async.keys.user_tokens import UserTokens
     from icure_async.keys.users import Users
     from icure_async.models.enums import SharedDataType
+    from icure_async.models.events import EventType, Reconnection
     from icure_async.models.filters import Filter
     from icure_async.models.messages import MessageFactory
     from icure_async.models.patient import PotentiallyEncryptedPatient
@@ -64,6 +68,7 @@ class UserApi:
         automatic_sharing: AutomaticSharing,
         data_export: DataExport,
         crypto: Crypto,
+        events: EventSource[User],
     ) -> None:
         self._users = users
         self._current_user = current_user
@@ -74,6 +79,7 @@ class UserApi:
         self._crypto = crypto
         self._invites = invites
         self._automatic_sharing = automatic_sharing
+        self._events = events
 
     async def get_logged_user(self) -> User:
         """Return the logged-in user, as the backend has it now.
@@ -486,6 +492,37 @@ class UserApi:
         if not isinstance(key, str) or not key:
             raise ValidationError("The key must be a text: that of one of list_tokens().")
         return await self._tokens.revoke(key)
+
+    def subscribe_to_user_events(
+        self,
+        event_types: Sequence[EventType],
+        user_filter: UserFilter | Filter | None = None,
+        *,
+        reconnection: Reconnection | None = None,
+        buffer_size: int = 1000,
+    ) -> Subscription[User]:
+        """Subscribe to users that are created or changed.
+
+        The same as for patients: see :class:`~icure_async.Subscription`.
+
+        Args:
+            event_types: what to be told of: ``CREATE``, ``UPDATE``, ``DELETE``. Backends say
+                ``UPDATE`` of a deletion, too.
+            user_filter: a :class:`UserFilter`, or a filter made of such; by default everything
+                that this user may read.
+            reconnection: how the connection is made again when it breaks.
+            buffer_size: how many events may wait to be taken before the backend has to wait.
+
+        Raises:
+            ValidationError: an argument is malformed.
+        """
+        return subscribed(
+            self._events,
+            event_types,
+            user_filter,
+            reconnection=reconnection,
+            buffer_size=buffer_size,
+        )
 
 
 def _checked(wanted: UserFilter | Filter | None) -> Filter:

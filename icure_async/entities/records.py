@@ -199,6 +199,11 @@ class Records(Generic[Clear, Sealed]):
         self._own.learn(self.kind.route, document)
         return document
 
+    async def received(self, documents: Sequence[Mapping[str, Any]]) -> list[Clear | Sealed]:
+        """Return the records of documents that came without being asked for by their ids."""
+        await self._confirm_content(documents)
+        return await self.open_many(documents)
+
     async def open_many(self, documents: Sequence[Mapping[str, Any]]) -> list[Clear | Sealed]:
         """Return the records of documents, sealed ones where no key opens them."""
         await self._know_own()
@@ -222,8 +227,7 @@ class Records(Generic[Clear, Sealed]):
         async with contextlib.aclosing(pages):
             async for page in pages:
                 documents = [document for document in page if where(document)]
-                await self._confirm_content(documents)
-                for record in await self.open_many(documents):
+                for record in await self.received(documents):
                     yield record
                     await checkpoint()
 

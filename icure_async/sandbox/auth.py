@@ -8,6 +8,8 @@ import hmac
 import uuid
 from typing import TYPE_CHECKING
 
+import attrs
+
 from icure_async.sandbox import hashing, totp
 from icure_async.sandbox.access import caller_of, user_is_active
 from icure_async.sandbox.calls import Call, Caller, Reply, Route, Text
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ROUTES",
+    "Tickets",
     "authenticate",
     "second_factor_secret",
     "secret_matches",
@@ -28,6 +31,10 @@ __all__ = [
     "user_by_password",
     "users_named",
 ]
+
+
+_TICKET_MS = 5 * 60 * 1000
+_MOST_TICKETS = 10_000
 
 
 def users_named(tx: Transaction, name: str) -> list[Json]:
@@ -225,8 +232,55 @@ def _logout(_tx: Transaction, _call: Call) -> Json:
     return {"successful": True}
 
 
-def _one_time_token(_tx: Transaction, _call: Call) -> Text:
-    return Text(str(uuid.uuid4()))
+class Tickets:
+    """Tokens for one use, each for a method, paths with a beginning, and a user (§3.6).
+
+    They are handed out in the store's thread, and taken in the event loop.
+    """
+
+    def __init__(self) -> None:
+        self._issued: dict[str, _Ticket] = {}
+
+    @property
+    def routes(self) -> list[Route]:
+        """The endpoint that hands them out."""
+        return [Route("GET", "/auth/token/{method}/{path}", self._issue)]
+
+    def _issue(self, _tx: Transaction, call: Call) -> Text:
+        token = str(uuid.uuid4())
+        self._issued[token] = _Ticket(
+            method=call.params["method"],
+            prefix=call.params["path"],
+            user_id=call.caller.user_id,
+            ends_ms=call.now_ms + _TICKET_MS,
+        )
+        while len(self._issued) > _MOST_TICKETS:
+            del self._issued[next(iter(self._issued))]
+        return Text(token)
+
+    def take(self, token: str, method: str, path: str, now_ms: int) -> str:
+        """Return the id of the user that a token was handed out to; it is used up then.
+
+        Raises:
+            ApiError: 401 if it is unknown, used up, too old, or for something else.
+        """
+        ticket = self._issued.pop(token, None)
+        if (
+            ticket is None
+            or now_ms > ticket.ends_ms
+            or method != ticket.method
+            or not path.startswith(ticket.prefix)
+        ):
+            raise unauthorized("Invalid or used token")
+        return ticket.user_id
+
+
+@attrs.frozen(kw_only=True, repr=False)
+class _Ticket:
+    method: str
+    prefix: str
+    user_id: str
+    ends_ms: int
 
 
 ROUTES: list[Route] = [
@@ -235,6 +289,5 @@ ROUTES: list[Route] = [
     Route("POST", "/auth/check", _check, public=True),
     Route("GET", "/auth/logout", _logout, public=True),
     Route("POST", "/auth/logout", _logout, public=True),
-    Route("GET", "/auth/token/{method}/{path}", _one_time_token),
 ]
 """Endpoints under ``/auth``."""

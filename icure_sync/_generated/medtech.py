@@ -67,6 +67,8 @@ class AnonymousMedTechApi(Twin[AsyncAnonymousMedTechApi]):
     def close(self) -> None:
         """Refuse new calls, let those under way finish, and let go of the connection.
 
+        Subscriptions are closed first.
+
         Calls under way have as long as the time limit of a request, see ``with_timeout()`` of the
         builder; those that take longer end with a ``NetworkError``. Calling it again does nothing.
         """
@@ -137,6 +139,8 @@ class MedTechApi(Twin[AsyncMedTechApi]):
 
     def close(self) -> None:
         """Refuse new calls, let those under way finish, and let go of the connection.
+
+        Subscriptions are closed first.
 
         Calls under way have as long as the time limit of a request, see ``with_timeout()`` of the
         builder; those that take longer end with a ``NetworkError``. Calling it again does nothing.
@@ -363,6 +367,8 @@ class MedTechApi(Twin[AsyncMedTechApi]):
 
     def logout(self) -> LogoutResult:
         """End the session: forget the password and tokens here, and revoke the token.
+
+        Subscriptions are closed first.
 
         From then on every other call that needs the backend is refused, whatever the network does.
         The token that this object logs in with is looked for among the user's and revoked: that

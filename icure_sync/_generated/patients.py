@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from icure_async.apis.patients import PatientApi as AsyncPatientApi
+from icure_sync._generated import events as _events
 from icure_sync._plain import callback
 from icure_sync._twins import Twin
 
@@ -15,9 +16,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from icure_async.models.batch import BatchProgress, BatchResult
+    from icure_async.models.events import EventType, Reconnection
     from icure_async.models.filters import Filter, PatientFilter
     from icure_async.models.patient import Patient, PotentiallyEncryptedPatient
     from icure_async.models.shares import AccessToAllData, ShareResult
+    from icure_sync._generated.events import Subscription
     from icure_sync._iterators import ClosableIterator
 
 __all__ = ["PatientApi"]
@@ -430,3 +433,41 @@ class PatientApi(Twin[AsyncPatientApi]):
             NotFoundError: there is no such patient that the user may change.
         """
         return self._run(self._inner.undelete_patient, patient_id)
+
+    def subscribe_to_patient_events(
+        self,
+        event_types: Sequence[EventType],
+        patient_filter: PatientFilter | Filter | None = None,
+        *,
+        reconnection: Reconnection | None = None,
+        buffer_size: int = 1000,
+    ) -> Subscription[PotentiallyEncryptedPatient]:
+        """Subscribe to patients that are created or changed.
+
+        Each comes decrypted, or as an :class:`EncryptedPatient` where no key on this device opens
+        it::
+
+            with api.patient_api.subscribe_to_patient_events(["CREATE"]) as events:
+                for event in events:
+                    ...
+
+        Args:
+            event_types: what to be told of: ``CREATE``, ``UPDATE``, ``DELETE``. Backends say
+                ``UPDATE`` of a deletion, too.
+            patient_filter: a :class:`PatientFilter`, or a filter made of such; by default
+                everything that this user may read.
+            reconnection: how the connection is made again when it breaks.
+            buffer_size: how many events may wait to be taken before the backend has to wait.
+
+        Raises:
+            ValidationError: an argument is malformed, or the filter searches encrypted members.
+        """
+        return _events.Subscription._wrap(
+            self._call(
+                self._inner.subscribe_to_patient_events,
+                event_types,
+                patient_filter,
+                reconnection=reconnection,
+                buffer_size=buffer_size,
+            )
+        )

@@ -14,6 +14,7 @@ from icure_async.models.user_token import (
     RenewedToken,
     UserToken,
 )
+from icure_sync._generated import events as _events
 from icure_sync._twins import Twin
 
 if TYPE_CHECKING:
@@ -21,10 +22,12 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from icure_async.models.enums import SharedDataType
+    from icure_async.models.events import EventType, Reconnection
     from icure_async.models.filters import Filter, UserFilter
     from icure_async.models.messages import MessageFactory
     from icure_async.models.patient import PotentiallyEncryptedPatient
     from icure_async.models.user import User
+    from icure_sync._generated.events import Subscription
     from icure_sync._iterators import ClosableIterator
 
 __all__ = ["UserApi"]
@@ -430,3 +433,36 @@ class UserApi(Twin[AsyncUserApi]):
             InvalidResponseError: the backend has kept the token.
         """
         return self._run(self._inner.revoke_token, key)
+
+    def subscribe_to_user_events(
+        self,
+        event_types: Sequence[EventType],
+        user_filter: UserFilter | Filter | None = None,
+        *,
+        reconnection: Reconnection | None = None,
+        buffer_size: int = 1000,
+    ) -> Subscription[User]:
+        """Subscribe to users that are created or changed.
+
+        The same as for patients: see :class:`~icure_sync.Subscription`.
+
+        Args:
+            event_types: what to be told of: ``CREATE``, ``UPDATE``, ``DELETE``. Backends say
+                ``UPDATE`` of a deletion, too.
+            user_filter: a :class:`UserFilter`, or a filter made of such; by default everything
+                that this user may read.
+            reconnection: how the connection is made again when it breaks.
+            buffer_size: how many events may wait to be taken before the backend has to wait.
+
+        Raises:
+            ValidationError: an argument is malformed.
+        """
+        return _events.Subscription._wrap(
+            self._call(
+                self._inner.subscribe_to_user_events,
+                event_types,
+                user_filter,
+                reconnection=reconnection,
+                buffer_size=buffer_size,
+            )
+        )

@@ -43,6 +43,7 @@ NAMES = (
     "MedicalDeviceApi",
     "NotificationApi",
     "PatientApi",
+    "Subscription",
     "UserApi",
 )
 STORAGES = (
@@ -70,7 +71,13 @@ TWINS = {
     **PROTOCOLS,
     icure_async.AuthenticationResult: icure_sync.AuthenticationResult,
 }
-RENAMED = {"aclose": "close", "__aenter__": "__enter__", "__aexit__": "__exit__"}
+RENAMED = {
+    "aclose": "close",
+    "__aenter__": "__enter__",
+    "__aexit__": "__exit__",
+    "__aiter__": "__iter__",
+    "__anext__": "__next__",
+}
 LEFT_OUT = {"with_client_session", "storage"}
 CONSTRUCTED = {"AnonymousMedTechApiBuilder", "MedTechApiBuilder", "Sandbox", *STORAGES}
 
@@ -113,6 +120,8 @@ def twin_of(hint: Any, *, parameter: bool) -> Any:
     if hint in TWINS:
         return TWINS[hint]
     origin, parts = get_origin(hint), get_args(hint)
+    if origin in TWINS:
+        return TWINS[origin][parts]
     if origin is Building:
         return TWINS[parts[0]]
     if origin is contextlib.AbstractAsyncContextManager:
