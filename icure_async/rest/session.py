@@ -175,6 +175,9 @@ class Session(SecretHolder):
         # Whether the backend has ever taken the password.
         self._worked = tokens is not None
         self._answer = LoginAnswer()
+        # Of the user whose document was seen to have the name that the session logs in with. The
+        # user may have another name since, which another device has given it.
+        self.confirmed_user_id: str | None = None
         self._lock = anyio.Lock()
         # Logins and refreshes that came to an end, and the error of the last one.
         self._sign_ins = 0
@@ -229,6 +232,7 @@ class Session(SecretHolder):
             tokens=self._tokens,
         )
         successor._answer = self._answer
+        successor.confirmed_user_id = self.confirmed_user_id
         successor.credentials, self.credentials = self.credentials, successor.credentials
         self._ended = True
         self._tokens, self._failure = None, None

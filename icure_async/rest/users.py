@@ -60,11 +60,21 @@ class UserResource(EntityResource):
         answer = response.json_object()
         self._session.read_expiry(answer)
         user = checked_document(answer, "user", None, action)
-        expected = self._session.user_id
-        names = {login.user_name for login in self._session.credentials.candidates}
-        if expected not in (None, user["id"]) or not any(may_be_named(user, n) for n in names):
+        if not self._is_own(user):
             raise InvalidResponseError(f"Could not {action}: {ANOTHER_USER}")
+        self._session.confirmed_user_id = user["id"]
         return user
+
+    def _is_own(self, user: Mapping[str, Any]) -> bool:
+        """Return whether this can be the user who logged in."""
+        expected = self._session.user_id
+        confirmed = self._session.confirmed_user_id
+        if expected not in (None, user["id"]):
+            return False
+        if confirmed is not None:
+            return bool(confirmed == user["id"])
+        names = {login.user_name for login in self._session.credentials.candidates}
+        return any(may_be_named(user, name) for name in names)
 
     async def modify(self, document: Mapping[str, Any]) -> dict[str, Any]:
         """Replace a user. Safe to repeat: the second time its revision is outdated."""
