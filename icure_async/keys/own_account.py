@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 __all__ = ["OwnAccount"]
 
 _PASSWORD: Final = "passwordHash"  # noqa: S105
+_NAMES: Final = ("login", "email", "mobilePhone")
 
 
 class OwnAccount:
@@ -67,20 +68,24 @@ class OwnAccount:
         self._records.check(user, creating=False)
         if user.id != await self._own_id():
             return await self._records.save(user)
-        new = self._new_login(user)
+        new = await self._new_login(user)
         credentials = self._session.credentials
+        # An earlier call may have stored it, and its answer was lost.
+        may_be_stored = credentials.expects(**new)
         if new:
             credentials.expect(**new)
         try:
             saved = await self._records.save(user)
         except (BadRequestError, PermissionDeniedError, ValidationError):
-            if new:
+            if new and not may_be_stored:
                 credentials.withdraw(**new)
             raise
         finally:
             self._current_user.changed()
         if "secret" in new:
             credentials.settle(secret=new["secret"])
+        if "user_name" in new:
+            credentials.settle(user_name=new["user_name"])
         document = to_wire(saved)
         credentials.settle_name(lambda name: may_be_named(document, name))
         return saved
@@ -90,10 +95,10 @@ class OwnAccount:
         await self._session.sign_in()
         return self._session.user_id or str((await self._current_user.get())["id"])
 
-    def _new_login(self, user: User) -> dict[str, str]:
+    async def _new_login(self, user: User) -> dict[str, str]:
         """Return the name and the secret with which the session could log in no more without."""
         new: dict[str, str] = {}
-        if not may_be_named(to_wire(user), self._session.user_name):
+        if await self._loses_its_name(to_wire(user)):
             new["user_name"] = str(user.login or user.email or user.mobile_phone)
         password = user.password_hash
         if (
@@ -103,6 +108,16 @@ class OwnAccount:
         ):
             new["secret"] = str(password)
         return new
+
+    async def _loses_its_name(self, user: Mapping[str, Any]) -> bool:
+        """Return whether a change of the user takes away the name that the session logs in with."""
+        name = self._session.user_name
+        if not may_be_named(user, name):
+            return True
+        if any(is_same_name(name, user.get(member)) for member in ("id", *_NAMES)):
+            return False
+        # It has no form by which it could be told from other names.
+        return is_same_name(name, (await self._current_user.get()).get("login"))
 
     async def change_contact(self, member: str, contact: str) -> Mapping[str, Any]:
         """Replace the email address or the phone number, and the login where that is the same one.
@@ -119,8 +134,10 @@ class OwnAccount:
             if isinstance(before, str) and before:
                 if user.get("login") == before:
                     changed["login"] = contact
-                if is_same_name(self._session.user_name, before):
-                    self._session.credentials.expect(user_name=contact)
+                # The name that is in force may be the one of a change whose answer was lost.
+                credentials = self._session.credentials
+                if any(is_same_name(one.user_name, before) for one in credentials.candidates):
+                    credentials.expect(user_name=contact)
             return changed
 
         return await self._change(
@@ -149,7 +166,8 @@ class OwnAccount:
             InvalidResponseError: the backend shows a user without the change.
         """
         credentials = self._session.credentials
-        may_be_stored = False
+        # An earlier call may have stored it, and its answer was lost.
+        may_be_stored = credentials.expects(**new)
 
         async def write(user: Mapping[str, Any]) -> Mapping[str, Any]:
             nonlocal may_be_stored

@@ -49,6 +49,10 @@ class Credentials(SecretHolder):
         """All of them, the likeliest first."""
         return tuple(self._candidates)
 
+    def expects(self, *, user_name: str | None = None, secret: str | None = None) -> bool:
+        """Return whether one with this name and secret is reckoned with."""
+        return any(_has(login, user_name, secret) for login in self._candidates)
+
     def expect(self, *, user_name: str | None = None, secret: str | None = None) -> None:
         """Reckon with another name or secret, since the backend is about to be told of it."""
         for login in self.candidates:

@@ -176,6 +176,48 @@ async def test_a_change_whose_answers_were_all_lost_leaves_a_session_that_works(
     assert requests.take().count(LOGIN) <= 1
 
 
+@pytest.mark.parametrize("kind", ["drop-before", "drop-after"])
+@pytest.mark.usefixtures("no_pauses")
+async def test_another_address_after_one_whose_answers_were_all_lost(
+    kind: Any, ned: MedTechApi, sandbox: Sandbox
+) -> None:
+    sandbox.inject_fault(Fault(kind, method="PUT", path=PUT_USER, times=1))
+    sandbox.inject_fault(Fault("drop-before", path=PUT_USER, method="PUT", nth=(2, 3)))
+    with pytest.raises(NetworkError):
+        await ned.user_api.change_email(NEW_EMAIL)
+    sandbox.clear_faults()
+    await ned.user_api.change_email("third@winterfell.example")
+    sandbox.advance_clock(A_DAY)
+    assert (await ned.user_api.get_logged_user()).email == "third@winterfell.example"
+
+
+async def test_a_session_outlives_a_name_that_another_device_has_changed(
+    ned: MedTechApi, builder: Builder, jwt: bool
+) -> None:
+    await ned.user_api.get_logged_user()
+    async with builder(PHONE, PASSWORD).build() as other:
+        await other.user_api.change_email(NEW_EMAIL)
+    if jwt:
+        assert (await ned.user_api.get_logged_user()).email == NEW_EMAIL
+    else:
+        with pytest.raises(AuthenticationError, match="refused now"):
+            await ned.user_api.get_logged_user()
+
+
+async def test_a_session_goes_on_with_another_login_of_any_form(
+    ned: MedTechApi, builder: Builder, sandbox: Sandbox, requests: RequestLog
+) -> None:
+    user = await ned.user_api.get_logged_user()
+    user = await ned.user_api.create_or_modify_user(user.evolve(login="ned"))
+    async with builder("ned", PASSWORD).build() as api:
+        await api.user_api.create_or_modify_user(user.evolve(login="eddard"))
+        sandbox.advance_clock(A_DAY)
+        requests.take()
+        assert (await api.user_api.get_logged_user()).login == "eddard"
+        # The session has settled: it tries no other name.
+        assert requests.take().count(LOGIN) <= 1
+
+
 async def test_an_address_that_is_taken(ned: MedTechApi, sandbox: Sandbox) -> None:
     with pytest.raises(UserExistsError, match="another user has this") as caught:
         await ned.user_api.change_email("arya@winterfell.example")
@@ -336,6 +378,33 @@ async def test_a_password_whose_change_got_no_answer(
     sandbox.advance_clock(A_DAY)
     assert (await with_password.user_api.get_logged_user()).id == NED
     assert await logs_in(builder, EMAIL, NEW_PASSWORD)
+
+
+@pytest.mark.parametrize("through", ["change_password", "create_or_modify_user"])
+@pytest.mark.usefixtures("no_pauses")
+async def test_a_refusal_after_a_change_whose_answer_was_lost(
+    through: str, with_password: MedTechApi, sandbox: Sandbox
+) -> None:
+    user = await with_password.user_api.get_logged_user()
+
+    async def change() -> None:
+        if through == "change_password":
+            await with_password.user_api.change_password(NEW_PASSWORD)
+        else:
+            await with_password.user_api.create_or_modify_user(
+                user.evolve(password_hash=NEW_PASSWORD)
+            )
+
+    sandbox.inject_fault(Fault("drop-after", method="PUT", path=PUT_USER, times=1))
+    sandbox.inject_fault(Fault("drop-before", path=PUT_USER, method="PUT", nth=(2, 3)))
+    with pytest.raises(NetworkError):
+        await change()
+    sandbox.clear_faults()
+    sandbox.inject_fault(Fault("status", status=403, method="PUT", path=PUT_USER, times=1))
+    with pytest.raises(PermissionDeniedError):
+        await change()
+    sandbox.advance_clock(A_DAY)
+    assert (await with_password.user_api.get_logged_user()).id == NED
 
 
 @pytest.mark.usefixtures("no_pauses")
