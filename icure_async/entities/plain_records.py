@@ -388,6 +388,12 @@ class PlainRecords(Generic[Record]):
             ignored={*kind.keys, *kind.ignored, *_SET_ON_SAVING},
         )
 
+    def _is_changed(self, before: Mapping[str, Any], stored: Mapping[str, Any]) -> bool:
+        """Return whether others have changed anything but keys, members of newer SDKs included."""
+        known = {*wire_names(self.kind.clear), *self.kind.keys, *_SET_ON_SAVING}
+        added = {name for name in stored.keys() - before.keys() - known if stored[name]}
+        return bool(added) or self._difference(before, stored) is not None
+
     async def _saved_before(
         self,
         document: Mapping[str, Any],
@@ -410,10 +416,14 @@ class PlainRecords(Generic[Record]):
         async def change(stored: dict[str, Any]) -> dict[str, Any] | None:
             if self._difference(document, stored) is None:
                 return None
-            if before is None or not self.kind.keys or self._difference(before, stored):
+            if before is None or not self.kind.keys or self._is_changed(before, stored):
                 raise others from None
-            keys = {key: stored[key] for key in self.kind.keys if key in stored}
-            return _without(document, self.kind.keys) | keys | {"rev": stored["rev"]}
+            kept = {
+                key: stored[key]
+                for key in {*self.kind.keys, *self.kind.filled}
+                if key in stored and (key in self.kind.keys or document.get(key) is None)
+            }
+            return _without(document, self.kind.keys) | kept | {"rev": stored["rev"]}
 
         async def write(changed: dict[str, Any]) -> dict[str, Any]:
             saved = await self.resource.modify(changed)

@@ -131,6 +131,43 @@ async def test_a_key_that_another_device_writes_at_the_same_time_stays(
     assert len(proxy.sent("PUT /hcparty")) == 2
 
 
+async def test_a_member_of_a_newer_sdk_that_comes_with_a_key_at_the_same_time_is_a_conflict(
+    proxied: MedTechApi, proxy: Proxy, opener: Opener
+) -> None:
+    other = await opener.golden("hcp")
+
+    async def write(_: Exchange) -> None:
+        await write_to(other, FRIENDS[0])
+
+    async def add(exchange: Exchange) -> None:
+        exchange.answer["newerMember"] = "of a newer SDK"
+
+    own = await own_record(proxied)
+    proxy.before("PUT /hcparty", write)
+    proxy.after("GET /hcparty/*", add)
+    with pytest.raises(ConflictError, match="changed by somebody else"):
+        await save(proxied, own.evolve(last_name="Renamed"))
+    assert len(proxy.sent("PUT /hcparty")) == 1
+
+
+async def test_a_date_of_creation_that_comes_with_a_key_at_the_same_time_stays(
+    proxied: MedTechApi, proxy: Proxy, opener: Opener, sandbox: Sandbox
+) -> None:
+    """Backends fill it in where it is missing, as in documents of the past."""
+    other = await opener.golden("hcp")
+
+    async def write(_: Exchange) -> None:
+        await write_to(other, FRIENDS[0])
+
+    own = await own_record(proxied)
+    proxy.before("PUT /hcparty", write)
+    await save(proxied, own.evolve(last_name="Renamed"))
+    first, second = proxy.sent("PUT /hcparty")
+    assert not first.get("created")
+    created = (await stored_own(sandbox, other))["created"]
+    assert second["created"] == created
+
+
 async def test_renames_and_keys_at_the_same_time_all_survive(
     api: MedTechApi, opener: Opener, sandbox: Sandbox
 ) -> None:
