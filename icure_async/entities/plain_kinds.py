@@ -107,7 +107,7 @@ USER: Final = PlainKind(
     route="user",
     clear=User,
     filled=frozenset({"created", "groupId"}),
-    # Backends hide secrets, and keep tokens that are not sent.
+    # Backends hide secrets, and keep tokens and the second factor where they are not sent.
     ignored=frozenset({"authenticationTokens", "passwordHash", "secret", "use2fa"}),
     complete=_with_login,
     validate=validate_user_for_saving,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from icure_async.entities.plain_records import PlainRecords
 from icure_async.errors import ConflictError, UserExistsError
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = ["Users"]
+
+_SECOND_FACTOR: Final = "use2fa"
 
 
 class Users(PlainRecords[User]):
@@ -38,6 +40,13 @@ class Users(PlainRecords[User]):
             # Without it, the backend removes the password (server-behaviour.md §10.2).
             document.setdefault("passwordHash", KEPT_PASSWORD)
         return document
+
+    def _difference(self, sent: Mapping[str, Any], stored: Mapping[str, Any]) -> str | None:
+        name = super()._difference(sent, stored)
+        wanted = sent.get(_SECOND_FACTOR)
+        if name is None and wanted is not None and wanted != bool(stored.get(_SECOND_FACTOR)):
+            return _SECOND_FACTOR
+        return name
 
     async def _saved_before(
         self,

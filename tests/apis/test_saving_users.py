@@ -345,6 +345,52 @@ async def test_a_password_is_stored_even_where_the_conflict_is_with_another_pass
     assert (await again.user_api.get_logged_user()).id == "user-robb"
 
 
+SECOND_FACTOR = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"
+
+
+async def test_a_second_factor_that_is_switched_off_while_a_token_is_created(
+    maester: MedTechApi, sandbox: Sandbox
+) -> None:
+    """A token changes the revision of its user, and nothing that a user has."""
+    robb = await maester.user_api.get_user("user-robb")
+    robb = await maester.user_api.create_or_modify_user(
+        robb.evolve(use2fa=True, secret=SECOND_FACTOR, password_hash=SECRET)
+    )
+    await maester.user_api.create_token(user_id=robb.id)
+    with pytest.raises(ConflictError, match="changed by somebody else"):
+        await maester.user_api.create_or_modify_user(robb.evolve(use2fa=False))
+    again = await maester.user_api.get_user(robb.id)
+    await maester.user_api.create_or_modify_user(again.evolve(use2fa=False))
+    assert not (await stored(sandbox, robb.id)).get("use2fa")
+
+
+async def test_a_second_factor_that_another_device_has_switched_on_stays(
+    maester: MedTechApi, sandbox: Sandbox
+) -> None:
+    robb = await maester.user_api.get_user("user-robb")
+    robb = await maester.user_api.create_or_modify_user(robb.evolve(use2fa=False))
+    await maester.user_api.create_or_modify_user(
+        robb.evolve(use2fa=True, secret=SECOND_FACTOR, password_hash=SECRET)
+    )
+    with pytest.raises(ConflictError, match="changed by somebody else"):
+        await maester.user_api.create_or_modify_user(robb.evolve(password_hash="another password"))
+    assert (await stored(sandbox, robb.id))["use2fa"] is True
+
+
+async def test_a_backend_that_does_not_switch_the_second_factor_on(
+    opener: Opener, proxy: Proxy
+) -> None:
+    api = await opener.plain("maester", url=proxy.url)
+
+    async def forget(exchange: Exchange) -> None:
+        exchange.answer.pop("use2fa")
+
+    robb = await api.user_api.get_user("user-robb")
+    proxy.after(f"PUT {USER.removeprefix('/rest/v1')}", forget)
+    with pytest.raises(InvalidResponseError, match="something else for use2fa"):
+        await api.user_api.create_or_modify_user(robb.evolve(use2fa=True, secret=SECOND_FACTOR))
+
+
 async def test_a_change_of_somebody_else_is_a_conflict(maester: MedTechApi) -> None:
     robb = await maester.user_api.get_user("user-robb")
     await maester.user_api.create_or_modify_user(robb.evolve(name="Robb"))
