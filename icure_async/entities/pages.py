@@ -18,6 +18,7 @@ __all__ = ["PagedResource", "pages_of"]
 
 _MAX_RESTARTS: Final = 8
 _MAX_ROWS: Final = 1_000_000
+_MAX_EMPTY: Final = 1000
 
 _Page = dict[str, Any]
 
@@ -98,16 +99,22 @@ async def pages_of(
             # The rows of this run through the list; an earlier run may have brought the same.
             passed: set[str] = set()
             start_id: str | None = None
+            empty = 0
             while True:
                 page = await ahead.take()
                 rows: dict[str, dict[str, Any]] = {row["id"]: row for row in page["rows"]}
+                next_id = _next_id(page)
                 # The first document of this page has been deleted, and backends may then show
                 # nothing that comes after it (server-behaviour.md §8.2).
-                is_cut_off = start_id is not None and not rows
-                brings_nothing = rows.keys() <= passed
+                is_cut_off = start_id is not None and not rows and next_id is None
+                # Backends leave out of a page what the user may not see (§9.4): it may be all.
+                empty = 0 if rows else empty + 1
+                is_repeated = rows.keys() <= passed if rows else next_id == start_id
                 passed.update(rows)
-                start_id = None if is_cut_off else _next_id(page)
-                is_endless = start_id is not None and (brings_nothing or len(passed) > _MAX_ROWS)
+                start_id = next_id
+                is_endless = start_id is not None and (
+                    is_repeated or empty > _MAX_EMPTY or len(passed) > _MAX_ROWS
+                )
                 if start_id is not None and not is_endless:
                     ahead.start(start_id)
                 fresh = [row for known, row in rows.items() if known not in seen]

@@ -249,14 +249,55 @@ class Liar(Shelf):
         return {"rows": [{"id": "a"}], "nextKeyPair": {"startKeyDocId": "b"}}
 
 
+class Selective(Shelf):
+    """Leaves out of its pages what is written in capitals, which nobody may see."""
+
+    def page(self, start_id: str | None, limit: int) -> Page:
+        page = super().page(start_id, limit)
+        return {**page, "rows": [row for row in page["rows"] if row["id"].islower()]}
+
+
 class Restless(Shelf):
-    """Has a next page each time, and nothing on it."""
+    """Has a next page each time, whose first thing is gone as soon as it is asked for."""
 
     def page(self, start_id: str | None, limit: int) -> Page:
         del limit
         if start_id is not None:
-            return {"rows": [], "nextKeyPair": {"startKeyDocId": "c"}}
+            return {"rows": []}
         return {"rows": [{"id": "a"}], "nextKeyPair": {"startKeyDocId": "b"}}
+
+
+class Hollow(Shelf):
+    """Has a next page each time, and nothing on any.
+
+    Attributes:
+        is_still: whether the next page is always the same one.
+    """
+
+    is_still = False
+
+    def page(self, start_id: str | None, limit: int) -> Page:
+        del start_id, limit
+        next_id = "b" if self.is_still else f"b{len(self.asked)}"
+        return {"rows": [], "nextKeyPair": {"startKeyDocId": next_id}}
+
+
+@pytest.mark.parametrize(
+    ("ids", "found"), [("ABcd", "cd"), ("abCDef", "abef"), ("aBCDEFGh", "ah"), ("ABCDEf", "f")]
+)
+async def test_pages_of_which_nothing_may_be_seen_are_passed(ids: str, found: str) -> None:
+    shelf = Selective(ids)
+    assert "".join([ids_of(page) async for page in pages(shelf)]) == found
+    assert len(shelf.asked) == (len(ids) + 1) // 2
+
+
+@pytest.mark.parametrize(("is_still", "requests"), [(True, 2), (False, 1001)])
+async def test_empty_pages_without_end_are_given_up(is_still: bool, requests: int) -> None:
+    shelf = Hollow("")
+    shelf.is_still = is_still
+    with pytest.raises(InvalidResponseError, match="pages without end"):
+        assert [ids_of(page) async for page in pages(shelf)] == []
+    assert len(shelf.asked) == requests
 
 
 async def test_pages_in_a_circle_are_noticed() -> None:
