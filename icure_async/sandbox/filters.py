@@ -32,7 +32,8 @@ class _Filter:
         self.tx = tx
         self.call = call
         self._fields = fields
-        self.type: str = fields.get("$type", "")
+        given = fields.get("$type")
+        self.type: str = given if isinstance(given, str) else ""
 
     def string(self, *names: str) -> str | None:
         for name in names:
@@ -337,7 +338,10 @@ def find(tx: Transaction, call: Call, kind: str, body: Any) -> Found:
     Raises:
         ApiError: 400 where the body is no filter for this kind.
     """
-    resolved = _resolve(tx, call, kind, body)
+    try:
+        resolved = _resolve(tx, call, kind, body)
+    except RecursionError:
+        raise bad_request("Too many filters lie one within the other") from None
     readers = reads_as(call, kind)
     if len(resolved) == 1 and isinstance(resolved[0], Query):
         query = resolved[0] if readers is None else resolved[0].also("reader", readers)

@@ -110,6 +110,8 @@ async def test_patients_are_found_by_tag(world: World) -> None:
         {"filter": {"$type": "PatientByIdsFilter"}},
         {"filter": {"$type": "PatientByIdsFilter", "ids": "x"}},
         {"filter": {"$type": "UnionFilter", "filters": ["x"]}},
+        {"filter": {"$type": ["PatientByHcPartyFilter"]}},
+        {"filter": {"$type": {}}},
         {"filter": {"$type": "ComplementFilter"}},
         {"filter": {"$type": "PatientByHcPartyGenderEducationProfession", "gender": "wolf"}},
         {"filter": {"$type": "PatientByHcPartyFilter"}, "predicate": {"$type": "Nonsense"}},
@@ -118,6 +120,16 @@ async def test_patients_are_found_by_tag(world: World) -> None:
 )
 async def test_filters_that_make_no_sense_are_refused(world: World, body: Json) -> None:
     answer = await (await world.master()).post("/patient/filter", body)
+    assert answer.status == 400
+    assert answer.body["message"]
+
+
+async def test_filters_that_lie_too_deep_are_refused(world: World) -> None:
+    innermost: Json = {"$type": "PatientByHcPartyFilter"}
+    for _ in range(400):
+        innermost = {"$type": "UnionFilter", "filters": [innermost]}
+    doctor = await world.register_hcp("deep@winterfell.example")
+    answer = await doctor.post("/patient/match", innermost)
     assert answer.status == 400
     assert answer.body["message"]
 
