@@ -448,7 +448,8 @@ class PlainRecords(Generic[Record]):
     async def _read_whole(self, record_id: str) -> dict[str, Any]:
         """Return a document as it is stored, with all its keys, to be written back."""
         document = await self.resource.get(one_id(record_id, self.kind.noun))
-        if self.kind.keys and not owner_looks_whole(document, with_transfers=True):
+        looks_whole = owner_looks_whole(document, with_transfers=True)
+        if self.kind.keys and (not looks_whole or self._replaced.has_lost_keys(document)):
             await compare_with_stored(document, self.resource.get, self.kind.noun)
         self._take(document, is_confirmed=True)
         return document

@@ -8,7 +8,12 @@ import attrs
 
 from icure_async.crypto.recent import Recent
 from icure_async.entities.unchanged import require_same_material
-from icure_async.entities.wholeness import KEY_MATERIAL, owner_looks_whole, same_material
+from icure_async.entities.wholeness import (
+    KEY_MATERIAL,
+    has_all_keys_of,
+    owner_looks_whole,
+    same_material,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,14 +27,22 @@ _LIMIT: Final = 1000
 
 @attrs.frozen
 class _Read:
-    """A document, and whether two answers say that it has all its keys."""
+    """A document, and whether two answers say that it has all its keys.
+
+    Attributes:
+        document: as the backend gave it.
+        is_confirmed: whether two answers say so.
+        has_lost_keys: whether a former answer had more of them.
+    """
 
     document: dict[str, Any] = attrs.field(repr=False)
     is_confirmed: bool
+    has_lost_keys: bool
 
     @property
     def is_whole(self) -> bool:
-        return self.is_confirmed or owner_looks_whole(self.document, with_transfers=True)
+        looks_whole = owner_looks_whole(self.document, with_transfers=True)
+        return self.is_confirmed or (looks_whole and not self.has_lost_keys)
 
 
 class Replaced:
@@ -48,6 +61,11 @@ class Replaced:
         read = self._read.get(record.id)
         is_it = read is not None and read.document.get("rev") == record.rev and read.is_whole
         return read.document if read is not None and is_it else None
+
+    def has_lost_keys(self, document: Mapping[str, Any]) -> bool:
+        """Return whether a document lacks keys that it had when it was read or saved last."""
+        before = self._read.get(str(document["id"]))
+        return before is not None and not has_all_keys_of(document, before.document)
 
     def note(self, document: Mapping[str, Any], *, is_confirmed: bool = False) -> None:
         """Take note of a document as the backend just gave it.
@@ -68,4 +86,5 @@ class Replaced:
                 self._read.drop(record_id)
                 require_same_material(before.document, document, self._noun, "read")
             is_confirmed = is_confirmed or (is_same and before.is_confirmed)
-        self._read.put(record_id, _Read(dict(document), is_confirmed))
+        has_lost_keys = self.has_lost_keys(document)
+        self._read.put(record_id, _Read(dict(document), is_confirmed, has_lost_keys))

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ENTITY_METADATA",
     "KEY_MATERIAL",
+    "has_all_keys_of",
     "has_key_material",
     "looks_whole",
     "owner_looks_whole",
@@ -115,6 +116,22 @@ def same_material(
     Empty members count as absent, since backends add and drop them.
     """
     return all(_plain(sent.get(name), name) == _plain(stored.get(name), name) for name in names)
+
+
+def has_all_keys_of(owner: Mapping[str, Any], earlier: Mapping[str, Any]) -> bool:
+    """Return whether a data owner has the keys that it had before: they are added, not removed."""
+    return all(
+        _holds(_plain(owner.get(name), name), _plain(earlier.get(name), name))
+        for name in KEY_MATERIAL
+    )
+
+
+def _holds(value: Any, earlier: Any) -> bool:
+    if is_object(earlier):
+        return is_object(value) and all(
+            _holds(value.get(key), item) for key, item in earlier.items()
+        )
+    return bool(earlier is None or value == earlier)
 
 
 def _has_whole_entries(entries: object) -> bool:

@@ -305,6 +305,44 @@ class TestAnswersWithoutKeys:
             await own_record(proxied)
         assert keys_of(await stored_own(sandbox, proxied)) == before
 
+    @pytest.mark.parametrize("is_read_before", [True, False])
+    async def test_are_not_believed_where_there_were_keys_before(
+        self,
+        proxied: MedTechApi,
+        proxy: Proxy,
+        opener: Opener,
+        sandbox: Sandbox,
+        is_read_before: bool,
+    ) -> None:
+        """An answer without any key looks like that of somebody who has none."""
+        other = await opener.golden("hcp")
+
+        async def write(_: Exchange | None) -> None:
+            await write_to(other, FRIENDS[0])
+
+        async def cut(exchange: Exchange) -> None:
+            for name in KEY_MATERIAL:
+                exchange.answer.pop(name, None)
+
+        own = await own_record(proxied)
+        if is_read_before:
+            # In another revision, which therefore may have other keys.
+            await write(None)
+            proxy.after(f"GET /hcparty/{own.id}", cut)
+            own = await own_record(proxied)
+        else:
+            proxy.before("PUT /hcparty", write)
+            proxy.after(f"GET /hcparty/{own.id}", cut)
+        with pytest.raises((ValidationError, InvalidResponseError)):
+            await save(proxied, own.evolve(notes="n"))
+        after = await stored_own(sandbox, proxied)
+        assert FRIENDS[0] in after["hcPartyKeys"]
+        assert not after.get("notes")
+
+        own = await own_record(proxied)
+        await save(proxied, own.evolve(notes="n"))
+        assert keys_of(await stored_own(sandbox, proxied)) == keys_of(after)
+
     async def test_do_not_pass_for_what_was_stored(
         self, proxied: MedTechApi, proxy: Proxy, sandbox: Sandbox
     ) -> None:
