@@ -242,6 +242,8 @@ class Session(SecretHolder):
         """Log in with this from now on. The tokens that the backend gave go on until they end."""
         self._check_not_ended()
         self.credentials.replace_secret(token, expires_at=expires_at)
+        # A code after a token would make it a wrong one.
+        self._needs_code = False
 
     def basic_authorisation(self) -> str:
         """Return the header with the user's credentials, for the gateway, which knows no tokens.

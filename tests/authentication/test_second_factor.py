@@ -138,6 +138,16 @@ async def test_a_token_needs_no_code(bran: MedTechApi, app: App, builder: Builde
     assert app.asked == 1
 
 
+async def test_a_session_that_goes_on_with_a_token_logs_in_again_without_a_code(
+    bran: MedTechApi, app: App, sandbox: Sandbox
+) -> None:
+    await bran.user_api.get_logged_user()
+    await bran.user_api.renew_token()
+    sandbox.advance_clock(A_DAY)
+    await bran.user_api.get_logged_user()
+    assert app.asked == 1
+
+
 async def test_a_wrong_code_is_sent_once_and_the_next_call_asks_again(
     bran: MedTechApi, app: App, requests: RequestLog
 ) -> None:
