@@ -27,7 +27,7 @@ from icure_async.rest.user_tokens import TOKENS_MEMBER, key_among, name_in_key, 
 from icure_async.rest.users import is_same_name, may_be_named
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
 
     from icure_async.crypto.protocol import Crypto
     from icure_async.keys.current_user import CurrentUser
@@ -104,10 +104,16 @@ class OwnAccount:
         if (
             password not in (None, KEPT_PASSWORD)
             and not is_hash(str(password))
-            and self._session.own_token_key(user.authentication_tokens) is None
+            and not await self._has_token(user.authentication_tokens)
         ):
             new["secret"] = str(password)
         return new
+
+    async def _has_token(self, keys: Iterable[str]) -> bool:
+        """Return whether the session logs in with a token, which may be newer than a record."""
+        if self._session.own_token_key(keys) is not None:
+            return True
+        return self._session.own_token_key(_keys_of(await self._current_user.get())) is not None
 
     async def _loses_its_name(self, user: Mapping[str, Any]) -> bool:
         """Return whether a change of the user takes away the name that the session logs in with."""
@@ -212,6 +218,7 @@ class OwnAccount:
         expires_at = int((self._clock() + validity) * 1000)
         await self._users.create_token(str(user["id"]), key, validity=validity, secret=secret)
         self._session.use_token(secret, expires_at=expires_at)
+        self._current_user.changed()
         return RenewedToken(
             token=secret, key=key, token_expires_at=expires_at, replaced_key=old_key
         )

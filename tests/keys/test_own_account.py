@@ -360,6 +360,23 @@ async def test_a_session_with_a_token_keeps_to_it(
     assert await logs_in(builder, EMAIL, NEW_PASSWORD)
 
 
+@pytest.mark.parametrize("is_renewed", [True, False])
+async def test_a_session_with_a_token_keeps_to_it_whatever_is_known_of_its_tokens(
+    is_renewed: bool, ned: MedTechApi, builder: Builder
+) -> None:
+    token = await ned.user_api.create_token()
+    async with builder(EMAIL, token).build() as api:
+        user = await api.user_api.get_logged_user()
+        if is_renewed:
+            await api.user_api.renew_token()
+        else:
+            user = user.evolve(authentication_tokens={})
+        await api.user_api.create_or_modify_user(user.evolve(password_hash=NEW_PASSWORD))
+        assert [one.is_current for one in await api.user_api.list_tokens()].count(True) == 1
+        assert (await api.logout()).token_revoked
+    assert await logs_in(builder, EMAIL, NEW_PASSWORD)
+
+
 @pytest.mark.parametrize("kind", ["drop-before", "drop-after"])
 @pytest.mark.usefixtures("no_pauses")
 async def test_a_password_whose_change_got_no_answer(
