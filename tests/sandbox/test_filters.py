@@ -168,6 +168,23 @@ async def test_predicates_choose_among_what_was_found(
     assert page["totalSize"] == 3
 
 
+@pytest.mark.parametrize("key", ["passwordHash", "secret", "authenticationTokens"])
+async def test_predicates_tell_nothing_of_secrets(world: World, key: str) -> None:
+    patient = await world.register("bran@winterfell.example")
+    user = await me(patient)
+    secrets = {"passwordHash": "three eyed raven", "use2fa": True, "secret": "JBSWY3DPEHPK3PXP"}
+    assert (await patient.put("/user", {**user, **secrets})).status == 200
+    stored = await world.sandbox.stored("user", user["id"])
+    assert stored is not None
+    doctor = await world.register_hcp("luwin@winterfell.example")
+    chain = {
+        "filter": {"$type": "UserByIdsFilter", "ids": [user["id"]]},
+        "predicate": key_value(key, "EQUAL", stored[key]),
+    }
+    answer = await doctor.post("/user/filter", chain)
+    assert answer.body["rows"] == []
+
+
 async def test_pages_join_without_gap_or_repetition(world: World) -> None:
     master = await world.master()
     owner = (await me(master))["healthcarePartyId"]
