@@ -70,7 +70,7 @@ class TestByCode:
             icure(*command.split())
             icure.json(*command.split())
         assert token not in icure.said
-        (key_file,) = (icure.data / "keys").iterdir()
+        (key_file,) = icure.keys.iterdir()
         for value in json.loads(key_file.read_text())["privateKey"].values():
             assert not (isinstance(value, str) and len(value) > 20 and value in icure.said)
 
@@ -336,9 +336,9 @@ class TestLogout:
 
     def test_private_keys_stay(self, icure: Command, running: Sandbox, phone: str) -> None:
         icure.register(running, phone)
-        kept = {file.name: file.read_bytes() for file in (icure.data / "keys").iterdir()}
+        kept = {file.name: file.read_bytes() for file in icure.keys.iterdir()}
         icure("logout")
-        assert {file.name: file.read_bytes() for file in (icure.data / "keys").iterdir()} == kept
+        assert {file.name: file.read_bytes() for file in icure.keys.iterdir()} == kept
 
 
 def _only_key(icure: Command) -> tuple[str, Any]:
