@@ -240,7 +240,7 @@ async def test_an_iterator_that_nobody_steps_holds_nothing_up(backend: Backend) 
 
 async def test_the_next_page_that_nobody_waits_for_holds_nothing_up(backend: Backend) -> None:
     next_page = Gate({"rows": [], "pageSize": 0})
-    first_page = {
+    first_page: dict[str, object] = {
         "rows": [{"id": "x", "rev": "1-a"}],
         "nextKeyPair": {"startKeyDocId": "y"},
     }

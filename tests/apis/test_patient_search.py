@@ -40,6 +40,8 @@ NOTE = "Winter is coming"
 def seed(world: Json) -> Json:
     seed = stage(world)
     add_hcp(seed, "stranger")
+    child = add_hcp(seed, "member")
+    seed["entities"]["hcparty"][child]["parentId"] = world["users"]["hcp"]["dataOwnerId"]
     return seed
 
 
@@ -119,6 +121,20 @@ async def test_one_that_no_key_opens_does_not_hide_the_others(
         assert patient.note is None
         assert patient == await stranger.patient_api.get_patient_and_try_decrypt(patient.id)
     assert await found_by(stranger, SEVEN) == []
+
+
+async def test_an_organisation_is_asked_for_separately(opener: Opener, people: People) -> None:
+    hcp = await opener.golden("hcp")
+    of_organisation = {patient.id for patient in await some_patients(hcp, 2)}
+    member = await opener.plain("member")
+    await member.init_user_crypto()
+    own = {patient.id for patient in await some_patients(member, 1)}
+    match = member.patient_api.match_patients
+    hers = SEVEN.for_data_owner(people.hcp_id)
+    assert set(await match(SEVEN)) == own
+    assert set(await match(hers)) == of_organisation
+    assert set(await match(SEVEN | hers)) == own | of_organisation
+    assert await match(SEVEN & hers) == []
 
 
 async def test_deleted_patients_are_found_by_their_ids_only(opener: Opener) -> None:

@@ -83,7 +83,8 @@ class FilterBuilder(Combinable):
     def _finished(self, leaf: Leaf) -> Leaf:
         return leaf
 
-    def _everything(self) -> Filter:
+    def universe(self) -> Filter:
+        """Return the filter for everything that :meth:`complement` looks through by default."""
         return self._finished(self._all())
 
     def _alike(self, filters: Iterable[Combinable]) -> tuple[Filter, ...]:
@@ -111,8 +112,9 @@ class OwnedFilterBuilder(FilterBuilder):
             return attrs.evolve(leaf, data_owner_id=self._data_owner_id)
         return leaf
 
-    def _everything(self) -> Filter:
+    def universe(self) -> Filter:
+        """Return the filter for everything that :meth:`complement` looks through by default."""
         if self._data_owner_id is not None:
-            return super()._everything()
+            return super().universe()
         # Filters in a union may be for another data owner.
-        return self.build()._everything()  # noqa: SLF001
+        return self.build().universe()
