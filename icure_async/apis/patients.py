@@ -316,8 +316,8 @@ class PatientApi:
         read the keys.
 
         Args:
-            patient: as it was read. Save changes before: with changes to an encrypted member it is
-                refused.
+            patient: as it was read. Save changes before: with changes of an encrypted member it is
+                refused, and other changes are stored only if something has to be sent.
             delegate_id: id of a healthcare professional, a patient or a device that has logged in
                 once; not of the current data owner itself.
 

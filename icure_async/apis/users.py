@@ -148,11 +148,11 @@ class UserApi:
     async def stop_sharing_data_with(
         self, data_owner_ids: Sequence[str], data_type: SharedDataType = "all"
     ) -> User:
-        """Share data that the logged-in user creates from now on no more with some data owners.
+        """Stop sharing the data that the logged-in user creates from now on with some data owners.
 
-        What was shared with them stays readable for them: they have its keys. Sharing by hand goes
-        on, and so does sharing of other categories: where ``sharing_data_with`` of the user names
-        a data owner there as well, stop each of them.
+        They go on reading the data that was shared with them: they have its keys. Sharing by hand
+        goes on as well, and so does automatic sharing of other categories: stop each category in
+        which ``sharing_data_with`` of the user names a data owner.
 
         Args:
             data_owner_ids: ids of the data owners.

@@ -75,7 +75,7 @@ class LegacyKeys:
         self._crypto = crypto
         self._directory = directory
         self._ways = Ways(key_ring, directory)
-        self.secret_finder = SecretFinder(crypto, self._ways, directory)
+        self.secret_finder: Final = SecretFinder(crypto, self._ways, directory)
         self.sources: Sequence[KeySource] = tuple(
             _Source(crypto, find) for find in (*self._ways.known, self._ways.fresh)
         )

@@ -7,7 +7,6 @@ who has them all costs no request.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
 
 import attrs
@@ -17,10 +16,10 @@ from icure_async.entities.at_once import ENDING, each_at_once
 from icure_async.entities.encrypted_self import ENCRYPTED_SELF, encrypted_parts, hidden_members
 from icure_async.entities.metadata import ReadableEntity
 from icure_async.entities.progress import checked_progress, report
+from icure_async.entities.share_outcomes import NO_ACCESS, SharedRecord, ShareOutcomes
 from icure_async.errors import ConflictError, ICureError, ValidationError
 from icure_async.models.base import EntityModel, has_id, has_rev
-from icure_async.models.batch import BatchProgress
-from icure_async.models.shares import ShareItem, ShareResult
+from icure_async.models.shares import ShareResult
 from icure_async.models.validation import validate_id
 from icure_async.models.wire import to_wire
 from icure_async.rest.changes import change_document
@@ -34,34 +33,14 @@ if TYPE_CHECKING:
     from icure_async.entities.records import OwnDocument
     from icure_async.entities.repository import Repository
     from icure_async.entities.sealing import OpenedEntity
-    from icure_async.models.shares import ShareStatus
 
-__all__ = ["SharedRecord", "Shares", "StoredShare", "checked_delegates"]
+__all__ = ["Shares", "StoredShare", "checked_delegates"]
 
 _AT_A_TIME: Final = 250
 
 RecordT = TypeVar("RecordT", bound=EntityModel)
 Clear = TypeVar("Clear", bound=EntityModel)
 Sealed = TypeVar("Sealed", bound=EntityModel)
-
-
-@attrs.frozen(eq=False, repr=False)
-class SharedRecord(Generic[RecordT]):
-    """A record, and the access of delegates to it.
-
-    Attributes:
-        record: as it is stored; as it was passed where it could not be shared.
-        access: delegate id → its access, or the reason why it has none.
-    """
-
-    record: RecordT
-    access: Mapping[str, Granted | ICureError]
-
-    def raise_for(self, delegate_id: str) -> None:
-        """Raise if the delegate has no access."""
-        access = self.access[delegate_id]
-        if isinstance(access, ICureError):
-            raise access
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -94,50 +73,6 @@ class _Prepared(_Pending[RecordT]):
 
     entity: ReadableEntity
     opened: OpenedEntity
-
-
-class _Outcomes(Generic[RecordT]):
-    """The outcomes for a list of records, as they come in."""
-
-    def __init__(self, records: Sequence[RecordT], delegates: Sequence[str]) -> None:
-        self._records = records
-        self._delegates = delegates
-        self._found: dict[int, SharedRecord[RecordT]] = {}
-
-    def note(self, one: _Pending[RecordT], shared: SharedRecord[RecordT]) -> None:
-        """Note the outcome of a record."""
-        self._found[one.index] = shared
-
-    def failed(
-        self,
-        index: int,
-        error: ICureError,
-        access: Mapping[str, Granted | ICureError] = MappingProxyType({}),
-    ) -> None:
-        """Note that a record could not be written, and the access that holds all the same."""
-        kept = {name: one for name, one in access.items() if one != "given"}
-        every = dict.fromkeys(self._delegates, error) | kept
-        self._found[index] = SharedRecord(self._records[index], every)
-
-    def end(self, error: ICureError) -> None:
-        """Give an error to all records that have no outcome yet."""
-        for index in range(len(self._records)):
-            if index not in self._found:
-                self.failed(index, error)
-
-    @property
-    def progress(self) -> BatchProgress:
-        """The number of outcomes so far."""
-        failed = sum(
-            any(isinstance(access, ICureError) for access in shared.access.values())
-            for shared in self._found.values()
-        )
-        return BatchProgress(done=len(self._found), failed=failed, total=len(self._records))
-
-    @property
-    def result(self) -> list[SharedRecord[RecordT]]:
-        """All outcomes, in order."""
-        return [self._found[index] for index in range(len(self._records))]
 
 
 def checked_delegates(delegate_ids: object, own_id: str | None) -> list[str]:
@@ -205,7 +140,6 @@ class Shares(Generic[Clear, Sealed]):
         delegate_ids: Sequence[str],
         *,
         may_be_sealed: bool = False,
-        progress: Progress | None = None,
     ) -> list[SharedRecord[Clear | Sealed]]:
         """Share many records; one that can't be shared does not keep the others from it.
 
@@ -213,16 +147,25 @@ class Shares(Generic[Clear, Sealed]):
             records: as they were read.
             delegate_ids: whom to share each of them with.
             may_be_sealed: whether those that can't be decrypted are shared as far as possible.
-            progress: called again and again with the number of records that have an outcome.
 
         Raises:
             ValidationError: the list of delegates is malformed. Nothing was sent.
-            ConfigurationError: ``progress`` can't be called.
         """
+        outcomes = await self._share(records, delegate_ids, None, may_be_sealed=may_be_sealed)
+        return outcomes.result
+
+    async def _share(
+        self,
+        records: Sequence[Clear | Sealed],
+        delegate_ids: Sequence[str],
+        progress: Progress | None,
+        *,
+        may_be_sealed: bool,
+    ) -> ShareOutcomes[Clear | Sealed]:
         own_id = await self._own.own_id()
         request = _Request(checked_delegates(delegate_ids, own_id), may_be_sealed)
         checked_progress(progress)
-        outcomes = _Outcomes(records, request.delegates)
+        outcomes = ShareOutcomes(records, request.delegates)
         seen: set[str] = set()
         for start in range(0, len(records), _AT_A_TIME):
             some = [
@@ -241,7 +184,7 @@ class Shares(Generic[Clear, Sealed]):
             await report(progress, outcomes.progress)
             if ending is not None:
                 break
-        return outcomes.result
+        return outcomes
 
     async def share_many(
         self, records: Iterable[Clear], delegate_ids: Sequence[str], progress: Progress | None
@@ -255,14 +198,9 @@ class Shares(Generic[Clear, Sealed]):
         noun = self._repository.kind.noun
         if isinstance(records, str | Mapping) or not isinstance(records, Iterable):
             raise ValidationError(f"{noun}s must be a list of {noun}s. Nothing was sent.")
-        listed = list(records)
-        shared = await self.share(listed, delegate_ids, progress=progress)
-        items = [
-            _item(index, record, delegate_id, access)
-            for index, record in enumerate(listed)
-            for delegate_id, access in shared[index].access.items()
-        ]
-        return ShareResult(tuple(items), tuple(cast("Clear", one.record) for one in shared))
+        outcomes = await self._share(list(records), delegate_ids, progress, may_be_sealed=False)
+        stored = tuple(cast("Clear", one.record) for one in outcomes.result)
+        return ShareResult(tuple(outcomes.items), stored)
 
     async def share_stored(self, record_id: str, delegate_id: str) -> StoredShare:
         """Share a record as it is stored, read now.
@@ -287,7 +225,7 @@ class Shares(Generic[Clear, Sealed]):
         pending: Sequence[_Pending[Clear | Sealed]],
         seen: set[str],
         request: _Request,
-        outcomes: _Outcomes[Clear | Sealed],
+        outcomes: ShareOutcomes[Clear | Sealed],
     ) -> list[_Pending[Clear | Sealed]]:
         """Return the records that can be shared, and were not seen before."""
         valid: list[_Pending[Clear | Sealed]] = []
@@ -315,7 +253,7 @@ class Shares(Generic[Clear, Sealed]):
                 f"This {kind.noun} has no id or no rev: save it first, and share what that "
                 "returns. Nothing was sent."
             )
-        validate_id(record.id, f"{kind.noun} id")
+        self._repository.check(record, creating=False)
         if not request.may_be_sealed:
             self._repository.readable(record)
 
@@ -323,7 +261,7 @@ class Shares(Generic[Clear, Sealed]):
         self,
         pending: Sequence[_Pending[Clear | Sealed]],
         request: _Request,
-        outcomes: _Outcomes[Clear | Sealed],
+        outcomes: ShareOutcomes[Clear | Sealed],
     ) -> ICureError | None:
         """Share records with as few requests as possible; return an error that ends it all."""
         try:
@@ -343,10 +281,10 @@ class Shares(Generic[Clear, Sealed]):
                 saved = await self._write(*both[one.index], request)
             else:
                 saved = await self._share_stored_record(one.record, request)
-            outcomes.note(one, saved)
+            outcomes.note(one.index, saved)
 
         def failed(one: _Pending[Clear | Sealed], error: ICureError) -> None:
-            access = both[one.index][1].access if one.index in both else {}
+            access = both[one.index][1].access if one.index in both else NO_ACCESS
             outcomes.failed(one.index, error, access)
 
         return await each_at_once(pending, finish, failed)
@@ -454,19 +392,6 @@ class Shares(Generic[Clear, Sealed]):
             write=repository.put,
         )
         return stored, access
-
-
-def _item(index: int, record: object, delegate_id: str, access: Granted | ICureError) -> ShareItem:
-    record_id = record.id if isinstance(record, EntityModel) and has_id(record) else None
-    error = access if isinstance(access, ICureError) else None
-    status: ShareStatus = "shared" if access == "given" else "shared_before"
-    return ShareItem(
-        index=index,
-        id=record_id,
-        delegate_id=delegate_id,
-        status=status if error is None else "not_shared",
-        error=error,
-    )
 
 
 def _has_changes(noun: str, record_id: str) -> ValidationError:

@@ -357,10 +357,11 @@ class OwnDocument(Directory):
     async def _delegate(self, delegate_id: str) -> Mapping[str, Any] | ICureError:
         """Return a delegate's document, or why nothing can be shared with it."""
         delegate = await self._other(delegate_id)
-        if delegate is None:
+        if delegate is None or delegate.document.get("deletionDate"):
+            self._others.pop(delegate_id, None)
             return NotFoundError(
                 f"Nothing can be shared with data owner {printable(delegate_id)}: it does not "
-                "exist, or the current user may not read it. Check the id."
+                "exist, was deleted, or may not be read by the current user. Check the id."
             )
         if self._has_public_key(delegate_id, delegate):
             return delegate.document

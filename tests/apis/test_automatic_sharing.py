@@ -193,7 +193,7 @@ async def test_after_a_lost_answer_new_data_is_shared_with_whom_the_backend_has(
         assert await delegates_of_a_new_patient(api) == {IDS["hcpB"]}
 
     async def refuse(exchange: Exchange) -> None:
-        exchange.status, exchange.answer = 400, "refused, says whoever lies between"
+        exchange.status, exchange.answer = 400, "refused by a proxy"
 
     proxy.after("PUT /user", refuse)
     change = (

@@ -41,6 +41,11 @@ def world() -> dict[str, Any]:
 def seed() -> dict[str, Any]:
     seed = stage(WORLD2, STAGE)
     add_hcp(seed, "keyless")
+    gone_id = add_hcp(seed, "gone")
+    seed["entities"]["hcparty"][gone_id] |= {
+        "publicKey": key_pair_of(WORLD2, "hcpC").public_key,
+        "deletionDate": 1,
+    }
     return seed
 
 
@@ -219,6 +224,7 @@ async def test_unknown_members_survive(golden: People, backend: Backend) -> None
 
 BAD_DELEGATES: list[tuple[Any, type[Exception], str]] = [
     ("nobody", NotFoundError, "does not exist"),
+    ("hcp-gone", NotFoundError, "was deleted"),
     ("hcp-keyless", CryptoError, "no public key"),
     (IDS["hcpA"], ValidationError, "current one"),
     ("", ValidationError, "delegate id"),
@@ -340,9 +346,29 @@ async def test_changes_have_to_be_saved_before(
             await api.patient_api.give_access_to(patient, IDS["hcpB"])
         assert writes(requests.take()) == []
         assert await backend.patient(patient.id) == before
+    malformed = await created(api)
+    malformed.first_name = cast("Any", 5)
+    requests.take()
+    with pytest.raises(ValidationError, match="first_name"):
+        await api.patient_api.give_access_to(malformed, IDS["hcpB"])
+    assert requests.take() == []
     unsaved = Patient(first_name="Bran")
     with pytest.raises(ValidationError, match="save it first"):
         await api.patient_api.give_access_to(unsaved, IDS["hcpB"])
+
+
+async def test_a_note_that_is_stored_in_clear_stays_as_it_is(
+    golden: People, backend: Backend
+) -> None:
+    """SDKs of today write members in clear that others encrypt."""
+    api = await golden("hcpA")
+    patient = await created(api, None)
+    await backend.change(patient.id, note="in clear")
+    before = await backend.patient(patient.id)
+    read = await api.patient_api.get_patient(patient.id)
+    await api.patient_api.give_access_to(read, IDS["hcpB"])
+    assert without_entries(await backend.patient(patient.id)) == without_entries(before)
+    assert await golden.note("hcpB", patient.id) == "in clear"
 
 
 async def test_a_patient_that_went_through_json_is_shared_as_it_is_stored(
@@ -446,7 +472,7 @@ async def test_an_entry_that_a_stranger_planted_for_the_delegate_does_not_count(
         assert shared is not read
         assert await golden.note("hcpB", patient.id) == NOTE
         assert await api.patient_api.give_access_to(shared, IDS["hcpB"]) is shared
-        # What was planted is not ours to drop.
+        # The planted entry is not ours to drop.
         now = await backend.patient(patient.id)
         assert now["encryptionKeys"][IDS["hcpB"]][0]["key"] == entries[0]["key"]
 

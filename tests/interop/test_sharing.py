@@ -64,7 +64,7 @@ async def test_what_our_sdk_shares_the_reference_reads_changes_and_shares_onward
             await third.init_user_crypto(master.key_pair)
             read = await third.patient_api.get_patient(patient.id)
             assert read.note == "changed by the delegate"
-            # What the reference shared is shared.
+            # A share of the reference counts.
             of_delegate = await other.patient_api.get_patient(patient.id)
             same = await other.patient_api.give_access_to(of_delegate, master.data_owner_id)
             assert same is of_delegate
