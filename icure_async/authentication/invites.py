@@ -19,6 +19,7 @@ from icure_async.errors import (
     BadRequestError,
     ConfigurationError,
     ConflictError,
+    InvalidResponseError,
     NetworkError,
     UserExistsError,
     ValidationError,
@@ -52,6 +53,7 @@ _ATTRIBUTES: Final[dict[Channel, str]] = {"email": "email", "sms": "mobile_phone
 _CONTACT_NAMES: Final[dict[Channel, str]] = {"email": "email address", "sms": "mobile phone number"}
 _NORMALISE: Final = {"email": normalise_email, "sms": normalise_phone_number}
 _MESSAGES: Final[dict[Channel, type[Message]]] = {"email": EmailMessage, "sms": SMSMessage}
+_LINKS: Final = ("login", "patientId")
 _TOKEN_NAME: Final = "invite"  # noqa: S105
 
 Answer = TypeVar("Answer")
@@ -152,7 +154,7 @@ class Invites:
     async def _new(self, invitee: _Invitee) -> _Recipient:
         channel, contact = next(one for one in invitee.contacts if one[0] in invitee.channels)
         # In the order of the reference, with nothing that it leaves out.
-        document = {
+        document: dict[str, Any] = {
             "id": await new_uuid(self._crypto),
             "properties": [],
             "roles": [],
@@ -174,6 +176,12 @@ class Invites:
         except (BadRequestError, ConflictError) as error:
             refusal = error
         else:
+            if any(document.get(name) != recipient.document[name] for name in _LINKS):
+                raise InvalidResponseError(
+                    f"Could not create user {document['id']}: the server answers with a user of "
+                    "another login or patient. No token was made, and no message was sent. Call "
+                    "the administrator of the backend."
+                )
             return attrs.evolve(recipient, document=document, exists=True)
         existing = await self._existing(invitee)
         if existing is None and isinstance(refusal, ConflictError):

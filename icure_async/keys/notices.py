@@ -152,7 +152,7 @@ class KeyNotices:
                 readers = dict.fromkeys([owner_id, *others])
                 keys = {name: exchange_keys[name] for name in readers if name in exchange_keys}
                 failure, may_help = await self._delivery.post(document, keys)
-                problem = failure and str(failure)
+                problem = None if failure is None else str(failure)
                 again = again or may_help
             else:
                 problem = "It cannot be read, or has no public key."

@@ -49,7 +49,7 @@ __all__ = ["clinic"]
 
 Json = dict[str, Any]
 
-TASK = {"method": "POST", "path": "/rest/v1/maintenancetask"}
+TASK: Json = {"method": "POST", "path": "/rest/v1/maintenancetask"}
 
 _numbers = itertools.count()
 
