@@ -127,6 +127,16 @@ class TestByCode:
         }
         icure("login", "--resume", ICURE_CODE=code)
 
+    def test_a_token_that_cannot_be_kept_is_revoked(
+        self, icure: Command, running: Sandbox, phone: str
+    ) -> None:
+        icure.start(running, phone)
+        icure.enter_code("--store", "keyring", code=1)
+        icure("login", phone, "--captcha", "solved", code=1)
+        icure.enter_code("--store", "file")
+        lasting = [item for item in icure.json("token", "list") if (item["validity"] or 0) > 3600]
+        assert [item["is_current"] for item in lasting] == [True]
+
     def test_who_registers_has_to_be_said_where_there_are_processes_for_both(
         self, icure: Command, phone: str
     ) -> None:
