@@ -222,11 +222,10 @@ async def test_who_does_not_read_holds_up_nobody_and_is_disconnected(world: Worl
         transport = socket.get_extra_info("socket")
         assert transport is not None
         # Nothing is read here while all this is written.
-        for start in range(0, 3000, 500):
-            note = "x" * 2000
+        for start in range(0, 4000, 100):
             patients = [
-                {"id": f"p{n}", "firstName": note, "lastName": "Snow"}
-                for n in range(start, start + 500)
+                {"id": f"p{n}", "lastName": "Snow", "encryptedSelf": "x" * 4000}
+                for n in range(start, start + 100)
             ]
             async with asyncio.timeout(30):
                 await send(world, "POST", "/patient/batch", patients)
