@@ -178,7 +178,7 @@ class Websocket:
             return
         raise error
 
-    def _end(self, message: aiohttp.WSMessage | aiohttp.WSMessageTextBytes) -> ICureError:
+    def _end(self, message: Any) -> ICureError:
         """Return the error for a message that is aiohttp's, and says that there is no further."""
         failure: object = message.data
         if isinstance(failure, aiohttp.WebSocketError) and failure.code == _TOO_BIG:

@@ -356,7 +356,7 @@ async def test_the_backend_has_to_wait_while_the_buffer_is_full(limits: dict[str
             sent += 1
         await say_nothing(socket)
 
-    async with serving(flood, **limits) as (_server, stream):  # type: ignore[arg-type]
+    async with serving(flood, **limits) as (_server, stream):
         await until(lambda: sent > 10)
         before = -1
         while before != sent:
