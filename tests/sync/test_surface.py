@@ -114,7 +114,8 @@ def twin_of(hint: Any, *, parameter: bool) -> Any:
         return TWINS[hint]
     origin, parts = get_origin(hint), get_args(hint)
     if origin in TWINS:
-        return types.GenericAlias(TWINS[origin], parts)
+        generic: Any = TWINS[origin]
+        return generic[parts]
     if origin is Building:
         return TWINS[parts[0]]
     if origin in (contextlib.AbstractAsyncContextManager, collections.abc.AsyncGenerator):
