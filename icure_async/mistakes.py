@@ -9,14 +9,14 @@ import contextlib
 import functools
 import inspect
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 from icure_async.errors import ConfigurationError, UnknownNameError, WrongArgumentsError
 from icure_async.tracebacks import Unseen
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
     from types import CodeType
 
 __all__ = ["OneByOne", "awaited", "explained", "no_attribute"]
@@ -76,7 +76,7 @@ def no_attribute(self: object, name: str) -> NoReturn:
     raise AttributeError(what, name=name, obj=self)
 
 
-class OneByOne(AsyncIterator[ItemT]):
+class OneByOne(AsyncGenerator[ItemT, None]):
     """The values of an async generator; awaiting it explains ``async for``.
 
     Args:
@@ -97,13 +97,17 @@ class OneByOne(AsyncIterator[ItemT]):
     async def __anext__(self) -> ItemT:
         return await anext(self._items)
 
+    async def asend(self, value: None) -> ItemT:
+        """Take the next step."""
+        return await self._items.asend(value)
+
     async def aclose(self) -> None:
         """Stop; nothing more is yielded."""
         await self._items.aclose()
 
-    async def athrow(self, error: BaseException) -> ItemT:
+    async def athrow(self, *error: Any) -> ItemT:
         """Raise an error where the generator stands."""
-        return await self._items.athrow(error)
+        return await self._items.athrow(*error)
 
     if not TYPE_CHECKING:
 

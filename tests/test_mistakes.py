@@ -18,10 +18,14 @@ import icure_async
 import icure_sync
 from icure_async import (
     AnonymousMedTechApiBuilder,
+    HealthcareProfessionalFilter,
     KeyPair,
+    MedicalDeviceFilter,
     MedTechApiBuilder,
     NotificationFilter,
     Patient,
+    PatientFilter,
+    UserFilter,
 )
 from icure_async.authentication.process import AuthenticationProcess
 from icure_async.crypto.software import SoftwareCrypto
@@ -188,6 +192,10 @@ CAMEL_CASE: list[tuple[Callable[[], object], str, str]] = [
     (lambda: logged_in(icure_sync), "withUserName", "with_user_name"),
     (Patient, "frist_name", "first_name"),
     (NotificationFilter, "afterDate", "after_date"),
+    (PatientFilter, "forDataOwner", "for_data_owner"),
+    (HealthcareProfessionalFilter, "byMatches", "by_matches"),
+    (UserFilter, "byPatientId", "by_patient_id"),
+    (MedicalDeviceFilter, "byIds", "by_ids"),
     (lambda: KeyPair("00", "00"), "publicKey", "public_key"),
 ]
 

@@ -146,6 +146,7 @@ RULES: Final = Rules(
     ),
     iterators=(
         "NotificationApi.filter_notifications",
+        "PatientApi.filter_patients",
         "PatientApi.iter_patients",
         "PatientApi.iter_patients_and_try_decrypt",
     ),

@@ -17,7 +17,7 @@ from icure_async.models.validation import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncGenerator, Callable, Sequence
     from datetime import datetime
 
     from icure_async.apis.events import Subscription
@@ -117,7 +117,7 @@ class NotificationApi:
         notification_filter: NotificationFilter | Filter | None = None,
         *,
         page_size: int = 1000,
-    ) -> AsyncIterator[PotentiallyEncryptedNotification]:
+    ) -> AsyncGenerator[PotentiallyEncryptedNotification, None]:
         """Iterate over the notifications that a filter finds, decrypted.
 
         While a page is given out, the next one is read. A notification that no key on this device

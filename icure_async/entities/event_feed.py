@@ -103,7 +103,7 @@ class EventFeed(Generic[RecordT]):
         self._changes: asyncio.Queue[ConnectionChange] | None = None
         self._error: Exception | None = None
         self._is_over = asyncio.Event()
-        self.is_closed = False
+        self.is_closed: bool = False
 
     @property
     def is_open(self) -> bool:

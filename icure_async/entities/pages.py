@@ -9,6 +9,7 @@ import anyio
 
 from icure_async.errors import ConflictError, InvalidResponseError
 from icure_async.json_shapes import as_object
+from icure_async.rest.calls import start_ahead
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
@@ -46,19 +47,25 @@ class _Ahead:
 
     def start(self, start_id: str | None) -> None:
         """Ask for the next page."""
-        self._task = asyncio.create_task(self._page(start_id), name="icure next page")
-        # The iterator may be abandoned before it comes to an error of this page.
-        self._task.add_done_callback(_look_at_error)
+        self._task = start_ahead(self._page(start_id), "icure next page")
 
     async def take(self) -> _Page:
         """Return the page that was asked for, by default the first one."""
+        if self._task is None:
+            return await self._page(None)
+        # Not the task itself: anyio would cancel that again and again, even while it cleans up.
+        await asyncio.wait([self._task])
         task, self._task = self._task, None
-        return await (self._page(None) if task is None else task)
+        return task.result()
 
     async def stop(self) -> None:
         """End what is under way."""
-        if self._task is not None:
-            self._task.cancel()
+        if self._task is None:
+            return
+        # One that has ended with an error is thereby also spared asyncio's complaint.
+        self._task.cancel()
+        # A loop that ends closes all iterators at once, also those within others: nothing may wait.
+        if not self._task.done():
             with anyio.CancelScope(shield=True):
                 await asyncio.wait([self._task])
 
@@ -133,8 +140,3 @@ def _endless(noun: str) -> InvalidResponseError:
 def _next_id(page: Mapping[str, Any]) -> str | None:
     next_id = as_object(page.get("nextKeyPair")).get("startKeyDocId")
     return next_id if isinstance(next_id, str) and next_id else None
-
-
-def _look_at_error(task: asyncio.Task[Any]) -> None:
-    if not task.cancelled():
-        task.exception()

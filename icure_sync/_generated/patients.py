@@ -26,7 +26,7 @@ __all__ = ["PatientApi"]
 
 
 class PatientApi(Twin[AsyncPatientApi]):
-    """Creates, reads, modifies and deletes patients."""
+    """Creates, reads, finds, modifies and deletes patients."""
 
     def create_or_modify_patient(self, patient: Patient) -> Patient:
         """Create the patient if it has no ``rev``, else replace the stored one.
@@ -148,6 +148,65 @@ class PatientApi(Twin[AsyncPatientApi]):
             page_size=page_size,
             progress=None if progress is None else callback(progress),
         )
+
+    def filter_patients(
+        self, patient_filter: PatientFilter | Filter | None = None, *, page_size: int = 500
+    ) -> ClosableIterator[PotentiallyEncryptedPatient]:
+        """Iterate over the patients that a filter finds, decrypted.
+
+        Everything that is shared with the current data owner::
+
+            for patient in api.patient_api.filter_patients():
+                print(patient.last_name)
+
+        While a page is given out, the next one is read. A patient that no key on this device opens
+        comes as an :class:`EncryptedPatient`, without note. Each comes once, even where others
+        come and go. To stop before the end, call ``close()``: that ends the request for the next
+        page at once, and not only when the garbage is collected.
+
+        Patients that are shared with an organisation, and not with its member, are found by a
+        filter for the organisation: ``PatientFilter().for_data_owner(organisation_id)``.
+
+        Args:
+            patient_filter: a :class:`PatientFilter`, or a filter made of such; by default,
+                everything that is shared with the current data owner.
+            page_size: how many to ask the backend for at a time.
+
+        Raises:
+            ValidationError: an argument is malformed, or the filter searches a member that this
+                SDK encrypts. Nothing was sent.
+        """
+        return self._iterate(self._inner.filter_patients, patient_filter, page_size=page_size)
+
+    def match_patients(self, patient_filter: PatientFilter | Filter | None = None) -> list[str]:
+        """Return the ids of all patients that a filter finds, with one request.
+
+        Where a filter names ids, backends may answer with those as they are, although some of the
+        patients do not exist: only :meth:`filter_patients` looks at the patients themselves.
+
+        Args:
+            patient_filter: as for :meth:`filter_patients`.
+
+        Raises:
+            ValidationError: the filter is malformed, or searches a member that this SDK encrypts.
+                Nothing was sent.
+        """
+        return self._run(self._inner.match_patients, patient_filter)
+
+    def count_patients(self, patient_filter: PatientFilter | Filter | None = None) -> int:
+        """Return how many patients a filter finds.
+
+        The ids of :meth:`match_patients` are counted: the totals that backends give are not
+        reliable.
+
+        Args:
+            patient_filter: as for :meth:`filter_patients`.
+
+        Raises:
+            ValidationError: the filter is malformed, or searches a member that this SDK encrypts.
+                Nothing was sent.
+        """
+        return self._run(self._inner.count_patients, patient_filter)
 
     def create_patients(
         self,

@@ -25,6 +25,7 @@ const require = createRequire(import.meta.url)
 const icure = require('@icure/api/icc-x-api')
 const { XHR } = require('@icure/api/icc-api/api/XHR')
 const { FilterChainMaintenanceTask } = require('@icure/api/icc-api/model/FilterChainMaintenanceTask')
+const { FilterChainPatient } = require('@icure/api/icc-api/model/FilterChainPatient')
 const { RSAUtils } = require('@icure/api/icc-x-api/crypto/RSA')
 const { MaintenanceTaskAfterDateFilter } = require('@icure/api/icc-x-api/filters/MaintenanceTaskAfterDateFilter')
 const { MaintenanceTaskByHcPartyAndIdentifiersFilter } = require(
@@ -196,6 +197,13 @@ const taskFilters = {
   MaintenanceTaskByIdsFilter,
 }
 
+// With the class of the package for each $type; a filter of filters with these in it.
+const builtFilter = ({ $type, filters, superSet, subSet, ...criteria }) => {
+  const Filter = require(`@icure/api/icc-x-api/filters/${$type}`)[$type]
+  if (filters) return new Filter(filters.map(builtFilter))
+  return superSet ? new Filter(builtFilter(superSet), builtFilter(subSet)) : new Filter(criteria)
+}
+
 const commands = {
   version: async () => {
     const file = new URL('./node_modules/@icure/api/package.json', import.meta.url)
@@ -297,6 +305,16 @@ const commands = {
     if (complaint) throw new Error(complaint)
     return patients
   },
+
+  // One page, as filterTasks.
+  filterPatients: async ({ filter, startId, limit }) => {
+    const { apis, user } = current()
+    const chain = new FilterChainPatient({ filter: builtFilter(filter) })
+    const page = await apis.patientApi.filterByWithUser(user, chain, startId, startId, limit)
+    return { rows: page.rows, nextId: page.nextKeyPair?.startKeyDocId ?? null }
+  },
+
+  matchPatients: ({ filter }) => current().apis.patientApi.matchPatientsBy(builtFilter(filter)),
 
   modifyPatient: async ({ id, changes }) => {
     const { apis, user } = current()

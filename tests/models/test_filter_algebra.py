@@ -99,6 +99,11 @@ def test_kinds_do_not_mix(one: Any) -> None:
 
 
 @pytest.mark.parametrize("builder", OF_EVERY_KIND)
+def test_an_id_is_asked_for_once(builder: Any) -> None:
+    assert builder.by_ids(["b", "a", "b"]) == builder.by_ids(["b", "a"])
+
+
+@pytest.mark.parametrize("builder", OF_EVERY_KIND)
 def test_filters_and_builders_are_values(builder: Any) -> None:
     for value in (builder, builder.build(), ~builder, builder | ~builder, builder.by_ids(["a"])):
         assert pickle.loads(pickle.dumps(value)) == value
@@ -230,9 +235,11 @@ BAD: list[tuple[str, Any]] = [
         for bad in (None, [], "800203", [""], [7], [None], 7)
     ),
     *(("search for", lambda bad=bad: PATIENTS.contains_fuzzy(bad)) for bad in (None, 7, "", "…")),
+    ("half of a character", lambda: PATIENTS.contains_fuzzy("stark\ud800")),
+    ("half of a character", lambda: PATIENTS.with_ssins(["\udfff"])),
     ("identifiers", lambda: PATIENTS.by_identifiers([])),
     ("id in the filter", lambda: PATIENTS.by_ids(["a/b"])),
-    ("ids must be a list", lambda: UserFilter().by_ids("a")),  # type: ignore[arg-type]
+    ("ids must be a list", lambda: UserFilter().by_ids("a")),
     *(("patient id", lambda bad=bad: UserFilter().by_patient_id(bad)) for bad in (None, "", "a b")),
     ("label_type or a code_type", lambda: HealthcareProfessionalFilter().by_label_code_filter()),
     (

@@ -151,6 +151,19 @@ class ReferenceSdk(JsonLinesProcess):
         patient: JsonObject = await self.call("createPatient", patient=fields)
         return patient
 
+    async def filter_patients(
+        self, patient_filter: JsonObject, *, start_id: str | None = None, limit: int = 100
+    ) -> tuple[list[JsonObject], str | None]:
+        """Return a page of patients, and the id the next one begins with."""
+        page = await self.call(
+            "filterPatients", filter=patient_filter, startId=start_id, limit=limit
+        )
+        return page["rows"], page["nextId"]
+
+    async def match_patients(self, patient_filter: JsonObject) -> list[str]:
+        ids: list[str] = await self.call("matchPatients", filter=patient_filter)
+        return ids
+
     async def get_patient(self, patient_id: str) -> JsonObject:
         patient: JsonObject = await self.call("getPatient", id=patient_id)
         return patient

@@ -103,7 +103,12 @@ def hints(function: Any) -> dict[str, Any]:
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
             for statement in node.body:
                 exec(compile(ast.Module([statement], []), "<imports>", "exec"), namespace)
-    return get_type_hints(function, namespace)
+    found = get_type_hints(function, namespace)
+    if inspect.isasyncgenfunction(inspect.unwrap(function)):
+        # Such a function is public as a context manager only; others return their iterators.
+        held = get_args(found["return"])[:1]
+        found["return"] = types.GenericAlias(contextlib.AbstractAsyncContextManager, held)
+    return found
 
 
 def twin_of(hint: Any, *, parameter: bool) -> Any:
@@ -118,10 +123,10 @@ def twin_of(hint: Any, *, parameter: bool) -> Any:
         return generic[parts]
     if origin is Building:
         return TWINS[parts[0]]
-    if origin in (contextlib.AbstractAsyncContextManager, collections.abc.AsyncGenerator):
+    if origin is contextlib.AbstractAsyncContextManager:
         return types.GenericAlias(contextlib.AbstractContextManager, parts[:1])
-    if origin is collections.abc.AsyncIterator:
-        return types.GenericAlias(ClosableIterator, parts)
+    if origin in (collections.abc.AsyncIterator, collections.abc.AsyncGenerator):
+        return types.GenericAlias(ClosableIterator, parts[:1])
     if parameter and origin is collections.abc.Callable:
         arguments, result = parts
         plain = get_args(result)[0] if get_origin(result) is collections.abc.Awaitable else result

@@ -56,7 +56,7 @@ class Combinable(abc.ABC):
             ValidationError: parts of this filter are for different data owners, so that
                 ``within`` has to say what to look through.
         """
-        everything = self._everything() if within is None else to_filter(within)
+        everything = self.universe() if within is None else to_filter(within)
         return ComplementFilter(super_set=everything, sub_set=self.build())
 
     def __or__(self, other: Combinable) -> UnionFilter:
@@ -71,7 +71,8 @@ class Combinable(abc.ABC):
         return self.complement()
 
     @abc.abstractmethod
-    def _everything(self) -> Filter: ...
+    def universe(self) -> Filter:
+        """Return the filter for everything that :meth:`complement` looks through by default."""
 
 
 class Filter(Combinable):
@@ -132,7 +133,12 @@ class Filter(Combinable):
         """Return the filter itself, so that it may stand where a builder may."""
         return self
 
-    def _everything(self) -> Filter:
+    def universe(self) -> Filter:
+        """Return the filter for everything that :meth:`complement` looks through by default.
+
+        Raises:
+            ValidationError: parts of this filter are for different data owners.
+        """
         owners = self.data_owners() or {None}
         if len(owners) > 1:
             raise ValidationError(
@@ -180,7 +186,7 @@ def filter_for(noun: str, wanted: object) -> Filter:
     """
     found = to_filter(wanted)
     kinds = found.entities()
-    if kinds != {noun}:
+    if kinds != frozenset({noun}):
         raise ValidationError(
             f"The filter must be one for {noun}s, and is one for {_in_words(kinds)}."
         )
@@ -196,7 +202,7 @@ class Described(Filter):
     """
 
     description: str | None = attrs.field(
-        default=None, validator=check_text, metadata={"wire": "desc"}
+        default=None, validator=check_text, repr=False, metadata={"wire": "desc"}
     )
 
     def described(self, description: str | None) -> Filter:

@@ -26,13 +26,10 @@ __all__ = ["FilterBuilder", "OwnedFilterBuilder"]
 
 @attrs.frozen(kw_only=True)
 class FilterBuilder(Combinable):
-    """Builds filters the way the reference documentation shows it.
+    """Builds filters the way the reference documentation shows it."""
 
-    Attributes:
-        order: names of the methods that add criteria, in the order in which these are sent.
-    """
-
-    order: ClassVar[tuple[str, ...]]
+    # Names of the methods that add criteria, in the order in which these are sent.
+    _order: ClassVar[tuple[str, ...]]
     _criteria: tuple[tuple[str, Leaf], ...] = ()
     _union: tuple[Filter, ...] | None = None
     _intersection: tuple[Filter, ...] | None = None
@@ -76,7 +73,7 @@ class FilterBuilder(Combinable):
     def _with(self, name: str, leaf: Leaf) -> Self:
         """Return a builder with a criterion, in place of one of that name."""
         criteria = dict(self._criteria) | {name: leaf}
-        by_order = sorted(criteria.items(), key=lambda item: self.order.index(item[0]))
+        by_order = sorted(criteria.items(), key=lambda item: self._order.index(item[0]))
         return attrs.evolve(self, criteria=tuple(by_order))
 
     @abc.abstractmethod
@@ -86,7 +83,8 @@ class FilterBuilder(Combinable):
     def _finished(self, leaf: Leaf) -> Leaf:
         return leaf
 
-    def _everything(self) -> Filter:
+    def universe(self) -> Filter:
+        """Return the filter for everything that :meth:`complement` looks through by default."""
         return self._finished(self._all())
 
     def _alike(self, filters: Iterable[Combinable]) -> tuple[Filter, ...]:
@@ -114,8 +112,9 @@ class OwnedFilterBuilder(FilterBuilder):
             return attrs.evolve(leaf, data_owner_id=self._data_owner_id)
         return leaf
 
-    def _everything(self) -> Filter:
+    def universe(self) -> Filter:
+        """Return the filter for everything that :meth:`complement` looks through by default."""
         if self._data_owner_id is not None:
-            return super()._everything()
+            return super().universe()
         # Filters in a union may be for another data owner.
-        return self.build()._everything()  # noqa: SLF001
+        return self.build().universe()

@@ -141,7 +141,7 @@ class HealthcareProfessionalFilter(FilterBuilder):
     ``HealthcareProfessionalFilter().by_matches("cardio")``
     """
 
-    order: ClassVar[tuple[str, ...]] = ("by_label_code_filter", "by_matches", "by_ids")
+    _order: ClassVar[tuple[str, ...]] = ("by_label_code_filter", "by_matches", "by_ids")
 
     def by_ids(self, ids: Iterable[str]) -> Self:
         """Find professionals with these ids, deleted ones included; an empty list finds none."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 
 import attrs
 
@@ -95,5 +95,5 @@ class OwnedLeaf(Leaf):
 
 def _as_json(value: object) -> object:
     if isinstance(value, tuple):
-        return [_as_json(item) for item in value]
+        return [_as_json(item) for item in cast("tuple[object, ...]", value)]
     return to_wire(value) if isinstance(value, Identifier) else value

@@ -66,7 +66,7 @@ class MedicalDeviceFilter(FilterBuilder):
     ``MedicalDeviceFilter().by_ids([device_id])``
     """
 
-    order: ClassVar[tuple[str, ...]] = ("by_ids",)
+    _order: ClassVar[tuple[str, ...]] = ("by_ids",)
 
     def by_ids(self, ids: Iterable[str]) -> Self:
         """Find devices with these ids, deleted ones included; an empty list finds none."""

@@ -115,7 +115,7 @@ class NotificationFilter(OwnedFilterBuilder):
     ``NotificationFilter().with_type("KEY_PAIR_UPDATE").after_date(yesterday)``
     """
 
-    order: ClassVar[tuple[str, ...]] = ("by_ids", "with_type", "after_date", "by_identifiers")
+    _order: ClassVar[tuple[str, ...]] = ("by_ids", "with_type", "after_date", "by_identifiers")
 
     def by_ids(self, ids: Iterable[str]) -> Self:
         """Find notifications with these ids, deleted ones included; an empty list finds none."""

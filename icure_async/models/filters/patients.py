@@ -235,7 +235,7 @@ class PatientFilter(OwnedFilterBuilder):
     ``PatientFilter().contains_fuzzy("stark") & ~PatientFilter().of_age(40)``
     """
 
-    order: ClassVar[tuple[str, ...]] = (
+    _order: ClassVar[tuple[str, ...]] = (
         "by_ids",
         "by_identifiers",
         "with_ssins",

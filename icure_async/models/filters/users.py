@@ -87,7 +87,7 @@ class UserFilter(FilterBuilder):
     ``UserFilter().by_patient_id(patient.id)``
     """
 
-    order: ClassVar[tuple[str, ...]] = ("by_ids", "by_patient_id")
+    _order: ClassVar[tuple[str, ...]] = ("by_ids", "by_patient_id")
 
     def by_ids(self, ids: Iterable[str]) -> Self:
         """Find users with these ids, deleted ones included; an empty list finds none."""

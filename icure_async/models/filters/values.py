@@ -73,8 +73,12 @@ def to_birth_date(date: dt.date | int | None) -> int | None:
 
 
 def to_ids(ids: Iterable[str]) -> tuple[str, ...]:
-    """Return ids, or raise a ValidationError. There may be none: such a filter finds nothing."""
-    return tuple(validate_id(item, "id in the filter") for item in listed(ids, "ids", "ids"))
+    """Return distinct ids, or raise a ValidationError.
+
+    There may be none: such a filter finds nothing.
+    """
+    given = listed(ids, "ids", "ids")
+    return tuple(dict.fromkeys(validate_id(item, "id in the filter") for item in given))
 
 
 def to_optional_id(data_owner_id: str | None) -> str | None:
@@ -103,6 +107,8 @@ def to_text(text: object, what: str) -> str:
     """Return a text that is not empty, or raise a ValidationError that names it."""
     if not isinstance(text, str) or not text:
         raise ValidationError(f"The {what} must be a str, and not be empty.")
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise ValidationError(f"The {what} holds half of a character, which can't be sent.")
     return text
 
 
