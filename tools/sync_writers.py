@@ -200,7 +200,7 @@ class ClassWriter:
         self.plan: Final = module.plan
         self.cls: Final = cls
         self.name: Final = cls.__name__
-        self.original: Final = f"Async{cls.__name__}"
+        self.original = f"Async{cls.__name__}"
         self.members: Final = source.members_of(cls)
         self.doc: Final = ast.get_docstring(node_of(cls)) or ""
         self.fields: Final[list[str]] = []

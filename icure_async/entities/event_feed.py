@@ -103,7 +103,7 @@ class EventFeed(Generic[RecordT]):
         self._changes: asyncio.Queue[ConnectionChange] | None = None
         self._error: Exception | None = None
         self._is_over = asyncio.Event()
-        self.is_closed = False
+        self.is_closed: bool = False
 
     @property
     def is_open(self) -> bool:
@@ -125,13 +125,16 @@ class EventFeed(Generic[RecordT]):
             if self._stream is not None:
                 return
             stream = await self._open_stream(self._note)
-            if self.is_closed:
+            if self._was_closed():
                 await stream.aclose()
                 raise ConfigurationError("This subscription was closed before it was open.")
             self._loop = asyncio.get_running_loop()
             self._stream = stream
             self._feeds.add(self)
             self._decoding = asyncio.create_task(self._decode(stream), name="icure events")
+
+    def _was_closed(self) -> bool:
+        return self.is_closed
 
     async def next(self) -> SubscriptionItem[RecordT]:
         """Return the next item.

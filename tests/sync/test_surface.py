@@ -121,7 +121,8 @@ def twin_of(hint: Any, *, parameter: bool) -> Any:
         return TWINS[hint]
     origin, parts = get_origin(hint), get_args(hint)
     if origin in TWINS:
-        return TWINS[origin][parts]
+        generic: Any = TWINS[origin]
+        return generic[parts]
     if origin is Building:
         return TWINS[parts[0]]
     if origin is contextlib.AbstractAsyncContextManager:
