@@ -96,7 +96,6 @@ def register(
     )
     done = by_code.finish(pending, Completion(place=store, days=days, new_key=False))
     _show(choices, done, as_json=as_json)
-    note("The private key is on this device only: back it up with 'icure keys export FILE'.")
 
 
 def login(

@@ -81,6 +81,7 @@ class TestByCode:
         code = icure("code").stdout.strip()
         wrong = "".join("1" if digit == "0" else "0" for digit in code)
         done = icure("login", "--resume", typed=f"{wrong}\nletters\n{code}\n")
+        assert "icure keys export" in done.stderr
         assert done.stderr.count("Code from the message") == 3
         assert phone in done.stdout
 
