@@ -17,6 +17,7 @@ import yarl
 
 from icure_async.cautions import InsecureConnectionWarning, warn_once
 from icure_async.crypto.protocol import Crypto
+from icure_async.environment import GATEWAY_URL, SPEC_ID, URL, process_variable, value_of
 from icure_async.errors import (
     ConfigurationError,
     UnknownNameError,
@@ -31,7 +32,12 @@ from icure_async.rest import retries
 from icure_async.rest.connection import Connection, ConnectionOptions, require_asyncio
 from icure_async.rest.proxies import Proxy, is_loopback
 from icure_async.rest.transport import DEFAULT_MAX_RESPONSE_SIZE, DEFAULT_TIMEOUT
-from icure_async.rest.urls import normalise_base_url, normalise_gateway_url, path
+from icure_async.rest.urls import (
+    DEFAULT_GATEWAY_URL,
+    normalise_base_url,
+    normalise_gateway_url,
+    path,
+)
 from icure_async.secret_holders import SecretHolder
 from icure_async.storage.files import FileStorage
 from icure_async.storage.key_storage import FileKeyStorage, MemoryKeyStorage
@@ -43,7 +49,9 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Container, Generator
     from types import TracebackType
 
+    from icure_async.entities.kinds import EntityKind
     from icure_async.models.key_question import KeyQuestion
+    from icure_async.models.patient import EncryptedPatient, Patient
 
 __all__ = ["AnonymousMedTechApiBuilder", "Building", "MedTechApiBuilder", "UserType"]
 
@@ -51,7 +59,6 @@ UserType = Literal["hcp", "patient"]
 """The people that a process registers: healthcare professionals or patients."""
 
 _USER_TYPES: Final[tuple[UserType, ...]] = ("hcp", "patient")
-_DEFAULT_GATEWAY: Final = "https://msg-gw.icure.cloud"
 _USED_BY_BUILT_APIS: Final = (
     "icure_async.authentication.progress",
     "icure_async.crypto.software",
@@ -133,12 +140,13 @@ async def _is_expected(
     )
 
 
+@explained
 class _Builder(SecretHolder):
     """The options both builders have."""
 
     def __init__(self) -> None:
         self._base_url: str | None = None
-        self._msg_gw_url = _DEFAULT_GATEWAY
+        self._msg_gw_url = DEFAULT_GATEWAY_URL
         self._msg_gw_spec_id: str | None = None
         self._auth_process_by_email_id: str | None = None
         self._auth_process_by_sms_id: str | None = None
@@ -150,6 +158,7 @@ class _Builder(SecretHolder):
         self._policy_needs_memory = False
         self._on_key_change: Callable[[KeyQuestion], Awaitable[None]] | None = None
         self._in_memory_keys_are_meant = False
+        self._patient_kind: EntityKind[Patient, EncryptedPatient] | None = None
         self._timeout = DEFAULT_TIMEOUT
         self._max_response_size = DEFAULT_MAX_RESPONSE_SIZE
         self._client_session: aiohttp.ClientSession | None = None
@@ -460,6 +469,37 @@ class _Builder(SecretHolder):
         self._in_memory_keys_are_meant = True
         return self
 
+    def with_encrypted_fields(self, *, patient: Iterable[str] = ()) -> Self:
+        """Have further fields of records encrypted, beyond those that always are.
+
+        All with whom a record is shared read them as before: with this SDK, with or without this
+        option, with the reference and with today's iCure. The backend does not, so that a filter
+        by one of them is refused. Where one of ``first_name``, ``last_name``, ``maiden_name`` and
+        ``alias`` is encrypted, ``names``, which repeats them, is too.
+
+        Other SDKs write these fields in clear again when they save a record. That is seen on
+        reading: it is in the log, ``exposed_fields`` of the record names them, and saving the
+        record encrypts them again. So it is with records that were created without this option.
+
+        It is not for the user's own record, of which the gateway and the backend need the fields in
+        clear: there they stay so, and changing one of them is refused. Change it with an API object
+        that was built without this option.
+
+        Args:
+            patient: attributes of :class:`~icure_async.Patient`, for example
+                ``["first_name", "last_name", "addresses", "date_of_birth"]``. A later call replaces
+                them.
+
+        Raises:
+            ValidationError: one is unknown, or backends need it in clear, such as ``id``, ``rev``,
+                ``labels`` and ``active``.
+        """
+        from icure_async.entities.encrypted_fields import encrypting
+        from icure_async.entities.kinds import PATIENT
+
+        self._patient_kind = encrypting(PATIENT, patient)
+        return self
+
     def prevent_cookie_usage(self) -> Self:
         """Use Basic authentication on every request, as the reference does under this name."""
         self._prevent_cookie_usage = True
@@ -471,13 +511,13 @@ class _Builder(SecretHolder):
             raise ConfigurationError("user_type must be 'hcp' or 'patient', or left out.")
         registered = user_type or _user_type_in_env()
         for name, method in (
-            ("ICURE_URL", self.with_icure_base_url),
-            ("ICURE_MSG_GTW_URL", self.with_msg_gw_url),
-            ("SPEC_ID", self.with_msg_gw_spec_id),
-            (_process_variable("EMAIL", registered), self.with_auth_process_by_email_id),
-            (_process_variable("SMS", registered), self.with_auth_process_by_sms_id),
+            (URL, self.with_icure_base_url),
+            (GATEWAY_URL, self.with_msg_gw_url),
+            (SPEC_ID, self.with_msg_gw_spec_id),
+            (process_variable("EMAIL", registered), self.with_auth_process_by_email_id),
+            (process_variable("SMS", registered), self.with_auth_process_by_sms_id),
         ):
-            value = _env(name)
+            value = value_of(name)
             if value:
                 try:
                     method(value)
@@ -516,6 +556,7 @@ class _Builder(SecretHolder):
             key_policy=self._key_policy,
             on_key_change=self._on_key_change,
             in_memory_keys_are_meant=self._in_memory_keys_are_meant,
+            patient_kind=self._patient_kind,
             timeout=self._timeout,
             max_response_size=self._max_response_size,
         )
@@ -565,10 +606,10 @@ class AnonymousMedTechApiBuilder(_Builder):
         """
         builder = cls()
         builder._read_env(user_type)
-        _require_env("ICURE_URL", builder._base_url)
-        _require_env("SPEC_ID", builder._msg_gw_spec_id)
+        _require_env(URL, builder._base_url)
+        _require_env(SPEC_ID, builder._msg_gw_spec_id)
         names = [
-            _process_variable(channel, user_type or _user_type_in_env())
+            process_variable(channel, user_type or _user_type_in_env())
             for channel in ("EMAIL", "SMS")
         ]
         _require_env(
@@ -626,7 +667,7 @@ class MedTechApiBuilder(_Builder):
         """
         builder = cls()
         builder._read_env(user_type)
-        _require_env("ICURE_URL", builder._base_url)
+        _require_env(URL, builder._base_url)
         return builder
 
     def with_user_name(self, user_name: str) -> Self:
@@ -781,18 +822,9 @@ def _check_methods(implementation: object, protocol: type, method: str) -> None:
             )
 
 
-def _process_variable(channel: str, user_type: str) -> str:
-    return f"AUTH_BY_{channel}_{user_type.upper()}_PROCESS_ID"
-
-
-def _env(name: str) -> str:
-    """Return the value of a variable without the line break that files of secrets end with."""
-    return os.environ.get(name, "").strip()
-
-
 def _user_type_in_env() -> UserType:
     for user_type in _USER_TYPES:
-        if any(_env(_process_variable(name, user_type)) for name in ("EMAIL", "SMS")):
+        if any(value_of(process_variable(name, user_type)) for name in ("EMAIL", "SMS")):
             return user_type
     return "hcp"
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Self
 import attrs
 
 from icure_async.apis.data_owners import DataOwnerApi
+from icure_async.apis.healthcare_professionals import HealthcareProfessionalApi
+from icure_async.apis.medical_devices import MedicalDeviceApi
 from icure_async.apis.notifications import NotificationApi
 from icure_async.apis.patients import PatientApi
 from icure_async.apis.users import UserApi
@@ -23,21 +25,24 @@ from icure_async.rest.transport import DEFAULT_MAX_RESPONSE_SIZE, DEFAULT_TIMEOU
 from icure_async.secret_holders import SecretHolder
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
     from types import TracebackType
 
     from icure_async.authentication.completion import Options
     from icure_async.crypto.protocol import Crypto
+    from icure_async.entities.kinds import EntityKind
     from icure_async.models.access_request import AccessRequest
     from icure_async.models.key_change import KeyPairUpdateNotice
     from icure_async.models.key_pair import KeyPair
     from icure_async.models.key_question import KeyQuestion
     from icure_async.models.missing_key import MissingKey, MissingKeyPolicy
+    from icure_async.models.patient import EncryptedPatient, Patient
     from icure_async.models.public_key import PublicKey
     from icure_async.models.user_token import LogoutResult
     from icure_async.parts import Parts
     from icure_async.rest.connection import Connection
     from icure_async.rest.message_gateway import MessageGateway
+    from icure_async.rest.second_factor import SecondFactor
     from icure_async.rest.session import Session
     from icure_async.storage.protocols import KeyStorage, Storage
 
@@ -62,6 +67,7 @@ class Settings:
             None trusts the backend.
         on_key_change: told of a data owner's public key that has changed, where there is no policy.
         in_memory_keys_are_meant: whether the application looks after keys that live in memory.
+        patient_kind: patients with further members encrypted; None where none are.
         timeout: seconds for one request with its answer, and for the calls under way at closing.
         max_response_size: bytes of an answer, decompressed.
         clock: epoch seconds.
@@ -79,6 +85,7 @@ class Settings:
     key_policy: Callable[[KeyQuestion], Awaitable[bool]] | None = None
     on_key_change: Callable[[KeyQuestion], Awaitable[None]] | None = None
     in_memory_keys_are_meant: bool = False
+    patient_kind: EntityKind[Patient, EncryptedPatient] | None = None
     timeout: float = DEFAULT_TIMEOUT
     max_response_size: int = DEFAULT_MAX_RESPONSE_SIZE
     clock: Callable[[], float] = time.time
@@ -103,6 +110,8 @@ class _Api(SecretHolder):
     async def aclose(self) -> None:
         """Refuse new calls, let those under way finish, and let go of the connection.
 
+        Subscriptions are closed first.
+
         Calls under way have as long as the time limit of a request, see ``with_timeout()`` of the
         builder; those that take longer end with a ``NetworkError``. Calling it again does nothing.
         """
@@ -110,9 +119,13 @@ class _Api(SecretHolder):
             return
         self._closed = True
         try:
+            await self._end_subscriptions()
             await self._calls.close(self._settings.timeout)
         finally:
             await self._connection.release()
+
+    async def _end_subscriptions(self) -> None:
+        """Close what would never end by itself."""
 
     async def __aenter__(self) -> Self:
         return self
@@ -134,9 +147,8 @@ class _Api(SecretHolder):
         user_name: str,
         password: str,
         token_expires_at: int | None = None,
-        get_code: Callable[[], Awaitable[str]] | None = None,
+        second_factor: SecondFactor | None = None,
     ) -> Session:
-        from icure_async.rest.second_factor import SecondFactor
         from icure_async.rest.session import Session
 
         return Session(
@@ -146,7 +158,7 @@ class _Api(SecretHolder):
             password=password,
             basic_only=self._settings.prevent_cookie_usage,
             token_expires_at=token_expires_at,
-            second_factor=None if get_code is None else SecondFactor(get_code),
+            second_factor=second_factor,
         )
 
     def _make_gateway(self, spec_id: str) -> MessageGateway:
@@ -205,6 +217,8 @@ class MedTechApi(_Api):
     Attributes:
         patient_api: patients.
         notification_api: notifications.
+        healthcare_professional_api: healthcare professionals.
+        medical_device_api: medical devices.
         user_api: users.
         data_owner_api: data owners.
     """
@@ -220,16 +234,30 @@ class MedTechApi(_Api):
         get_code: Callable[[], Awaitable[str]] | None = None,
     ) -> None:
         super().__init__(settings, connection)
-        self._session = self._open_session(user_name, password, token_expires_at, get_code)
         # Imported by the builders' warm-up, in a thread.
         from icure_async.parts import Parts
+        from icure_async.rest.second_factor import SecondFactor
 
+        second_factor = None if get_code is None else SecondFactor(get_code)
+        if second_factor is not None:
+            self._calls.refuse_where(second_factor.check_not_asking)
+        self._session = self._open_session(user_name, password, token_expires_at, second_factor)
         self._parts = parts = Parts(settings, self._session)
         self.patient_api: PatientApi = PatientApi(
-            parts.patients, parts.patient_batches, parts.patient_shares, parts.all_data
+            parts.patients,
+            parts.patient_batches,
+            parts.patient_shares,
+            parts.all_data,
+            events=parts.patient_events,
         )
         self.notification_api: NotificationApi = NotificationApi(
-            parts.notifications, clock=settings.clock
+            parts.notifications, clock=settings.clock, events=parts.notification_events
+        )
+        self.healthcare_professional_api: HealthcareProfessionalApi = HealthcareProfessionalApi(
+            parts.professionals
+        )
+        self.medical_device_api: MedicalDeviceApi = MedicalDeviceApi(
+            parts.devices, parts.device_batches
         )
         spec_id = settings.msg_gw_spec_id
         gateway = self._make_gateway(spec_id) if spec_id else None
@@ -237,8 +265,9 @@ class MedTechApi(_Api):
         self.user_api: UserApi = UserApi(
             parts.users,
             parts.current_user,
+            records=parts.user_records,
             tokens=parts.tokens,
-            crypto=settings.crypto,
+            account=parts.account,
             invites=Invites(
                 parts.users,
                 parts.patients.resource,
@@ -247,6 +276,9 @@ class MedTechApi(_Api):
                 clock=settings.clock,
             ),
             automatic_sharing=parts.automatic_sharing,
+            data_export=parts.data_export,
+            crypto=settings.crypto,
+            events=parts.user_events,
         )
         self.data_owner_api: DataOwnerApi = DataOwnerApi(
             access_back=parts.access_back,
@@ -266,6 +298,8 @@ class MedTechApi(_Api):
         for api in (
             self.patient_api,
             self.notification_api,
+            self.healthcare_professional_api,
+            self.medical_device_api,
             self.user_api,
             self.data_owner_api,
             self._authentication_api,
@@ -289,6 +323,9 @@ class MedTechApi(_Api):
                 "with_auth_process_by_email_id() or with_auth_process_by_sms_id() on the builder."
             )
         return self._authentication_api
+
+    async def _end_subscriptions(self) -> None:
+        await self._parts.feeds.aclose()
 
     @property
     def message_gateway_api(self) -> MessageGatewayApi:
@@ -366,6 +403,7 @@ class MedTechApi(_Api):
         key_pair: KeyPair | None = None,
         *,
         missing_key: MissingKeyPolicy = "refuse",
+        parent_key_pairs: Mapping[str, Sequence[KeyPair]] | None = None,
         find_key: Callable[[MissingKey], Awaitable[KeyPair | None]] | None = None,
     ) -> list[KeyPair]:
         """Put the user's key pairs to use; before that, nothing can be encrypted or decrypted.
@@ -381,22 +419,52 @@ class MedTechApi(_Api):
                 has others of the user's, it must be one of these, as in the reference.
             missing_key: ``"allow"`` or ``"refuse"``: whether a new key pair may be published where
                 the published ones are not on this device.
+            parent_key_pairs: id of a parent → its key pairs, for a professional inside an
+                organisation (``parent_id``), who then reads what was shared with it. They are
+                stored on this device like one given to :meth:`add_key_pair`.
             find_key: asked for the missing key pair first, for example in a backup; None in return
                 leaves it to ``missing_key``, and so does a pair that is none of the published ones.
 
         Returns:
-            The key pairs in use.
+            The user's key pairs in use, without those of parents.
 
         Raises:
             KeyPairNotFoundError: the user has keys, none of them is on this device, and none may be
                 made. The message names their fingerprints and the ways back.
-            ValidationError: the key pair is malformed, or is not the one on this device.
+            ValidationError: the key pair is malformed, or is not the one on this device; or one of
+                a parent is none of its published ones, or is of somebody who is not a parent.
             CryptoError: the user is not a data owner.
         """
         self._parts.initialised = await self._parts.key_registration.initialise(
-            key_pair, missing_key=missing_key, find_key=find_key
+            key_pair,
+            missing_key=missing_key,
+            parent_key_pairs=parent_key_pairs,
+            find_key=find_key,
         )
         return self._parts.initialised.key_pairs
+
+    async def add_key_pair(self, data_owner_id: str, key_pair: KeyPair) -> None:
+        """Store a key pair of a parent on this device, and read with it from now on.
+
+        A professional inside an organisation (``parent_id``) reads with it what was shared with the
+        organisation. Nothing is encrypted for it, nor published. It stays on this device under the
+        parent's id, where the next ``init_user_crypto()`` finds it, and ``export_keys()`` leaves it
+        out: the parent has its own backup. The reference keeps it until the program ends.
+
+        With the id of the user's own data owner, another of the user's published key pairs is
+        stored and put to use.
+
+        Args:
+            data_owner_id: id of a parent, however far up, or of the user's own data owner.
+            key_pair: one that this data owner has published.
+
+        Raises:
+            ValidationError: an argument is malformed, the data owner is neither the user's own nor
+                a parent, or has not published the key pair. Nothing was stored.
+            CryptoError: the parent can't be read.
+            StorageError: the key pair could not be stored. Repeat the call.
+        """
+        await self._parts.parent_keys.add(data_owner_id, key_pair)
 
     async def export_keys(self, passphrase: str) -> bytes:
         """Return a backup of all the user's key pairs that are on this device.
@@ -461,6 +529,8 @@ class MedTechApi(_Api):
     async def logout(self) -> LogoutResult:
         """End the session: forget the password and tokens here, and revoke the token.
 
+        Subscriptions are closed first.
+
         From then on every other call that needs the backend is refused, whatever the network does.
         The token that this object logs in with is looked for among the user's and revoked: that
         works for tokens that ``complete_authentication()`` and ``user_api.create_token()`` have
@@ -477,6 +547,7 @@ class MedTechApi(_Api):
         Raises:
             ConfigurationError: the object was closed before. The session has ended here.
         """
+        await self._end_subscriptions()
         return await self._parts.logout.run()
 
 

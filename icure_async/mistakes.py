@@ -9,17 +9,17 @@ import contextlib
 import functools
 import inspect
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 from icure_async.errors import ConfigurationError, UnknownNameError, WrongArgumentsError
 from icure_async.tracebacks import Unseen
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
     from types import CodeType
 
-__all__ = ["OneByOne", "awaited", "explained", "no_attribute"]
+__all__ = ["OneByOne", "awaited", "did_you_mean", "explained", "no_attribute"]
 
 ItemT = TypeVar("ItemT")
 ClassT = TypeVar("ClassT", bound=type)
@@ -72,11 +72,11 @@ def no_attribute(self: object, name: str) -> NoReturn:
         own: Iterable[str] = getattr(self, "__dict__", ())
         known = {known for known in (*dir(type(self)), *own) if not known.startswith("_")}
         if name not in known:
-            raise UnknownNameError(what + _did_you_mean(name, known), name=name, obj=self)
+            raise UnknownNameError(what + did_you_mean(name, known), name=name, obj=self)
     raise AttributeError(what, name=name, obj=self)
 
 
-class OneByOne(AsyncIterator[ItemT]):
+class OneByOne(AsyncGenerator[ItemT, None]):
     """The values of an async generator; awaiting it explains ``async for``.
 
     Args:
@@ -97,13 +97,17 @@ class OneByOne(AsyncIterator[ItemT]):
     async def __anext__(self) -> ItemT:
         return await anext(self._items)
 
+    async def asend(self, value: None) -> ItemT:
+        """Take the next step."""
+        return await self._items.asend(value)
+
     async def aclose(self) -> None:
         """Stop; nothing more is yielded."""
         await self._items.aclose()
 
-    async def athrow(self, error: BaseException) -> ItemT:
+    async def athrow(self, *error: Any) -> ItemT:
         """Raise an error where the generator stands."""
-        return await self._items.athrow(error)
+        return await self._items.athrow(*error)
 
     if not TYPE_CHECKING:
 
@@ -183,7 +187,7 @@ def _explanation(
         needed_name for needed_name in needed if needed_name not in by_position[: len(args) - 1]
     ]
     if unknown is not None:
-        problem = f"has no argument {unknown!r}{_did_you_mean(unknown, known)}"
+        problem = f"has no argument {unknown!r}{did_you_mean(unknown, known)}"
     elif len(args) - 1 > len(by_position):
         allowed = f"only {', '.join(by_position)}" if by_position else "nothing"
         problem = f"takes {allowed} by position: write the names of the other arguments."
@@ -196,7 +200,8 @@ def _explanation(
     return WrongArgumentsError(f"{name}() {problem}{listed}")
 
 
-def _did_you_mean(name: str, known: Collection[str]) -> str:
+def did_you_mean(name: str, known: Collection[str]) -> str:
+    """Return the end of a sentence about an unknown name, with the known one that is like it."""
     # Needed after a mistake only.
     import difflib
 

@@ -6,8 +6,13 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from icure_async.crypto.key_ring import KeyRing
 from icure_async.entities.batches import Batches
+from icure_async.entities.event_feed import Feeds
+from icure_async.entities.event_source import EventBackend, EventSource
+from icure_async.entities.events import USER_EVENTS, events_of
 from icure_async.entities.kinds import NOTIFICATION, PATIENT
 from icure_async.entities.patient_data import AllDataOfPatients
+from icure_async.entities.plain_kinds import HEALTHCARE_PROFESSIONAL, MEDICAL_DEVICE, USER
+from icure_async.entities.plain_records import PlainRecords
 from icure_async.entities.repository import Repository
 from icure_async.entities.shares import Shares
 from icure_async.keys.access_answers import AccessAnswers
@@ -16,33 +21,40 @@ from icure_async.keys.access_requests import AccessRequests
 from icure_async.keys.automatic_sharing import AutomaticSharing
 from icure_async.keys.backup import OwnKeyBackup
 from icure_async.keys.current_user import CurrentUser
+from icure_async.keys.data_export import DataExport
 from icure_async.keys.entity_keys import LegacyMetadata
 from icure_async.keys.known_keys import KnownKeys
 from icure_async.keys.notaries import KeyNotaries
 from icure_async.keys.notices import KeyNotices
+from icure_async.keys.own_account import OwnAccount
 from icure_async.keys.own_document import OwnDocument
+from icure_async.keys.parents import ParentKeys
 from icure_async.keys.public_owners import PublicDataOwners
 from icure_async.keys.recovery import KeyRecovery
 from icure_async.keys.report import KeyExaminer
 from icure_async.keys.start import InitialisedKeys, KeyRegistration
 from icure_async.keys.trust import KeyTrust
 from icure_async.keys.user_tokens import Logout, UserTokens
+from icure_async.keys.users import Users
 from icure_async.keys.whole_owners import WholeDataOwners
 from icure_async.models.base import EntityModel
 from icure_async.rest.entities import EntityResource
 from icure_async.rest.patient_data import PatientDataResource
+from icure_async.rest.people import DeviceResource, ProfessionalResource
 from icure_async.rest.users import UserResource
 from icure_async.secret_holders import SecretHolder
 
 if TYPE_CHECKING:
     from icure_async.entities.kinds import EntityKind
     from icure_async.entities.metadata import EncryptionMetadata
+    from icure_async.entities.plain_kinds import PlainKind
     from icure_async.medtech import Settings
     from icure_async.rest.session import Session
 
 __all__ = ["Parts"]
 
 Clear = TypeVar("Clear", bound=EntityModel)
+Record = TypeVar("Record", bound=EntityModel)
 Sealed = TypeVar("Sealed", bound=EntityModel)
 
 
@@ -57,6 +69,20 @@ class Parts(SecretHolder):
         self.users: Final = UserResource(session)
         self.current_user: Final = CurrentUser(self.users, clock=clock)
         self.tokens: Final = UserTokens(self.users, self.current_user, clock=clock)
+        self.user_records: Final = Users(
+            USER,
+            self.users,
+            crypto=crypto,
+            learn=lambda _, user: self.current_user.notice(user),
+        )
+        self.account: Final = OwnAccount(
+            session,
+            self.users,
+            self.current_user,
+            records=self.user_records,
+            crypto=crypto,
+            clock=clock,
+        )
         key_ring = KeyRing(crypto)
         self.trust: Final = KeyTrust(
             KnownKeys(settings.storage, key_ring),
@@ -72,7 +98,7 @@ class Parts(SecretHolder):
             trust=self.trust,
         )
         metadata = LegacyMetadata(crypto, key_ring, self.own_document)
-        self.patients: Final = self.repository(PATIENT, metadata)
+        self.patients: Final = self.repository(settings.patient_kind or PATIENT, metadata)
         self.patient_batches: Final = Batches(self.patients)
         self.patient_shares: Final = Shares(self.patients, crypto=crypto, own=self.own_document)
         self.all_data: Final = AllDataOfPatients(
@@ -82,6 +108,36 @@ class Parts(SecretHolder):
             own=self.own_document,
         )
         self.notifications: Final = self.repository(NOTIFICATION, metadata)
+        self.professionals: Final = self.plain_records(
+            HEALTHCARE_PROFESSIONAL, ProfessionalResource(session, HEALTHCARE_PROFESSIONAL.noun)
+        )
+        self.devices: Final = self.plain_records(
+            MEDICAL_DEVICE, DeviceResource(session, MEDICAL_DEVICE.noun)
+        )
+        self.device_batches: Final = Batches(self.devices)
+        self.data_export: Final = DataExport(
+            self.current_user,
+            self.own_document,
+            patients=self.patients,
+            notifications=self.notifications,
+        )
+        self.feeds: Final = Feeds()
+        backend = EventBackend(
+            session=session,
+            own_id=self.own_document.own_id,
+            feeds=self.feeds,
+            clock=clock,
+            max_bytes=settings.max_response_size,
+        )
+        about_patients, about_notifications = (
+            events_of(self.patients),
+            events_of(self.notifications),
+        )
+        self.patient_events: Final = EventSource(backend, about_patients)
+        self.notification_events: Final = EventSource(
+            backend, about_notifications, records=self.notifications
+        )
+        self.user_events: Final = EventSource(backend, USER_EVENTS)
         self.key_notices: Final = KeyNotices(
             storage=settings.storage,
             notifications=self.notifications,
@@ -89,12 +145,14 @@ class Parts(SecretHolder):
             directory=self.own_document,
             current_user=self.current_user,
         )
+        self.parent_keys: Final = ParentKeys(self.own_document, settings.key_storage)
         self.key_registration: Final = KeyRegistration(
             self.own_document,
             key_storage=settings.key_storage,
             current_user=self.current_user,
             metadata=metadata,
             notices=self.key_notices,
+            parents=self.parent_keys,
             in_memory_is_meant=settings.in_memory_keys_are_meant,
         )
         self.initialised: InitialisedKeys = InitialisedKeys([], [], [], [])
@@ -138,4 +196,16 @@ class Parts(SecretHolder):
             own=self.own_document,
             user=self.current_user,
             clock=self._settings.clock,
+        )
+
+    def plain_records(
+        self, kind: PlainKind[Record], resource: EntityResource
+    ) -> PlainRecords[Record]:
+        """Return the records of one kind that is not encrypted."""
+        return PlainRecords(
+            kind,
+            resource,
+            crypto=self._settings.crypto,
+            learn=self.own_document.learn,
+            read_owner=self.own_document.read_document_anew,
         )

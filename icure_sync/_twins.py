@@ -135,6 +135,15 @@ class Twin(Generic[A]):
             self._check_caller(function)
             return run(function, *args, **kwargs)
 
+    def _next(self, function: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call :func:`run` for the next item of an iterator."""
+        __tracebackhide__ = True
+        try:
+            return self._run(function, *args, **kwargs)
+        except StopAsyncIteration:
+            pass
+        raise StopIteration
+
     def _close(
         self, function: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs
     ) -> None:

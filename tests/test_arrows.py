@@ -36,6 +36,7 @@ LEVELS: Final[tuple[tuple[str, ...], ...]] = (
     ("models",),
     (
         "cautions",
+        "environment",
         "foreign_text",
         "json_shapes",
         "mistakes",

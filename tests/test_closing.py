@@ -213,7 +213,7 @@ async def test_a_step_of_an_iterator_finishes_and_the_next_one_is_refused(
 ) -> None:
     page = Gate({"rows": [], "pageSize": 0})
     backend.on("POST /auth/login", login_answer()).on("GET /user/current", USER)
-    backend.on("GET /dataowner/current", {"type": "hcp", "dataOwner": {"id": "hcp"}})
+    backend.on("GET /dataowner/current", {"type": "hcp", "dataOwner": {"id": "hcp", "rev": "1-x"}})
     backend.on("POST /maintenancetask/filter", page)
     api = await builder(backend).build()
     iterator = aiter(api.notification_api.filter_notifications())
@@ -236,6 +236,25 @@ async def test_an_iterator_that_nobody_steps_holds_nothing_up(backend: Backend) 
         await api.aclose()
     with pytest.raises(ConfigurationError, match="is closed"):
         await anext(aiter(iterator))
+
+
+async def test_the_next_page_that_nobody_waits_for_holds_nothing_up(backend: Backend) -> None:
+    next_page = Gate({"rows": [], "pageSize": 0})
+    first_page: dict[str, object] = {
+        "rows": [{"id": "x", "rev": "1-a"}],
+        "nextKeyPair": {"startKeyDocId": "y"},
+    }
+    backend.on("POST /auth/login", login_answer()).on("GET /user/current", USER)
+    backend.on("GET /dataowner/current", {"type": "hcp", "dataOwner": {"id": "hcp", "rev": "1-x"}})
+    backend.on("POST /patient/filter", first_page, next_page)
+    api = await builder(backend).build()
+    patients = api.patient_api.filter_patients(page_size=1)
+    assert (await anext(patients)).id == "x"
+    await asyncio.wait_for(next_page.arrived.wait(), 5)
+    async with asyncio.timeout(2):
+        await api.aclose()
+    with pytest.raises(ConfigurationError, match="is closed"):
+        await anext(patients)
 
 
 async def test_closing_from_within_a_call_does_not_wait_for_itself(sandbox: Sandbox) -> None:

@@ -18,10 +18,14 @@ import icure_async
 import icure_sync
 from icure_async import (
     AnonymousMedTechApiBuilder,
+    HealthcareProfessionalFilter,
     KeyPair,
+    MedicalDeviceFilter,
     MedTechApiBuilder,
     NotificationFilter,
     Patient,
+    PatientFilter,
+    UserFilter,
 )
 from icure_async.authentication.process import AuthenticationProcess
 from icure_async.crypto.software import SoftwareCrypto
@@ -90,7 +94,7 @@ POSITIONAL: dict[str, tuple[Callable[[Any, Any], Any], str]] = {
     ),
     "init": (
         lambda _, api: api.init_user_crypto(None, "allow"),
-        "takes only key_pair by position.*missing_key=, find_key=",
+        "takes only key_pair by position.*missing_key=, parent_key_pairs=, find_key=",
     ),
     "page size": (
         lambda _, api: api.notification_api.filter_notifications(None, 10),
@@ -153,7 +157,7 @@ def test_a_type_error_of_the_callers_own_code_stays_what_it_is() -> None:
     with pytest.raises(ICureError):
         MedTechApiBuilder.from_env(user_type=policy)  # type: ignore[arg-type]
     with pytest.raises(TypeError) as caught:
-        builder.with_password()
+        builder.with_user_name()
     assert not isinstance(caught.value, ICureError)
 
 
@@ -188,6 +192,10 @@ CAMEL_CASE: list[tuple[Callable[[], object], str, str]] = [
     (lambda: logged_in(icure_sync), "withUserName", "with_user_name"),
     (Patient, "frist_name", "first_name"),
     (NotificationFilter, "afterDate", "after_date"),
+    (PatientFilter, "forDataOwner", "for_data_owner"),
+    (HealthcareProfessionalFilter, "byMatches", "by_matches"),
+    (UserFilter, "byPatientId", "by_patient_id"),
+    (MedicalDeviceFilter, "byIds", "by_ids"),
     (lambda: KeyPair("00", "00"), "publicKey", "public_key"),
 ]
 

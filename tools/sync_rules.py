@@ -108,11 +108,16 @@ RULES: Final = Rules(
             {"AuthenticationResult": "value"},
         ),
         _twins(
+            "apis.healthcare_professionals", "healthcare_professionals", "HealthcareProfessionalApi"
+        ),
+        _twins("apis.medical_devices", "medical_devices", "MedicalDeviceApi"),
+        _twins(
             "authentication.gateway_api",
             "message_gateway",
             "AnonymousMessageGatewayApi",
             "MessageGatewayApi",
         ),
+        _twins("apis.events", "events", "Subscription"),
         _twins("apis.notifications", "notifications", "NotificationApi"),
         _twins("apis.patients", "patients", "PatientApi"),
         _twins("apis.users", "users", "UserApi"),
@@ -134,7 +139,13 @@ RULES: Final = Rules(
     ),
     constructed=(*_BUILDERS, *_STORAGES, "Sandbox"),
     portable=(*_BUILDERS, *_STORAGES),
-    renamed={"aclose": "close", "__aenter__": "__enter__", "__aexit__": "__exit__"},
+    renamed={
+        "aclose": "close",
+        "__aenter__": "__enter__",
+        "__aexit__": "__exit__",
+        "__aiter__": "__iter__",
+        "__anext__": "__next__",
+    },
     closing=("aclose", "__aexit__"),
     awaitables=("Building",),
     entered=(
@@ -144,9 +155,14 @@ RULES: Final = Rules(
         "StorageKeyStorage.lock",
     ),
     iterators=(
+        "HealthcareProfessionalApi.filter_healthcare_professional_by",
+        "MedicalDeviceApi.filter_medical_devices",
         "NotificationApi.filter_notifications",
+        "PatientApi.filter_patients",
         "PatientApi.iter_patients",
         "PatientApi.iter_patients_and_try_decrypt",
+        "UserApi.export_data",
+        "UserApi.filter_users",
     ),
     decorators=("explained",),
     callbacks=(
@@ -160,11 +176,14 @@ RULES: Final = Rules(
         "MedTechApiBuilder.with_public_key_policy.policy",
         "MedTechApiBuilder.with_second_factor.get_code",
         "MedTechApiBuilder.with_trust_on_first_use.confirm_change",
+        "MedicalDeviceApi.create_or_modify_medical_devices.progress",
         "PatientApi.create_patients.progress",
         "PatientApi.iter_patients.progress",
         "PatientApi.iter_patients_and_try_decrypt.progress",
         "PatientApi.modify_patients.progress",
         "PatientApi.share_many.progress",
+        "Subscription.start.on_event",
+        "Subscription.start.on_state",
     ),
     left_out={
         "AnonymousMedTechApiBuilder.with_client_session": (
@@ -183,6 +202,7 @@ RULES: Final = Rules(
     internal=(
         "icure_async.cli",
         "icure_async.entities",
+        "icure_async.environment",
         "icure_async.foreign_text",
         "icure_async.json_shapes",
         "icure_async.keys",

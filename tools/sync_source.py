@@ -101,6 +101,11 @@ def node_of(cls: type) -> ast.ClassDef:
     return found[0] if len(found) == 1 else ast.ClassDef(cls.__name__, [], [], [], [])
 
 
+def parameters_of(cls: type) -> tuple[Any, ...]:
+    """Return the type variables of a generic class."""
+    return getattr(cls, "__parameters__", ())
+
+
 @cache
 def members_of(cls: type) -> dict[str, tuple[str, Member]]:
     """Return the members of a class by name, with their modules and, where it is clear, text."""

@@ -46,7 +46,15 @@ SPEAKS_OF_ASYNC: Final = re.compile(
     r"\b(?<!icure-)(async\w*|await\w*|coroutines?|event loops?|aclose|icure_async)\b", re.IGNORECASE
 )
 # Special methods of twins come from their base class.
-COVERED: Final = {"__copy__", "__getstate__", "__init__", "__reduce_ex__", "__repr__", "__slots__"}
+COVERED: Final = {
+    "__copy__",
+    "__del__",
+    "__getstate__",
+    "__init__",
+    "__reduce_ex__",
+    "__repr__",
+    "__slots__",
+}
 CONSTANTS: Final = {bool, bytes, float, int, str, type(None)}
 NO_RULE: Final = "there is no rule for such a member"
 SPECIAL: Final = "is special, and there is no rule for it"
@@ -192,7 +200,7 @@ class ClassWriter:
         self.plan: Final = module.plan
         self.cls: Final = cls
         self.name: Final = cls.__name__
-        self.original: Final = f"Async{cls.__name__}"
+        self.original = f"Async{cls.__name__}"
         self.members: Final = source.members_of(cls)
         self.doc: Final = ast.get_docstring(node_of(cls)) or ""
         self.fields: Final[list[str]] = []
@@ -206,6 +214,11 @@ class ClassWriter:
         base = next((b for b in self.cls.__bases__ if self.plan.kind_of(b) == "twin"), None)
         if base and base not in self.module.classes:
             self.module.needs(self.plan.homes[base], base.__name__)
+        # A generic class has a generic twin.
+        with self._inside(""):
+            names = [self.text_of(ast.Name(p.__name__)) for p in source.parameters_of(self.cls)]
+            refuse(base and names, "is generic and inherits from a twin, which has no rule")
+            self.original += f"[{', '.join(names)}]" if names else ""
         yield from self._head(self.name, base.__name__ if base else f"Twin[{self.original}]")
         if base:
             yield f"    _inner: {self.original}"
@@ -258,8 +271,8 @@ class ClassWriter:
     def _unknown(self) -> Iterator[str]:
         """Yield what changes a class from outside, and is not taken over."""
         mro, meta = self.cls.__mro__, type(self.cls)
-        protocol = (typing.Protocol, typing.Generic) if typing.Protocol in mro else ()
-        plain = (object, ABC, *protocol)
+        is_generic = typing.Protocol in mro or self.plan.kind_of(self.cls) == "twin"
+        plain = (object, ABC, typing.Protocol, *((typing.Generic,) if is_generic else ()))
         yield from (f"inherits from {b.__name__}" for b in mro if not is_ours(b) and b not in plain)
         if [self.plan.kind_of(base) for base in self.cls.__bases__].count("twin") > 1:
             yield "inherits from several classes that have twins"
@@ -380,9 +393,10 @@ class ClassWriter:
         shape, parts = self.generic(returns)
         if isinstance(method, ast.AsyncFunctionDef):
             how = "_close" if self.plan.uses("closing", name) else "_run"
-            name = self.plan.rules.renamed[name] if self.plan.uses("renamed", name) else name
+            how = "_next" if name == "__anext__" else how
         elif self.plan.uses("awaitables", getattr(shape, "__name__", "")):
             how, returns = "_run", parts[0]
+        name = self.plan.rules.renamed[name] if self.plan.uses("renamed", name) else name
         is_taken = name != method.name and name in self.members
         refuse(is_taken, "is renamed to what another member is called; see renamed")
         call, is_async = f"self.{how}{call}", how != "_call"
@@ -429,10 +443,13 @@ class ClassWriter:
 
     def wrapped(self, annotation: ast.expr | None, value: str, more: str = "") -> str:
         """Return the expression for a value that came from the async side."""
-        cls = self.meaning(annotation)
+        shape, parts = self.generic(annotation)
+        cls = shape if self.plan.has_twin(shape) else self.meaning(annotation)
         if not self.plan.has_twin(cls):
             self.check_plain(annotation)
             return value
+        for part in parts:
+            self.check_plain(part)
         return f"{self.module.in_sibling(cls, cls.__name__)}._wrap({value}{more})"
 
     def generic(self, annotation: ast.expr | None) -> tuple[Any, list[ast.expr]]:

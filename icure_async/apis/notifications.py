@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from icure_async.apis.events import subscribed
 from icure_async.errors import ValidationError
 from icure_async.mistakes import OneByOne, explained
 from icure_async.models.base import has_rev
-from icure_async.models.filters import Filter, NotificationFilter, epoch_milliseconds
+from icure_async.models.filters import NotificationFilter, epoch_milliseconds, filter_for
 from icure_async.models.notification import EncryptedNotification, Notification
 from icure_async.models.validation import (
     validate_id,
@@ -16,11 +17,15 @@ from icure_async.models.validation import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncGenerator, Callable, Sequence
     from datetime import datetime
 
+    from icure_async.apis.events import Subscription
+    from icure_async.entities.event_source import EventSource
     from icure_async.entities.repository import Repository
     from icure_async.models.enums import NotificationStatus
+    from icure_async.models.events import EventType, Reconnection
+    from icure_async.models.filters import Filter
     from icure_async.models.notification import PotentiallyEncryptedNotification
 
 __all__ = ["NotificationApi"]
@@ -38,9 +43,11 @@ class NotificationApi:
         notifications: Repository[Notification, EncryptedNotification],
         *,
         clock: Callable[[], float],
+        events: EventSource[PotentiallyEncryptedNotification],
     ) -> None:
         self._notifications = notifications
         self._clock = clock
+        self._events = events
 
     async def create_or_modify_notification(
         self, notification: Notification, delegate: str | None = None
@@ -106,27 +113,27 @@ class NotificationApi:
         return await self._notifications.get_and_try_decrypt(notification_id)
 
     def filter_notifications(
-        self, notification_filter: Filter | None = None, *, page_size: int = 1000
-    ) -> AsyncIterator[PotentiallyEncryptedNotification]:
+        self,
+        notification_filter: NotificationFilter | Filter | None = None,
+        *,
+        page_size: int = 1000,
+    ) -> AsyncGenerator[PotentiallyEncryptedNotification, None]:
         """Iterate over the notifications that a filter finds, decrypted.
 
-        Pages are read as they are needed. A notification that no key on this device opens comes as
-        an :class:`EncryptedNotification`, without properties. Each comes once, even where others
-        come and go.
+        While a page is given out, the next one is read. A notification that no key on this device
+        opens comes as an :class:`EncryptedNotification`, without properties. Each comes once, even
+        where others come and go.
 
         Args:
-            notification_filter: as :class:`NotificationFilter` builds it; by default,
-                everything that is shared with the current data owner.
+            notification_filter: a :class:`NotificationFilter`, or a filter made of such; by
+                default, everything that is shared with the current data owner.
             page_size: how many to ask the backend for at a time.
 
         Raises:
             ValidationError: an argument is malformed.
         """
-        wanted = (
-            NotificationFilter().build()
-            if notification_filter is None
-            else _checked_filter(notification_filter)
-        )
+        given = NotificationFilter() if notification_filter is None else notification_filter
+        wanted = filter_for("notification", given)
         found = self._notifications.find(wanted, validate_page_size(page_size))
         return OneByOne(found, "notification_api.filter_notifications()")
 
@@ -193,12 +200,40 @@ class NotificationApi:
         """
         return await self._notifications.delete(notification_id)
 
+    def subscribe_to_notification_events(
+        self,
+        event_types: Sequence[EventType],
+        notification_filter: NotificationFilter | Filter | None = None,
+        *,
+        reconnection: Reconnection | None = None,
+        buffer_size: int = 1000,
+        catch_up: bool = True,
+    ) -> Subscription[PotentiallyEncryptedNotification]:
+        """Subscribe to notifications that are created or changed.
 
-def _checked_filter(value: object) -> Filter:
-    if isinstance(value, NotificationFilter):
-        raise ValidationError("A NotificationFilter is not a filter yet: call build() on it.")
-    if not isinstance(value, Filter):
-        raise ValidationError("The filter must be a Filter, as NotificationFilter builds it.")
-    if not value.entities() <= {"notification"}:
-        raise ValidationError("The filter must be one for notifications.")
-    return value
+        Each comes decrypted, or as an :class:`EncryptedNotification` where no key on this device
+        opens it. See :class:`~icure_async.Subscription`.
+
+        Args:
+            event_types: what to be told of: ``CREATE``, ``UPDATE``, ``DELETE``. Backends say
+                ``UPDATE`` of a deletion, too.
+            notification_filter: a :class:`NotificationFilter`, or a filter made of such; by default
+                everything that this user may read.
+            reconnection: how the connection is made again when it breaks.
+            buffer_size: how many events may wait to be taken before the backend has to wait.
+            catch_up: whether notifications that were created while there was no connection are
+                looked for after each :class:`Reconnected`, and given out, too, each once. That
+                begins five minutes earlier, since clocks differ. It finds no changes of older ones,
+                and nothing where ``CREATE`` is not among the types.
+
+        Raises:
+            ValidationError: an argument is malformed, or the filter searches encrypted members.
+        """
+        return subscribed(
+            self._events,
+            event_types,
+            notification_filter,
+            reconnection=reconnection,
+            buffer_size=buffer_size,
+            catch_up=catch_up,
+        )

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from icure_async.apis.events import subscribed
 from icure_async.errors import DecryptionError, ValidationError
 from icure_async.mistakes import OneByOne, explained
+from icure_async.models.filters import PatientFilter, filter_for
 from icure_async.models.patient import EncryptedPatient, Patient
 from icure_async.models.validation import validate_page_size
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 
+    from icure_async.apis.events import Subscription
     from icure_async.entities.batches import Batches
+    from icure_async.entities.event_source import EventSource
     from icure_async.entities.patient_data import AllDataOfPatients
     from icure_async.entities.repository import Repository
     from icure_async.entities.shares import Shares
     from icure_async.models.batch import BatchProgress, BatchResult
+    from icure_async.models.events import EventType, Reconnection
+    from icure_async.models.filters import Filter
     from icure_async.models.patient import PotentiallyEncryptedPatient
     from icure_async.models.shares import AccessToAllData, ShareResult
 
@@ -25,19 +31,22 @@ __all__ = ["PatientApi"]
 
 @explained
 class PatientApi:
-    """Creates, reads, modifies and deletes patients."""
+    """Creates, reads, finds, modifies and deletes patients."""
 
     def __init__(
         self,
         patients: Repository[Patient, EncryptedPatient],
-        batches: Batches[Patient, EncryptedPatient],
+        batches: Batches[Patient],
         shares: Shares[Patient, EncryptedPatient],
         all_data: AllDataOfPatients,
+        *,
+        events: EventSource[PotentiallyEncryptedPatient],
     ) -> None:
         self._patients = patients
         self._batches = batches
         self._shares = shares
         self._all_data = all_data
+        self._events = events
 
     async def create_or_modify_patient(self, patient: Patient) -> Patient:
         """Create the patient if it has no ``rev``, else replace the stored one.
@@ -115,7 +124,7 @@ class PatientApi:
         *,
         page_size: int = 500,
         progress: Callable[[BatchProgress], Awaitable[None]] | None = None,
-    ) -> AsyncIterator[Patient]:
+    ) -> AsyncGenerator[Patient, None]:
         """Iterate over patients by their ids, decrypted, in the order of the ids.
 
         A page at a time is read and kept in memory, so that there may be any number::
@@ -146,7 +155,7 @@ class PatientApi:
         *,
         page_size: int = 500,
         progress: Callable[[BatchProgress], Awaitable[None]] | None = None,
-    ) -> AsyncIterator[PotentiallyEncryptedPatient]:
+    ) -> AsyncGenerator[PotentiallyEncryptedPatient, None]:
         """Iterate over patients like :meth:`iter_patients`, undecryptable ones as such.
 
         Raises:
@@ -158,6 +167,71 @@ class PatientApi:
         size = validate_page_size(page_size)
         found = self._patients.iterate(patient_ids, size, lambda patient: patient, progress)
         return OneByOne(found, "patient_api.iter_patients_and_try_decrypt()")
+
+    def filter_patients(
+        self,
+        patient_filter: PatientFilter | Filter | None = None,
+        *,
+        page_size: int = 500,
+    ) -> AsyncGenerator[PotentiallyEncryptedPatient, None]:
+        """Iterate over the patients that a filter finds, decrypted.
+
+        Everything that is shared with the current data owner::
+
+            async for patient in api.patient_api.filter_patients():
+                print(patient.last_name)
+
+        While a page is given out, the next one is read. A patient that no key on this device opens
+        comes as an :class:`EncryptedPatient`, without note. Each comes once, even where others
+        come and go. To stop before the end, call ``aclose()``: that ends the request for the next
+        page at once, and not only when the garbage is collected.
+
+        Patients that are shared with an organisation, and not with its member, are found by a
+        filter for the organisation: ``PatientFilter().for_data_owner(organisation_id)``.
+
+        Args:
+            patient_filter: a :class:`PatientFilter`, or a filter made of such; by default,
+                everything that is shared with the current data owner.
+            page_size: how many to ask the backend for at a time.
+
+        Raises:
+            ValidationError: an argument is malformed, or the filter searches a member that this
+                SDK encrypts. Nothing was sent.
+        """
+        found = self._patients.find(_filter_of(patient_filter), validate_page_size(page_size))
+        return OneByOne(found, "patient_api.filter_patients()")
+
+    async def match_patients(
+        self, patient_filter: PatientFilter | Filter | None = None
+    ) -> list[str]:
+        """Return the ids of all patients that a filter finds, with one request.
+
+        Where a filter names ids, backends may answer with those as they are, although some of the
+        patients do not exist: only :meth:`filter_patients` looks at the patients themselves.
+
+        Args:
+            patient_filter: as for :meth:`filter_patients`.
+
+        Raises:
+            ValidationError: the filter is malformed, or searches a member that this SDK encrypts.
+                Nothing was sent.
+        """
+        return await self._patients.match(_filter_of(patient_filter))
+
+    async def count_patients(self, patient_filter: PatientFilter | Filter | None = None) -> int:
+        """Return how many patients a filter finds.
+
+        The ids of :meth:`match_patients` are counted: the totals that backends give are not
+        reliable.
+
+        Args:
+            patient_filter: as for :meth:`filter_patients`.
+
+        Raises:
+            ValidationError: the filter is malformed, or searches a member that this SDK encrypts.
+                Nothing was sent.
+        """
+        return len(await self.match_patients(patient_filter))
 
     async def create_patients(
         self,
@@ -224,11 +298,12 @@ class PatientApi:
 
         Args:
             patient: as it was read, with changes. An :class:`EncryptedPatient` may have no
-                ``note``.
+                ``note``, and no changes of what ``with_encrypted_fields()`` names.
 
         Raises:
             ValidationError: a member is malformed, or ``rev`` is missing. Nothing was sent.
-            DecryptionError: a ``note`` is given, and the stored one can't be decrypted.
+            DecryptionError: a ``note``, or another field to be encrypted, is given, and the stored
+                one can't be decrypted.
             ConflictError: somebody else changed the patient.
         """
         if isinstance(patient, EncryptedPatient) and isinstance(patient.note, str):
@@ -371,3 +446,58 @@ class PatientApi:
             NotFoundError: there is no such patient.
         """
         return await self._patients.delete(patient_id)
+
+    async def undelete_patient(self, patient_id: str) -> str:
+        """Take back :meth:`delete_patient`: the patient is found and listed again as before.
+
+        Only the mark is removed: content and sharing are as they were. The patient has a new
+        revision, so read it again before changing it. Repeating the call does no harm.
+
+        Returns:
+            The id of the patient.
+
+        Raises:
+            ValidationError: the id is malformed. Nothing was sent.
+            NotFoundError: there is no such patient that the user may change.
+        """
+        return await self._patients.undelete(patient_id)
+
+    def subscribe_to_patient_events(
+        self,
+        event_types: Sequence[EventType],
+        patient_filter: PatientFilter | Filter | None = None,
+        *,
+        reconnection: Reconnection | None = None,
+        buffer_size: int = 1000,
+    ) -> Subscription[PotentiallyEncryptedPatient]:
+        """Subscribe to patients that are created or changed.
+
+        Each comes decrypted, or as an :class:`EncryptedPatient` where no key on this device opens
+        it::
+
+            async with api.patient_api.subscribe_to_patient_events(["CREATE"]) as events:
+                async for event in events:
+                    ...
+
+        Args:
+            event_types: what to be told of: ``CREATE``, ``UPDATE``, ``DELETE``. Backends say
+                ``UPDATE`` of a deletion, too.
+            patient_filter: a :class:`PatientFilter`, or a filter made of such; by default
+                everything that this user may read.
+            reconnection: how the connection is made again when it breaks.
+            buffer_size: how many events may wait to be taken before the backend has to wait.
+
+        Raises:
+            ValidationError: an argument is malformed, or the filter searches encrypted members.
+        """
+        return subscribed(
+            self._events,
+            event_types,
+            patient_filter,
+            reconnection=reconnection,
+            buffer_size=buffer_size,
+        )
+
+
+def _filter_of(given: PatientFilter | Filter | None) -> Filter:
+    return filter_for("patient", PatientFilter() if given is None else given)

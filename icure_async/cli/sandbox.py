@@ -7,14 +7,15 @@ import shlex
 import signal
 import sqlite3
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import anyio
 import typer
 from rich.console import Console
 
-from icure_async.sandbox import Sandbox
-from icure_async.sandbox.visitors import is_loopback
+from icure_async.rest.proxies import is_loopback
+
+if TYPE_CHECKING:
+    from icure_async.sandbox import Sandbox
 
 __all__ = ["sandbox"]
 
@@ -53,6 +54,9 @@ def sandbox(
 
     A shell can source its output; messages for people go to stderr.
     """
+    # Imported here, like the server that it is: other commands do without it.
+    from icure_async.sandbox import Sandbox
+
     server = Sandbox(
         host=host,
         port=port,
@@ -105,6 +109,8 @@ async def _serve(console: Console, notes: Console, server: Sandbox) -> None:
 
 async def _stopped() -> None:
     """Wait for Ctrl-C, or for the signal that ``kill`` and ``docker stop`` send."""
+    import anyio
+
     try:
         with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
             async for _ in signals:

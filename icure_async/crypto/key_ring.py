@@ -34,13 +34,14 @@ class KeyRing(SecretHolder):
         self._crypto = crypto
         self._key_pairs: dict[str, KeyPair] = {}
         self._read_only: set[str] = set()
+        self._of_parents: set[str] = set()
         self._opened: Recent[str, bytes] = Recent(opened_kept)
 
     async def add(self, key_pair: KeyPair, *, read_only: bool = False) -> None:
         """Add a key pair.
 
         Args:
-            key_pair: one of the user's or its parents'.
+            key_pair: one of the user's own.
             read_only: whether it opens what is there, and nothing is to be encrypted for it:
                 somebody else may have its private half.
 
@@ -49,21 +50,45 @@ class KeyRing(SecretHolder):
         """
         await self._crypto.load_key_pair(key_pair)
         self._key_pairs[key_pair.fingerprint] = key_pair
+        self._of_parents.discard(key_pair.fingerprint)
         if read_only:
             self._read_only.add(key_pair.fingerprint)
         else:
             self._read_only.discard(key_pair.fingerprint)
 
+    async def add_of_parent(self, key_pair: KeyPair) -> None:
+        """Add a key pair of one of the user's parents, which only reads.
+
+        It never takes the place of a key pair that is there.
+
+        Raises:
+            ValidationError: it is malformed, or its halves don't belong together.
+        """
+        if key_pair.fingerprint not in self._key_pairs:
+            await self.add(key_pair, read_only=True)
+            self._of_parents.add(key_pair.fingerprint)
+
+    def has_double_of(self, key_pair: KeyPair) -> bool:
+        """Return whether another key pair has the same fingerprint, which is no accident."""
+        present = self._key_pairs.get(key_pair.fingerprint)
+        return present is not None and present.public_key.lower() != key_pair.public_key.lower()
+
     def clear(self) -> None:
         """Remove all key pairs, and what they have opened."""
         self._key_pairs.clear()
         self._read_only.clear()
+        self._of_parents.clear()
         self._opened.clear()
 
     @property
     def key_pairs(self) -> list[KeyPair]:
-        """The key pairs, oldest first."""
+        """The key pairs, oldest first, those of parents included."""
         return list(self._key_pairs.values())
+
+    @property
+    def own_pairs(self) -> list[KeyPair]:
+        """The user's own key pairs, oldest first."""
+        return [pair for pair in self.key_pairs if pair.fingerprint not in self._of_parents]
 
     @property
     def trusted_pairs(self) -> list[KeyPair]:
@@ -96,13 +121,15 @@ class KeyRing(SecretHolder):
     def __repr__(self) -> str:
         return f"KeyRing(fingerprints={list(self._key_pairs)!r})"
 
-    async def open(self, wrapped: Mapping[str, str]) -> bytes | None:
+    async def open(self, wrapped: Mapping[str, str], *, own_only: bool = False) -> bytes | None:
         """Return the exchange key, or None where no pair of the ring opens it.
 
         Args:
             wrapped: fingerprint of the encrypting key → RSA ciphertext in hex.
+            own_only: whether the key pairs of parents are left alone.
         """
-        for ciphertext, key_pairs in self._candidates(wrapped):
+        usable = self.own_pairs if own_only else self.key_pairs
+        for ciphertext, key_pairs in _candidates(wrapped, usable):
             opened = self._opened.get(ciphertext)
             if opened is not None:
                 return opened
@@ -134,16 +161,20 @@ class KeyRing(SecretHolder):
             for fingerprint, public_key in by_fingerprint.items()
         }
 
-    def _candidates(self, wrapped: Mapping[str, str]) -> Iterable[tuple[str, list[KeyPair]]]:
-        for fingerprint, key_pair in self._key_pairs.items():
-            if fingerprint in wrapped:
-                yield wrapped[fingerprint], [key_pair]
-        if LEGACY_KEY in wrapped:
-            yield wrapped[LEGACY_KEY], self.key_pairs
-
     async def _decrypt(self, key_pair: KeyPair, ciphertext: str) -> bytes | None:
         try:
             opened = await self._crypto.rsa_decrypt(key_pair, decode_hex(ciphertext))
         except ValueError:
             return None
         return opened if len(opened) in _AES_KEY_LENGTHS else None
+
+
+def _candidates(
+    wrapped: Mapping[str, str], key_pairs: list[KeyPair]
+) -> Iterable[tuple[str, list[KeyPair]]]:
+    """Yield the ciphertexts that key pairs may open, each with these."""
+    for key_pair in key_pairs:
+        if key_pair.fingerprint in wrapped:
+            yield wrapped[key_pair.fingerprint], [key_pair]
+    if LEGACY_KEY in wrapped:
+        yield wrapped[LEGACY_KEY], key_pairs

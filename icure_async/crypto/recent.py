@@ -39,6 +39,11 @@ class Recent(Generic[Key, Value]):
             if len(self._values) > self._limit:
                 self._values.popitem(last=False)
 
+    def drop(self, key: Key) -> None:
+        """Drop one value, if it is there."""
+        with self._lock:
+            self._values.pop(key, None)
+
     def clear(self) -> None:
         """Drop everything."""
         with self._lock:

@@ -80,7 +80,7 @@ def add_transfer_keys(
 
 
 async def recover_key_pairs(
-    crypto: Crypto, key_ring: KeyRing, owner: Mapping[str, Any]
+    crypto: Crypto, key_ring: KeyRing, owner: Mapping[str, Any], *, is_parent: bool = False
 ) -> list[KeyPair]:
     """Add to the ring every key pair that transfer keys lead to, to read with, and return these.
 
@@ -89,7 +89,9 @@ async def recover_key_pairs(
     Args:
         crypto: the primitives.
         key_ring: with the key pairs in use.
-        owner: the current data owner's document.
+        owner: the document of the current data owner, or of a parent.
+        is_parent: whether it is a parent's. Nothing that a parent's key pair leads to counts as the
+            user's own.
     """
     by_fingerprint = {fingerprint_of(key): key for key in public_keys_of(owner)}
     recovered: list[KeyPair] = []
@@ -101,7 +103,7 @@ async def recover_key_pairs(
             public_key = by_fingerprint.get(transfer.target)
             if public_key is None or public_key in key_ring or transfer.holder not in key_ring:
                 continue
-            key_pair = await _recover(crypto, key_ring, owner, transfer, public_key)
+            key_pair = await _recover(crypto, key_ring, owner, transfer, public_key, is_parent)
             if key_pair is not None:
                 recovered.append(key_pair)
                 found = True
@@ -114,15 +116,19 @@ async def _recover(
     owner: Mapping[str, Any],
     transfer: TransferKey,
     public_key: str,
+    is_parent: bool,
 ) -> KeyPair | None:
     wrapped = exchange_key_of_pair(owner, str(owner["id"]), owner_key=public_key)
-    exchange_key = await key_ring.open(wrapped) if wrapped else None
+    exchange_key = await key_ring.open(wrapped, own_only=not is_parent)
     if exchange_key is None:
         return None
     try:
         private_key = await crypto.aes_decrypt(exchange_key, decode_hex(transfer.ciphertext))
         key_pair = KeyPair(public_key, private_key.hex())
-        await key_ring.add(key_pair, read_only=True)
+        if is_parent:
+            await key_ring.add_of_parent(key_pair)
+        else:
+            await key_ring.add(key_pair, read_only=True)
     except (ValueError, ValidationError):
         _log.warning(
             "A transfer key of data owner %s to the key pair %s is damaged",

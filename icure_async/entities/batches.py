@@ -8,7 +8,7 @@ The others are sent once more, one by one, which tells the reason.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
 
 import attrs
 
@@ -27,16 +27,83 @@ from icure_async.models.batch import BatchItem, BatchProgress, BatchResult
 
 if TYPE_CHECKING:
     from icure_async.entities.progress import Progress
-    from icure_async.entities.repository import Repository
+    from icure_async.rest.entities import EntityResource
 
-__all__ = ["Batches"]
+__all__ = ["BatchedKind", "BatchedRecords", "Batches"]
 
 Clear = TypeVar("Clear", bound=EntityModel)
-Sealed = TypeVar("Sealed", bound=EntityModel)
+AnyClear = TypeVar("AnyClear", bound=EntityModel, covariant=True)
 
 _PER_REQUEST: Final = 250
 # These are about the content of the whole request, which may be that of one record.
 _ABOUT_CONTENT: Final = (BadRequestError, ConflictError, ResponseTooLargeError, ValidationError)
+
+
+class BatchedKind(Protocol[AnyClear]):
+    """The kind of the records, as batches see it."""
+
+    @property
+    def noun(self) -> str:
+        """The kind in words, in the singular."""
+        ...
+
+    @property
+    def clear(self) -> type[AnyClear]:
+        """The class of the records."""
+        ...
+
+
+class BatchedRecords(Protocol[Clear]):
+    """Records of one kind, as batches save them."""
+
+    @property
+    def kind(self) -> BatchedKind[Clear]:
+        """Their kind."""
+        ...
+
+    @property
+    def resource(self) -> EntityResource:
+        """The backend's resource of them."""
+        ...
+
+    def check(self, record: Clear, *, creating: bool) -> None:
+        """Raise a ValidationError unless a record can be saved."""
+        ...
+
+    async def read_ahead(self, records: Sequence[Clear], /) -> None:
+        """Read what is needed to replace records, as far as that makes it cheaper."""
+        ...
+
+    def needs_stored(self, record: Clear, /) -> bool:
+        """Return whether the stored document has to be read before a record replaces it."""
+        ...
+
+    async def prepare(self, records: Sequence[Clear], /) -> Sequence[dict[str, Any] | ICureError]:
+        """Return the documents of new records, an error for each that can't be sent."""
+        ...
+
+    async def prepare_changes(
+        self, records: Sequence[Clear], /
+    ) -> Sequence[dict[str, Any] | ICureError]:
+        """Return the documents of changed records, an error for each that can't be sent."""
+        ...
+
+    async def as_saved(
+        self, saved: Sequence[tuple[Clear, Mapping[str, Any]]], /
+    ) -> Sequence[Clear | None]:
+        """Return records that the backend has saved: a record and its document with the new rev.
+
+        None takes the place of one that has to be looked at again.
+        """
+        ...
+
+    async def saved_among(self, records: Sequence[Clear], /) -> Sequence[Clear | None]:
+        """Return for each record the stored one if it has the same content, else None."""
+        ...
+
+    async def save(self, record: Clear, /) -> Clear:
+        """Create or replace one record."""
+        ...
 
 
 @attrs.define(eq=False)
@@ -92,21 +159,21 @@ class _Outcomes(Generic[Clear]):
         return BatchResult(tuple(self._items[index] for index in range(len(self._records))))
 
 
-class Batches(Generic[Clear, Sealed]):
+class Batches(Generic[Clear]):
     """Saves many records of one kind."""
 
-    def __init__(self, repository: Repository[Clear, Sealed]) -> None:
+    def __init__(self, repository: BatchedRecords[Clear]) -> None:
         self._repository = repository
 
     async def save(
-        self, records: Iterable[Clear], progress: Progress | None, *, creating: bool
+        self, records: Iterable[Clear], progress: Progress | None, *, creating: bool | None = None
     ) -> BatchResult[Clear]:
         """Create or replace records; repeating the call with the same objects finishes the job.
 
         Args:
             records: to save.
             progress: called after each request.
-            creating: whether they are new.
+            creating: whether they are new; None where those without a ``rev`` are.
 
         Raises:
             ValidationError: ``records`` is not a list of records. Nothing was sent.
@@ -124,7 +191,11 @@ class Batches(Generic[Clear, Sealed]):
                 for index, record in enumerate(listed[start : start + _PER_REQUEST], start)
             ]
             valid = await self._valid(some, seen, outcomes, creating=creating)
-            ending = await self._save_some(valid, outcomes, creating=creating)
+            ending = None
+            for are_new in (True, False):
+                these = [one for one in valid if has_rev(one.record) is not are_new]
+                if these and ending is None:
+                    ending = await self._save_some(these, outcomes, creating=are_new)
             if ending is not None:
                 outcomes.end(ending)
             await report(progress, outcomes.progress)
@@ -138,7 +209,7 @@ class Batches(Generic[Clear, Sealed]):
         seen: set[object],
         outcomes: _Outcomes[Clear],
         *,
-        creating: bool,
+        creating: bool | None,
     ) -> list[_Pending[Clear]]:
         """Return the records that can be saved, and were not seen before."""
         valid: list[_Pending[Clear]] = []
@@ -159,21 +230,27 @@ class Batches(Generic[Clear, Sealed]):
                 valid.append(one)
         return valid
 
-    def _check(self, record: Clear, *, creating: bool) -> None:
+    def _check(self, record: Clear, *, creating: bool | None) -> None:
         kind = self._repository.kind
         if not isinstance(record, kind.clear):
             raise ValidationError(f"It is not a {kind.clear.__name__}. It was not sent.")
         if creating and has_rev(record):
             raise ValidationError(f"This {kind.noun} has a rev: modify it. It was not sent.")
-        if not creating and not has_rev(record):
+        if creating is False and not has_rev(record):
             raise ValidationError(f"This {kind.noun} has no rev: create it. It was not sent.")
-        self._repository.check(record, creating=creating)
+        self._repository.check(record, creating=not has_rev(record))
 
     async def _save_some(
         self, pending: Sequence[_Pending[Clear]], outcomes: _Outcomes[Clear], *, creating: bool
     ) -> ICureError | None:
         """Save as many records as go into one request; return an error that ends it all."""
         needs_stored = self._repository.needs_stored
+        if not creating:
+            try:
+                await self._repository.read_ahead([one.record for one in pending])
+            except ICureError as error:
+                outcomes.fail_open(pending, error)
+                return error if isinstance(error, ENDING) else None
         together = [one for one in pending if creating or not needs_stored(one.record)]
         failure = await self._save_together(together, outcomes, creating=creating)
         if failure is not None and not isinstance(failure, _ABOUT_CONTENT):
@@ -212,11 +289,11 @@ class Batches(Generic[Clear, Sealed]):
 
     async def _prepared(
         self, pending: Sequence[_Pending[Clear]], outcomes: _Outcomes[Clear], *, creating: bool
-    ) -> list[tuple[_Pending[Clear], Mapping[str, Any]]]:
+    ) -> list[tuple[_Pending[Clear], dict[str, Any]]]:
         """Return the records that can be encrypted, and their documents."""
         prepare = self._repository.prepare if creating else self._repository.prepare_changes
         prepared = await prepare([one.record for one in pending])
-        sent: list[tuple[_Pending[Clear], Mapping[str, Any]]] = []
+        sent: list[tuple[_Pending[Clear], dict[str, Any]]] = []
         for one, document in zip(pending, prepared, strict=True):
             if isinstance(document, ICureError):
                 outcomes.failed(one.index, document)
@@ -226,26 +303,27 @@ class Batches(Generic[Clear, Sealed]):
 
     async def _take(
         self,
-        sent: Sequence[tuple[_Pending[Clear], Mapping[str, Any]]],
+        sent: Sequence[tuple[_Pending[Clear], dict[str, Any]]],
         revisions: Mapping[str, str],
         outcomes: _Outcomes[Clear],
     ) -> None:
-        """Note which records were saved: as they were sent, with what the backend fills in."""
-        defaults = self._repository.kind.server_defaults
-        saved = [(one, document) for one, document in sent if document["id"] in revisions]
-        documents = [
-            {**defaults, **document, "rev": revisions[document["id"]]} for _, document in saved
+        """Note which records were saved."""
+        saved = [
+            (one, document | {"rev": revisions[document["id"]]})
+            for one, document in sent
+            if document["id"] in revisions
         ]
-        records = await self._repository.open_many(documents)
+        records = await self._repository.as_saved([(one.record, new) for one, new in saved])
         for (one, _), record in zip(saved, records, strict=True):
-            outcomes.saved(one, self._repository.require_readable(record))
+            if record is not None:
+                outcomes.saved(one, record)
 
     async def _find(self, missing: Sequence[_Pending[Clear]], outcomes: _Outcomes[Clear]) -> None:
         """Note which records are stored all the same, by this attempt or an earlier one."""
         found = await self._repository.saved_among([one.record for one in missing])
         for one, record in zip(missing, found, strict=True):
             if record is not None:
-                outcomes.saved(one, self._repository.require_readable(record))
+                outcomes.saved(one, record)
 
     async def _save_one_by_one(
         self, pending: Sequence[_Pending[Clear]], outcomes: _Outcomes[Clear]

@@ -7,17 +7,33 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 
 from icure_async.entities.stored_members import without_empty
-from icure_async.errors import ValidationError
+from icure_async.errors import ConflictError, ValidationError
 from icure_async.models.base import EntityModel, has_rev
 from icure_async.models.wire import from_wire, to_wire
 
 if TYPE_CHECKING:
     from icure_async.entities.kinds import EntityKind
 
-__all__ = ["refuse_other_changes", "same_content"]
+__all__ = ["changed_by_others", "refuse_other_changes", "same_content"]
 
 _SET_ON_SAVING: Final = frozenset({"rev", "modified", "systemMetaData"})
 _SET_ON_CREATION: Final = frozenset({"created", "author", "responsible"})
+
+
+def changed_by_others(name: str, conflict: ConflictError) -> ConflictError:
+    """Return the error for a record that can't be saved, with the next step.
+
+    Args:
+        name: of the record, for the message: "Patient 4711".
+        conflict: as the backend told of it.
+    """
+    return ConflictError(
+        f"{name} was changed by somebody else, or its id is in use. Read it again, apply the "
+        "change to what you read, and save that.",
+        status=conflict.status,
+        request_id=conflict.request_id,
+        server_message=conflict.server_message,
+    )
 
 
 def refuse_other_changes(

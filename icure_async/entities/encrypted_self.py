@@ -92,20 +92,23 @@ async def encrypt_members(
     """Return the document with the named members moved into ``encryptedSelf``.
 
     Encrypted members stay encrypted: those that the document's present ``encryptedSelf`` holds
-    are moved too, whatever their names, and the same goes for list elements that have one.
+    are moved too, whatever their names, and the same goes for list elements that have one. Where
+    such a member is gone, it is encrypted as missing: nothing in clear next to it is believed.
 
     Raises:
         ValueError: some present ``encryptedSelf`` can't be decrypted with ``key``.
     """
     try:
-        hidden = dict.fromkeys([*members, *await _open(crypto, key, document, _ALWAYS_CLEAR)])
+        before = await _open(crypto, key, document, _ALWAYS_CLEAR)
+        hidden = dict.fromkeys([*members, *before])
         result = {name: value for name, value in document.items() if name not in hidden}
+        content = await _content(crypto, key, document, before, members)
         for name in encrypted_parts(result):
             if name != ENCRYPTED_SELF:
                 result[name] = [await _encrypt_element(crypto, key, item) for item in result[name]]
     except RecursionError:
         raise ValueError(_TOO_DEEP) from None
-    result[ENCRYPTED_SELF] = await _seal(crypto, key, document, hidden)
+    result[ENCRYPTED_SELF] = await _seal(crypto, key, content)
     return result
 
 
@@ -160,13 +163,65 @@ async def _encrypt_element(crypto: Crypto, key: bytes, element: Any) -> Any:
     if not is_object(element):
         return element
     hidden = await _open(crypto, key, element, _ALWAYS_CLEAR_IN_ELEMENTS)
+    content = {name: element[name] for name in hidden if name in element}
     result = {name: value for name, value in element.items() if name not in hidden}
     for name, value in result.items():
         if is_list(value):
             result[name] = [await _encrypt_element(crypto, key, inner) for inner in value]
     if element.get(ENCRYPTED_SELF):
-        result[ENCRYPTED_SELF] = await _seal(crypto, key, element, hidden)
+        result[ENCRYPTED_SELF] = await _seal(crypto, key, content)
     return result
+
+
+async def _content(
+    crypto: Crypto,
+    key: bytes,
+    document: Mapping[str, Any],
+    before: Mapping[str, Any],
+    members: Collection[str],
+) -> dict[str, Any]:
+    """Return those members of the document that are to be hidden.
+
+    Args:
+        crypto: decrypts.
+        key: the key of the entity.
+        document: the entity.
+        before: the members that were hidden.
+        members: the names of those that are to be, besides.
+    """
+    content: dict[str, Any] = {}
+    for name in dict.fromkeys([*members, *before]):
+        if name in document:
+            value = document[name]
+            if name not in before and is_list(value) and _has_encrypted(value):
+                value = [await _without_encrypted(crypto, key, item) for item in value]
+            content[name] = value
+        elif name not in members:
+            content[name] = _nothing_like(before[name])
+    return content
+
+
+def _nothing_like(value: object) -> object:
+    if is_list(value):
+        return []
+    return {} if is_object(value) else None
+
+
+async def _without_encrypted(crypto: Crypto, key: bytes, element: Any) -> Any:
+    """Return an element of a list that is encrypted as a whole: one layer is enough.
+
+    Its own ``encryptedSelf`` would outlast changes, and other SDKs would believe it.
+    """
+    if not is_object(element):
+        return element
+    await _open(crypto, key, element, _ALWAYS_CLEAR_IN_ELEMENTS)
+    return {
+        name: [await _without_encrypted(crypto, key, item) for item in value]
+        if is_list(value)
+        else value
+        for name, value in element.items()
+        if name != ENCRYPTED_SELF
+    }
 
 
 def _has_encrypted(elements: list[Any]) -> bool:
@@ -182,11 +237,8 @@ def _has_encrypted(elements: list[Any]) -> bool:
     return False
 
 
-async def _seal(
-    crypto: Crypto, key: bytes, document: Mapping[str, Any], hidden: Collection[str]
-) -> str:
-    """Return those members of the document that are to be hidden, as an ``encryptedSelf``."""
-    content = {name: document[name] for name in hidden if name in document}
+async def _seal(crypto: Crypto, key: bytes, content: Mapping[str, Any]) -> str:
+    """Return members of a document as an ``encryptedSelf``."""
     plaintext = await in_thread_if_large(_size(content), javascript_json, content)
     ciphertext = await crypto.aes_encrypt(key, plaintext)
     return await in_thread_if_large(len(ciphertext), encode_base64, ciphertext)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
 
 import attrs
 
-from icure_async.entities.patient_names import complete_patient_names
+from icure_async.entities.patient_names import REPEATED_IN_NAMES, complete_patient_names
 from icure_async.models.base import EntityModel
 from icure_async.models.notification import EncryptedNotification, Notification
 from icure_async.models.patient import EncryptedPatient, Patient
@@ -52,6 +52,10 @@ class EntityKind(Generic[Clear, Sealed]):
         clear: the class of records that can be read.
         sealed: the class of those that no key opens.
         encrypted: wire names of the encrypted members; everything else is in clear on the backend.
+        also_encrypted: wire names of those of them that an application chose, each with the value
+            that it is encrypted with where it is missing.
+        never_encrypted: the attributes that no application may choose.
+        repeated_in: attributes, each with the one that repeats its value.
         shared_on_creation: categories of the user's whose data owners get access to a new one
             (cryptography.md §8).
         key_only: categories whose data owners get the key of a new one, and no secret id.
@@ -71,6 +75,9 @@ class EntityKind(Generic[Clear, Sealed]):
     clear: type[Clear]
     sealed: type[Sealed]
     encrypted: tuple[str, ...]
+    also_encrypted: Mapping[str, object] = attrs.field(factory=dict[str, object])
+    never_encrypted: frozenset[str] = frozenset()
+    repeated_in: Mapping[str, str] = MappingProxyType({})
     shared_on_creation: tuple[str, ...]
     key_only: tuple[str, ...] = ()
     changeable: Mapping[str, str] | None = None
@@ -79,6 +86,11 @@ class EntityKind(Generic[Clear, Sealed]):
     only_readers_delete: bool = False
     complete: Callable[[Mapping[str, Any]], dict[str, Any]] = dict
     validate: Validate = attrs.field(default=attrs.Factory(_validate_members, takes_self=True))
+
+    @property
+    def always_encrypted(self) -> tuple[str, ...]:
+        """Those of the encrypted members that are so whatever an application chooses."""
+        return tuple(name for name in self.encrypted if name not in self.also_encrypted)
 
 
 def _with_status(task: Mapping[str, Any]) -> dict[str, Any]:
@@ -92,6 +104,25 @@ PATIENT: Final = EntityKind(
     clear=Patient,
     sealed=EncryptedPatient,
     encrypted=("note",),
+    never_encrypted=frozenset(
+        {
+            "active",
+            "author",
+            "codes",
+            "created",
+            "deletion_date",
+            "end_of_life",
+            "id",
+            "labels",
+            "merge_to_patient_id",
+            "merged_ids",
+            "modified",
+            "responsible",
+            "rev",
+            "system_meta_data",
+        }
+    ),
+    repeated_in=REPEATED_IN_NAMES,
     shared_on_creation=("all", "medicalInformation"),
     key_only=("anonymousMedicalInformation",),
     server_defaults={

@@ -1,9 +1,14 @@
 """The names a patient gets on saving, and the other way round (data-model.md §3.3)."""
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any, Final, cast
 
-__all__ = ["complete_patient_names"]
+__all__ = ["REPEATED_IN_NAMES", "complete_patient_names"]
+
+REPEATED_IN_NAMES: Final[Mapping[str, str]] = dict.fromkeys(
+    ("first_name", "last_name", "maiden_name", "alias"), "names"
+)
+"""The attributes of a patient that its list of names repeats, also within longer texts."""
 
 _NAME_MEMBERS = (("lastName", "official"), ("maidenName", "maiden"), ("alias", "nickname"))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Iterable, Sized
 from itertools import islice
@@ -9,24 +10,23 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar, cast
 
 from anyio.lowlevel import checkpoint
 
+from icure_async.entities.encrypted_fields import exposed_fields
+from icure_async.entities.pages import pages_of
 from icure_async.entities.progress import checked_progress, report
+from icure_async.entities.record_ids import IDS_PER_REQUEST, id_list, in_order, valid_id
 from icure_async.entities.sealing import EntityCrypto
 from icure_async.entities.unchanged import (
     confirm_content,
     is_in_clear,
 )
 from icure_async.errors import (
-    ConflictError,
     DecryptionError,
     InvalidResponseError,
-    NotFoundError,
-    ValidationError,
 )
 from icure_async.foreign_text import printable
-from icure_async.json_shapes import as_object
 from icure_async.models.base import EntityModel
 from icure_async.models.batch import BatchProgress
-from icure_async.models.validation import validate_id
+from icure_async.models.filters import refuse_encrypted
 from icure_async.models.wire import from_wire
 
 if TYPE_CHECKING:
@@ -48,10 +48,6 @@ Clear = TypeVar("Clear", bound=EntityModel)
 Sealed = TypeVar("Sealed", bound=EntityModel)
 Taken = TypeVar("Taken")
 
-_MAX_RESTARTS: Final = 8
-_MAX_ROWS: Final = 1_000_000
-_IDS_PER_REQUEST: Final = 1000
-
 
 class OwnDocument(Protocol):
     """Knows the current data owner and its parents."""
@@ -62,6 +58,10 @@ class OwnDocument(Protocol):
 
     async def hierarchy(self) -> Mapping[str, Mapping[str, Any]]:
         """Return the current data owner and its parents by id."""
+        ...
+
+    def is_own(self, route: str, entity_id: str, /) -> bool:
+        """Return whether this is the current data owner, as far as that has been looked up."""
         ...
 
     def learn(self, route: str, document: Mapping[str, Any], /) -> None:
@@ -117,10 +117,11 @@ class Records(Generic[Clear, Sealed]):
 
     async def get_many_and_try_decrypt(self, record_ids: Sequence[str]) -> list[Clear | Sealed]:
         """Return several records like :meth:`get_many`, sealed ones where no key opens them."""
-        ids = [self._valid_id(record_id) for record_id in self._id_list(record_ids)]
+        noun = self.kind.noun
+        ids = [valid_id(record_id, noun) for record_id in id_list(record_ids, noun)]
         found: list[Clear | Sealed] = []
-        for start in range(0, len(ids), _IDS_PER_REQUEST):
-            found += await self._read_many(ids[start : start + _IDS_PER_REQUEST])
+        for start in range(0, len(ids), IDS_PER_REQUEST):
+            found += await self._read_many(ids[start : start + IDS_PER_REQUEST])
         return found
 
     def iterate(
@@ -142,7 +143,8 @@ class Records(Generic[Clear, Sealed]):
             ValidationError: an id is malformed.
             NotFoundError: some of a page do not exist, or are not accessible.
         """
-        return self._pages(self._id_list(record_ids), page_size, take, checked_progress(progress))
+        ids = id_list(record_ids, self.kind.noun)
+        return self._pages(ids, page_size, take, checked_progress(progress))
 
     async def _pages(
         self,
@@ -153,14 +155,15 @@ class Records(Generic[Clear, Sealed]):
     ) -> AsyncGenerator[Taken, None]:
         ids, done = iter(record_ids), 0
         total = len(record_ids) if isinstance(record_ids, Sized) else None
-        while page := [self._valid_id(record_id) for record_id in islice(ids, page_size)]:
+        noun = self.kind.noun
+        while page := [valid_id(record_id, noun) for record_id in islice(ids, page_size)]:
             for record in await self._read_many(page):
                 yield take(record)
                 await checkpoint()
             done += len(page)
             await report(progress, BatchProgress(done=done, total=total))
 
-    async def find(
+    def find(
         self,
         wanted: Filter,
         page_size: int,
@@ -173,52 +176,37 @@ class Records(Generic[Clear, Sealed]):
             wanted: what to look for.
             page_size: how many to ask the backend for at a time.
             where: says of a document whether it is of interest.
+
+        Raises:
+            ValidationError: the filter searches encrypted members.
         """
-        noun = self.kind.noun
-        chain = {"$type": "FilterChain", "filter": wanted.to_wire(await self._own.own_id())}
-        seen: set[str] = set()
-        for _ in range(_MAX_RESTARTS):
-            # The rows of this run through the list; an earlier run may have brought the same.
-            passed: set[str] = set()
-            start_id: str | None = None
-            while True:
-                page = await self.resource.filter(chain, limit=page_size, start_id=start_id)
-                rows: dict[str, dict[str, Any]] = {row["id"]: row for row in page["rows"]}
-                brings_nothing = rows.keys() <= passed
-                passed.update(rows)
-                fresh = [row for row in rows.values() if row["id"] not in seen and where(row)]
-                await self._confirm_content(fresh)
-                for record in await self.open_many(fresh):
-                    seen.add(record.id)
-                    yield record
-                    await checkpoint()
-                if start_id is not None and not rows:
-                    # The first record of this page has been deleted, and backends may then show
-                    # nothing that comes after it (server-behaviour.md §8.2).
-                    break
-                start_id = _next_id(page)
-                if start_id is None:
-                    return
-                if brings_nothing or len(passed) > _MAX_ROWS:
-                    raise InvalidResponseError(
-                        f"Could not list {noun}s: the server gives the same page twice, or "
-                        "pages without end. Try again; where it stays so, call the administrator "
-                        "of the backend."
-                    )
-        raise ConflictError(
-            f"The list of {noun}s changed {_MAX_RESTARTS} times while it was read. Try again.",
-            retryable=True,
-        )
+        refuse_encrypted(wanted, self.kind.encrypted)
+        return self._found(wanted, page_size, where)
+
+    async def match(self, wanted: Filter) -> list[str]:
+        """Return the ids of all records that a filter finds.
+
+        Raises:
+            ValidationError: the filter searches encrypted members.
+        """
+        refuse_encrypted(wanted, self.kind.encrypted)
+        return await self.resource.match(await self._on_wire(wanted))
 
     async def read(self, record_id: str) -> dict[str, Any]:
         """Return the document of a record as it is stored."""
-        document = await self.resource.get(self._valid_id(record_id))
+        document = await self.resource.get(valid_id(record_id, self.kind.noun))
         await confirm_content(document, self.resource.get, self.kind.noun)
         self._own.learn(self.kind.route, document)
         return document
 
+    async def received(self, documents: Sequence[Mapping[str, Any]]) -> list[Clear | Sealed]:
+        """Return the records of documents that came without being asked for by their ids."""
+        await self._confirm_content(documents)
+        return await self.open_many(documents)
+
     async def open_many(self, documents: Sequence[Mapping[str, Any]]) -> list[Clear | Sealed]:
         """Return the records of documents, sealed ones where no key opens them."""
+        await self._know_own()
         return await self._entities.open_each(documents, self._model)
 
     def readable(self, record: Clear | Sealed) -> Clear:
@@ -231,35 +219,44 @@ class Records(Generic[Clear, Sealed]):
             raise self._unreadable(record.id)
         return cast("Clear", record)
 
-    def _id_list(self, record_ids: Iterable[str]) -> Iterable[str]:
-        if isinstance(record_ids, str) or not isinstance(record_ids, Iterable):
-            raise ValidationError(f"{self.kind.noun}_ids must be a list of ids.")
-        return record_ids
+    async def _found(
+        self, wanted: Filter, page_size: int, where: Callable[[Mapping[str, Any]], bool]
+    ) -> AsyncGenerator[Clear | Sealed, None]:
+        on_wire = await self._on_wire(wanted)
+        pages = pages_of(self.resource, on_wire, page_size, noun=self.kind.noun)
+        async with contextlib.aclosing(pages):
+            async for page in pages:
+                documents = [document for document in page if where(document)]
+                for record in await self.received(documents):
+                    yield record
+                    await checkpoint()
 
-    def _valid_id(self, record_id: object) -> str:
-        return validate_id(record_id, f"{self.kind.noun} id")
+    async def _on_wire(self, wanted: Filter) -> dict[str, Any]:
+        # Some users are no data owners.
+        is_ours = None in wanted.data_owners()
+        return wanted.to_wire(await self._own.own_id() if is_ours else "")
 
     async def _read_many(self, ids: Sequence[str]) -> list[Clear | Sealed]:
+        await self._know_own()
         return await self._entities.open_each(await self._documents(ids), self._model)
 
     async def _documents(self, ids: Sequence[str]) -> list[dict[str, Any]]:
         found = await self.resource.get_many(list(dict.fromkeys(ids)))
         await self._confirm_content(found)
-        documents = {document["id"]: document for document in found}
-        missing = [record_id for record_id in ids if record_id not in documents]
-        if missing:
-            raise NotFoundError(
-                f"Could not read {self.kind.noun}s {', '.join(missing)}: they do not exist, or "
-                "this user has no access to them. Check the ids."
-            )
-        return [documents[record_id] for record_id in ids]
+        return in_order(found, ids, self.kind.noun)
 
     async def _confirm_content(self, documents: Sequence[Mapping[str, Any]]) -> None:
         for document in filter(is_in_clear, documents):
             await confirm_content(document, self.resource.get, self.kind.noun)
 
     async def _try_decrypt(self, document: Mapping[str, Any]) -> Clear | Sealed:
+        await self._know_own()
         return self._model(document, await self._entities.open(document))
+
+    async def _know_own(self) -> None:
+        """Look up the current data owner where its own record is another case."""
+        if self.kind.also_encrypted:
+            await self._own.own_id()
 
     def _model(self, document: Mapping[str, Any], opened: OpenedEntity | None) -> Clear | Sealed:
         """Return a record from what the backend sent, and what could be opened of it.
@@ -269,12 +266,29 @@ class Records(Generic[Clear, Sealed]):
         """
         if opened is not None:
             try:
-                return from_wire(self.kind.clear, opened.document)
+                record = from_wire(self.kind.clear, opened.document)
             except InvalidResponseError:
                 _log.warning(
                     "The content of %s %s is malformed", self.kind.noun, printable(document["id"])
                 )
+            else:
+                self._note_exposed(record, document)
+                return record
         return from_wire(self.kind.sealed, document)
+
+    def _note_exposed(self, record: Clear, document: Mapping[str, Any]) -> None:
+        """Take note of members that are to be encrypted, and lie on the backend in clear."""
+        exposed = exposed_fields(self.kind, document)
+        # The backend needs the user's own record in clear.
+        if exposed and not self._own.is_own(self.kind.route, str(document["id"])):
+            record.exposed_fields = exposed
+            _log.warning(
+                "Fields of %s %s that are to be encrypted are in clear on the backend: %s. Saving "
+                "it encrypts them",
+                self.kind.noun,
+                printable(document["id"]),
+                ", ".join(exposed),
+            )
 
     def _unreadable(self, *record_ids: str) -> DecryptionError:
         return DecryptionError(
@@ -288,8 +302,3 @@ class Records(Generic[Clear, Sealed]):
 
     def _name(self, record_id: str) -> str:
         return f"{self.kind.noun.capitalize()} {record_id}"
-
-
-def _next_id(page: Mapping[str, Any]) -> str | None:
-    next_id = as_object(page.get("nextKeyPair")).get("startKeyDocId")
-    return next_id if isinstance(next_id, str) and next_id else None

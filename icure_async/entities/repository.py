@@ -9,8 +9,18 @@ import attrs
 
 from icure_async.crypto.encoding import new_uuid
 from icure_async.crypto.threads import Turns
-from icure_async.entities.comparison import refuse_other_changes, same_content
+from icure_async.entities.comparison import (
+    changed_by_others,
+    refuse_other_changes,
+    same_content,
+)
+from icure_async.entities.encrypted_fields import (
+    exposed_fields,
+    refuse_exposing,
+    with_missing,
+)
 from icure_async.entities.metadata import Readers
+from icure_async.entities.record_ids import one_id
 from icure_async.entities.records import Records
 from icure_async.entities.sharing import auto_delegates_of
 from icure_async.entities.stored_members import with_stored_members
@@ -32,7 +42,7 @@ from icure_async.errors import (
     ValidationError,
 )
 from icure_async.models.base import EntityModel, has_id, has_rev
-from icure_async.models.validation import UnusualValueError, validate_id
+from icure_async.models.validation import UnusualValueError
 from icure_async.models.wire import from_wire, to_wire
 from icure_async.rest.changes import change_document
 
@@ -181,12 +191,12 @@ class Repository(Records[Clear, Sealed]):
                 kind.validate(record, creating=False)
             document = to_wire(record)
             if isinstance(record, kind.sealed):
-                await compare_with_stored(document, self.resource.get, kind.noun)
+                document = await self._closed(document)
             else:
                 document = await self._sealed(
                     document, await self._entities.open(document), keep_unreadable=keep_unreadable
                 )
-        return await self._store(record, self._completed_document(document), delegates)
+        return await self._store(record, self._stamped(document), delegates)
 
     async def prepare_changes(
         self, records: Sequence[Clear]
@@ -205,7 +215,7 @@ class Repository(Records[Clear, Sealed]):
             await turns.give()
             try:
                 sealed = await self._sealed(document, entity, stored=stored.get(document["id"]))
-                prepared.append(self._completed_document(sealed))
+                prepared.append(self._stamped(sealed))
             except ICureError as error:
                 prepared.append(error)
         return prepared
@@ -225,12 +235,27 @@ class Repository(Records[Clear, Sealed]):
         self._own.learn(self.kind.route, saved)
         return await self._try_decrypt(saved)
 
-    async def saved_among(self, records: Sequence[Clear]) -> list[Clear | Sealed | None]:
-        """Return for each record the stored one if it has the same content, else None."""
+    async def read_ahead(self, records: Sequence[Clear]) -> None:
+        """Read nothing: records that need their stored document are modified one by one."""
+
+    async def as_saved(
+        self, saved: Sequence[tuple[Clear, Mapping[str, Any]]]
+    ) -> Sequence[Clear | None]:
+        """Return records that were saved in a batch: as they were sent, and what is filled in."""
+        defaults = self.kind.server_defaults
+        documents = [{**defaults, **document} for _, document in saved]
+        return [self.require_readable(record) for record in await self.open_many(documents)]
+
+    async def saved_among(self, records: Sequence[Clear]) -> list[Clear | None]:
+        """Return for each record the stored one if it has the same content, else None.
+
+        Raises:
+            InvalidResponseError: the stored one can't be decrypted.
+        """
         stored = await self._stored([record.id for record in records])
         opened = await self._entities.open_many(list(stored.values()))
         by_id = dict(zip(stored, opened, strict=True))
-        found: list[Clear | Sealed | None] = []
+        found: list[Clear | None] = []
         turns = Turns()
         for record in records:
             await turns.give()
@@ -240,7 +265,7 @@ class Repository(Records[Clear, Sealed]):
                 if document := stored.get(record.id):
                     await confirm_content(document, self.resource.get, self.kind.noun)
                     present = await self._as_saved(record, document, by_id[record.id])
-            found.append(present)
+            found.append(self.require_readable(present) if present else None)
         return found
 
     async def _stored(self, record_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -321,6 +346,7 @@ class Repository(Records[Clear, Sealed]):
         self, documents: Sequence[Mapping[str, Any]]
     ) -> list[OpenedEntity | None]:
         """Return documents in clear, and None for those that no key opens."""
+        await self._know_own()
         return await self._entities.open_many(documents)
 
     def record_of(self, document: Mapping[str, Any], opened: OpenedEntity | None) -> Clear | Sealed:
@@ -364,9 +390,7 @@ class Repository(Records[Clear, Sealed]):
             PermissionDeniedError: only readers may delete it, and the current data owner is none.
         """
         noun = self.kind.noun
-        if "," in validate_id(record_id, f"{noun} id"):
-            # Backends would take it for a list of ids, and delete each of them.
-            raise ValidationError(f"The {noun} id must be one id, without a comma.")
+        one_id(record_id, noun)
         if self.kind.only_readers_delete:
             stored = await self.read(record_id)
             if stored.get("deletionDate"):
@@ -382,6 +406,24 @@ class Repository(Records[Clear, Sealed]):
             )
         return record_id
 
+    async def undelete(self, record_id: str) -> str:
+        """Take the deletion of a record back; one that is not deleted stays as it is.
+
+        Returns:
+            The id of the record.
+
+        Raises:
+            ValidationError: the id is malformed. Nothing was sent.
+            NotFoundError: there is no such record that the user may change.
+        """
+        noun = self.kind.noun
+        if not await self.resource.undelete(one_id(record_id, noun)):
+            raise NotFoundError(
+                f"Could not undelete {noun} {record_id}: it does not exist, or this user may not "
+                "change it. Check the id, and ask a data owner with access."
+            )
+        return record_id
+
     def new_document(self, record: Clear, user_id: str, own_id: str) -> dict[str, Any]:
         """Return the document of a new record, in clear, from this user and data owner."""
         now = self._now()
@@ -391,7 +433,7 @@ class Repository(Records[Clear, Sealed]):
             record = attrs.evolve(record, **nothing)
         clear = to_wire(record)
         clear.pop("securityMetadata", None)
-        return self.kind.complete(
+        completed = self.kind.complete(
             clear
             | {
                 "_type": self.kind.wire_class,
@@ -401,10 +443,25 @@ class Repository(Records[Clear, Sealed]):
                 "responsible": own_id,
             }
         )
+        return with_missing(self.kind, completed)
 
-    def _completed_document(self, document: dict[str, Any]) -> dict[str, Any]:
+    def _stamped(self, document: dict[str, Any]) -> dict[str, Any]:
         # The backend leaves ``modified`` as it gets it, so we set it.
-        return self.kind.complete(document) | {"modified": self._now()}
+        return document | {"modified": self._now()}
+
+    async def _closed(self, document: dict[str, Any]) -> dict[str, Any]:
+        """Return the modified document of a record that was read without a key, to be stored.
+
+        Raises:
+            DecryptionError: a member was changed that is to be encrypted.
+        """
+        stored = await self.resource.get(document["id"])
+        await compare_with_stored(document, self.resource.get, self.kind.noun, stored)
+        if not self.kind.also_encrypted:
+            # Else the members that complete it may be among the encrypted ones.
+            document = self.kind.complete(document)
+        await self._refuse_exposing(document, stored)
+        return document
 
     async def _completed(self, record: Clear | Sealed, stored: Mapping[str, Any]) -> Clear | Sealed:
         """Return the record with what its class does not know about the stored document.
@@ -457,7 +514,7 @@ class Repository(Records[Clear, Sealed]):
         before: Mapping[str, Any] | None = None,
         stored: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
-        """Return a modified document with its encrypted members encrypted.
+        """Return a modified document, completed and with its encrypted members encrypted.
 
         Args:
             document: what to store, in clear.
@@ -469,7 +526,9 @@ class Repository(Records[Clear, Sealed]):
         Raises:
             DecryptionError: what is stored can't be decrypted, so that it would be lost.
         """
-        noun, members = self.kind.noun, self.kind.encrypted
+        kind = self.kind
+        document = kind.complete(document)
+        noun, members = kind.noun, kind.always_encrypted
         has_content = any(document.get(name) for name in members)
         replaces_content = any(document.get(name) is not None for name in members)
         closed = opened is None or (opened.key is None and self.metadata.has_keys(document))
@@ -477,28 +536,65 @@ class Repository(Records[Clear, Sealed]):
             raise self._unreadable(document["id"])
         if not keep_unreadable:
             require_all_parts(document, members, noun)
+        if _may_be_cut(document, opened):
+            stored = stored or await self.resource.get(document["id"])
         await self.confirm_whole(document, opened, stored)
         if (
             closed
             or opened is None
             or (keep_unreadable and is_in_clear(document) and not has_content)
         ):
+            await self._refuse_exposing(document, stored)
             return document
-        if opened.key is not None:
-            return await self._sealed_again(document, opened.key)
+        if await self._is_exempt(document):
+            sealed = await self._sealed_with(document, opened.key, before, members)
+            await self._refuse_exposing(sealed, stored, is_own=True)
+            return sealed
+        document = with_missing(kind, document)
+        return await self._sealed_with(document, opened.key, before, kind.encrypted)
+
+    async def _sealed_with(
+        self,
+        document: dict[str, Any],
+        key: bytes | None,
+        before: Mapping[str, Any] | None,
+        members: Sequence[str],
+    ) -> dict[str, Any]:
+        """Return a document encrypted with its key, or with a new one where it has none."""
+        kind = self.kind
+        if key is not None:
+            return await self._sealed_again(document, members, key)
         if before is None:
             return await self._user.sharing(
                 lambda user: self.metadata.add_key(
-                    self.kind, document, auto_delegates_of(user, self.kind.shared_on_creation)
+                    kind, document, auto_delegates_of(user, kind.shared_on_creation)
                 )
             )
         if all(document.get(name) == before.get(name) for name in members):
             return document
-        return await self.metadata.add_key(self.kind, document, ())
+        return await self.metadata.add_key(kind, document, ())
 
-    async def _sealed_again(self, document: dict[str, Any], key: bytes) -> dict[str, Any]:
+    async def _is_exempt(self, document: Mapping[str, Any]) -> bool:
+        """Return whether it is the user's own record, of which backends need the most in clear."""
+        if not self.kind.also_encrypted:
+            return False
+        own_id = await self._own.own_id()
+        return own_id == document["id"] and self._own.is_own(self.kind.route, own_id)
+
+    async def _refuse_exposing(
+        self, document: Mapping[str, Any], stored: Mapping[str, Any] | None, *, is_own: bool = False
+    ) -> None:
+        """Refuse to store in clear a value that is to be encrypted and can't be."""
+        if exposed_fields(self.kind, document):
+            if stored is None:
+                stored = await self.resource.get(document["id"])
+            refuse_exposing(self.kind, document, stored, is_own=is_own)
+
+    async def _sealed_again(
+        self, document: dict[str, Any], members: Sequence[str], key: bytes
+    ) -> dict[str, Any]:
         try:
-            return await self._entities.seal_again(document, self.kind.encrypted, key)
+            return await self._entities.seal_again(document, members, key)
         except ValueError:
             raise CryptoError(
                 f"{self._name(document['id'])} can't be encrypted: a list of it has elements that "
@@ -522,13 +618,7 @@ class Repository(Records[Clear, Sealed]):
             present = await self._as_saved(record, document, opened)
             if present and set(delegates) <= self.metadata.delegates_of(document):
                 return present
-        raise ConflictError(
-            f"{self._name(record.id)} was changed by somebody else, or its id is in use. Read it "
-            "again, apply the change to what you read, and save that.",
-            status=conflict.status,
-            request_id=conflict.request_id,
-            server_message=conflict.server_message,
-        ) from None
+        raise changed_by_others(self._name(record.id), conflict) from None
 
     def _now(self) -> int:
         return int(self._clock() * 1000)

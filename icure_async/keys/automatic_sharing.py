@@ -73,7 +73,7 @@ class AutomaticSharing:
             saved = await self._users.modify(user)
         finally:
             # New data is shared with those whom the backend has now, whatever became of the answer.
-            self._current_user.forget()
+            self._current_user.changed()
         if _sharing_of(saved) != _sharing_of(user):
             raise InvalidResponseError(
                 "Could not change with whom the user shares: the server answers with something "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import anyio
@@ -50,27 +51,31 @@ class CurrentUser:
     async def get(self, *, fresh: bool = False) -> Mapping[str, Any]:
         """Return the user; ``fresh`` asks the backend even where one is kept."""
         async with self._lock:
-            if fresh or self._user is None or not self._is_younger_than(_MAX_AGE_SECONDS):
-                # The answer may have been on its way for a while.
+            while fresh or self._user is None or not self._is_younger_than(_MAX_AGE_SECONDS):
+                # The answer may have been on its way for a while, and be from before a change.
                 asked_at, changes = self._clock(), self._changes
-                user = await self._users.current()
-                if changes != self._changes:
-                    # It was changed since, and the answer may be older.
-                    return user
-                self._user = user
-                self._read_at = asked_at
+                self._user = await self._users.current()
+                fresh = changes != self._changes
+                if not fresh:
+                    self._read_at = asked_at
             return self._user
-
-    def forget(self) -> None:
-        """Have the backend asked again the next time: the user may have been changed."""
-        self._user = None
-        self._changes += 1
 
     async def learn(self, user: dict[str, Any]) -> None:
         """Take note of the user as the backend just gave it, in answer to a change."""
         async with self._lock:
             self._user = user
             self._read_at = self._clock()
+
+    def notice(self, user: Mapping[str, Any]) -> None:
+        """Take note of a user that was read or stored elsewhere: it may be this one, changed."""
+        known = self._user or {}
+        if known and user.get("id") == known["id"] and user.get("rev") != known.get("rev"):
+            self.changed()
+
+    def changed(self) -> None:
+        """Have the backend asked before the user is used again."""
+        self._changes += 1
+        self._read_at = -math.inf
 
     async def get_for_sharing(self) -> Mapping[str, Any]:
         """Return the user; where it shares with anybody, as the backend has it now."""

@@ -15,6 +15,7 @@ from icure_async.crypto.exchange_keys import (
     exchange_keys_to,
     public_keys_of,
 )
+from icure_async.entities.parents import MAX_PARENTS
 from icure_async.errors import (
     BadRequestError,
     DecryptionError,
@@ -39,10 +40,7 @@ if TYPE_CHECKING:
     from icure_async.keys.recovery import KeyRecovery
     from icure_async.rest.data_owners import DataOwnerResource
 
-__all__ = ["MAX_PARENTS", "Directory"]
-
-MAX_PARENTS: Final = 32
-"""The most parents that a data owner may have, one above the other."""
+__all__ = ["Directory"]
 
 _READ_AT_ONCE: Final = 16
 
@@ -77,6 +75,7 @@ class Directory:
         self._owners = owners
         self._current_user = current_user
         self._own: TypedDataOwner | None = None
+        self._identity: tuple[str, str] | None = None
         self._others: dict[str, TypedDataOwner] = {}
         self._views: dict[tuple[DataOwnerKind, str], Mapping[str, Any]] = {}
         self._reading = anyio.Lock()
@@ -93,11 +92,21 @@ class Directory:
         async with self._reading:
             if self._own is None:
                 self._own = await self.read_own_anew()
+                self._identity = self._own.kind, self._own.id
             return self._own
 
     async def own_id(self) -> str:
         """Return the id of the current data owner."""
         return (await self.own()).id
+
+    def is_own(self, route: str, entity_id: str) -> bool:
+        """Return whether this is the current data owner, as far as that has been looked up.
+
+        Args:
+            route: names the kind: other kinds have ids of their own, which anybody may choose.
+            entity_id: id of an entity of that kind.
+        """
+        return self._identity == (route, entity_id)
 
     async def read_own_anew(self) -> TypedDataOwner:
         """Return the current data owner as it is now, and leave the cache alone."""
@@ -114,6 +123,11 @@ class Directory:
         """Return another data owner as it is now, or None where it can't be read."""
         self._forget(owner_id)
         return await self._other(owner_id)
+
+    async def read_document_anew(self, owner_id: str) -> Mapping[str, Any] | None:
+        """Return the document of a data owner as it is now, or None where it can't be read."""
+        owner = await self.read_anew(owner_id)
+        return None if owner is None else owner.document
 
     async def require_anew(self, owner_id: str) -> TypedDataOwner:
         """Return another data owner as it is now.

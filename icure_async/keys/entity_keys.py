@@ -79,10 +79,11 @@ class LegacyMetadata(LegacyKeys):
         if await self._is_own(kind, document):
             # Our exchange keys are on this very document, and go out with it.
             prepared, exchange_keys = await self._own_keys.prepare(dict(document), readers)
+            members = kind.always_encrypted
         else:
-            prepared = dict(document)
+            prepared, members = dict(document), kind.encrypted
             exchange_keys = await self._own_keys.exchange_keys_for(readers)
-        return await self.seal_with_first_key(prepared, kind.encrypted, exchange_keys)
+        return await self.seal_with_first_key(prepared, members, exchange_keys)
 
     async def share(
         self,

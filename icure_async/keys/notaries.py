@@ -165,7 +165,7 @@ class KeyNotaries:
         published = [fingerprint_of(public_key) for public_key in public_keys_of(document)]
         in_use = {
             key_pair.fingerprint: key_pair
-            for key_pair in self._key_ring.key_pairs
+            for key_pair in self._key_ring.own_pairs
             if key_pair.fingerprint in published
         }
         # The one of publicKey is the first of those published.

@@ -112,12 +112,15 @@ class OwnDocument(Directory):
         return await change_document(name, read=read, change=change, write=write, advice=advice)
 
     def learn(self, route: str, document: Mapping[str, Any]) -> None:
-        """Take note of a document as the backend just gave it, if it is our own.
+        """Take note of a document as the backend just gave it, if it is of a known data owner.
 
         Args:
             route: names its kind: other kinds have ids of their own, which anybody may choose.
             document: the document.
         """
+        other = self._others.get(str(document.get("id")))
+        if other is not None and other.kind == route and other.rev != document.get("rev"):
+            self._others.pop(other.id, None)
         if self._own is None or (self._own.kind, self._own.id) != (route, document.get("id")):
             return
         whole = owner_looks_whole(document) and looks_whole(document)
@@ -305,7 +308,8 @@ class OwnDocument(Directory):
     async def _opened_keys(self, document: Mapping[str, Any], delegate_id: str) -> list[bytes]:
         opened: list[bytes] = []
         for wrapped in exchange_keys_to(document, delegate_id):
-            exchange_key = await self.key_ring.open(wrapped)
+            # One that a parent's key pair alone opens would be lost with the parent.
+            exchange_key = await self.key_ring.open(wrapped, own_only=True)
             if exchange_key is not None:
                 opened.append(exchange_key)
                 if not self.has_policy:

@@ -40,7 +40,7 @@ class KeyRecovery:
         application makes up its mind.
         """
         given = list(key_pairs)
-        present = self._key_ring.key_pairs
+        present = self._key_ring.own_pairs
         # Their record is under a MAC of one of them.
         for key_pair in given:
             if key_pair not in present:

@@ -20,7 +20,8 @@ from icure_async.entities.sharing import auto_delegates_of
 from icure_async.entities.unchanged import require_no_content
 from icure_async.errors import CryptoError, KeyPairNotFoundError, ValidationError
 from icure_async.keys.access_requests import delegates_of_record
-from icure_async.models.key_pair import KeyPair, fingerprint_of, is_fingerprint
+from icure_async.keys.parents import normalised_key_pair
+from icure_async.models.key_pair import fingerprint_of, is_fingerprint
 from icure_async.models.missing_key import MISSING_KEY_POLICIES, MissingKey
 from icure_async.models.public_key import PublicKey
 from icure_async.rest.data_owners import TypedDataOwner
@@ -34,7 +35,9 @@ if TYPE_CHECKING:
     from icure_async.keys.current_user import CurrentUser
     from icure_async.keys.notices import KeyNotices
     from icure_async.keys.own_document import OwnDocument
+    from icure_async.keys.parents import ParentKeys
     from icure_async.models.key_change import KeyPairUpdateNotice
+    from icure_async.models.key_pair import KeyPair
     from icure_async.models.missing_key import MissingKeyPolicy
     from icure_async.rest.data_owners import DataOwnerKind
     from icure_async.storage.protocols import KeyStorage
@@ -92,6 +95,7 @@ class KeyRegistration:
         current_user: CurrentUser,
         metadata: LegacyKeys,
         notices: KeyNotices,
+        parents: ParentKeys,
         in_memory_is_meant: bool = False,
     ) -> None:
         self._own = own_document
@@ -101,6 +105,7 @@ class KeyRegistration:
         self._current_user = current_user
         self._metadata = metadata
         self._notices = notices
+        self._parents = parents
         self._in_memory_is_meant = in_memory_is_meant
         self._lock = anyio.Lock()
 
@@ -109,15 +114,19 @@ class KeyRegistration:
         key_pair: KeyPair | None = None,
         *,
         missing_key: MissingKeyPolicy = "refuse",
+        parent_key_pairs: Mapping[str, Sequence[KeyPair]] | None = None,
         find_key: Callable[[MissingKey], Awaitable[KeyPair | None]] | None = None,
         invited: bool = False,
     ) -> InitialisedKeys:
         """Put key pairs to use, publishing a new one where there is none or it may be replaced.
 
+        Those of parents are checked first and stored last.
+
         Args:
-            key_pair: see ``MedTechApi.init_user_crypto``, as for the next two.
+            key_pair: see ``MedTechApi.init_user_crypto``, as for the next three.
             missing_key: see there.
             find_key: see there.
+            parent_key_pairs: see there.
             invited: whether the user is a patient who is about to ask those for access who read
                 its record: exchange keys to them are published with the key pair.
 
@@ -131,7 +140,8 @@ class KeyRegistration:
         if missing_key not in MISSING_KEY_POLICIES:
             raise ValidationError("missing_key must be 'allow' or 'refuse'.")
         if key_pair is not None:
-            key_pair = await self._normalised(key_pair)
+            key_pair = await normalised_key_pair(self._own.crypto, key_pair)
+        given = await self._parents.normalised(parent_key_pairs)
         self._own.trust.refuse_while_asking()
         async with self._lock:
             owner_id = await self._own.own_id()
@@ -139,9 +149,14 @@ class KeyRegistration:
             async with lock_of(self._key_storage, owner_id) as lock:
                 if lock.waited:
                     await self._own.refresh()
-                return await self._initialise(_Choice(key_pair, missing_key, find_key, invited))
+                choice = _Choice(key_pair, missing_key, find_key, invited)
+                return await self._initialise(choice, given)
 
-    async def _initialise(self, choice: _Choice) -> InitialisedKeys:
+    async def _initialise(
+        self, choice: _Choice, given: Mapping[str, Sequence[KeyPair]]
+    ) -> InitialisedKeys:
+        for parent_id, parents_pairs in given.items():
+            await self._parents.check(parent_id, parents_pairs)
         owner = await self._own.own()
         key_pairs: list[KeyPair] = []
         published: Sequence[str] = ()
@@ -162,7 +177,9 @@ class KeyRegistration:
             )
 
         await self._own.change(complete, advice="Call init_user_crypto() again.")
-        await self._use_keys_of_parents(owner.id)
+        for parent_id, parents_pairs in given.items():
+            await self._parents.store(parent_id, parents_pairs)
+        await self._parents.use_stored()
         notices = await self._notices.send_outstanding(
             owner.id, [found.public_key for found in key_pairs]
         )
@@ -194,7 +211,7 @@ class KeyRegistration:
                 question = MissingKey(owner_id, tuple(_well_formed(published)))
                 found = await choice.find_key(question)
                 if found is not None:
-                    choice.given = await self._normalised(found)
+                    choice.given = await normalised_key_pair(self._own.crypto, found)
                     stored = await self._on_device(owner_id, published, choice.given)
             if stored:
                 return stored
@@ -251,17 +268,6 @@ class KeyRegistration:
             KeysInMemoryWarning,
         )
 
-    async def _use_keys_of_parents(self, owner_id: str) -> None:
-        """Read with the key pairs of our parents, as far as they are on this device (§5.2.5)."""
-        for parent_id, parent in (await self._own.hierarchy()).items():
-            if parent_id == owner_id:
-                continue
-            for fingerprint in _well_formed(public_keys_of(parent)):
-                found = await self._key_storage.get_key_pair(parent_id, fingerprint)
-                if found is not None:
-                    # Only the backend says which parents a data owner has.
-                    await self._key_ring.add(found, read_only=True)
-
     async def _complete(
         self, owner: TypedDataOwner, key_pair: KeyPair, *, invited: bool
     ) -> dict[str, Any]:
@@ -296,21 +302,6 @@ class KeyRegistration:
         return await self._metadata.seal_new(
             PATIENT.complete(document), PATIENT.encrypted, exchange_keys
         )
-
-    async def _normalised(self, key_pair: KeyPair) -> KeyPair:
-        """Return a key pair in lower case, in which key pairs are compared."""
-        if isinstance(key_pair, list | tuple):
-            raise ValidationError(
-                "The key pair must be a KeyPair, and this is a list: pass one of the list, [0] for "
-                "the first. The others are found on the device."
-            )
-        if not isinstance(key_pair, KeyPair):
-            raise ValidationError("The key pair must be a KeyPair.")
-        if not isinstance(key_pair.public_key, str) or not isinstance(key_pair.private_key, str):
-            raise ValidationError("Both halves of the key pair must be texts: their DER in hex.")
-        key_pair = KeyPair(key_pair.public_key.lower(), key_pair.private_key.lower())
-        await self._own.crypto.load_key_pair(key_pair)
-        return key_pair
 
 
 def _delegates_of(user: Mapping[str, Any]) -> list[str]:

@@ -59,10 +59,20 @@ class UserTokens:
         """Return the key of the token that the session logs in with, where it is listed."""
         return self._users.own_token_key(_tokens_of(await self._user()))
 
-    async def create(self, crypto: Crypto, *, validity: int, name: str | None) -> str:
-        """Create a token whose secret is chosen here, and return that."""
+    async def create(
+        self, crypto: Crypto, *, validity: int, name: str | None, user_id: str | None = None
+    ) -> str:
+        """Create a token whose secret is chosen here, and return that.
+
+        Args:
+            crypto: chooses the secret.
+            validity: seconds.
+            name: of the token, or None.
+            user_id: of another user; None for the logged-in one.
+        """
         secret = await new_uuid(crypto)
-        user_id = str((await self._current_user.get())["id"])
+        if user_id is None:
+            user_id = str((await self._current_user.get())["id"])
         await self._users.create_token(
             user_id, token_key_of(secret, name), validity=validity, secret=secret
         )

@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, Final, Self, cast
 
 import attrs
 
@@ -10,6 +10,13 @@ from icure_async.mistakes import explained, no_attribute
 from icure_async.models.wire import from_document, to_document
 
 __all__ = ["EntityModel", "Model", "ValueModel", "has_id", "has_rev"]
+
+
+_UNSET: Final[Mapping[str, type]] = {
+    "assumed_fields": dict,
+    "exposed_fields": tuple,
+    "unknown_fields": dict,
+}
 
 
 # Nobody makes one of these three: a constructor and comparisons would only take time to generate.
@@ -32,9 +39,9 @@ class Model:
 
         def __getattr__(self, name: str) -> object:
             # Unset in a model that was read and has none of either.
-            if name not in {"assumed_fields", "unknown_fields"}:
+            if name not in _UNSET:
                 no_attribute(self, name)
-            setattr(self, name, {})
+            setattr(self, name, _UNSET[name]())
             return getattr(self, name)
 
     def to_dict(self) -> dict[str, Any]:
@@ -90,12 +97,15 @@ class EntityModel(Model):
         rev: revision of the document; None until it was saved, as for the id.
         unknown_fields: members a newer backend sent, by wire name. They are written back as they
             are, and take no part in comparisons. None if the model was not read from a backend.
+        exposed_fields: attributes that ``with_encrypted_fields()`` of the builder names, and that
+            were found in clear on the backend. Saving the record encrypts them.
     """
 
     # To a type checker every record is a saved one: get_patient(patient.id) is right.
     id: str = attrs.field(default=cast("str", None))
     rev: str = attrs.field(default=cast("str", None))
     unknown_fields: dict[str, Any] | None = attrs.field(default=None, eq=False, repr=False)
+    exposed_fields: tuple[str, ...] = attrs.field(default=(), eq=False, repr=False)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(id={self.id!r}, rev={self.rev!r})"

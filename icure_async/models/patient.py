@@ -82,7 +82,10 @@ class _PatientMembers(EntityModel):
 
 @attrs.define(kw_only=True, repr=False)
 class Patient(_PatientMembers):
-    """A patient (data-model.md §3.1). ``note`` is the only member that is encrypted.
+    """A patient (data-model.md §3.1).
+
+    ``note`` is encrypted, and so is each field that ``with_encrypted_fields()`` of the builder
+    names. Everything else is in clear on the backend.
 
     Attributes:
         id: id of the patient; made by the SDK when the patient is created without one.
@@ -138,6 +141,9 @@ class Patient(_PatientMembers):
         system_meta_data: keys and delegations, kept up by the SDK.
         unknown_fields: members a newer backend sent, written back as they are; None if the patient
             was not read from a backend.
+        exposed_fields: fields that ``with_encrypted_fields()`` names, and that were found in clear
+            on the backend: saved by another SDK, or before they were to be encrypted. Saving the
+            patient encrypts them.
     """
 
 
@@ -145,8 +151,8 @@ class Patient(_PatientMembers):
 class EncryptedPatient(_PatientMembers):
     """A patient whose encrypted members could not be decrypted with the keys on this device.
 
-    It has the members of :class:`Patient`; ``note`` is unset, and what it was is still inside
-    ``system_meta_data.encrypted_self`` (data-model.md §3.1).
+    It has the members of :class:`Patient`; the encrypted ones are unset, and what they were is
+    still inside ``system_meta_data.encrypted_self`` (data-model.md §3.1).
     """
 
     # Anybody may have written the note of a patient that can't be read.

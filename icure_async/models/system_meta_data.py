@@ -4,7 +4,12 @@ import attrs
 
 from icure_async.models.base import ValueModel
 
-__all__ = ["Delegation", "SystemMetaDataEncrypted", "SystemMetaDataOwnerEncrypted"]
+__all__ = [
+    "Delegation",
+    "SystemMetaDataEncrypted",
+    "SystemMetaDataOwner",
+    "SystemMetaDataOwnerEncrypted",
+]
 
 
 @attrs.define(kw_only=True, repr=False)
@@ -46,6 +51,28 @@ class SystemMetaDataEncrypted(ValueModel):
     )
     delegations: dict[str, list[Delegation]] = attrs.field(factory=dict[str, list[Delegation]])
     encryption_keys: dict[str, list[Delegation]] = attrs.field(factory=dict[str, list[Delegation]])
+
+
+@attrs.define(kw_only=True, repr=False)
+class SystemMetaDataOwner(ValueModel):
+    """Keys of a data owner who is a healthcare professional or a device.
+
+    On the wire these are members of the data owner itself (data-model.md §2.1). The SDK looks after
+    them, and refuses to save a record in which they were changed by hand.
+
+    Attributes:
+        public_key: the first public key, as SPKI in hex.
+        hc_party_keys: data owner id → the encrypted exchange keys of the former key scheme.
+        private_key_shamir_partitions: data owner id → encrypted share of the private key.
+        aes_exchange_keys: public key → data owner id → key fingerprint → encrypted exchange key.
+        transfer_keys: public key → public key → private key of the latter, encrypted.
+    """
+
+    public_key: str | None = None
+    hc_party_keys: dict[str, list[str]] | None = None
+    private_key_shamir_partitions: dict[str, str] | None = None
+    aes_exchange_keys: dict[str, dict[str, dict[str, str]]] | None = None
+    transfer_keys: dict[str, dict[str, str]] | None = None
 
 
 @attrs.define(kw_only=True, repr=False)

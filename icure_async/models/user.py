@@ -34,9 +34,11 @@ class User(EntityModel):
         created: when the user was created, in epoch milliseconds.
         name: name to show.
         login: what the user logs in with.
-        password_hash: hash of the password; backends send ``*``.
-        secret: secret of the second factor; write-only.
-        use2fa: whether a second factor is asked for.
+        password_hash: ``*`` where the user has a password. Set it to a new password, which the
+            backend hashes; ``*`` and None leave the password as it is.
+        secret: secret of the second factor, in base32, for the user's authenticator app.
+            Write-only: backends do not send it back.
+        use2fa: whether a login with the password needs a code of the second factor.
         group_id: group the user belongs to.
         healthcare_party_id: id of the healthcare professional the user is.
         patient_id: id of the patient the user is.

@@ -7,7 +7,13 @@ from typing import Final
 
 import attrs
 
-__all__ = ["DEFAULT_TOKEN_VALIDITY", "INVITATION_VALIDITY", "LogoutResult", "UserToken"]
+__all__ = [
+    "DEFAULT_TOKEN_VALIDITY",
+    "INVITATION_VALIDITY",
+    "LogoutResult",
+    "RenewedToken",
+    "UserToken",
+]
 
 DEFAULT_TOKEN_VALIDITY: Final = timedelta(days=30)
 """Default life of a token. The reference's lives ten years (wire-protocol.md §6.3)."""
@@ -37,6 +43,25 @@ class UserToken:
     validity: int | None
     expires_at: int | None
     is_current: bool
+
+
+@attrs.frozen(kw_only=True)
+class RenewedToken:
+    """A token that a session goes on with, and the one that it used before.
+
+    Attributes:
+        token: the new token: a password for ``MedTechApiBuilder``. Never in a repr.
+        key: names the new token among the user's.
+        token_expires_at: when the new token ends, in epoch milliseconds.
+        replaced_key: names the old token, for ``revoke_token()`` once the new one is stored; None
+            where the session logged in with a password, or with a token that this SDK has not
+            created.
+    """
+
+    token: str = attrs.field(repr=False)
+    key: str
+    token_expires_at: int
+    replaced_key: str | None
 
 
 @attrs.frozen(kw_only=True)

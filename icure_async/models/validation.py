@@ -14,16 +14,20 @@ from icure_async.errors import ValidationError
 from icure_async.models.base import EntityModel, Model, has_id
 from icure_async.models.enums import NotificationStatus, SharedDataType
 from icure_async.models.fields import fits_64_bits, is_finite, is_fuzzy_date, members_of
+from icure_async.models.healthcare_professional import HealthcareProfessional
+from icure_async.models.medical_device import MedicalDevice
 from icure_async.models.notification import Notification
 from icure_async.models.patient import EncryptedPatient, Patient
 
 __all__ = [
     "UnusualValueError",
+    "validate_device_for_saving",
     "validate_id",
     "validate_notification_for_saving",
     "validate_notification_status",
     "validate_page_size",
     "validate_patient_for_saving",
+    "validate_professional_for_saving",
     "validate_record_for_saving",
     "validate_shared_data_type",
     "validate_token_validity",
@@ -150,6 +154,54 @@ def validate_notification_for_saving(notification: Notification, *, creating: bo
         raise ValidationError("A notification needs a type: for one of your own, it is OTHER.")
 
 
+def validate_device_for_saving(device: MedicalDevice, *, creating: bool) -> None:
+    """Raise unless the medical device can be sent to the backend.
+
+    Args:
+        device: the device about to be saved.
+        creating: whether it is created, as opposed to modified.
+
+    Raises:
+        ValidationError: as in :func:`validate_record_for_saving`, or it is its own parent.
+    """
+    validate_record_for_saving(device, (MedicalDevice,), "medical device", creating=creating)
+    _check_parent(device.id, device.parent_id)
+
+
+def validate_professional_for_saving(
+    professional: HealthcareProfessional, *, creating: bool
+) -> None:
+    """Raise unless the healthcare professional can be sent to the backend.
+
+    Args:
+        professional: the professional about to be saved.
+        creating: whether it is created, as opposed to modified.
+
+    Raises:
+        ValidationError: as in :func:`validate_device_for_saving`, or it has no name.
+    """
+    noun = "healthcare professional"
+    validate_record_for_saving(professional, (HealthcareProfessional,), noun, creating=creating)
+    _check_parent(professional.id, professional.parent_id)
+    if not creating and professional.unknown_fields is None:
+        # Perhaps the stored one has a number in a register: known once that is read.
+        return
+    unknown = professional.unknown_fields or {}
+    if not (
+        professional.name
+        or professional.last_name
+        or any(
+            name.use == "official" and (name.last_name or name.text) for name in professional.names
+        )
+        or unknown.get("nihii")
+        or unknown.get("ssin")
+    ):
+        raise ValidationError(
+            "A healthcare professional needs a name or a last_name: backends refuse one without "
+            "either."
+        )
+
+
 def validate_notification_status(status: object) -> None:
     """Raise unless a notification may be given this status.
 
@@ -167,6 +219,18 @@ def validate_shared_data_type(category: object) -> str:
     """
     _check(category, SharedDataType, "data_type", constants=True)
     return str(category)
+
+
+def _check_parent(owner_id: str, parent_id: str | None) -> None:
+    # An empty one, which backends may have, names nobody.
+    if not parent_id:
+        return
+    validate_id(parent_id, "parent_id")
+    if parent_id == owner_id:
+        raise ValidationError(
+            f"The parent_id of data owner {owner_id} is its own id: pass that of another one, or "
+            "None."
+        )
 
 
 def _check_model(model: Model, path: str, *, constants: bool) -> None:

@@ -51,7 +51,7 @@ from icure_async.models.json_values import (
 if TYPE_CHECKING:
     from cattrs import Converter
 
-__all__ = ["from_document", "from_wire", "prepare", "to_document", "to_wire"]
+__all__ = ["from_document", "from_wire", "prepare", "to_document", "to_wire", "wire_names"]
 
 ModelT = TypeVar("ModelT", bound=attrs.AttrsInstance)
 _Object: TypeAlias = dict[str, Any]
@@ -118,6 +118,11 @@ def from_wire(cls: type[ModelT], document: Mapping[str, Any]) -> ModelT:
             f"The backend sent a {noun} that cannot be read: {where} {mismatch.problem}. "
             "Correct it on the backend, or see whether a newer version of this SDK reads it."
         ) from None
+
+
+def wire_names(cls: type[attrs.AttrsInstance]) -> frozenset[str]:
+    """Return the names on the wire of all members that a class knows."""
+    return _keys_of(cls, _Form.WIRE)
 
 
 def prepare(base: type) -> None:

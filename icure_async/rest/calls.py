@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import functools
 import inspect
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -19,13 +19,14 @@ if TYPE_CHECKING:
         AsyncIterator,
         Awaitable,
         Callable,
+        Coroutine,
         Generator,
         Iterator,
     )
 
     from icure_async.rest.connection import Connection
 
-__all__ = ["Calls", "guard_class", "is_noted_in_call", "note_in_call"]
+__all__ = ["Calls", "guard_class", "is_noted_in_call", "note_in_call", "start_ahead"]
 
 Answer = TypeVar("Answer")
 
@@ -43,6 +44,12 @@ class _Call:
         self.is_over = False
 
 
+# Whether the running code asks for something before anybody needs it.
+_ahead: Final[ContextVar[bool]] = ContextVar("icure_ahead", default=False)
+
+# A call of a method that returns such a thing is one call for each step.
+_ITERATORS: Final = ("AsyncGenerator[", "AsyncIterator[")
+
 # The calls that the running code belongs to: of a user's API, and of the anonymous one it is from.
 _ours: Final[ContextVar[frozenset[_Call]]] = ContextVar("icure_calls", default=frozenset())
 
@@ -57,6 +64,18 @@ def note_in_call(thing: object) -> None:
 def is_noted_in_call(thing: object) -> bool:
     """Return whether the running call has taken note of something."""
     return any(thing in call.notes for call in _ours.get() if not call.is_over)
+
+
+def start_ahead(work: Coroutine[Any, Any, Answer], name: str) -> asyncio.Task[Answer]:
+    """Start something before anybody needs it, so that :meth:`Calls.close` does not wait for it.
+
+    Args:
+        work: makes requests, and changes nothing.
+        name: of the task.
+    """
+    context = copy_context()
+    context.run(_ahead.set, True)
+    return asyncio.create_task(work, name=name, context=context)
 
 
 class Calls:
@@ -75,6 +94,11 @@ class Calls:
         self._ended = asyncio.Event()
         self._closed = False
         self._cut = False
+        self._checks: list[Callable[[], None]] = []
+
+    def refuse_where(self, check: Callable[[], None]) -> None:
+        """Have each call begin with a check, which raises where calls are not possible."""
+        self._checks.append(check)
 
     @contextlib.contextmanager
     def call(self, action: str = "") -> Generator[None]:
@@ -87,6 +111,8 @@ class Calls:
             ConfigurationError: the object is closed, or belongs to another event loop.
         """
         self._connection.check_loop(self._name)
+        for check in self._checks:
+            check()
         ours = _ours.get()
         if not ours.isdisjoint(self._running) and not self._cut:
             yield
@@ -97,7 +123,8 @@ class Calls:
                 "while it is in use, or build another one."
             )
         call = _Call()
-        self._running.add(call)
+        if not _ahead.get():
+            self._running.add(call)
         token = _ours.set(ours | {call})
         try:
             yield
@@ -165,7 +192,7 @@ class Calls:
         for name, function in _public_functions(type(api)):
             if inspect.iscoroutinefunction(function):
                 guarded = _as_call(function, lambda _: self)
-            elif str(function.__annotations__.get("return")).startswith("AsyncIterator["):
+            elif str(function.__annotations__.get("return")).startswith(_ITERATORS):
                 guarded = self._as_calls(function)
             else:
                 continue

@@ -20,7 +20,13 @@ if TYPE_CHECKING:
 
     import yarl
 
-__all__ = ["DEFAULT_CONNECTION_LIMIT", "Connection", "ConnectionOptions", "require_asyncio"]
+__all__ = [
+    "DEFAULT_CONNECTION_LIMIT",
+    "Connection",
+    "ConnectionOptions",
+    "Slots",
+    "require_asyncio",
+]
 
 DEFAULT_CONNECTION_LIMIT: Final = 100
 """Connections at a time. aiohttp's own limit is the same."""
@@ -74,7 +80,7 @@ class Connection:
             connector=aiohttp.TCPConnector(limit=self._options.limit, resolver=own_resolver()),
             cookie_jar=aiohttp.DummyCookieJar(),
         )
-        self.slots: asyncio.Semaphore = _slots_of(self.client_session)
+        self.slots: Slots = _slots_of(self.client_session)
         self._users = 0
 
     @property
@@ -161,22 +167,57 @@ def require_asyncio() -> None:
     )
 
 
-_slots: Final[weakref.WeakKeyDictionary[aiohttp.BaseConnector, asyncio.Semaphore]] = (
-    weakref.WeakKeyDictionary()
-)
+class Slots(asyncio.Semaphore):
+    """The connections that there may be at a time.
+
+    Args:
+        limit: how many.
+    """
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(limit)
+        self._limit = limit
+        self._kept = 0
+
+    async def keep(self) -> None:
+        """Take one for as long as a subscription lasts; :meth:`give_back` lets it go.
+
+        Raises:
+            ConfigurationError: none would be left for requests, which then would wait for ever.
+        """
+        if self._kept + 1 >= self._limit:
+            raise ConfigurationError(
+                f"Each subscription keeps a connection, there may be {self._limit} at a time, and "
+                "requests need one, too: close a subscription, or allow more with "
+                "with_connection_limit()."
+            )
+        self._kept += 1
+        try:
+            await self.acquire()
+        except BaseException:
+            self._kept -= 1
+            raise
+
+    def give_back(self) -> None:
+        """Let go of one that was kept."""
+        self._kept -= 1
+        self.release()
 
 
-def _slots_of(client_session: aiohttp.ClientSession) -> asyncio.Semaphore:
-    """Return the semaphore that holds back what a connector has no connection for.
+_slots: Final[weakref.WeakKeyDictionary[aiohttp.BaseConnector, Slots]] = weakref.WeakKeyDictionary()
+
+
+def _slots_of(client_session: aiohttp.ClientSession) -> Slots:
+    """Return the slots that hold back what a connector has no connection for.
 
     It is one for each connector, which several API objects may share. aiohttp itself counts the
     wait for a free connection among the silence of the server.
     """
     connector = client_session.connector
     if connector is None:
-        return asyncio.Semaphore(DEFAULT_CONNECTION_LIMIT)
+        return Slots(DEFAULT_CONNECTION_LIMIT)
     if connector not in _slots:
         limits = [limit for limit in (connector.limit, connector.limit_per_host) if limit]
         # A connector without limits has no queue.
-        _slots[connector] = asyncio.Semaphore(min(limits, default=1 << 30))
+        _slots[connector] = Slots(min(limits, default=1 << 30))
     return _slots[connector]

@@ -9,7 +9,7 @@ import attrs
 from icure_async.secret_holders import SecretHolder
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 __all__ = ["Credentials", "Login"]
 
@@ -70,6 +70,10 @@ class Credentials(SecretHolder):
         """Forget those without this name or secret, where any has it."""
         self._keep([login for login in self._candidates if _has(login, user_name, secret)])
 
+    def settle_name(self, may_be: Callable[[str], bool]) -> None:
+        """Forget those whose name the user may not have, where any has one that it may have."""
+        self._keep([login for login in self._candidates if may_be(login.user_name)])
+
     def withdraw(self, *, user_name: str | None = None, secret: str | None = None) -> None:
         """Forget those with this name or secret, which the backend has refused."""
         self._keep([login for login in self._candidates if not _has(login, user_name, secret)])
@@ -78,9 +82,12 @@ class Credentials(SecretHolder):
         """Remember when the token of the likeliest one ends."""
         self._candidates[0] = attrs.evolve(self._candidates[0], expires_at=expires_at)
 
-    def replace(self, login: Login) -> None:
-        """Forget all but this one."""
-        self._candidates = [login]
+    def replace_secret(self, secret: str, *, expires_at: int | None) -> None:
+        """Log in with this secret from now on."""
+        names = dict.fromkeys(login.user_name for login in self._candidates)
+        self._candidates = [
+            Login(user_name=name, secret=secret, expires_at=expires_at) for name in names
+        ]
 
     def _keep(self, logins: list[Login]) -> None:
         self._candidates = logins or self._candidates

@@ -46,6 +46,11 @@ class TypedDataOwner:
         """Id of the data owner."""
         return str(self.document["id"])
 
+    @property
+    def rev(self) -> object:
+        """Its revision."""
+        return self.document.get("rev")
+
 
 class DataOwnerResource:
     """Data owners as wire JSON, checked."""

@@ -26,6 +26,7 @@ __all__ = [
     "checked_documents",
     "checked_exchange_key_view",
     "checked_id",
+    "checked_ids",
     "checked_page",
     "checked_revisions",
     "is_id",
@@ -240,8 +241,8 @@ _PERSON: Final[Mapping[str, _Check]] = {
 # Entities of other kinds.
 _CHECK_ENTITY: Final = _object_of(_ENTITY, "id", "rev")
 _CHECKS: Final[Mapping[DocumentKind, _Check]] = {
-    "device": _object_of(_DATA_OWNER, "id"),
-    "hcparty": _object_of(_DATA_OWNER, "id"),
+    "device": _object_of(_DATA_OWNER, "id", "rev"),
+    "hcparty": _object_of({**_DATA_OWNER, **_PERSON, "name": _text}, "id", "rev"),
     "maintenancetask": _object_of({**_ENTITY, "status": _text, "taskType": _text}, "id", "rev"),
     "patient": _object_of({**_ENTITY, **_DATA_OWNER, **_PERSON}, "id", "rev"),
     "user": _object_of(
@@ -355,6 +356,25 @@ def checked_page(page: dict[str, Any], kind: DocumentKind, action: str) -> dict[
     for row in page["rows"]:
         checked_document(row, kind, None, action)
     return page
+
+
+def checked_ids(ids: Sequence[object], action: str) -> list[str]:
+    """Return the ids of documents that an answer lists, each of them once.
+
+    Raises:
+        InvalidResponseError: one of them is no id, or is there twice.
+    """
+    found: dict[str, None] = {}
+    for index, value in enumerate(ids):
+        try:
+            _own_id(value)
+            if value in found:
+                raise Mismatch("is there twice")
+        except Mismatch as mismatch:
+            where = f"[{index}] in the server's answer {mismatch.problem}"
+            raise _error(action, where) from None
+        found[str(value)] = None
+    return list(found)
 
 
 def checked_exchange_key_view(view: dict[str, Any], action: str) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from icure_async.rest.documents import (
     check_deletion,
     checked_document,
     checked_documents,
+    checked_ids,
     checked_page,
     checked_revisions,
 )
@@ -23,12 +24,14 @@ from icure_async.threads import PARSING
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from icure_async.rest.responses import Response
     from icure_async.rest.session import Session
 
 __all__ = ["EntityResource"]
 
 # About as many documents take a millisecond.
 _CHECKED_INLINE: Final = 50
+_IDS_CHECKED_INLINE: Final = 500
 
 
 class EntityResource:
@@ -113,6 +116,21 @@ class EntityResource:
             return checked_page(response.json_object(), self._route, action)
         return await self.filter(chain, limit=limit // 2, start_id=start_id)
 
+    async def match(self, wanted: Mapping[str, Any]) -> list[str]:
+        """Return the ids of all entities that a filter finds, each of them once.
+
+        Args:
+            wanted: the filter (server-behaviour.md §9.1).
+        """
+        action = f"find {self._noun}s"
+        response = await self._session.request(
+            "POST", f"/{self._route}/match", action=action, body=wanted, repeatable=True
+        )
+        ids = response.json_list()
+        if len(ids) <= _IDS_CHECKED_INLINE:
+            return checked_ids(ids, action)
+        return await PARSING.run(checked_ids, ids, action)
+
     async def delete(self, entity_id: str) -> list[Any]:
         """Mark an entity as deleted; return ``[{id, rev}]``, empty for an unknown one."""
         action = f"delete {self._noun} {entity_id}"
@@ -123,11 +141,31 @@ class EntityResource:
         check_deletion(deleted, entity_id, action)
         return deleted
 
-    async def _write(self, method: str, verb: str, document: Mapping[str, Any]) -> dict[str, Any]:
+    async def undelete(self, entity_id: str) -> list[Any]:
+        """Take the deletion of an entity back; return ``[{id, rev}]``, empty for an unknown one."""
+        action = f"undelete {self._noun} {entity_id}"
+        response = await self._session.request(
+            "PUT", path(self._route, "undelete", entity_id), action=action, repeatable=True
+        )
+        restored = response.json_list()
+        check_deletion(restored, entity_id, action)
+        return restored
+
+    async def delete_many(self, entity_ids: Sequence[str]) -> dict[str, str]:
+        """Mark entities as deleted; return their revisions by id, without unknown ones."""
+        action = f"delete {len(entity_ids)} {self._noun}s"
+        response = await self._session.request(
+            "DELETE", path(self._route, ",".join(entity_ids)), action=action, repeatable=True
+        )
+        return checked_revisions(response.json_list(), entity_ids, action)
+
+    async def _write(
+        self, method: str, verb: str, document: Mapping[str, Any], *, repeatable: bool = False
+    ) -> dict[str, Any]:
         entity_id = document["id"]
         action = f"{verb} {self._noun} {entity_id}"
         response = await self._session.request(
-            method, f"/{self._route}", action=action, body=document
+            method, f"/{self._route}", action=action, body=document, repeatable=repeatable
         )
         return checked_document(
             response.json_object(), self._route, entity_id, action, advice=AFTER_A_WRITE
@@ -145,13 +183,7 @@ class EntityResource:
 
     async def _get_many(self, entity_ids: Sequence[str]) -> list[Any]:
         try:
-            response = await self._session.request(
-                "POST",
-                f"/{self._route}/byIds",
-                action=f"read {len(entity_ids)} {self._noun}s",
-                body={"ids": list(entity_ids)},
-                repeatable=True,
-            )
+            response = await self._ask_for_many(entity_ids, f"read {len(entity_ids)} {self._noun}s")
         except ResponseTooLargeError:
             if len(entity_ids) < 2:
                 raise
@@ -159,3 +191,12 @@ class EntityResource:
             return response.json_list()
         half = len(entity_ids) // 2
         return [*await self._get_many(entity_ids[:half]), *await self._get_many(entity_ids[half:])]
+
+    async def _ask_for_many(self, entity_ids: Sequence[str], action: str) -> Response:
+        return await self._session.request(
+            "POST",
+            f"/{self._route}/byIds",
+            action=action,
+            body={"ids": list(entity_ids)},
+            repeatable=True,
+        )

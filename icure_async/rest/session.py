@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import copy
 import logging
+import re
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import anyio
@@ -34,12 +35,17 @@ if TYPE_CHECKING:
 
     from icure_async.rest.responses import Response
     from icure_async.rest.second_factor import SecondFactor
+    from icure_async.rest.websocket import Websocket
 
 __all__ = ["LoginAnswer", "Session"]
 
 _log: Final = logging.getLogger(__name__)
 
 _UNAUTHORIZED: Final = 401
+_REST: Final = "/rest/v1"
+_WEBSOCKETS: Final = "/ws/v1"
+_TICKET: Final = "/auth/token/GET/%2Fws%2Fv1%2Fnotification"
+_TICKET_FORM: Final = re.compile(r"[A-Za-z0-9._~-]{1,256}")
 # A token that the server has just made is valid for as long as this, whatever the clocks say.
 _FRESH_SECONDS: Final = 60.0
 _NO_SUCH_ENDPOINT: Final = frozenset({404, 405, 501})
@@ -191,7 +197,7 @@ class Session(SecretHolder):
 
     @property
     def token_expires_at(self) -> int | None:
-        """When the token that the session logs in with ends, in epoch milliseconds, if known."""
+        """The end of the token that the session logs in with, in epoch milliseconds, if known."""
         return self.credentials.current.expires_at
 
     def __repr__(self) -> str:
@@ -227,6 +233,11 @@ class Session(SecretHolder):
         self._ended = True
         self._tokens, self._failure = None, None
         return successor
+
+    def use_token(self, token: str, *, expires_at: int) -> None:
+        """Log in with this from now on. The tokens that the backend gave go on until they end."""
+        self._check_not_ended()
+        self.credentials.replace_secret(token, expires_at=expires_at)
 
     def basic_authorisation(self) -> str:
         """Return the header with the user's credentials, for the gateway, which knows no tokens.
@@ -315,6 +326,37 @@ class Session(SecretHolder):
         others = [login for login in self.credentials.candidates if login is not refused.login]
         return [_basic_grant(login) for login in others]
 
+    async def open_websocket(self, path: str, *, action: str) -> Websocket:
+        """Open a websocket, with a token for one use.
+
+        Args:
+            path: below the root of the backend's websockets, escaped.
+            action: what is asked, in words for an error message.
+
+        Raises:
+            BackendError: one of its subclasses, by status.
+            NetworkError: no answer.
+        """
+        request = Request(
+            action=action, method="GET", url=await self._with_ticket(path, action), repeatable=True
+        )
+        try:
+            return await self._transport.open_websocket(request)
+        except AuthenticationError as refusal:
+            _log.debug("%s: HTTP %s, once more with another token", action, refusal.status)
+        # The token may have become too old on its way.
+        return await self._transport.open_websocket(
+            attrs.evolve(request, url=await self._with_ticket(path, action))
+        )
+
+    async def _with_ticket(self, path: str, action: str) -> str:
+        response = await self.request("GET", _TICKET, action=action)
+        ticket = response.text()
+        if not _TICKET_FORM.fullmatch(ticket):
+            raise response.invalid("the server's token for one use is malformed")
+        root = self._base_url.removesuffix(_REST) + _WEBSOCKETS
+        return f"{root}{path};tokenid={ticket}"
+
     async def _authorise(self, *, refused: int | None = None) -> _Grant:
         """Return the Authorization header to use.
 
@@ -325,8 +367,6 @@ class Session(SecretHolder):
         if refused is None and (self._basic or self._may_access()):
             return self._current()
         known = self._sign_ins if refused is None else refused
-        if self._second_factor is not None:
-            self._second_factor.check_not_asking()
         async with self._lock:
             if self._sign_ins == known:
                 await self._sign_in_once(renew=refused is None)

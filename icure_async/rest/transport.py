@@ -6,7 +6,6 @@ import io
 import logging
 import math
 import time
-from http.cookies import SimpleCookie
 from typing import TYPE_CHECKING, Final
 
 import aiohttp
@@ -24,15 +23,15 @@ from icure_async.rest.decoding import (
 )
 from icure_async.rest.failures import (
     Attempt,
-    BrokenConnectionError,
     Failure,
     explain,
-    name_of,
     refused_by_proxy,
 )
+from icure_async.rest.guards import guard
 from icure_async.rest.json_body import dump_json
 from icure_async.rest.responses import Response, parsed
 from icure_async.rest.retries import AS_USUAL, repeated
+from icure_async.rest.websocket import Websocket, shake_hands
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -52,11 +51,16 @@ DEFAULT_MAX_RESPONSE_SIZE: Final = 64 << 20
 
 _TOO_MANY_REQUESTS: Final = 429
 _PROXY_REFUSES: Final = 407
+_FIRST_REDIRECTION: Final = 300
 # Connecting may take so much of the time; a request that ends before was certainly not sent.
 _CONNECTING: Final = 0.9
 # A server that asks for more than this gets an error that says how long to wait.
 _LONGEST_WAIT: Final = 30.0
 _LARGE_BODY_BYTES: Final = 1 << 20
+_FAILURES: Final = (
+    *(aiohttp.ClientError, OSError, ValueError, RuntimeError, AssertionError),
+    *(BodyTooLargeError, BrokenBodyError, UnknownEncodingError),
+)
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
@@ -153,28 +157,73 @@ class Transport:
             raise outcome.error
         return await parsed(outcome)
 
+    async def open_websocket(self, request: Request) -> Websocket:
+        """Make one attempt to open a websocket.
+
+        Raises:
+            NetworkError: no answer.
+            BackendError: one of its subclasses, by the status of a refusal.
+            ConfigurationError: the API object is closed, or no connection would be left for
+                requests. Nothing was sent.
+        """
+        outcome = await self._calls.request(request.action, lambda: self._shake_hands(request))
+        if isinstance(outcome, Failure):
+            raise outcome.error
+        if isinstance(outcome, Websocket):
+            return outcome
+        error = outcome.error() if outcome.status >= _FIRST_REDIRECTION else None
+        raise error or outcome.invalid(
+            "the server does not speak the protocol of websockets; check the URL, and whether a "
+            "proxy on the way lets websockets through"
+        )
+
+    async def _shake_hands(self, request: Request) -> Websocket | Response | Failure:
+        connection = self._connection
+        proxy = connection.proxy_for(yarl.URL(request.url, encoded=True))
+        attempt = self._attempt(request, proxy)
+        await connection.slots.keep()
+        opened: Websocket | None = None
+        try:
+            self._require_open_session(request)
+            answer = await shake_hands(
+                connection, request.url, proxy, self._timeout, self._max_response_size
+            )
+            if isinstance(answer, aiohttp.ClientWebSocketResponse):
+                opened = Websocket(answer, attempt, connection.slots.give_back)
+                return opened
+        except _FAILURES as failure:
+            return explain(failure, attempt)
+        finally:
+            if opened is None:
+                connection.slots.give_back()
+        if answer.status == _PROXY_REFUSES:
+            return refused_by_proxy(answer.status, attempt)
+        headers = {name.lower(): value for name, value in (answer.headers or {}).items()}
+        return Response(request.action, answer.status, headers, b"", self.clock())
+
     async def _send_once(self, request: Request, data: bytes | None) -> Response | Failure:
         connection = self._connection
         url = yarl.URL(request.url, encoded=True)
         proxy = connection.proxy_for(url)
         # Time runs only from here: to wait for a free connection is not silence of the server.
         async with connection.slots:
-            if connection.client_session.closed:
-                raise ConfigurationError(
-                    f"Could not {request.action}: {connection.name} is closed. Keep it open "
-                    "while it is in use."
-                )
+            self._require_open_session(request)
             try:
                 response = await self._exchange(request, url, data, proxy)
-            except (
-                *(aiohttp.ClientError, OSError, ValueError, RuntimeError, AssertionError),
-                *(BodyTooLargeError, BrokenBodyError, UnknownEncodingError),
-            ) as failure:
+            except _FAILURES as failure:
                 return explain(failure, self._attempt(request, proxy))
         _log.debug("%s: HTTP %d", request.action, response.status)
         if response.status == _PROXY_REFUSES:
             return refused_by_proxy(response.status, self._attempt(request, proxy))
         return response
+
+    def _require_open_session(self, request: Request) -> None:
+        connection = self._connection
+        if connection.client_session.closed:
+            raise ConfigurationError(
+                f"Could not {request.action}: {connection.name} is closed. Keep it open "
+                "while it is in use."
+            )
 
     async def _exchange(
         self, request: Request, url: yarl.URL, data: bytes | None, proxy: Proxy | None
@@ -192,7 +241,7 @@ class Transport:
             allow_redirects=False,
             raise_for_status=False,
             auto_decompress=bool(theirs),
-            middlewares=(_guard, *theirs),
+            middlewares=(guard, *theirs),
             proxy=proxy.url if proxy else None,
             ssl=self._connection.ssl,
         ) as answer:
@@ -218,23 +267,6 @@ class Transport:
             proxy=proxy,
             session_name=self._connection.name if self._connection.client_session.closed else None,
         )
-
-
-async def _guard(
-    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
-) -> aiohttp.ClientResponse:
-    """Keep aiohttp from what it does unasked: sending a PUT or a code twice, keeping cookies."""
-    try:
-        response = await handler(request)
-    except aiohttp.ClientConnectorError:
-        raise
-    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as failure:
-        # aiohttp repeats every GET, PUT and DELETE that ends with one of these two.
-        name = name_of(failure)
-    else:
-        response.cookies = SimpleCookie()
-        return response
-    raise BrokenConnectionError(name)
 
 
 def _encoding(answer: aiohttp.ClientResponse) -> str:

@@ -10,7 +10,10 @@ import yarl
 
 from icure_async.errors import ConfigurationError, ValidationError
 
-__all__ = ["normalise_base_url", "normalise_gateway_url", "path"]
+__all__ = ["DEFAULT_GATEWAY_URL", "normalise_base_url", "normalise_gateway_url", "path"]
+
+DEFAULT_GATEWAY_URL: Final = "https://msg-gw.icure.cloud"
+"""The message gateway of iCure."""
 
 _REST: Final = "/rest/v1"
 _OTHER_REST: Final = re.compile(r"/rest/v[0-9]+\Z")

@@ -6,13 +6,22 @@ import re
 import unicodedata
 from typing import TYPE_CHECKING, Any, Final
 
-from icure_async.errors import InvalidResponseError, NotFoundError
+from icure_async.errors import (
+    BackendError,
+    BadRequestError,
+    ConflictError,
+    InvalidResponseError,
+    NotFoundError,
+    UserExistsError,
+    WeakPasswordError,
+)
 from icure_async.rest.documents import (
-    AFTER_A_WRITE,
     ANOTHER_USER,
+    check_deletion,
     checked_document,
     checked_page,
 )
+from icure_async.rest.entities import EntityResource
 from icure_async.rest.urls import path
 
 if TYPE_CHECKING:
@@ -20,18 +29,24 @@ if TYPE_CHECKING:
 
     from icure_async.rest.session import Session
 
-__all__ = ["UserResource", "may_be_named"]
+__all__ = ["UserResource", "is_same_name", "may_be_named"]
 
 _UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _PHONE: Final = re.compile(r"\+[\d\s()./-]+")
 _PHONE_DIGITS: Final = 7
+_TAKEN: Final = re.compile(
+    r"A user with (Login|Email|Phone)\b.*already exists", re.IGNORECASE | re.DOTALL
+)
+_TAKEN_MEMBERS: Final = {"login": "login", "email": "email", "phone": "mobile_phone"}
+_TOO_SHORT: Final = re.compile(r"(?i)password is too short")
+_MINIMUM: Final = re.compile(r"\b([0-9]{1,3})\b")
 
 
-class UserResource:
+class UserResource(EntityResource):
     """Users as wire JSON, checked."""
 
     def __init__(self, session: Session) -> None:
-        self._session = session
+        super().__init__(session, "user", "user")
 
     async def current(self) -> dict[str, Any]:
         """Return the logged-in user."""
@@ -46,37 +61,68 @@ class UserResource:
         self._session.read_expiry(answer)
         user = checked_document(answer, "user", None, action)
         expected = self._session.user_id
-        if expected not in (None, user["id"]) or not may_be_named(user, self._session.user_name):
+        names = {login.user_name for login in self._session.credentials.candidates}
+        if expected not in (None, user["id"]) or not any(may_be_named(user, n) for n in names):
             raise InvalidResponseError(f"Could not {action}: {ANOTHER_USER}")
         return user
 
-    async def modify(self, user: Mapping[str, Any]) -> dict[str, Any]:
+    async def modify(self, document: Mapping[str, Any]) -> dict[str, Any]:
         """Replace a user. Safe to repeat: the second time its revision is outdated."""
-        action = f"modify user {user['id']}"
-        response = await self._session.request(
-            "PUT", "/user", action=action, body=user, repeatable=True
-        )
-        return checked_document(response.json_object(), "user", str(user["id"]), action)
+        return await self._write("PUT", "modify", document, repeatable=True)
+
+    async def _write(
+        self, method: str, verb: str, document: Mapping[str, Any], *, repeatable: bool = False
+    ) -> dict[str, Any]:
+        try:
+            return await super()._write(method, verb, document, repeatable=repeatable)
+        except (BadRequestError, ConflictError) as error:
+            raise _refusal(error, f"{verb} user {document['id']}") or error from None
 
     def own_token_key(self, tokens: Iterable[str]) -> str | None:
         """Return which of the user's tokens the session logs in with, where that can be told."""
         return self._session.own_token_key(tokens)
 
-    async def get(self, user_id: str) -> dict[str, Any]:
-        """Return a user."""
-        action = f"read user {user_id}"
-        response = await self._session.request(
-            "GET", path("user", user_id), action=action, repeatable=True
-        )
-        return checked_document(response.json_object(), "user", user_id, action)
+    async def get_by_email(self, email: str) -> dict[str, Any]:
+        """Return the user with an email address."""
+        return await self._found("byEmail", email, "email", "read the user with this email")
 
-    async def create(self, user: Mapping[str, Any]) -> dict[str, Any]:
-        """Store a new user. Not repeated blindly: its login would be in use."""
-        action = f"create user {user['id']}"
-        response = await self._session.request("POST", "/user", action=action, body=user)
-        return checked_document(
-            response.json_object(), "user", str(user["id"]), action, advice=AFTER_A_WRITE
+    async def get_by_phone_number(self, phone_number: str) -> dict[str, Any]:
+        """Return the user with a phone number, in any spelling."""
+        action = "read the user with this phone number"
+        return await self._found("byPhoneNumber", phone_number, "mobilePhone", action)
+
+    async def _found(self, segment: str, contact: str, member: str, action: str) -> dict[str, Any]:
+        response = await self._session.request(
+            "GET", path("user", segment, contact), action=action, repeatable=True
         )
+        user = checked_document(response.json_object(), "user", None, action)
+        if not is_same_name(contact, user.get(member)):
+            raise response.invalid("the server answers with another user")
+        return user
+
+    async def delete(self, entity_id: str) -> list[Any]:
+        """Mark a user as deleted; return ``[{id, rev}]``."""
+        action = f"delete user {entity_id}"
+        response = await self._session.request(
+            "DELETE", path("user", entity_id), action=action, repeatable=True
+        )
+        deleted = [response.json_object()]
+        check_deletion(deleted, entity_id, action)
+        return deleted
+
+    async def is_valid_token(self, user_id: str, secret: str) -> bool:
+        """Return whether a token of a user works now."""
+        response = await self._session.request(
+            "GET",
+            path("user", "token", user_id),
+            action=f"check a token of user {user_id}",
+            headers={"token": secret},
+            repeatable=True,
+        )
+        answer = response.json()
+        if not isinstance(answer, bool):
+            raise response.invalid("the server answers with something else than true or false")
+        return answer
 
     async def of_patient(self, patient_id: str) -> list[dict[str, Any]]:
         """Return the users of a patient, without those that are deleted.
@@ -144,6 +190,24 @@ def may_be_named(user: Mapping[str, Any], user_name: str) -> bool:
     return not comparable or name in comparable
 
 
+def is_same_name(name: str, other: object) -> bool:
+    """Return whether two names, email addresses or phone numbers are spellings of one."""
+    if not isinstance(other, str):
+        return False
+    if _is_number(name) and _is_number(other):
+        return _last_digits(name) == _last_digits(other)
+    return _spelled(name)[0] == _spelled(other)[0]
+
+
+def _is_number(name: str) -> bool:
+    return not re.search(r"[^\d\s()./+-]", name)
+
+
+def _last_digits(number: str) -> str:
+    # Spellings differ in front: by blanks, a prefix for abroad, or a zero of the country's own.
+    return re.sub(r"\D", "", number)[-_PHONE_DIGITS:]
+
+
 def _spelled(name: str) -> tuple[str, str]:
     """Return a user name in one spelling, and its form: empty where it is of none that we know."""
     spelled = unicodedata.normalize("NFC", name.strip()).casefold()
@@ -155,8 +219,7 @@ def _spelled(name: str) -> tuple[str, str]:
     if _UUID.fullmatch(spelled):
         return spelled, "id"
     if _PHONE.fullmatch(spelled):
-        # Spellings differ in front: by blanks, a prefix for abroad, or a zero of the country's own.
-        return re.sub(r"\D", "", spelled)[-_PHONE_DIGITS:], "phone"
+        return _last_digits(spelled), "phone"
     return spelled, ""
 
 
@@ -165,6 +228,36 @@ def _ascii_domain(domain: str) -> str:
         return domain.encode("idna").decode("ascii")
     except UnicodeError:
         return domain
+
+
+def _refusal(error: BackendError, action: str) -> BackendError | None:
+    """Return the error for a refusal whose reason the backend tells in words.
+
+    The texts are those of server-behaviour.md §2.2.
+    """
+    said = error.server_message or ""
+    taken = _TAKEN.search(said)
+    if taken:
+        member = _TAKEN_MEMBERS[taken[1].lower()]
+        return UserExistsError(
+            f"Could not {action}: another user has this {member} already (HTTP {error.status}). "
+            "Choose another one, or find that user with user_api.",
+            member=member,
+            status=error.status,
+            request_id=error.request_id,
+            server_message=error.server_message,
+        )
+    if _TOO_SHORT.search(said):
+        minimum = _MINIMUM.search(said)
+        length = f" of at least {minimum[1]} characters" if minimum else ""
+        return WeakPasswordError(
+            f"Could not {action}: the password is too short for the backend (HTTP {error.status}). "
+            f"Choose one{length}; nothing was changed.",
+            status=error.status,
+            request_id=error.request_id,
+            server_message=error.server_message,
+        )
+    return None
 
 
 def _no_backend(error: NotFoundError) -> NotFoundError:

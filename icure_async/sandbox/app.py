@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
 import orjson
-from aiohttp import hdrs, web
+from aiohttp import WSCloseCode, hdrs, web
 
 from icure_async.sandbox import auth, clinical, data_owners, maintenance_tasks, users
 from icure_async.sandbox.auth import authenticate
 from icure_async.sandbox.bodies import LARGEST_OF_ANYBODY, read_body
 from icure_async.sandbox.calls import Call, Reply, Route, Settings, Text
 from icure_async.sandbox.errors import ApiError, ClosingError, too_large
+from icure_async.sandbox.events import EVENTS_PATH
 from icure_async.sandbox.fault_injection import (
     HANDLED_ANYWAY,
     FaultEndpoints,
@@ -29,7 +30,9 @@ from icure_async.sandbox.hashing import SlowHashWantedError
 if TYPE_CHECKING:
     from aiohttp.typedefs import Middleware
 
+    from icure_async.sandbox.auth import Tickets
     from icure_async.sandbox.clock import Clock
+    from icure_async.sandbox.events import Events
     from icure_async.sandbox.faults import Faults
     from icure_async.sandbox.gateway import Gateway
     from icure_async.sandbox.store import Store, Transaction
@@ -65,6 +68,8 @@ class Backend:
     signer: TokenSigner | None
     gateway: Gateway
     faults: Faults
+    tickets: Tickets
+    events: Events
     door: asyncio.Semaphore
     """The limit to unknown callers at one time: known ones do not wait for a crowd of them."""
 
@@ -76,11 +81,23 @@ def build_app(backend: Backend) -> web.Application:
     app = web.Application(middlewares=[_answer_errors, check, strike, _answer_errors])
     app.on_response_prepare.append(partial(_add_headers, backend.visitors))
     rest = [*_ICURE_ROUTES, *auth.ROUTES, *users.ROUTES, *data_owners.ROUTES]
-    rest += [*maintenance_tasks.ROUTES, *clinical.ROUTES]
+    rest += [*maintenance_tasks.ROUTES, *clinical.ROUTES, *backend.tickets.routes]
     _add_routes(app, REST_ROOT, rest, backend)
     _add_routes(app, GATEWAY_ROOT, backend.gateway.routes, backend)
     _add_routes(app, SANDBOX_ROOT, FaultEndpoints(backend.faults).routes, backend)
+    _add_websocket(app, backend)
     return app
+
+
+def _add_websocket(app: web.Application, backend: Backend) -> None:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        return await backend.events.handle(request, backend.store)
+
+    async def shut_down(_: web.Application) -> None:
+        backend.events.disconnect_all(WSCloseCode.GOING_AWAY, "The sandbox is being closed")
+
+    app.router.add_get(EVENTS_PATH, handle, allow_head=False)
+    app.on_shutdown.append(shut_down)
 
 
 def _add_routes(app: web.Application, root: str, routes: Iterable[Route], backend: Backend) -> None:

@@ -8,11 +8,13 @@ import hmac
 import uuid
 from typing import TYPE_CHECKING
 
-from icure_async.sandbox import hashing
+import attrs
+
+from icure_async.sandbox import hashing, totp
 from icure_async.sandbox.access import caller_of, user_is_active
 from icure_async.sandbox.calls import Call, Caller, Reply, Route, Text
 from icure_async.sandbox.contacts import login_key, phone_key
-from icure_async.sandbox.errors import unauthorized
+from icure_async.sandbox.errors import ApiError, unauthorized
 from icure_async.sandbox.shapes import object_in
 
 if TYPE_CHECKING:
@@ -20,13 +22,19 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ROUTES",
+    "Tickets",
     "authenticate",
+    "second_factor_secret",
     "secret_matches",
     "token_has_expired",
     "user_by_basic",
     "user_by_password",
     "users_named",
 ]
+
+
+_TICKET_MS = 5 * 60 * 1000
+_MOST_TICKETS = 10_000
 
 
 def users_named(tx: Transaction, name: str) -> list[Json]:
@@ -44,8 +52,18 @@ def users_named(tx: Transaction, name: str) -> list[Json]:
     return list(found.values())
 
 
+def second_factor_secret(tx: Transaction, name: str) -> str | None:
+    """Return the secret of the second factor of a user, by any of its names."""
+    secrets = (user.get("secret") for user in users_named(tx, name) if user.get("use2fa"))
+    return next((str(secret) for secret in secrets if secret), None)
+
+
 def user_by_password(tx: Transaction, call: Call, name: str, secret: str) -> Json | None:
-    """Return the active user with this name and this secret."""
+    """Return the active user with this name and this secret.
+
+    Raises:
+        ApiError: 417 or 406 where the password is right, and the code missing or wrong.
+    """
     candidates = [user for user in users_named(tx, name) if user_is_active(user)]
     for user in sorted(candidates, key=lambda candidate: str(candidate["id"])):
         if secret_matches(tx, call, user, secret):
@@ -56,7 +74,12 @@ def user_by_password(tx: Transaction, call: Call, name: str, secret: str) -> Jso
 def secret_matches(
     tx: Transaction, call: Call, user: Json, secret: str, *, password: bool = True
 ) -> bool:
-    """Return whether a secret is a usable token of this user, or its password if ``password``."""
+    """Return whether a secret is a usable token of this user, or its password if ``password``.
+
+    Raises:
+        ApiError: 417 or 406 where it is the password of a user with a second factor, and the code
+            that has to follow it is missing or wrong.
+    """
     given = secret.encode("utf-8", "surrogatepass")
     for seeded in tx.seeded_tokens(user["id"]):
         if hmac.compare_digest(given, seeded.encode()):
@@ -66,12 +89,29 @@ def secret_matches(
         for token in object_in(user, "authenticationTokens").values()
         if token_is_valid(token, call.now_ms)
     ]
-    if password and user.get("passwordHash") is not None:
+    needs_code = bool(user.get("use2fa"))
+    if password and user.get("passwordHash") is not None and not needs_code:
         stored.append(user["passwordHash"])
     # The slow ones last: most logins then need none.
-    return any(
+    if any(
         hashing.matches(secret, hashed, call.slow) for hashed in sorted(stored, key=hashing.is_slow)
-    )
+    ):
+        return True
+    return password and needs_code and _matches_with_code(call, user, secret)
+
+
+def _matches_with_code(call: Call, user: Json, secret: str) -> bool:
+    """Return whether this is the password of a user with a second factor, and a bar and a code."""
+    password, bar, code = secret.rpartition("|")
+    has_code = bool(bar) and code.isascii() and code.isdecimal()
+    stored = str(user.get("passwordHash") or "")
+    if not hashing.matches(password if has_code else secret, stored, call.slow):
+        return False
+    if not has_code:
+        raise ApiError(417, "The code of the second factor is missing")
+    if not totp.is_valid(str(user.get("secret") or ""), code, call.clock.now()):
+        raise ApiError(406, "The code of the second factor is wrong")
+    return True
 
 
 def token_is_valid(token: Json, now_ms: int) -> bool:
@@ -108,7 +148,10 @@ def user_by_basic(tx: Transaction, call: Call, header: str) -> Json:
         spellings = list(dict.fromkeys([as_utf8, *spellings]))
     for spelling in spellings:
         name, colon, secret = spelling.partition(":")
-        user = user_by_password(tx, call, name, secret) if colon else None
+        try:
+            user = user_by_password(tx, call, name, secret) if colon else None
+        except ApiError as refusal:
+            raise unauthorized(refusal.message) from None
         if user is not None:
             return user
     raise unauthorized("Invalid username or password")
@@ -189,8 +232,55 @@ def _logout(_tx: Transaction, _call: Call) -> Json:
     return {"successful": True}
 
 
-def _one_time_token(_tx: Transaction, _call: Call) -> Text:
-    return Text(str(uuid.uuid4()))
+class Tickets:
+    """Tokens for one use, each for a method, paths with a beginning, and a user (§3.6).
+
+    They are handed out in the store's thread, and taken in the event loop.
+    """
+
+    def __init__(self) -> None:
+        self._issued: dict[str, _Ticket] = {}
+
+    @property
+    def routes(self) -> list[Route]:
+        """The endpoint that hands them out."""
+        return [Route("GET", "/auth/token/{method}/{path}", self._issue)]
+
+    def _issue(self, _tx: Transaction, call: Call) -> Text:
+        token = str(uuid.uuid4())
+        self._issued[token] = _Ticket(
+            method=call.params["method"],
+            prefix=call.params["path"],
+            user_id=call.caller.user_id,
+            ends_ms=call.now_ms + _TICKET_MS,
+        )
+        while len(self._issued) > _MOST_TICKETS:
+            del self._issued[next(iter(self._issued))]
+        return Text(token)
+
+    def take(self, token: str, method: str, path: str, now_ms: int) -> str:
+        """Return the id of the user that a token was handed out to; it is used up then.
+
+        Raises:
+            ApiError: 401 if it is unknown, used up, too old, or for something else.
+        """
+        ticket = self._issued.pop(token, None)
+        if (
+            ticket is None
+            or now_ms > ticket.ends_ms
+            or method != ticket.method
+            or not path.startswith(ticket.prefix)
+        ):
+            raise unauthorized("Invalid or used token")
+        return ticket.user_id
+
+
+@attrs.frozen(kw_only=True, repr=False)
+class _Ticket:
+    method: str
+    prefix: str
+    user_id: str
+    ends_ms: int
 
 
 ROUTES: list[Route] = [
@@ -199,6 +289,5 @@ ROUTES: list[Route] = [
     Route("POST", "/auth/check", _check, public=True),
     Route("GET", "/auth/logout", _logout, public=True),
     Route("POST", "/auth/logout", _logout, public=True),
-    Route("GET", "/auth/token/{method}/{path}", _one_time_token),
 ]
 """Endpoints under ``/auth``."""

@@ -7,12 +7,15 @@ import logging
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
 from weakref import WeakKeyDictionary
 
-from aiohttp import web
+from aiohttp import WSCloseCode, web
 
 from icure_async.sandbox import seed as seeding
+from icure_async.sandbox import totp
 from icure_async.sandbox.app import GATEWAY_ROOT, REST_ROOT, SANDBOX_ROOT, Backend, build_app
+from icure_async.sandbox.auth import Tickets, second_factor_secret
 from icure_async.sandbox.calls import Settings
 from icure_async.sandbox.clock import Clock
+from icure_async.sandbox.events import Events
 from icure_async.sandbox.faults import Fault, Faults, InjectedFault
 from icure_async.sandbox.gateway import SPEC_ID, Gateway
 from icure_async.sandbox.links import LINKS_VERSION, link_entity
@@ -76,10 +79,12 @@ class Sandbox:
             Requests under any other name than those of loopback, and its own address, are refused.
         allow_origins: origins of web pages that may call it, like ``"http://localhost:3000"``.
             Requests of pages of any other origin are refused.
+        ping_interval: seconds from one ``ping`` that subscribers to events are sent to the next;
+            None for none.
 
     Raises:
         TypeError: if ``allow_hosts`` or ``allow_origins`` is one text instead of several.
-        ValueError: if the profile, a host name or an origin makes no sense.
+        ValueError: if the profile, a host name, an origin or the interval makes no sense.
     """
 
     patient_process_by_sms_id = "patient-sms"
@@ -105,9 +110,13 @@ class Sandbox:
         lenient: bool = False,
         allow_hosts: Iterable[str] = (),
         allow_origins: Iterable[str] = (),
+        ping_interval: float | None = 12.0,
     ) -> None:
         if profile not in ("legacy", "strict"):
             raise ValueError(f'profile must be "legacy" or "strict", not {profile!r}')
+        if ping_interval is not None and not ping_interval > 0:
+            raise ValueError(f"ping_interval must be positive, or None, not {ping_interval}")
+        self._ping_interval = ping_interval
         self._database = _IN_MEMORY if database is None else str(database)
         self._port = port
         self._host = host
@@ -126,6 +135,7 @@ class Sandbox:
         self._clock = Clock()
         self._mailbox = Mailbox()
         self._faults = Faults()
+        self._events: Events | None = None
         self._store: Store | None = None
         self._workers: Workers | None = None
         self._runner: web.AppRunner | None = None
@@ -168,7 +178,11 @@ class Sandbox:
 
     async def _start(self) -> None:
         seed = None if self._seed is None else await in_new_thread(seeding.read_seed, self._seed)
-        store = self._store = Store(self._database, link_entity)
+        tickets = Tickets()
+        events = self._events = Events(
+            self._clock, self._settings, tickets, ping_interval=self._ping_interval
+        )
+        store = self._store = Store(self._database, link_entity, events)
         await store.open()
         workers = self._workers = Workers()
         signing_key = await self._prepare(store, seed)
@@ -191,6 +205,8 @@ class Sandbox:
             signer=signer,
             gateway=gateway,
             faults=self._faults,
+            tickets=tickets,
+            events=events,
             door=asyncio.Semaphore(_STRANGERS_AT_ONCE),
         )
         runner = web.AppRunner(
@@ -361,6 +377,30 @@ class Sandbox:
         The result contains the credentials and the private key of the master.
         """
         return await self._open_store.run(seeding.export)
+
+    async def second_factor_code(self, user_name: str) -> str:
+        """Return the code that the authenticator app of a user shows now.
+
+        Args:
+            user_name: id, login, email or phone number of a user with ``use2fa`` and a ``secret``.
+
+        Raises:
+            ValueError: if there is no such user.
+        """
+        secret = await self._open_store.run(lambda tx: second_factor_secret(tx, user_name))
+        if secret is None:
+            raise ValueError("There is no user of this name with a second factor")
+        return totp.code_at(secret, self._clock.now())
+
+    async def disconnect_subscribers(self) -> int:
+        """Close the connections of all that have subscribed to events, as a restart would.
+
+        Returns:
+            How many there were.
+        """
+        if self._events is None:
+            return 0
+        return self._events.disconnect_all(WSCloseCode.SERVICE_RESTART, "Disconnected by a test")
 
     def advance_clock(self, seconds: float) -> None:
         """Move the sandbox's clock forward, to see codes and tokens expire."""

@@ -9,10 +9,10 @@ import os
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import attrs
 import orjson
@@ -20,7 +20,7 @@ import orjson
 from icure_async.sandbox.errors import ClosingError
 from icure_async.sandbox.workers import always, in_new_thread
 
-__all__ = ["DATABASES", "KINDS", "Json", "Store", "Transaction"]
+__all__ = ["DATABASES", "KINDS", "Change", "Json", "Store", "Transaction", "Watcher", "alone"]
 
 _LOGGER = logging.getLogger("icure_async.sandbox")
 _LAST = 9
@@ -76,12 +76,47 @@ Linker = Callable[[str, Json], Iterable[tuple[str, str]]]
 """Names what an entity should be found by, as (relation, target) pairs."""
 
 
-class Transaction:
-    """The operations of a job that has the database to itself."""
+@attrs.frozen(eq=False, repr=False)
+class Change:
+    """An entity that a job has stored, in its last state."""
 
-    def __init__(self, connection: sqlite3.Connection, linker: Linker) -> None:
+    kind: str
+    entity: Json
+    is_new: bool
+
+
+class Watcher(Protocol):
+    """Looks at what jobs have stored."""
+
+    def is_watching(self) -> bool:
+        """Return whether anybody wants to know; asked in the store's thread."""
+        ...
+
+    def look(self, tx: Transaction, changes: Iterable[Change], /) -> Callable[[], None] | None:
+        """Look at the changes of a job before they are committed, in the store's thread.
+
+        Returns:
+            A function to call in the event loop after the commit.
+        """
+        ...
+
+
+class Transaction:
+    """The operations of a job that has the database to itself.
+
+    Attributes:
+        changes: what the job has stored, by kind and id; None where nobody wants to know.
+    """
+
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        linker: Linker,
+        changes: dict[tuple[str, str], Change] | None = None,
+    ) -> None:
         self._connection = connection
         self._linker = linker
+        self.changes = changes
 
     def get(self, kind: str, entity_id: str) -> Json | None:
         """Return the entity as stored, deleted ones included."""
@@ -93,6 +128,10 @@ class Transaction:
     def put(self, kind: str, entity: Json) -> None:
         """Store an entity under its id, replacing what was there."""
         entity_id: str = entity["id"]
+        if self.changes is not None:
+            before = self.changes.get((kind, entity_id))
+            is_new = before.is_new if before else self.get(kind, entity_id) is None
+            self.changes[kind, entity_id] = Change(kind, {**entity}, is_new)
         self._connection.execute(
             "INSERT INTO entities (kind, id, body) VALUES (?, ?, ?)"
             " ON CONFLICT (kind, id) DO UPDATE SET body = excluded.body",
@@ -217,6 +256,16 @@ class Transaction:
         )
 
 
+@contextmanager
+def alone(linker: Linker, kind: str, entity: Json) -> Generator[Transaction]:
+    """Yield a transaction of a database that has nothing but this entity."""
+    with closing(sqlite3.connect(_IN_MEMORY, isolation_level=None)) as connection:
+        connection.executescript(_SCHEMA)
+        tx = Transaction(connection, linker)
+        tx.put(kind, entity)
+        yield tx
+
+
 def _object(body: bytes) -> Json:
     loaded: Json = orjson.loads(body)
     return loaded
@@ -236,9 +285,10 @@ class Store:
     true when it writes. The event loop only waits.
     """
 
-    def __init__(self, path: str, linker: Linker) -> None:
+    def __init__(self, path: str, linker: Linker, watcher: Watcher | None = None) -> None:
         self._path = path
         self._linker = linker
+        self._watcher = watcher
         self._jobs = queue.PriorityQueue[_Job]()
         self._order = itertools.count()
         self._thread: threading.Thread | None = None
@@ -295,11 +345,11 @@ class Store:
                     raise ClosingError
                 if done.done() or not wanted():
                     raise ConnectionResetError("Nobody waits for this any more")
-                result = self._transact(connection, job)
+                result, seen = self._transact(connection, job)
             except BaseException as error:
                 _settle(loop, done, error=error)
             else:
-                _settle(loop, done, result=result, then=committed)
+                _settle(loop, done, result=result, then=(seen, committed))
 
         self._put(work, turn)
         return await done
@@ -307,15 +357,23 @@ class Store:
     def _put(self, work: Callable[[sqlite3.Connection], None] | None, turn: int) -> None:
         self._jobs.put(_Job(turn, next(self._order), work))
 
-    def _transact(self, connection: sqlite3.Connection, job: Callable[[Transaction], T]) -> T:
+    def _transact(
+        self, connection: sqlite3.Connection, job: Callable[[Transaction], T]
+    ) -> tuple[T, Callable[[], None] | None]:
+        watcher = self._watcher
+        is_watched = watcher is not None and watcher.is_watching()
+        tx = Transaction(connection, self._linker, {} if is_watched else None)
+        seen: Callable[[], None] | None = None
         connection.execute("BEGIN IMMEDIATE")
         try:
-            result = job(Transaction(connection, self._linker))
+            result = job(tx)
+            if watcher is not None and tx.changes:
+                seen = watcher.look(tx, tx.changes.values())
         except BaseException:
             connection.execute("ROLLBACK")
             raise
         connection.execute("COMMIT")
-        return result
+        return result, seen
 
     def stop(self) -> None:
         """Drop the jobs that have not begun, and take no more."""
@@ -385,7 +443,7 @@ def _settle(
     *,
     result: T | None = None,
     error: BaseException | None = None,
-    then: Callable[[], None] | None = None,
+    then: Iterable[Callable[[], None] | None] = (),
 ) -> None:
     def settle() -> None:
         if future.done():
@@ -395,8 +453,9 @@ def _settle(
         else:
             future.set_result(result)  # type: ignore[arg-type]  # T may be None itself
         # Those who wait go on in a later turn of the loop only.
-        if then is not None:
-            then()
+        for effect in then:
+            if effect is not None:
+                effect()
 
     # The loop may have ended while the job ran: nobody waits for the answer any more.
     with suppress(RuntimeError):

@@ -110,6 +110,8 @@ _USER: dict[str, str] = {
     "status": "UsersStatus",
     "login": "string",
     "passwordHash": "string",
+    "secret": "string",
+    "use2fa": "boolean",
     "groupId": "string",
     "healthcarePartyId": "string",
     "patientId": "string",

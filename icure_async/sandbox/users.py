@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from icure_async.sandbox import entities, hashing
+from icure_async.sandbox import entities, hashing, totp
 from icure_async.sandbox.access import can_manage_user, links_of
 from icure_async.sandbox.auth import secret_matches, token_has_expired, users_named
 from icure_async.sandbox.calls import Call, Route, Text
@@ -32,6 +32,7 @@ def show_user(user: Json) -> Json:
     shown = SCHEMAS["user"].show(user)
     if shown.get("passwordHash"):
         shown["passwordHash"] = "*"
+    shown.pop("secret", None)
     shown["applicationTokens"] = {}
     shown["authenticationTokens"] = {
         key: {name: token[name] for name in ("creationTime", "validity") if name in token}
@@ -167,7 +168,19 @@ def _set_secrets(call: Call, user: Json, previous: Json | None) -> None:
     user.pop("passwordHash", None)
     if password is not None:
         user["passwordHash"] = password
+    _set_second_factor(user, previous or {})
     user["authenticationTokens"] = _stored_tokens(call, user, previous)
+
+
+def _set_second_factor(user: Json, previous: Json) -> None:
+    """Keep the second factor unless it is replaced, or switched off."""
+    for prop in ("use2fa", "secret"):
+        if user.get(prop) is None and previous.get(prop) is not None:
+            user[prop] = previous[prop]
+    if not user.get("use2fa"):
+        user.pop("secret", None)
+    elif not totp.is_secret(user.get("secret") or ""):
+        raise bad_request("A second factor needs a secret in base32, of at least 80 bits")
 
 
 def _modify(tx: Transaction, call: Call) -> Json:

@@ -31,7 +31,7 @@ from icure_async.storage._disk import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["prepare_folder"]
+__all__ = ["check_folder", "prepare_folder"]
 
 _FOLDER_MODE: Final = 0o700
 _ROOT: Final = 0
@@ -60,6 +60,33 @@ def prepare_folder(folder: Path) -> str | None:
     return _tighten(folder, status) if POSIX else None
 
 
+def check_folder(folder: Path) -> str | None:
+    """Return the permissions that others have on a folder, in words, and change nothing.
+
+    Args:
+        folder: an absolute path.
+
+    Returns:
+        None where others have no permission, or there is no such folder yet.
+
+    Raises:
+        RefusedError: it is no folder, or others can exchange what is in it.
+        OSError: the system refuses.
+    """
+    if not POSIX:
+        return None
+    _check_way(folder)
+    try:
+        status = folder.stat()
+    except FileNotFoundError:
+        return None
+    if not stat.S_ISDIR(status.st_mode):
+        raise RefusedError(f"{folder} is not a folder; choose another folder")
+    _check_owner(folder, status)
+    mode = stat.S_IMODE(status.st_mode)
+    return f"has mode {mode:04o}" if mode & GROUP_AND_OTHERS else None
+
+
 def _make(folder: Path) -> None:
     missing: list[Path] = []
     while not folder.exists() and folder != folder.parent:
@@ -75,12 +102,16 @@ def _make(folder: Path) -> None:
         sync_folder(new.parent)
 
 
-def _tighten(folder: Path, status: os.stat_result) -> str | None:
+def _check_owner(folder: Path, status: os.stat_result) -> None:
     if os.geteuid() != _ROOT and status.st_uid not in {os.geteuid(), _ROOT}:
         raise RefusedError(
             f"the folder {folder} belongs to another user, who could exchange what is in it; "
             "choose a folder that belongs to this user"
         )
+
+
+def _tighten(folder: Path, status: os.stat_result) -> str | None:
+    _check_owner(folder, status)
     if not status.st_mode & GROUP_AND_OTHERS:
         return None
     if status.st_mode & stat.S_ISVTX:

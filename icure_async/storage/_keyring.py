@@ -18,7 +18,7 @@ from icure_async.threads import Job, outcome_of, start
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["ANSWER_SECONDS", "keep", "look_up"]
+__all__ = ["ANSWER_SECONDS", "forget", "keep", "look_up"]
 
 ANSWER_SECONDS: Final = 10.0
 """The longest that the keyring may take. A person who is asked to unlock it may take longer, and
@@ -73,6 +73,11 @@ async def look_up(service: str, account: str) -> bytes | None:
     return decode_base64(text)
 
 
+async def forget(service: str, account: str) -> None:
+    """Remove a secret, which may be absent, from the keyring. Raises as :func:`keep`."""
+    await _answer_to(start(partial(_forget, service, account)), ANSWER_SECONDS)
+
+
 _asked: dict[tuple[int, str, str], tuple[Job[str | None], float]] = {}
 """The questions that were not answered yet, and since when."""
 
@@ -93,6 +98,13 @@ def _keep(service: str, account: str, text: str, abandoned: threading.Event) -> 
             backend.delete_password(service, account)
     if kept != text:
         raise StorageError(_NO_KEYRING.format(reason=": it does not keep what it is given"))
+
+
+def _forget(service: str, account: str) -> None:
+    backend = _backend()
+    # Its error for an absent secret is no other than that for a failure.
+    if _call(lambda: backend.get_password(service, account)) is not None:
+        _call(lambda: backend.delete_password(service, account))
 
 
 def _look_up(service: str, account: str) -> str | None:

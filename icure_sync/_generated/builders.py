@@ -273,6 +273,34 @@ class AnonymousMedTechApiBuilder(Twin[AsyncAnonymousMedTechApiBuilder]):
         self._call(self._inner.with_in_memory_keys)
         return self
 
+    def with_encrypted_fields(self, *, patient: Iterable[str] = ()) -> Self:
+        """Have further fields of records encrypted, beyond those that always are.
+
+        All with whom a record is shared read them as before: with this SDK, with or without this
+        option, with the reference and with today's iCure. The backend does not, so that a filter
+        by one of them is refused. Where one of ``first_name``, ``last_name``, ``maiden_name`` and
+        ``alias`` is encrypted, ``names``, which repeats them, is too.
+
+        Other SDKs write these fields in clear again when they save a record. That is seen on
+        reading: it is in the log, ``exposed_fields`` of the record names them, and saving the
+        record encrypts them again. So it is with records that were created without this option.
+
+        It is not for the user's own record, of which the gateway and the backend need the fields in
+        clear: there they stay so, and changing one of them is refused. Change it with an API object
+        that was built without this option.
+
+        Args:
+            patient: attributes of :class:`~icure_sync.Patient`, for example
+                ``["first_name", "last_name", "addresses", "date_of_birth"]``. A later call replaces
+                them.
+
+        Raises:
+            ValidationError: one is unknown, or backends need it in clear, such as ``id``, ``rev``,
+                ``labels`` and ``active``.
+        """
+        self._call(self._inner.with_encrypted_fields, patient=patient)
+        return self
+
     def prevent_cookie_usage(self) -> Self:
         """Use Basic authentication on every request, as the reference does under this name."""
         self._call(self._inner.prevent_cookie_usage)
@@ -545,6 +573,34 @@ class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
         :class:`~icure_sync.KeysInMemoryWarning`.
         """
         self._call(self._inner.with_in_memory_keys)
+        return self
+
+    def with_encrypted_fields(self, *, patient: Iterable[str] = ()) -> Self:
+        """Have further fields of records encrypted, beyond those that always are.
+
+        All with whom a record is shared read them as before: with this SDK, with or without this
+        option, with the reference and with today's iCure. The backend does not, so that a filter
+        by one of them is refused. Where one of ``first_name``, ``last_name``, ``maiden_name`` and
+        ``alias`` is encrypted, ``names``, which repeats them, is too.
+
+        Other SDKs write these fields in clear again when they save a record. That is seen on
+        reading: it is in the log, ``exposed_fields`` of the record names them, and saving the
+        record encrypts them again. So it is with records that were created without this option.
+
+        It is not for the user's own record, of which the gateway and the backend need the fields in
+        clear: there they stay so, and changing one of them is refused. Change it with an API object
+        that was built without this option.
+
+        Args:
+            patient: attributes of :class:`~icure_sync.Patient`, for example
+                ``["first_name", "last_name", "addresses", "date_of_birth"]``. A later call replaces
+                them.
+
+        Raises:
+            ValidationError: one is unknown, or backends need it in clear, such as ``id``, ``rev``,
+                ``labels`` and ``active``.
+        """
+        self._call(self._inner.with_encrypted_fields, patient=patient)
         return self
 
     def prevent_cookie_usage(self) -> Self:

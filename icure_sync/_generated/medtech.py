@@ -11,6 +11,8 @@ from icure_async.medtech import AnonymousMedTechApi as AsyncAnonymousMedTechApi
 from icure_async.medtech import MedTechApi as AsyncMedTechApi
 from icure_sync._generated import authentication as _authentication
 from icure_sync._generated import data_owners as _data_owners
+from icure_sync._generated import healthcare_professionals as _healthcare_professionals
+from icure_sync._generated import medical_devices as _medical_devices
 from icure_sync._generated import message_gateway as _message_gateway
 from icure_sync._generated import notifications as _notifications
 from icure_sync._generated import patients as _patients
@@ -19,7 +21,7 @@ from icure_sync._plain import callback
 from icure_sync._twins import Twin
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from types import TracebackType
 
     from icure_async.models.key_change import KeyPairUpdateNotice
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
     from icure_async.models.user_token import LogoutResult
     from icure_sync._generated.authentication import AuthenticationApi
     from icure_sync._generated.data_owners import DataOwnerApi
+    from icure_sync._generated.healthcare_professionals import HealthcareProfessionalApi
+    from icure_sync._generated.medical_devices import MedicalDeviceApi
     from icure_sync._generated.message_gateway import AnonymousMessageGatewayApi, MessageGatewayApi
     from icure_sync._generated.notifications import NotificationApi
     from icure_sync._generated.patients import PatientApi
@@ -63,6 +67,8 @@ class AnonymousMedTechApi(Twin[AsyncAnonymousMedTechApi]):
     def close(self) -> None:
         """Refuse new calls, let those under way finish, and let go of the connection.
 
+        Subscriptions are closed first.
+
         Calls under way have as long as the time limit of a request, see ``with_timeout()`` of the
         builder; those that take longer end with a ``NetworkError``. Calling it again does nothing.
         """
@@ -91,6 +97,8 @@ class MedTechApi(Twin[AsyncMedTechApi]):
     Attributes:
         patient_api: patients.
         notification_api: notifications.
+        healthcare_professional_api: healthcare professionals.
+        medical_device_api: medical devices.
         user_api: users.
         data_owner_api: data owners.
     """
@@ -106,6 +114,20 @@ class MedTechApi(Twin[AsyncMedTechApi]):
         return _notifications.NotificationApi._wrap(self._inner.notification_api, pid=self._pid)
 
     @property
+    def healthcare_professional_api(self) -> HealthcareProfessionalApi:
+        """Healthcare professionals."""
+        return _healthcare_professionals.HealthcareProfessionalApi._wrap(
+            self._inner.healthcare_professional_api, pid=self._pid
+        )
+
+    @property
+    def medical_device_api(self) -> MedicalDeviceApi:
+        """Medical devices."""
+        return _medical_devices.MedicalDeviceApi._wrap(
+            self._inner.medical_device_api, pid=self._pid
+        )
+
+    @property
     def user_api(self) -> UserApi:
         """Users."""
         return _users.UserApi._wrap(self._inner.user_api, pid=self._pid)
@@ -117,6 +139,8 @@ class MedTechApi(Twin[AsyncMedTechApi]):
 
     def close(self) -> None:
         """Refuse new calls, let those under way finish, and let go of the connection.
+
+        Subscriptions are closed first.
 
         Calls under way have as long as the time limit of a request, see ``with_timeout()`` of the
         builder; those that take longer end with a ``NetworkError``. Calling it again does nothing.
@@ -223,6 +247,7 @@ class MedTechApi(Twin[AsyncMedTechApi]):
         key_pair: KeyPair | None = None,
         *,
         missing_key: MissingKeyPolicy = "refuse",
+        parent_key_pairs: Mapping[str, Sequence[KeyPair]] | None = None,
         find_key: Callable[[MissingKey], KeyPair | None] | None = None,
     ) -> list[KeyPair]:
         """Put the user's key pairs to use; before that, nothing can be encrypted or decrypted.
@@ -238,24 +263,52 @@ class MedTechApi(Twin[AsyncMedTechApi]):
                 has others of the user's, it must be one of these, as in the reference.
             missing_key: ``"allow"`` or ``"refuse"``: whether a new key pair may be published where
                 the published ones are not on this device.
+            parent_key_pairs: id of a parent → its key pairs, for a professional inside an
+                organisation (``parent_id``), who then reads what was shared with it. They are
+                stored on this device like one given to :meth:`add_key_pair`.
             find_key: asked for the missing key pair first, for example in a backup; None in return
                 leaves it to ``missing_key``, and so does a pair that is none of the published ones.
 
         Returns:
-            The key pairs in use.
+            The user's key pairs in use, without those of parents.
 
         Raises:
             KeyPairNotFoundError: the user has keys, none of them is on this device, and none may be
                 made. The message names their fingerprints and the ways back.
-            ValidationError: the key pair is malformed, or is not the one on this device.
+            ValidationError: the key pair is malformed, or is not the one on this device; or one of
+                a parent is none of its published ones, or is of somebody who is not a parent.
             CryptoError: the user is not a data owner.
         """
         return self._run(
             self._inner.init_user_crypto,
             key_pair,
             missing_key=missing_key,
+            parent_key_pairs=parent_key_pairs,
             find_key=None if find_key is None else callback(find_key),
         )
+
+    def add_key_pair(self, data_owner_id: str, key_pair: KeyPair) -> None:
+        """Store a key pair of a parent on this device, and read with it from now on.
+
+        A professional inside an organisation (``parent_id``) reads with it what was shared with the
+        organisation. Nothing is encrypted for it, nor published. It stays on this device under the
+        parent's id, where the next ``init_user_crypto()`` finds it, and ``export_keys()`` leaves it
+        out: the parent has its own backup. The reference keeps it until the program ends.
+
+        With the id of the user's own data owner, another of the user's published key pairs is
+        stored and put to use.
+
+        Args:
+            data_owner_id: id of a parent, however far up, or of the user's own data owner.
+            key_pair: one that this data owner has published.
+
+        Raises:
+            ValidationError: an argument is malformed, the data owner is neither the user's own nor
+                a parent, or has not published the key pair. Nothing was stored.
+            CryptoError: the parent can't be read.
+            StorageError: the key pair could not be stored. Repeat the call.
+        """
+        self._run(self._inner.add_key_pair, data_owner_id, key_pair)
 
     def export_keys(self, passphrase: str) -> bytes:
         """Return a backup of all the user's key pairs that are on this device.
@@ -314,6 +367,8 @@ class MedTechApi(Twin[AsyncMedTechApi]):
 
     def logout(self) -> LogoutResult:
         """End the session: forget the password and tokens here, and revoke the token.
+
+        Subscriptions are closed first.
 
         From then on every other call that needs the backend is refused, whatever the network does.
         The token that this object logs in with is looked for among the user's and revoked: that

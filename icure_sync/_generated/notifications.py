@@ -8,14 +8,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from icure_async.apis.notifications import NotificationApi as AsyncNotificationApi
+from icure_sync._generated import events as _events
 from icure_sync._twins import Twin
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from icure_async.models.enums import NotificationStatus
-    from icure_async.models.filters import Filter
+    from icure_async.models.events import EventType, Reconnection
+    from icure_async.models.filters import Filter, NotificationFilter
     from icure_async.models.notification import Notification, PotentiallyEncryptedNotification
+    from icure_sync._generated.events import Subscription
     from icure_sync._iterators import ClosableIterator
 
 __all__ = ["NotificationApi"]
@@ -75,17 +79,20 @@ class NotificationApi(Twin[AsyncNotificationApi]):
         return self._run(self._inner.get_notification_and_try_decrypt, notification_id)
 
     def filter_notifications(
-        self, notification_filter: Filter | None = None, *, page_size: int = 1000
+        self,
+        notification_filter: NotificationFilter | Filter | None = None,
+        *,
+        page_size: int = 1000,
     ) -> ClosableIterator[PotentiallyEncryptedNotification]:
         """Iterate over the notifications that a filter finds, decrypted.
 
-        Pages are read as they are needed. A notification that no key on this device opens comes as
-        an :class:`EncryptedNotification`, without properties. Each comes once, even where others
-        come and go.
+        While a page is given out, the next one is read. A notification that no key on this device
+        opens comes as an :class:`EncryptedNotification`, without properties. Each comes once, even
+        where others come and go.
 
         Args:
-            notification_filter: as :class:`NotificationFilter` builds it; by default,
-                everything that is shared with the current data owner.
+            notification_filter: a :class:`NotificationFilter`, or a filter made of such; by
+                default, everything that is shared with the current data owner.
             page_size: how many to ask the backend for at a time.
 
         Raises:
@@ -144,3 +151,43 @@ class NotificationApi(Twin[AsyncNotificationApi]):
             PermissionDeniedError: it is not shared with the current data owner or its parents.
         """
         return self._run(self._inner.delete_notification, notification_id)
+
+    def subscribe_to_notification_events(
+        self,
+        event_types: Sequence[EventType],
+        notification_filter: NotificationFilter | Filter | None = None,
+        *,
+        reconnection: Reconnection | None = None,
+        buffer_size: int = 1000,
+        catch_up: bool = True,
+    ) -> Subscription[PotentiallyEncryptedNotification]:
+        """Subscribe to notifications that are created or changed.
+
+        Each comes decrypted, or as an :class:`EncryptedNotification` where no key on this device
+        opens it. See :class:`~icure_sync.Subscription`.
+
+        Args:
+            event_types: what to be told of: ``CREATE``, ``UPDATE``, ``DELETE``. Backends say
+                ``UPDATE`` of a deletion, too.
+            notification_filter: a :class:`NotificationFilter`, or a filter made of such; by default
+                everything that this user may read.
+            reconnection: how the connection is made again when it breaks.
+            buffer_size: how many events may wait to be taken before the backend has to wait.
+            catch_up: whether notifications that were created while there was no connection are
+                looked for after each :class:`Reconnected`, and given out, too, each once. That
+                begins five minutes earlier, since clocks differ. It finds no changes of older ones,
+                and nothing where ``CREATE`` is not among the types.
+
+        Raises:
+            ValidationError: an argument is malformed, or the filter searches encrypted members.
+        """
+        return _events.Subscription._wrap(
+            self._call(
+                self._inner.subscribe_to_notification_events,
+                event_types,
+                notification_filter,
+                reconnection=reconnection,
+                buffer_size=buffer_size,
+                catch_up=catch_up,
+            )
+        )

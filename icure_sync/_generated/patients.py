@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from icure_async.apis.patients import PatientApi as AsyncPatientApi
+from icure_sync._generated import events as _events
 from icure_sync._plain import callback
 from icure_sync._twins import Twin
 
@@ -15,15 +16,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from icure_async.models.batch import BatchProgress, BatchResult
+    from icure_async.models.events import EventType, Reconnection
+    from icure_async.models.filters import Filter, PatientFilter
     from icure_async.models.patient import Patient, PotentiallyEncryptedPatient
     from icure_async.models.shares import AccessToAllData, ShareResult
+    from icure_sync._generated.events import Subscription
     from icure_sync._iterators import ClosableIterator
 
 __all__ = ["PatientApi"]
 
 
 class PatientApi(Twin[AsyncPatientApi]):
-    """Creates, reads, modifies and deletes patients."""
+    """Creates, reads, finds, modifies and deletes patients."""
 
     def create_or_modify_patient(self, patient: Patient) -> Patient:
         """Create the patient if it has no ``rev``, else replace the stored one.
@@ -146,6 +150,65 @@ class PatientApi(Twin[AsyncPatientApi]):
             progress=None if progress is None else callback(progress),
         )
 
+    def filter_patients(
+        self, patient_filter: PatientFilter | Filter | None = None, *, page_size: int = 500
+    ) -> ClosableIterator[PotentiallyEncryptedPatient]:
+        """Iterate over the patients that a filter finds, decrypted.
+
+        Everything that is shared with the current data owner::
+
+            for patient in api.patient_api.filter_patients():
+                print(patient.last_name)
+
+        While a page is given out, the next one is read. A patient that no key on this device opens
+        comes as an :class:`EncryptedPatient`, without note. Each comes once, even where others
+        come and go. To stop before the end, call ``close()``: that ends the request for the next
+        page at once, and not only when the garbage is collected.
+
+        Patients that are shared with an organisation, and not with its member, are found by a
+        filter for the organisation: ``PatientFilter().for_data_owner(organisation_id)``.
+
+        Args:
+            patient_filter: a :class:`PatientFilter`, or a filter made of such; by default,
+                everything that is shared with the current data owner.
+            page_size: how many to ask the backend for at a time.
+
+        Raises:
+            ValidationError: an argument is malformed, or the filter searches a member that this
+                SDK encrypts. Nothing was sent.
+        """
+        return self._iterate(self._inner.filter_patients, patient_filter, page_size=page_size)
+
+    def match_patients(self, patient_filter: PatientFilter | Filter | None = None) -> list[str]:
+        """Return the ids of all patients that a filter finds, with one request.
+
+        Where a filter names ids, backends may answer with those as they are, although some of the
+        patients do not exist: only :meth:`filter_patients` looks at the patients themselves.
+
+        Args:
+            patient_filter: as for :meth:`filter_patients`.
+
+        Raises:
+            ValidationError: the filter is malformed, or searches a member that this SDK encrypts.
+                Nothing was sent.
+        """
+        return self._run(self._inner.match_patients, patient_filter)
+
+    def count_patients(self, patient_filter: PatientFilter | Filter | None = None) -> int:
+        """Return how many patients a filter finds.
+
+        The ids of :meth:`match_patients` are counted: the totals that backends give are not
+        reliable.
+
+        Args:
+            patient_filter: as for :meth:`filter_patients`.
+
+        Raises:
+            ValidationError: the filter is malformed, or searches a member that this SDK encrypts.
+                Nothing was sent.
+        """
+        return self._run(self._inner.count_patients, patient_filter)
+
     def create_patients(
         self,
         patients: Iterable[Patient],
@@ -219,11 +282,12 @@ class PatientApi(Twin[AsyncPatientApi]):
 
         Args:
             patient: as it was read, with changes. An :class:`EncryptedPatient` may have no
-                ``note``.
+                ``note``, and no changes of what ``with_encrypted_fields()`` names.
 
         Raises:
             ValidationError: a member is malformed, or ``rev`` is missing. Nothing was sent.
-            DecryptionError: a ``note`` is given, and the stored one can't be decrypted.
+            DecryptionError: a ``note``, or another field to be encrypted, is given, and the stored
+                one can't be decrypted.
             ConflictError: somebody else changed the patient.
         """
         return self._run(self._inner.modify_potentially_encrypted_patient, patient)
@@ -354,3 +418,56 @@ class PatientApi(Twin[AsyncPatientApi]):
             NotFoundError: there is no such patient.
         """
         return self._run(self._inner.delete_patient, patient_id)
+
+    def undelete_patient(self, patient_id: str) -> str:
+        """Take back :meth:`delete_patient`: the patient is found and listed again as before.
+
+        Only the mark is removed: content and sharing are as they were. The patient has a new
+        revision, so read it again before changing it. Repeating the call does no harm.
+
+        Returns:
+            The id of the patient.
+
+        Raises:
+            ValidationError: the id is malformed. Nothing was sent.
+            NotFoundError: there is no such patient that the user may change.
+        """
+        return self._run(self._inner.undelete_patient, patient_id)
+
+    def subscribe_to_patient_events(
+        self,
+        event_types: Sequence[EventType],
+        patient_filter: PatientFilter | Filter | None = None,
+        *,
+        reconnection: Reconnection | None = None,
+        buffer_size: int = 1000,
+    ) -> Subscription[PotentiallyEncryptedPatient]:
+        """Subscribe to patients that are created or changed.
+
+        Each comes decrypted, or as an :class:`EncryptedPatient` where no key on this device opens
+        it::
+
+            with api.patient_api.subscribe_to_patient_events(["CREATE"]) as events:
+                for event in events:
+                    ...
+
+        Args:
+            event_types: what to be told of: ``CREATE``, ``UPDATE``, ``DELETE``. Backends say
+                ``UPDATE`` of a deletion, too.
+            patient_filter: a :class:`PatientFilter`, or a filter made of such; by default
+                everything that this user may read.
+            reconnection: how the connection is made again when it breaks.
+            buffer_size: how many events may wait to be taken before the backend has to wait.
+
+        Raises:
+            ValidationError: an argument is malformed, or the filter searches encrypted members.
+        """
+        return _events.Subscription._wrap(
+            self._call(
+                self._inner.subscribe_to_patient_events,
+                event_types,
+                patient_filter,
+                reconnection=reconnection,
+                buffer_size=buffer_size,
+            )
+        )

@@ -50,10 +50,12 @@ class Sandbox(Twin[AsyncSandbox]):
             Requests under any other name than those of loopback, and its own address, are refused.
         allow_origins: origins of web pages that may call it, like ``"http://localhost:3000"``.
             Requests of pages of any other origin are refused.
+        ping_interval: seconds from one ``ping`` that subscribers to events are sent to the next;
+            None for none.
 
     Raises:
         TypeError: if ``allow_hosts`` or ``allow_origins`` is one text instead of several.
-        ValueError: if the profile, a host name or an origin makes no sense.
+        ValueError: if the profile, a host name, an origin or the interval makes no sense.
     """
 
     patient_process_by_sms_id = "patient-sms"
@@ -79,6 +81,7 @@ class Sandbox(Twin[AsyncSandbox]):
         lenient: bool = False,
         allow_hosts: Iterable[str] = (),
         allow_origins: Iterable[str] = (),
+        ping_interval: float | None = 12.0,
     ) -> None:
         self._hold(
             AsyncSandbox(
@@ -96,6 +99,7 @@ class Sandbox(Twin[AsyncSandbox]):
                 lenient=lenient,
                 allow_hosts=allow_hosts,
                 allow_origins=allow_origins,
+                ping_interval=ping_interval,
             )
         )
 
@@ -207,6 +211,25 @@ class Sandbox(Twin[AsyncSandbox]):
         The result contains the credentials and the private key of the master.
         """
         return self._run(self._inner.export)
+
+    def second_factor_code(self, user_name: str) -> str:
+        """Return the code that the authenticator app of a user shows now.
+
+        Args:
+            user_name: id, login, email or phone number of a user with ``use2fa`` and a ``secret``.
+
+        Raises:
+            ValueError: if there is no such user.
+        """
+        return self._run(self._inner.second_factor_code, user_name)
+
+    def disconnect_subscribers(self) -> int:
+        """Close the connections of all that have subscribed to events, as a restart would.
+
+        Returns:
+            How many there were.
+        """
+        return self._run(self._inner.disconnect_subscribers)
 
     def advance_clock(self, seconds: float) -> None:
         """Move the sandbox's clock forward, to see codes and tokens expire."""

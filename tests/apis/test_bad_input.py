@@ -287,7 +287,7 @@ def test_whatever_a_server_answers_is_a_patient_or_an_error_of_ours(document: An
             options: Any = {"repeat": True, "response_class": CannedResponse}
             responses.post(f"{base}/auth/login", status=404, **options)
             responses.get(f"{base}/patient/p", payload=document, **options)
-            owner = {"type": "hcp", "dataOwner": {"id": "me"}}
+            owner = {"type": "hcp", "dataOwner": {"id": "me", "rev": "1-x"}}
             responses.get(f"{base}/dataowner/current", payload=owner, **options)
             responses.get(re.compile(".*/me/aesExchangeKeys$"), payload={}, **options)
             async with builder_for(base, "user", "password").build() as api:

@@ -54,7 +54,11 @@ class Witness:
 def secrets_of(result: AuthenticationResult) -> list[str]:
     (key_pair,) = result.key_pairs
     # The middle, since the beginning of all private keys is the same.
-    return [result.token, key_pair.private_key[200:232], result.med_tech_api._session._password]
+    return [
+        result.token,
+        key_pair.private_key[200:232],
+        result.med_tech_api._session.credentials.current.secret,
+    ]
 
 
 @pytest.fixture

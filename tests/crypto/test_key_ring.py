@@ -101,6 +101,42 @@ async def test_wrapping_for_what_is_no_key_is_a_value_error() -> None:
         await KeyRing(CRYPTO).wrap(KEY, ["garbage"])
 
 
+async def test_a_ring_tells_the_pairs_of_parents_from_its_own() -> None:
+    ring = await ring_of(NED)
+    await ring.add_of_parent(HCP)
+    assert ring.key_pairs == [NED, HCP]
+    assert ring.own_pairs == ring.trusted_pairs == [NED]
+    assert not ring.holds(HCP.public_key)
+    assert ring.own_among([HCP.public_key, HCP.fingerprint]) == []
+    wrapped = await KeyRing(CRYPTO).wrap(bytes(32), [HCP.public_key, ARYA.public_key])
+    assert await ring.open(wrapped, own_only=True) is None
+    assert await ring.open(wrapped) == bytes(32)
+    # It is not the child's either once it has been opened.
+    assert await ring.open(wrapped, own_only=True) is None
+    unnamed = {"": wrapped[HCP.fingerprint]}
+    assert await ring.open(unnamed) == bytes(32)
+
+
+async def test_a_pair_of_a_parent_never_takes_the_place_of_an_own_one() -> None:
+    double = forge(NED.public_key)
+    ring = await ring_of(NED)
+    await ring.add_of_parent(double)
+    assert ring.has_double_of(double)
+    assert ring.trusted_pairs == [NED]
+    await ring.add_of_parent(NED)
+    assert not ring.has_double_of(NED)
+    assert ring.trusted_pairs == [NED]
+    # The other way round, it does.
+    ring = KeyRing(CRYPTO)
+    await ring.add_of_parent(NED)
+    await ring.add(NED)
+    assert ring.own_pairs == ring.trusted_pairs == [NED]
+    await ring.add_of_parent(HCP)
+    ring.clear()
+    await ring.add(HCP)
+    assert ring.own_pairs == [HCP]
+
+
 async def test_an_exchange_key_is_decrypted_once() -> None:
     crypto = CountingCrypto()
     ring = await ring_of(NED, crypto=crypto)

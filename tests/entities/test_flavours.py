@@ -178,6 +178,9 @@ class Owner:
     async def hierarchy(self) -> Mapping[str, Mapping[str, Any]]:
         return {"me": {}}
 
+    def is_own(self, route: str, entity_id: str, /) -> bool:
+        return False
+
     def learn(self, route: str, document: Mapping[str, Any], /) -> None:
         """Take note of nothing."""
 

@@ -3,8 +3,8 @@
 import attrs
 import pytest
 
-from icure_async import Address, MedTechApi, Patient
-from icure_async.entities.kinds import EntityKind
+from icure_async import Address, MedTechApi, Patient, PatientFilter
+from icure_async.entities.kinds import PATIENT, EntityKind
 from icure_async.entities.repository import Repository
 from icure_async.errors import (
     ConflictError,
@@ -146,3 +146,19 @@ async def test_many_are_prepared_at_a_time_and_one_that_cannot_be_is_told_apart(
             opened = await entities.open(sealed)
             assert opened is not None
             assert opened.document["note"] == f"note {index}"
+
+
+async def test_a_filter_on_a_member_that_is_encrypted_here_is_refused(
+    opener: Opener, requests: RequestLog
+) -> None:
+    api = await opener.golden("hcp")
+    kind = attrs.evolve(PATIENT, encrypted=("note", "lastName"))
+    patients = api._parts.repository(kind, api.patient_api._patients.metadata)
+    stark = PatientFilter().contains_fuzzy("stark").build()
+    requests.take()
+    with pytest.raises(ValidationError, match="searches last_name"):
+        patients.find(stark, 10)
+    with pytest.raises(ValidationError, match="searches last_name"):
+        await patients.match(~stark)
+    assert requests.take() == []
+    assert await patients.match(PatientFilter().by_ids([]).build()) == []

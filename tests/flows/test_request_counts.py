@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import aiohttp
 
-from icure_async import AnonymousMedTechApiBuilder, MedTechApiBuilder, Patient
+from icure_async import AnonymousMedTechApiBuilder, MedTechApiBuilder, Patient, PatientFilter
 from icure_async.sandbox import Sandbox
 from tests.support.invitations import Clinic, by_email, clinic
 from tests.support.request_log import RequestLog
@@ -148,6 +148,26 @@ async def test_the_professional_creates(
         assert len(requests.take()) <= 3
         await api.patient_api.create_or_modify_patient(Patient(first_name="B", note="n"))
         assert requests.take() == ["POST /rest/v1/patient"]
+
+
+async def test_a_page_of_a_filter(
+    sandbox: Sandbox,
+    builder: Callable[[str, str], MedTechApiBuilder],
+    requests: RequestLog,
+) -> None:
+    """The reference takes one, too, and does not decrypt (wire-protocol.md §6.1)."""
+    master = sandbox.master_hcp
+    wanted = PatientFilter().contains_fuzzy("stark") & ~PatientFilter().by_ids(["x"])
+    async with builder(master.login, master.password).build() as api:
+        await api.init_user_crypto(master.key_pair)
+        for number in range(3):
+            patient = Patient(first_name=str(number), last_name="Stark", note="n")
+            await api.patient_api.create_or_modify_patient(patient)
+        requests.take()
+        found = [patient.note async for patient in api.patient_api.filter_patients(wanted)]
+        assert (found, requests.take()) == (["n"] * 3, ["POST /rest/v1/patient/filter"])
+        assert await api.patient_api.count_patients(wanted) == 3
+        assert requests.take() == ["POST /rest/v1/patient/match"]
 
 
 async def test_an_invitation_the_first_login_and_the_answer(

@@ -29,6 +29,7 @@ from icure_async.errors import (
     InvalidCodeError,
     InvalidResponseError,
     ValidationError,
+    WeakPasswordError,
 )
 from icure_async.sandbox import Sandbox
 from icure_async.storage import MemoryKeyStorage, MemoryStorage
@@ -36,6 +37,7 @@ from tests.support.json_proxy import Exchange, Proxy
 from tests.support.story import NOTE, PHONE, Story, tell
 
 WRONG_PASSWORD = "a wrong password, and nobody's business"
+NEW_PASSWORD = "the next password, and nobody's business either"
 
 
 class Secrets:
@@ -164,6 +166,37 @@ async def _provoke(
         AuthenticationProcess.from_json(process.to_json().replace('"codeSent"', f'"{code}"'))
     errors.append(bad_process.value)
     story.objects += [api, without_keys, bad, process, read, stale]
+    errors += await _provoke_account(sandbox, proxy, builder(login, token), story)
+    return errors
+
+
+async def _provoke_account(
+    sandbox: Sandbox, proxy: Proxy, builder: MedTechApiBuilder, story: Story
+) -> list[ICureError]:
+    """The same with the user's password and tokens."""
+    errors: list[ICureError] = []
+    api = await builder.with_icure_base_url(proxy.url).build()
+    await api.user_api.change_password(NEW_PASSWORD)
+    renewed = await api.user_api.renew_token()
+    story.tokens.append(renewed.token)
+    for password in (NEW_PASSWORD + "|123456", NEW_PASSWORD + "\n"):
+        with pytest.raises(ValidationError) as refused:
+            await api.user_api.change_password(password)
+        errors.append(refused.value)
+    user = await api.user_api.get_logged_user()
+
+    async def too_short(exchange: Exchange) -> None:
+        exchange.status = 400
+        exchange.answer = {"message": f"Your password is too short: {exchange.body}"[:80]}
+
+    proxy.before("PUT /user", too_short)
+    with pytest.raises(WeakPasswordError) as weak:
+        await api.user_api.create_or_modify_user(user.evolve(password_hash=NEW_PASSWORD))
+    errors.append(weak.value)
+    with pytest.raises(ValidationError) as malformed:
+        await api.user_api.check_token_validity(user.id, renewed.token + "\n")
+    errors.append(malformed.value)
+    story.objects += [api, renewed, user]
     return errors
 
 
@@ -193,6 +226,9 @@ async def test_no_secret_is_ever_shown(
         secrets.add("code", code)
     secrets.add("token", story.token)
     secrets.add("password", WRONG_PASSWORD)
+    secrets.add("password", NEW_PASSWORD)
+    for token in story.tokens:
+        secrets.add("token", token)
     secrets.add("note", NOTE)
     for key_pair in [*story.result.key_pairs, sandbox.master_hcp.key_pair]:
         secrets.add_key_pair(key_pair)
@@ -222,7 +258,7 @@ async def test_no_secret_is_ever_shown(
         "process": [story.result.process.to_json()],
     }  # fmt: skip
     assert len(caplog.records) > 20
-    assert len(errors) == 11
+    assert len(errors) == 15
     for where, texts in shown.items():
         for text in texts:
             assert not secrets.found_in(text), where

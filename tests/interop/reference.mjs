@@ -24,7 +24,9 @@ for (const level of ['log', 'info', 'warn', 'error', 'debug']) {
 const require = createRequire(import.meta.url)
 const icure = require('@icure/api/icc-x-api')
 const { XHR } = require('@icure/api/icc-api/api/XHR')
+const { FilterChainHealthcareParty } = require('@icure/api/icc-api/model/FilterChainHealthcareParty')
 const { FilterChainMaintenanceTask } = require('@icure/api/icc-api/model/FilterChainMaintenanceTask')
+const { FilterChainPatient } = require('@icure/api/icc-api/model/FilterChainPatient')
 const { RSAUtils } = require('@icure/api/icc-x-api/crypto/RSA')
 const { MaintenanceTaskAfterDateFilter } = require('@icure/api/icc-x-api/filters/MaintenanceTaskAfterDateFilter')
 const { MaintenanceTaskByHcPartyAndIdentifiersFilter } = require(
@@ -101,7 +103,7 @@ const open = async ({ url, username, password, basicOnly = false, storageDirecto
     tokens,
   )
   const user = await apis.userApi.getCurrentUser()
-  session = { apis, user, keyStorage }
+  session = { apis, user, keyStorage, url }
   return user
 }
 
@@ -149,6 +151,15 @@ const autoDelegates = (user) => [
   ...new Set([...(user.autoDelegations?.all ?? []), ...(user.autoDelegations?.medicalInformation ?? [])]),
 ]
 
+// The package makes bytes of a picture.
+const withPictureAsText = ({ picture, ...record }) =>
+  picture ? { ...record, picture: Buffer.from(picture).toString('base64') } : record
+
+const readProfessional = async (id) =>
+  withPictureAsText(await current().apis.healthcarePartyApi.getHealthcareParty(id, true))
+
+const readDevice = async (id) => withPictureAsText(await current().apis.deviceApi.getDevice(id))
+
 // The package reports some undecryptable patients as decrypted, with nothing but a log line.
 const findComplaint = () => logged.find((line) => /^Cannot (decrypt|parse) patient/.test(line))
 
@@ -161,12 +172,46 @@ const readPatient = async (id) => {
   return patient
 }
 
+// The subscription to patients as the MedTech SDK makes it, which is built on this package: a new
+// token for each connection, made again when it is closed (wire-protocol.md §8).
+const subscription = { socket: undefined, connections: 0, heard: [], ended: false }
+
+const connectForPatients = async (eventTypes) => {
+  const { apis, url } = current()
+  const token = await apis.authApi.token('GET', '/ws/v1/notification')
+  const root = url.replace(/^http/, 'ws').replace(/\/rest\/v1$/, '/ws/v1')
+  const socket = new WebSocket(`${root}/notification/subscribe;tokenid=${token}`)
+  subscription.socket = socket
+  socket.onopen = () => {
+    socket.send(JSON.stringify({ eventTypes, entityClass: 'org.taktik.icure.entities.Patient' }))
+    subscription.connections += 1
+  }
+  socket.onmessage = ({ data }) => {
+    if (data === 'ping') socket.send('pong')
+    else subscription.heard.push(JSON.parse(data))
+  }
+  socket.onclose = () => {
+    if (!subscription.ended) setTimeout(() => connectForPatients(eventTypes), 50)
+  }
+}
+
+const until = async (condition) => {
+  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 20))
+}
+
 // Of the wire's $type, which the package's own classes set themselves.
 const taskFilters = {
   MaintenanceTaskAfterDateFilter,
   MaintenanceTaskByHcPartyAndIdentifiersFilter,
   MaintenanceTaskByHcPartyAndTypeFilter,
   MaintenanceTaskByIdsFilter,
+}
+
+// With the class of the package for each $type; a filter of filters with these in it.
+const builtFilter = ({ $type, filters, superSet, subSet, ...criteria }) => {
+  const Filter = require(`@icure/api/icc-x-api/filters/${$type}`)[$type]
+  if (filters) return new Filter(filters.map(builtFilter))
+  return superSet ? new Filter(builtFilter(superSet), builtFilter(subSet)) : new Filter(criteria)
 }
 
 const commands = {
@@ -270,6 +315,16 @@ const commands = {
     if (complaint) throw new Error(complaint)
     return patients
   },
+
+  // One page, as filterTasks.
+  filterPatients: async ({ filter, startId, limit }) => {
+    const { apis, user } = current()
+    const chain = new FilterChainPatient({ filter: builtFilter(filter) })
+    const page = await apis.patientApi.filterByWithUser(user, chain, startId, startId, limit)
+    return { rows: page.rows, nextId: page.nextKeyPair?.startKeyDocId ?? null }
+  },
+
+  matchPatients: ({ filter }) => current().apis.patientApi.matchPatientsBy(builtFilter(filter)),
 
   modifyPatient: async ({ id, changes }) => {
     const { apis, user } = current()
@@ -409,6 +464,39 @@ const commands = {
     return statusCode
   },
 
+  createProfessional: async ({ professional }) => {
+    const { id } = await current().apis.healthcarePartyApi.createHealthcareParty(professional)
+    return readProfessional(id)
+  },
+
+  getProfessional: ({ id }) => readProfessional(id),
+
+  modifyProfessional: async ({ id, changes }) => {
+    const { healthcarePartyApi } = current().apis
+    const stored = await healthcarePartyApi.getHealthcareParty(id, true)
+    await healthcarePartyApi.modifyHealthcareParty({ ...stored, ...changes })
+    return readProfessional(id)
+  },
+
+  findProfessionals: async ({ filter }) => {
+    const { healthcarePartyApi } = current().apis
+    const chain = new FilterChainHealthcareParty({ filter })
+    return (await healthcarePartyApi.filterHealthPartiesBy(undefined, 100, chain)).rows.map(({ id }) => id)
+  },
+
+  createDevices: async ({ devices }) => {
+    const saved = await current().apis.deviceApi.createDevices(devices)
+    return Promise.all(saved.map(({ id }) => readDevice(id)))
+  },
+
+  getDevice: ({ id }) => readDevice(id),
+
+  modifyDevice: async ({ id, changes }) => {
+    const { deviceApi } = current().apis
+    await deviceApi.updateDevice({ ...(await deviceApi.getDevice(id)), ...changes })
+    return readDevice(id)
+  },
+
   // A user for a patient, a token, and an email with both: the steps of MedTech's createAndInviteUser.
   inviteUser: async ({ url, specId, username, password, user, validity }) => {
     const { userApi } = current().apis
@@ -427,6 +515,24 @@ const commands = {
       'text/plain',
     )
     return created
+  },
+
+  subscribeToPatients: async ({ eventTypes }) => {
+    await connectForPatients(eventTypes)
+    await until(() => subscription.connections)
+    return null
+  },
+
+  waitForConnection: async ({ number }) => {
+    await until(() => subscription.connections >= number)
+    return null
+  },
+
+  // The first patients that were heard of, decrypted.
+  heardOf: async ({ count }) => {
+    const { apis, user } = current()
+    await until(() => subscription.heard.length >= count)
+    return apis.patientApi.decrypt(user, subscription.heard.slice(0, count), false)
   },
 
   requests: async () => journal.splice(0),
@@ -473,3 +579,6 @@ for await (const line of readline.createInterface({ input: process.stdin, crlfDe
   }
   process.stdout.write(`${ascii(answer)}\n`)
 }
+
+subscription.ended = true
+subscription.socket?.close()

@@ -60,10 +60,10 @@ FULL_PROPERTY = Property(
 def test_every_model_is_looked_at() -> None:
     assert {model.__name__ for model in MODELS} == {
         "Address", "AuthenticationToken", "CodingReference", "Delegation", "EncryptedNotification",
-        "EncryptedPatient", "Identifier", "Notification", "Partnership", "Patient",
-        "PatientHealthCareParty", "PersonName", "Property", "PropertyType",
-        "SystemMetaDataEncrypted", "SystemMetaDataOwnerEncrypted", "Telecom", "TypedValueObject",
-        "User",
+        "EncryptedPatient", "HealthcareProfessional", "Identifier", "MedicalDevice", "Notification",
+        "Partnership", "Patient", "PatientHealthCareParty", "PersonName", "Property",
+        "PropertyType", "SystemMetaDataEncrypted", "SystemMetaDataOwner",
+        "SystemMetaDataOwnerEncrypted", "Telecom", "TypedValueObject", "User",
     }  # fmt: skip
 
 

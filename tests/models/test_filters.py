@@ -69,7 +69,6 @@ IDENTIFIER = Identifier(
             BUILDER.after_date(7).intersection([NotificationsByIdsFilter(ids=["a"])]),
             {"$type": "IntersectionFilter", "filters": [BY_IDS, AFTER]},
         ),
-        (BUILDER.union([]), {"$type": "UnionFilter", "filters": []}),
         (
             BUILDER.intersection([BUILDER.after_date(7).build()]),
             {"$type": "IntersectionFilter", "filters": [AFTER]},
@@ -113,7 +112,7 @@ def test_without_a_data_owner_it_is_the_current_one() -> None:
 
 def test_a_builder_is_not_changed_by_its_methods() -> None:
     base = NotificationFilter()
-    base.for_data_owner("D").with_type("x").by_ids(["a"]).after_date(1).union([])
+    base.for_data_owner("D").with_type("x").by_ids(["a"]).after_date(1).union([base])
     assert base == NotificationFilter()
 
 
@@ -131,7 +130,7 @@ def test_a_filter_does_not_follow_what_it_was_built_from() -> None:
 
 def test_union_and_intersection_exclude_each_other() -> None:
     """The reference silently drops the intersection here."""
-    builder = BUILDER.union([]).intersection([])
+    builder = BUILDER.union([BUILDER]).intersection([BUILDER])
     with pytest.raises(ValidationError, match="exclude each other"):
         builder.build()
 
@@ -154,18 +153,27 @@ def test_other_bad_criteria_are_refused() -> None:
             BUILDER.for_data_owner(bad)
         with pytest.raises(ValidationError, match="data owner id"):
             NotificationsByTypeFilter(type="x", data_owner_id=bad)
-    for bad in (None, "x", IDENTIFIER, [{"system": "s"}]):
+    for bad in (None, "x", IDENTIFIER, [{"system": "s"}], []):
         with pytest.raises(ValidationError, match="identifiers"):
             BUILDER.by_identifiers(bad)
-    for bad in (None, "x", BUILDER.build(), [BUILDER], [{"$type": "UnionFilter"}]):
+    for bad in (Identifier(), Identifier(value="v"), Identifier(system="s", value="")):
+        with pytest.raises(ValidationError, match="of an Identifier"):
+            BUILDER.by_identifiers([bad])
+    for bad in (None, "x", BUILDER.build(), [NotificationFilter], [{"$type": "UnionFilter"}], []):
         for build in (BUILDER.union, BUILDER.intersection):
             with pytest.raises(ValidationError, match=r"filter"):
                 build(bad)
         with pytest.raises(ValidationError, match=r"filter"):
             UnionFilter(filters=bad)
-    unbuilt: Any = BUILDER
-    with pytest.raises(ValidationError, match=r"Call build\(\) on it"):
-        ComplementFilter(super_set=unbuilt, sub_set=BUILDER.build())
+    for bad in ("", "x", {"$type": "UnionFilter"}):
+        with pytest.raises(ValidationError, match="filter"):
+            ComplementFilter(super_set=bad, sub_set=BUILDER)
+        with pytest.raises(ValidationError, match="filter"):
+            BUILDER.complement(within=bad)
+        with pytest.raises(ValidationError, match="filter"):
+            BUILDER | bad
+        with pytest.raises(ValidationError, match="filter"):
+            BUILDER.build() & bad
 
 
 @given(st.datetimes(timezones=st.timezones()))

@@ -265,6 +265,44 @@ async def test_many_patients_are_read_with_one_request(backend: Backend, session
     assert json_of(backend.seen[1]) == {"ids": ["1", "2"]}
 
 
+BY_IDS = {"ids": ["1", "2"], "$type": "PatientByIdsFilter"}
+
+
+@pytest.mark.parametrize("count", [0, 2, 2000])
+async def test_ids_are_matched_with_one_request(
+    backend: Backend, session: Session, count: int
+) -> None:
+    ids: list[object] = [f"id-{number}" for number in range(count)]
+    backend.on("POST /patient/match", ids)
+
+    assert await patients(session).match(BY_IDS) == ids
+
+    assert json_of(backend.seen[1]) == BY_IDS
+
+
+@pytest.mark.parametrize(
+    ("answer", "problem"),
+    [
+        (["1", None], r"\[1\] in the server's answer is not a text"),
+        ([{"id": "1"}], r"\[0\] in the server's answer is not a text"),
+        (["1", "a/b"], r"\[1\] in the server's answer is not an id"),
+        ([""], "is not an id"),
+        (["1", "2", "1"], r"\[2\] in the server's answer is there twice"),
+        ([["1"]], "is not a text"),
+        ({"rows": []}, "not an array"),
+        ("1", "not an array"),
+        ([str(number % 700) for number in range(1000)], "is there twice"),
+    ],
+)
+async def test_what_is_no_list_of_distinct_ids_is_refused(
+    backend: Backend, session: Session, answer: Any, problem: str
+) -> None:
+    backend.on("POST /patient/match", answer)
+
+    with pytest.raises(InvalidResponseError, match=f"Could not find patients: .*{problem}"):
+        await patients(session).match(BY_IDS)
+
+
 async def test_a_patient_is_deleted(backend: Backend, session: Session) -> None:
     backend.on("DELETE /patient/1", [{"id": "1", "rev": "2-ab"}])
 

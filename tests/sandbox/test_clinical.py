@@ -1,4 +1,7 @@
-"""The lists that a client asks for before it shares all data of a patient (server-behaviour.md §15.1)."""
+"""The lists that a client asks for before it shares all data of a patient.
+
+Source: server-behaviour.md §15.1.
+"""
 
 from __future__ import annotations
 

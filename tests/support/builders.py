@@ -11,8 +11,12 @@ if TYPE_CHECKING:
     from icure_async.sandbox import Sandbox
     from icure_sync.sandbox import Sandbox as BlockingSandbox
 
-    Anonymous = TypeVar(
-        "Anonymous", AnonymousMedTechApiBuilder, icure_sync.AnonymousMedTechApiBuilder
+    Builder = TypeVar(
+        "Builder",
+        AnonymousMedTechApiBuilder,
+        MedTechApiBuilder,
+        icure_sync.AnonymousMedTechApiBuilder,
+        icure_sync.MedTechApiBuilder,
     )
 
 
@@ -24,8 +28,8 @@ def anonymous_builder_for(
 
 
 def configured(
-    builder: Anonymous, sandbox: Sandbox | BlockingSandbox, *, professional: bool = False
-) -> Anonymous:
+    builder: Builder, sandbox: Sandbox | BlockingSandbox, *, professional: bool = False
+) -> Builder:
     """Tell a builder of either package where a sandbox is."""
     if professional:
         by_sms_id, by_email_id = sandbox.hcp_process_by_sms_id, sandbox.hcp_process_by_email_id

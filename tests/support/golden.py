@@ -13,3 +13,8 @@ WORLD: Final[dict[str, Any]] = json.loads((GOLDEN / "world.json").read_text("utf
 
 WORLD2: Final[dict[str, Any]] = json.loads((GOLDEN / "world2.json").read_text("utf-8"))
 """The reference's second world: sharing, people, clinical records and invites, with all keys."""
+
+FILTERS: Final[list[dict[str, Any]]] = json.loads((GOLDEN / "transcript2.json").read_text("utf-8"))[
+    "filters"
+]
+"""The reference's filters: builder, filter, and the body that it sends."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import json
 from collections.abc import Awaitable, Callable
 from typing import Any, Self
@@ -62,7 +63,10 @@ class Proxy:
         await self._session.close()
 
     def before(self, line: str, trick: Trick) -> None:
-        """Play a trick once, before a request like ``"PUT /patient"`` is forwarded."""
+        """Play a trick once, before a request like ``"PUT /patient"`` is forwarded.
+
+        In the line, ``*`` stands for any text. A trick that sets the status answers itself.
+        """
         self._before.append((line, trick))
 
     def after(self, line: str, trick: Trick) -> None:
@@ -82,21 +86,14 @@ class Proxy:
         return [done.body for done in self.exchanges if f"{done.method} {done.path}" == line]
 
     async def _forward(self, request: web.Request) -> web.StreamResponse:
-        assert self._session is not None
         data = await request.read()
         body = json.loads(data) if data else None
         exchange = Exchange(request.method, request.path.removeprefix("/rest/v1"), body)
         self.exchanges.append(exchange)
         try:
             await self._play(self._before, exchange)
-            headers = {k: v for k, v in request.headers.items() if k.lower() in _FORWARDED}
-            async with self._session.request(
-                request.method, self._target + request.path_qs, data=data or None, headers=headers
-            ) as answer:
-                text = await answer.text()
-                exchange.status = answer.status
-                is_json = answer.content_type == "application/json"
-                exchange.answer = json.loads(text) if is_json and text else text
+            if not exchange.status:
+                await self._ask_server(request, data, exchange)
             await self._play(self._after, exchange)
         except ConnectionLostError:
             assert request.transport is not None
@@ -106,9 +103,20 @@ class Proxy:
             return web.Response(status=exchange.status, text=exchange.answer)
         return web.json_response(exchange.answer, status=exchange.status)
 
+    async def _ask_server(self, request: web.Request, data: bytes, exchange: Exchange) -> None:
+        assert self._session is not None
+        headers = {k: v for k, v in request.headers.items() if k.lower() in _FORWARDED}
+        async with self._session.request(
+            request.method, self._target + request.path_qs, data=data or None, headers=headers
+        ) as answer:
+            text = await answer.text()
+            exchange.status = answer.status
+            is_json = answer.content_type == "application/json"
+            exchange.answer = json.loads(text) if is_json and text else text
+
     async def _play(self, tricks: list[tuple[str, Trick]], exchange: Exchange) -> None:
         for trick in tricks:
-            if trick[0] == f"{exchange.method} {exchange.path}":
+            if fnmatch.fnmatchcase(f"{exchange.method} {exchange.path}", trick[0]):
                 tricks.remove(trick)
                 await trick[1](exchange)
                 return

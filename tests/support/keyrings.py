@@ -27,6 +27,10 @@ class MemoryKeyring(keyring.backend.KeyringBackend):
         self.threads.append(threading.current_thread())
         self.entries[service, username] = password
 
+    def delete_password(self, service: str, username: str) -> None:
+        self.threads.append(threading.current_thread())
+        del self.entries[service, username]
+
 
 def use_keyring(monkeypatch: pytest.MonkeyPatch, backend: keyring.backend.KeyringBackend) -> None:
     monkeypatch.setattr(keyring.core, "_keyring_backend", backend)

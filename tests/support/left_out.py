@@ -24,6 +24,10 @@ FILES: Mapping[str, str] = {
         "It tests what the authentication API writes down, which has no twin: the same async "
         "object works on the loop thread."
     ),
+    "tests/flows/test_events.py": (
+        "It iterates and waits as asyncio programs do. The subscriptions of icure_sync have tests "
+        "of their own, tests/sync/test_events.py."
+    ),
     "tests/flows/test_fault_matrix.py": (
         "It takes minutes, and strikes below what icure_sync adds: its requests are made, and made "
         "again, by the same async code."
@@ -46,6 +50,11 @@ FILES: Mapping[str, str] = {
 TESTS: Mapping[str, Mapping[str, str]] = {
     "tests/apis/test_batches.py": {
         "test_a_progress_that_is_not_async_is_explained": _PLAIN,
+    },
+    "tests/apis/test_golden_world2.py": {
+        "test_every_expectation_of_the_types_is_checked": (
+            "It looks into a file, and makes no call."
+        ),
     },
     "tests/apis/test_hostile_backend.py": {
         "test_what_is_stored_opens_for_nobody_without_a_key": (

@@ -381,6 +381,28 @@ class ModificationOfOwnRecord(Modification):
         assert saved.id == own_id
 
 
+class RenameOfOneself(Flow):
+    """A professional changing its own record, which holds its keys, and writing to somebody."""
+
+    may_change = frozenset({"lastName", "name", "names"})
+
+    async def prepare(self) -> None:
+        self.api = await self.place.hcp()
+
+    async def run(self) -> None:
+        own_id = self.world.hcp_id
+        professionals = self.api.healthcare_professional_api
+        professional = await professionals.get_healthcare_professional(own_id)
+        professional.last_name = "Renamed"
+        saved = await professionals.create_or_modify_healthcare_professional(professional)
+        assert (saved.id, saved.last_name) == (own_id, "Renamed")
+        new = Notification(type="OTHER", properties=words(WORDS))
+        created = await self.api.notification_api.create_or_modify_notification(
+            new, delegate=self.world.ned_id
+        )
+        assert created.properties == words(WORDS)
+
+
 class ModificationBlindly(Flow):
     """Changing a patient that can't be decrypted."""
 
@@ -688,6 +710,7 @@ FLOWS: list[type[Flow]] = [
     Modification,
     ModificationInClear,
     ModificationOfOwnRecord,
+    RenameOfOneself,
     ModificationBlindly,
     Sharing,
     FirstSharing,

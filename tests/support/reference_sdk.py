@@ -74,7 +74,7 @@ class ReferenceSdk(JsonLinesProcess):
 
     @classmethod
     async def start(cls, directory: Path) -> Self:
-        return await cls.run("node", "reference.mjs", cwd=directory)
+        return await cls.run("node", "--experimental-websocket", "reference.mjs", cwd=directory)
 
     async def version(self) -> str:
         version: str = await self.call("version")
@@ -151,6 +151,19 @@ class ReferenceSdk(JsonLinesProcess):
         patient: JsonObject = await self.call("createPatient", patient=fields)
         return patient
 
+    async def filter_patients(
+        self, patient_filter: JsonObject, *, start_id: str | None = None, limit: int = 100
+    ) -> tuple[list[JsonObject], str | None]:
+        """Return a page of patients, and the id the next one begins with."""
+        page = await self.call(
+            "filterPatients", filter=patient_filter, startId=start_id, limit=limit
+        )
+        return page["rows"], page["nextId"]
+
+    async def match_patients(self, patient_filter: JsonObject) -> list[str]:
+        ids: list[str] = await self.call("matchPatients", filter=patient_filter)
+        return ids
+
     async def get_patient(self, patient_id: str) -> JsonObject:
         patient: JsonObject = await self.call("getPatient", id=patient_id)
         return patient
@@ -203,6 +216,19 @@ class ReferenceSdk(JsonLinesProcess):
         page = await self.call("filterTasks", filter=task_filter, startId=start_id, limit=limit)
         return page["rows"], page["nextId"]
 
+    async def subscribe_to_patients(self, event_types: list[str]) -> None:
+        """Hear of patients from now on."""
+        await self.call("subscribeToPatients", eventTypes=event_types)
+
+    async def wait_for_connection(self, number: int) -> None:
+        """Wait until the subscription has been connected so often."""
+        await self.call("waitForConnection", number=number)
+
+    async def heard_of(self, count: int) -> list[JsonObject]:
+        """Wait until so many patients were heard of, and return them, decrypted."""
+        patients: list[JsonObject] = await self.call("heardOf", count=count)
+        return patients
+
     async def delete_task(self, task_id: str) -> None:
         await self.call("deleteTask", id=task_id)
 
@@ -235,6 +261,37 @@ class ReferenceSdk(JsonLinesProcess):
             ],
         )
         return ReferenceKeyPair(pair["publicKey"], pair["privateKey"])
+
+    async def create_professional(self, **fields: object) -> JsonObject:
+        created: JsonObject = await self.call("createProfessional", professional=fields)
+        return created
+
+    async def get_professional(self, professional_id: str) -> JsonObject:
+        professional: JsonObject = await self.call("getProfessional", id=professional_id)
+        return professional
+
+    async def modify_professional(self, professional_id: str, **changes: object) -> JsonObject:
+        modified: JsonObject = await self.call(
+            "modifyProfessional", id=professional_id, changes=changes
+        )
+        return modified
+
+    async def find_professionals(self, **professional_filter: object) -> list[str]:
+        """Return the ids of the professionals that a filter finds."""
+        ids: list[str] = await self.call("findProfessionals", filter=professional_filter)
+        return ids
+
+    async def create_devices(self, *devices: JsonObject) -> list[JsonObject]:
+        created: list[JsonObject] = await self.call("createDevices", devices=devices)
+        return created
+
+    async def get_device(self, device_id: str) -> JsonObject:
+        device: JsonObject = await self.call("getDevice", id=device_id)
+        return device
+
+    async def modify_device(self, device_id: str, **changes: object) -> JsonObject:
+        device: JsonObject = await self.call("modifyDevice", id=device_id, changes=changes)
+        return device
 
     async def start_process(
         self, url: str, spec_id: str, process_id: str, body: JsonObject, *, code_length: int = 6

@@ -33,6 +33,7 @@ class Story:
     """The objects of the story, for tests to look at; nothing is closed yet."""
 
     codes: list[str] = attrs.field(factory=list[str])
+    tokens: list[str] = attrs.field(factory=list[str])
     objects: list[Any] = attrs.field(factory=list[Any])
     patient_id: str = ""
     result: AuthenticationResult | None = None

@@ -25,8 +25,11 @@ from icure_sync import (
     MedTechApi,
     MedTechApiBuilder,
     MissingKey,
+    NotificationFilter,
     Patient,
+    PatientFilter,
 )
+from icure_sync._runtime import run
 from icure_sync.errors import (
     CodeExpiredError,
     ConfigurationError,
@@ -35,6 +38,7 @@ from icure_sync.errors import (
     InvalidCodeError,
     NotFoundError,
     StorageError,
+    ValidationError,
 )
 from icure_sync.sandbox import Sandbox
 from icure_sync.storage import FileKeyStorage, FileStorage, MemoryKeyStorage, MemoryStorage
@@ -538,3 +542,27 @@ def test_the_program_of_the_readme(
     namespace = {"input": lambda prompt: sandbox.wait_for_code("+32588235595")}
     exec(compile(program, "README.md", "exec"), namespace)
     assert capsys.readouterr().out.strip() == NOTE
+
+
+def test_a_search_that_is_left_early_leaves_no_request(sandbox: Sandbox) -> None:
+    async def names_of_tasks() -> set[str]:
+        return {task.get_name() for task in asyncio.all_tasks()}
+
+    master = sandbox.master_hcp
+    seven = PatientFilter().contains_fuzzy("seven")
+    with log_in(sandbox, master.login, master.password) as api:
+        api.init_user_crypto(master.key_pair)
+        for number in range(6):
+            patient = Patient(first_name=str(number), last_name="Seven", note=str(number))
+            api.patient_api.create_or_modify_patient(patient)
+        found = list(api.patient_api.filter_patients(seven, page_size=2))
+        assert sorted(str(patient.note) for patient in found) == list("012345")
+        assert api.patient_api.count_patients(~seven) == api.patient_api.count_patients() - 6
+        for _ in api.patient_api.filter_patients(seven, page_size=1):
+            break
+        assert "icure next page" not in run(names_of_tasks)
+        with api.patient_api.filter_patients(seven, page_size=1) as patients:
+            assert [next(patients), next(patients)] == found[:2]
+        assert "icure next page" not in run(names_of_tasks)
+        with pytest.raises(ValidationError, match="must be one for patients"):
+            api.patient_api.filter_patients(~NotificationFilter())

@@ -93,7 +93,7 @@ def test_ruff_is_asked_for(project: Project) -> None:
 
 
 UNUSED = {
-    "portable": "Subscription",
+    "portable": "Conversation",
     "closing": "arelease",
     "entered": "*.transaction",
     "renamed": "arelease",
@@ -209,12 +209,8 @@ def test_a_facade_of_nothing_is_named(project: Project) -> None:
             "lock: there is no rule for such a member",
         ),
         (
-            "def __aiter__(self) -> Self: ...",
-            "__aiter__: is special, and there is no rule for it",
-        ),
-        (
-            "async def __anext__(self) -> User: ...",
-            "__anext__: is special, and there is no rule for it",
+            "def __await__(self) -> Self: ...",
+            "__await__: is special, and there is no rule for it",
         ),
         ("async def find(self, name: str): ...", "find: has no annotation"),
         (

@@ -317,7 +317,6 @@ def test_members_that_are_taken_over(project: Project, member: str, text: str | 
         ("Api(asyncio.Event)", "inherits from Event"),
         ("Api(AsyncIterator[str])", "inherits from AsyncIterator"),
         ("Api(dict)", "inherits from dict"),
-        ("Api(Generic[T])", "inherits from Generic"),
         ("Api(metaclass=Meta)", "has the metaclass Meta"),
     ],
 )
@@ -701,3 +700,41 @@ def test_functions_and_constants_that_are_shared_are_plain(
         shared_modules=("icure_async.shared",),
     )
     assert problems == ([] if reason is None else [f"icure_async.facade.load: {reason}"])
+
+
+def test_a_generic_class_has_a_generic_twin_and_an_iterator_is_one(project: Project) -> None:
+    twin, problems = project.twin(
+        """
+def __aiter__(self) -> Self:
+    return self
+async def __anext__(self) -> T: ...
+""",
+        'T = TypeVar("T")',
+        head="Api(Generic[T])",
+        renamed={"__aiter__": "__iter__", "__anext__": "__next__"},
+    )
+    assert problems == []
+    assert twin.startswith("Twin[AsyncApi[T]]):")
+    assert "Page as AsyncPage, T\n" in project.imports
+    assert "def __iter__(self) -> Self:" in twin
+    assert "def __next__(self) -> T:" in twin
+    assert "return self._next(self._inner.__anext__)" in twin
+
+
+def test_a_generic_twin_that_is_returned_is_wrapped(project: Project) -> None:
+    twin, problems = project.twin(
+        "def pages(self) -> Api[int]: ...", 'T = TypeVar("T")', head="Api(Generic[T])"
+    )
+    assert problems == []
+    assert "def pages(self) -> Api[int]:" in twin
+    assert "return Api._wrap(self._call(self._inner.pages))" in twin
+
+
+def test_what_a_generic_twin_is_of_must_be_the_same_in_both_packages(project: Project) -> None:
+    _, problems = project.twin(
+        "def pages(self) -> Api[asyncio.Event]: ...",
+        'import asyncio\nT = TypeVar("T")',
+        head="Api(Generic[T])",
+    )
+    assert len(problems) == 1
+    assert "Event" in problems[0]

@@ -14,7 +14,13 @@ from icure_sync.errors import NetworkError, ValidationError
 from tests.support.interpreters import modules_in, run_program
 
 GENERATED = Path(__file__).parents[2] / "icure_sync" / "_generated"
-ORIGINALS = {"close": "aclose", "__enter__": "__aenter__", "__exit__": "__aexit__"}
+ORIGINALS = {
+    "close": "aclose",
+    "__enter__": "__aenter__",
+    "__exit__": "__aexit__",
+    "__iter__": "__aiter__",
+    "__next__": "__anext__",
+}
 
 
 def bodies() -> Iterator[object]:

@@ -37,10 +37,13 @@ NAMES = (
     "AnonymousMedTechApiBuilder",
     "AuthenticationApi",
     "DataOwnerApi",
+    "HealthcareProfessionalApi",
     "MedTechApi",
     "MedTechApiBuilder",
+    "MedicalDeviceApi",
     "NotificationApi",
     "PatientApi",
+    "Subscription",
     "UserApi",
 )
 STORAGES = (
@@ -68,7 +71,13 @@ TWINS = {
     **PROTOCOLS,
     icure_async.AuthenticationResult: icure_sync.AuthenticationResult,
 }
-RENAMED = {"aclose": "close", "__aenter__": "__enter__", "__aexit__": "__exit__"}
+RENAMED = {
+    "aclose": "close",
+    "__aenter__": "__enter__",
+    "__aexit__": "__exit__",
+    "__aiter__": "__iter__",
+    "__anext__": "__next__",
+}
 LEFT_OUT = {"with_client_session", "storage"}
 CONSTRUCTED = {"AnonymousMedTechApiBuilder", "MedTechApiBuilder", "Sandbox", *STORAGES}
 
@@ -96,7 +105,12 @@ def hints(function: Any) -> dict[str, Any]:
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
             for statement in node.body:
                 exec(compile(ast.Module([statement], []), "<imports>", "exec"), namespace)
-    return get_type_hints(function, namespace)
+    found = get_type_hints(function, namespace)
+    if inspect.isasyncgenfunction(inspect.unwrap(function)):
+        # Such a function is public as a context manager only; others return their iterators.
+        held = get_args(found["return"])[:1]
+        found["return"] = types.GenericAlias(contextlib.AbstractAsyncContextManager, held)
+    return found
 
 
 def twin_of(hint: Any, *, parameter: bool) -> Any:
@@ -106,12 +120,15 @@ def twin_of(hint: Any, *, parameter: bool) -> Any:
     if hint in TWINS:
         return TWINS[hint]
     origin, parts = get_origin(hint), get_args(hint)
+    if origin in TWINS:
+        generic: Any = TWINS[origin]
+        return generic[parts]
     if origin is Building:
         return TWINS[parts[0]]
-    if origin in (contextlib.AbstractAsyncContextManager, collections.abc.AsyncGenerator):
+    if origin is contextlib.AbstractAsyncContextManager:
         return types.GenericAlias(contextlib.AbstractContextManager, parts[:1])
-    if origin is collections.abc.AsyncIterator:
-        return types.GenericAlias(ClosableIterator, parts)
+    if origin in (collections.abc.AsyncIterator, collections.abc.AsyncGenerator):
+        return types.GenericAlias(ClosableIterator, parts[:1])
     if parameter and origin is collections.abc.Callable:
         arguments, result = parts
         plain = get_args(result)[0] if get_origin(result) is collections.abc.Awaitable else result
@@ -185,7 +202,14 @@ def test_no_member_is_missing_on_either_side(original: type) -> None:
 
 ATTRIBUTES = {
     icure_async.AnonymousMedTechApi: {"authentication_api"},
-    icure_async.MedTechApi: {"data_owner_api", "notification_api", "patient_api", "user_api"},
+    icure_async.MedTechApi: {
+        "data_owner_api",
+        "healthcare_professional_api",
+        "medical_device_api",
+        "notification_api",
+        "patient_api",
+        "user_api",
+    },
 }
 
 

@@ -8,6 +8,7 @@ Nothing in here is run, and every comment that ignores an error stands for one t
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
+from contextlib import aclosing
 from datetime import timedelta
 from typing import Any, assert_type
 
@@ -18,13 +19,17 @@ from icure_async import (
     AuthenticationResult,
     Crypto,
     EncryptedPatient,
+    IntersectionFilter,
     KeyPair,
     KeyStorage,
     MedTechApi,
     MedTechApiBuilder,
     Patient,
+    PatientFilter,
     Storage,
+    UnionFilter,
     User,
+    UserFilter,
 )
 from icure_async.sandbox import MasterHcp, Sandbox
 from icure_async.storage import FileKeyStorage, FileStorage, MemoryKeyStorage, MemoryStorage
@@ -99,6 +104,20 @@ async def apis(api: MedTechApi, key_pair: KeyPair) -> None:
     assert_type(api.data_owner_api.get_data_owner_id_of(User()), str)
     get_patient: Callable[[str], Coroutine[Any, Any, Patient]] = patients.get_patient
     await get_patient(1)  # type: ignore[arg-type]
+
+
+async def search(api: MedTechApi) -> None:
+    stark = PatientFilter().contains_fuzzy("stark")
+    assert_type(stark, PatientFilter)
+    assert_type(stark | stark.build(), UnionFilter)
+    assert_type(~stark & stark, IntersectionFilter)
+    async with aclosing(api.patient_api.filter_patients(~stark)) as patients:
+        async for patient in patients:
+            assert_type(patient, Patient | EncryptedPatient)
+    assert_type(await api.patient_api.match_patients(stark), list[str])
+    assert_type(await api.patient_api.count_patients(), int)
+    await api.patient_api.match_patients(UserFilter())  # type: ignore[arg-type]
+    stark & "male"  # type: ignore[operator]
 
 
 async def sandbox() -> None:

@@ -24,7 +24,9 @@ from icure_sync import (
     MedTechApi,
     MedTechApiBuilder,
     Patient,
+    PatientFilter,
     User,
+    UserFilter,
 )
 from icure_sync.sandbox import MasterHcp, Sandbox
 from icure_sync.storage import FileKeyStorage, FileStorage, MemoryKeyStorage, MemoryStorage
@@ -118,6 +120,16 @@ def apis(api: MedTechApi, key_pair: KeyPair) -> None:
     assert_type(api.data_owner_api.get_data_owner_id_of(User()), str)
     get_patient: Callable[[str], Patient] = patients.get_patient
     get_patient(1)  # type: ignore[arg-type]
+
+
+def search(api: MedTechApi) -> None:
+    stark = PatientFilter().contains_fuzzy("stark")
+    with api.patient_api.filter_patients(~stark) as patients:
+        for patient in patients:
+            assert_type(patient, Patient | EncryptedPatient)
+    assert_type(api.patient_api.match_patients(stark), list[str])
+    assert_type(api.patient_api.count_patients(), int)
+    api.patient_api.match_patients(UserFilter())  # type: ignore[arg-type]
 
 
 def sandbox() -> None:

@@ -1,0 +1,150 @@
+"""Healthcare professionals: persons and organisations that look after patients."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from icure_async.mistakes import OneByOne, explained
+from icure_async.models.filters import HealthcareProfessionalFilter, filter_for
+from icure_async.models.validation import validate_page_size
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Sequence
+
+    from icure_async.entities.plain_records import PlainRecords
+    from icure_async.models.filters import Filter
+    from icure_async.models.healthcare_professional import HealthcareProfessional
+
+__all__ = ["HealthcareProfessionalApi"]
+
+
+@explained
+class HealthcareProfessionalApi:
+    """Creates, reads, finds, modifies and deletes healthcare professionals."""
+
+    def __init__(self, professionals: PlainRecords[HealthcareProfessional]) -> None:
+        self._professionals = professionals
+
+    async def create_or_modify_healthcare_professional(
+        self, healthcare_professional: HealthcareProfessional
+    ) -> HealthcareProfessional:
+        """Create the professional if it has no ``rev``, else replace the stored one.
+
+        A new one is given its ``id`` before anything is sent, so that the call can be repeated with
+        the same object after a failure without creating a second professional.
+
+        The official name in ``names`` follows ``last_name``, ``first_name`` and ``name`` where
+        these were changed, and the other way round; the whole ``name`` of a person is made anew.
+        The keys of a stored professional stay as they are, even where others add some at the time.
+
+        Args:
+            healthcare_professional: to create, or as it was read, with changes.
+
+        Returns:
+            The professional as stored.
+
+        Raises:
+            ValidationError: a member is malformed, a professional has no name, was given other
+                keys, or would be among its own parents. Nothing was changed.
+            NotFoundError: there is no such professional to modify.
+            PermissionDeniedError: the user may not create or modify it.
+            ConflictError: somebody else changed the professional.
+        """
+        return await self._professionals.save(healthcare_professional)
+
+    async def get_healthcare_professional(
+        self, healthcare_professional_id: str
+    ) -> HealthcareProfessional:
+        """Return a healthcare professional.
+
+        Raises:
+            ValidationError: the id is malformed.
+            NotFoundError: there is no such professional.
+        """
+        return await self._professionals.get(healthcare_professional_id)
+
+    async def get_healthcare_professionals(
+        self, healthcare_professional_ids: Sequence[str]
+    ) -> list[HealthcareProfessional]:
+        """Return several healthcare professionals, in the order of the ids.
+
+        A request is made for 50 of them at a time.
+
+        Raises:
+            ValidationError: an id is malformed.
+            NotFoundError: some do not exist; the message names them.
+        """
+        return await self._professionals.get_many(healthcare_professional_ids)
+
+    def filter_healthcare_professional_by(
+        self,
+        healthcare_professional_filter: HealthcareProfessionalFilter | Filter | None = None,
+        *,
+        page_size: int = 1000,
+    ) -> AsyncGenerator[HealthcareProfessional, None]:
+        """Iterate over the healthcare professionals that a filter finds.
+
+        While a page is given out, the next one is read. Each professional comes once, even where
+        others come and go.
+
+        Args:
+            healthcare_professional_filter: a :class:`HealthcareProfessionalFilter`, or a filter
+                made of such; by default, all professionals.
+            page_size: how many to ask the backend for at a time.
+
+        Raises:
+            ValidationError: an argument is malformed.
+        """
+        wanted = _checked(healthcare_professional_filter)
+        found = self._professionals.find(wanted, validate_page_size(page_size))
+        return OneByOne(found, "healthcare_professional_api.filter_healthcare_professional_by()")
+
+    async def match_healthcare_professional_by(
+        self, healthcare_professional_filter: HealthcareProfessionalFilter | Filter | None = None
+    ) -> list[str]:
+        """Return the ids of the healthcare professionals that a filter finds, with one request.
+
+        Args:
+            healthcare_professional_filter: as for :meth:`filter_healthcare_professional_by`.
+
+        Raises:
+            ValidationError: the argument is malformed.
+        """
+        return await self._professionals.match(_checked(healthcare_professional_filter))
+
+    async def delete_healthcare_professional(self, healthcare_professional_id: str) -> str:
+        """Mark a healthcare professional as deleted.
+
+        It can still be read by its id, and is listed nowhere. Records stay shared with it.
+
+        Returns:
+            The id of the professional.
+
+        Raises:
+            ValidationError: the id is malformed. Nothing was sent.
+            NotFoundError: there is no such professional.
+            PermissionDeniedError: the user may not delete it.
+        """
+        return await self._professionals.delete(healthcare_professional_id)
+
+    async def delete_healthcare_professionals(
+        self, healthcare_professional_ids: Sequence[str]
+    ) -> list[str]:
+        """Mark several healthcare professionals as deleted.
+
+        A request is made for 50 of them at a time.
+
+        Returns:
+            Their ids, each once.
+
+        Raises:
+            ValidationError: an id is malformed. Nothing was sent.
+            NotFoundError: some do not exist; the message names them. The others were deleted.
+            PermissionDeniedError: the user may not delete one of those in a request.
+        """
+        return await self._professionals.delete_many(healthcare_professional_ids)
+
+
+def _checked(wanted: HealthcareProfessionalFilter | Filter | None) -> Filter:
+    given = HealthcareProfessionalFilter() if wanted is None else wanted
+    return filter_for("healthcare professional", given)

@@ -1,0 +1,83 @@
+"""Filters: immutable values and their builders, a module for each kind of thing they look for."""
+
+from icure_async.models.filters.algebra import (
+    Combinable,
+    ComplementFilter,
+    Filter,
+    IntersectionFilter,
+    UnionFilter,
+    filter_for,
+)
+from icure_async.models.filters.encrypted import refuse_encrypted
+from icure_async.models.filters.healthcare_professionals import (
+    AllHealthcareProfessionalsFilter,
+    HealthcareProfessionalFilter,
+    HealthcareProfessionalsByIdsFilter,
+    HealthcareProfessionalsByLabelCodeFilter,
+    HealthcareProfessionalsByNameFilter,
+)
+from icure_async.models.filters.medical_devices import (
+    AllMedicalDevicesFilter,
+    MedicalDeviceFilter,
+    MedicalDevicesByIdsFilter,
+)
+from icure_async.models.filters.notifications import (
+    NotificationFilter,
+    NotificationsAfterDateFilter,
+    NotificationsByIdentifiersFilter,
+    NotificationsByIdsFilter,
+    NotificationsByTypeFilter,
+)
+from icure_async.models.filters.patients import (
+    AllPatientsFilter,
+    PatientFilter,
+    PatientsByDateOfBirthFilter,
+    PatientsByGenderEducationProfessionFilter,
+    PatientsByIdentifiersFilter,
+    PatientsByIdsFilter,
+    PatientsByNameFilter,
+    PatientsBySsinsFilter,
+)
+from icure_async.models.filters.users import (
+    AllUsersFilter,
+    UserFilter,
+    UsersByIdsFilter,
+    UsersByPatientIdFilter,
+)
+from icure_async.models.filters.values import epoch_milliseconds
+
+__all__ = [
+    "AllHealthcareProfessionalsFilter",
+    "AllMedicalDevicesFilter",
+    "AllPatientsFilter",
+    "AllUsersFilter",
+    "Combinable",
+    "ComplementFilter",
+    "Filter",
+    "HealthcareProfessionalFilter",
+    "HealthcareProfessionalsByIdsFilter",
+    "HealthcareProfessionalsByLabelCodeFilter",
+    "HealthcareProfessionalsByNameFilter",
+    "IntersectionFilter",
+    "MedicalDeviceFilter",
+    "MedicalDevicesByIdsFilter",
+    "NotificationFilter",
+    "NotificationsAfterDateFilter",
+    "NotificationsByIdentifiersFilter",
+    "NotificationsByIdsFilter",
+    "NotificationsByTypeFilter",
+    "PatientFilter",
+    "PatientsByDateOfBirthFilter",
+    "PatientsByGenderEducationProfessionFilter",
+    "PatientsByIdentifiersFilter",
+    "PatientsByIdsFilter",
+    "PatientsByNameFilter",
+    "PatientsBySsinsFilter",
+    "UnionFilter",
+    "UserFilter",
+    "UsersByIdsFilter",
+    "UsersByPatientIdFilter",
+    "epoch_milliseconds",
+    "filter_for",
+    "refuse_encrypted",
+]

@@ -1,0 +1,277 @@
+"""Events over websockets: subscriptions, and what is sent to whom (§12)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import attrs
+import orjson
+from aiohttp import WSCloseCode, WSMsgType, web
+
+from icure_async.sandbox.access import caller_of, can_manage_user, can_read, user_is_active
+from icure_async.sandbox.calls import Call, Caller, Settings
+from icure_async.sandbox.entities import show
+from icure_async.sandbox.errors import ApiError, bad_request, unauthorized
+from icure_async.sandbox.filters import finds
+from icure_async.sandbox.links import link_entity
+from icure_async.sandbox.shapes import is_object, is_string_list
+from icure_async.sandbox.store import alone
+from icure_async.sandbox.users import show_user
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from icure_async.sandbox.auth import Tickets
+    from icure_async.sandbox.clock import Clock
+    from icure_async.sandbox.store import Change, Json, Store, Transaction
+
+__all__ = ["EVENTS_PATH", "Events"]
+
+EVENTS_PATH: Final = "/ws/v1/notification/{subscribe:subscribe(;[^/]*)?}"
+"""The path of the websocket, with the token as a matrix parameter."""
+
+_KINDS: Final[dict[str, str]] = {
+    "org.taktik.icure.entities.MaintenanceTask": "maintenancetask",
+    "org.taktik.icure.entities.Patient": "patient",
+    "org.taktik.icure.entities.User": "user",
+}
+_PARAMETER: Final = ";tokenid="
+_TYPES: Final = frozenset({"CREATE", "UPDATE", "DELETE"})
+_LARGEST_SUBSCRIPTION: Final = 1 << 20
+_FIRST_MESSAGE_SECONDS: Final = 10.0
+_CLOSING_SECONDS: Final = 1.0
+_MOST_WAITING: Final = 1000
+_LONGEST_REASON: Final = 120
+_PING: Final = "ping"
+
+
+@attrs.define(eq=False, repr=False)
+class _Subscriber:
+    """One open websocket."""
+
+    socket: web.WebSocketResponse
+    user_id: str
+    kind: str
+    event_types: frozenset[str]
+    filter: Json | None
+    waiting: asyncio.Queue[str] = attrs.field(
+        factory=lambda: asyncio.Queue[str](maxsize=_MOST_WAITING)
+    )
+    end: asyncio.Future[tuple[int, str]] = attrs.field(
+        factory=lambda: asyncio.get_running_loop().create_future()
+    )
+
+    def close(self, code: int, reason: str) -> None:
+        """Have the websocket closed."""
+        if not self.end.done():
+            self.end.set_result((code, reason))
+
+    def send(self, text: str) -> None:
+        """Have a message sent; who is too slow for that is disconnected."""
+        try:
+            self.waiting.put_nowait(text)
+        except asyncio.QueueFull:
+            self.close(WSCloseCode.TRY_AGAIN_LATER, "Too many events are waiting")
+
+
+class Events:
+    """All subscriptions.
+
+    Args:
+        clock: the sandbox's time.
+        settings: the options of the sandbox.
+        tickets: the tokens for one use.
+        ping_interval: seconds from one ``ping`` to the next; None for none.
+    """
+
+    def __init__(
+        self, clock: Clock, settings: Settings, tickets: Tickets, *, ping_interval: float | None
+    ) -> None:
+        self._clock = clock
+        self._settings = settings
+        self._tickets = tickets
+        self._ping_interval = ping_interval
+        # Replaced and never changed: the store's thread reads it, too.
+        self._subscribers: tuple[_Subscriber, ...] = ()
+
+    # In the store's thread.
+
+    def is_watching(self) -> bool:
+        """Return whether there are subscriptions."""
+        return bool(self._subscribers)
+
+    def look(self, tx: Transaction, changes: Iterable[Change], /) -> Callable[[], None] | None:
+        """Find out who is to be told of changes; nobody is told before they are committed."""
+        messages = [
+            (subscriber, _text(change))
+            for change in changes
+            for subscriber in self._subscribers
+            if self._concerns(tx, subscriber, change)
+        ]
+
+        def tell() -> None:
+            for subscriber, text in messages:
+                subscriber.send(text)
+
+        return tell if messages else None
+
+    def _concerns(self, tx: Transaction, subscriber: _Subscriber, change: Change) -> bool:
+        event: Literal["CREATE", "UPDATE"] = "CREATE" if change.is_new else "UPDATE"
+        if subscriber.kind != change.kind or event not in subscriber.event_types:
+            return False
+        user = tx.get("user", subscriber.user_id)
+        if user is None or not user_is_active(user):
+            return False
+        call = self._call(caller_of(tx, user))
+        may_see = (
+            can_manage_user(call, change.entity)
+            if change.kind == "user"
+            else can_read(call, change.kind, change.entity)
+        )
+        try:
+            return may_see and _is_found(call, change.kind, change.entity, subscriber.filter)
+        except ApiError:
+            # The user is no data owner any more, for whom the filter was right.
+            return False
+
+    def _call(self, caller: Caller) -> Call:
+        return Call(
+            method="GET",
+            params={},
+            query={},
+            headers={},
+            clock=self._clock,
+            settings=self._settings,
+            signer=None,
+            known_caller=caller,
+        )
+
+    # In the event loop.
+
+    async def handle(self, request: web.Request, store: Store) -> web.StreamResponse:
+        """Serve one websocket until it is closed.
+
+        Raises:
+            ApiError: 401 if its token is not good.
+        """
+        _, _, token = request.match_info["subscribe"].partition(_PARAMETER)
+        user_id = self._tickets.take(token, request.method, request.path, self._clock.now_ms())
+        user = await store.run(lambda tx: tx.get("user", user_id))
+        if user is None or not user_is_active(user):
+            raise unauthorized("The user of this token can no longer log in")
+        socket = web.WebSocketResponse(
+            timeout=_CLOSING_SECONDS, compress=False, max_msg_size=_LARGEST_SUBSCRIPTION
+        )
+        await socket.prepare(request)
+        try:
+            async with asyncio.timeout(_FIRST_MESSAGE_SECONDS):
+                first = await socket.receive()
+            subscriber = await self._subscriber(socket, user_id, first.data, store)
+        except (ApiError, TimeoutError) as error:
+            reason = error.message if isinstance(error, ApiError) else "There is no subscription"
+            await _close(socket, request.transport, WSCloseCode.POLICY_VIOLATION, reason)
+        else:
+            self._subscribers = (*self._subscribers, subscriber)
+            try:
+                await self._serve(subscriber, request.transport)
+            finally:
+                self._subscribers = tuple(s for s in self._subscribers if s is not subscriber)
+        return socket
+
+    async def _subscriber(
+        self, socket: web.WebSocketResponse, user_id: str, message: Any, store: Store
+    ) -> _Subscriber:
+        try:
+            body = orjson.loads(message) if isinstance(message, str) else None
+        except orjson.JSONDecodeError:
+            body = None
+        if not is_object(body):
+            raise bad_request("A subscription must be a JSON object")
+        event_types = body.get("eventTypes")
+        if not is_string_list(event_types) or not event_types or not _TYPES.issuperset(event_types):
+            raise bad_request("eventTypes must name event types")
+        kind = _KINDS.get(str(body.get("entityClass")))
+        if kind is None:
+            raise bad_request("There are no events of this entityClass")
+        chain = body.get("filter")
+        wanted = chain.get("filter") if is_object(chain) else chain
+        if wanted is not None:
+            await store.run(lambda tx: self._check_filter(tx, user_id, kind, wanted))
+        return _Subscriber(socket, user_id, kind, frozenset(event_types), wanted)
+
+    def _check_filter(self, tx: Transaction, user_id: str, kind: str, wanted: Any) -> None:
+        user = tx.get("user", user_id)
+        if user is not None:
+            _is_found(self._call(caller_of(tx, user)), kind, {"id": "none"}, wanted)
+
+    async def _serve(self, subscriber: _Subscriber, transport: asyncio.Transport | None) -> None:
+        """Send what waits, until either side closes the websocket."""
+        tasks: list[asyncio.Future[Any]] = [
+            asyncio.create_task(_listen(subscriber.socket)),
+            asyncio.create_task(self._send_all(subscriber)),
+        ]
+        try:
+            await asyncio.wait([*tasks, subscriber.end], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+        code, reason = subscriber.end.result() if subscriber.end.done() else (WSCloseCode.OK, "")
+        await _close(subscriber.socket, transport, code, reason)
+
+    async def _send_all(self, subscriber: _Subscriber) -> None:
+        """Send events as they come, and pings at their times."""
+        now = asyncio.get_running_loop().time
+        interval = self._ping_interval
+        next_ping = None if interval is None else now() + interval
+        with contextlib.suppress(ConnectionError):
+            while True:
+                text = _PING
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout_at(next_ping):
+                        text = await subscriber.waiting.get()
+                if text == _PING and interval is not None:
+                    next_ping = now() + interval
+                await subscriber.socket.send_str(text)
+
+    def disconnect_all(self, code: int, reason: str) -> int:
+        """Close all websockets, and return how many."""
+        subscribers = self._subscribers
+        for subscriber in subscribers:
+            subscriber.close(code, reason)
+        return len(subscribers)
+
+
+def _is_found(call: Call, kind: str, entity: Json, wanted: Any) -> bool:
+    if wanted is None:
+        return True
+    # A deletion concerns those who looked for the entity.
+    kept = {name: value for name, value in entity.items() if name != "deletionDate"}
+    with alone(link_entity, kind, kept) as tx:
+        return finds(tx, call, kind, wanted, kept["id"])
+
+
+def _text(change: Change) -> str:
+    entity = change.entity
+    shown = show_user(entity) if change.kind == "user" else show(change.kind, entity)
+    return orjson.dumps(shown).decode()
+
+
+async def _listen(socket: web.WebSocketResponse) -> None:
+    """Read what the client has to say, which is "pong", until it goes."""
+    while (await socket.receive()).type in (WSMsgType.TEXT, WSMsgType.BINARY):
+        pass
+
+
+async def _close(
+    socket: web.WebSocketResponse, transport: asyncio.Transport | None, code: int, reason: str
+) -> None:
+    with contextlib.suppress(ConnectionError, TimeoutError):
+        async with asyncio.timeout(_CLOSING_SECONDS):
+            await socket.close(code=code, message=reason[:_LONGEST_REASON].encode())
+            return
+    # The client does not even read the goodbye.
+    if transport is not None:
+        transport.abort()
