@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from icure_async.apis.users import UserApi as AsyncUserApi
+from icure_async.models.user import User
 from icure_async.models.user_token import DEFAULT_TOKEN_VALIDITY, UserToken
 from icure_sync._generated import events as _events
 from icure_sync._twins import Twin
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
     from icure_async.models.events import EventType, Reconnection
     from icure_async.models.filters import Filter, UserFilter
-    from icure_async.models.user import User
     from icure_sync._generated.events import Subscription
 
 __all__ = ["UserApi"]
@@ -122,7 +122,7 @@ class UserApi(Twin[AsyncUserApi]):
         Raises:
             ValidationError: an argument is malformed.
         """
-        return _events.Subscription._wrap(
+        return _events.Subscription[User]._wrap(
             self._call(
                 self._inner.subscribe_to_user_events,
                 event_types,
