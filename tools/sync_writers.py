@@ -450,7 +450,10 @@ class ClassWriter:
             return value
         for part in parts:
             self.check_plain(part)
-        return f"{self.module.in_sibling(cls, cls.__name__)}._wrap({value}{more})"
+        twin = self.module.in_sibling(cls, cls.__name__)
+        # Without its arguments, type checkers would not know the type of what is returned.
+        of = f"[{', '.join(map(self.text_of, parts))}]" if parts else ""
+        return f"{twin}{of}._wrap({value}{more})"
 
     def generic(self, annotation: ast.expr | None) -> tuple[Any, list[ast.expr]]:
         """Return the class of a generic type, and its arguments."""
