@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from icure_async.entities.plain_records import PlainRecords
 from icure_async.errors import ConflictError, UserExistsError
-from icure_async.models.base import has_rev
 from icure_async.models.user import User
 from icure_async.models.user_rules import KEPT_PASSWORD
 from icure_async.rest.user_tokens import TOKENS_MEMBER
@@ -33,13 +32,6 @@ class Users(PlainRecords[User]):
                 return await self._saved_before(document, ConflictError(str(taken)))
             except ConflictError:
                 raise taken from None
-
-    def _document(self, record: User, before: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        document = super()._document(record, before)
-        if has_rev(record):
-            # Without it, the backend removes the password (server-behaviour.md §10.2).
-            document.setdefault("passwordHash", KEPT_PASSWORD)
-        return document
 
     def _difference(self, sent: Mapping[str, Any], stored: Mapping[str, Any]) -> str | None:
         name = super()._difference(sent, stored)

@@ -15,6 +15,7 @@ from icure_async.errors import (
     UserExistsError,
     WeakPasswordError,
 )
+from icure_async.models.user_rules import KEPT_PASSWORD
 from icure_async.rest.documents import (
     ANOTHER_USER,
     check_deletion,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["UserResource", "is_same_name", "may_be_named"]
 
+_PASSWORD: Final = "passwordHash"  # noqa: S105
 _UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _PHONE: Final = re.compile(r"\+[\d\s()./-]+")
 _PHONE_DIGITS: Final = 7
@@ -77,8 +79,13 @@ class UserResource(EntityResource):
         return any(may_be_named(user, name) for name in names)
 
     async def modify(self, document: Mapping[str, Any]) -> dict[str, Any]:
-        """Replace a user. Safe to repeat: the second time its revision is outdated."""
-        return await self._write("PUT", "modify", document, repeatable=True)
+        """Replace a user. Safe to repeat: the second time its revision is outdated.
+
+        The password stays where the document has none: without one, backends would remove it
+        (server-behaviour.md §10.2), and an answer that the document is from may have been cut.
+        """
+        kept = {} if document.get(_PASSWORD) is not None else {_PASSWORD: KEPT_PASSWORD}
+        return await self._write("PUT", "modify", {**document, **kept}, repeatable=True)
 
     async def _write(
         self, method: str, verb: str, document: Mapping[str, Any], *, repeatable: bool = False

@@ -360,6 +360,32 @@ async def test_a_session_with_a_token_keeps_to_it(
     assert await logs_in(builder, EMAIL, NEW_PASSWORD)
 
 
+@pytest.mark.parametrize("change", ["email", "token", "sharing"])
+async def test_a_password_survives_an_answer_that_lacks_it(
+    change: str, with_password: MedTechApi, sandbox: Sandbox, builder: Builder
+) -> None:
+    token = token_key_of(await with_password.user_api.create_token())
+
+    async def cut(exchange: Exchange) -> None:
+        del exchange.answer["passwordHash"]
+
+    async with Proxy(sandbox) as proxy:
+        made = builder(PHONE, "an old password").with_icure_base_url(proxy.url)
+        async with made.build() as api:
+            for _ in range(9):
+                proxy.after("GET /user/current", cut)
+            if change == "email":
+                await api.user_api.change_email(NEW_EMAIL)
+            elif change == "token":
+                assert await api.user_api.revoke_token(token)
+            else:
+                user = await api.user_api.get_logged_user()
+                shares = {"all": ["hcp-somebody"]}
+                await api.user_api.create_or_modify_user(user.evolve(sharing_data_with=shares))
+                await api.user_api.stop_sharing_data_with(["hcp-somebody"])
+    assert await logs_in(builder, PHONE, "an old password")
+
+
 @pytest.mark.parametrize("is_renewed", [True, False])
 async def test_a_session_with_a_token_keeps_to_it_whatever_is_known_of_its_tokens(
     is_renewed: bool, ned: MedTechApi, builder: Builder
