@@ -15,10 +15,14 @@ if TYPE_CHECKING:
 __all__ = ["Query", "between", "exactly", "prefix", "targets_of"]
 
 _LAST: Final = "\U0010ffff"
+# SQLite ends a text in JSON at its first NUL; so these go another way.
+_VALUE: Final = (
+    "replace(replace(t.value, char(65534) || '0', char(0)), char(65534) || '1', char(65534))"
+)
 # CROSS JOIN: SQLite keeps the order of the tables, so that it never walks along all links.
 _PROBE: Final = (
-    " AND EXISTS (SELECT 1 FROM json_each(?) t CROSS JOIN links p"
-    " WHERE p.kind = l.kind AND p.relation = ? AND p.target = t.value AND p.id = l.id)"
+    " AND EXISTS (SELECT 1 FROM json_each(?) t CROSS JOIN links p"  # noqa: S608
+    f" WHERE p.kind = l.kind AND p.relation = ? AND p.target = {_VALUE} AND p.id = l.id)"
 )
 _ONE_PROBE: Final = (
     " AND EXISTS (SELECT 1 FROM links p"
@@ -43,7 +47,7 @@ class Query:
         names = list(targets)
         if len(names) == 1:
             return self._and(_ONE_PROBE, relation, *names)
-        return self._and(_PROBE, orjson.dumps(names).decode(), relation)
+        return self._and(_PROBE, _as_json(names), relation)
 
     def containing(self, text: str) -> Query:
         """Return those where the target of the first link contains a text."""
@@ -82,11 +86,10 @@ class Query:
 
 def targets_of(tx: Transaction, kind: str, relation: str, ids: Iterable[str]) -> dict[str, str]:
     """Return the target of each entity's link of one relation."""
-    names = orjson.dumps(list(ids)).decode()
     rows = tx.select(
-        "SELECT id, target FROM links WHERE kind = ? AND relation = ?"
-        " AND id IN (SELECT value FROM json_each(?))",
-        (kind, relation, names),
+        "SELECT id, target FROM links WHERE kind = ? AND relation = ?"  # noqa: S608
+        f" AND id IN (SELECT {_VALUE} FROM json_each(?) t)",
+        (kind, relation, _as_json(ids)),
     )
     return {str(entity_id): str(target) for entity_id, target in rows}
 
@@ -95,10 +98,9 @@ def exactly(kind: str, relation: str, *targets: str) -> Query:
     """Return the entities with a link to one of these targets."""
     if len(targets) == 1:
         return Query("l.kind = ? AND l.relation = ? AND l.target = ?", (kind, relation, *targets))
-    names = orjson.dumps(targets).decode()
     return Query(
-        "t.value = l.target AND l.kind = ? AND l.relation = ?",
-        (names, kind, relation),
+        f"{_VALUE} = l.target AND l.kind = ? AND l.relation = ?",
+        (_as_json(targets), kind, relation),
         "json_each(?) t CROSS JOIN links l",
     )
 
@@ -114,3 +116,9 @@ def between(kind: str, relation: str, lowest: str, highest: str) -> Query:
         "l.kind = ? AND l.relation = ? AND l.target BETWEEN ? AND ?",
         (kind, relation, lowest, highest),
     )
+
+
+def _as_json(texts: Iterable[str]) -> str:
+    """Return texts as JSON, to be read as `_VALUE`."""
+    escaped = [text.replace("\ufffe", "\ufffe1").replace("\0", "\ufffe0") for text in texts]
+    return orjson.dumps(escaped).decode()

@@ -14,6 +14,7 @@ from icure_async.sandbox.clock import Clock
 from icure_async.sandbox.filters import find, finds
 from icure_async.sandbox.links import link_entity
 from icure_async.sandbox.pages import filter_page, match_ids
+from icure_async.sandbox.queries import exactly
 from icure_async.sandbox.store import Store, Transaction
 from tests.support.bare_client import Json, shared_with
 from tests.support.golden import WORLD2
@@ -189,6 +190,25 @@ async def test_what_changes_is_found_by_its_new_values_only(store: Store) -> Non
         return found
 
     assert await store.run(work) == [["p"], [], [], ["p"]]
+
+
+async def test_odd_characters_make_a_difference_in_lists_too(store: Store) -> None:
+    odd = ["a", "a\0b", "a\0", "\0", "\ufffe", "\ufffe0", "a\ufffe0b", "1", "null", '"', "\\", "A"]
+
+    def compare(tx: Transaction) -> None:
+        for number, text in enumerate(odd):
+            tx.put("patient", {"id": str(number), "ssin": text, "delegations": {text: []}})
+        for number, text in enumerate(odd):
+            alive = exactly("patient", "alive", "")
+            for query in (
+                exactly("patient", "ssin", text),
+                exactly("patient", "ssin", text, "another"),
+                alive.also("delegate", [text]),
+                alive.also("delegate", [text, "another"]),
+            ):
+                assert query.ids(tx) == [str(number)]
+
+    await store.run(compare)
 
 
 async def test_one_entity_is_held_against_a_filter(store: Store) -> None:
