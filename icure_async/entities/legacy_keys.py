@@ -12,7 +12,12 @@ import attrs
 from icure_async.crypto.encoding import new_uuid
 from icure_async.crypto.threads import Turns
 from icure_async.entities.delegations import encrypt_entry, entity_key_of, has_keys, key_map_of
-from icure_async.entities.encrypted_self import ENCRYPTED_SELF, encrypt_members, encrypted_parts
+from icure_async.entities.encrypted_self import (
+    ENCRYPTED_SELF,
+    decrypt_members,
+    encrypt_members,
+    encrypted_parts,
+)
 from icure_async.entities.metadata import ReadableEntity
 from icure_async.entities.secrets import SecretFinder
 from icure_async.entities.ways import Ways
@@ -89,9 +94,13 @@ class LegacyKeys:
         return set(as_object(document.get(_DELEGATIONS)))
 
     async def secret_ids_of(self, document: Mapping[str, Any], /) -> list[str]:
-        """Return the secret ids in ``delegations``, without doubles."""
+        """Return the secret ids in ``delegations``, without doubles and without the entity's key.
+
+        They are shown to the backend. In entities of the past the secret id is the key.
+        """
         (secrets,) = await self.secret_finder.find([ReadableEntity(document, None)])
-        return list(dict.fromkeys(secret for _, secret in secrets.held.get(_DELEGATIONS, {})))
+        found = dict.fromkeys(secret for _, secret in secrets.held.get(_DELEGATIONS, {}))
+        return [secret for secret in found if not await self._is_key(document, secret)]
 
     async def lacking(self, documents: Documents, delegate_id: str, /) -> list[bool]:
         """Return for each entity whether a delegate is not known to have all of our access."""
@@ -202,6 +211,17 @@ class LegacyKeys:
                 ):
                     return
         raise _names_another(document) if names_another else _not_confirmed(document)
+
+    async def _is_key(self, document: Mapping[str, Any], secret: str) -> bool:
+        """Return whether a secret decrypts what is encrypted in an entity."""
+        key, parts = entity_key_of(secret), encrypted_parts(document)
+        if key is None or not parts:
+            return False
+        try:
+            await decrypt_members(self._crypto, key, document, parts)
+        except ValueError:
+            return False
+        return True
 
     async def _entries(
         self, entity_id: str, secret: str, exchange_keys: Mapping[str, bytes]
