@@ -11,7 +11,13 @@ import attrs
 
 from icure_async.crypto.encoding import new_uuid
 from icure_async.crypto.threads import Turns
-from icure_async.entities.delegations import encrypt_entry, entity_key_of, has_keys, key_map_of
+from icure_async.entities.delegations import (
+    encrypt_entry,
+    entity_key_of,
+    has_keys,
+    key_map_of,
+    name_in_entries,
+)
 from icure_async.entities.encrypted_self import (
     ENCRYPTED_SELF,
     decrypt_members,
@@ -185,7 +191,7 @@ class LegacyKeys:
         for find in (self._ways.own, self._ways.of_parents, self._ways.fresh):
             for way in (await find([document], _with_secrets))[0] if not found else ():
                 named, key = await _entity_key(self._crypto, way)
-                if named == document["id"] and key is not None:
+                if named == name_in_entries(document["id"]) and key is not None:
                     found.add(str(way.entry["owner"]))
         return found
 
@@ -204,7 +210,7 @@ class LegacyKeys:
                     continue
                 # The entry that hides a patient's id in another record, where anybody can read it
                 # in clear, has the same form: only the name in front tells them apart.
-                if named != document["id"]:
+                if named != name_in_entries(document["id"]):
                     names_another = True
                 elif await self._directory.may_write_with(
                     way.entry["owner"], way.delegate_id, way.exchange_key

@@ -18,6 +18,7 @@ from icure_async.entities.delegations import (
     entity_key_of,
     entries_for,
     key_map_of,
+    name_in_entries,
     open_entry,
 )
 from icure_async.json_shapes import as_list, as_object
@@ -72,7 +73,7 @@ class EntitySecrets:
         if is_key_map and key is not None and entity_key_of(secret[1]) == key:
             # Some contacts were made anew, and keep the key that names the old one.
             return True
-        if secret[0] != document["id"]:
+        if secret[0] != name_in_entries(document["id"]):
             return False
         # Secret ids are shown to the backend.
         return is_key_map or _value(secret) not in {*self._keys, key}
@@ -203,7 +204,7 @@ class SecretFinder:
         if not self._directory.has_policy:
             return True
         document = secrets.entity.document
-        if name == key_map_of(document) and secret[0] != document["id"]:
+        if name == key_map_of(document) and secret[0] != name_in_entries(document["id"]):
             # An entry that hides a public id has the same form as a key, except for this name.
             return False
         owner_id = str(way.entry["owner"])

@@ -10,6 +10,7 @@ import pytest
 
 from icure_async import BatchProgress, EncryptedPatient, KeyQuestion, MedTechApi, Patient
 from icure_async.entities.delegations import encrypt_entry
+from icure_async.entities.encrypted_self import encrypt_members
 from icure_async.errors import (
     BatchError,
     ConflictError,
@@ -209,6 +210,23 @@ async def test_all_secret_ids_and_keys_are_given(golden: People, backend: Backen
     assert len(stored["encryptionKeys"][IDS["hcpB"]]) == 1
     reader = (await golden("hcpB"))._parts.patients.metadata
     assert set(await reader.secret_ids_of(stored)) == set(await metadata.secret_ids_of(stored))
+
+
+@pytest.mark.parametrize("has_policy", [False, True])
+async def test_ids_of_all_alphabets(opener: Opener, golden: People, has_policy: bool) -> None:
+    """Entries name an entity in Latin-1, with question marks for everything else."""
+    user = WORLD2["users"]["hcpA"]
+    policy = confirm_all if has_policy else None
+    api = await opener.plain(user["login"], user["token"], public_key_policy=policy)
+    await api.init_user_crypto(key_pair_of(WORLD2, "hcpA"))
+    for patient_id in ("größe", "ねこ-€"):
+        patient = await api.patient_api.create_or_modify_patient(
+            Patient(id=patient_id, first_name="A", note="n")
+        )
+        patient.note = NOTE
+        patient = await api.patient_api.create_or_modify_patient(patient)
+        await api.patient_api.give_access_to(patient, IDS["hcpB"])
+        assert await golden.note("hcpB", patient_id) == NOTE
 
 
 async def test_unknown_members_survive(golden: People, backend: Backend) -> None:
@@ -577,6 +595,35 @@ async def test_a_key_that_lies_among_the_secret_ids_is_not_shown_to_the_backend(
         asked = "".join(exchange.query for exchange in proxy.exchanges)
         assert secret_id in asked
         assert key not in asked
+
+
+@pytest.mark.parametrize("how", ["share", "save"])
+async def test_keys_of_a_data_owner_are_not_taken_from_the_encrypted_content(
+    golden: People, backend: Backend, how: str
+) -> None:
+    """One with access hides members of these names, so that the next writer moves the keys."""
+    ned, api = await golden("ned"), await golden("hcpA")
+    own = await ned.patient_api.get_patient(IDS["ned"])
+    await ned.patient_api.give_access_to(own, IDS["hcpA"])
+    stored = await backend.patient(IDS["ned"])
+    names = ("publicKey", "aesExchangeKeys", "hcPartyKeys", "transferKeys", "parentId")
+    before = {name: stored[name] for name in names if stored.get(name)}
+    opened = await api._parts.patients._entities.open(stored)
+    assert opened is not None
+    assert opened.key is not None
+    for hidden in (before, {name: {} for name in before}):
+        content = {"note": NOTE, **hidden}
+        sealed = await encrypt_members(CRYPTO, opened.key, content, list(content))
+        await backend.change(IDS["ned"], encryptedSelf=sealed["encryptedSelf"])
+        read = await api.patient_api.get_patient(IDS["ned"])
+        if how == "share":
+            for delegate in ("hcpB", "hcpC"):
+                read = await api.patient_api.give_access_to(read, IDS[delegate])
+        else:
+            read.note = "changed"
+            await api.patient_api.create_or_modify_patient(read)
+        now = await backend.patient(IDS["ned"])
+        assert {name: now.get(name) for name in before} == before
 
 
 @pytest.mark.parametrize("member", ["delegations", "encryptionKeys", "encryptedSelf"])
