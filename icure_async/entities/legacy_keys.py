@@ -59,17 +59,23 @@ class _Source:
     find: FindWays
 
     async def keys_of(self, documents: Documents, /) -> list[list[bytes]]:
-        """Return the keys for each document."""
+        """Return the keys for each document, those that name it first.
+
+        Where nothing is encrypted, every key would open it: those that name another do not count.
+        """
         turns = Turns()
         keys: list[list[bytes]] = []
-        for ways in await self.find(documents, _with_secrets):
+        found = await self.find(documents, _with_secrets)
+        for document, ways in zip(documents, found, strict=True):
             await turns.give()
-            found: list[bytes] = []
+            own: list[bytes] = []
+            others: list[bytes] = []
             for way in ways:
-                _, key = await _entity_key(self.crypto, way)
+                named, key = await _entity_key(self.crypto, way)
                 if key is not None:
-                    found.append(key)
-            keys.append(found)
+                    is_own = named == name_in_entries(document["id"])
+                    (own if is_own else others).append(key)
+            keys.append(own + others if encrypted_parts(document) else own)
         return keys
 
 

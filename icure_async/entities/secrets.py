@@ -21,6 +21,7 @@ from icure_async.entities.delegations import (
     name_in_entries,
     open_entry,
 )
+from icure_async.entities.encrypted_self import encrypted_parts
 from icure_async.json_shapes import as_list, as_object
 
 if TYPE_CHECKING:
@@ -70,7 +71,8 @@ class EntitySecrets:
         """
         document, key = self.entity.document, self.entity.key
         is_key_map = name == key_map_of(document)
-        if is_key_map and key is not None and entity_key_of(secret[1]) == key:
+        opens = key is not None and entity_key_of(secret[1]) == key
+        if is_key_map and opens and encrypted_parts(document):
             # Some contacts were made anew, and keep the key that names the old one.
             return True
         if secret[0] != name_in_entries(document["id"]):

@@ -578,6 +578,38 @@ async def test_the_key_of_another_patient_is_not_passed_on_under_a_name_that_was
     assert await golden.note("hcpC", bait.id) == NOTE
 
 
+async def test_where_nothing_is_encrypted_the_key_of_another_patient_proves_nothing(
+    golden: People, backend: Backend
+) -> None:
+    """It is neither passed on, nor written with, though it comes first."""
+    api = await golden("hcpA")
+    secret, bait = await created(api), await created(api)
+    of_secret, of_bait = await backend.patient(secret.id), await backend.patient(bait.id)
+    (key,) = await _secrets(api, of_secret, "encryptionKeys")
+    own = IDS["hcpA"]
+    keys = of_secret["encryptionKeys"][own] + of_bait["encryptionKeys"][own]
+    await backend.change(bait.id, encryptedSelf=None, encryptionKeys={own: keys})
+    read = await api.patient_api.get_patient(bait.id)
+    read = await api.patient_api.give_access_to(read, IDS["hcpC"])
+    stored = await backend.patient(bait.id)
+    assert key not in await _secrets(await golden("hcpC"), stored, "encryptionKeys")
+    read.note = NOTE
+    await api.patient_api.create_or_modify_patient(read)
+    assert await golden.note("hcpC", bait.id) == NOTE
+    # With nothing but the key of the other, nothing is encrypted.
+    await backend.change(
+        bait.id, encryptedSelf=None, encryptionKeys=of_secret["encryptionKeys"], note=None
+    )
+    read = await api.patient_api.get_patient(bait.id)
+    read = await api.patient_api.give_access_to(read, IDS["hcpB"])
+    before = await backend.patient(bait.id)
+    assert key not in await _secrets(await golden("hcpB"), before, "encryptionKeys")
+    read.note = NOTE
+    with pytest.raises(DecryptionError):
+        await api.patient_api.create_or_modify_patient(read)
+    assert await backend.patient(bait.id) == before
+
+
 async def test_a_key_that_lies_among_the_secret_ids_is_not_shown_to_the_backend(
     opener: Opener, proxy: Proxy, backend: Backend
 ) -> None:
