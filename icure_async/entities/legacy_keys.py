@@ -75,7 +75,7 @@ class _Source:
                 if key is not None:
                     is_own = named == name_in_entries(document["id"])
                     (own if is_own else others).append(key)
-            keys.append(own + others if encrypted_parts(document) else own)
+            keys.append(own + others if others and encrypted_parts(document) else own)
         return keys
 
 
