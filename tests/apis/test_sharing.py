@@ -643,7 +643,8 @@ async def test_keys_of_a_data_owner_are_not_taken_from_the_encrypted_content(
     opened = await api._parts.patients._entities.open(stored)
     assert opened is not None
     assert opened.key is not None
-    for hidden in (before, {name: {} for name in before}):
+    emptied: dict[str, Any] = {name: {} for name in before}
+    for hidden in (before, emptied):
         content = {"note": NOTE, **hidden}
         sealed = await encrypt_members(CRYPTO, opened.key, content, list(content))
         await backend.change(IDS["ned"], encryptedSelf=sealed["encryptedSelf"])
