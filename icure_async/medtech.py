@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from icure_async.models.patient import EncryptedPatient, Patient
     from icure_async.models.public_key import PublicKey
     from icure_async.models.user_token import LogoutResult
+    from icure_async.parts import Parts
     from icure_async.rest.connection import Connection
     from icure_async.rest.message_gateway import MessageGateway
     from icure_async.rest.second_factor import SecondFactor
@@ -554,7 +555,7 @@ async def _start_invited(
     api: MedTechApi, options: Options
 ) -> tuple[list[KeyPair], list[AccessRequest]]:
     """Put the key pairs of an invited user to use, and ask for access to the data of a patient."""
-    parts = api._parts  # noqa: SLF001
+    parts: Parts = attrgetter("_parts")(api)
     parts.initialised = await parts.key_registration.initialise(
         missing_key=options.missing_key, find_key=options.find_key, invited=True
     )

@@ -129,9 +129,13 @@ class Parts(SecretHolder):
             clock=clock,
             max_bytes=settings.max_response_size,
         )
-        self.patient_events: Final = EventSource(backend, events_of(self.patients))
+        about_patients, about_notifications = (
+            events_of(self.patients),
+            events_of(self.notifications),
+        )
+        self.patient_events: Final = EventSource(backend, about_patients)
         self.notification_events: Final = EventSource(
-            backend, events_of(self.notifications), records=self.notifications
+            backend, about_notifications, records=self.notifications
         )
         self.user_events: Final = EventSource(backend, USER_EVENTS)
         self.key_notices: Final = KeyNotices(

@@ -23,7 +23,7 @@ TEXTS = [
 ]
 FORMER = "icure-sdk"
 # Stored under the former name, and lost if it were another: key files, and keys in a keyring.
-KEPT = {"icure_async/cli/keys.py", "icure_async/storage/_master_key.py"}
+KEPT = {"icure_async/cli/folders.py", "icure_async/storage/_master_key.py"}
 KEPT |= {"icure_async/storage/_keyring.py"}
 
 # The packages of an install line, up to where the line of code or the shell's command ends.

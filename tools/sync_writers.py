@@ -200,7 +200,7 @@ class ClassWriter:
         self.plan: Final = module.plan
         self.cls: Final = cls
         self.name: Final = cls.__name__
-        self.original: Final = f"Async{cls.__name__}"
+        self.original = f"Async{cls.__name__}"
         self.members: Final = source.members_of(cls)
         self.doc: Final = ast.get_docstring(node_of(cls)) or ""
         self.fields: Final[list[str]] = []
@@ -450,7 +450,10 @@ class ClassWriter:
             return value
         for part in parts:
             self.check_plain(part)
-        return f"{self.module.in_sibling(cls, cls.__name__)}._wrap({value}{more})"
+        twin = self.module.in_sibling(cls, cls.__name__)
+        # Without its arguments, type checkers would not know the type of what is returned.
+        of = f"[{', '.join(map(self.text_of, parts))}]" if parts else ""
+        return f"{twin}{of}._wrap({value}{more})"
 
     def generic(self, annotation: ast.expr | None) -> tuple[Any, list[ast.expr]]:
         """Return the class of a generic type, and its arguments."""

@@ -108,9 +108,10 @@ class Subscription(Generic[RecordT]):
             ICureError: the subscription has ended, as for the iterator.
         """
         seconds = validate_timeout(timeout)
+        await self._feed.start()
+        limit = asyncio.timeout(seconds)
         try:
-            await self._feed.start()
-            async with asyncio.timeout(seconds) as limit:
+            async with limit:
                 return await self._feed.next()
         except StopAsyncIteration:
             pass

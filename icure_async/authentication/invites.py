@@ -154,7 +154,7 @@ class Invites:
     async def _new(self, invitee: _Invitee) -> _Recipient:
         channel, contact = next(one for one in invitee.contacts if one[0] in invitee.channels)
         # In the order of the reference, with nothing that it leaves out.
-        document = {
+        document: dict[str, Any] = {
             "id": await new_uuid(self._crypto),
             "properties": [],
             "roles": [],

@@ -159,4 +159,7 @@ def _completed(
             return kept
 
     with working("Logging in"):
-        return asyncio.run(run())
+        done = asyncio.run(run())
+    if pending.user_type is not None:
+        note("The private key is on this device only: back it up with 'icure keys export FILE'.")
+    return done

@@ -46,7 +46,8 @@ def code(
     for name in ("message", "subject", "html"):
         text = message.get(name)
         if text and not (name == "html" and _repeats(message)):
-            say(printable(text, _LONGEST))
+            for line in str(text).splitlines():
+                say(printable(line, _LONGEST))
 
 
 async def _last_message(choices: Choices, contact: str | None) -> dict[str, Any]:

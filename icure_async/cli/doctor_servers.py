@@ -89,7 +89,7 @@ def _check_clock(answer: Response) -> Iterator[Finding]:
 async def _check_gateway(probes: Probes, choices: Choices) -> list[Finding]:
     processes = {
         name: value
-        for name, setting in SETTINGS.items()
+        for name in SETTINGS
         if name.endswith("_process_id") and (value := choices.get(name))
     }
     spec_id = choices.get("spec_id")

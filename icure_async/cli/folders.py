@@ -43,15 +43,14 @@ class Protection(StrEnum):
     keyring = "keyring"
 
 
-def data_folder() -> Path:
-    """Return the folder among the application data of this user.
+def data_folder(name: str = "icure-async") -> Path:
+    """Return a folder among the application data of this user.
 
     Raises:
         ConfigurationError: it is not known.
     """
     try:
-        # Earlier versions keep keys under this name: never rename it.
-        return platformdirs.user_data_path("icure-sdk", appauthor=False)
+        return platformdirs.user_data_path(name, appauthor=False)
     except RuntimeError:
         raise _no_home() from None
 
@@ -63,7 +62,8 @@ def key_directory(folder: Path | None) -> Path:
         ConfigurationError: the home folder of this user is needed, and not known.
     """
     if folder is None:
-        return data_folder() / "keys"
+        # Earlier versions keep keys under this name: never rename it.
+        return data_folder("icure-sdk") / "keys"
     try:
         folder = folder.expanduser()
     except RuntimeError:

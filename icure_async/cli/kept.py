@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 import attrs
 
 from icure_async.cli.logins import KeptLogin, keep_login, read_login
 from icure_async.cli.output import note
-from icure_async.errors import ICureError
+from icure_async.errors import ConfigurationError, ICureError, StorageError
 from icure_async.rest.urls import normalise_base_url
 
 if TYPE_CHECKING:
@@ -59,8 +60,11 @@ async def replace_login(choices: Choices, login: KeptLogin, place: Place | None)
 async def keep_result(
     choices: Choices, result: AuthenticationResult, place: Place | None
 ) -> LoggedIn:
-    """Keep the login that an authentication process has led to, and close its API."""
-    async with result.med_tech_api:
+    """Keep the login that an authentication process has led to, and close its API.
+
+    A token that cannot be kept is revoked: nobody would ever use it, and its code is used up.
+    """
+    async with result.med_tech_api as api:
         login = KeptLogin(
             url=normalise_base_url(choices.need("url"), "with_icure_base_url"),
             user_name=result.process.login,
@@ -68,8 +72,14 @@ async def keep_result(
             data_owner_id=result.data_owner_id,
             token=result.token,
         )
+        try:
+            kept = await replace_login(choices, login, place)
+        except (ConfigurationError, StorageError):
+            with contextlib.suppress(ICureError):
+                await api.logout()
+            raise
         return LoggedIn(
-            login=await replace_login(choices, login, place),
+            login=kept,
             expires_at=result.token_expires_at,
             warnings=tuple(result.warnings),
             fingerprints=tuple(pair.fingerprint for pair in result.key_pairs),

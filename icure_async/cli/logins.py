@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["KeptLogin", "Place", "forget_login", "keep_login", "login_path", "read_login"]
 
 _VERSION: Final = 1
-_SERVICE: Final = "icure-sdk"
+_SERVICE: Final = "icure-async"
 _OPEN_TO_OTHERS: Final = 0o077
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["notification"]
 
 notification: typer.Typer = typer.Typer(
-    no_args_is_help=True, help="What other data owners ask of you: list it, answer it."
+    no_args_is_help=True, help="Requests of other data owners: list them, answer them."
 )
 
 

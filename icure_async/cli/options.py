@@ -31,8 +31,8 @@ Folder = Annotated[
         envvar=environment.KEYS,
         help=(
             "Folder of the key files, or the one that was given to with_storage_directory(). By "
-            "default that of the profile, else the folder 'icure-sdk' among the application data "
-            "of this user."
+            "default that of the profile, else one among the application data of this user: 'icure "
+            "keys list' says which."
         ),
     ),
 ]
@@ -41,8 +41,8 @@ NewKey = Annotated[
     typer.Option(
         "--new-key",
         help=(
-            "Publish a new key pair where none of yours is on this device. What is encrypted for "
-            "the others stays closed until somebody gives access back."
+            "Publish a new key pair where none of yours is on this device. Records encrypted for "
+            "the others stay closed until somebody gives access back."
         ),
     ),
 ]

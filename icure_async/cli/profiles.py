@@ -213,7 +213,7 @@ def check_name(name: str) -> str:
 
 def _storage() -> FileStorage:
     try:
-        return FileStorage(platformdirs.user_config_path("icure-sdk", appauthor=False))
+        return FileStorage(platformdirs.user_config_path("icure-async", appauthor=False))
     except RuntimeError:
         raise ConfigurationError(
             "The home folder of this user is not known: set HOME, or XDG_CONFIG_HOME."

@@ -42,9 +42,14 @@ _telling: Final[ContextVar[frozenset[object]]] = ContextVar("icure_telling", def
 
 
 class Feeds:
-    """The feeds of one API object that have begun, which it closes before itself."""
+    """The feeds of one API object that have begun, which it closes before itself.
+
+    Attributes:
+        are_closed: whether there are to be no further ones.
+    """
 
     def __init__(self) -> None:
+        self.are_closed: bool = False
         self._begun: set[EventFeed[Any]] = set()
 
     def add(self, feed: EventFeed[Any]) -> None:
@@ -56,7 +61,8 @@ class Feeds:
         self._begun.discard(feed)
 
     async def aclose(self) -> None:
-        """Close all of them."""
+        """Close all of them, and those that are about to begin."""
+        self.are_closed = True
         for feed in list(self._begun):
             await feed.aclose()
 
@@ -103,7 +109,7 @@ class EventFeed(Generic[RecordT]):
         self._changes: asyncio.Queue[ConnectionChange] | None = None
         self._error: Exception | None = None
         self._is_over = asyncio.Event()
-        self.is_closed = False
+        self.is_closed: bool = False
 
     @property
     def is_open(self) -> bool:
@@ -125,13 +131,16 @@ class EventFeed(Generic[RecordT]):
             if self._stream is not None:
                 return
             stream = await self._open_stream(self._note)
-            if self.is_closed:
+            if self._was_closed():
                 await stream.aclose()
                 raise ConfigurationError("This subscription was closed before it was open.")
             self._loop = asyncio.get_running_loop()
             self._stream = stream
             self._feeds.add(self)
             self._decoding = asyncio.create_task(self._decode(stream), name="icure events")
+
+    def _was_closed(self) -> bool:
+        return self.is_closed or self._feeds.are_closed
 
     async def next(self) -> SubscriptionItem[RecordT]:
         """Return the next item.

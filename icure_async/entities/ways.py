@@ -5,6 +5,7 @@ Source: cryptography.md §5.2.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import attrs
@@ -14,15 +15,13 @@ from icure_async.crypto.threads import SHORT_STEPS, Turns
 from icure_async.entities.delegations import entries_for, open_entry
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
-
     from icure_async.crypto.exchange_keys import WrappedKey
     from icure_async.crypto.key_ring import KeyRing
     from icure_async.crypto.protocol import Crypto
 
-    Documents = Sequence[Mapping[str, Any]]
-    EntriesOf = Callable[[Mapping[str, Any]], Mapping[str, Any]]
-    FindWays = Callable[[Documents, EntriesOf], Awaitable[list[list["Way"]]]]
+Documents = Sequence[Mapping[str, Any]]
+EntriesOf = Callable[[Mapping[str, Any]], Mapping[str, Any]]
+FindWays = Callable[[Documents, EntriesOf], Awaitable[list[list["Way"]]]]
 
 __all__ = ["KeyDirectory", "Way", "Ways"]
 

@@ -113,6 +113,23 @@ class Inviter(Protocol):
         ...
 
 
+def _check_inviter(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    if not hasattr(value, "last_name") or not hasattr(value, "addresses"):
+        raise ValidationError(
+            f"{attribute.name} must be a HealthcareProfessional or a Patient: the one who invites."
+        )
+
+
+def _check_patient(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    if not isinstance(value, Patient | EncryptedPatient):
+        raise ValidationError(f"{attribute.name} must be a Patient: the one who is invited.")
+
+
+def _check_line(_: object, attribute: attrs.Attribute[str], value: object) -> None:
+    if not isinstance(value, str) or not value.strip() or not value.isprintable():
+        raise ValidationError(f"{attribute.name} must be a text in one line.")
+
+
 @attrs.frozen(repr=False)
 class _Registration:
     """The invitation of the reference, in one sentence or two.
@@ -124,28 +141,10 @@ class _Registration:
         patient: the invited person.
     """
 
-    data_owner: Inviter = attrs.field()
-    link: str = attrs.field()
-    solution_name: str = attrs.field()
-    patient: PotentiallyEncryptedPatient = attrs.field()
-
-    @data_owner.validator
-    def _check_data_owner(self, _: attrs.Attribute[Inviter], value: object) -> None:
-        if not hasattr(value, "last_name") or not hasattr(value, "addresses"):
-            raise ValidationError(
-                "data_owner must be a HealthcareProfessional or a Patient: the one who invites."
-            )
-
-    @patient.validator
-    def _check_patient(self, _: attrs.Attribute[Any], value: object) -> None:
-        if not isinstance(value, Patient | EncryptedPatient):
-            raise ValidationError("patient must be a Patient: the one who is invited.")
-
-    @link.validator
-    @solution_name.validator
-    def _check_text(self, attribute: attrs.Attribute[str], value: object) -> None:
-        if not isinstance(value, str) or not value.strip() or not value.isprintable():
-            raise ValidationError(f"{attribute.name} must be a text in one line.")
+    data_owner: Inviter = attrs.field(validator=_check_inviter)
+    link: str = attrs.field(validator=_check_line)
+    solution_name: str = attrs.field(validator=_check_line)
+    patient: PotentiallyEncryptedPatient = attrs.field(validator=_check_patient)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(solution_name={self.solution_name!r})"

@@ -27,6 +27,10 @@ _GOING_AWAY: Final = 1001
 _CLOSING_MESSAGE: Final = b"Client closed connection"
 _CLOSING_SECONDS: Final = 2.0
 _TOO_BIG: Final = 1009
+# pyright does not see the members of this class.
+_TIMES: Final = aiohttp.ClientWSTimeout(
+    ws_close=_CLOSING_SECONDS  # pyright: ignore[reportCallIssue]
+)
 # Unsupported data, inconsistent data, a policy (RFC 6455 §7.4.1): it is not going to like the same
 # message any better the next time.
 _REFUSALS: Final = frozenset({1003, 1007, 1008})
@@ -79,7 +83,7 @@ async def shake_hands(
         try:
             return await session.ws_connect(
                 yarl.URL(url, encoded=True),
-                timeout=aiohttp.ClientWSTimeout(ws_close=_CLOSING_SECONDS),
+                timeout=_TIMES,
                 # With it, nobody would see the signs of life.
                 autoping=False,
                 proxy=proxy.url if proxy else None,
@@ -178,7 +182,7 @@ class Websocket:
             return
         raise error
 
-    def _end(self, message: aiohttp.WSMessage | aiohttp.WSMessageTextBytes) -> ICureError:
+    def _end(self, message: Any) -> ICureError:
         """Return the error for a message that is aiohttp's, and says that there is no further."""
         failure: object = message.data
         if isinstance(failure, aiohttp.WebSocketError) and failure.code == _TOO_BIG:

@@ -208,7 +208,7 @@ class Events:
 
     async def _serve(self, subscriber: _Subscriber, transport: asyncio.Transport | None) -> None:
         """Send what waits, until either side closes the websocket."""
-        tasks = [
+        tasks: list[asyncio.Future[Any]] = [
             asyncio.create_task(_listen(subscriber.socket)),
             asyncio.create_task(self._send_all(subscriber)),
         ]

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from icure_async.apis.notifications import NotificationApi as AsyncNotificationApi
+from icure_async.models.notification import Notification, PotentiallyEncryptedNotification
 from icure_sync._generated import events as _events
 from icure_sync._twins import Twin
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from icure_async.models.enums import NotificationStatus
     from icure_async.models.events import EventType, Reconnection
     from icure_async.models.filters import Filter, NotificationFilter
-    from icure_async.models.notification import Notification, PotentiallyEncryptedNotification
     from icure_sync._generated.events import Subscription
     from icure_sync._iterators import ClosableIterator
 
@@ -181,7 +181,7 @@ class NotificationApi(Twin[AsyncNotificationApi]):
         Raises:
             ValidationError: an argument is malformed, or the filter searches encrypted members.
         """
-        return _events.Subscription._wrap(
+        return _events.Subscription[PotentiallyEncryptedNotification]._wrap(
             self._call(
                 self._inner.subscribe_to_notification_events,
                 event_types,

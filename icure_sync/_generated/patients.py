@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from icure_async.apis.patients import PatientApi as AsyncPatientApi
+from icure_async.models.patient import Patient, PotentiallyEncryptedPatient
 from icure_sync._generated import events as _events
 from icure_sync._plain import callback
 from icure_sync._twins import Twin
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from icure_async.models.batch import BatchProgress, BatchResult
     from icure_async.models.events import EventType, Reconnection
     from icure_async.models.filters import Filter, PatientFilter
-    from icure_async.models.patient import Patient, PotentiallyEncryptedPatient
     from icure_async.models.shares import AccessToAllData, ShareResult
     from icure_sync._generated.events import Subscription
     from icure_sync._iterators import ClosableIterator
@@ -463,7 +463,7 @@ class PatientApi(Twin[AsyncPatientApi]):
         Raises:
             ValidationError: an argument is malformed, or the filter searches encrypted members.
         """
-        return _events.Subscription._wrap(
+        return _events.Subscription[PotentiallyEncryptedPatient]._wrap(
             self._call(
                 self._inner.subscribe_to_patient_events,
                 event_types,

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from icure_async.apis.users import UserApi as AsyncUserApi
+from icure_async.models.user import User
 from icure_async.models.user_token import (
     DEFAULT_TOKEN_VALIDITY,
     INVITATION_VALIDITY,
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from icure_async.models.filters import Filter, UserFilter
     from icure_async.models.messages import MessageFactory
     from icure_async.models.patient import PotentiallyEncryptedPatient
-    from icure_async.models.user import User
     from icure_sync._generated.events import Subscription
     from icure_sync._iterators import ClosableIterator
 
@@ -457,7 +457,7 @@ class UserApi(Twin[AsyncUserApi]):
         Raises:
             ValidationError: an argument is malformed.
         """
-        return _events.Subscription._wrap(
+        return _events.Subscription[User]._wrap(
             self._call(
                 self._inner.subscribe_to_user_events,
                 event_types,

@@ -162,7 +162,7 @@ def test_a_wrong_clock_is_told_with_its_way(icure: Command, seconds: int) -> Non
 def test_a_folder_that_others_can_open_is_named_and_left_alone(
     icure: Command, person: dict[str, Any]
 ) -> None:
-    folder = icure.data / "keys"
+    folder = icure.keys
     folder.chmod(0o755)
     (check,) = _bad(icure.json("doctor", code=1))
     assert check["next_step"] == f"chmod 700 {folder}"
@@ -170,7 +170,7 @@ def test_a_folder_that_others_can_open_is_named_and_left_alone(
 
 
 def test_a_key_file_that_others_can_open_is_named(icure: Command, person: dict[str, Any]) -> None:
-    (file,) = (icure.data / "keys").iterdir()
+    (file,) = icure.keys.iterdir()
     file.chmod(0o644)
     found = " ".join(check["found"] for check in _bad(icure.json("doctor", code=1)))
     assert f"chmod 600 {file}" in found
@@ -183,7 +183,7 @@ def test_a_login_that_others_can_open_is_named(icure: Command, person: dict[str,
 
 
 def test_a_missing_key_is_told_with_the_ways_back(icure: Command, person: dict[str, Any]) -> None:
-    (file,) = (icure.data / "keys").iterdir()
+    (file,) = icure.keys.iterdir()
     file.unlink()
     (check,) = _bad(icure.json("doctor", code=1))
     assert check["name"] == "Keys"

@@ -70,7 +70,7 @@ class TestByCode:
             icure(*command.split())
             icure.json(*command.split())
         assert token not in icure.said
-        (key_file,) = (icure.data / "keys").iterdir()
+        (key_file,) = icure.keys.iterdir()
         for value in json.loads(key_file.read_text())["privateKey"].values():
             assert not (isinstance(value, str) and len(value) > 20 and value in icure.said)
 
@@ -81,6 +81,7 @@ class TestByCode:
         code = icure("code").stdout.strip()
         wrong = "".join("1" if digit == "0" else "0" for digit in code)
         done = icure("login", "--resume", typed=f"{wrong}\nletters\n{code}\n")
+        assert "icure keys export" in done.stderr
         assert done.stderr.count("Code from the message") == 3
         assert phone in done.stdout
 
@@ -126,6 +127,16 @@ class TestByCode:
             "ICURE_MSG_GTW_URL": "http://127.0.0.1:9",
         }
         icure("login", "--resume", ICURE_CODE=code)
+
+    def test_a_token_that_cannot_be_kept_is_revoked(
+        self, icure: Command, running: Sandbox, phone: str
+    ) -> None:
+        icure.start(running, phone)
+        icure.enter_code("--store", "keyring", code=1)
+        icure("login", phone, "--captcha", "solved", code=1)
+        icure.enter_code("--store", "file")
+        lasting = [item for item in icure.json("token", "list") if (item["validity"] or 0) > 3600]
+        assert [item["is_current"] for item in lasting] == [True]
 
     def test_who_registers_has_to_be_said_where_there_are_processes_for_both(
         self, icure: Command, phone: str
@@ -336,9 +347,9 @@ class TestLogout:
 
     def test_private_keys_stay(self, icure: Command, running: Sandbox, phone: str) -> None:
         icure.register(running, phone)
-        kept = {file.name: file.read_bytes() for file in (icure.data / "keys").iterdir()}
+        kept = {file.name: file.read_bytes() for file in icure.keys.iterdir()}
         icure("logout")
-        assert {file.name: file.read_bytes() for file in (icure.data / "keys").iterdir()} == kept
+        assert {file.name: file.read_bytes() for file in icure.keys.iterdir()} == kept
 
 
 def _only_key(icure: Command) -> tuple[str, Any]:

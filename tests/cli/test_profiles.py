@@ -145,7 +145,7 @@ class TestCommands:
         (stored,) = icure.json("keys", "list")
         assert stored["data_owner_id"] == login["data_owner_id"]
         assert Path(stored["file"]).parent == folder
-        assert not (icure.data / "keys").exists()
+        assert not icure.keys.exists()
 
 
 class TestBrokenFile:

@@ -147,7 +147,7 @@ def test_what_was_saved_in_clear_is_seen_and_hidden_by_the_next_save(
         name
         for name in ENCRYPTABLE
         if _FIELDS[name].wire in kind.also_encrypted
-        and getattr(from_wire(Patient, in_clear), name) not in (None, "", [], {})
+        and getattr(from_wire(Patient, in_clear), name) not in (None, "", b"", [], {})
     }
     read = from_wire(Patient, asyncio.run(_opened(in_clear)))
     sealed = asyncio.run(_sealed(kind, read))

@@ -24,7 +24,7 @@ from icure_async import (
     User,
     UserFilter,
 )
-from icure_async.errors import ConfigurationError, ValidationError, WrongArgumentsError
+from icure_async.errors import ConfigurationError, ICureError, ValidationError, WrongArgumentsError
 from icure_async.sandbox import Fault, Sandbox
 from tests.support.builders import builder_for
 from tests.support.golden import GOLDEN
@@ -293,6 +293,24 @@ async def test_closing_the_api_ends_its_subscriptions(hcp: MedTechApi, sandbox: 
         await asyncio.wait_for(hcp.aclose(), 5)
         assert await asyncio.wait_for(waiting, 5) == []
     assert await sandbox.disconnect_subscribers() == 0
+
+
+async def test_one_that_is_about_to_begin_ends_with_the_api_too(
+    people: People, sandbox: Sandbox, client_session: aiohttp.ClientSession
+) -> None:
+    api = await people.opener.golden("hcp")
+    sandbox.inject_fault(Fault(kind="delay", seconds=0.3, path="/ws/v1/*"))
+    events = api.patient_api.subscribe_to_patient_events(["CREATE"])
+    opening = asyncio.ensure_future(anext(events))
+    await asyncio.sleep(0.1)
+    await api.aclose()
+    with pytest.raises(ICureError):
+        await asyncio.wait_for(opening, 5)
+    assert not client_session.closed
+    assert sandbox._events is not None
+    async with asyncio.timeout(5):
+        while sandbox._events.is_watching():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
 
 
 async def test_logging_out_ends_subscriptions(hcp: MedTechApi, sandbox: Sandbox) -> None:

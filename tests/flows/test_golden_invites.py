@@ -33,7 +33,7 @@ def world2() -> Json:
 
 
 def expected_of(world2: Json, name: str, kind: str) -> dict[str, Json | None]:
-    """What each reader sees at a stage: of the patient, or of the notification."""
+    """Return the members that each reader sees at a stage, of the patient or the notification."""
     found = {
         entry["reader"]: entry["fields"]
         for entry in world2["expected"]
@@ -44,7 +44,7 @@ def expected_of(world2: Json, name: str, kind: str) -> dict[str, Json | None]:
 
 
 async def seen(api: MedTechApi, patient_id: str) -> Json | None:
-    """What somebody sees of a patient."""
+    """Return the patient as somebody sees it, or None where it is closed."""
     try:
         patient = await api.patient_api.get_patient(patient_id)
     except (DecryptionError, PermissionDeniedError):

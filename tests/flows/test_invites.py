@@ -62,7 +62,7 @@ async def test_the_whole_story(clinic: Clinic, channel: str) -> None:
 async def test_the_patient_has_its_own_secret_id_and_then_that_of_the_professional(
     clinic: Clinic,
 ) -> None:
-    """A share that took the patient for served, since it has an entry, would be none (§2.2)."""
+    """A share that took its own entry for access would give none (second-world.md §2.2)."""
     token = await clinic.invited()
     async with clinic.logged_in(token) as result:
         own_id = result.data_owner_id

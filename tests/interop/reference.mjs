@@ -103,7 +103,7 @@ const open = async ({ url, username, password, basicOnly = false, storageDirecto
     tokens,
   )
   const user = await apis.userApi.getCurrentUser()
-  session = { apis, user, keyStorage }
+  session = { apis, user, keyStorage, url }
   return user
 }
 
@@ -170,6 +170,33 @@ const readPatient = async (id) => {
   const complaint = findComplaint()
   if (!decrypted || complaint) throw new Error(`Could not decrypt patient ${id}: ${complaint ?? 'no usable key'}`)
   return patient
+}
+
+// The subscription to patients as the MedTech SDK makes it, which is built on this package: a new
+// token for each connection, made again when it is closed (wire-protocol.md §8).
+const subscription = { socket: undefined, connections: 0, heard: [], ended: false }
+
+const connectForPatients = async (eventTypes) => {
+  const { apis, url } = current()
+  const token = await apis.authApi.token('GET', '/ws/v1/notification')
+  const root = url.replace(/^http/, 'ws').replace(/\/rest\/v1$/, '/ws/v1')
+  const socket = new WebSocket(`${root}/notification/subscribe;tokenid=${token}`)
+  subscription.socket = socket
+  socket.onopen = () => {
+    socket.send(JSON.stringify({ eventTypes, entityClass: 'org.taktik.icure.entities.Patient' }))
+    subscription.connections += 1
+  }
+  socket.onmessage = ({ data }) => {
+    if (data === 'ping') socket.send('pong')
+    else subscription.heard.push(JSON.parse(data))
+  }
+  socket.onclose = () => {
+    if (!subscription.ended) setTimeout(() => connectForPatients(eventTypes), 50)
+  }
+}
+
+const until = async (condition) => {
+  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 20))
 }
 
 // Of the wire's $type, which the package's own classes set themselves.
@@ -490,6 +517,24 @@ const commands = {
     return created
   },
 
+  subscribeToPatients: async ({ eventTypes }) => {
+    await connectForPatients(eventTypes)
+    await until(() => subscription.connections)
+    return null
+  },
+
+  waitForConnection: async ({ number }) => {
+    await until(() => subscription.connections >= number)
+    return null
+  },
+
+  // The first patients that were heard of, decrypted.
+  heardOf: async ({ count }) => {
+    const { apis, user } = current()
+    await until(() => subscription.heard.length >= count)
+    return apis.patientApi.decrypt(user, subscription.heard.slice(0, count), false)
+  },
+
   requests: async () => journal.splice(0),
 
   // For benchmarks: run a command with each of the arguments, and return what that cost, in seconds.
@@ -534,3 +579,6 @@ for await (const line of readline.createInterface({ input: process.stdin, crlfDe
   }
   process.stdout.write(`${ascii(answer)}\n`)
 }
+
+subscription.ended = true
+subscription.socket?.close()

@@ -79,7 +79,7 @@ class Scenario:
 
     @property
     def reads_itself(self) -> bool:
-        """Whether the user can read its own record after the login."""
+        """True if the user can read its own record after the login."""
         return True
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import pytest
 from aiohttp import WSMsgType, web
+from yarl import URL
 
 from icure_async.errors import (
     AuthenticationError,
@@ -21,7 +22,10 @@ from icure_async.errors import (
     ServerError,
 )
 from icure_async.models.events import ConnectionChange, Reconnected, Reconnection, UnreadableEvent
+from icure_async.rest.connection import ConnectionOptions
 from icure_async.rest.event_stream import Arrival, EventStream, Timing
+from icure_async.rest.proxies import Proxy as NamedProxy
+from tests.support.certificates import client_context
 from tests.support.event_server import (
     PATIENT,
     SUBSCRIPTION,
@@ -36,6 +40,7 @@ from tests.support.event_server import (
     serving,
 )
 from tests.support.leaks import assert_secret_free
+from tests.support.proxy import Proxy
 
 EVENT = json.dumps(PATIENT)
 
@@ -356,7 +361,7 @@ async def test_the_backend_has_to_wait_while_the_buffer_is_full(limits: dict[str
             sent += 1
         await say_nothing(socket)
 
-    async with serving(flood, **limits) as (_server, stream):  # type: ignore[arg-type]
+    async with serving(flood, **limits) as (_server, stream):
         await until(lambda: sent > 10)
         before = -1
         while before != sent:
@@ -441,3 +446,16 @@ async def test_closing_leaves_nothing_behind_in_any_phase(phase: str) -> None:
         left = [task for task in asyncio.all_tasks() - ours if "icure" in task.get_name()]
         assert left == []
     assert {t for t in asyncio.all_tasks() - before if "icure" in t.get_name()} == set()
+
+
+@pytest.mark.parametrize("is_tls", [False, True], ids=["http", "https"])
+async def test_a_proxy_and_an_authority_of_the_application_are_used(is_tls: bool) -> None:
+    async with EventServer(say("ping", EVENT), tls=is_tls) as server, Proxy(server.port) as proxy:
+        options = ConnectionOptions(
+            proxy=NamedProxy("the proxy of this test", URL(proxy.url)),
+            ssl_context=client_context(),
+        )
+        async with event_stream(server, options=options) as stream:
+            assert await arrivals(stream, 1) == [EVENT.encode()]
+            await until(lambda: server.texts == ["pong"])
+        assert proxy.lines[-1].startswith("CONNECT" if is_tls else "GET http://127.0.0.1")

@@ -56,7 +56,8 @@ async def subscribed(
 
 async def create(world: World, patient_id: str, **members: Any) -> dict[str, Any]:
     patient = {"id": patient_id, "firstName": "Jon", "lastName": "Snow", **members}
-    return await send(world, "POST", "/patient", patient)
+    created: dict[str, Any] = await send(world, "POST", "/patient", patient)
+    return created
 
 
 async def send(world: World, method: str, path: str, body: Any = None) -> Any:
@@ -190,7 +191,7 @@ async def test_pings_come_in_their_interval_whatever_else_is_sent(
     async with Sandbox(database=fresh, ping_interval=0.1) as sandbox:
         world = World(sandbox, session)
         async with subscribed(world) as socket:
-            texts = []
+            texts: list[str] = []
             for number in range(6):
                 await create(world, f"p{number}")
                 await asyncio.sleep(0.05)
@@ -222,11 +223,10 @@ async def test_who_does_not_read_holds_up_nobody_and_is_disconnected(world: Worl
         transport = socket.get_extra_info("socket")
         assert transport is not None
         # Nothing is read here while all this is written.
-        for start in range(0, 3000, 500):
-            note = "x" * 2000
+        for start in range(0, 4000, 100):
             patients = [
-                {"id": f"p{n}", "firstName": note, "lastName": "Snow"}
-                for n in range(start, start + 500)
+                {"id": f"p{n}", "lastName": "Snow", "encryptedSelf": "x" * 4000}
+                for n in range(start, start + 100)
             ]
             async with asyncio.timeout(30):
                 await send(world, "POST", "/patient/batch", patients)

@@ -74,16 +74,16 @@ class Command:
         self.said = ""
 
     @property
-    def data(self) -> Path:
-        """The folder of the application data."""
-        return self.home / "data/icure-sdk"
+    def keys(self) -> Path:
+        """The folder of the key files, whose name is that of earlier versions."""
+        return self.home / "data/icure-sdk/keys"
 
     @property
     def config_file(self) -> Path:
-        return self.home / "config/icure-sdk/config.json"
+        return self.home / "config/icure-async/config.json"
 
     def login_file(self, profile: str = "default") -> Path:
-        return self.data / f"logins/{profile}.json"
+        return self.home / f"data/icure-async/logins/{profile}.json"
 
     def token(self, profile: str = "default") -> str:
         """The token in the file of a login."""
@@ -150,7 +150,7 @@ class Command:
 
     def store_key(self, owner_id: str, pair: KeyPair) -> None:
         """Put a key pair on the device."""
-        asyncio.run(FileKeyStorage(self.data / "keys").store_key_pair(owner_id, pair))
+        asyncio.run(FileKeyStorage(self.keys).store_key_pair(owner_id, pair))
 
     def start(self, sandbox: Sandbox, phone: str, *options: str, person: str = "patient") -> Result:
         """Have a code sent, to a patient of the sandbox's professional or to a professional."""

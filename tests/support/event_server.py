@@ -12,8 +12,10 @@ from aiohttp import WSMsgType, web
 from aiohttp.test_utils import TestServer
 
 from icure_async.models.events import ConnectionChange, Reconnection
+from icure_async.rest.connection import ConnectionOptions
 from icure_async.rest.event_stream import EventStream, Timing
 from icure_async.rest.transport import DEFAULT_MAX_RESPONSE_SIZE
+from tests.support.certificates import server_context
 from tests.support.loopback import open_session, open_transport
 
 TICKET_PATH = "/rest/v1/auth/token/GET/%2Fws%2Fv1%2Fnotification"
@@ -68,7 +70,7 @@ class EventServer:
         root: the path that the backend lies below.
     """
 
-    def __init__(self, *scripts: Answer) -> None:
+    def __init__(self, *scripts: Answer, tls: bool = False) -> None:
         self.scripts: list[Answer] = list(scripts or [say_nothing])
         self.tickets: list[int | str] = []
         self.seen: list[str] = []
@@ -80,18 +82,25 @@ class EventServer:
         self.root = ""
         app = web.Application()
         app.router.add_route("*", "/{tail:.*}", self._handle)
-        self._server = TestServer(app)
+        self._server = TestServer(app, scheme="https" if tls else "http")
+        self._tls = server_context() if tls else None
 
     async def __aenter__(self) -> Self:
-        await self._server.start_server(access_log=None)
+        await self._server.start_server(access_log=None, ssl=self._tls)
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
         await self._server.close()
 
     @property
+    def port(self) -> int:
+        assert self._server.port is not None
+        return self._server.port
+
+    @property
     def base_url(self) -> str:
-        return f"http://127.0.0.1:{self._server.port}{self.root}/rest/v1"
+        scheme = "https" if self._tls else "http"
+        return f"{scheme}://127.0.0.1:{self.port}{self.root}/rest/v1"
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         self.seen.append(f"{request.method} {request.raw_path}")
@@ -177,11 +186,14 @@ async def event_stream(
     max_bytes: int = DEFAULT_MAX_RESPONSE_SIZE,
     changes: list[ConnectionChange] | None = None,
     start: bool = True,
+    options: ConnectionOptions | None = None,
     **timing: Any,
 ) -> AsyncIterator[EventStream]:
     """A stream of the server's events, opened unless ``start`` is false."""
     time = time or Time()
-    async with open_transport(max_response_size=max_bytes, timeout=5.0) as transport:
+    async with open_transport(
+        max_response_size=max_bytes, timeout=5.0, options=options
+    ) as transport:
         session = open_session(transport, server.base_url, basic_only=True)
         stream = EventStream(
             lambda: session.open_websocket(

@@ -24,6 +24,10 @@ FILES: Mapping[str, str] = {
         "It tests what the authentication API writes down, which has no twin: the same async "
         "object works on the loop thread."
     ),
+    "tests/flows/test_events.py": (
+        "It iterates and waits as asyncio programs do. The subscriptions of icure_sync have tests "
+        "of their own, tests/sync/test_events.py."
+    ),
     "tests/flows/test_fault_matrix.py": (
         "It takes minutes, and strikes below what icure_sync adds: its requests are made, and made "
         "again, by the same async code."

@@ -74,7 +74,7 @@ class ReferenceSdk(JsonLinesProcess):
 
     @classmethod
     async def start(cls, directory: Path) -> Self:
-        return await cls.run("node", "reference.mjs", cwd=directory)
+        return await cls.run("node", "--experimental-websocket", "reference.mjs", cwd=directory)
 
     async def version(self) -> str:
         version: str = await self.call("version")
@@ -215,6 +215,19 @@ class ReferenceSdk(JsonLinesProcess):
         """Return a page of tasks, and the id the next one begins with."""
         page = await self.call("filterTasks", filter=task_filter, startId=start_id, limit=limit)
         return page["rows"], page["nextId"]
+
+    async def subscribe_to_patients(self, event_types: list[str]) -> None:
+        """Hear of patients from now on."""
+        await self.call("subscribeToPatients", eventTypes=event_types)
+
+    async def wait_for_connection(self, number: int) -> None:
+        """Wait until the subscription has been connected so often."""
+        await self.call("waitForConnection", number=number)
+
+    async def heard_of(self, count: int) -> list[JsonObject]:
+        """Wait until so many patients were heard of, and return them, decrypted."""
+        patients: list[JsonObject] = await self.call("heardOf", count=count)
+        return patients
 
     async def delete_task(self, task_id: str) -> None:
         await self.call("deleteTask", id=task_id)

@@ -727,7 +727,7 @@ def test_a_generic_twin_that_is_returned_is_wrapped(project: Project) -> None:
     )
     assert problems == []
     assert "def pages(self) -> Api[int]:" in twin
-    assert "return Api._wrap(self._call(self._inner.pages))" in twin
+    assert "return Api[int]._wrap(self._call(self._inner.pages))" in twin
 
 
 def test_what_a_generic_twin_is_of_must_be_the_same_in_both_packages(project: Project) -> None:

@@ -35,12 +35,14 @@ from icure_sync.sandbox import Sandbox
 NAMES = (
     "AnonymousMedTechApi",
     "AnonymousMedTechApiBuilder",
+    "AnonymousMessageGatewayApi",
     "AuthenticationApi",
     "DataOwnerApi",
     "HealthcareProfessionalApi",
     "MedTechApi",
     "MedTechApiBuilder",
     "MedicalDeviceApi",
+    "MessageGatewayApi",
     "NotificationApi",
     "PatientApi",
     "Subscription",
@@ -121,7 +123,8 @@ def twin_of(hint: Any, *, parameter: bool) -> Any:
         return TWINS[hint]
     origin, parts = get_origin(hint), get_args(hint)
     if origin in TWINS:
-        return TWINS[origin][parts]
+        generic: Any = TWINS[origin]
+        return generic[parts]
     if origin is Building:
         return TWINS[parts[0]]
     if origin is contextlib.AbstractAsyncContextManager:
@@ -200,7 +203,7 @@ def test_no_member_is_missing_on_either_side(original: type) -> None:
 
 
 ATTRIBUTES = {
-    icure_async.AnonymousMedTechApi: {"authentication_api"},
+    icure_async.AnonymousMedTechApi: {"authentication_api", "message_gateway_api"},
     icure_async.MedTechApi: {
         "data_owner_api",
         "healthcare_professional_api",
