@@ -475,7 +475,8 @@ class _Builder(SecretHolder):
         All with whom a record is shared read them as before: with this SDK, with or without this
         option, with the reference and with today's iCure. The backend does not, so that a filter
         by one of them is refused. Where one of ``first_name``, ``last_name``, ``maiden_name`` and
-        ``alias`` is encrypted, ``names``, which repeats them, is too.
+        ``alias`` is encrypted, ``names``, which repeats them, is too. Where ``names`` is chosen
+        itself, saving fills those of the four that stay in clear from it no more.
 
         Other SDKs write these fields in clear again when they save a record. That is seen on
         reading: it is in the log, ``exposed_fields`` of the record names them, and saving the

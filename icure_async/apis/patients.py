@@ -414,8 +414,9 @@ class PatientApi:
 
         This version shares the patient itself. It looks for healthcare elements, data samples,
         forms and invoices as well, and the result has an error for each of these that the delegate
-        has no access to: it never claims more than there is. Repeating the call sends nothing
-        where nothing is missing, except what it takes to look.
+        has no access to: it never claims more than there is. Data of patients that were merged into
+        this one is not looked for, which the errors say. Repeating the call sends nothing where
+        nothing is missing, except what it takes to look.
 
         Args:
             patient_id: id of the patient, which is shared as it is stored.

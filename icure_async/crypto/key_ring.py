@@ -35,7 +35,8 @@ class KeyRing(SecretHolder):
         self._key_pairs: dict[str, KeyPair] = {}
         self._read_only: set[str] = set()
         self._of_parents: set[str] = set()
-        self._opened: Recent[str, bytes] = Recent(opened_kept)
+        # With the fingerprint of the key pair that has opened it, which may be a parent's.
+        self._opened: Recent[str, tuple[str, bytes]] = Recent(opened_kept)
 
     async def add(self, key_pair: KeyPair, *, read_only: bool = False) -> None:
         """Add a key pair.
@@ -130,20 +131,20 @@ class KeyRing(SecretHolder):
         """
         usable = self.own_pairs if own_only else self.key_pairs
         for ciphertext, key_pairs in _candidates(wrapped, usable):
-            opened = self._opened.get(ciphertext)
-            if opened is not None:
-                return opened
+            known = self._opened.get(ciphertext)
+            if known is not None and any(pair.fingerprint == known[0] for pair in usable):
+                return known[1]
             for key_pair in key_pairs:
                 opened = await self._decrypt(key_pair, ciphertext)
                 if opened is not None:
-                    self._opened.put(ciphertext, opened)
+                    self._opened.put(ciphertext, (key_pair.fingerprint, opened))
                     return opened
         return None
 
     def remember(self, wrapped: Mapping[str, str], exchange_key: bytes) -> None:
         """Keep an exchange key this program has just made, to spare the RSA decryption."""
-        for ciphertext in wrapped.values():
-            self._opened.put(ciphertext, exchange_key)
+        for fingerprint, ciphertext in wrapped.items():
+            self._opened.put(ciphertext, (fingerprint, exchange_key))
 
     async def wrap(self, exchange_key: bytes, public_keys: Iterable[str]) -> dict[str, str]:
         """Return the exchange key encrypted for each public key, by fingerprint, in hex.

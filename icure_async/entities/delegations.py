@@ -27,6 +27,7 @@ __all__ = [
     "has_keys",
     "has_own_entry",
     "key_map_of",
+    "name_in_entries",
     "open_entry",
 ]
 
@@ -63,6 +64,11 @@ def has_own_entry(document: Mapping[str, Any], owner_id: str) -> bool:
         entries_for(document.get("delegations"), owner_id)
         or entries_for(document.get("encryptionKeys"), owner_id)
     )
+
+
+def name_in_entries(entity_id: str) -> str:
+    """Return the id of an entity as its entries name it, which know Latin-1 only."""
+    return entity_id.encode("latin-1", errors="replace").decode("latin-1")
 
 
 async def encrypt_entry(

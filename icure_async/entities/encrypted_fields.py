@@ -19,6 +19,8 @@ from icure_async.models.fields import Member, members_of
 from icure_async.models.wire import from_wire
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
     from icure_async.entities.kinds import EntityKind
 
 __all__ = ["encrypting", "exposed_fields", "refuse_exposing", "with_missing"]
@@ -34,6 +36,8 @@ Sealed = TypeVar("Sealed", bound=EntityModel)
 def encrypting(kind: EntityKind[Clear, Sealed], fields: Iterable[str]) -> EntityKind[Clear, Sealed]:
     """Return a kind of records of which further members are encrypted, and those that repeat them.
 
+    A member that repeats others, and was chosen itself, no longer provides them in clear.
+
     Args:
         kind: the records.
         fields: attributes of their class.
@@ -44,10 +48,11 @@ def encrypting(kind: EntityKind[Clear, Sealed], fields: Iterable[str]) -> Entity
     if isinstance(fields, str | bytes | Mapping) or not isinstance(fields, Iterable):
         raise ValidationError(f"The encrypted fields of a {kind.noun} must be a list of names.")
     by_name = {member.name: member for member in _members_of(kind)}
+    chosen: dict[str, None] = {}
     names: dict[str, None] = {}
     for name in fields:
         _check(kind, by_name, name)
-        names[name] = None
+        chosen[name] = names[name] = None
         if name in kind.repeated_in:
             names[kind.repeated_in[name]] = None
     further = {
@@ -59,6 +64,7 @@ def encrypting(kind: EntityKind[Clear, Sealed], fields: Iterable[str]) -> Entity
         kind,
         encrypted=(*kind.encrypted, *further),
         also_encrypted={**kind.also_encrypted, **further},
+        complete=_completing(kind, chosen, by_name),
     )
 
 
@@ -133,6 +139,26 @@ def refuse_exposing(
         entity_type=kind.noun,
         entity_ids=[document["id"]],
     )
+
+
+def _completing(
+    kind: EntityKind[Any, Any], chosen: Collection[str], by_name: Mapping[str, Member]
+) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
+    """Return a completion that puts nothing into clear that follows from a member to encrypt."""
+    in_clear = [
+        by_name[name].wire
+        for name, repeating in kind.repeated_in.items()
+        if repeating in chosen and name not in chosen
+    ]
+    if not in_clear:
+        return kind.complete
+
+    def complete(document: Mapping[str, Any]) -> dict[str, Any]:
+        completed = kind.complete(document)
+        as_it_was = {name: document[name] for name in in_clear if name in document}
+        return {k: v for k, v in completed.items() if k not in in_clear} | as_it_was
+
+    return complete
 
 
 def _members_of(kind: EntityKind[Any, Any]) -> tuple[Member, ...]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from icure_async.crypto.encoding import decode_base64, encode_base64
 from icure_async.crypto.threads import INLINE_BYTES, in_thread, in_thread_if_large
+from icure_async.entities.wholeness import ENTITY_METADATA, KEY_MATERIAL
 from icure_async.json_shapes import as_list, as_object, is_list, is_object
 
 if TYPE_CHECKING:
@@ -29,19 +30,10 @@ __all__ = [
 
 ENCRYPTED_SELF: Final = "encryptedSelf"
 
-# These members say which entity this is and who can read it. Somebody who may write one entity
-# could otherwise hide the id of another in it, and have the next reader save over that one.
-_ALWAYS_CLEAR: Final = frozenset(
-    {
-        "id",
-        "rev",
-        "delegations",
-        "encryptionKeys",
-        "cryptedForeignKeys",
-        "secretForeignKeys",
-        ENCRYPTED_SELF,
-    }
-)
+# These members say which entity this is, who can read it, and which keys a data owner has. Somebody
+# who may write one entity could otherwise hide the id of another in it, and have the next reader
+# save over that one; or have it move a data owner's keys to where nobody looks for them.
+_ALWAYS_CLEAR: Final = frozenset({"id", "rev", *ENTITY_METADATA, *KEY_MATERIAL})
 _ALWAYS_CLEAR_IN_ELEMENTS: Final = frozenset({ENCRYPTED_SELF})
 # JavaScript writes numbers of this many digits without an exponent.
 _PLAIN_DIGITS: Final = 21

@@ -11,8 +11,19 @@ import attrs
 
 from icure_async.crypto.encoding import new_uuid
 from icure_async.crypto.threads import Turns
-from icure_async.entities.delegations import encrypt_entry, entity_key_of, has_keys, key_map_of
-from icure_async.entities.encrypted_self import ENCRYPTED_SELF, encrypt_members, encrypted_parts
+from icure_async.entities.delegations import (
+    encrypt_entry,
+    entity_key_of,
+    has_keys,
+    key_map_of,
+    name_in_entries,
+)
+from icure_async.entities.encrypted_self import (
+    ENCRYPTED_SELF,
+    decrypt_members,
+    encrypt_members,
+    encrypted_parts,
+)
 from icure_async.entities.metadata import ReadableEntity
 from icure_async.entities.secrets import SecretFinder
 from icure_async.entities.ways import Ways
@@ -48,17 +59,23 @@ class _Source:
     find: FindWays
 
     async def keys_of(self, documents: Documents, /) -> list[list[bytes]]:
-        """Return the keys for each document."""
+        """Return the keys for each document, those that name it first.
+
+        Where nothing is encrypted, every key would open it: those that name another do not count.
+        """
         turns = Turns()
         keys: list[list[bytes]] = []
-        for ways in await self.find(documents, _with_secrets):
+        found = await self.find(documents, _with_secrets)
+        for document, ways in zip(documents, found, strict=True):
             await turns.give()
-            found: list[bytes] = []
+            own: list[bytes] = []
+            others: list[bytes] = []
             for way in ways:
-                _, key = await _entity_key(self.crypto, way)
+                named, key = await _entity_key(self.crypto, way)
                 if key is not None:
-                    found.append(key)
-            keys.append(found)
+                    is_own = named == name_in_entries(document["id"])
+                    (own if is_own else others).append(key)
+            keys.append(own + others if others and encrypted_parts(document) else own)
         return keys
 
 
@@ -89,9 +106,13 @@ class LegacyKeys:
         return set(as_object(document.get(_DELEGATIONS)))
 
     async def secret_ids_of(self, document: Mapping[str, Any], /) -> list[str]:
-        """Return the secret ids in ``delegations``, without doubles."""
+        """Return the secret ids in ``delegations``, without doubles and without the entity's key.
+
+        They are shown to the backend. In entities of the past the secret id is the key.
+        """
         (secrets,) = await self.secret_finder.find([ReadableEntity(document, None)])
-        return list(dict.fromkeys(secret for _, secret in secrets.held.get(_DELEGATIONS, {})))
+        found = dict.fromkeys(secret for _, secret in secrets.held.get(_DELEGATIONS, {}))
+        return [secret for secret in found if not await self._is_key(document, secret)]
 
     async def lacking(self, documents: Documents, delegate_id: str, /) -> list[bool]:
         """Return for each entity whether a delegate is not known to have all of our access."""
@@ -176,7 +197,7 @@ class LegacyKeys:
         for find in (self._ways.own, self._ways.of_parents, self._ways.fresh):
             for way in (await find([document], _with_secrets))[0] if not found else ():
                 named, key = await _entity_key(self._crypto, way)
-                if named == document["id"] and key is not None:
+                if named == name_in_entries(document["id"]) and key is not None:
                     found.add(str(way.entry["owner"]))
         return found
 
@@ -195,13 +216,24 @@ class LegacyKeys:
                     continue
                 # The entry that hides a patient's id in another record, where anybody can read it
                 # in clear, has the same form: only the name in front tells them apart.
-                if named != document["id"]:
+                if named != name_in_entries(document["id"]):
                     names_another = True
                 elif await self._directory.may_write_with(
                     way.entry["owner"], way.delegate_id, way.exchange_key
                 ):
                     return
         raise _names_another(document) if names_another else _not_confirmed(document)
+
+    async def _is_key(self, document: Mapping[str, Any], secret: str) -> bool:
+        """Return whether a secret decrypts what is encrypted in an entity."""
+        key, parts = entity_key_of(secret), encrypted_parts(document)
+        if key is None or not parts:
+            return False
+        try:
+            await decrypt_members(self._crypto, key, document, parts)
+        except ValueError:
+            return False
+        return True
 
     async def _entries(
         self, entity_id: str, secret: str, exchange_keys: Mapping[str, bytes]

@@ -169,7 +169,10 @@ class EncryptionMetadata(EntityKeys, Protocol):
         ...
 
     async def secret_ids_of(self, document: Mapping[str, Any], /) -> Sequence[str]:
-        """Return the secret ids of an entity, by which what belongs to it is found."""
+        """Return the secret ids of an entity, by which what belongs to it is found.
+
+        The backend may see them: none of them is a key of the entity.
+        """
         ...
 
     async def lacking(

@@ -45,10 +45,13 @@ class AllDataOfPatients:
         """
         stored = await self._shares.share_stored(patient_id, delegate_id)
         secret_ids = await self._metadata.secret_ids_of(stored.document)
+        has_merged = bool(stored.document.get("mergedIds"))
         found: dict[PatientDataKind, DataAccess] = {}
 
         async def look(kind: PatientDataKind) -> None:
-            found[kind] = await self._access_to(kind, secret_ids, delegate_id)
+            found[kind] = await self._access_to(
+                kind, secret_ids, delegate_id, has_merged=has_merged
+            )
 
         def failed(kind: PatientDataKind, error: ICureError) -> None:
             found[kind] = DataAccess(error=error)
@@ -68,7 +71,12 @@ class AllDataOfPatients:
         )
 
     async def _access_to(
-        self, kind: PatientDataKind, secret_ids: Sequence[str], delegate_id: str
+        self,
+        kind: PatientDataKind,
+        secret_ids: Sequence[str],
+        delegate_id: str,
+        *,
+        has_merged: bool,
     ) -> DataAccess:
         noun = NOUNS[kind]
         if not secret_ids:
@@ -78,10 +86,11 @@ class AllDataOfPatients:
         missing = tuple(
             str(document["id"]) for document, lacks in zip(documents, lacking, strict=True) if lacks
         )
+        error = _not_covered(noun, len(missing)) if missing else None
         return DataAccess(
             shared_before=len(documents) - len(missing),
             not_shared=missing,
-            error=_not_covered(noun, len(missing)) if missing else None,
+            error=error or (_not_looked_for(noun) if has_merged else None),
         )
 
     async def _find(self, kind: PatientDataKind, secret_ids: Sequence[str]) -> list[dict[str, Any]]:
@@ -100,8 +109,16 @@ def _not_covered(noun: str, count: int) -> CryptoError:
     )
 
 
+def _not_looked_for(noun: str) -> CryptoError:
+    return CryptoError(
+        f"The {noun}s of the patients that were merged into this one are not looked for: nothing "
+        "proves that they belong to it. Share these patients as well."
+    )
+
+
 def _no_secret_id(noun: str) -> CryptoError:
     return CryptoError(
         f"Whether there are {noun}s of the patient is not known: the current user has no secret id "
-        "of the patient to find them by. Have somebody with whole access to the patient share it."
+        "of the patient that the backend may see. Have somebody with whole access to the patient "
+        "share it."
     )

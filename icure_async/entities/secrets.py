@@ -18,8 +18,10 @@ from icure_async.entities.delegations import (
     entity_key_of,
     entries_for,
     key_map_of,
+    name_in_entries,
     open_entry,
 )
+from icure_async.entities.encrypted_self import encrypted_parts
 from icure_async.json_shapes import as_list, as_object
 
 if TYPE_CHECKING:
@@ -49,28 +51,34 @@ class EntitySecrets:
     entity: ReadableEntity
     held: dict[str, dict[Secret, None]] = attrs.field(factory=dict[str, dict[Secret, None]])
     _had: set[tuple[str, str, Secret]] = attrs.field(factory=set[tuple[str, str, Secret]])
-    _names: set[str] = attrs.field(factory=set[str])
-
-    def __attrs_post_init__(self) -> None:
-        self._names.add(str(self.entity.document["id"]))
+    _keys: set[bytes | str] = attrs.field(factory=set[bytes | str])
 
     def on(self, document: Mapping[str, Any]) -> EntitySecrets:
         """Return the same secrets of the entity with other members changed."""
         entity = attrs.evolve(self.entity, document=document)
         return attrs.evolve(self, entity=entity)
 
+    def note_key(self, secret: Secret) -> None:
+        """Note a secret that is a key of some entity, whether or not it may be passed on."""
+        self._keys.add(_value(secret))
+
     def belongs(self, name: str, secret: Secret) -> bool:
         """Return whether a secret of a map is this entity's own.
 
         Somebody who writes documents can copy an entry of another entity into this one: passed on,
-        it would open that one.
+        it would open that one. All maps have entries of the same form, so that the key of another
+        may come as a secret id, under the name of an entity that was merged into this one.
         """
         document, key = self.entity.document, self.entity.key
-        if name == key_map_of(document) and key is not None and entity_key_of(secret[1]) == key:
+        is_key_map = name == key_map_of(document)
+        opens = key is not None and entity_key_of(secret[1]) == key
+        if is_key_map and opens and encrypted_parts(document):
             # Some contacts were made anew, and keep the key that names the old one.
-            self._names.add(secret[0])
-        merged = as_list(document.get("mergedIds")) if name != KEY_MAPS[0] else ()
-        return secret[0] in self._names or secret[0] in merged
+            return True
+        if secret[0] != name_in_entries(document["id"]):
+            return False
+        # Secret ids are shown to the backend.
+        return is_key_map or _value(secret) not in {*self._keys, key}
 
     def note(self, name: str, secret: Secret, holders: Sequence[str]) -> None:
         """Note a secret of a map, and the data owners who are known to have it."""
@@ -182,6 +190,8 @@ class SecretFinder:
         secret = await way.secret(self._crypto)
         if secret is None:
             return
+        if name == KEY_MAPS[0]:
+            secrets.note_key(secret)
         if to_give and not await self._may_be_given(name, way, secret, secrets):
             return
         # The author of an entry has what it hides.
@@ -196,7 +206,7 @@ class SecretFinder:
         if not self._directory.has_policy:
             return True
         document = secrets.entity.document
-        if name == key_map_of(document) and secret[0] != document["id"]:
+        if name == key_map_of(document) and secret[0] != name_in_entries(document["id"]):
             # An entry that hides a public id has the same form as a key, except for this name.
             return False
         owner_id = str(way.entry["owner"])
@@ -205,3 +215,8 @@ class SecretFinder:
 
 def _entries(name: str, document: Mapping[str, Any]) -> Mapping[str, Any]:
     return as_object(document.get(name))
+
+
+def _value(secret: Secret) -> bytes | str:
+    """Return a secret in one spelling."""
+    return entity_key_of(secret[1]) or secret[1]

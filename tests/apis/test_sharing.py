@@ -9,6 +9,8 @@ from typing import Any, cast
 import pytest
 
 from icure_async import BatchProgress, EncryptedPatient, KeyQuestion, MedTechApi, Patient
+from icure_async.entities.delegations import encrypt_entry
+from icure_async.entities.encrypted_self import encrypt_members
 from icure_async.errors import (
     BatchError,
     ConflictError,
@@ -21,6 +23,7 @@ from icure_async.errors import (
     ValidationError,
 )
 from tests.support.golden import WORLD2
+from tests.support.golden_people import CRYPTO
 from tests.support.golden_sandbox import Backend, Opener, confirm_all
 from tests.support.json_proxy import Exchange, Proxy
 from tests.support.request_log import RequestLog
@@ -207,6 +210,23 @@ async def test_all_secret_ids_and_keys_are_given(golden: People, backend: Backen
     assert len(stored["encryptionKeys"][IDS["hcpB"]]) == 1
     reader = (await golden("hcpB"))._parts.patients.metadata
     assert set(await reader.secret_ids_of(stored)) == set(await metadata.secret_ids_of(stored))
+
+
+@pytest.mark.parametrize("has_policy", [False, True])
+async def test_ids_of_all_alphabets(opener: Opener, golden: People, has_policy: bool) -> None:
+    """Entries name an entity in Latin-1, with question marks for everything else."""
+    user = WORLD2["users"]["hcpA"]
+    policy = confirm_all if has_policy else None
+    api = await opener.plain(user["login"], user["token"], public_key_policy=policy)
+    await api.init_user_crypto(key_pair_of(WORLD2, "hcpA"))
+    for patient_id in ("größe", "ねこ-€"):
+        patient = await api.patient_api.create_or_modify_patient(
+            Patient(id=patient_id, first_name="A", note="n")
+        )
+        patient.note = NOTE
+        patient = await api.patient_api.create_or_modify_patient(patient)
+        await api.patient_api.give_access_to(patient, IDS["hcpB"])
+        assert await golden.note("hcpB", patient_id) == NOTE
 
 
 async def test_unknown_members_survive(golden: People, backend: Backend) -> None:
@@ -507,6 +527,138 @@ async def test_the_key_of_another_patient_is_not_passed_on(
     assert await golden.note("hcpC", bait.id) == NOTE
 
 
+async def _secrets(api: MedTechApi, document: dict[str, Any], name: str) -> set[str]:
+    """The secrets in the entries of a map that a data owner opens, whatever they name."""
+    metadata = cast("Any", api._parts.patients.metadata)
+    found = (await metadata._ways.all([document], lambda one: one.get(name) or {}))[0]
+    opened = [await way.secret(CRYPTO) for way in found]
+    return {secret[1] for secret in opened if secret is not None}
+
+
+@pytest.mark.parametrize("has_policy", [False, True])
+@pytest.mark.parametrize("bait_names", ["mergedIds", "a key entry"])
+async def test_the_key_of_another_patient_is_not_passed_on_under_a_name_that_was_planted(
+    opener: Opener, golden: People, backend: Backend, bait_names: str, has_policy: bool
+) -> None:
+    """One who may write one patient, and sees the ciphertexts of another, makes them related."""
+    user = WORLD2["users"]["hcpA"]
+    policy = confirm_all if has_policy else None
+    api = await opener.plain(user["login"], user["token"], public_key_policy=policy)
+    await api.init_user_crypto(key_pair_of(WORLD2, "hcpA"))
+    secret, bait = await created(api), await created(api)
+    bait = await api.patient_api.give_access_to(bait, IDS["hcpB"])
+    of_secret, of_bait = await backend.patient(secret.id), await backend.patient(bait.id)
+    (key,) = await _secrets(api, of_secret, "encryptionKeys")
+    mallory = await golden("hcpB")
+    changes: dict[str, Any] = {}
+    if bait_names == "mergedIds":
+        changes["mergedIds"] = [secret.id]
+    else:
+        (key_of_bait,) = await _secrets(mallory, of_bait, "encryptionKeys")
+        exchange_keys = await mallory._parts.own_document.exchange_keys_for([IDS["hcpA"]])
+        entry = await encrypt_entry(
+            CRYPTO,
+            exchange_keys[IDS["hcpA"]],
+            owner_id=IDS["hcpB"],
+            delegate_id=IDS["hcpA"],
+            entity_id=secret.id,
+            secret=key_of_bait,
+        )
+        of_bait["encryptionKeys"][IDS["hcpA"]].append(entry)
+    for name in ("delegations", "encryptionKeys"):
+        of_bait[name][IDS["hcpA"]] += of_secret["encryptionKeys"][IDS["hcpA"]]
+        changes[name] = of_bait[name]
+    await backend.change(bait.id, **changes)
+    read = await api.patient_api.get_patient(bait.id)
+    for delegate in ("hcpB", "hcpC"):
+        read = await api.patient_api.give_access_to(read, IDS[delegate])
+        stored = await backend.patient(bait.id)
+        for name in ("delegations", "encryptionKeys"):
+            assert key not in await _secrets(await golden(delegate), stored, name)
+    assert await golden.note("hcpC", bait.id) == NOTE
+
+
+async def test_where_nothing_is_encrypted_the_key_of_another_patient_proves_nothing(
+    golden: People, backend: Backend
+) -> None:
+    """It is neither passed on, nor written with, though it comes first."""
+    api = await golden("hcpA")
+    secret, bait = await created(api), await created(api)
+    of_secret, of_bait = await backend.patient(secret.id), await backend.patient(bait.id)
+    (key,) = await _secrets(api, of_secret, "encryptionKeys")
+    own = IDS["hcpA"]
+    keys = of_secret["encryptionKeys"][own] + of_bait["encryptionKeys"][own]
+    await backend.change(bait.id, encryptedSelf=None, encryptionKeys={own: keys})
+    read = await api.patient_api.get_patient(bait.id)
+    read = await api.patient_api.give_access_to(read, IDS["hcpC"])
+    stored = await backend.patient(bait.id)
+    assert key not in await _secrets(await golden("hcpC"), stored, "encryptionKeys")
+    read.note = NOTE
+    await api.patient_api.create_or_modify_patient(read)
+    assert await golden.note("hcpC", bait.id) == NOTE
+    # With nothing but the key of the other, nothing is encrypted.
+    await backend.change(
+        bait.id, encryptedSelf=None, encryptionKeys=of_secret["encryptionKeys"], note=None
+    )
+    read = await api.patient_api.get_patient(bait.id)
+    read = await api.patient_api.give_access_to(read, IDS["hcpB"])
+    before = await backend.patient(bait.id)
+    assert key not in await _secrets(await golden("hcpB"), before, "encryptionKeys")
+    read.note = NOTE
+    with pytest.raises(DecryptionError):
+        await api.patient_api.create_or_modify_patient(read)
+    assert await backend.patient(bait.id) == before
+
+
+async def test_a_key_that_lies_among_the_secret_ids_is_not_shown_to_the_backend(
+    opener: Opener, proxy: Proxy, backend: Backend
+) -> None:
+    """The backend is asked by secret ids for what belongs to a patient."""
+    api = await opener.golden("hcpA", url=proxy.url)
+    patient = await created(api)
+    stored = await backend.patient(patient.id)
+    (key,) = await _secrets(api, stored, "encryptionKeys")
+    (secret_id,) = await _secrets(api, stored, "delegations")
+    own = stored["delegations"][IDS["hcpA"]] + stored["encryptionKeys"][IDS["hcpA"]]
+    planted = {**stored["delegations"], IDS["hcpA"]: own}
+    for changes in ({"delegations": planted}, {"delegations": planted, "encryptionKeys": {}}):
+        await backend.change(patient.id, **changes)
+        await api.patient_api.give_access_to_all_data_of(patient.id, IDS["hcpB"])
+        asked = "".join(exchange.query for exchange in proxy.exchanges)
+        assert secret_id in asked
+        assert key not in asked
+
+
+@pytest.mark.parametrize("how", ["share", "save"])
+async def test_keys_of_a_data_owner_are_not_taken_from_the_encrypted_content(
+    golden: People, backend: Backend, how: str
+) -> None:
+    """One with access hides members of these names, so that the next writer moves the keys."""
+    ned, api = await golden("ned"), await golden("hcpA")
+    own = await ned.patient_api.get_patient(IDS["ned"])
+    await ned.patient_api.give_access_to(own, IDS["hcpA"])
+    stored = await backend.patient(IDS["ned"])
+    names = ("publicKey", "aesExchangeKeys", "hcPartyKeys", "transferKeys", "parentId")
+    before = {name: stored[name] for name in names if stored.get(name)}
+    opened = await api._parts.patients._entities.open(stored)
+    assert opened is not None
+    assert opened.key is not None
+    emptied: dict[str, Any] = {name: {} for name in before}
+    for hidden in (before, emptied):
+        content = {"note": NOTE, **hidden}
+        sealed = await encrypt_members(CRYPTO, opened.key, content, list(content))
+        await backend.change(IDS["ned"], encryptedSelf=sealed["encryptedSelf"])
+        read = await api.patient_api.get_patient(IDS["ned"])
+        if how == "share":
+            for delegate in ("hcpB", "hcpC"):
+                read = await api.patient_api.give_access_to(read, IDS[delegate])
+        else:
+            read.note = "changed"
+            await api.patient_api.create_or_modify_patient(read)
+        now = await backend.patient(IDS["ned"])
+        assert {name: now.get(name) for name in before} == before
+
+
 @pytest.mark.parametrize("member", ["delegations", "encryptionKeys", "encryptedSelf"])
 async def test_an_answer_without_what_was_sent_is_no_success(
     opener: Opener, proxy: Proxy, backend: Backend, member: str
@@ -723,6 +875,21 @@ async def test_all_data_of_a_patient_without_any(golden: People, requests: Reque
         again = await api.patient_api.give_access_to_all_data_of(patient.id, delegate)
         assert (again.patient.shared, again.patient.shared_before) == (0, 1)
         assert writes(requests.take()) == []
+
+
+async def test_data_of_merged_patients_is_not_claimed_to_be_shared(
+    golden: People, backend: Backend
+) -> None:
+    api = await golden("hcpA")
+    one, other = await created(api), await created(api)
+    stored, of_other = await backend.patient(one.id), await backend.patient(other.id)
+    entries = stored["delegations"][IDS["hcpA"]] + of_other["delegations"][IDS["hcpA"]]
+    await backend.change(one.id, mergedIds=[other.id], delegations={IDS["hcpA"]: entries})
+    given = await api.patient_api.give_access_to_all_data_of(one.id, IDS["hcpB"])
+    assert given.patient.success
+    with pytest.raises(BatchError, match="merged"):
+        given.raise_for_failures()
+    assert len((await backend.patient(one.id))["delegations"][IDS["hcpB"]]) == 1
 
 
 class TestWithMedicalData:

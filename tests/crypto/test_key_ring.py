@@ -115,6 +115,8 @@ async def test_a_ring_tells_the_pairs_of_parents_from_its_own() -> None:
     assert await ring.open(wrapped, own_only=True) is None
     unnamed = {"": wrapped[HCP.fingerprint]}
     assert await ring.open(unnamed) == bytes(32)
+    for misnamed in (unnamed, {NED.fingerprint: wrapped[HCP.fingerprint]}):
+        assert await ring.open(misnamed, own_only=True) is None
 
 
 async def test_a_pair_of_a_parent_never_takes_the_place_of_an_own_one() -> None:

@@ -93,8 +93,8 @@ async def _opened(document: dict[str, Any]) -> dict[str, Any]:
     return opened
 
 
-def _content(patient: Patient) -> dict[str, Any]:
-    return to_wire(from_wire(Patient, PATIENT.complete(to_wire(patient))))
+def _content(patient: Patient, kind: Any = PATIENT) -> dict[str, Any]:
+    return to_wire(from_wire(Patient, kind.complete(to_wire(patient))))
 
 
 def _read(document: dict[str, Any]) -> dict[str, Any]:
@@ -119,7 +119,7 @@ def test_any_members_are_hidden_with_their_copies_and_read_as_they_were(
     defaults = {
         name: value for name, value in PATIENT.server_defaults.items() if name in kind.encrypted
     }
-    expected = {**defaults, **_read(_content(patient))}
+    expected = {**defaults, **_read(_content(patient, kind))}
     assert {**defaults, **_read(opened)} == expected
 
     # A member that a backend adds next to it in clear is not believed.
@@ -175,6 +175,26 @@ async def test_all_members_together_leave_no_word_in_clear() -> None:
         *("id", "rev", "encryptedSelf", "tags", "codes", "mergedIds"),
     }
     assert MARK not in json.dumps(sealed)
+
+
+@pytest.mark.parametrize("fields", [["names"], ["names", "maiden_name"]])
+async def test_a_name_that_is_encrypted_is_not_repeated_in_clear(fields: list[str]) -> None:
+    """The reference fills the other members from the list."""
+    names = [
+        PersonName(use="official", last_name=f"{MARK}1", first_names=[f"{MARK}2"]),
+        PersonName(use="maiden", last_name=f"{MARK}3"),
+        PersonName(use="nickname", last_name=f"{MARK}4"),
+    ]
+    kind = encrypting(PATIENT, fields)
+    sealed = await _sealed(kind, Patient(id="p", rev="1-a", names=names))
+    assert MARK not in json.dumps(sealed)
+    read = from_wire(Patient, await _opened(sealed))
+    assert read.names == names
+    assert read.maiden_name == (f"{MARK}3" if "maiden_name" in fields else None)
+    # The other way round, they are.
+    sealed = await _sealed(kind, Patient(id="p", rev="1-a", alias="Crow"))
+    read = from_wire(Patient, await _opened(sealed))
+    assert (read.alias, [name.last_name for name in read.names]) == ("Crow", ["Crow"])
 
 
 async def test_elements_that_were_encrypted_one_by_one_are_so_as_a_whole_only() -> None:

@@ -23,6 +23,7 @@ class Exchange:
     body: Any
     status: int = 0
     answer: Any = None
+    query: str = ""
 
 
 class ConnectionLostError(Exception):
@@ -89,6 +90,7 @@ class Proxy:
         data = await request.read()
         body = json.loads(data) if data else None
         exchange = Exchange(request.method, request.path.removeprefix("/rest/v1"), body)
+        exchange.query = request.query_string
         self.exchanges.append(exchange)
         try:
             await self._play(self._before, exchange)
