@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import functools
 import io
+import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -128,6 +130,9 @@ def main() -> None:
         # A name that the terminal has no letters for is no reason to fail.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
+    if sys.stdin is None:
+        # A service may be started without one: then nobody answers.
+        sys.stdin = Path(os.devnull).open(encoding="utf-8")  # noqa: SIM115
     try:
         _command()(prog_name="icure")
     except (ICureError, ValueError, OSError) as error:
