@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import attrs
 
@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from icure_async.cli.logins import Place
 
 __all__ = ["LoggedIn", "end_login", "keep_result", "replace_login"]
+
+_UNREADABLE: Final = (
+    "that login could not be read. Until the token ends, everybody who has it is the user: look for "
+    "it with 'icure token list', and end it with 'icure token revoke'."
+)
 
 
 @attrs.frozen(kw_only=True)
@@ -44,16 +49,18 @@ async def replace_login(choices: Choices, login: KeptLogin, place: Place | None)
         ConfigurationError: its token cannot be kept in the place that is wanted.
         StorageError: the same, or the file cannot be written.
     """
+    former: KeptLogin | None = None
+    reason: str | None = None
     try:
         former = await read_login(choices.profile)
     except ICureError:
         # Damaged, or open to others: it is replaced all the same.
-        former = None
+        reason = _UNREADABLE
     kept = await keep_login(choices.profile, login, place)
     if former is not None and former.token != login.token:
         reason = await end_login(choices, former)
-        if reason:
-            note(f"The token of the former login was not revoked: {reason}", style="yellow")
+    if reason:
+        note(f"The token of the former login was not revoked: {reason}", style="yellow")
     return kept
 
 
@@ -88,13 +95,13 @@ async def keep_result(
 
 async def end_login(choices: Choices, login: KeptLogin) -> str | None:
     """Revoke the token of a login at its backend, and return why that failed, or None."""
-    builder = (
-        choices.builder(login.url)
-        .with_user_name(login.user_name)
-        .with_password(login.token)
-        .with_in_memory_keys()
-    )
     try:
+        builder = (
+            choices.builder(login.url)
+            .with_user_name(login.user_name)
+            .with_password(login.token)
+            .with_in_memory_keys()
+        )
         async with builder.build() as api:
             result = await api.logout()
     except ICureError as error:

@@ -24,7 +24,7 @@ from icure_async.cli.questions import ask, read_text
 from icure_async.errors import (
     AuthenticationError,
     ConfigurationError,
-    NetworkError,
+    ICureError,
     StorageError,
 )
 
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 __all__ = ["login", "logout", "register", "whoami"]
 
 _WORKED_NO_MORE: Final = "Its token had ended before."
+_NOBODY: Final = "Nobody is logged in."
 
 
 class Person(StrEnum):
@@ -253,19 +254,24 @@ async def _logged_out(choices: Choices, *, forget: bool) -> str | None:
     """Log out, and return why the token was not revoked, or None."""
     try:
         login = await read_login(choices.profile)
-        if login is None:
-            raise ConfigurationError(f"Nobody is logged in with the profile {choices.profile!r}.")
-        reason = await _ended(choices, login)
-    except (StorageError, NetworkError) as error:
+        reason = _NOBODY if login is None else await _ended(choices, login)
+    except ICureError as error:
         if not forget:
             raise
         reason = str(error)
+    if reason is _NOBODY:
+        raise ConfigurationError(f"Nobody is logged in with the profile {choices.profile!r}.")
     if reason is not None and reason is not _WORKED_NO_MORE and not forget:
         raise ConfigurationError(
             f"The token was not revoked, and the login is kept: {reason} Add --forget to forget it "
             "on this device all the same."
         )
-    await forget_login(choices.profile)
+    try:
+        await forget_login(choices.profile)
+    except (ConfigurationError, StorageError) as error:
+        if not forget or login_path(choices.profile).exists():
+            raise
+        reason = f"Its token may still be in the keyring: {error}"
     return reason
 
 

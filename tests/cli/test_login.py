@@ -13,6 +13,7 @@ from typing import Any, cast
 import aiohttp
 import pytest
 
+from icure_async.sandbox import Fault
 from icure_async.sandbox import Sandbox as AsyncSandbox
 from icure_sync import MedTechApiBuilder
 from icure_sync.sandbox import Sandbox
@@ -305,6 +306,33 @@ class TestKeptLogins:
         icure("logout", "--forget")
         assert not icure.login_file().exists()
 
+    def test_a_login_that_cannot_be_read_is_replaced_and_its_token_is_not_said_to_be_revoked(
+        self, icure: Command, running: Sandbox, person: dict[str, Any]
+    ) -> None:
+        icure.login_file().chmod(0o644)
+        leaked = icure.token()
+        master = running.master_hcp
+        said = icure(
+            *("login", master.login, "--password", "--store", "file"),
+            ICURE_PASSWORD=master.password,
+        ).stderr
+        assert "was not revoked" in said
+        assert "icure token revoke" in said
+        assert _works(running, person["login"], leaked)
+
+    def test_the_address_of_the_former_login_does_not_matter_for_the_new_one(
+        self, icure: Command, running: Sandbox, person: dict[str, Any]
+    ) -> None:
+        login: dict[str, Any] = json.loads(icure.login_file().read_text())
+        icure.login_file().write_text(json.dumps(login | {"url": "ftp://elsewhere"}))
+        master = running.master_hcp
+        said = icure(
+            *("login", master.login, "--password", "--store", "file"),
+            ICURE_PASSWORD=master.password,
+        ).stderr
+        assert "was not revoked" in said
+        icure("whoami")
+
     def test_the_token_is_sent_to_no_other_backend(
         self, icure: Command, running: Sandbox, person: dict[str, Any]
     ) -> None:
@@ -332,6 +360,38 @@ class TestLogout:
         assert "icure doctor" in icure("logout", code=1).stderr
         assert icure.login_file().exists()
         icure("logout", "--forget")
+        assert not icure.login_file().exists()
+
+    def test_it_is_forgotten_where_the_backend_fails(
+        self, icure: Command, running: Sandbox, person: dict[str, Any]
+    ) -> None:
+        running.inject_fault(
+            Fault("status", method="POST", path="/rest/v1/auth/login", status=500, nth=range(1, 9))
+        )
+        try:
+            assert "HTTP 500" in icure("logout", code=1).stderr
+            assert icure.login_file().exists()
+            assert "HTTP 500" in icure("logout", "--forget").stderr
+        finally:
+            running.clear_faults()
+        assert not icure.login_file().exists()
+
+    def test_it_is_forgotten_where_its_address_is_damaged(
+        self, icure: Command, person: dict[str, Any]
+    ) -> None:
+        login: dict[str, Any] = json.loads(icure.login_file().read_text())
+        icure.login_file().write_text(json.dumps(login | {"url": "ftp://elsewhere"}))
+        icure("logout", code=1)
+        icure("logout", "--forget")
+        assert not icure.login_file().exists()
+
+    def test_it_is_forgotten_where_the_keyring_has_gone(
+        self, icure: Command, person: dict[str, Any]
+    ) -> None:
+        login: dict[str, Any] = json.loads(icure.login_file().read_text())
+        icure.login_file().write_text(json.dumps(login | {"place": "keyring"}))
+        icure("logout", code=1)
+        assert "may still be in the keyring" in icure("logout", "--forget").stderr
         assert not icure.login_file().exists()
 
     def test_a_token_that_has_ended_is_no_error(
