@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
 import stat
+import threading
 from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
@@ -227,6 +230,47 @@ class TestByPassword:
         icure("login", "--password", "--store", "keyring", code=1, env=credentials)
         assert icure.json("token", "list", env=credentials) == before
 
+    def test_a_login_that_is_kept_is_said_where_the_end_of_its_token_is_not_told(
+        self, icure: Command, running: Sandbox
+    ) -> None:
+        master = running.master_hcp
+        # The second look at the user's tokens; the first one finds that it is no token.
+        fault = Fault(
+            "status", method="GET", path="/rest/v1/user/current", status=500, nth=range(3, 9)
+        )
+        running.inject_fault(fault)
+        try:
+            said = icure.json(
+                *("login", master.login, "--password", "--store", "file"),
+                ICURE_PASSWORD=master.password,
+            )
+        finally:
+            running.clear_faults()
+        assert said["token_expires_at"] is None
+        icure("whoami")
+
+    def test_ctrl_c_while_the_keyring_waits_for_a_person_leaves_no_token(
+        self, icure: Command, running: Sandbox, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        waits = threading.Event()
+
+        class Waiting(MemoryKeyring):
+            def set_password(self, service: str, username: str, password: str) -> None:
+                os.kill(os.getpid(), signal.SIGINT)
+                waits.wait(10)
+                super().set_password(service, username, password)
+
+        master = running.master_hcp
+        credentials = {"ICURE_LOGIN": master.login, "ICURE_PASSWORD": master.password}
+        before = icure.json("token", "list", env=credentials)
+        use_keyring(monkeypatch, Waiting())
+        try:
+            icure("login", "--password", code=130, env=credentials)
+        finally:
+            waits.set()
+        assert icure.json("token", "list", env=credentials) == before
+        assert not icure.login_file().exists()
+
 
 class TestKeptLogins:
     def test_the_keyring_has_the_token_where_there_is_one(
@@ -431,6 +475,32 @@ class TestTokens:
         assert f"Revoked {other}" in icure("token", "revoke", other).stderr
         assert not _works(running, phone, device.token())
         assert "There is no token" in icure("token", "revoke", other, code=1).stderr
+
+    def test_those_that_were_revoked_before_a_failure_are_said(
+        self, icure: Command, running: Sandbox
+    ) -> None:
+        icure.log_in_as_master(running)
+        master = running.master_hcp
+        before = {item["key"] for item in icure.json("token", "list")}
+        for name in ("one", "two"):
+            icure.other_device(name)(
+                *("login", master.login, "--password", "--store", "file"),
+                ICURE_PASSWORD=master.password,
+            )
+        first, second = {item["key"] for item in icure.json("token", "list")} - before
+        running.inject_fault(
+            Fault("status", method="PUT", path="/rest/v1/user", status=500, nth=range(2, 9))
+        )
+        try:
+            said = icure("token", "revoke", first, second, code=1).stderr
+        finally:
+            running.clear_faults()
+        assert f"Revoked {first}." in said
+        assert "HTTP 500" in said
+        assert second not in said
+        left = {item["key"] for item in icure.json("token", "list")} - before
+        assert left == {second}
+        icure("token", "revoke", second, second)
 
     def test_that_of_this_login_is_for_logout(self, icure: Command, person: dict[str, Any]) -> None:
         (own,) = [item["key"] for item in icure.json("token", "list") if item["is_current"]]
