@@ -55,15 +55,22 @@ FRAGMENTS = [program for program in PROGRAMS if program not in COMPLETE]
 AROUND_FRAGMENTS = """# pyright: reportUnusedVariable=false
 from icure_async import (
     AnonymousMedTechApiBuilder,
+    HealthcareProfessional,
+    ICureRegistrationEmail,
     KeyQuestion,
     MedTechApi,
     MedTechApiBuilder,
     Notification,
     Patient,
+    PatientFilter,
     PublicKey,
 )
 
-_ = (MedTechApiBuilder, Notification, Patient, PublicKey)
+_ = (ICureRegistrationEmail, MedTechApiBuilder, Notification, Patient, PatientFilter, PublicKey)
+
+colleague_id = "the id of a colleague"
+patient = Patient(last_name="Stark")
+inviter = HealthcareProfessional(last_name="Luwin")
 
 
 def owner_confirms(digest: str | None) -> bool:

@@ -10,7 +10,7 @@ import attrs
 from icure_async.sandbox.access import reads_as
 from icure_async.sandbox.contacts import phone_key
 from icure_async.sandbox.errors import bad_request
-from icure_async.sandbox.links import address_part, normalised, pair, sortable
+from icure_async.sandbox.links import LONGEST_INDEXED, address_part, normalised, pair, sortable
 from icure_async.sandbox.queries import Query, between, exactly, prefix
 from icure_async.sandbox.shapes import is_integer, is_list, is_object, is_string_list, list_in
 from icure_async.sandbox.tables import ENUMS
@@ -224,7 +224,13 @@ def _patients_by_profile(asked: _Filter) -> list[Query]:
 
 
 def _by_name(kind: str, field: str) -> Callable[[_Filter], list[Query]]:
-    return lambda asked: [prefix(kind, "name", normalised(_none_or(asked.string(field))))]
+    def of(asked: _Filter) -> list[Query]:
+        query = normalised(_none_or(asked.string(field)))
+        if len(query) > LONGEST_INDEXED:
+            return [prefix(kind, "wholeName", "").containing(query)]
+        return [prefix(kind, "name", query)]
+
+    return of
 
 
 def _hcps_by_name(asked: _Filter) -> list[Query] | list[str]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LINKS_VERSION",
+    "LONGEST_INDEXED",
     "address_part",
     "link_entity",
     "normalised",
@@ -29,6 +30,9 @@ LINKS_VERSION = "3"
 
 _SEPARATOR: Final = "\x1f"
 _SHORTEST_INDEXED: Final = 3
+LONGEST_INDEXED: Final = 40
+"""Characters of a name after which the index of names knows no difference."""
+
 _OFFSET: Final = 2**63
 _DIGITS: Final = 20
 
@@ -152,9 +156,10 @@ def _full_name(entity: Json) -> str:
 
 
 def _suffixes(*texts: Any) -> Iterator[tuple[str, str]]:
-    """Yield the suffixes of at least three characters, and shorter texts as a whole."""
+    """Yield the beginnings of suffixes of at least three characters, and texts as a whole."""
     for text in texts:
         indexed = normalised(text or "")
-        for start in range(max(1, len(indexed) - _SHORTEST_INDEXED + 1)):
-            if indexed:
-                yield "name", indexed[start:]
+        if indexed:
+            yield "wholeName", indexed
+            for start in range(max(1, len(indexed) - _SHORTEST_INDEXED + 1)):
+                yield "name", indexed[start : start + LONGEST_INDEXED]

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from icure_async.models.batch import BatchProgress, BatchResult
     from icure_async.models.events import EventType, Reconnection
     from icure_async.models.filters import Filter, PatientFilter
+    from icure_async.models.shares import AccessToAllData, ShareResult
     from icure_sync._generated.events import Subscription
     from icure_sync._iterators import ClosableIterator
 
@@ -281,14 +282,130 @@ class PatientApi(Twin[AsyncPatientApi]):
 
         Args:
             patient: as it was read, with changes. An :class:`EncryptedPatient` may have no
-                ``note``.
+                ``note``, and no changes of what ``with_encrypted_fields()`` names.
 
         Raises:
             ValidationError: a member is malformed, or ``rev`` is missing. Nothing was sent.
-            DecryptionError: a ``note`` is given, and the stored one can't be decrypted.
+            DecryptionError: a ``note``, or another field to be encrypted, is given, and the stored
+                one can't be decrypted.
             ConflictError: somebody else changed the patient.
         """
         return self._run(self._inner.modify_potentially_encrypted_patient, patient)
+
+    def give_access_to(self, patient: Patient, delegate_id: str) -> Patient:
+        """Share a patient with another data owner, who can read, change and share it from then on.
+
+        The delegate gets all keys and secret ids of the patient that the current user has; nothing
+        else of it changes. A call that is repeated finishes the job, and sends nothing where the
+        delegate has access already. There is no way to take a share back: the delegate may have
+        read the keys.
+
+        Args:
+            patient: as it was read. Save changes before: with changes of an encrypted member it is
+                refused, and other changes are stored only if something has to be sent.
+            delegate_id: id of a healthcare professional, a patient or a device that has logged in
+                once; not of the current data owner itself.
+
+        Returns:
+            The patient as stored, with its new ``rev``.
+
+        Raises:
+            ValidationError: an argument is malformed, the delegate is the current data owner, or
+                the patient has changes that were not saved. Nothing was sent.
+            NotFoundError: the delegate does not exist, or may not be read. Nothing was changed.
+            CryptoError: the delegate has no public key yet, or the policy given to
+                ``with_public_key_policy()`` does not confirm a key. Nothing was shared.
+            DecryptionError: the current user can't read the patient. Nothing was sent.
+            ConflictError: somebody else changed the patient.
+        """
+        return self._run(self._inner.give_access_to, patient, delegate_id)
+
+    def give_access_to_potentially_encrypted(
+        self, patient: PotentiallyEncryptedPatient, delegate_id: str
+    ) -> PotentiallyEncryptedPatient:
+        """Share a patient with another data owner, whether or not this user can decrypt it.
+
+        As :meth:`give_access_to`. Of a patient that can't be decrypted the delegate gets the secret
+        ids that the current user has: with them it finds what belongs to the patient, and reads no
+        more of the patient itself than this user.
+
+        Args:
+            patient: as it was read. Save changes before.
+            delegate_id: id of the data owner to share with.
+
+        Returns:
+            The patient as stored, with its new ``rev``.
+
+        Raises:
+            ValidationError: as for :meth:`give_access_to`.
+            NotFoundError: the delegate does not exist, or may not be read. Nothing was changed.
+            CryptoError: as for :meth:`give_access_to`, or the current user has neither a key nor a
+                secret id of the patient. Nothing was shared.
+            ConflictError: somebody else changed the patient.
+        """
+        return self._run(self._inner.give_access_to_potentially_encrypted, patient, delegate_id)
+
+    def share_many(
+        self,
+        patients: Iterable[Patient],
+        delegate_ids: Sequence[str],
+        *,
+        progress: Callable[[BatchProgress], None] | None = None,
+    ) -> ShareResult[Patient]:
+        """Share many patients with some data owners, a request for each patient.
+
+        As :meth:`give_access_to`, several at a time. A patient or a delegate that nothing can be
+        shared of or with does not keep the others from it. Repeating the call, after a failure or
+        a crash, finishes the job and sends nothing for what is shared already.
+
+        Args:
+            patients: as they were read.
+            delegate_ids: ids of the data owners to share each of them with.
+            progress: called again and again with the number of patients that are done; the error
+                that it raises ends the call, and what was shared stays.
+
+        Returns:
+            An outcome for each patient and delegate, with the error where it was not shared; and
+            the patients as they are stored now, in their order.
+            :meth:`ShareResult.raise_for_failures` raises if something was not shared.
+
+        Raises:
+            ValidationError: ``patients`` or ``delegate_ids`` is not a list, a delegate id is
+                malformed or the current data owner's, or there is none. Nothing was sent.
+            ConfigurationError: ``progress`` can't be called.
+        """
+        return self._run(
+            self._inner.share_many,
+            patients,
+            delegate_ids,
+            progress=None if progress is None else callback(progress),
+        )
+
+    def give_access_to_all_data_of(self, patient_id: str, delegate_id: str) -> AccessToAllData:
+        """Share a patient and its medical data with another data owner.
+
+        This version shares the patient itself. It looks for healthcare elements, data samples,
+        forms and invoices as well, and the result has an error for each of these that the delegate
+        has no access to: it never claims more than there is. Repeating the call sends nothing
+        where nothing is missing, except what it takes to look.
+
+        Args:
+            patient_id: id of the patient, which is shared as it is stored.
+            delegate_id: id of the data owner to share with.
+
+        Returns:
+            The access to each kind of data. :meth:`AccessToAllData.raise_for_failures` raises where
+            something is not shared.
+
+        Raises:
+            ValidationError: an id is malformed, or the delegate is the current data owner. Nothing
+                was sent.
+            NotFoundError: the patient or the delegate does not exist, or may not be read.
+            CryptoError: as for :meth:`give_access_to`. Nothing was shared.
+            DecryptionError: the current user can't read the patient. Nothing was shared.
+            ConflictError: others keep changing the patient.
+        """
+        return self._run(self._inner.give_access_to_all_data_of, patient_id, delegate_id)
 
     def delete_patient(self, patient_id: str) -> str:
         """Mark a patient as deleted: it can still be read by its id, and is listed nowhere.
@@ -301,6 +418,21 @@ class PatientApi(Twin[AsyncPatientApi]):
             NotFoundError: there is no such patient.
         """
         return self._run(self._inner.delete_patient, patient_id)
+
+    def undelete_patient(self, patient_id: str) -> str:
+        """Take back :meth:`delete_patient`: the patient is found and listed again as before.
+
+        Only the mark is removed: content and sharing are as they were. The patient has a new
+        revision, so read it again before changing it. Repeating the call does no harm.
+
+        Returns:
+            The id of the patient.
+
+        Raises:
+            ValidationError: the id is malformed. Nothing was sent.
+            NotFoundError: there is no such patient that the user may change.
+        """
+        return self._run(self._inner.undelete_patient, patient_id)
 
     def subscribe_to_patient_events(
         self,

@@ -309,7 +309,7 @@ async def test_one_that_is_about_to_begin_ends_with_the_api_too(
     assert not client_session.closed
     assert sandbox._events is not None
     async with asyncio.timeout(5):
-        while sandbox._events.is_watching():
+        while sandbox._events.is_watching():  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
 

@@ -204,3 +204,23 @@ async def test_one_entity_is_held_against_a_filter(store: Store) -> None:
         return [finds(tx, call, "patient", body, one) for body in (mine, some) for one in "abcd"]
 
     assert await store.run(work) == [True, False, True, False] * 2
+
+
+async def test_long_names_are_found_by_any_part_of_them(store: Store) -> None:
+    name = "".join(f"{number:04d}" for number in range(500))
+
+    def work(tx: Transaction) -> list[list[str]]:
+        for number in range(50):
+            tx.put("patient", {"id": f"p{number:02d}", "lastName": f"x{number:02d}{name}",
+                               **shared_with("me")})  # fmt: skip
+        user = {"id": "u", "patientId": "me"}
+        searched = [name[900:903], name[-60:], f"x07{name}", name[:60] + "x"]
+        found: list[list[str]] = []
+        for text in searched:
+            body = {"$type": "PatientByHcPartyNameFilter", "name": text}
+            found.append(match_ids(tx, call_as(tx, user, body=body), "patient"))
+        return found
+
+    by_three, by_the_end, by_all, by_none = await store.run(work)
+    assert len(by_three) == len(by_the_end) == 50
+    assert (by_all, by_none) == (["p07"], [])

@@ -35,12 +35,14 @@ from icure_sync.sandbox import Sandbox
 NAMES = (
     "AnonymousMedTechApi",
     "AnonymousMedTechApiBuilder",
+    "AnonymousMessageGatewayApi",
     "AuthenticationApi",
     "DataOwnerApi",
     "HealthcareProfessionalApi",
     "MedTechApi",
     "MedTechApiBuilder",
     "MedicalDeviceApi",
+    "MessageGatewayApi",
     "NotificationApi",
     "PatientApi",
     "Subscription",
@@ -201,7 +203,7 @@ def test_no_member_is_missing_on_either_side(original: type) -> None:
 
 
 ATTRIBUTES = {
-    icure_async.AnonymousMedTechApi: {"authentication_api"},
+    icure_async.AnonymousMedTechApi: {"authentication_api", "message_gateway_api"},
     icure_async.MedTechApi: {
         "data_owner_api",
         "healthcare_professional_api",
