@@ -32,6 +32,7 @@ from icure_async.errors import (
     AuthenticationError,
     AuthenticationProcessError,
     ICureError,
+    InvalidCodeError,
     KeyPairNotFoundError,
     NetworkError,
 )
@@ -70,6 +71,7 @@ _NEXT_STEPS: Final[Mapping[type[ICureError], str]] = {
         "With this command: 'icure keys import' with a backup, 'icure keys recover' with the "
         "shares of notaries, or, to go on with a new key pair, 'icure login --new-key'."
     ),
+    InvalidCodeError: "With this command: go on with the right code and 'icure login --resume'.",
     AuthenticationProcessError: "With this command: begin again with 'icure login'.",
     AuthenticationError: "With this command: log in again with 'icure login'.",
     NetworkError: "With this command: 'icure doctor' says what can be reached.",

@@ -95,7 +95,10 @@ class TestByCode:
         icure.start(running, phone)
         code = icure("code").stdout.strip()
         wrong = "".join("1" if digit == "0" else "0" for digit in code)
-        assert "wrong" in icure("login", "--resume", code=1, ICURE_CODE=wrong).stderr
+        said = icure("login", "--resume", code=1, ICURE_CODE=wrong).stderr
+        assert "wrong" in said
+        assert "icure login --resume" in said
+        assert "begin again" not in said
         icure("login", "--resume", ICURE_CODE=code)
 
     def test_a_process_that_is_closed_is_forgotten(
@@ -146,6 +149,14 @@ class TestByCode:
         self, icure: Command, phone: str
     ) -> None:
         assert "--as patient" in icure("register", "--phone", phone, code=1).stderr
+
+    def test_everybody_logs_in_by_any_process_that_there_is_for_the_contact(
+        self, icure: Command, running: Sandbox, phone: str
+    ) -> None:
+        icure.register(running, phone)
+        del icure.environment["AUTH_BY_SMS_HCP_PROCESS_ID"]
+        icure("login", phone, "--captcha", "solved", code=1)
+        icure.enter_code("--store", "file")
 
     def test_a_registration_needs_a_contact(self, icure: Command) -> None:
         assert "--phone" in icure("register", "--as", "patient", code=2).stderr
