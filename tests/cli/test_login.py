@@ -145,6 +145,16 @@ class TestByCode:
         lasting = [item for item in icure.json("token", "list") if (item["validity"] or 0) > 3600]
         assert [item["is_current"] for item in lasting] == [True]
 
+    def test_a_login_that_could_not_be_kept_is_finished_with_the_same_code(
+        self, icure: Command, running: Sandbox, phone: str
+    ) -> None:
+        icure.start(running, phone)
+        code = icure("code").stdout.strip()
+        icure("login", "--resume", "--store", "keyring", code=1, ICURE_CODE=code)
+        icure("login", "--resume", "--store", "file", ICURE_CODE=code)
+        icure("whoami")
+        assert "No code is waited for" in icure("login", "--resume", code=1).stderr
+
     def test_who_registers_has_to_be_said_where_there_are_processes_for_both(
         self, icure: Command, phone: str
     ) -> None:
