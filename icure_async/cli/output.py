@@ -31,7 +31,7 @@ def say(text: str, *, style: str | None = None, error: bool = False) -> None:
     """Print a text, whose lines are never broken."""
     console = Console(stderr=error)
     text = "\n".join(printable(line, len(line)) for line in text.split("\n"))
-    console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+    console.print(text, style=style, markup=False, emoji=False, highlight=False, soft_wrap=True)
 
 
 def note(text: str, *, style: str | None = None) -> None:

@@ -64,6 +64,8 @@ class TestTables:
     ) -> None:
         say("of \x1b[2Jtype\r \u202e\nand [red]more")
         assert capsys.readouterr().out == "of \\x1b[2Jtype\\r \\u202e\nand [red]more\n"
+        say("urn:key:7")
+        assert capsys.readouterr().out == "urn:key:7\n"
         note("\x1b]0;title\x07", style="red")
         assert "\\x1b]0;title\\x07" in capsys.readouterr().err
 
