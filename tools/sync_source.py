@@ -128,6 +128,7 @@ def members_of(cls: type) -> dict[str, tuple[str, Member]]:
     return members
 
 
+@cache
 def attributes_set(cls: type) -> dict[str, Attribute]:
     """Return the public attributes that the methods of a class set."""
     found: dict[str, Attribute] = {}
@@ -156,11 +157,13 @@ def reached(thing: object, *, methods: bool = True) -> list[object]:
     return found
 
 
+@cache
 def why_async(thing: object) -> str | None:
     """Return why a type, a function or a class is async, or None if it is not."""
     return next(filter(None, map(_why_async_itself, reached(thing))), None)
 
 
+@cache
 def calls_back(thing: object) -> bool:
     """Return whether a type is to be called, or holds such a thing; async objects are no matter."""
     return any(
