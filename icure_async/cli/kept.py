@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import anyio
 import attrs
 
-from icure_async.cli.logins import KeptLogin, keep_token, read_login, write_login
+from icure_async.cli.logins import KeptLogin, keep_token, login_lock, read_login, write_login
 from icure_async.cli.output import note
 from icure_async.errors import ICureError
 from icure_async.rest.urls import normalise_base_url
@@ -67,16 +67,16 @@ async def replace_login(
     """
     former: KeptLogin | None = None
     reason: str | None = None
-    # The keyring may wait for a person, who presses Ctrl-C.
-    async with _or_else(give_up, BaseException):
-        try:
-            former = await read_login(choices.profile)
-        except ICureError:
-            # Damaged, or open to others: it is replaced all the same.
-            reason = _UNREADABLE
-        login = await keep_token(choices.profile, login, place)
-    # After Ctrl-C the file may be written.
-    async with _or_else(give_up, ICureError):
+    async with _or_else(give_up, ICureError), login_lock(choices.profile):
+        # The keyring may wait for a person, who presses Ctrl-C.
+        async with _or_else(give_up, anyio.get_cancelled_exc_class()):
+            try:
+                former = await read_login(choices.profile)
+            except ICureError:
+                # Damaged, or open to others: it is replaced all the same.
+                reason = _UNREADABLE
+            login = await keep_token(choices.profile, login, place)
+        # After Ctrl-C the file may be written.
         await write_login(choices.profile, login)
     if former is not None and former.token != login.token:
         reason = await end_login(choices, former)

@@ -16,7 +16,7 @@ from icure_async.cli.choices import AsJson, ProfileName, chosen
 from icure_async.cli.connections import builder_for, needed_credentials
 from icure_async.cli.folders import key_storage
 from icure_async.cli.kept import end_login
-from icure_async.cli.logins import Place, forget_login, login_path, read_login
+from icure_async.cli.logins import Place, forget_login, login_lock, login_path, read_login
 from icure_async.cli.options import Captcha, CaptchaKind, Days, NewKey, TokenPlace  # noqa: TC001 - typer reads it
 from icure_async.cli.output import note, print_json, print_members, when, working
 from icure_async.cli.pending import read_pending
@@ -183,7 +183,13 @@ def logout(
     the command can be repeated.
     """
     choices = chosen(profile)
-    reason = asyncio.run(_logged_out(choices, forget=forget))
+
+    async def run() -> str | None:
+        # A login at the same moment is not forgotten.
+        async with login_lock(choices.profile):
+            return await _logged_out(choices, forget=forget)
+
+    reason = asyncio.run(run())
     if reason is None:
         note(f"Logged out of the profile {choices.profile!r}: the token works no more.")
     else:

@@ -22,6 +22,7 @@ from icure_async.storage.files import FileStorage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "Place",
     "forget_login",
     "keep_token",
+    "login_lock",
     "login_path",
     "read_login",
     "write_login",
@@ -70,6 +72,11 @@ class KeptLogin:
 def login_path(profile: str) -> Path:
     """Return where the file of a profile's login is, or would be."""
     return _storage().path_of(_item(profile))
+
+
+def login_lock(profile: str) -> AbstractAsyncContextManager[object]:
+    """Return the lock under which the login of a profile is exchanged, by one program at a time."""
+    return _storage().lock(_item(profile))
 
 
 async def keep_token(profile: str, login: KeptLogin, wanted: Place | None) -> KeptLogin:

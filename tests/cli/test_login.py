@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
 import stat
+import subprocess
+import sys
 import threading
 from collections.abc import AsyncIterator
 from functools import partial
@@ -352,6 +355,30 @@ class TestKeptLogins:
         icure.enter_code("--store", "file")
         assert _works(running, phone, icure.token())
         assert not _works(running, phone, former)
+
+    def test_of_two_logins_at_once_one_is_kept_and_the_other_revoked(
+        self, icure: Command, running: Sandbox, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        master = running.master_hcp
+        credentials = {"ICURE_LOGIN": master.login, "ICURE_PASSWORD": master.password}
+        before = {item["key"] for item in icure.json("token", "list", env=credentials)}
+        others: list[subprocess.Popen[bytes]] = []
+        command = [sys.executable, "-m", "icure_async", "login", "--password", "--store", "file"]
+
+        class Slow(MemoryKeyring):
+            def set_password(self, service: str, username: str, password: str) -> None:
+                # As the command runs in this process, its environment is that of the process.
+                others.append(subprocess.Popen(command, stdout=subprocess.DEVNULL))
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    others[0].wait(4)
+                raise RuntimeError("locked")
+
+        use_keyring(monkeypatch, Slow())
+        icure("login", "--password", env=credentials)
+        assert others[0].wait(30) == 0
+        left = {item["key"] for item in icure.json("token", "list", env=credentials)} - before
+        assert len(left) == 1
+        icure("whoami")
 
     def test_a_file_that_others_can_read_is_refused(
         self, icure: Command, person: dict[str, Any]
