@@ -192,9 +192,9 @@ class DataOwnerApi:
         what an earlier one began, and shares nothing twice.
 
         The notification is read again, and believed only if the patient that it names has encrypted
-        it, and its author is the user of that patient. Nobody else than the named patient gets
-        access. Unless ``with_public_key_policy()`` says otherwise, the public key that the backend
-        lists for the patient is trusted.
+        it, its author is the user of that patient, and the one that is passed names the same
+        patient. Nobody else than the named patient gets access. Unless ``with_public_key_policy()``
+        says otherwise, the public key that the backend lists for the patient is trusted.
 
         Args:
             notification: of type ``NEW_USER_OWN_DATA_ACCESS``, as

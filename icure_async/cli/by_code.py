@@ -7,6 +7,7 @@ answer. The first step is kept on disk, so that the second one may come later, a
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
@@ -23,6 +24,7 @@ from icure_async.errors import (
     AuthenticationProcessError,
     InvalidCodeError,
     KeyPairNotFoundError,
+    StorageError,
     ValidationError,
 )
 
@@ -154,6 +156,11 @@ def _completed(
                 token_validity=timedelta(days=completion.days),
                 missing_key=missing_key,
             )
+            # Until the login is kept: the gateway takes the code once, and the backend for some
+            # minutes.
+            used = attrs.evolve(pending.process, bypass_token_check=True)
+            with contextlib.suppress(StorageError):
+                await keep_pending(attrs.evolve(pending, process=used))
             kept = await keep_result(choices, result, completion.place)
             await forget_pending(choices.profile)
             return kept

@@ -14,10 +14,8 @@ from icure_async.cli.logins import KeptLogin
 from icure_async.cli.output import working
 from icure_async.cli.questions import ask
 from icure_async.errors import (
-    ConfigurationError,
     ICureError,
     SecondFactorRequiredError,
-    StorageError,
     ValidationError,
 )
 from icure_async.rest.urls import normalise_base_url
@@ -98,26 +96,21 @@ async def _logged_in(login: _Login) -> LoggedIn:
             data_owner_id=owner_id,
             token=token,
         )
-        try:
-            kept = await replace_login(login.choices, kept, login.place)
-        except (ConfigurationError, StorageError):
+
+        async def give_up() -> None:
+            # A token that was given is somebody's.
             if not is_token:
-                await _revoke(api, token)
-            raise
+                await api.user_api.revoke_token(token_key_of(token, _TOKEN_NAME))
+
+        kept = await replace_login(login.choices, kept, login.place, give_up)
         return LoggedIn(login=kept, expires_at=await _end_of(api, token))
 
 
-async def _revoke(api: MedTechApi, token: str) -> None:
-    """Revoke a token that could not be kept; where that fails, it ends by itself."""
-    try:
-        await api.user_api.revoke_token(token_key_of(token, _TOKEN_NAME))
-    except ICureError:
-        return
-
-
 async def _end_of(api: MedTechApi, token: str) -> int | None:
+    """Return when a token ends, or None where the backend does not tell: it is kept already."""
     derived = token_key_of(token)
-    ends = (
-        item.expires_at for item in await api.user_api.list_tokens() if item.key.endswith(derived)
-    )
-    return next(ends, None)
+    try:
+        tokens = await api.user_api.list_tokens()
+    except ICureError:
+        return None
+    return next((item.expires_at for item in tokens if item.key.endswith(derived)), None)

@@ -116,18 +116,19 @@ class Choices:
         ]
 
     def _processes(self, user_type: str | None) -> tuple[str | None, str | None]:
-        kinds = self.user_types()
-        if user_type is None:
-            # Everybody logs in by any process: the kind matters for those who are new.
-            user_type = kinds[0] if kinds else None
-        if user_type not in kinds:
+        # Everybody logs in by any process: the kind matters for those who are new.
+        kinds = self.user_types() if user_type is None else [user_type]
+        by_email, by_sms = (
+            next(filter(None, (self.get(f"{kind}_{channel}_process_id") for kind in kinds)), None)
+            for channel in ("email", "sms")
+        )
+        if not by_email and not by_sms:
             wanted = SETTINGS[f"{user_type or 'patient'}_sms_process_id"]
             raise ConfigurationError(
                 f"The {wanted.meaning}, or by email, is missing: set {wanted.variable}, or run "
                 f"'icure config set {self.profile} {wanted.option} …'."
             )
-        by_email, by_sms = (f"{user_type}_{channel}_process_id" for channel in ("email", "sms"))
-        return self.get(by_email), self.get(by_sms)
+        return by_email, by_sms
 
     def _tell(self, builder: Builder) -> Builder:
         url, gateway_url = self.get("url"), self.get("gateway_url")

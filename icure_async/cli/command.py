@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import functools
 import io
+import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -30,6 +32,7 @@ from icure_async.errors import (
     AuthenticationError,
     AuthenticationProcessError,
     ICureError,
+    InvalidCodeError,
     KeyPairNotFoundError,
     NetworkError,
 )
@@ -68,6 +71,7 @@ _NEXT_STEPS: Final[Mapping[type[ICureError], str]] = {
         "With this command: 'icure keys import' with a backup, 'icure keys recover' with the "
         "shares of notaries, or, to go on with a new key pair, 'icure login --new-key'."
     ),
+    InvalidCodeError: "With this command: go on with the right code and 'icure login --resume'.",
     AuthenticationProcessError: "With this command: begin again with 'icure login'.",
     AuthenticationError: "With this command: log in again with 'icure login'.",
     NetworkError: "With this command: 'icure doctor' says what can be reached.",
@@ -128,6 +132,9 @@ def main() -> None:
         # A name that the terminal has no letters for is no reason to fail.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
+    if sys.stdin is None:
+        # A service may be started without one: then nobody answers.
+        sys.stdin = Path(os.devnull).open(encoding="utf-8")  # noqa: SIM115
     try:
         _command()(prog_name="icure")
     except (ICureError, ValueError, OSError) as error:

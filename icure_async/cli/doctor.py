@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 from typing import TYPE_CHECKING, Final
 
 import attrs
@@ -78,7 +79,8 @@ def _check(folder: Path) -> Iterator[Finding]:
         yield bad("Folders", f"{folder} is not safe", advice_for(error))
         return
     if openness is not None:
-        yield bad("Folders", f"{folder} {openness}, so others can reach it", f"chmod 700 {folder}")
+        step = f"chmod 700 {shlex.quote(str(folder))}"
+        yield bad("Folders", f"{folder} {openness}, so others can reach it", step)
 
 
 def _print(finding: Finding) -> None:

@@ -16,7 +16,7 @@ from icure_async.cli.choices import AsJson, ProfileName, chosen
 from icure_async.cli.connections import builder_for, needed_credentials
 from icure_async.cli.folders import key_storage
 from icure_async.cli.kept import end_login
-from icure_async.cli.logins import Place, forget_login, login_path, read_login
+from icure_async.cli.logins import Place, forget_login, login_lock, login_path, read_login
 from icure_async.cli.options import Captcha, CaptchaKind, Days, NewKey, TokenPlace  # noqa: TC001 - typer reads it
 from icure_async.cli.output import note, print_json, print_members, when, working
 from icure_async.cli.pending import read_pending
@@ -24,7 +24,7 @@ from icure_async.cli.questions import ask, read_text
 from icure_async.errors import (
     AuthenticationError,
     ConfigurationError,
-    NetworkError,
+    ICureError,
     StorageError,
 )
 
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 __all__ = ["login", "logout", "register", "whoami"]
 
 _WORKED_NO_MORE: Final = "Its token had ended before."
+_NOBODY: Final = "Nobody is logged in."
 
 
 class Person(StrEnum):
@@ -182,7 +183,13 @@ def logout(
     the command can be repeated.
     """
     choices = chosen(profile)
-    reason = asyncio.run(_logged_out(choices, forget=forget))
+
+    async def run() -> str | None:
+        # A login at the same moment is not forgotten.
+        async with login_lock(choices.profile):
+            return await _logged_out(choices, forget=forget)
+
+    reason = asyncio.run(run())
     if reason is None:
         note(f"Logged out of the profile {choices.profile!r}: the token works no more.")
     else:
@@ -253,19 +260,24 @@ async def _logged_out(choices: Choices, *, forget: bool) -> str | None:
     """Log out, and return why the token was not revoked, or None."""
     try:
         login = await read_login(choices.profile)
-        if login is None:
-            raise ConfigurationError(f"Nobody is logged in with the profile {choices.profile!r}.")
-        reason = await _ended(choices, login)
-    except (StorageError, NetworkError) as error:
+        reason = _NOBODY if login is None else await _ended(choices, login)
+    except ICureError as error:
         if not forget:
             raise
         reason = str(error)
+    if reason is _NOBODY:
+        raise ConfigurationError(f"Nobody is logged in with the profile {choices.profile!r}.")
     if reason is not None and reason is not _WORKED_NO_MORE and not forget:
         raise ConfigurationError(
             f"The token was not revoked, and the login is kept: {reason} Add --forget to forget it "
             "on this device all the same."
         )
-    await forget_login(choices.profile)
+    try:
+        await forget_login(choices.profile)
+    except (ConfigurationError, StorageError) as error:
+        if not forget or login_path(choices.profile).exists():
+            raise
+        reason = f"Its token may still be in the keyring: {error}"
     return reason
 
 

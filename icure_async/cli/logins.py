@@ -22,9 +22,19 @@ from icure_async.storage.files import FileStorage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
-__all__ = ["KeptLogin", "Place", "forget_login", "keep_login", "login_path", "read_login"]
+__all__ = [
+    "KeptLogin",
+    "Place",
+    "forget_login",
+    "keep_token",
+    "login_lock",
+    "login_path",
+    "read_login",
+    "write_login",
+]
 
 _VERSION: Final = 1
 _SERVICE: Final = "icure-async"
@@ -64,12 +74,17 @@ def login_path(profile: str) -> Path:
     return _storage().path_of(_item(profile))
 
 
-async def keep_login(profile: str, login: KeptLogin, wanted: Place | None) -> KeptLogin:
-    """Write the login of a profile; the former one is replaced.
+def login_lock(profile: str) -> AbstractAsyncContextManager[object]:
+    """Return the lock under which the login of a profile is exchanged, by one program at a time."""
+    return _storage().lock(_item(profile))
+
+
+async def keep_token(profile: str, login: KeptLogin, wanted: Place | None) -> KeptLogin:
+    """Put the token of a profile's login into the keyring, unless it is to be in the file.
 
     Args:
         profile: its name.
-        login: to keep.
+        login: to be written with :func:`write_login` then.
         wanted: where its token goes; None takes the keyring where there is one, else the file.
 
     Returns:
@@ -77,7 +92,7 @@ async def keep_login(profile: str, login: KeptLogin, wanted: Place | None) -> Ke
 
     Raises:
         ConfigurationError: the keyring is wanted, and its extra is not installed.
-        StorageError: the place that is wanted cannot be used, or the file not be written.
+        StorageError: the keyring is wanted, and cannot be used.
     """
     place = Place.file
     if wanted is not Place.file:
@@ -87,18 +102,27 @@ async def keep_login(profile: str, login: KeptLogin, wanted: Place | None) -> Ke
         except (ConfigurationError, StorageError):
             if wanted is Place.keyring:
                 raise
-    kept = attrs.evolve(login, place=place)
-    members = attrs.asdict(kept) | {"version": _VERSION, "place": place.value}
-    if place is Place.keyring:
+    return attrs.evolve(login, place=place)
+
+
+async def write_login(profile: str, login: KeptLogin) -> None:
+    """Write the file of a profile's login; the former one is replaced.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    members = attrs.asdict(login) | {"version": _VERSION, "place": login.place.value}
+    if login.place is Place.keyring:
         del members["token"]
     former = parse_json_object(await _storage().get_item(_item(profile))) or {}
     await _storage().set_item(_item(profile), json.dumps(members, indent=2) + "\n")
-    is_same = place is Place.keyring and _account(profile, former) == _account(profile, members)
+    is_same = login.place is Place.keyring and _account(profile, former) == _account(
+        profile, members
+    )
     if _place(former) is Place.keyring and not is_same:
         # Its token is about to be revoked: to leave it there does no harm.
         with contextlib.suppress(ConfigurationError, StorageError):
             await forget(_SERVICE, _account(profile, former))
-    return kept
 
 
 async def read_login(profile: str) -> KeptLogin | None:

@@ -28,9 +28,10 @@ _EMPTY: Final = "—"
 
 
 def say(text: str, *, style: str | None = None, error: bool = False) -> None:
-    """Print a line, which is never broken."""
+    """Print a text, whose lines are never broken."""
     console = Console(stderr=error)
-    console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+    text = "\n".join(printable(line, len(line)) for line in text.split("\n"))
+    console.print(text, style=style, markup=False, emoji=False, highlight=False, soft_wrap=True)
 
 
 def note(text: str, *, style: str | None = None) -> None:
@@ -61,7 +62,7 @@ def print_members(members: Mapping[str, object]) -> None:
     for _ in range(2):
         table.add_column(no_wrap=True, overflow="ignore")
     for name, value in members.items():
-        table.add_row(Text(name, style="bold"), Text(_shown(value)))
+        table.add_row(Text(printable(name, _LONGEST_CELL), style="bold"), Text(_shown(value)))
     _print_whole(table)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -241,7 +242,8 @@ async def read_profiles() -> Profiles:
     if mode & _WRITABLE_BY_OTHERS:
         raise ConfigurationError(
             f"Other users of this machine may write to {path} (mode {mode:04o}), and so send your "
-            "password to another server. Look through it, then run: chmod 600 " + str(path)
+            "password to another server. Look through it, then run: chmod 600 "
+            + shlex.quote(str(path))
         )
     content = parse_json_object(text)
     problem = "it is no JSON object" if content is None else _problem_in(content)

@@ -57,7 +57,9 @@ def revoke(
     """
     ready = opening(profile)
 
-    async def run() -> list[str]:
+    was_there: dict[str, bool] = {}
+
+    async def run() -> None:
         async with ready.api(with_keys=False) as api:
             if any(
                 item.is_current for item in await api.user_api.list_tokens() if item.key in keys
@@ -66,13 +68,17 @@ def revoke(
                     "One of these is the token of this login: end it with 'icure logout'. Nothing "
                     "was revoked."
                 )
-            return [key for key in keys if not await api.user_api.revoke_token(key)]
+            for key in dict.fromkeys(keys):
+                was_there[key] = await api.user_api.revoke_token(key)
 
-    with working("Revoking"):
-        missing = asyncio.run(run())
-    for key in keys:
-        note(f"There is no token {key}." if key in missing else f"Revoked {key}.")
-    if missing:
+    try:
+        with working("Revoking"):
+            asyncio.run(run())
+    finally:
+        # Those before a failure are revoked all the same.
+        for key, found in was_there.items():
+            note(f"Revoked {key}." if found else f"There is no token {key}.")
+    if not all(was_there.values()):
         raise typer.Exit(1)
 
 

@@ -69,6 +69,12 @@ class AccessAnswers:
         stored = await self._notifications.read(validate_id(notification.id, "notification id"))
         patient_id = await self._patient_of(stored)
         await self._check_asked_by(patient_id, stored)
+        if notification.responsible not in (None, patient_id):
+            # Its author may change it after the person has looked at it.
+            raise ValidationError(
+                f"Notification {printable(str(stored['id']))} names another patient than before. "
+                f"Read it again, and see who asks. {_UNCHANGED}"
+            )
         await self._check_is_patient(patient_id)
         access = await self._all_data.give_access(patient_id, patient_id)
         changes = {"status": "completed"} if access.success else {}

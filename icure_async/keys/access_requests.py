@@ -37,6 +37,10 @@ _NAMESPACE: Final = uuid.UUID("0f9a4a57-3f0b-4a8e-8b1c-5c3a2f0d9e64")
 _NOT_ALL_ASKED: Final = (
     "Not all data owners could be asked for access: call again, which asks nobody twice."
 )
+_TOO_MANY: Final = (
+    f"More than {MAX_RECIPIENTS} data owners read the record, and no more than these are asked by "
+    "the SDK. Ask this one in another way."
+)
 _TYPE: Final = "NEW_USER_OWN_DATA_ACCESS"
 
 
@@ -44,7 +48,7 @@ def delegates_of_record(record: Mapping[str, Any]) -> list[str]:
     """Return the ids of those who read a patient's record, itself not among them."""
     delegations = as_object(record.get("delegations"))
     readers = [name for name, entries in delegations.items() if entries and is_id(name)]
-    return [name for name in readers if name != record.get("id")][:MAX_RECIPIENTS]
+    return [name for name in readers if name != record.get("id")]
 
 
 class AccessRequests:
@@ -84,7 +88,8 @@ class AccessRequests:
             raise ValidationError(
                 "Only patients ask for access to their own data: log in as one. Nothing was sent."
             )
-        recipients = delegates_of_record(own.document)
+        readers = delegates_of_record(own.document)
+        recipients, left_out = readers[:MAX_RECIPIENTS], readers[MAX_RECIPIENTS:]
         auto_delegates = await self._delivery.auto_delegates()
         keys = await self._own.exchange_keys_for([*recipients, *auto_delegates])
         # Nobody can know it before the patient has made it, and take the ids of the requests.
@@ -95,10 +100,10 @@ class AccessRequests:
             notice = Notification(id=_id_of(own.id, first_key, recipient_id), type=_TYPE)
             problem: str | None = "It cannot be read, or has no public key yet."
             if recipient_id in keys:
-                readers = dict.fromkeys([own.id, recipient_id, *auto_delegates])
+                delegates = dict.fromkeys([own.id, recipient_id, *auto_delegates])
                 failure, may_help = await self._delivery.post(
                     await self._delivery.document_of(notice, own.id),
-                    {name: keys[name] for name in readers if name in keys},
+                    {name: keys[name] for name in delegates if name in keys},
                 )
                 problem = None if failure is None else str(failure)
                 passing = failure if may_help else passing
@@ -116,6 +121,17 @@ class AccessRequests:
                     problem=problem,
                 )
             )
+        if left_out:
+            _log.warning("%d data owners are not asked for access", len(left_out))
+        requests += [
+            AccessRequest(
+                recipient_id=recipient_id,
+                notification_id=_id_of(own.id, first_key, recipient_id),
+                delivered=False,
+                problem=_TOO_MANY,
+            )
+            for recipient_id in left_out
+        ]
         if passing is not None:
             passing.args = (f"{passing} {_NOT_ALL_ASKED}",)
             raise passing

@@ -20,6 +20,7 @@ from icure_async.entities.sharing import auto_delegates_of
 from icure_async.entities.unchanged import require_no_content
 from icure_async.errors import CryptoError, KeyPairNotFoundError, ValidationError
 from icure_async.keys.access_requests import delegates_of_record
+from icure_async.keys.notices import MAX_RECIPIENTS
 from icure_async.keys.parents import normalised_key_pair
 from icure_async.models.key_pair import fingerprint_of, is_fingerprint
 from icure_async.models.missing_key import MISSING_KEY_POLICIES, MissingKey
@@ -279,7 +280,7 @@ class KeyRegistration:
         is_new = key_pair.fingerprint not in map(fingerprint_of, published)
         if not is_new and not lacks_delegation:
             return document
-        readers = delegates_of_record(document) if invited and is_patient else []
+        readers = delegates_of_record(document)[:MAX_RECIPIENTS] if invited and is_patient else []
         if not published:
             document = dict(document) | {"publicKey": key_pair.public_key}
         elif is_new:

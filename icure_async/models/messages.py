@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import html
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias
+import re
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol, TypeAlias
 
 import attrs
 
@@ -29,6 +30,9 @@ __all__ = [
     "SMSMessage",
 ]
 
+# Lone surrogates, which no server takes.
+_HALF: Final = re.compile("[\ud800-\udfff]")
+
 
 @attrs.frozen(repr=False)
 class _Message:
@@ -41,10 +45,10 @@ class _Message:
         """Raise unless the message can be sent.
 
         Raises:
-            ValidationError: a member is no text, or empty.
+            ValidationError: a member is no text, or empty, or has half of a character.
         """
         for name, value in attrs.asdict(self).items():
-            if not isinstance(value, str) or not value.strip():
+            if not isinstance(value, str) or not value.strip() or _HALF.search(value):
                 raise ValidationError(f"{name} of the {type(self).__name__} must be a text.")
 
 

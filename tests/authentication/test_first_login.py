@@ -126,6 +126,20 @@ async def test_a_professional_without_key_cannot_be_asked_and_can_be_later(
     assert len(await clinic.tasks()) == 2
 
 
+async def test_those_who_are_too_many_to_be_asked_are_named(
+    clinic: Clinic, client_session: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("icure_async.keys.access_requests.MAX_RECIPIENTS", 1)
+    async with clinic.colleague(client_session, "b") as (_, b_id):
+        token = await shared_with(clinic, b_id)
+        async with clinic.logged_in(token) as result:
+            first, second = result.access_requests
+    assert {first.recipient_id, second.recipient_id} == {clinic.hcp_id, b_id}
+    assert (first.delivered, second.delivered) == (True, False)
+    assert "another way" in str(second.problem)
+    assert len(await clinic.tasks()) == 1
+
+
 async def _name_as_delegate(
     clinic: Clinic, session: aiohttp.ClientSession, patient: Json, delegate_id: str
 ) -> None:

@@ -258,6 +258,7 @@ async def test_a_message_factory_needs_a_method(clinic: Clinic, factory: Any) ->
         SMSMessage(message="for a phone"),
         EmailMessage(sender="", subject="s", html="h"),
         EmailMessage(sender="a@b.example", subject=cast("str", 1), html="h"),
+        EmailMessage(sender="a@b.example", subject="s", html="half a \ud83d"),
     ],
 )
 async def test_a_message_is_checked_before_anything_is_created(

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import os
+import signal
 import stat
+import subprocess
+import sys
+import threading
 from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
@@ -13,6 +19,7 @@ from typing import Any, cast
 import aiohttp
 import pytest
 
+from icure_async.sandbox import Fault
 from icure_async.sandbox import Sandbox as AsyncSandbox
 from icure_sync import MedTechApiBuilder
 from icure_sync.sandbox import Sandbox
@@ -91,7 +98,10 @@ class TestByCode:
         icure.start(running, phone)
         code = icure("code").stdout.strip()
         wrong = "".join("1" if digit == "0" else "0" for digit in code)
-        assert "wrong" in icure("login", "--resume", code=1, ICURE_CODE=wrong).stderr
+        said = icure("login", "--resume", code=1, ICURE_CODE=wrong).stderr
+        assert "wrong" in said
+        assert "icure login --resume" in said
+        assert "begin again" not in said
         icure("login", "--resume", ICURE_CODE=code)
 
     def test_a_process_that_is_closed_is_forgotten(
@@ -138,10 +148,28 @@ class TestByCode:
         lasting = [item for item in icure.json("token", "list") if (item["validity"] or 0) > 3600]
         assert [item["is_current"] for item in lasting] == [True]
 
+    def test_a_login_that_could_not_be_kept_is_finished_with_the_same_code(
+        self, icure: Command, running: Sandbox, phone: str
+    ) -> None:
+        icure.start(running, phone)
+        code = icure("code").stdout.strip()
+        icure("login", "--resume", "--store", "keyring", code=1, ICURE_CODE=code)
+        icure("login", "--resume", "--store", "file", ICURE_CODE=code)
+        icure("whoami")
+        assert "No code is waited for" in icure("login", "--resume", code=1).stderr
+
     def test_who_registers_has_to_be_said_where_there_are_processes_for_both(
         self, icure: Command, phone: str
     ) -> None:
         assert "--as patient" in icure("register", "--phone", phone, code=1).stderr
+
+    def test_everybody_logs_in_by_any_process_that_there_is_for_the_contact(
+        self, icure: Command, running: Sandbox, phone: str
+    ) -> None:
+        icure.register(running, phone)
+        del icure.environment["AUTH_BY_SMS_HCP_PROCESS_ID"]
+        icure("login", phone, "--captcha", "solved", code=1)
+        icure.enter_code("--store", "file")
 
     def test_a_registration_needs_a_contact(self, icure: Command) -> None:
         assert "--phone" in icure("register", "--as", "patient", code=2).stderr
@@ -226,6 +254,47 @@ class TestByPassword:
         icure("login", "--password", "--store", "keyring", code=1, env=credentials)
         assert icure.json("token", "list", env=credentials) == before
 
+    def test_a_login_that_is_kept_is_said_where_the_end_of_its_token_is_not_told(
+        self, icure: Command, running: Sandbox
+    ) -> None:
+        master = running.master_hcp
+        # The second look at the user's tokens; the first one finds that it is no token.
+        fault = Fault(
+            "status", method="GET", path="/rest/v1/user/current", status=500, nth=range(3, 9)
+        )
+        running.inject_fault(fault)
+        try:
+            said = icure.json(
+                *("login", master.login, "--password", "--store", "file"),
+                ICURE_PASSWORD=master.password,
+            )
+        finally:
+            running.clear_faults()
+        assert said["token_expires_at"] is None
+        icure("whoami")
+
+    def test_ctrl_c_while_the_keyring_waits_for_a_person_leaves_no_token(
+        self, icure: Command, running: Sandbox, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        waits = threading.Event()
+
+        class Waiting(MemoryKeyring):
+            def set_password(self, service: str, username: str, password: str) -> None:
+                os.kill(os.getpid(), signal.SIGINT)
+                waits.wait(10)
+                super().set_password(service, username, password)
+
+        master = running.master_hcp
+        credentials = {"ICURE_LOGIN": master.login, "ICURE_PASSWORD": master.password}
+        before = icure.json("token", "list", env=credentials)
+        use_keyring(monkeypatch, Waiting())
+        try:
+            icure("login", "--password", code=130, env=credentials)
+        finally:
+            waits.set()
+        assert icure.json("token", "list", env=credentials) == before
+        assert not icure.login_file().exists()
+
 
 class TestKeptLogins:
     def test_the_keyring_has_the_token_where_there_is_one(
@@ -287,6 +356,30 @@ class TestKeptLogins:
         assert _works(running, phone, icure.token())
         assert not _works(running, phone, former)
 
+    def test_of_two_logins_at_once_one_is_kept_and_the_other_revoked(
+        self, icure: Command, running: Sandbox, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        master = running.master_hcp
+        credentials = {"ICURE_LOGIN": master.login, "ICURE_PASSWORD": master.password}
+        before = {item["key"] for item in icure.json("token", "list", env=credentials)}
+        others: list[subprocess.Popen[bytes]] = []
+        command = [sys.executable, "-m", "icure_async", "login", "--password", "--store", "file"]
+
+        class Slow(MemoryKeyring):
+            def set_password(self, service: str, username: str, password: str) -> None:
+                # As the command runs in this process, its environment is that of the process.
+                others.append(subprocess.Popen(command, stdout=subprocess.DEVNULL))
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    others[0].wait(4)
+                raise RuntimeError("locked")
+
+        use_keyring(monkeypatch, Slow())
+        icure("login", "--password", env=credentials)
+        assert others[0].wait(30) == 0
+        left = {item["key"] for item in icure.json("token", "list", env=credentials)} - before
+        assert len(left) == 1
+        icure("whoami")
+
     def test_a_file_that_others_can_read_is_refused(
         self, icure: Command, person: dict[str, Any]
     ) -> None:
@@ -304,6 +397,33 @@ class TestKeptLogins:
         icure("logout", code=1)
         icure("logout", "--forget")
         assert not icure.login_file().exists()
+
+    def test_a_login_that_cannot_be_read_is_replaced_and_its_token_is_not_said_to_be_revoked(
+        self, icure: Command, running: Sandbox, person: dict[str, Any]
+    ) -> None:
+        icure.login_file().chmod(0o644)
+        leaked = icure.token()
+        master = running.master_hcp
+        said = icure(
+            *("login", master.login, "--password", "--store", "file"),
+            ICURE_PASSWORD=master.password,
+        ).stderr
+        assert "was not revoked" in said
+        assert "icure token revoke" in said
+        assert _works(running, person["login"], leaked)
+
+    def test_the_address_of_the_former_login_does_not_matter_for_the_new_one(
+        self, icure: Command, running: Sandbox, person: dict[str, Any]
+    ) -> None:
+        login: dict[str, Any] = json.loads(icure.login_file().read_text())
+        icure.login_file().write_text(json.dumps(login | {"url": "ftp://elsewhere"}))
+        master = running.master_hcp
+        said = icure(
+            *("login", master.login, "--password", "--store", "file"),
+            ICURE_PASSWORD=master.password,
+        ).stderr
+        assert "was not revoked" in said
+        icure("whoami")
 
     def test_the_token_is_sent_to_no_other_backend(
         self, icure: Command, running: Sandbox, person: dict[str, Any]
@@ -332,6 +452,38 @@ class TestLogout:
         assert "icure doctor" in icure("logout", code=1).stderr
         assert icure.login_file().exists()
         icure("logout", "--forget")
+        assert not icure.login_file().exists()
+
+    def test_it_is_forgotten_where_the_backend_fails(
+        self, icure: Command, running: Sandbox, person: dict[str, Any]
+    ) -> None:
+        running.inject_fault(
+            Fault("status", method="POST", path="/rest/v1/auth/login", status=500, nth=range(1, 9))
+        )
+        try:
+            assert "HTTP 500" in icure("logout", code=1).stderr
+            assert icure.login_file().exists()
+            assert "HTTP 500" in icure("logout", "--forget").stderr
+        finally:
+            running.clear_faults()
+        assert not icure.login_file().exists()
+
+    def test_it_is_forgotten_where_its_address_is_damaged(
+        self, icure: Command, person: dict[str, Any]
+    ) -> None:
+        login: dict[str, Any] = json.loads(icure.login_file().read_text())
+        icure.login_file().write_text(json.dumps(login | {"url": "ftp://elsewhere"}))
+        icure("logout", code=1)
+        icure("logout", "--forget")
+        assert not icure.login_file().exists()
+
+    def test_it_is_forgotten_where_the_keyring_has_gone(
+        self, icure: Command, person: dict[str, Any]
+    ) -> None:
+        login: dict[str, Any] = json.loads(icure.login_file().read_text())
+        icure.login_file().write_text(json.dumps(login | {"place": "keyring"}))
+        icure("logout", code=1)
+        assert "may still be in the keyring" in icure("logout", "--forget").stderr
         assert not icure.login_file().exists()
 
     def test_a_token_that_has_ended_is_no_error(
@@ -371,6 +523,32 @@ class TestTokens:
         assert f"Revoked {other}" in icure("token", "revoke", other).stderr
         assert not _works(running, phone, device.token())
         assert "There is no token" in icure("token", "revoke", other, code=1).stderr
+
+    def test_those_that_were_revoked_before_a_failure_are_said(
+        self, icure: Command, running: Sandbox
+    ) -> None:
+        icure.log_in_as_master(running)
+        master = running.master_hcp
+        before = {item["key"] for item in icure.json("token", "list")}
+        for name in ("one", "two"):
+            icure.other_device(name)(
+                *("login", master.login, "--password", "--store", "file"),
+                ICURE_PASSWORD=master.password,
+            )
+        first, second = {item["key"] for item in icure.json("token", "list")} - before
+        running.inject_fault(
+            Fault("status", method="PUT", path="/rest/v1/user", status=500, nth=range(2, 9))
+        )
+        try:
+            said = icure("token", "revoke", first, second, code=1).stderr
+        finally:
+            running.clear_faults()
+        assert f"Revoked {first}." in said
+        assert "HTTP 500" in said
+        assert second not in said
+        left = {item["key"] for item in icure.json("token", "list")} - before
+        assert left == {second}
+        icure("token", "revoke", second, second)
 
     def test_that_of_this_login_is_for_logout(self, icure: Command, person: dict[str, Any]) -> None:
         (own,) = [item["key"] for item in icure.json("token", "list") if item["is_current"]]

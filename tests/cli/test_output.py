@@ -18,7 +18,7 @@ import typer
 from typer.models import CommandInfo
 
 from icure_async.cli import app
-from icure_async.cli.output import print_members, print_rows, when
+from icure_async.cli.output import note, print_members, print_rows, say, when
 from icure_sync.sandbox import Sandbox
 from tests.support.command import Command
 
@@ -51,6 +51,23 @@ class TestTables:
         assert capsys.readouterr().out.splitlines()[1:] == [
             "1   \\x1b[2J[red]Ned\\nadmin  yes\\u202e"
         ]
+
+    def test_the_name_of_a_member_steers_no_terminal_either(
+        self, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        print_members({"na\x1b[2Jme": "value"})
+        assert capsys.readouterr().out == "na\\x1b[2Jme  value\n"
+
+    @pytest.mark.usefixtures("narrow")
+    def test_nothing_in_a_message_steers_a_terminal(
+        self, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        say("of \x1b[2Jtype\r \u202e\nand [red]more")
+        assert capsys.readouterr().out == "of \\x1b[2Jtype\\r \\u202e\nand [red]more\n"
+        say("urn:key:7")
+        assert capsys.readouterr().out == "urn:key:7\n"
+        note("\x1b]0;title\x07", style="red")
+        assert "\\x1b]0;title\\x07" in capsys.readouterr().err
 
     def test_nothing_and_truth_are_words(self, capsys: pytest.CaptureFixture[str]) -> None:
         print_rows(("a", "b", "c", "d"), [[None, "", True, False]])
@@ -118,6 +135,28 @@ class TestExitCodes:
     def test_they_are_documented(self, icure: Command) -> None:
         shown = " ".join(icure("--help").stdout.split())
         assert "130 Ctrl-C" in shown
+
+
+@pytest.mark.parametrize(
+    "command", ["login", "config delete default", "patient create --note-file -"]
+)
+def test_a_closed_standard_input_is_no_terminal(icure: Command, command: str) -> None:
+    """A service may be started without one: then there is no sys.stdin at all."""
+    ended = subprocess.run(
+        [sys.executable, "-m", "icure_async", *command.split()],
+        check=False,
+        capture_output=True,
+        text=True,
+        env={
+            **os.environ,
+            "XDG_DATA_HOME": str(icure.home / "data"),
+            "XDG_CONFIG_HOME": str(icure.home / "config"),
+        },
+        preexec_fn=lambda: os.close(0),
+    )
+    assert ended.returncode == 1
+    assert "Traceback" not in ended.stderr
+    assert ended.stderr.strip()
 
 
 class TestCompletion:

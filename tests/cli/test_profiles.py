@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import stat
 from pathlib import Path
 
@@ -182,6 +183,19 @@ class TestBrokenFile:
         _write(icure, {"version": 1, "profiles": {"work": {"url": "https://a.example"}}})
         icure.config_file.chmod(0o666)
         assert f"chmod 600 {icure.config_file}" in icure("config", "list", code=1).stderr
+
+    def test_the_advice_is_right_for_a_folder_with_a_blank_in_its_name(
+        self, icure: Command, tmp_path: Path
+    ) -> None:
+        icure.home = tmp_path / "Application Support"
+        _write(icure, {"version": 1, "profiles": {}})
+        icure.config_file.chmod(0o666)
+        said = icure("config", "list", code=1).stderr
+        assert f"chmod 600 {shlex.quote(str(icure.config_file))}" in said
+        icure.config_file.chmod(0o600)
+        icure.config_file.parent.chmod(0o755)
+        said = icure("doctor", code=1).stdout
+        assert f"chmod 700 {shlex.quote(str(icure.config_file.parent))}" in said
 
     def test_members_of_a_newer_version_survive(self, icure: Command) -> None:
         content = {

@@ -262,13 +262,16 @@ async def test_a_data_owner_of_another_kind_with_the_id_of_a_patient_gets_nothin
         assert await readers_of(clinic, result.data_owner_id) == {clinic.hcp_id}
 
 
-async def test_the_notification_that_was_passed_is_not_believed(clinic: Clinic) -> None:
+async def test_only_the_patient_whom_the_professional_has_seen_gets_anything(
+    clinic: Clinic,
+) -> None:
+    """Mallory names the victim until the professional has called the victim, and then herself."""
     victim = await clinic.patient()
     async with asked(clinic, OTHER) as mallory:
-        request = await request_of(clinic.hcp)
-        request.responsible = victim.id
-        answer = await clinic.hcp.data_owner_api.answer_access_request(request)
-        assert answer.access.patient_id == mallory.data_owner_id
+        seen = await request_of(clinic.hcp)
+        seen.responsible = victim.id
+        await refused(clinic, seen, ValidationError, "names another patient than before")
+        assert await readers_of(clinic, mallory.data_owner_id) == {clinic.hcp_id}
         assert await readers_of(clinic, str(victim.id)) == {clinic.hcp_id}
 
 
