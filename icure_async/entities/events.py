@@ -187,7 +187,8 @@ class CatchUp(Generic[RecordT]):
     ) -> None:
         self._records = records
         self._wanted = wanted
-        self._with_changes = "UPDATE" in event_types
+        # A deletion comes after the creation, too.
+        self._with_changes = any(event_type != "CREATE" for event_type in event_types)
         self._given: Recent[str, str] = Recent(_MOST_REMEMBERED)
 
     def is_news(self, record_id: str, rev: str) -> bool:

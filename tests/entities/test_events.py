@@ -147,6 +147,14 @@ async def test_what_was_given_out_is_not_looked_for_again() -> None:
     assert not catch_up.is_news("a", "2-x")
 
 
+@pytest.mark.parametrize("later", ["UPDATE", "DELETE"])
+def test_what_happens_to_a_record_later_is_news(later: Any) -> None:
+    listed: Any = Listed()
+    catch_up: CatchUp[Patient] = CatchUp(listed, None, ["CREATE", later])
+    catch_up.note(from_wire(Patient, PATIENT))
+    assert catch_up.is_news("p", "2-b")
+
+
 async def test_one_that_is_told_of_new_ones_only_hears_of_each_once() -> None:
     listed: Any = Listed()
     catch_up: CatchUp[Patient] = CatchUp(
