@@ -55,7 +55,7 @@ class Job(Generic[T]):
     value: T
 
     def __init__(self, function: Callable[[], Awaitable[T]], whole: Job[Any] | None = None) -> None:
-        self._function = function
+        self._function: Callable[[], Awaitable[T]] | None = function
         self.whole = whole
         self.task: Task | None = None
         self.error: BaseException | None = asyncio.CancelledError()
@@ -86,7 +86,10 @@ class Job(Generic[T]):
         __tracebackhide__ = True
         error, self.error = self.error, None
         if error is None:
-            return self.value
+            value = self.value
+            # The context of what the function has started holds this job as long as that runs.
+            del self.value
+            return value
         unseen.trim(error)
         if isinstance(error, asyncio.CancelledError):
             # It belongs to the task it was raised in. Raised anew in the caller, it would cancel
@@ -159,11 +162,12 @@ class Job(Generic[T]):
 
     async def _drive(self) -> None:
         current_job.set(self)
+        function, self._function = self._function, None
         try:
-            if not self.is_aborted:
+            if function is not None and not self.is_aborted:
                 new_scope = _scope_class()
                 with new_scope() as self._scope, new_scope() as self._shelter:
-                    self.value = await self._function()
+                    self.value = await function()
                     self.error = None
                     await self._discard()
         except BaseException as error:

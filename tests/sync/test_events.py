@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import queue
 import threading
 import time
@@ -94,6 +95,24 @@ def wait_for(condition: object) -> None:
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.01)
+
+
+@pytest.mark.filterwarnings("ignore:A Subscription was not closed:ResourceWarning")
+@pytest.mark.parametrize("is_entered", [False, True])
+def test_a_subscription_that_is_dropped_leaves_nothing_behind(
+    api: MedTechApi, sandbox: Sandbox, is_entered: bool
+) -> None:
+    def take_one() -> None:
+        events = api.patient_api.subscribe_to_patient_events(["CREATE"])
+        if is_entered:
+            events.__enter__()
+        assert events.get(0.01) is None
+
+    take_one()
+    gc.collect()
+    served = sandbox._inner._events
+    assert served is not None
+    wait_for(lambda: not served.is_watching())
 
 
 def test_plain_functions_are_called_in_a_worker_thread_and_may_block(api: MedTechApi) -> None:
