@@ -106,6 +106,7 @@ class EventFeed(Generic[RecordT]):
         self._stream: EventStream | None = None
         self._decoding: asyncio.Task[None] | None = None
         self._delivering: asyncio.Task[None] | None = None
+        self._is_calling = False
         self._changes: asyncio.Queue[ConnectionChange] | None = None
         self._error: Exception | None = None
         self._is_over = asyncio.Event()
@@ -189,7 +190,9 @@ class EventFeed(Generic[RecordT]):
         self._cancel()
         ending: list[asyncio.Task[Any]] = [task for task in (self._decoding,) if task is not None]
         if self._delivering is not None and self not in _telling.get():
-            self._delivering.cancel()
+            if self._is_calling:
+                # Only then: else it is about to end, and to tell that.
+                self._delivering.cancel()
             ending.append(self._delivering)
         if self._stream is not None:
             await self._stream.aclose()
@@ -202,8 +205,14 @@ class EventFeed(Generic[RecordT]):
         """Wait until functions are called no more for its items.
 
         Raises:
+            ConfigurationError: such a function is waiting.
             Exception: the error that has ended it: one of ours, or of the function.
         """
+        if self in _telling.get():
+            raise ConfigurationError(
+                "A function that is called for a subscription can't wait for its end, which comes "
+                "after its return: let it return, or close the subscription."
+            )
         await self._is_over.wait()
         if self._error is not None:
             raise self._error
@@ -222,6 +231,8 @@ class EventFeed(Generic[RecordT]):
             self._feeds.remove(self)
         finally:
             self._news.set()
+            if self._delivering is None:
+                self._is_over.set()
 
     async def _take(self, arrivals: Sequence[Arrival]) -> None:
         """Give out the items of some arrivals of one kind."""
@@ -320,6 +331,7 @@ class EventFeed(Generic[RecordT]):
         except BaseException:
             self._changes = None
             raise
+        self._is_over.clear()
         self._delivering = asyncio.create_task(
             self._deliver(on_event, on_state, self._changes), name="icure events"
         )
@@ -354,7 +366,11 @@ class EventFeed(Generic[RecordT]):
                 item = await self.next()
             except StopAsyncIteration:
                 return
-            await awaited(on_event(item), "on_event", "The subscription has ended.")
+            self._is_calling = True
+            try:
+                await _answered(on_event(item), "on_event", "The subscription has ended.")
+            finally:
+                self._is_calling = False
 
     async def _tell(
         self,
@@ -365,11 +381,27 @@ class EventFeed(Generic[RecordT]):
             change = await changes.get()
             if on_state is not None:
                 try:
-                    await awaited(on_state(change), "on_state", "Nothing more is told.")
+                    await _answered(on_state(change), "on_state", "Nothing more is told.")
                 except Exception as error:
                     _log.warning("on_state failed with a %s", type(error).__name__)
             if change.state == "closed":
                 return
+
+
+async def _answered(returned: object, receiver: str, consequence: str) -> None:
+    """Wait for an application's function. A cancellation of its own making is an error of it."""
+    try:
+        await awaited(returned, receiver, consequence)
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+    else:
+        return
+    raise ConfigurationError(
+        f"{receiver} has waited for something that was cancelled: let it catch the CancelledError. "
+        f"{consequence}"
+    )
 
 
 def _another(error: Exception) -> Exception:

@@ -24,7 +24,13 @@ from icure_async import (
     User,
     UserFilter,
 )
-from icure_async.errors import ConfigurationError, ICureError, ValidationError, WrongArgumentsError
+from icure_async.errors import (
+    ConfigurationError,
+    ICureError,
+    PermissionDeniedError,
+    ValidationError,
+    WrongArgumentsError,
+)
 from icure_async.sandbox import Fault, Sandbox
 from tests.support.builders import builder_for
 from tests.support.golden import GOLDEN
@@ -398,6 +404,85 @@ async def test_a_function_may_close_its_subscription(hcp: MedTechApi) -> None:
     await events.start(on_event)
     await written(hcp)
     await asyncio.wait_for(events.wait(), 5)
+
+
+async def test_those_who_wait_for_the_end_of_an_iterator_see_its_error(
+    hcp: MedTechApi, sandbox: Sandbox
+) -> None:
+    subscribe = hcp.patient_api.subscribe_to_patient_events
+    async with subscribe(["CREATE"], reconnection=AT_ONCE) as events:
+        waiting = asyncio.ensure_future(events.wait())
+        sandbox.inject_fault(Fault(kind="status", status=403, path="/ws/v1/*"))
+        await sandbox.disconnect_subscribers()
+        with pytest.raises(PermissionDeniedError):
+            await asyncio.wait_for(waiting, 5)
+
+
+async def test_a_function_can_not_wait_for_its_own_end(hcp: MedTechApi) -> None:
+    events = hcp.patient_api.subscribe_to_patient_events(["CREATE"])
+
+    async def on_event(item: object) -> None:
+        await events.wait()
+
+    await events.start(on_event)
+    await written(hcp)
+    with pytest.raises(ConfigurationError, match="can't wait for its end"):
+        await asyncio.wait_for(events.wait(), 5)
+
+
+async def test_a_cancellation_from_within_a_function_is_an_error(hcp: MedTechApi) -> None:
+    ends: list[ConnectionChange] = []
+
+    async def on_event(item: object) -> None:
+        work = asyncio.ensure_future(asyncio.sleep(5))
+        work.cancel()
+        await work
+
+    async def on_state(change: ConnectionChange) -> None:
+        ends.append(change)
+
+    events = hcp.patient_api.subscribe_to_patient_events(["CREATE"])
+    await events.start(on_event, on_state=on_state)
+    await written(hcp)
+    with pytest.raises(ConfigurationError, match="on_event has waited for something"):
+        await asyncio.wait_for(events.wait(), 5)
+    assert isinstance(ends[-1].error, ConfigurationError)
+
+
+async def test_one_that_is_closed_as_soon_as_it_has_begun_tells_both(hcp: MedTechApi) -> None:
+    changes: list[str] = []
+
+    async def on_event(item: object) -> None:
+        raise AssertionError
+
+    async def on_state(change: ConnectionChange) -> None:
+        await asyncio.sleep(0.01)
+        changes.append(change.state)
+
+    events = hcp.patient_api.subscribe_to_patient_events(["CREATE"])
+    await events.start(on_event, on_state=on_state)
+    await events.aclose()
+    assert changes == ["connected", "closed"]
+
+
+async def test_a_function_that_is_being_called_is_cancelled_by_closing(hcp: MedTechApi) -> None:
+    called = asyncio.Event()
+    changes: list[str] = []
+
+    async def on_event(item: object) -> None:
+        called.set()
+        await asyncio.sleep(30)
+
+    async def on_state(change: ConnectionChange) -> None:
+        changes.append(f"{change.state} {change.error}")
+
+    events = hcp.patient_api.subscribe_to_patient_events(["CREATE"])
+    await events.start(on_event, on_state=on_state)
+    await written(hcp)
+    await asyncio.wait_for(called.wait(), 5)
+    await asyncio.wait_for(events.aclose(), 5)
+    await asyncio.wait_for(events.wait(), 5)
+    assert changes == ["connected None", "closed None"]
 
 
 @pytest.mark.parametrize("function", [None, 5, "print"], ids=repr)
