@@ -50,7 +50,7 @@ class Subscription(Generic[RecordT]):
     does not wait closes the connection, which is then made again, as a :class:`Reconnected` tells.
 
     A subscription that is neither entered nor closed ends when it is dropped, or with its API
-    object.
+    object. One that calls a function goes on when it is dropped.
     """
 
     def __init__(self, feed: EventFeed[RecordT]) -> None:
@@ -149,6 +149,7 @@ class Subscription(Generic[RecordT]):
         """Wait until the subscription has ended, and no function is called any more.
 
         Raises:
+            ConfigurationError: a function that is called for this subscription waits.
             ICureError: it has ended with that. The error of a function that was called is raised as
                 it is.
         """

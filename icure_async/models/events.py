@@ -59,7 +59,7 @@ class Reconnected:
     Attributes:
         since: when the backend was last heard of before that, in epoch milliseconds.
         at: when the connection was there again, in epoch milliseconds.
-        attempts: how many attempts it took.
+        attempts: how many attempts it took, with those before whose connection did not last.
     """
 
     since: int
@@ -123,7 +123,7 @@ class Reconnection:
     """A subscription's way to make its connection again.
 
     The wait before each attempt is twice the one before, less a random part. A connection that
-    lives as long as the longest wait ends that: the next wait after it is the first one again.
+    lasts for a minute ends that: the next wait after it is the first one again.
 
     Attributes:
         max_attempts: after how many attempts in a row that did not last the subscription ends with

@@ -38,7 +38,7 @@ class Subscription(Twin[AsyncSubscription[RecordT]]):
     does not wait closes the connection, which is then made again, as a :class:`Reconnected` tells.
 
     A subscription that is neither entered nor closed ends when it is dropped, or with its API
-    object.
+    object. One that calls a function goes on when it is dropped.
     """
 
     def __enter__(self) -> Self:
@@ -123,6 +123,7 @@ class Subscription(Twin[AsyncSubscription[RecordT]]):
         """Wait until the subscription has ended, and no function is called any more.
 
         Raises:
+            ConfigurationError: a function that is called for this subscription waits.
             ICureError: it has ended with that. The error of a function that was called is raised as
                 it is.
         """
