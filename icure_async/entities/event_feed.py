@@ -350,6 +350,12 @@ class EventFeed(Generic[RecordT]):
             # Of an application's error, the text may say anything.
             _log.warning("A subscription has ended with a %s", type(error).__name__)
             self._error = error
+        except (SystemExit, KeyboardInterrupt) as error:
+            self._error = ConfigurationError(
+                f"on_event has ended with a {type(error).__name__}, and so has the subscription. "
+                "Close the subscription instead."
+            )
+            raise
         finally:
             self._cancel()
             changes.put_nowait(ConnectionChange(state="closed", error=self._error))

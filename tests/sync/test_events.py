@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import queue
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -161,4 +162,16 @@ def test_the_error_of_a_function_is_raised_by_those_who_wait(api: MedTechApi) ->
     events.start(on_event)
     written(api)
     with pytest.raises(LookupError):
+        events.wait()
+
+
+def test_a_function_that_exits_is_told_of_to_those_who_wait(api: MedTechApi) -> None:
+    events = api.patient_api.subscribe_to_patient_events(["CREATE"])
+
+    def on_event(_: object) -> None:
+        sys.exit(3)
+
+    events.start(on_event)
+    written(api)
+    with pytest.raises(ConfigurationError, match="on_event has ended with a SystemExit"):
         events.wait()
