@@ -48,6 +48,8 @@ _FINAL: Final = (
     PermissionDeniedError,
     ValidationError,
 )
+# Request Timeout, Too Early: the request was not looked at (RFC 9110 §15.5.9, RFC 8470 §5.2).
+_TOO_LATE: Final = frozenset({408, 425})
 # A backend that asks for a longer wait may have an error in its clock.
 _LONGEST_ASKED: Final = 3600.0
 # Doubled more often than this, each wait is longer than the longest.
@@ -91,7 +93,8 @@ class Timing:
 
 def is_final(error: ICureError) -> bool:
     """Return whether trying again would lead to the same error."""
-    return isinstance(error, _FINAL)
+    is_late = isinstance(error, BackendError) and error.status in _TOO_LATE
+    return isinstance(error, _FINAL) and not is_late
 
 
 @attrs.frozen(eq=False, repr=False)

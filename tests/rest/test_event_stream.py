@@ -316,6 +316,12 @@ async def test_a_page_of_a_proxy_is_waited_out() -> None:
         assert len(await arrivals(stream, 3)) == 3
 
 
+@pytest.mark.parametrize("status", [408, 425])
+async def test_a_request_that_was_not_looked_at_is_made_again(status: int) -> None:
+    async with serving(one_event_then_close, status, say(EVENT)) as (_server, stream):
+        assert len(await arrivals(stream, 3)) == 3
+
+
 async def test_a_server_that_asks_for_a_longer_wait_gets_it() -> None:
     async def busy(request: web.Request) -> web.StreamResponse:
         return web.Response(status=503, headers={"Retry-After": "77"})
