@@ -289,7 +289,10 @@ class EventFeed(Generic[RecordT]):
         if not is_passing(error) or (most is not None and attempts > most):
             raise error
         wait = self._timing.wait_before(attempts, self._policy)
-        _log.debug("Events can't be read for now: attempt %d in %.1f s", attempts, wait)
+        # Nothing else tells of it, and it may go on for long.
+        level = logging.WARNING if attempts == 1 else logging.DEBUG
+        kind = type(error).__name__
+        _log.log(level, "Events can't be read for now (%s): next try in %.1f s", kind, wait)
         await self._timing.pause(wait)
 
     async def _put(self, item: SubscriptionItem[RecordT]) -> None:
@@ -335,6 +338,8 @@ class EventFeed(Generic[RecordT]):
         self._delivering = asyncio.create_task(
             self._deliver(on_event, on_state, self._changes), name="icure events"
         )
+        # Who waits is told in our words.
+        self._delivering.add_done_callback(lambda task: task.cancelled() or task.exception())
 
     async def _deliver(
         self,

@@ -406,6 +406,25 @@ async def test_a_function_may_close_its_subscription(hcp: MedTechApi) -> None:
     await asyncio.wait_for(events.wait(), 5)
 
 
+async def test_a_backend_that_keeps_events_from_being_read_is_told_of_once(
+    people: People, hcp: MedTechApi, sandbox: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    subscribe = hcp.notification_api.subscribe_to_notification_events
+    async with subscribe(["CREATE"], reconnection=SOON) as events:
+        path = "/rest/v1/maintenancetask/filter*"
+        sandbox.inject_fault(Fault(kind="status", status=500, path=path))
+        await sandbox.disconnect_subscribers()
+        assert isinstance(await events.get(5), Reconnected)
+        assert await events.get(0.3) is None
+        sandbox.clear_faults()
+        ned, _, _ = await people.told("Winter is here")
+        assert isinstance(await events.get(5), Event)
+    told = [r.getMessage() for r in caplog.records if "Events can't be read" in r.getMessage()]
+    assert len(told) == 1
+    assert "ServerError" in told[0]
+    await ned.aclose()
+
+
 async def test_those_who_wait_for_the_end_of_an_iterator_see_its_error(
     hcp: MedTechApi, sandbox: Sandbox
 ) -> None:
