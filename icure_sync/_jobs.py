@@ -86,10 +86,7 @@ class Job(Generic[T]):
         __tracebackhide__ = True
         error, self.error = self.error, None
         if error is None:
-            value = self.value
-            # The context of what the function has started holds this job as long as that runs.
-            del self.value
-            return value
+            return self.value
         unseen.trim(error)
         if isinstance(error, asyncio.CancelledError):
             # It belongs to the task it was raised in. Raised anew in the caller, it would cancel
@@ -106,6 +103,15 @@ class Job(Generic[T]):
                 error.__context__ = context
             # A frame that is in the traceback of its own variable is a cycle.
             del error, context
+
+    def forget(self, *, result: bool) -> None:
+        """Let go of the function, and of the result unless an interrupted call has left it.
+
+        The context of each task that the function has started holds this job as long as that runs.
+        """
+        self._function = None
+        if result:
+            del self.value
 
     # On the loop thread.
 
@@ -162,7 +168,7 @@ class Job(Generic[T]):
 
     async def _drive(self) -> None:
         current_job.set(self)
-        function, self._function = self._function, None
+        function = self._function
         try:
             if function is not None and not self.is_aborted:
                 new_scope = _scope_class()

@@ -350,7 +350,14 @@ def run(function: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwarg
             callback of one that was interrupted.
     """
     __tracebackhide__ = True
-    return get_runtime().result_of(Job(partial(function, *args, **kwargs), current_job.get()))
+    job = Job(partial(function, *args, **kwargs), current_job.get())
+    try:
+        result = get_runtime().result_of(job)
+    except BaseException:
+        job.forget(result=False)
+        raise
+    job.forget(result=True)
+    return result
 
 
 def check_pid(pid: int | None, what: str) -> None:
