@@ -24,6 +24,12 @@ FILES: Mapping[str, str] = {
         "It tests what the authentication API writes down, which has no twin: the same async "
         "object works on the loop thread."
     ),
+    "tests/flows/test_examples.py": "It runs the examples of both packages itself.",
+    "tests/keys/test_current_user.py": "It tests an object of icure_async that has no twin.",
+    "tests/keys/test_own_account_faults.py": (
+        "It takes minutes, and strikes below what icure_sync adds: its requests are made, and made "
+        "again, by the same async code."
+    ),
     "tests/flows/test_events.py": (
         "It iterates and waits as asyncio programs do. The subscriptions of icure_sync have tests "
         "of their own, tests/sync/test_events.py."
@@ -85,6 +91,13 @@ TESTS: Mapping[str, Mapping[str, str]] = {
     },
     "tests/apis/test_notifications.py": {
         "test_the_golden_notifications_are_all_there": "It looks into a file, and makes no call.",
+    },
+    "tests/authentication/test_second_factor.py": {
+        "test_a_function_that_is_not_async": _PLAIN,
+        "test_options_that_make_no_sense": _PLAIN,
+        "test_many_calls_at_once_ask_once": (
+            "It calls more at once than the pool has threads, in which this adapter blocks."
+        ),
     },
     "tests/authentication/test_secrecy.py": {
         "test_a_malformed_process_is_not_quoted": _SAME,
