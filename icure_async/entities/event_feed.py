@@ -338,7 +338,7 @@ class EventFeed(Generic[RecordT]):
         self._delivering = asyncio.create_task(
             self._deliver(on_event, on_state, self._changes), name="icure events"
         )
-        # Who waits is told in our words.
+        # Those who wait are told in our words.
         self._delivering.add_done_callback(lambda task: task.cancelled() or task.exception())
 
     async def _deliver(
