@@ -18,7 +18,6 @@ FOLDERS: Final = tuple(
 """The folders of the flow tests."""
 
 FILES: Mapping[str, str] = {
-    "tests/authentication/test_contacts.py": _SAME,
     "tests/authentication/test_process.py": _SAME,
     "tests/authentication/test_progress.py": (
         "It tests what the authentication API writes down, which has no twin: the same async "
