@@ -268,7 +268,7 @@ class TestWriting:
 
 
 async def _settled(is_so: Callable[[], bool]) -> bool:
-    with anyio.move_on_after(10):
+    with anyio.move_on_after(30):
         while not is_so():  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     return is_so()
