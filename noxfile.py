@@ -65,7 +65,7 @@ def budget(minutes: float) -> Callable[[Callable[[nox.Session], None]], Callable
 
 
 @nox.session
-@budget(0.3)
+@budget(0.2)
 def lint(session: nox.Session) -> None:
     """Style, common mistakes, and formatting."""
     session.install(*nox.project.dependency_groups(PYPROJECT, "lint"))
@@ -74,7 +74,7 @@ def lint(session: nox.Session) -> None:
 
 
 @nox.session
-@budget(0.3)
+@budget(0.2)
 def generate(session: nox.Session) -> None:
     """Compare icure_sync with the output of the generator for icure_async."""
     _install(session, "lint")
@@ -82,7 +82,7 @@ def generate(session: nox.Session) -> None:
 
 
 @nox.session
-@budget(1.3)
+@budget(1.2)
 def typecheck(session: nox.Session) -> None:
     """mypy strict over everything, pyright over the packages, and complete public types.
 
@@ -98,7 +98,7 @@ def typecheck(session: nox.Session) -> None:
 
 
 @nox.session
-@budget(15)
+@budget(15.5)
 def tests(session: nox.Session) -> None:
     """All tests that need nothing but Python, with branch coverage; or those that are named.
 
@@ -131,7 +131,7 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session
-@budget(2.3)
+@budget(2.2)
 def interop(session: nox.Session) -> None:
     """Drive the sandbox with the published @icure/api package, and read each other's patients."""
     _install(session, "test")
@@ -139,7 +139,7 @@ def interop(session: nox.Session) -> None:
 
 
 @nox.session
-@budget(0.8)
+@budget(0.7)
 def demo(session: nox.Session) -> None:
     """Run the whole story on a fresh sandbox."""
     session.install(".[cli]")
@@ -148,14 +148,14 @@ def demo(session: nox.Session) -> None:
 
 @nox.session
 def mutate(session: nox.Session) -> None:
-    """Put any JSON in place of any member of any answer of every flow: all of it, for an hour."""
+    """Put any JSON in place of any member of any answer, and kill at every moment: for hours."""
     _install(session, "test")
     session.run(
         "pytest",
         *SIDE_BY_SIDE,
         "--timeout=7200",
-        *(session.posargs or ["tests/flows/test_mutations.py"]),
-        env={"ICURE_MUTATIONS": "all"},
+        *(session.posargs or ["tests/flows/test_mutations.py", "tests/programs"]),
+        env={"ICURE_MUTATIONS": "all", "ICURE_KILLING": "all"},
     )
 
 

@@ -1,10 +1,17 @@
-"""A program is killed at every moment of a login or a share, and started again."""
+"""A program is killed at every moment of a login or a share, and started again.
+
+A run tries every second moment, one day the odd and one day the even ones; ``ICURE_KILLING=all``
+tries all of them.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import itertools
-from typing import ClassVar
+import os
+from collections.abc import Iterator
+from typing import ClassVar, Final
 
 import attrs
 import pytest
@@ -19,6 +26,7 @@ from tests.support.killable_program import NOTE
 from tests.support.sharing_scenes import add_delegate, check_shared
 
 pytestmark = pytest.mark.timeout(900)
+OPTION: Final = "ICURE_KILLING"
 
 
 @attrs.frozen
@@ -224,11 +232,17 @@ class Sharing(Scenario):
         await check_shared(sandbox, self._before, self._delegate_id, self._reader, NOTE)
 
 
+def moments_to_try() -> Iterator[int]:
+    """Return the moments at which to kill: every second one, today's half, or all on demand."""
+    step = 1 if os.environ.get(OPTION) == "all" else 2
+    return itertools.count(1 + dt.date.today().toordinal() % step, step)  # noqa: DTZ011
+
+
 class Killing:
     """Kills the program at one moment after the other."""
 
     def __init__(self) -> None:
-        self._moments = itertools.count(1)
+        self._moments = moments_to_try()
         self._survived = False
         self.tried = 0
         self.failures: list[str] = []
@@ -305,7 +319,7 @@ async def test_killed_at_any_moment_it_finishes_when_started_again(
 async def test_killed_at_any_moment_of_an_invitation_it_finishes_when_started_again(
     ground: Ground, servers: list[ProgramServer], count: Count
 ) -> None:
-    moments = itertools.count(1)
+    moments = moments_to_try()
     killed = 0
     survived = False
 
