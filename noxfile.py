@@ -98,7 +98,7 @@ def typecheck(session: nox.Session) -> None:
 
 
 @nox.session
-@budget(15.5)
+@budget(16)
 def tests(session: nox.Session) -> None:
     """All tests that need nothing but Python, with branch coverage; or those that are named.
 
@@ -131,7 +131,7 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session
-@budget(2.2)
+@budget(2)
 def interop(session: nox.Session) -> None:
     """Drive the sandbox with the published @icure/api package, and read each other's patients."""
     _install(session, "test")
@@ -139,7 +139,7 @@ def interop(session: nox.Session) -> None:
 
 
 @nox.session
-@budget(0.7)
+@budget(0.4)
 def demo(session: nox.Session) -> None:
     """Run the whole story on a fresh sandbox."""
     session.install(".[cli]")
