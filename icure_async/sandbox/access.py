@@ -158,25 +158,21 @@ def _readers_of_user(user: Json) -> Iterator[str]:
 
 def can_read(call: Call, kind: str, entity: Json) -> bool:
     """Return whether the caller may see this entity."""
-    return _has_access(call, kind, entity, writing=False)
+    names = reads_as(call, kind)
+    return names is None or not names.isdisjoint(readers_of(kind, entity))
 
 
 def can_write(call: Call, kind: str, entity: Json) -> bool:
     """Return whether the caller may change or delete this entity."""
-    return _has_access(call, kind, entity, writing=True)
-
-
-def _has_access(call: Call, kind: str, entity: Json, *, writing: bool) -> bool:
     caller = call.caller
     if caller.is_admin or (call.legacy and caller.is_hcp):
         return True
     if kind in ("hcparty", "device"):
-        return not writing or entity["id"] == caller.owner_id
+        return bool(entity["id"] == caller.owner_id)
     if kind == "maintenancetask" and entity.get("author") == caller.user_id:
         return True
     levels = _accessors(kind, entity)
-    granted = {levels[identity] for identity in caller.identities if identity in levels}
-    return "WRITE" in granted if writing else bool(granted)
+    return any(levels.get(identity) == "WRITE" for identity in caller.identities)
 
 
 def require_read(call: Call, kind: str, entity: Json) -> None:
