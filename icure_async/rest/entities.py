@@ -5,7 +5,7 @@ Every document that comes back is the one that was asked for, or an InvalidRespo
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 from urllib.parse import urlencode
 
 from icure_async.errors import ResponseTooLargeError
@@ -42,6 +42,9 @@ class EntityResource:
         route: the first segment of the paths, which names the kind on the backend.
         noun: the kind in words for error messages.
     """
+
+    _deletion_is_one: ClassVar[bool] = False
+    """True for routes that answer a deletion with ``{id, rev}`` instead of a list of it."""
 
     def __init__(self, session: Session, route: str, noun: str) -> None:
         self._session = session
@@ -137,7 +140,7 @@ class EntityResource:
         response = await self._session.request(
             "DELETE", path(self._route, entity_id), action=action, repeatable=True
         )
-        deleted = response.json_list()
+        deleted = [response.json_object()] if self._deletion_is_one else response.json_list()
         check_deletion(deleted, entity_id, action)
         return deleted
 

@@ -5,9 +5,9 @@ They are not encrypted; their routes are server-behaviour.md §10.4 and §10.5.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from icure_async.rest.documents import check_deletion, checked_revisions
+from icure_async.rest.documents import checked_revisions
 from icure_async.rest.entities import EntityResource
 from icure_async.rest.urls import path
 
@@ -35,18 +35,10 @@ class ProfessionalResource(EntityResource):
 class DeviceResource(EntityResource):
     """Devices: one at a time is deleted with another answer, and several with another request."""
 
+    _deletion_is_one = True
+
     def __init__(self, session: Session, noun: str) -> None:
         super().__init__(session, "device", noun)
-
-    async def delete(self, entity_id: str) -> list[Any]:
-        """Mark a device as deleted; return ``[{id, rev}]``."""
-        action = f"delete {self._noun} {entity_id}"
-        response = await self._session.request(
-            "DELETE", path("device", entity_id), action=action, repeatable=True
-        )
-        deleted = [response.json_object()]
-        check_deletion(deleted, entity_id, action)
-        return deleted
 
     async def delete_many(self, entity_ids: Sequence[str]) -> dict[str, str]:
         """Mark devices as deleted; return their revisions by id, without unknown ones."""

@@ -18,7 +18,6 @@ from icure_async.errors import (
 from icure_async.models.user_rules import KEPT_PASSWORD
 from icure_async.rest.documents import (
     ANOTHER_USER,
-    check_deletion,
     checked_document,
     checked_page,
 )
@@ -46,6 +45,8 @@ _MINIMUM: Final = re.compile(r"\b([0-9]{1,3})\b")
 
 class UserResource(EntityResource):
     """Users as wire JSON, checked."""
+
+    _deletion_is_one = True
 
     def __init__(self, session: Session) -> None:
         super().__init__(session, "user", "user")
@@ -116,16 +117,6 @@ class UserResource(EntityResource):
         if not is_same_name(contact, user.get(member)):
             raise response.invalid("the server answers with another user")
         return user
-
-    async def delete(self, entity_id: str) -> list[Any]:
-        """Mark a user as deleted; return ``[{id, rev}]``."""
-        action = f"delete user {entity_id}"
-        response = await self._session.request(
-            "DELETE", path("user", entity_id), action=action, repeatable=True
-        )
-        deleted = [response.json_object()]
-        check_deletion(deleted, entity_id, action)
-        return deleted
 
     async def is_valid_token(self, user_id: str, secret: str) -> bool:
         """Return whether a token of a user works now."""
