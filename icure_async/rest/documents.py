@@ -63,6 +63,7 @@ _NOUNS: Final[Mapping[DocumentKind, str]] = {
     "maintenancetask": "notification",
     "patient": "patient",
     "securedelegationkeymap": "delegation key map",
+    "stub": "data owner",
     "user": "user",
 }
 
@@ -247,11 +248,13 @@ _DATA_OWNER: Final[Mapping[str, _Check]] = {
     "id": _own_id,
     "rev": _revision,
     "aesExchangeKeys": _EXCHANGE_KEYS,
+    "cryptoActorProperties": _list_of(_object_of({})),
     "deletionDate": _integer,
     "hcPartyKeys": _map_of(_list_of(_text)),
     "parentId": _id,
     "privateKeyShamirPartitions": _map_of(_text),
     "publicKey": _text,
+    "publicKeysForOaepWithSha256": _list_of(_text),
     "transferKeys": _map_of(_map_of(_text)),
 }
 _PERSON: Final[Mapping[str, _Check]] = {
@@ -310,6 +313,7 @@ _CHECKS: Final[Mapping[DocumentKind, _Check]] = {
         "rev",
         "delegationKey",
     ),
+    "stub": _object_of(_DATA_OWNER, "id", "rev"),
     "user": _object_of(
         {
             "id": _own_id,
