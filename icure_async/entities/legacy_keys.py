@@ -20,6 +20,7 @@ from icure_async.entities.delegations import (
 )
 from icure_async.entities.encrypted_self import (
     ENCRYPTED_SELF,
+    NOTHING_INSIDE,
     decrypt_members,
     encrypt_members,
     encrypted_parts,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
     from icure_async.crypto.key_ring import KeyRing
     from icure_async.crypto.protocol import Crypto
+    from icure_async.entities.encrypted_self import EncryptedIn
     from icure_async.entities.metadata import KeySource
     from icure_async.entities.ways import Documents, FindWays, KeyDirectory, Way
 
@@ -127,6 +129,7 @@ class LegacyKeys:
         exchange_keys: Mapping[str, bytes],
         *,
         key_only: Collection[str] = (),
+        inside: EncryptedIn = NOTHING_INSIDE,
     ) -> dict[str, Any]:
         """Return a new entity ready to be stored: delegations, keys and ``encryptedSelf`` added.
 
@@ -137,6 +140,7 @@ class LegacyKeys:
             exchange_keys: delegate id → exchange key from the current data owner, itself first.
             key_only: those of the delegates who get the entity key without the secret id: they can
                 read the entity, and can't find what belongs to it.
+            inside: members to encrypt in the elements of its lists.
 
         Raises:
             ValueError: an element of a list is encrypted for another entity.
@@ -154,13 +158,15 @@ class LegacyKeys:
         full = {name: key for name, key in exchange_keys.items() if name not in key_only}
         clear[_DELEGATIONS] = await self._entries(clear["id"], await new_uuid(self._crypto), full)
         clear[_ENCRYPTION_KEYS] = await self._entries(clear["id"], entity_key, exchange_keys)
-        return await self._seal(clear, members, entity_key)
+        return await self._seal(clear, members, inside, entity_key)
 
     async def seal_with_first_key(
         self,
         document: Mapping[str, Any],
         members: Collection[str],
         exchange_keys: Mapping[str, bytes],
+        *,
+        inside: EncryptedIn = NOTHING_INSIDE,
     ) -> dict[str, Any]:
         """Return an entity that was never encrypted with an entity key, encrypted.
 
@@ -174,7 +180,8 @@ class LegacyKeys:
             raise ValueError(message)
         entity_key = await new_uuid(self._crypto)
         entries = await self._entries(document["id"], entity_key, exchange_keys)
-        return await self._seal(dict(document) | {_ENCRYPTION_KEYS: entries}, members, entity_key)
+        keyed = dict(document) | {_ENCRYPTION_KEYS: entries}
+        return await self._seal(keyed, members, inside, entity_key)
 
     async def add_secret_id(
         self, document: Mapping[str, Any], own_id: str, exchange_key: bytes
@@ -254,10 +261,14 @@ class LegacyKeys:
         }
 
     async def _seal(
-        self, document: Mapping[str, Any], members: Collection[str], entity_key: str
+        self,
+        document: Mapping[str, Any],
+        members: Collection[str],
+        inside: EncryptedIn,
+        entity_key: str,
     ) -> dict[str, Any]:
         key = bytes.fromhex(entity_key.replace("-", ""))
-        return await encrypt_members(self._crypto, key, document, members)
+        return await encrypt_members(self._crypto, key, document, members, inside)
 
 
 async def _entity_key(crypto: Crypto, way: Way) -> tuple[str | None, bytes | None]:
