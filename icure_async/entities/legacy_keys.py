@@ -19,7 +19,6 @@ from icure_async.entities.delegations import (
     name_in_entries,
 )
 from icure_async.entities.encrypted_self import (
-    ENCRYPTED_SELF,
     NOTHING_INSIDE,
     decrypt_members,
     encrypt_members,
@@ -28,6 +27,7 @@ from icure_async.entities.encrypted_self import (
 from icure_async.entities.metadata import ReadableEntity
 from icure_async.entities.secrets import SecretFinder
 from icure_async.entities.ways import Ways
+from icure_async.entities.wholeness import ENTITY_METADATA
 from icure_async.errors import CryptoError
 from icure_async.json_shapes import as_list, as_object
 
@@ -44,13 +44,6 @@ __all__ = ["LegacyKeys"]
 
 _DELEGATIONS: Final = "delegations"
 _ENCRYPTION_KEYS: Final = "encryptionKeys"
-_METADATA: Final = (
-    _DELEGATIONS,
-    _ENCRYPTION_KEYS,
-    "cryptedForeignKeys",
-    "secretForeignKeys",
-    ENCRYPTED_SELF,
-)
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -152,7 +145,7 @@ class LegacyKeys:
                 f"Entity {document['id']} is not shared with the current data owner itself, who "
                 "could never read it again: call init_user_crypto() first. Nothing was sent."
             )
-        clear = {name: value for name, value in document.items() if name not in _METADATA}
+        clear = {name: value for name, value in document.items() if name not in ENTITY_METADATA}
         entity_key = await new_uuid(self._crypto)
         clear["cryptedForeignKeys"] = {}
         full = {name: key for name, key in exchange_keys.items() if name not in key_only}
