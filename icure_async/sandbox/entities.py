@@ -37,6 +37,11 @@ __all__ = [
     "id_and_rev",
     "modify",
     "next_revision",
+    "put_first",
+    "put_next",
+    "require_changeable",
+    "require_creatable",
+    "require_new",
     "save_changed",
     "save_new",
     "show",
@@ -82,13 +87,23 @@ def _fill_in(call: Call, kind: str, entity: Json) -> None:
 
 def save_new(tx: Transaction, call: Call, kind: str, entity: Json) -> Json:
     """Store an entity that must not exist yet; ``entity`` was read by its schema."""
+    require_new(tx, kind, entity)
+    _fill_in(call, kind, entity)
+    return put_first(tx, kind, entity)
+
+
+def require_new(tx: Transaction, kind: str, entity: Json) -> None:
+    """Refuse an entity that exists, or can't be the first revision of a new one."""
     if entity.get("rev") is not None:
         raise bad_request("An entity with a non-null revision is not valid for creation")
     if not entity["id"] or _FORBIDDEN_IN_ID.search(entity["id"]):
         raise bad_request("The id must not be empty nor contain blanks or any of / \\ ? # %")
     if tx.id_taken(kind, entity["id"]):
         raise conflict("Document update Conflict")
-    _fill_in(call, kind, entity)
+
+
+def put_first(tx: Transaction, kind: str, entity: Json) -> Json:
+    """Store the first revision of an entity as it is."""
     entity["rev"] = first_revision()
     tx.put(kind, entity)
     return entity
@@ -120,6 +135,11 @@ def existing(tx: Transaction, kind: str, entity: Json) -> Json:
 def save_changed(tx: Transaction, call: Call, kind: str, entity: Json) -> Json:
     """Store the successor of an entity whose revision was checked."""
     _fill_in(call, kind, entity)
+    return put_next(tx, kind, entity)
+
+
+def put_next(tx: Transaction, kind: str, entity: Json) -> Json:
+    """Store the next revision of an entity as it is."""
     entity["rev"] = next_revision(entity["rev"])
     tx.put(kind, entity)
     return entity
@@ -128,18 +148,29 @@ def save_changed(tx: Transaction, call: Call, kind: str, entity: Json) -> Json:
 def create(tx: Transaction, call: Call, kind: str, body: Any) -> Json:
     """Create a data entity or a data owner."""
     entity = SCHEMAS[kind].read(body)
+    require_creatable(call, kind, entity)
+    return show(kind, save_new(tx, call, kind, entity))
+
+
+def require_creatable(call: Call, kind: str, entity: Json) -> None:
+    """Refuse a new entity without its content, or of a caller who may not create it."""
     _check_content(kind, entity, creating=True)
     _require_creation(call, kind)
     if kind in _WITH_AUTHOR:
         require_own_authorship(call, {}, entity)
-    return show(kind, save_new(tx, call, kind, entity))
 
 
 def modify(tx: Transaction, call: Call, kind: str, body: Any) -> Json:
     """Replace a data entity or a data owner."""
     entity = SCHEMAS[kind].read(body)
-    _check_content(kind, entity, creating=False)
     current = existing(tx, kind, entity)
+    require_changeable(call, kind, current, entity)
+    return show(kind, save_changed(tx, call, kind, entity))
+
+
+def require_changeable(call: Call, kind: str, current: Json, entity: Json) -> None:
+    """Refuse the successor of an entity without its content, or of another revision or author."""
+    _check_content(kind, entity, creating=False)
     _require_change(call, kind, current, entity)
     check_revision(kind, current, entity)
     if kind in _WITH_AUTHOR:
@@ -147,7 +178,6 @@ def modify(tx: Transaction, call: Call, kind: str, body: Any) -> Json:
     metadata = current.get("securityMetadata")
     if metadata is not None and entity.get("securityMetadata") != metadata:
         raise bad_request("securityMetadata can only be changed by sharing the entity")
-    return show(kind, save_changed(tx, call, kind, entity))
 
 
 def _check_content(kind: str, entity: Json, *, creating: bool) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from icure_async.sandbox.v2 import auth, users
+from icure_async.sandbox.v2 import auth, data_owners, users
 
 if TYPE_CHECKING:
     from icure_async.sandbox.calls import Route
@@ -14,5 +14,6 @@ __all__ = ["ROUTES"]
 ROUTES: Final[list[Route]] = [
     *auth.ROUTES,
     *users.ROUTES,
+    *data_owners.ROUTES,
 ]
 """Endpoints below the root of rest/v2; of two that match, the first one answers."""
