@@ -1,0 +1,1 @@
+"""The backend of today: ``rest/v2`` on the same store as ``rest/v1`` (§14)."""
