@@ -1,1 +1,1 @@
-"""The backend of today: ``rest/v2`` on the same store as ``rest/v1`` (§14)."""
+"""The rest/v2 API of the sandbox, on the same database and users as rest/v1 (§14)."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from icure_async.sandbox.v2 import (
+    auth,
     delegation_key_maps,
     exchange_data,
     exchange_data_maps,
     records,
     recovery_data,
+    users,
 )
 
 if TYPE_CHECKING:
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["ROUTES"]
 
 ROUTES: Final[list[Route]] = [
+    *auth.ROUTES,
+    *users.ROUTES,
     *exchange_data.ROUTES,
     *exchange_data_maps.ROUTES,
     *recovery_data.ROUTES,
