@@ -11,7 +11,7 @@ from icure_async.sandbox.v2.record_tables import RECORD_TABLES
 if TYPE_CHECKING:
     from icure_async.sandbox.store import Json
 
-__all__ = ["FORMS", "Form", "sparse"]
+__all__ = ["FORMS", "NEW_KINDS", "Form", "sparse"]
 
 _TABLES: Final[dict[str, dict[str, str]]] = {
     "exchangedata": {
@@ -104,3 +104,6 @@ _ALL: Final = {
 }
 FORMS: Final[dict[str, Form]] = {name: Form(name, table) for name, table in _ALL.items()}
 """The form of each kind."""
+
+NEW_KINDS: Final = frozenset(_TABLES)
+"""Those that the older API does not know."""
