@@ -17,6 +17,7 @@ from icure_async.sandbox.access import (
 )
 from icure_async.sandbox.dto import SCHEMAS
 from icure_async.sandbox.errors import ApiError, bad_request, conflict, forbidden, not_found
+from icure_async.sandbox.secure_delegations import require_same_metadata
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -49,8 +50,9 @@ __all__ = [
 ]
 
 _FORBIDDEN_IN_ID = re.compile(r"[/\\?#%\s\x00-\x1f\x7f]")
+_RECORDS = frozenset({"patient", "maintenancetask", "helement", "contact", "document"})
+_AUTHORED = _RECORDS | {"device"}
 _WITH_AUTHOR = frozenset({"patient", "device", "maintenancetask"})
-_WITH_DELEGATIONS = frozenset({"patient", "maintenancetask"})
 _LABELS = {"user": "User", "patient": "Patient", "hcparty": "Healthcare party", "device": "Device"}
 
 
@@ -113,7 +115,7 @@ def check_revision(kind: str, current: Json, entity: Json) -> None:
     """Refuse a change that was not made to the latest revision."""
     if entity["rev"] == current["rev"]:
         return
-    if kind in _WITH_DELEGATIONS:
+    if kind in _RECORDS:
         raise conflict(
             f"Rev of current entity is {current['rev']} but rev of updated is {entity['rev']}."
         )
@@ -156,7 +158,7 @@ def require_creatable(call: Call, kind: str, entity: Json) -> None:
     """Refuse a new entity without its content, or of a caller who may not create it."""
     _check_content(kind, entity, creating=True)
     _require_creation(call, kind)
-    if kind in _WITH_AUTHOR:
+    if kind in _AUTHORED:
         require_own_authorship(call, {}, entity)
 
 
@@ -173,11 +175,9 @@ def require_changeable(call: Call, kind: str, current: Json, entity: Json) -> No
     _check_content(kind, entity, creating=False)
     _require_change(call, kind, current, entity)
     check_revision(kind, current, entity)
-    if kind in _WITH_AUTHOR:
+    if kind in _AUTHORED:
         require_own_authorship(call, current, entity)
-    metadata = current.get("securityMetadata")
-    if metadata is not None and entity.get("securityMetadata") != metadata:
-        raise bad_request("securityMetadata can only be changed by sharing the entity")
+    require_same_metadata(current, entity)
 
 
 def _check_content(kind: str, entity: Json, *, creating: bool) -> None:
