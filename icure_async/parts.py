@@ -40,8 +40,8 @@ from icure_async.keys.whole_owners import WholeDataOwners
 from icure_async.models.base import EntityModel
 from icure_async.rest.entities import EntityResource
 from icure_async.rest.patient_data import PatientDataResource
-from icure_async.rest.people import DeviceResource, ProfessionalResource
-from icure_async.rest.users import UserResource
+from icure_async.rest.people_v2 import device_resource, professional_resource
+from icure_async.rest.users_v2 import user_resource
 from icure_async.secret_holders import SecretHolder
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class Parts(SecretHolder):
         self._session = session
         crypto, clock = settings.crypto, settings.clock
         self.logout: Final = Logout(session, clock=clock)
-        self.users: Final = UserResource(session)
+        self.users: Final = user_resource(session)
         self.current_user: Final = CurrentUser(self.users, clock=clock)
         self.tokens: Final = UserTokens(self.users, self.current_user, clock=clock)
         self.user_records: Final = Users(
@@ -109,10 +109,10 @@ class Parts(SecretHolder):
         )
         self.notifications: Final = self.repository(NOTIFICATION, metadata)
         self.professionals: Final = self.plain_records(
-            HEALTHCARE_PROFESSIONAL, ProfessionalResource(session, HEALTHCARE_PROFESSIONAL.noun)
+            HEALTHCARE_PROFESSIONAL, professional_resource(session, HEALTHCARE_PROFESSIONAL.noun)
         )
         self.devices: Final = self.plain_records(
-            MEDICAL_DEVICE, DeviceResource(session, MEDICAL_DEVICE.noun)
+            MEDICAL_DEVICE, device_resource(session, MEDICAL_DEVICE.noun)
         )
         self.device_batches: Final = Batches(self.devices)
         self.data_export: Final = DataExport(
