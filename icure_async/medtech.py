@@ -21,6 +21,7 @@ from icure_async.authentication.sender import Sender
 from icure_async.errors import ConfigurationError
 from icure_async.mistakes import explained
 from icure_async.rest.calls import Calls, guard_class
+from icure_async.rest.dialects import dialect_of
 from icure_async.rest.transport import DEFAULT_MAX_RESPONSE_SIZE, DEFAULT_TIMEOUT, Transport
 from icure_async.rest.urls import root_of
 from icure_async.secret_holders import SecretHolder
@@ -56,7 +57,7 @@ class Settings:
     """The settings that the builders collect, checked and normalised.
 
     Attributes:
-        base_url: of the backend, ending with ``/rest/v1``.
+        base_url: of the backend, ending with ``/rest/v1`` or ``/rest/v2``.
         crypto: the cryptographic primitives.
         storage: where state lives.
         key_storage: where private keys live.
@@ -73,7 +74,9 @@ class Settings:
         timeout: seconds for one request with its answer, and for the calls under way at closing.
         max_response_size: bytes of an answer, decompressed.
         clock: epoch seconds.
-        flavour: iCure of 2023, or today's.
+        flavour: the iCure of 2023, or today's.
+        project_id: names the application at login, in the cardinal flavour.
+        group_id: of the group to work in, in the cardinal flavour.
     """
 
     base_url: str
@@ -93,6 +96,8 @@ class Settings:
     max_response_size: int = DEFAULT_MAX_RESPONSE_SIZE
     clock: Callable[[], float] = time.time
     flavour: Flavour = "medtech"
+    project_id: str | None = None
+    group_id: str | None = None
 
 
 class _Api(SecretHolder):
@@ -163,6 +168,9 @@ class _Api(SecretHolder):
             basic_only=self._settings.prevent_cookie_usage,
             token_expires_at=token_expires_at,
             second_factor=second_factor,
+            dialect=dialect_of(self._settings.flavour),
+            project_id=self._settings.project_id,
+            group_id=self._settings.group_id,
         )
 
     def _make_gateway(self, spec_id: str) -> MessageGateway:

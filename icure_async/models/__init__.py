@@ -66,6 +66,7 @@ from icure_async.models.filters import (
     UsersByIdsFilter,
     UsersByPatientIdFilter,
 )
+from icure_async.models.flavour import Flavour
 from icure_async.models.healthcare_professional import HealthcareProfessional
 from icure_async.models.key_change import AccessGivenBack, KeyPairUpdate, KeyPairUpdateNotice
 from icure_async.models.key_pair import KeyPair
@@ -143,6 +144,7 @@ __all__ = [
     "Event",
     "EventType",
     "Filter",
+    "Flavour",
     "Gender",
     "HealthcareProfessional",
     "HealthcareProfessionalFilter",

@@ -10,7 +10,7 @@ import base64
 import copy
 import logging
 import re
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 import anyio
 import attrs
@@ -24,15 +24,18 @@ from icure_async.errors import (
     TokenExpiredError,
 )
 from icure_async.rest.credentials import Credentials, Login
+from icure_async.rest.dialects import MEDTECH
 from icure_async.rest.documents import checked_id
 from icure_async.rest.tokens import SessionToken
 from icure_async.rest.transport import Request, Transport
+from icure_async.rest.urls import root_of
 from icure_async.rest.user_tokens import TOKENS_MEMBER, key_among, token_expiry
 from icure_async.secret_holders import SecretHolder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from icure_async.rest.dialects import Dialect
     from icure_async.rest.responses import Response
     from icure_async.rest.second_factor import SecondFactor
     from icure_async.rest.websocket import Websocket
@@ -42,8 +45,6 @@ __all__ = ["LoginAnswer", "Session"]
 _log: Final = logging.getLogger(__name__)
 
 _UNAUTHORIZED: Final = 401
-_REST: Final = "/rest/v1"
-_WEBSOCKETS: Final = "/ws/v1"
 _TICKET: Final = "/auth/token/GET/%2Fws%2Fv1%2Fnotification"
 _TICKET_FORM: Final = re.compile(r"[A-Za-z0-9._~-]{1,256}")
 # A token that the server has just made is valid for as long as this, whatever the clocks say.
@@ -140,13 +141,16 @@ class Session(SecretHolder):
 
     Args:
         transport: sends the requests.
-        base_url: normalised, ends with ``/rest/v1``.
+        base_url: normalised, with or without ``/rest/v1`` or ``/rest/v2`` at its end.
         user_name: login, email, phone number or user id.
         password: password, long-lived token or validation code.
         basic_only: use Basic authentication on every request (``prevent_cookie_usage``).
         token_expires_at: when the long-lived token ends, in epoch milliseconds, where it is known.
         tokens: of a session that this one goes on with.
         second_factor: supplies the code for a user who needs one; None where nobody can.
+        dialect: spoken with the backend.
+        project_id: names the application at login, in the cardinal flavour.
+        group_id: of the group to work in, in the cardinal flavour.
     """
 
     def __init__(
@@ -160,12 +164,19 @@ class Session(SecretHolder):
         token_expires_at: int | None = None,
         tokens: _Tokens | None = None,
         second_factor: SecondFactor | None = None,
+        dialect: Dialect = MEDTECH,
+        project_id: str | None = None,
+        group_id: str | None = None,
     ) -> None:
+        self.dialect: Dialect = dialect
         self.credentials: Credentials = Credentials(
             Login(user_name=user_name, secret=password, expires_at=token_expires_at)
         )
         self._transport = transport
-        self._base_url = base_url
+        self._root = root_of(base_url)
+        self._base_url = self._root + dialect.root
+        self._project_id = project_id
+        self._group_id = group_id
         self._basic = basic_only
         self._tokens = tokens
         self._second_factor = second_factor
@@ -230,6 +241,9 @@ class Session(SecretHolder):
             password="",
             basic_only=self._basic,
             tokens=self._tokens,
+            dialect=self.dialect,
+            project_id=self._project_id,
+            group_id=self._group_id,
         )
         successor._answer = self._answer
         successor.confirmed_user_id = self.confirmed_user_id
@@ -278,17 +292,19 @@ class Session(SecretHolder):
         body: object = None,
         headers: Mapping[str, str] | None = None,
         repeatable: bool = False,
+        version: Literal[1, 2] | None = None,
     ) -> Response:
         """Make a request and return the answer of a success.
 
         Args:
             method: HTTP method.
-            path: below the base URL, escaped.
+            path: below the REST resources of the backend, escaped.
             action: what is asked, in words for an error message.
             query: escaped, without the question mark.
             body: a JSON value, or None.
             headers: besides those of the session.
             repeatable: whether sending it twice does no more than sending it once.
+            version: of the protocol; None for that of the session's dialect.
 
         Raises:
             BackendError: one of its subclasses, by status.
@@ -300,7 +316,7 @@ class Session(SecretHolder):
         request = Request(
             action=action,
             method=method,
-            url=self._base_url + path + ("?" + query if query else ""),
+            url=self._rest_url(version) + path + ("?" + query if query else ""),
             headers={**(headers or {}), "Authorization": grant.header},
             body=body,
             repeatable=repeatable,
@@ -320,6 +336,9 @@ class Session(SecretHolder):
             self._worked = self._worked or error is None
             self.credentials.prefer(grant.login)
         return response.raise_for_status()
+
+    def _rest_url(self, version: Literal[1, 2] | None) -> str:
+        return self._base_url if version is None else f"{self._root}/rest/v{version}"
 
     async def _other_grants(self, refused: _Grant, response: Response) -> list[_Grant]:
         """Return what to try next where a request was turned away for its credentials."""
@@ -360,8 +379,7 @@ class Session(SecretHolder):
         ticket = response.text()
         if not _TICKET_FORM.fullmatch(ticket):
             raise response.invalid("the server's token for one use is malformed")
-        root = self._base_url.removesuffix(_REST) + _WEBSOCKETS
-        return f"{root}{path};tokenid={ticket}"
+        return f"{self._root}{self.dialect.websockets}{path};tokenid={ticket}"
 
     async def _authorise(self, *, refused: int | None = None) -> _Grant:
         """Return the Authorization header to use.
