@@ -54,11 +54,18 @@ def _findings(profile: str | None) -> list[Finding]:
         choices = chosen(profile)
     except ICureError as error:
         return [bad("Settings", str(error), "repair them with 'icure config'")]
-    found = [good("Settings", f"the profile {choices.profile!r} can be read")]
+    found = [good("Settings", f"the profile {choices.profile!r} can be read"), _flavour(choices)]
     found += asyncio.run(check_servers(choices))
     found += _check_folders(choices)
     found += check_account(choices)
     return found
+
+
+def _flavour(choices: Choices) -> Finding:
+    meaning = {"medtech": "the iCure of 2023 (rest/v1)", "cardinal": "today's iCure (rest/v2)"}
+    flavour = choices.flavour or "medtech"
+    source = "" if choices.flavour else ", since nothing says another one"
+    return good("Flavour", f"{flavour}, {meaning[flavour]}{source}")
 
 
 def _check_folders(choices: Choices) -> Iterator[Finding]:
