@@ -145,11 +145,8 @@ async def read_login(profile: str) -> KeptLogin | None:
     texts = {name: members.get(name) for name in ("url", "user_name", "user_id")} | {"token": token}
     owner_id, flavour = members.get("data_owner_id"), members.get("flavour", "medtech")
     is_whole = all(isinstance(text, str) and text for text in texts.values())
-    if (
-        not is_whole
-        or flavour not in FLAVOURS
-        or not (owner_id is None or isinstance(owner_id, str))
-    ):
+    is_known = flavour in FLAVOURS and (owner_id is None or isinstance(owner_id, str))
+    if not is_whole or not is_known:
         raise StorageError(
             f"The login in {login_path(profile)} is damaged, or its token has gone from the "
             "keyring: log in again with 'icure login'."

@@ -48,7 +48,7 @@ FlavourName = Annotated[
     str | None,
     typer.Option(
         "--flavour",
-        help="iCure to speak with: medtech, that of 2023, or cardinal, today's; also ICURE_FLAVOUR.",
+        help="iCure to speak with: medtech (of 2023) or cardinal (today's); also ICURE_FLAVOUR.",
     ),
 ]
 Folder = Annotated[
