@@ -65,8 +65,9 @@ def credentials_of(choices: Choices) -> Credentials | None:
     """
     password = os.environ.get(environment.PASSWORD, "").strip("\r\n")
     if password:
-        url, user_name = choices.need("url"), choices.need("user_name")
-        return Credentials(url, user_name, password, False, choices.flavour)
+        return Credentials(
+            choices.need("url"), choices.need("user_name"), password, False, choices.flavour
+        )
     login = asyncio.run(read_login(choices.profile))
     if login is None:
         return None
