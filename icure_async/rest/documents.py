@@ -56,6 +56,7 @@ _NOUNS: Final[Mapping[DocumentKind, str]] = {
     "hcparty": "healthcare party",
     "maintenancetask": "notification",
     "patient": "patient",
+    "stub": "data owner",
     "user": "user",
 }
 
@@ -221,11 +222,13 @@ _DATA_OWNER: Final[Mapping[str, _Check]] = {
     "id": _own_id,
     "rev": _revision,
     "aesExchangeKeys": _EXCHANGE_KEYS,
+    "cryptoActorProperties": _list_of(_object_of({})),
     "deletionDate": _integer,
     "hcPartyKeys": _map_of(_list_of(_text)),
     "parentId": _id,
     "privateKeyShamirPartitions": _map_of(_text),
     "publicKey": _text,
+    "publicKeysForOaepWithSha256": _list_of(_text),
     "transferKeys": _map_of(_map_of(_text)),
 }
 _PERSON: Final[Mapping[str, _Check]] = {
@@ -245,6 +248,7 @@ _CHECKS: Final[Mapping[DocumentKind, _Check]] = {
     "hcparty": _object_of({**_DATA_OWNER, **_PERSON, "name": _text}, "id", "rev"),
     "maintenancetask": _object_of({**_ENTITY, "status": _text, "taskType": _text}, "id", "rev"),
     "patient": _object_of({**_ENTITY, **_DATA_OWNER, **_PERSON}, "id", "rev"),
+    "stub": _object_of(_DATA_OWNER, "id", "rev"),
     "user": _object_of(
         {
             "id": _own_id,
