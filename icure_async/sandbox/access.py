@@ -9,7 +9,7 @@ from icure_async.sandbox.errors import forbidden
 from icure_async.sandbox.shapes import is_object, list_in, object_in
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from icure_async.sandbox.store import Json, Transaction
 
@@ -73,8 +73,10 @@ def owner_of(user: Json) -> tuple[str, OwnerType] | None:
     return None
 
 
-def caller_of(tx: Transaction, user: Json) -> Caller:
-    """Return the caller that this user is."""
+def caller_of(
+    tx: Transaction, user: Json, level: int = 0, matches: Iterable[tuple[str, str]] = ()
+) -> Caller:
+    """Return the caller that this user is, after it proved so by a secret of this level."""
     owner = owner_of(user)
     owner_id, owner_type = owner or (None, None)
     ancestors: list[str] = []
@@ -87,7 +89,16 @@ def caller_of(tx: Transaction, user: Json) -> Caller:
                 break
             ancestors.append(parent)
             current = tx.get("hcparty", parent)
-    return Caller(user, owner_id, owner_type, tuple(ancestors), user_is_admin(user))
+    return Caller(
+        user=user,
+        owner_id=owner_id,
+        owner_type=owner_type,
+        ancestors=tuple(ancestors),
+        is_admin=user_is_admin(user),
+        group_id=tx.group_id,
+        level=level,
+        matches=tuple(matches),
+    )
 
 
 def delegates_of(entity: Json) -> frozenset[str]:

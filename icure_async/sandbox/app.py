@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -19,13 +19,14 @@ from icure_async.sandbox.auth import authenticate
 from icure_async.sandbox.bodies import LARGEST_OF_ANYBODY, read_body
 from icure_async.sandbox.calls import Call, Reply, Route, Settings, Text
 from icure_async.sandbox.errors import ApiError, ClosingError, too_large
-from icure_async.sandbox.events import EVENTS_PATH
+from icure_async.sandbox.events import EVENTS_PATH, EVENTS_V2_PATH
 from icure_async.sandbox.fault_injection import (
     HANDLED_ANYWAY,
     FaultEndpoints,
     fault_middleware,
 )
 from icure_async.sandbox.hashing import SlowHashWantedError
+from icure_async.sandbox.v2 import routes
 
 if TYPE_CHECKING:
     from aiohttp.typedefs import Middleware
@@ -40,9 +41,10 @@ if TYPE_CHECKING:
     from icure_async.sandbox.visitors import Visitors
     from icure_async.sandbox.workers import Workers
 
-__all__ = ["GATEWAY_ROOT", "REST_ROOT", "SANDBOX_ROOT", "Backend", "build_app"]
+__all__ = ["GATEWAY_ROOT", "REST_ROOT", "REST_V2_ROOT", "SANDBOX_ROOT", "Backend", "build_app"]
 
 REST_ROOT = "/rest/v1"
+REST_V2_ROOT = "/rest/v2"
 GATEWAY_ROOT = "/msggtw"
 SANDBOX_ROOT = "/sandbox"
 
@@ -83,6 +85,7 @@ def build_app(backend: Backend) -> web.Application:
     rest = [*_ICURE_ROUTES, *auth.ROUTES, *users.ROUTES, *data_owners.ROUTES]
     rest += [*maintenance_tasks.ROUTES, *clinical.ROUTES, *backend.tickets.routes]
     _add_routes(app, REST_ROOT, rest, backend)
+    _add_routes(app, REST_V2_ROOT, routes.ROUTES, backend)
     _add_routes(app, GATEWAY_ROOT, backend.gateway.routes, backend)
     _add_routes(app, SANDBOX_ROOT, FaultEndpoints(backend.faults).routes, backend)
     _add_websocket(app, backend)
@@ -93,10 +96,14 @@ def _add_websocket(app: web.Application, backend: Backend) -> None:
     async def handle(request: web.Request) -> web.StreamResponse:
         return await backend.events.handle(request, backend.store)
 
+    async def handle_v2(request: web.Request) -> web.StreamResponse:
+        return await backend.events.handle_v2(request, backend.store, backend.signer)
+
     async def shut_down(_: web.Application) -> None:
         backend.events.disconnect_all(WSCloseCode.GOING_AWAY, "The sandbox is being closed")
 
     app.router.add_get(EVENTS_PATH, handle, allow_head=False)
+    app.router.add_get(EVENTS_V2_PATH, handle_v2, allow_head=False)
     app.on_shutdown.append(shut_down)
 
 
@@ -163,6 +170,7 @@ class _Exchange:
         call = self._call
         if not self._route.public:
             call.known_caller = authenticate(tx, call)
+            tx = tx.in_group(call.caller.group_id) or tx
         return _encoded(self._route.endpoint(tx, call))
 
     async def _run(self, job: Callable[[Transaction], T]) -> T:
@@ -212,8 +220,9 @@ def _encoded(result: Any) -> _Encoded:
     return _Encoded(status, orjson.dumps(result), _JSON)
 
 
-def _error(status: int, message: str) -> web.Response:
-    return web.Response(status=status, body=orjson.dumps({"message": message}), content_type=_JSON)
+def _error(status: int, message: str, headers: Mapping[str, str] | None = None) -> web.Response:
+    body = orjson.dumps({"message": message})
+    return web.Response(status=status, body=body, content_type=_JSON, headers=headers)
 
 
 def _door(visitors: Visitors) -> Middleware:
@@ -232,7 +241,7 @@ async def _answer_errors(request: web.Request, handler: Handler) -> web.StreamRe
     try:
         return await handler(request)
     except ApiError as error:
-        return _error(error.status, error.message)
+        return _error(error.status, error.message, error.headers)
     except web.HTTPException as error:
         return _error(error.status, error.reason)
     except ClosingError:

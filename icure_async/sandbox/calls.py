@@ -49,6 +49,12 @@ class Caller:
     ancestors: tuple[str, ...]
     """Ids of the parents of a healthcare party, from the direct parent upwards."""
     is_admin: bool
+    group_id: str = ""
+    """Group that the user belongs to, and everything that the caller sees."""
+    level: int = 0
+    """Strength of the secret that the caller proved itself by (`levels`)."""
+    matches: tuple[tuple[str, str], ...] = ()
+    """Group and id of each user that the secret opened at the login."""
 
     @property
     def user_id(self) -> str:
@@ -129,6 +135,11 @@ class Call:
     def legacy(self) -> bool:
         """True if healthcare parties have the rights they had in 2022-23."""
         return self.settings.profile == "legacy"
+
+    @property
+    def standard(self) -> bool:
+        """True if the caller reads today's model only, without what is empty (§14.1)."""
+        return self.headers.get("Cardinal-Model-Standard", "").strip().lower() == "true"
 
     @property
     def now_ms(self) -> int:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 import attrs
 
 from icure_async.sandbox import hashing
-from icure_async.sandbox.auth import user_by_basic, users_named
+from icure_async.sandbox.auth import caller_by_basic, users_named
 from icure_async.sandbox.calls import Call, Reply, Route, Text
 from icure_async.sandbox.contacts import is_email, is_phone
 from icure_async.sandbox.data_owners import find_data_owner
@@ -230,7 +230,7 @@ def _require_user(tx: Transaction, call: Call) -> None:
     header = call.headers.get("Authorization", "")
     if header.partition(" ")[0].lower() != "basic":
         raise unauthorized("The gateway needs Basic credentials of a user")
-    user_by_basic(tx, call, header)
+    caller_by_basic(tx, call, header)
 
 
 def _text(body: Json, name: str) -> str:

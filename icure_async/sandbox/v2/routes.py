@@ -1,0 +1,18 @@
+"""All endpoints of rest/v2."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from icure_async.sandbox.v2 import auth, users
+
+if TYPE_CHECKING:
+    from icure_async.sandbox.calls import Route
+
+__all__ = ["ROUTES"]
+
+ROUTES: Final[list[Route]] = [
+    *auth.ROUTES,
+    *users.ROUTES,
+]
+"""Endpoints below the root of rest/v2; of two that match, the first one answers."""
