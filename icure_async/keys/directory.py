@@ -126,6 +126,14 @@ class Directory:
         self._forget(owner_id)
         return await self._other(owner_id)
 
+    async def other(self, owner_id: str) -> TypedDataOwner | None:
+        """Return another data owner, as it was last read, or None where it can't be read."""
+        return await self._other(owner_id)
+
+    def forget(self, owner_id: str) -> None:
+        """Have a data owner read again when it is needed the next time."""
+        self._forget(owner_id)
+
     async def read_person_anew(self, owner_id: str) -> TypedDataOwner | None:
         """Return another data owner as it is now, with its name where that may be read."""
         if not self._owners.has_stubs or not is_id(owner_id):
