@@ -396,8 +396,10 @@ class Repository(Records[Clear, Sealed]):
         """
         noun = self.kind.noun
         one_id(record_id, noun)
+        rev: str | None = None
         if self.kind.only_readers_delete:
             stored = await self.read(record_id)
+            rev = str(stored["rev"])
             if stored.get("deletionDate"):
                 return record_id
             if self.metadata.delegates_of(stored).isdisjoint(await self._own.hierarchy()):
@@ -405,7 +407,7 @@ class Repository(Records[Clear, Sealed]):
                     f"{self._name(record_id)} is not shared with the current data owner, who can't "
                     "delete it therefore. Leave that to those it is for. Nothing was changed."
                 )
-        if not await self.resource.delete(record_id):
+        if not await self.resource.delete(record_id, rev):
             raise NotFoundError(
                 f"Could not delete {noun} {record_id}: it does not exist. Check the id."
             )
