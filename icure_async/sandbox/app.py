@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 import uuid
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import nullcontext
@@ -15,10 +16,11 @@ import orjson
 from aiohttp import WSCloseCode, hdrs, web
 
 from icure_async.sandbox import auth, clinical, data_owners, maintenance_tasks, users
+from icure_async.sandbox.access_keys import ACCESS_KEYS_HEADER, delegation_keys_in
 from icure_async.sandbox.auth import authenticate
 from icure_async.sandbox.bodies import LARGEST_OF_ANYBODY, read_body
 from icure_async.sandbox.calls import Call, Reply, Route, Settings, Text
-from icure_async.sandbox.errors import ApiError, ClosingError, too_large
+from icure_async.sandbox.errors import ApiError, ClosingError, NotYetError, too_large
 from icure_async.sandbox.events import EVENTS_PATH, EVENTS_V2_PATH
 from icure_async.sandbox.fault_injection import (
     HANDLED_ANYWAY,
@@ -26,7 +28,7 @@ from icure_async.sandbox.fault_injection import (
     fault_middleware,
 )
 from icure_async.sandbox.hashing import SlowHashWantedError
-from icure_async.sandbox.v2 import routes
+from icure_async.sandbox.v2 import exchange_data, routes
 
 if TYPE_CHECKING:
     from aiohttp.typedefs import Middleware
@@ -51,6 +53,7 @@ SANDBOX_ROOT = "/sandbox"
 _LOGGER = logging.getLogger("icure_async.sandbox")
 _JSON = "application/json"
 _VERSION = "sandbox"
+_PATIENCE = 0.1
 _REQUEST_ID = web.RequestKey("request_id", str)
 
 T = TypeVar("T")
@@ -84,7 +87,7 @@ def build_app(backend: Backend) -> web.Application:
     app.on_response_prepare.append(partial(_add_headers, backend.visitors))
     rest = [*_ICURE_ROUTES, *auth.ROUTES, *users.ROUTES, *data_owners.ROUTES]
     rest += [*maintenance_tasks.ROUTES, *clinical.ROUTES, *backend.tickets.routes]
-    _add_routes(app, REST_ROOT, rest, backend)
+    _add_routes(app, REST_ROOT, [*rest, *exchange_data.ROUTES], backend)
     _add_routes(app, REST_V2_ROOT, routes.ROUTES, backend)
     _add_routes(app, GATEWAY_ROOT, backend.gateway.routes, backend)
     _add_routes(app, SANDBOX_ROOT, FaultEndpoints(backend.faults).routes, backend)
@@ -170,12 +173,16 @@ class _Exchange:
         call = self._call
         if not self._route.public:
             call.known_caller = authenticate(tx, call)
+            call.delegation_keys = delegation_keys_in(
+                self._request.headers.getall(ACCESS_KEYS_HEADER, ())
+            )
             tx = tx.in_group(call.caller.group_id) or tx
         return _encoded(self._route.endpoint(tx, call))
 
     async def _run(self, job: Callable[[Transaction], T]) -> T:
-        """Run a job in a transaction, again as often as it lacks a slow hash."""
+        """Run a job in a transaction, again as often as it lacks a slow hash or has to wait."""
         call, backend = self._call, self._backend
+        started = time.monotonic()
         while True:
             call.after_commit.clear()
             try:
@@ -188,6 +195,10 @@ class _Exchange:
                     )
             except SlowHashWantedError as wanted:
                 await backend.workers.run(partial(call.slow.compute, wanted), self._somebody_waits)
+            except NotYetError as not_yet:
+                if time.monotonic() - started > not_yet.seconds:
+                    raise not_yet.otherwise from None
+                await asyncio.sleep(_PATIENCE)
 
     @property
     def _turn(self) -> int:

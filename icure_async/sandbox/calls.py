@@ -103,6 +103,8 @@ class Call:
     raw: bytes = attrs.field(default=b"", repr=False)
     slow: SlowHashes = attrs.field(factory=SlowHashes, repr=False)
     known_caller: Caller | None = attrs.field(default=None, repr=False)
+    delegation_keys: frozenset[str] = attrs.field(default=frozenset[str](), repr=False)
+    """Those that belong to the access control keys in the header (§14.7)."""
     after_commit: list[Callable[[], None]] = attrs.field(
         factory=list[Callable[[], None]], repr=False
     )

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ApiError",
     "ClosingError",
+    "NotYetError",
     "bad_request",
     "conflict",
     "forbidden",
@@ -38,6 +39,20 @@ class ClosingError(RuntimeError):
 
     def __init__(self) -> None:
         super().__init__("The sandbox is closed")
+
+
+class NotYetError(Exception):
+    """The endpoint waits for something that is not stored yet.
+
+    Attributes:
+        seconds: how long it waits at most.
+        otherwise: the refusal after that time.
+    """
+
+    def __init__(self, seconds: float, otherwise: ApiError) -> None:
+        super().__init__("It is not stored yet")
+        self.seconds = seconds
+        self.otherwise = otherwise
 
 
 def bad_request(message: str) -> ApiError:

@@ -12,6 +12,7 @@ from icure_async.sandbox.contacts import phone_key
 from icure_async.sandbox.errors import bad_request
 from icure_async.sandbox.links import LONGEST_INDEXED, address_part, normalised, pair, sortable
 from icure_async.sandbox.queries import Query, between, exactly, prefix
+from icure_async.sandbox.secure_delegations import name_of_key
 from icure_async.sandbox.shapes import is_integer, is_list, is_object, is_string_list, list_in
 from icure_async.sandbox.tables import ENUMS
 
@@ -85,11 +86,16 @@ class _Filter:
         return value
 
     def owner(self, *names: str) -> list[str]:
-        """Return the owner that the filter names, by default the caller; none it may not ask of."""
+        """Return the names of the owner that the filter names, by default of the caller.
+
+        There are none where the caller may not ask.
+        """
         caller = self.call.caller
         owner = self.string(*names, "healthcarePartyId", "healthCarePartyId") or caller.owner_id
         if owner is None:
             raise bad_request(f"{self.type}: healthcarePartyId is missing")
+        if owner == caller.owner_id:
+            return [owner, *map(name_of_key, self.call.delegation_keys)]
         may_ask_for_others = caller.is_admin or (self.call.legacy and caller.is_hcp)
         return [owner] if may_ask_for_others or owner in caller.identities else []
 
@@ -125,7 +131,15 @@ def _owned(of: Callable[[_Filter], list[Query]], *owner_names: str) -> Resolver:
 
 
 def _of_owner(kind: str) -> Resolver:
-    return lambda asked: [exactly(kind, "delegate", owner) for owner in asked.owner()]
+    return _delegate_of(kind, "healthcarePartyId")
+
+
+def _delegate_of(kind: str, *owner_names: str) -> Resolver:
+    def resolve(asked: _Filter) -> list[Query]:
+        owner = asked.owner(*owner_names)
+        return [exactly(kind, "delegate", *owner)] if owner else []
+
+    return resolve
 
 
 def _users_by_text(asked: _Filter) -> list[Query]:

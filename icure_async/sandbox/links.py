@@ -25,7 +25,7 @@ __all__ = [
     "sortable",
 ]
 
-LINKS_VERSION = "3"
+LINKS_VERSION = "4"
 """Changes with `link_entity`: the links in older databases are then made again."""
 
 _SEPARATOR: Final = "\x1f"
@@ -75,6 +75,12 @@ def link_entity(kind: str, entity: Json) -> Iterable[tuple[str, str]]:
     yield from _links_of_codes(entity)
     for secret in list_in(entity, "secretForeignKeys"):
         yield "secretForeignKey", secret
+    if kind == "exchangedata":
+        yield from _links_of_exchange_data(entity)
+    if kind == "recoverydata":
+        yield "recipient", entity["recipient"]
+    if kind == "securedelegationkeymap":
+        yield "delegationKey", entity["delegationKey"]
     if kind == "patient":
         yield from _links_of_patient(entity)
     if kind == "hcparty":
@@ -108,6 +114,13 @@ def _links_of_keys(owner: Json) -> Iterator[tuple[str, str]]:
     for by_delegate in object_in(owner, "aesExchangeKeys").values():
         for delegate in by_delegate:
             yield "exchange", delegate
+
+
+def _links_of_exchange_data(exchange_data: Json) -> Iterator[tuple[str, str]]:
+    delegator, delegate = exchange_data["delegator"], exchange_data["delegate"]
+    yield "participant", delegator
+    yield "participant", delegate
+    yield "pair", pair(delegator, delegate)
 
 
 def _links_of_user(user: Json) -> Iterator[tuple[str, str]]:

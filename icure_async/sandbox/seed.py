@@ -15,6 +15,7 @@ from icure_async.sandbox.errors import ApiError
 from icure_async.sandbox.master import MASTER_PROPERTIES, adopt_master, master_record
 from icure_async.sandbox.shapes import is_object, is_string_list, object_in
 from icure_async.sandbox.store import KINDS, Json, Transaction
+from icure_async.sandbox.v2.forms import FORMS, NEW_KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -137,9 +138,10 @@ def _check_entities(kind: str, by_id: Any) -> dict[str, Json]:
             raise _malformed(f"The {kind} {entity_id} of the seed has the id {entity.get('id')!r}")
         if not isinstance(entity.get("rev", ""), str):
             raise _malformed(f"The rev of the {kind} {entity_id} of the seed must be a string")
-        if kind in SCHEMAS:
+        form = FORMS[kind] if kind in NEW_KINDS else SCHEMAS.get(kind)
+        if form is not None:
             try:
-                SCHEMAS[kind].read(entity)
+                form.read(entity)
             except ApiError as error:
                 raise _malformed(f"The {kind} {entity_id} of the seed: {error}") from error
     return by_id

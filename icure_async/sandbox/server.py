@@ -54,6 +54,8 @@ _IN_MEMORY = ":memory:"
 _DEFAULT_GROUP = "sandbox"
 _SHUTDOWN_TIMEOUT = 1.0
 _STRANGERS_AT_ONCE = 4
+# The access control keys of an owner of 10,000 exchange data.
+_LONGEST_HEADER = 256 * 1024
 _NOT_RUNNING: Final = "The sandbox is not running: start it first, best with a `with` statement"
 
 
@@ -229,6 +231,7 @@ class Sandbox:
             access_log=None,
             logger=_SILENT,
             auto_decompress=False,
+            max_field_size=_LONGEST_HEADER,
             shutdown_timeout=_SHUTDOWN_TIMEOUT,
         )
         self._runner = runner

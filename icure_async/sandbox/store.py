@@ -60,6 +60,10 @@ KINDS: tuple[str, ...] = (
     "contact",
     "document",
     "code",
+    "exchangedata",
+    "exchangedatamap",
+    "recoverydata",
+    "securedelegationkeymap",
 )
 """Every kind of entity that is kept, with or without endpoints of its own."""
 
@@ -231,6 +235,16 @@ class Transaction:
                 change,
                 [(self.group, kind, relation, target, entity_id) for relation, target in links],
             )
+
+    def remove(self, kind: str, entity_id: str) -> None:
+        """Forget an entity for good."""
+        self._link(kind, entity_id, set())
+        self._connection.execute(
+            "DELETE FROM entities WHERE grp = ? AND kind = ? AND id = ?",
+            (self.group, kind, entity_id),
+        )
+        if self.changes is not None:
+            self.changes.pop((self.group, kind, entity_id), None)
 
     def relink(self, kind: str) -> None:
         """Store every entity of a kind again, to be found by what the linker says now."""

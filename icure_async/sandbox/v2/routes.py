@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from icure_async.sandbox.v2 import auth, users
+from icure_async.sandbox.v2 import (
+    auth,
+    delegation_key_maps,
+    exchange_data,
+    exchange_data_maps,
+    records,
+    recovery_data,
+    users,
+)
 
 if TYPE_CHECKING:
     from icure_async.sandbox.calls import Route
@@ -14,5 +22,10 @@ __all__ = ["ROUTES"]
 ROUTES: Final[list[Route]] = [
     *auth.ROUTES,
     *users.ROUTES,
+    *exchange_data.ROUTES,
+    *exchange_data_maps.ROUTES,
+    *recovery_data.ROUTES,
+    *delegation_key_maps.ROUTES,
+    *records.ROUTES,
 ]
 """Endpoints below the root of rest/v2; of two that match, the first one answers."""
