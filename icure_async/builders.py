@@ -16,7 +16,7 @@ import attrs
 import yarl
 
 from icure_async.cautions import InsecureConnectionWarning, warn_once
-from icure_async.crypto.protocol import Crypto
+from icure_async.crypto.protocol import METHODS_OF_TODAY, Crypto
 from icure_async.environment import (
     FLAVOUR,
     GATEWAY_URL,
@@ -290,9 +290,9 @@ class _Builder(SecretHolder):
         """Set the cryptographic primitives; the default is software.
 
         Raises:
-            ConfigurationError: it lacks a method of ``Crypto``.
+            ConfigurationError: it lacks a method of ``Crypto`` that is not of today's flavour only.
         """
-        _check_methods(crypto, Crypto, "with_crypto")
+        _check_methods(crypto, Crypto, "with_crypto", optional=METHODS_OF_TODAY)
         self._crypto = crypto
         return self
 
@@ -901,14 +901,18 @@ def _segment(value: object, method: str, of_what: str) -> str:
     return segment
 
 
-def _check_methods(implementation: object, protocol: type, method: str) -> None:
+def _check_methods(
+    implementation: object, protocol: type, method: str, *, optional: Container[str] = ()
+) -> None:
     if isinstance(implementation, type):
         name = implementation.__name__
         raise ConfigurationError(
             f"{method}() needs an object, and was given the class {name}: pass {name}(...)."
         )
     for name in vars(protocol):
-        if not name.startswith("_") and not callable(getattr(implementation, name, None)):
+        if name.startswith("_") or name in optional:
+            continue
+        if not callable(getattr(implementation, name, None)):
             raise ConfigurationError(
                 f"{method}() needs a {protocol.__name__}, and {type(implementation).__name__} has "
                 f"no method {name}()."

@@ -134,7 +134,7 @@ class AnonymousMedTechApiBuilder(Twin[AsyncAnonymousMedTechApiBuilder]):
         """Set the cryptographic primitives; the default is software.
 
         Raises:
-            ConfigurationError: it lacks a method of ``Crypto``.
+            ConfigurationError: it lacks a method of ``Crypto`` that is not of today's flavour only.
         """
         self._call(self._inner.with_crypto, adapt(crypto, _crypto.CRYPTO_METHODS))
         return self
@@ -476,7 +476,7 @@ class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
         """Set the cryptographic primitives; the default is software.
 
         Raises:
-            ConfigurationError: it lacks a method of ``Crypto``.
+            ConfigurationError: it lacks a method of ``Crypto`` that is not of today's flavour only.
         """
         self._call(self._inner.with_crypto, adapt(crypto, _crypto.CRYPTO_METHODS))
         return self

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from icure_async.sandbox.v2 import (
     auth,
+    data_owners,
     delegation_key_maps,
     exchange_data,
     exchange_data_maps,
@@ -22,6 +23,7 @@ __all__ = ["ROUTES"]
 ROUTES: Final[list[Route]] = [
     *auth.ROUTES,
     *users.ROUTES,
+    *data_owners.ROUTES,
     *exchange_data.ROUTES,
     *exchange_data_maps.ROUTES,
     *recovery_data.ROUTES,
