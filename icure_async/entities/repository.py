@@ -344,8 +344,12 @@ class Repository(Records[Clear, Sealed]):
         """
         saved = await self.resource.modify(document)
         require_same_material(document, saved, self.kind.noun, "modify")
-        self._own.learn(self.kind.route, saved)
+        self.learn(saved)
         return saved
+
+    def learn(self, document: Mapping[str, Any]) -> None:
+        """Take note of a document as it is stored."""
+        self._own.learn(self.kind.route, document)
 
     async def open_documents(
         self, documents: Sequence[Mapping[str, Any]]
