@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from icure_async.crypto.exchange_keys import public_keys_of
-from icure_async.entities.encrypted_self import ENCRYPTED_SELF
+from icure_async.entities.encrypted_self import encrypted_parts
 from icure_async.entities.wholeness import ENTITY_METADATA, KEY_MATERIAL, same_material
 from icure_async.errors import InvalidResponseError
 from icure_async.foreign_text import printable
@@ -105,11 +105,4 @@ class OwnRecord:
 
 def _is_new(record: Mapping[str, Any]) -> bool:
     """Return whether nothing in a record is encrypted, and its patient is of today."""
-    return not (has_metadata(record) or _is_encrypted(record) or public_keys_of(record))
-
-
-def _is_encrypted(value: object) -> bool:
-    """Return whether there is encrypted content anywhere in a document."""
-    if isinstance(value, dict):
-        return bool(value.get(ENCRYPTED_SELF)) or any(map(_is_encrypted, value.values()))
-    return isinstance(value, list) and any(map(_is_encrypted, value))
+    return not (has_metadata(record) or encrypted_parts(record) or public_keys_of(record))
