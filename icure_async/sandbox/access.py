@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from icure_async.sandbox.calls import Call, Caller, OwnerType
 from icure_async.sandbox.errors import forbidden
+from icure_async.sandbox.secure_delegations import name_of_key, names_in, secure_delegations
 from icure_async.sandbox.shapes import is_object, list_in, object_in
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from icure_async.sandbox.store import Json, Transaction
 
@@ -22,6 +23,9 @@ __all__ = [
     "can_write",
     "delegates_of",
     "links_of",
+    "may_ask_root",
+    "names_for_sharing",
+    "names_of",
     "only_exchange_keys_differ",
     "owner_of",
     "readers_of",
@@ -46,6 +50,13 @@ DATA_OWNER_KINDS: dict[str, OwnerType] = {kind: owner for _, owner, kind in OWNE
 """Kind of entity → type of data owner."""
 
 _EXCHANGE_KEYS = frozenset({"aesExchangeKeys", "hcPartyKeys", "transferKeys"})
+_MEMBERS_ONLY: dict[str, tuple[str, ...]] = {
+    "exchangedata": ("delegator", "delegate"),
+    "recoverydata": ("recipient",),
+}
+"""Kinds that nobody has access to but their members, who are named in these properties."""
+
+_MAP = "exchangedatamap"
 _LONGEST_HIERARCHY = 32
 _LEGACY_HCP = "legacy professionals"
 _STRICT_HCP = "strict professionals"
@@ -73,8 +84,10 @@ def owner_of(user: Json) -> tuple[str, OwnerType] | None:
     return None
 
 
-def caller_of(tx: Transaction, user: Json) -> Caller:
-    """Return the caller that this user is."""
+def caller_of(
+    tx: Transaction, user: Json, level: int = 0, matches: Iterable[tuple[str, str]] = ()
+) -> Caller:
+    """Return the caller that this user is, after it proved so by a secret of this level."""
     owner = owner_of(user)
     owner_id, owner_type = owner or (None, None)
     ancestors: list[str] = []
@@ -87,32 +100,35 @@ def caller_of(tx: Transaction, user: Json) -> Caller:
                 break
             ancestors.append(parent)
             current = tx.get("hcparty", parent)
-    return Caller(user, owner_id, owner_type, tuple(ancestors), user_is_admin(user))
+    return Caller(
+        user=user,
+        owner_id=owner_id,
+        owner_type=owner_type,
+        ancestors=tuple(ancestors),
+        is_admin=user_is_admin(user),
+        group_id=tx.group_id,
+        level=level,
+        matches=tuple(matches),
+    )
 
 
 def delegates_of(entity: Json) -> frozenset[str]:
     """Return data owners an entity belongs to: filters find it for them."""
-    secure = _secure_delegations(entity)
+    secure = secure_delegations(entity).items()
     return frozenset(
-        [*object_in(entity, "delegations"), *(d["delegate"] for d in secure if d.get("delegate"))]
+        [*object_in(entity, "delegations"), *(name for one in secure for name in names_in(*one))]
     )
 
 
-def _secure_delegations(entity: Json) -> list[Json]:
-    metadata = entity.get("securityMetadata")
-    delegations = metadata.get("secureDelegations") if is_object(metadata) else None
-    if not is_object(delegations):
-        return []
-    return [delegation for delegation in delegations.values() if is_object(delegation)]
-
-
 def _accessors(kind: str, entity: Json) -> dict[str, Level]:
-    levels: dict[str, Level] = {}
-    for delegation in _secure_delegations(entity):
+    levels: dict[str, Level] = {
+        entity[member]: "WRITE" for member in _MEMBERS_ONLY.get(kind, ()) if entity.get(member)
+    }
+    for key, delegation in secure_delegations(entity).items():
         level: Level = "WRITE" if delegation.get("permissions") == "WRITE" else "READ"
-        for member in (delegation.get("delegator"), delegation.get("delegate")):
-            if member and levels.get(member) != "WRITE":
-                levels[member] = level
+        for name in names_in(key, delegation):
+            if levels.get(name) != "WRITE":
+                levels[name] = level
     for delegate, entries in object_in(entity, "delegations").items():
         levels[delegate] = "WRITE"
         levels.update({entry["owner"]: "WRITE" for entry in entries if entry.get("owner")})
@@ -138,9 +154,22 @@ def reads_as(call: Call, kind: str) -> frozenset[str] | None:
     if kind == "user":
         profile = _LEGACY_HCP if call.legacy else _STRICT_HCP
         return frozenset({user, profile} if caller.is_hcp else {user})
-    if kind in ("hcparty", "device") or (call.legacy and caller.is_hcp):
+    if kind in ("hcparty", "device") or _has_all(call, kind):
         return None
-    return caller.identities | {user}
+    return names_of(call) | {user}
+
+
+def names_of(call: Call) -> frozenset[str]:
+    """Return the names under which a caller is given access: its identities and keys (§14.7)."""
+    return call.caller.identities | {name_of_key(key) for key in call.delegation_keys}
+
+
+def _has_all(call: Call, kind: str) -> bool:
+    """Return whether the caller may read and change all entities of a kind."""
+    caller = call.caller
+    if caller.is_admin or kind == _MAP:
+        return True
+    return call.legacy and caller.is_hcp and kind not in _MEMBERS_ONLY
 
 
 def _as_user(user_id: str) -> str:
@@ -165,14 +194,29 @@ def can_read(call: Call, kind: str, entity: Json) -> bool:
 def can_write(call: Call, kind: str, entity: Json) -> bool:
     """Return whether the caller may change or delete this entity."""
     caller = call.caller
-    if caller.is_admin or (call.legacy and caller.is_hcp):
+    if _has_all(call, kind):
         return True
     if kind in ("hcparty", "device"):
         return bool(entity["id"] == caller.owner_id)
     if kind == "maintenancetask" and entity.get("author") == caller.user_id:
         return True
     levels = _accessors(kind, entity)
-    return any(levels.get(identity) == "WRITE" for identity in caller.identities)
+    return any(levels.get(name) == "WRITE" for name in names_of(call))
+
+
+def names_for_sharing(call: Call, kind: str) -> frozenset[str] | None:
+    """Return the names under which a caller has delegations to give on; None if it gives on all."""
+    return None if _has_all(call, kind) else names_of(call)
+
+
+def may_ask_root(call: Call, kind: str, entity: Json) -> bool:
+    """Return whether the caller may ask for a secure delegation without parents (§14.6)."""
+    if _has_all(call, kind):
+        return True
+    owners = {entity["id"]} if kind == "patient" else set[str]()
+    for delegate, entries in object_in(entity, "delegations").items():
+        owners |= {delegate, *(entry["owner"] for entry in entries if entry.get("owner"))}
+    return not owners.isdisjoint(call.caller.identities)
 
 
 def require_read(call: Call, kind: str, entity: Json) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 import uuid
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,17 +16,19 @@ import orjson
 from aiohttp import WSCloseCode, hdrs, web
 
 from icure_async.sandbox import auth, clinical, data_owners, maintenance_tasks, users
+from icure_async.sandbox.access_keys import ACCESS_KEYS_HEADER, delegation_keys_in
 from icure_async.sandbox.auth import authenticate
 from icure_async.sandbox.bodies import LARGEST_OF_ANYBODY, read_body
 from icure_async.sandbox.calls import Call, Reply, Route, Settings, Text
-from icure_async.sandbox.errors import ApiError, ClosingError, too_large
-from icure_async.sandbox.events import EVENTS_PATH
+from icure_async.sandbox.errors import ApiError, ClosingError, NotYetError, too_large
+from icure_async.sandbox.events import EVENTS_PATH, EVENTS_V2_PATH
 from icure_async.sandbox.fault_injection import (
     HANDLED_ANYWAY,
     FaultEndpoints,
     fault_middleware,
 )
 from icure_async.sandbox.hashing import SlowHashWantedError
+from icure_async.sandbox.v2 import exchange_data, routes
 
 if TYPE_CHECKING:
     from aiohttp.typedefs import Middleware
@@ -40,15 +43,17 @@ if TYPE_CHECKING:
     from icure_async.sandbox.visitors import Visitors
     from icure_async.sandbox.workers import Workers
 
-__all__ = ["GATEWAY_ROOT", "REST_ROOT", "SANDBOX_ROOT", "Backend", "build_app"]
+__all__ = ["GATEWAY_ROOT", "REST_ROOT", "REST_V2_ROOT", "SANDBOX_ROOT", "Backend", "build_app"]
 
 REST_ROOT = "/rest/v1"
+REST_V2_ROOT = "/rest/v2"
 GATEWAY_ROOT = "/msggtw"
 SANDBOX_ROOT = "/sandbox"
 
 _LOGGER = logging.getLogger("icure_async.sandbox")
 _JSON = "application/json"
 _VERSION = "sandbox"
+_PATIENCE = 0.1
 _REQUEST_ID = web.RequestKey("request_id", str)
 
 T = TypeVar("T")
@@ -82,7 +87,8 @@ def build_app(backend: Backend) -> web.Application:
     app.on_response_prepare.append(partial(_add_headers, backend.visitors))
     rest = [*_ICURE_ROUTES, *auth.ROUTES, *users.ROUTES, *data_owners.ROUTES]
     rest += [*maintenance_tasks.ROUTES, *clinical.ROUTES, *backend.tickets.routes]
-    _add_routes(app, REST_ROOT, rest, backend)
+    _add_routes(app, REST_ROOT, [*rest, *exchange_data.ROUTES], backend)
+    _add_routes(app, REST_V2_ROOT, routes.ROUTES, backend)
     _add_routes(app, GATEWAY_ROOT, backend.gateway.routes, backend)
     _add_routes(app, SANDBOX_ROOT, FaultEndpoints(backend.faults).routes, backend)
     _add_websocket(app, backend)
@@ -93,10 +99,14 @@ def _add_websocket(app: web.Application, backend: Backend) -> None:
     async def handle(request: web.Request) -> web.StreamResponse:
         return await backend.events.handle(request, backend.store)
 
+    async def handle_v2(request: web.Request) -> web.StreamResponse:
+        return await backend.events.handle_v2(request, backend.store, backend.signer)
+
     async def shut_down(_: web.Application) -> None:
         backend.events.disconnect_all(WSCloseCode.GOING_AWAY, "The sandbox is being closed")
 
     app.router.add_get(EVENTS_PATH, handle, allow_head=False)
+    app.router.add_get(EVENTS_V2_PATH, handle_v2, allow_head=False)
     app.on_shutdown.append(shut_down)
 
 
@@ -163,11 +173,16 @@ class _Exchange:
         call = self._call
         if not self._route.public:
             call.known_caller = authenticate(tx, call)
+            call.delegation_keys = delegation_keys_in(
+                self._request.headers.getall(ACCESS_KEYS_HEADER, ())
+            )
+            tx = tx.in_group(call.caller.group_id) or tx
         return _encoded(self._route.endpoint(tx, call))
 
     async def _run(self, job: Callable[[Transaction], T]) -> T:
-        """Run a job in a transaction, again as often as it lacks a slow hash."""
+        """Run a job in a transaction, again as often as it lacks a slow hash or has to wait."""
         call, backend = self._call, self._backend
+        started = time.monotonic()
         while True:
             call.after_commit.clear()
             try:
@@ -180,6 +195,10 @@ class _Exchange:
                     )
             except SlowHashWantedError as wanted:
                 await backend.workers.run(partial(call.slow.compute, wanted), self._somebody_waits)
+            except NotYetError as not_yet:
+                if time.monotonic() - started > not_yet.seconds:
+                    raise not_yet.otherwise from None
+                await asyncio.sleep(_PATIENCE)
 
     @property
     def _turn(self) -> int:
@@ -212,8 +231,9 @@ def _encoded(result: Any) -> _Encoded:
     return _Encoded(status, orjson.dumps(result), _JSON)
 
 
-def _error(status: int, message: str) -> web.Response:
-    return web.Response(status=status, body=orjson.dumps({"message": message}), content_type=_JSON)
+def _error(status: int, message: str, headers: Mapping[str, str] | None = None) -> web.Response:
+    body = orjson.dumps({"message": message})
+    return web.Response(status=status, body=body, content_type=_JSON, headers=headers)
 
 
 def _door(visitors: Visitors) -> Middleware:
@@ -232,7 +252,7 @@ async def _answer_errors(request: web.Request, handler: Handler) -> web.StreamRe
     try:
         return await handler(request)
     except ApiError as error:
-        return _error(error.status, error.message)
+        return _error(error.status, error.message, error.headers)
     except web.HTTPException as error:
         return _error(error.status, error.reason)
     except ClosingError:

@@ -6,7 +6,7 @@ import base64
 import binascii
 import hmac
 import uuid
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import attrs
 
@@ -15,20 +15,32 @@ from icure_async.sandbox.access import caller_of, user_is_active
 from icure_async.sandbox.calls import Call, Caller, Reply, Route, Text
 from icure_async.sandbox.contacts import login_key, phone_key
 from icure_async.sandbox.errors import ApiError, unauthorized
+from icure_async.sandbox.levels import PASSWORD, SECOND_FACTOR, level_of_token
 from icure_async.sandbox.shapes import object_in
 
 if TYPE_CHECKING:
     from icure_async.sandbox.store import Json, Transaction
+    from icure_async.sandbox.tokens import TokenSigner
 
 __all__ = [
     "ROUTES",
+    "Proof",
     "Tickets",
     "authenticate",
+    "caller_by_basic",
+    "caller_by_token",
+    "credentials_in",
+    "level_of_secret",
+    "log_in",
+    "logout",
+    "proofs_of",
+    "proven_caller",
+    "refresh",
+    "refreshing_caller",
+    "revoke",
     "second_factor_secret",
-    "secret_matches",
     "token_has_expired",
-    "user_by_basic",
-    "user_by_password",
+    "tokens_for",
     "users_named",
 ]
 
@@ -58,23 +70,69 @@ def second_factor_secret(tx: Transaction, name: str) -> str | None:
     return next((str(secret) for secret in secrets if secret), None)
 
 
-def user_by_password(tx: Transaction, call: Call, name: str, secret: str) -> Json | None:
-    """Return the active user with this name and this secret.
+@attrs.frozen
+class Proof:
+    """A user whose secret a caller knows.
+
+    Attributes:
+        tx: the transaction, in the group of the user.
+        user: the user.
+        level: strength of the secret (`levels`).
+    """
+
+    tx: Transaction = attrs.field(repr=False)
+    user: Json = attrs.field(repr=False)
+    level: int
+
+
+def proofs_of(
+    tx: Transaction, call: Call, name: str, secret: str, group_id: str | None = None
+) -> list[Proof]:
+    """Return the active users with this name and this secret, those of the main group first.
+
+    Args:
+        tx: the transaction.
+        call: the request.
+        name: any name of a user.
+        secret: any secret of a user.
+        group_id: the only group to look in; all if it is None.
 
     Raises:
         ApiError: 417 or 406 where the password is right, and the code missing or wrong.
     """
-    candidates = [user for user in users_named(tx, name) if user_is_active(user)]
-    for user in sorted(candidates, key=lambda candidate: str(candidate["id"])):
-        if secret_matches(tx, call, user, secret):
-            return user
-    return None
+    proofs: list[Proof] = []
+    refusal: ApiError | None = None
+    for group in tx.groups():
+        if group_id is not None and group.group_id != group_id:
+            continue
+        candidates = [user for user in users_named(group, name) if user_is_active(user)]
+        for user in sorted(candidates, key=lambda candidate: str(candidate["id"])):
+            try:
+                level = level_of_secret(group, call, user, secret)
+            except ApiError as error:
+                refusal = refusal or error
+                continue
+            if level is not None:
+                proofs.append(Proof(group, user, level))
+                break
+    if refusal is not None and not proofs:
+        raise refusal
+    return proofs
 
 
-def secret_matches(
+def proven_caller(proofs: list[Proof]) -> Caller:
+    """Return the caller that is the first of these users, and may become the others."""
+    first = proofs[0]
+    matches = [(proof.tx.group_id, proof.user["id"]) for proof in proofs]
+    return caller_of(first.tx, first.user, first.level, matches)
+
+
+def level_of_secret(
     tx: Transaction, call: Call, user: Json, secret: str, *, password: bool = True
-) -> bool:
-    """Return whether a secret is a usable token of this user, or its password if ``password``.
+) -> int | None:
+    """Return the level of a secret: a usable token of this user, or its password if ``password``.
+
+    None if it is neither.
 
     Raises:
         ApiError: 417 or 406 where it is the password of a user with a second factor, and the code
@@ -83,21 +141,22 @@ def secret_matches(
     given = secret.encode("utf-8", "surrogatepass")
     for seeded in tx.seeded_tokens(user["id"]):
         if hmac.compare_digest(given, seeded.encode()):
-            return True
+            return PASSWORD
     stored = [
-        token["token"]
+        (token["token"], level_of_token(token))
         for token in object_in(user, "authenticationTokens").values()
         if token_is_valid(token, call.now_ms)
     ]
     needs_code = bool(user.get("use2fa"))
     if password and user.get("passwordHash") is not None and not needs_code:
-        stored.append(user["passwordHash"])
+        stored.append((user["passwordHash"], PASSWORD))
     # The slow ones last: most logins then need none.
-    if any(
-        hashing.matches(secret, hashed, call.slow) for hashed in sorted(stored, key=hashing.is_slow)
-    ):
-        return True
-    return password and needs_code and _matches_with_code(call, user, secret)
+    for hashed, level in sorted(stored, key=lambda one: hashing.is_slow(one[0])):
+        if hashing.matches(secret, hashed, call.slow):
+            return level
+    if password and needs_code and _matches_with_code(call, user, secret):
+        return SECOND_FACTOR
+    return None
 
 
 def _matches_with_code(call: Call, user: Json, secret: str) -> bool:
@@ -128,8 +187,8 @@ def token_has_expired(token: Json, now_ms: int) -> bool:
     return bool(validity != -1 and now_ms > token.get("creationTime", 0) + validity * 1000)
 
 
-def user_by_basic(tx: Transaction, call: Call, header: str) -> Json:
-    """Return the user of an ``Authorization: Basic`` header.
+def caller_by_basic(tx: Transaction, call: Call, header: str) -> Caller:
+    """Return the caller of an ``Authorization: Basic`` header.
 
     Raises:
         ApiError: 401 if it does not name an active user and one of its secrets.
@@ -149,11 +208,11 @@ def user_by_basic(tx: Transaction, call: Call, header: str) -> Json:
     for spelling in spellings:
         name, colon, secret = spelling.partition(":")
         try:
-            user = user_by_password(tx, call, name, secret) if colon else None
+            proofs = proofs_of(tx, call, name, secret) if colon else []
         except ApiError as refusal:
             raise unauthorized(refusal.message) from None
-        if user is not None:
-            return user
+        if proofs:
+            return proven_caller(proofs)
     raise unauthorized("Invalid username or password")
 
 
@@ -166,69 +225,117 @@ def authenticate(tx: Transaction, call: Call) -> Caller:
     header = call.headers.get("Authorization", "")
     scheme = header.partition(" ")[0].lower()
     if scheme == "basic":
-        return caller_of(tx, user_by_basic(tx, call, header))
+        return caller_by_basic(tx, call, header)
     token = header.partition(" ")[2].strip() if scheme == "bearer" else call.query.get("jwt")
-    if not token or call.signer is None:
+    if not token:
         raise unauthorized()
-    user = tx.get("user", call.signer.verify(token, "access")["u"])
-    if user is None:
+    return caller_by_token(tx, call.signer, token, "access")[0]
+
+
+def caller_by_token(
+    tx: Transaction, signer: TokenSigner | None, token: str, kind: Literal["access", "refresh"]
+) -> tuple[Caller, Json]:
+    """Return the caller that a JWT was issued to, and the claims of the JWT.
+
+    Raises:
+        ApiError: 401 if it is not good, or its user or group is gone.
+    """
+    if signer is None:
+        raise unauthorized("This backend does not issue JWTs")
+    claims = signer.verify(token, kind)
+    # Earlier versions knew one group only, and no levels.
+    group = tx if "g" not in claims else tx.in_group(claims["g"])
+    user = None if group is None else group.get("user", claims["u"])
+    if group is None or user is None:
         raise unauthorized("The user of this JWT does not exist")
-    return caller_of(tx, user)
+    matches = [(match[0], match[1]) for match in claims.get("m", [])]
+    return caller_of(group, user, claims.get("tac", 0), matches), claims
 
 
-def _credentials(call: Call) -> tuple[str, str] | None:
-    body = call.json_object()
+def credentials_in(body: Json) -> tuple[str, str] | None:
+    """Return the name and the secret of a login, or None if one of them is missing."""
     name, secret = body.get("username"), body.get("password")
     if isinstance(name, str) and isinstance(secret, str) and name and secret:
         return name, secret
     return None
 
 
-def _login(tx: Transaction, call: Call) -> Json | Reply:
-    credentials = _credentials(call)
-    user = user_by_password(tx, call, *credentials) if credentials else None
-    if credentials is None or user is None:
-        return Reply(401, {"successful": False})
-    caller = caller_of(tx, user)
-    answer = {
-        "groupId": user.get("groupId"),
-        "userId": user["id"],
-        "dataOwnerId": caller.owner_id,
-        "healthcarePartyId": user.get("healthcarePartyId"),
-        "successful": True,
-        "username": credentials[0],
-    }
-    if call.signer is not None:
-        duration = call.integer_query("duration")
-        answer["token"] = call.signer.access_token(caller, duration)
-        answer["refreshToken"] = call.signer.refresh_token(caller, duration)
-    return {name: value for name, value in answer.items() if value is not None}
+def log_in(tx: Transaction, call: Call, group_id: str | None = None) -> Caller | None:
+    """Return the caller that the body of a login proves, or None.
+
+    Raises:
+        ApiError: 417 or 406 where the password is right, and the code missing or wrong.
+    """
+    credentials = credentials_in(call.json_object())
+    proofs = proofs_of(tx, call, *credentials, group_id) if credentials else []
+    return proven_caller(proofs) if proofs else None
 
 
-def _refresh(tx: Transaction, call: Call) -> Json:
-    if call.signer is None:
-        raise unauthorized("This backend does not issue JWTs")
+def refreshing_caller(tx: Transaction, call: Call) -> tuple[Caller, Json]:
+    """Return the caller that the header Refresh-Token proves, and the claims of the token.
+
+    Raises:
+        ApiError: 401 if it is missing or not good, or was revoked, or the user may not log in.
+    """
     token = call.headers.get("Refresh-Token", "").removeprefix("Bearer ").strip()
     if not token:
         raise unauthorized("The header Refresh-Token is missing")
-    claims = call.signer.verify(token, "refresh")
-    user = tx.get("user", claims["u"])
-    if user is None or not user_is_active(user):
+    caller, claims = caller_by_token(tx, call.signer, token, "refresh")
+    if not user_is_active(caller.user) or tx.meta(_revoked(claims)) is not None:
         raise unauthorized("The user of this JWT can no longer log in")
+    return caller, claims
+
+
+def revoke(tx: Transaction, claims: Json) -> None:
+    """Accept the refresh token with these claims no more."""
+    tx.set_meta(_revoked(claims), str(claims["exp"]))
+
+
+def _revoked(claims: Json) -> str:
+    return f"revoked {claims.get('jti')}"
+
+
+def tokens_for(call: Call, caller: Caller, duration: int | None = None) -> Json:
+    """Return the tokens of a session, if this backend issues any."""
+    if call.signer is None:
+        return {}
     return {
-        "successful": True,
-        "token": call.signer.access_token(caller_of(tx, user), claims["jwtD"]),
+        "token": call.signer.access_token(caller, duration),
+        "refreshToken": call.signer.refresh_token(caller, duration),
     }
 
 
+def _login(tx: Transaction, call: Call) -> Json | Reply:
+    caller = log_in(tx, call)
+    if caller is None:
+        return Reply(401, {"successful": False})
+    answer = {
+        "groupId": caller.user.get("groupId"),
+        "userId": caller.user_id,
+        "dataOwnerId": caller.owner_id,
+        "healthcarePartyId": caller.user.get("healthcarePartyId"),
+        "successful": True,
+        "username": call.json_object()["username"],
+        **tokens_for(call, caller, call.integer_query("duration")),
+    }
+    return {name: value for name, value in answer.items() if value is not None}
+
+
+def refresh(tx: Transaction, call: Call) -> Json:
+    """Answer with a new access token."""
+    caller, claims = refreshing_caller(tx, call)
+    token = tokens_for(call, caller, claims["jwtD"])["token"]
+    return {"successful": True, "token": token}
+
+
 def _check(tx: Transaction, call: Call) -> Json | Reply:
-    credentials = _credentials(call)
-    if credentials is None or user_by_password(tx, call, *credentials) is None:
+    if log_in(tx, call) is None:
         return Reply(401, {"successful": False})
     return {"successful": True}
 
 
-def _logout(_tx: Transaction, _call: Call) -> Json:
+def logout(_tx: Transaction, _call: Call) -> Json:
+    """Say so: there are no sessions to end."""
     return {"successful": True}
 
 
@@ -251,15 +358,17 @@ class Tickets:
         self._issued[token] = _Ticket(
             method=call.params["method"],
             prefix=call.params["path"],
-            user_id=call.caller.user_id,
+            subject=(call.caller.group_id, call.caller.user_id),
             ends_ms=call.now_ms + _TICKET_MS,
         )
         while len(self._issued) > _MOST_TICKETS:
             del self._issued[next(iter(self._issued))]
         return Text(token)
 
-    def take(self, token: str, method: str, path: str, now_ms: int) -> str:
-        """Return the id of the user that a token was handed out to; it is used up then.
+    def take(self, token: str, method: str, path: str, now_ms: int) -> tuple[str, str]:
+        """Return the group and the id of the user that a token was handed out to.
+
+        It is used up then.
 
         Raises:
             ApiError: 401 if it is unknown, used up, too old, or for something else.
@@ -272,22 +381,22 @@ class Tickets:
             or not path.startswith(ticket.prefix)
         ):
             raise unauthorized("Invalid or used token")
-        return ticket.user_id
+        return ticket.subject
 
 
 @attrs.frozen(kw_only=True, repr=False)
 class _Ticket:
     method: str
     prefix: str
-    user_id: str
+    subject: tuple[str, str]
     ends_ms: int
 
 
 ROUTES: list[Route] = [
     Route("POST", "/auth/login", _login, public=True),
-    Route("POST", "/auth/refresh", _refresh, public=True),
+    Route("POST", "/auth/refresh", refresh, public=True),
     Route("POST", "/auth/check", _check, public=True),
-    Route("GET", "/auth/logout", _logout, public=True),
-    Route("POST", "/auth/logout", _logout, public=True),
+    Route("GET", "/auth/logout", logout, public=True),
+    Route("POST", "/auth/logout", logout, public=True),
 ]
 """Endpoints under ``/auth``."""

@@ -49,6 +49,12 @@ class Caller:
     ancestors: tuple[str, ...]
     """Ids of the parents of a healthcare party, from the direct parent upwards."""
     is_admin: bool
+    group_id: str = ""
+    """Group that the user belongs to, and everything that the caller sees."""
+    level: int = 0
+    """Strength of the secret that the caller proved itself by (`levels`)."""
+    matches: tuple[tuple[str, str], ...] = ()
+    """Group and id of each user that the secret opened at the login."""
 
     @property
     def user_id(self) -> str:
@@ -97,6 +103,8 @@ class Call:
     raw: bytes = attrs.field(default=b"", repr=False)
     slow: SlowHashes = attrs.field(factory=SlowHashes, repr=False)
     known_caller: Caller | None = attrs.field(default=None, repr=False)
+    delegation_keys: frozenset[str] = attrs.field(default=frozenset[str](), repr=False)
+    """Those that belong to the access control keys in the header (§14.7)."""
     after_commit: list[Callable[[], None]] = attrs.field(
         factory=list[Callable[[], None]], repr=False
     )
@@ -129,6 +137,11 @@ class Call:
     def legacy(self) -> bool:
         """True if healthcare parties have the rights they had in 2022-23."""
         return self.settings.profile == "legacy"
+
+    @property
+    def standard(self) -> bool:
+        """True if the caller reads today's model only, without what is empty (§14.1)."""
+        return self.headers.get("Cardinal-Model-Standard", "").strip().lower() == "true"
 
     @property
     def now_ms(self) -> int:

@@ -18,10 +18,10 @@ from icure_async.sandbox.pages import filter_page, match_ids
 from icure_async.sandbox.shapes import object_in
 from icure_async.sandbox.store import Json, Transaction
 
-__all__ = ["ROUTES", "find_data_owner"]
+__all__ = ["ROUTES", "STUB_KEYS", "exchange_keys_of", "find_data_owner"]
 
 _FINGERPRINT = 32
-_STUB_KEYS = frozenset(
+STUB_KEYS = frozenset(
     {
         "hcPartyKeys",
         "aesExchangeKeys",
@@ -32,6 +32,7 @@ _STUB_KEYS = frozenset(
         "cryptoActorProperties",
     }
 )
+"""The properties of a data owner that its stub is for."""
 
 Save = Callable[[Transaction, Call, str, Any], Json]
 
@@ -89,30 +90,29 @@ def _legacy_key(delegator: Json, delegate: str) -> str | None:
     return pair[1] if pair and len(pair) > 1 else None
 
 
+def exchange_keys_of(tx: Transaction, kind: str, delegate: str) -> Json:
+    """Return encrypted exchange keys towards a delegate, of delegators of one kind (§10.12)."""
+    result: Json = {}
+    for delegator in _towards(tx, kind, delegate):
+        keys: Json = {}
+        all_keys = object_in(delegator, "aesExchangeKeys")
+        for public_key, by_delegate in all_keys.items():
+            if delegate in by_delegate:
+                keys[public_key[-_FINGERPRINT:]] = {
+                    fingerprint[-_FINGERPRINT:]: key
+                    for fingerprint, key in by_delegate[delegate].items()
+                }
+        own_key = delegator.get("publicKey") or ""
+        legacy = _legacy_key(delegator, delegate)
+        if legacy is not None and delegate not in object_in(all_keys, own_key):
+            keys.setdefault(own_key[-_FINGERPRINT:], {"": legacy})
+        if keys:
+            result[delegator["id"]] = keys
+    return result
+
+
 def _exchange_keys(kind: str) -> Endpoint:
-    """Encrypted exchange keys towards a delegate, of the delegators of one kind (§10.12)."""
-
-    def answer(tx: Transaction, call: Call) -> Json:
-        delegate = call.params["id"]
-        result: Json = {}
-        for delegator in _towards(tx, kind, delegate):
-            keys: Json = {}
-            all_keys = object_in(delegator, "aesExchangeKeys")
-            for public_key, by_delegate in all_keys.items():
-                if delegate in by_delegate:
-                    keys[public_key[-_FINGERPRINT:]] = {
-                        fingerprint[-_FINGERPRINT:]: key
-                        for fingerprint, key in by_delegate[delegate].items()
-                    }
-            own_key = delegator.get("publicKey") or ""
-            legacy = _legacy_key(delegator, delegate)
-            if legacy is not None and delegate not in object_in(all_keys, own_key):
-                keys.setdefault(own_key[-_FINGERPRINT:], {"": legacy})
-            if keys:
-                result[delegator["id"]] = keys
-        return result
-
-    return answer
+    return lambda tx, call: exchange_keys_of(tx, kind, call.params["id"])
 
 
 def _legacy_keys(kind: str) -> Endpoint:
@@ -261,8 +261,8 @@ def _modify_stub(tx: Transaction, call: Call) -> Json:
         raise bad_request("The parent of a data owner can't be changed here")
     if stub["rev"] != current["rev"]:
         raise conflict("Document update Conflict")
-    changed = {prop: value for prop, value in current.items() if prop not in _STUB_KEYS}
-    changed |= {prop: value for prop, value in stub.items() if prop in _STUB_KEYS}
+    changed = {prop: value for prop, value in current.items() if prop not in STUB_KEYS}
+    changed |= {prop: value for prop, value in stub.items() if prop in STUB_KEYS}
     entities.modify(tx, call, kind, changed)
     return _stub_of(tx, kind, owner_type, stub["id"])
 

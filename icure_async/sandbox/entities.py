@@ -17,6 +17,7 @@ from icure_async.sandbox.access import (
 )
 from icure_async.sandbox.dto import SCHEMAS
 from icure_async.sandbox.errors import ApiError, bad_request, conflict, forbidden, not_found
+from icure_async.sandbox.secure_delegations import require_same_metadata
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -37,6 +38,11 @@ __all__ = [
     "id_and_rev",
     "modify",
     "next_revision",
+    "put_first",
+    "put_next",
+    "require_changeable",
+    "require_creatable",
+    "require_new",
     "save_changed",
     "save_new",
     "show",
@@ -44,8 +50,9 @@ __all__ = [
 ]
 
 _FORBIDDEN_IN_ID = re.compile(r"[/\\?#%\s\x00-\x1f\x7f]")
+_RECORDS = frozenset({"patient", "maintenancetask", "helement", "contact", "document"})
+_AUTHORED = _RECORDS | {"device"}
 _WITH_AUTHOR = frozenset({"patient", "device", "maintenancetask"})
-_WITH_DELEGATIONS = frozenset({"patient", "maintenancetask"})
 _LABELS = {"user": "User", "patient": "Patient", "hcparty": "Healthcare party", "device": "Device"}
 
 
@@ -82,13 +89,23 @@ def _fill_in(call: Call, kind: str, entity: Json) -> None:
 
 def save_new(tx: Transaction, call: Call, kind: str, entity: Json) -> Json:
     """Store an entity that must not exist yet; ``entity`` was read by its schema."""
+    require_new(tx, kind, entity)
+    _fill_in(call, kind, entity)
+    return put_first(tx, kind, entity)
+
+
+def require_new(tx: Transaction, kind: str, entity: Json) -> None:
+    """Refuse an entity that exists, or can't be the first revision of a new one."""
     if entity.get("rev") is not None:
         raise bad_request("An entity with a non-null revision is not valid for creation")
     if not entity["id"] or _FORBIDDEN_IN_ID.search(entity["id"]):
         raise bad_request("The id must not be empty nor contain blanks or any of / \\ ? # %")
     if tx.id_taken(kind, entity["id"]):
         raise conflict("Document update Conflict")
-    _fill_in(call, kind, entity)
+
+
+def put_first(tx: Transaction, kind: str, entity: Json) -> Json:
+    """Store the first revision of an entity as it is."""
     entity["rev"] = first_revision()
     tx.put(kind, entity)
     return entity
@@ -98,7 +115,7 @@ def check_revision(kind: str, current: Json, entity: Json) -> None:
     """Refuse a change that was not made to the latest revision."""
     if entity["rev"] == current["rev"]:
         return
-    if kind in _WITH_DELEGATIONS:
+    if kind in _RECORDS:
         raise conflict(
             f"Rev of current entity is {current['rev']} but rev of updated is {entity['rev']}."
         )
@@ -120,6 +137,11 @@ def existing(tx: Transaction, kind: str, entity: Json) -> Json:
 def save_changed(tx: Transaction, call: Call, kind: str, entity: Json) -> Json:
     """Store the successor of an entity whose revision was checked."""
     _fill_in(call, kind, entity)
+    return put_next(tx, kind, entity)
+
+
+def put_next(tx: Transaction, kind: str, entity: Json) -> Json:
+    """Store the next revision of an entity as it is."""
     entity["rev"] = next_revision(entity["rev"])
     tx.put(kind, entity)
     return entity
@@ -128,26 +150,34 @@ def save_changed(tx: Transaction, call: Call, kind: str, entity: Json) -> Json:
 def create(tx: Transaction, call: Call, kind: str, body: Any) -> Json:
     """Create a data entity or a data owner."""
     entity = SCHEMAS[kind].read(body)
+    require_creatable(call, kind, entity)
+    return show(kind, save_new(tx, call, kind, entity))
+
+
+def require_creatable(call: Call, kind: str, entity: Json) -> None:
+    """Refuse a new entity without its content, or of a caller who may not create it."""
     _check_content(kind, entity, creating=True)
     _require_creation(call, kind)
-    if kind in _WITH_AUTHOR:
+    if kind in _AUTHORED:
         require_own_authorship(call, {}, entity)
-    return show(kind, save_new(tx, call, kind, entity))
 
 
 def modify(tx: Transaction, call: Call, kind: str, body: Any) -> Json:
     """Replace a data entity or a data owner."""
     entity = SCHEMAS[kind].read(body)
-    _check_content(kind, entity, creating=False)
     current = existing(tx, kind, entity)
+    require_changeable(call, kind, current, entity)
+    return show(kind, save_changed(tx, call, kind, entity))
+
+
+def require_changeable(call: Call, kind: str, current: Json, entity: Json) -> None:
+    """Refuse the successor of an entity without its content, or of another revision or author."""
+    _check_content(kind, entity, creating=False)
     _require_change(call, kind, current, entity)
     check_revision(kind, current, entity)
-    if kind in _WITH_AUTHOR:
+    if kind in _AUTHORED:
         require_own_authorship(call, current, entity)
-    metadata = current.get("securityMetadata")
-    if metadata is not None and entity.get("securityMetadata") != metadata:
-        raise bad_request("securityMetadata can only be changed by sharing the entity")
-    return show(kind, save_changed(tx, call, kind, entity))
+    require_same_metadata(current, entity)
 
 
 def _check_content(kind: str, entity: Json, *, creating: bool) -> None:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 __all__ = [
     "ApiError",
     "ClosingError",
+    "NotYetError",
     "bad_request",
     "conflict",
     "forbidden",
@@ -21,10 +27,11 @@ class ApiError(Exception):
     Raised inside a transaction it also undoes what that transaction wrote.
     """
 
-    def __init__(self, status: int, message: str) -> None:
+    def __init__(self, status: int, message: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(message)
         self.status = status
         self.message = message
+        self.headers = headers or {}
 
 
 class ClosingError(RuntimeError):
@@ -32,6 +39,20 @@ class ClosingError(RuntimeError):
 
     def __init__(self) -> None:
         super().__init__("The sandbox is closed")
+
+
+class NotYetError(Exception):
+    """The endpoint waits for something that is not stored yet.
+
+    Attributes:
+        seconds: how long it waits at most.
+        otherwise: the refusal after that time.
+    """
+
+    def __init__(self, seconds: float, otherwise: ApiError) -> None:
+        super().__init__("It is not stored yet")
+        self.seconds = seconds
+        self.otherwise = otherwise
 
 
 def bad_request(message: str) -> ApiError:

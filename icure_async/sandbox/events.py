@@ -11,6 +11,7 @@ import orjson
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from icure_async.sandbox.access import caller_of, can_manage_user, can_read, user_is_active
+from icure_async.sandbox.auth import caller_by_token
 from icure_async.sandbox.calls import Call, Caller, Settings
 from icure_async.sandbox.entities import show
 from icure_async.sandbox.errors import ApiError, bad_request, unauthorized
@@ -26,11 +27,15 @@ if TYPE_CHECKING:
     from icure_async.sandbox.auth import Tickets
     from icure_async.sandbox.clock import Clock
     from icure_async.sandbox.store import Change, Json, Store, Transaction
+    from icure_async.sandbox.tokens import TokenSigner
 
-__all__ = ["EVENTS_PATH", "Events"]
+__all__ = ["EVENTS_PATH", "EVENTS_V2_PATH", "Events"]
 
 EVENTS_PATH: Final = "/ws/v1/notification/{subscribe:subscribe(;[^/]*)?}"
 """The path of the websocket, with the token as a matrix parameter."""
+
+EVENTS_V2_PATH: Final = "/ws/v2/notification/subscribe"
+"""The path of the websocket of v2, which takes a JWT."""
 
 _KINDS: Final[dict[str, str]] = {
     "org.taktik.icure.entities.MaintenanceTask": "maintenancetask",
@@ -52,6 +57,7 @@ class _Subscriber:
     """One open websocket."""
 
     socket: web.WebSocketResponse
+    group: str
     user_id: str
     kind: str
     event_types: frozenset[str]
@@ -119,8 +125,11 @@ class Events:
 
     def _concerns(self, tx: Transaction, subscriber: _Subscriber, change: Change) -> bool:
         event: Literal["CREATE", "UPDATE"] = "CREATE" if change.is_new else "UPDATE"
-        if subscriber.kind != change.kind or event not in subscriber.event_types:
+        if (subscriber.group, subscriber.kind) != (change.group, change.kind):
             return False
+        if event not in subscriber.event_types:
+            return False
+        tx = tx.in_row_group(subscriber.group)
         user = tx.get("user", subscriber.user_id)
         if user is None or not user_is_active(user):
             return False
@@ -151,16 +160,49 @@ class Events:
     # In the event loop.
 
     async def handle(self, request: web.Request, store: Store) -> web.StreamResponse:
-        """Serve one websocket until it is closed.
+        """Serve one websocket of v1 until it is closed.
 
         Raises:
             ApiError: 401 if its token is not good.
         """
         _, _, token = request.match_info["subscribe"].partition(_PARAMETER)
-        user_id = self._tickets.take(token, request.method, request.path, self._clock.now_ms())
-        user = await store.run(lambda tx: tx.get("user", user_id))
+        group_id, user_id = self._tickets.take(
+            token, request.method, request.path, self._clock.now_ms()
+        )
+
+        def identify(tx: Transaction) -> tuple[Transaction, Json | None]:
+            group = tx.in_group(group_id) or tx
+            return group, group.get("user", user_id)
+
+        return await self._serve_known(request, store, identify)
+
+    async def handle_v2(
+        self, request: web.Request, store: Store, signer: TokenSigner | None
+    ) -> web.StreamResponse:
+        """Serve one websocket of v2 until it is closed.
+
+        Raises:
+            ApiError: 401 if its JWT is not good.
+        """
+        header = request.headers.get("Authorization", "")
+        token = header.removeprefix("Bearer ").strip() or request.query.get("jwt", "")
+
+        def identify(tx: Transaction) -> tuple[Transaction, Json | None]:
+            caller, _ = caller_by_token(tx, signer, token, "access")
+            return tx.in_group(caller.group_id) or tx, caller.user
+
+        return await self._serve_known(request, store, identify)
+
+    async def _serve_known(
+        self,
+        request: web.Request,
+        store: Store,
+        identify: Callable[[Transaction], tuple[Transaction, Json | None]],
+    ) -> web.StreamResponse:
+        tx, user = await store.run(identify)
         if user is None or not user_is_active(user):
             raise unauthorized("The user of this token can no longer log in")
+        subject = (tx.group, str(user["id"]))
         socket = web.WebSocketResponse(
             timeout=_CLOSING_SECONDS, compress=False, max_msg_size=_LARGEST_SUBSCRIPTION
         )
@@ -168,7 +210,7 @@ class Events:
         try:
             async with asyncio.timeout(_FIRST_MESSAGE_SECONDS):
                 first = await socket.receive()
-            subscriber = await self._subscriber(socket, user_id, first.data, store)
+            subscriber = await self._subscriber(socket, subject, first.data, store)
         except (ApiError, TimeoutError) as error:
             reason = error.message if isinstance(error, ApiError) else "There is no subscription"
             await _close(socket, request.transport, WSCloseCode.POLICY_VIOLATION, reason)
@@ -181,7 +223,7 @@ class Events:
         return socket
 
     async def _subscriber(
-        self, socket: web.WebSocketResponse, user_id: str, message: Any, store: Store
+        self, socket: web.WebSocketResponse, subject: tuple[str, str], message: Any, store: Store
     ) -> _Subscriber:
         try:
             body = orjson.loads(message) if isinstance(message, str) else None
@@ -198,10 +240,14 @@ class Events:
         chain = body.get("filter")
         wanted = chain.get("filter") if is_object(chain) else chain
         if wanted is not None:
-            await store.run(lambda tx: self._check_filter(tx, user_id, kind, wanted))
-        return _Subscriber(socket, user_id, kind, frozenset(event_types), wanted)
+            await store.run(lambda tx: self._check_filter(tx, subject, kind, wanted))
+        return _Subscriber(socket, *subject, kind, frozenset(event_types), wanted)
 
-    def _check_filter(self, tx: Transaction, user_id: str, kind: str, wanted: Any) -> None:
+    def _check_filter(
+        self, tx: Transaction, subject: tuple[str, str], kind: str, wanted: Any
+    ) -> None:
+        group, user_id = subject
+        tx = tx.in_row_group(group)
         user = tx.get("user", user_id)
         if user is not None:
             _is_found(self._call(caller_of(tx, user)), kind, {"id": "none"}, wanted)

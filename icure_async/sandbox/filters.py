@@ -12,6 +12,7 @@ from icure_async.sandbox.contacts import phone_key
 from icure_async.sandbox.errors import bad_request
 from icure_async.sandbox.links import LONGEST_INDEXED, address_part, normalised, pair, sortable
 from icure_async.sandbox.queries import Query, between, exactly, prefix
+from icure_async.sandbox.secure_delegations import name_of_key
 from icure_async.sandbox.shapes import is_integer, is_list, is_object, is_string_list, list_in
 from icure_async.sandbox.tables import ENUMS
 
@@ -23,6 +24,8 @@ __all__ = ["Found", "find", "finds"]
 
 _FIRST: Final = -(2**63)
 _LAST: Final = 2**63 - 1
+_OWNER_NAMES: Final = ("hcpId", "hcPartyId")
+"""Other names of ``healthcarePartyId`` in some filters."""
 
 
 class _Filter:
@@ -85,11 +88,16 @@ class _Filter:
         return value
 
     def owner(self, *names: str) -> list[str]:
-        """Return the owner that the filter names, by default the caller; none it may not ask of."""
+        """Return the names of the owner that the filter names, by default of the caller.
+
+        There are none where the caller may not ask.
+        """
         caller = self.call.caller
         owner = self.string(*names, "healthcarePartyId", "healthCarePartyId") or caller.owner_id
         if owner is None:
             raise bad_request(f"{self.type}: healthcarePartyId is missing")
+        if owner == caller.owner_id:
+            return [owner, *map(name_of_key, self.call.delegation_keys)]
         may_ask_for_others = caller.is_admin or (self.call.legacy and caller.is_hcp)
         return [owner] if may_ask_for_others or owner in caller.identities else []
 
@@ -125,7 +133,15 @@ def _owned(of: Callable[[_Filter], list[Query]], *owner_names: str) -> Resolver:
 
 
 def _of_owner(kind: str) -> Resolver:
-    return lambda asked: [exactly(kind, "delegate", owner) for owner in asked.owner()]
+    return _delegate_of(kind, "healthcarePartyId")
+
+
+def _delegate_of(kind: str, *owner_names: str) -> Resolver:
+    def resolve(asked: _Filter) -> list[Query]:
+        owner = asked.owner(*owner_names)
+        return [exactly(kind, "delegate", *owner)] if owner else []
+
+    return resolve
 
 
 def _users_by_text(asked: _Filter) -> list[Query]:
@@ -263,6 +279,13 @@ def _devices_by_responsible(asked: _Filter) -> list[Query]:
     return [exactly("device", "responsible", owner)]
 
 
+def _by_patient_secrets(kind: str) -> Callable[[_Filter], list[Query]]:
+    def of(asked: _Filter) -> list[Query]:
+        return [exactly(kind, "secretForeignKey", *asked.strings("patientSecretForeignKeys"))]
+
+    return of
+
+
 def _tasks_after_date(asked: _Filter) -> list[Query]:
     date = sortable(asked.required_integer("date"))
     return [between("maintenancetask", "created", date, sortable(_LAST))]
@@ -316,6 +339,22 @@ _RESOLVERS: dict[str, dict[str, Resolver]] = {
         "MaintenanceTaskByHcPartyAndTypeFilter": _owned(_tasks_by_type),
         "MaintenanceTaskByIdsFilter": _by_ids("maintenancetask"),
     },
+    "helement": {
+        "HealthElementByHcPartyFilter": _delegate_of("helement", *_OWNER_NAMES),
+        "HealthElementByHcPartyIdentifiersFilter": _owned(
+            _by_identifiers("helement"), *_OWNER_NAMES
+        ),
+        "HealthElementByHcPartySecretForeignKeysFilter": _owned(
+            _by_patient_secrets("helement"), *_OWNER_NAMES
+        ),
+        "HealthElementByIdsFilter": _by_ids("helement"),
+    },
+    "contact": {
+        "ContactByHcPartyFilter": _delegate_of("contact", *_OWNER_NAMES),
+        "ContactByHcPartyIdentifiersFilter": _owned(_by_identifiers("contact"), *_OWNER_NAMES),
+        "ContactByIdsFilter": _by_ids("contact"),
+    },
+    "document": {"DocumentByIdsFilter": _by_ids("document")},
 }
 
 

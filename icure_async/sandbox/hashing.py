@@ -23,6 +23,7 @@ __all__ = [
     "hash_password",
     "hash_token",
     "is_hash",
+    "is_short_lived",
     "is_slow",
     "matches",
     "quick_digest",
@@ -112,9 +113,14 @@ def hash_code(secret: str) -> str:
 
 def hash_token(secret: str, validity: float, slow: SlowHashes, others: Iterable[str] = ()) -> str:
     """Hash a token: slowly only when it could be guessed and lives for long (§3.4)."""
-    if len(secret) >= _LONG_TOKEN or validity in _SHORT_LIVED:
+    if len(secret) >= _LONG_TOKEN or is_short_lived(validity):
         return hash_code(secret)
     return hash_password(secret, slow, others)
+
+
+def is_short_lived(validity: float) -> bool:
+    """Return whether a token of this many seconds is one of those that expire within minutes."""
+    return validity in _SHORT_LIVED
 
 
 def is_hash(value: str) -> bool:

@@ -25,7 +25,7 @@ __all__ = [
     "sortable",
 ]
 
-LINKS_VERSION = "3"
+LINKS_VERSION = "4"
 """Changes with `link_entity`: the links in older databases are then made again."""
 
 _SEPARATOR: Final = "\x1f"
@@ -75,6 +75,12 @@ def link_entity(kind: str, entity: Json) -> Iterable[tuple[str, str]]:
     yield from _links_of_codes(entity)
     for secret in list_in(entity, "secretForeignKeys"):
         yield "secretForeignKey", secret
+    if kind == "exchangedata":
+        yield from _links_of_exchange_data(entity)
+    if kind == "recoverydata":
+        yield "recipient", entity["recipient"]
+    if kind == "securedelegationkeymap":
+        yield "delegationKey", entity["delegationKey"]
     if kind == "patient":
         yield from _links_of_patient(entity)
     if kind == "hcparty":
@@ -110,6 +116,13 @@ def _links_of_keys(owner: Json) -> Iterator[tuple[str, str]]:
             yield "exchange", delegate
 
 
+def _links_of_exchange_data(exchange_data: Json) -> Iterator[tuple[str, str]]:
+    delegator, delegate = exchange_data["delegator"], exchange_data["delegate"]
+    yield "participant", delegator
+    yield "participant", delegate
+    yield "pair", pair(delegator, delegate)
+
+
 def _links_of_user(user: Json) -> Iterator[tuple[str, str]]:
     for relation, key_of in _USER_KEYS.items():
         if user.get(relation):
@@ -127,7 +140,7 @@ def _links_of_codes(entity: Json) -> Iterator[tuple[str, str]]:
     for prop in ("tags", "codes"):
         for stub in list_in(entity, prop):
             yield prop, pair(stub.get("type"), stub.get("code") or "")
-    for identifier in list_in(entity, "identifier"):
+    for identifier in (*list_in(entity, "identifier"), *list_in(entity, "identifiers")):
         yield "identifier", pair(identifier.get("system"), identifier.get("value") or "")
 
 

@@ -13,8 +13,6 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from icure_async.models.key_pair import KeyPair
 from icure_async.sandbox.entities import first_revision
-from icure_async.sandbox.hashing import SlowHashes
-from icure_async.sandbox.users import add_token
 
 if TYPE_CHECKING:
     from icure_async.sandbox.store import Json, Transaction
@@ -25,6 +23,7 @@ __all__ = [
     "adopt_master",
     "create_master",
     "generate_key_pair",
+    "keep_master",
     "load_master",
     "master_record",
 ]
@@ -86,12 +85,17 @@ def master_record(tx: Transaction) -> Json | None:
 
 
 def adopt_master(tx: Transaction, record: Json) -> None:
-    """Take over the master that an export of another sandbox described."""
+    """Take over the master of the sandbox that an export of another one described."""
     tx.set_meta(_META, orjson.dumps(record).decode())
 
 
-def create_master(tx: Transaction, key_pair: KeyPair, group_id: str, now_ms: int) -> MasterHcp:
-    """Store a new master: an administrator and its healthcare party."""
+def keep_master(tx: Transaction, master: MasterHcp) -> None:
+    """Make this the master of the sandbox."""
+    adopt_master(tx, _to_record(master))
+
+
+def create_master(tx: Transaction, key_pair: KeyPair, now_ms: int) -> MasterHcp:
+    """Store a new master of a group: an administrator and its healthcare party."""
     master = MasterHcp(
         login=_free_login(tx),
         password=secrets.token_urlsafe(32),
@@ -100,8 +104,9 @@ def create_master(tx: Transaction, key_pair: KeyPair, group_id: str, now_ms: int
         key_pair=key_pair,
     )
     tx.put("hcparty", _healthcare_party(master, now_ms))
-    tx.put("user", _administrator(master, group_id, now_ms))
-    adopt_master(tx, _to_record(master))
+    tx.put("user", _administrator(master, tx.group_id, now_ms))
+    # Kept as it is, as those of seeds are: a password of the user may come and go next to it.
+    tx.set_seeded_tokens(master.user_id, [master.password])
     return master
 
 
@@ -139,7 +144,7 @@ def _healthcare_party(master: MasterHcp, now_ms: int) -> Json:
 
 def _administrator(master: MasterHcp, group_id: str, now_ms: int) -> Json:
     grant: Json = {"itemType": "AlwaysPermissionItemDto", "type": "ADMIN", "predicate": {}}
-    user: Json = {
+    return {
         "id": master.user_id,
         "rev": first_revision(),
         "created": now_ms,
@@ -150,9 +155,6 @@ def _administrator(master: MasterHcp, group_id: str, now_ms: int) -> Json:
         "healthcarePartyId": master.data_owner_id,
         "permissions": [{"grants": [grant], "revokes": []}],
     }
-    # As long as a random token, the password needs no slow hash.
-    add_token(user, "master", master.password, now_ms=now_ms, validity=-1, slow=SlowHashes())
-    return user
 
 
 def _to_record(master: MasterHcp) -> Json:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     Show = Callable[[str, Json], Json]
 
-__all__ = ["filter_page", "match_ids", "page_of"]
+__all__ = ["filter_page", "match_ids", "page_limit", "page_of"]
 
 _DEFAULT_LIMIT: Final = 1000
 _BY_ID: Final = "patient"
@@ -34,7 +34,7 @@ def filter_page(tx: Transaction, call: Call, kind: str, show: Show) -> Json:
     chain = call.json_object()
     if chain.get("filter") is None:
         raise bad_request("filter is missing")
-    found, limit = find(tx, call, kind, chain["filter"]), _limit(call)
+    found, limit = find(tx, call, kind, chain["filter"]), page_limit(call)
     predicate = chain.get("predicate")
     if predicate is None and found.query is not None and kind != _NEWEST_FIRST:
         total = found.query.count(tx)
@@ -60,13 +60,14 @@ def filter_page(tx: Transaction, call: Call, kind: str, show: Show) -> Json:
 
 def page_of(call: Call, found: list[Json], show: Callable[[Json], Json]) -> Json:
     """Return the page that the query parameters ``startDocumentId`` and ``limit`` ask for."""
-    limit, ids = _limit(call), [str(entity["id"]) for entity in found]
+    limit, ids = page_limit(call), [str(entity["id"]) for entity in found]
     start = _start(call, ids, by_id=False)
     rows = [show(entity) for entity in found[start : start + limit]]
     return _page(rows, len(found), limit, ids[start + limit :])
 
 
-def _limit(call: Call) -> int:
+def page_limit(call: Call) -> int:
+    """Return how many rows the query asks for on a page."""
     limit = call.integer_query("limit")
     if limit is None:
         return _DEFAULT_LIMIT

@@ -22,11 +22,13 @@ _VALUE: Final = (
 # CROSS JOIN: SQLite keeps the order of the tables, so that it never walks along all links.
 _PROBE: Final = (
     " AND EXISTS (SELECT 1 FROM json_each(?) t CROSS JOIN links p"  # noqa: S608
-    f" WHERE p.kind = l.kind AND p.relation = ? AND p.target = {_VALUE} AND p.id = l.id)"
+    " WHERE p.grp = l.grp AND p.kind = l.kind AND p.relation = ?"
+    f" AND p.target = {_VALUE} AND p.id = l.id)"
 )
 _ONE_PROBE: Final = (
     " AND EXISTS (SELECT 1 FROM links p"
-    " WHERE p.kind = l.kind AND p.relation = ? AND p.target = ? AND p.id = l.id)"
+    " WHERE p.grp = l.grp AND p.kind = l.kind AND p.relation = ? AND p.target = ?"
+    " AND p.id = l.id)"
 )
 
 
@@ -70,16 +72,17 @@ class Query:
         """
         rows = tx.select(
             f"SELECT DISTINCT l.id FROM {self.tables} WHERE {self.conditions}"  # noqa: S608
-            " AND l.id >= ? ORDER BY l.id LIMIT ?",
-            (*self.parameters, first, limit),
+            " AND l.grp = ? AND l.id >= ? ORDER BY l.id LIMIT ?",
+            (*self.parameters, tx.group, first, limit),
         )
         return [str(row[0]) for row in rows]
 
     def count(self, tx: Transaction) -> int:
         """Return the number of ids."""
         ((count,),) = tx.select(
-            f"SELECT COUNT(DISTINCT l.id) FROM {self.tables} WHERE {self.conditions}",  # noqa: S608
-            self.parameters,
+            f"SELECT COUNT(DISTINCT l.id) FROM {self.tables}"  # noqa: S608
+            f" WHERE {self.conditions} AND l.grp = ?",
+            (*self.parameters, tx.group),
         )
         return int(count)
 
@@ -87,9 +90,9 @@ class Query:
 def targets_of(tx: Transaction, kind: str, relation: str, ids: Iterable[str]) -> dict[str, str]:
     """Return the target of each entity's link of one relation."""
     rows = tx.select(
-        "SELECT id, target FROM links WHERE kind = ? AND relation = ?"  # noqa: S608
+        "SELECT id, target FROM links WHERE grp = ? AND kind = ? AND relation = ?"  # noqa: S608
         f" AND id IN (SELECT {_VALUE} FROM json_each(?) t)",
-        (kind, relation, _as_json(ids)),
+        (tx.group, kind, relation, _as_json(ids)),
     )
     return {str(entity_id): str(target) for entity_id, target in rows}
 

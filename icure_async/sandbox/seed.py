@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import orjson
@@ -14,11 +15,16 @@ from icure_async.sandbox.errors import ApiError
 from icure_async.sandbox.master import MASTER_PROPERTIES, adopt_master, master_record
 from icure_async.sandbox.shapes import is_object, is_string_list, object_in
 from icure_async.sandbox.store import KINDS, Json, Transaction
+from icure_async.sandbox.v2.forms import FORMS, NEW_KINDS
 
-__all__ = ["Seed", "export", "plant", "read_seed"]
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["Seed", "export", "is_group_id", "plant", "read_seed"]
 
 _OWN_KIND = "sandbox"
 _MASTER = "master"
+_GROUP_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
 @attrs.frozen
@@ -29,17 +35,25 @@ class Seed:
         entities: kind → id → JSON.
         tokens: user id → secrets that log the user in for ever.
         master: the master of the sandbox this was exported from, if it was.
+        name: the name of the group.
+        groups: group id → what a further group has.
     """
 
     entities: dict[str, dict[str, Json]] = attrs.field(repr=False)
     tokens: dict[str, list[str]] = attrs.field(repr=False)
-    master: Json | None = attrs.field(repr=False)
+    master: Json | None = attrs.field(default=None, repr=False)
+    name: str | None = None
+    groups: dict[str, Seed] = attrs.field(factory=dict[str, "Seed"], repr=False)
 
     @property
     def group_id(self) -> str | None:
         """The group that the seeded users are in."""
-        users = self.entities.get("user", {}).values()
-        return next((user["groupId"] for user in users if user.get("groupId")), None)
+        return next((user["groupId"] for user in self.users if user.get("groupId")), None)
+
+    @property
+    def users(self) -> Iterable[Json]:
+        """The users of the group."""
+        return self.entities.get("user", {}).values()
 
 
 def read_seed(source: str | Path | dict[str, Any]) -> Seed:
@@ -68,9 +82,39 @@ def _check(content: Any) -> Seed:
         raise _malformed('A seed must be an object with "entities" and "tokens"')
     if "stages" in content:
         raise _malformed('This seed has several "stages": pass one of them')
-    unknown = content.keys() - {"entities", "tokens"}
+    unknown = content.keys() - {"entities", "tokens", "name", "groups"}
     if unknown:
         raise _malformed(f"A seed has no {sorted(unknown)!r}, only entities and tokens")
+    main = _check_group(content)
+    groups = content.get("groups", {})
+    if not is_object(groups):
+        raise _malformed('The "groups" of a seed must be an object: group id → entities and tokens')
+    return attrs.evolve(
+        main, groups={group_id: _check_further(group_id, main, groups) for group_id in groups}
+    )
+
+
+def _check_further(group_id: str, main: Seed, groups: Json) -> Seed:
+    content = groups[group_id]
+    if not is_group_id(group_id) or group_id == main.group_id:
+        raise _malformed(f"{group_id!r} is the main group of this seed, or can't be the id of one")
+    if not is_object(content) or content.keys() - {"entities", "tokens", "name"}:
+        raise _malformed(f"The group {group_id} of the seed must have entities and tokens only")
+    checked = _check_group(content)
+    if any(user.get("groupId", group_id) != group_id for user in checked.users):
+        raise _malformed(f"A user of the group {group_id} of the seed has the id of another group")
+    return checked
+
+
+def is_group_id(text: str) -> bool:
+    """Return whether this may be the id of a group: it has to fit in a path."""
+    return bool(_GROUP_ID.fullmatch(text))
+
+
+def _check_group(content: Json) -> Seed:
+    name = content.get("name")
+    if name is not None and not isinstance(name, str):
+        raise _malformed('The "name" of a group must be a string')
     given = content.get("entities")
     if not is_object(given):
         raise _malformed('A seed needs "entities": kind → id → JSON')
@@ -79,7 +123,7 @@ def _check(content: Any) -> Seed:
         kind: _check_entities(kind, by_id) for kind, by_id in given.items() if kind != _OWN_KIND
     }
     tokens = _check_tokens(object_in(content, "tokens"), entities.get("user", {}))
-    return Seed(entities, tokens, _check_master(own, entities))
+    return Seed(entities, tokens, _check_master(own, entities), name)
 
 
 def _check_entities(kind: str, by_id: Any) -> dict[str, Json]:
@@ -94,9 +138,10 @@ def _check_entities(kind: str, by_id: Any) -> dict[str, Json]:
             raise _malformed(f"The {kind} {entity_id} of the seed has the id {entity.get('id')!r}")
         if not isinstance(entity.get("rev", ""), str):
             raise _malformed(f"The rev of the {kind} {entity_id} of the seed must be a string")
-        if kind in SCHEMAS:
+        form = FORMS[kind] if kind in NEW_KINDS else SCHEMAS.get(kind)
+        if form is not None:
             try:
-                SCHEMAS[kind].read(entity)
+                form.read(entity)
             except ApiError as error:
                 raise _malformed(f"The {kind} {entity_id} of the seed: {error}") from error
     return by_id
@@ -130,13 +175,25 @@ def _check_master(own: Any, entities: dict[str, dict[str, Json]]) -> Json | None
 
 def plant(tx: Transaction, seed: Seed) -> None:
     """Store what a seed contains in an empty database."""
+    _plant_group(tx, seed)
+    if seed.name is not None:
+        tx.set_meta("group name", seed.name)
+    if seed.master is not None:
+        adopt_master(tx, seed.master)
+    for group_id, group in seed.groups.items():
+        _plant_group(tx.add_group(group_id, group.name), group)
+
+
+def _plant_group(tx: Transaction, seed: Seed) -> None:
     for kind, by_id in seed.entities.items():
         for entity in by_id.values():
             tx.put(kind, {**entity, "rev": entity.get("rev") or first_revision()})
-    for user_id, secrets in seed.tokens.items():
-        tx.set_seeded_tokens(user_id, secrets)
+    tokens = {**seed.tokens}
     if seed.master is not None:
-        adopt_master(tx, seed.master)
+        master_id = seed.master["userId"]
+        tokens[master_id] = [*tokens.get(master_id, ()), seed.master["password"]]
+    for user_id, secrets in tokens.items():
+        tx.set_seeded_tokens(user_id, secrets)
 
 
 def export(tx: Transaction) -> Json:
@@ -145,10 +202,28 @@ def export(tx: Transaction) -> Json:
     Secrets made at run time are only known as hashes and stay in the users; the credentials and
     the private key of the master are kept under a kind of their own, ``sandbox``.
     """
+    main, *others = tx.groups()
+    exported = _export_group(main)
+    master = master_record(tx)
+    if master is not None:
+        exported["entities"][_OWN_KIND] = {_MASTER: master}
+        exported["tokens"] = _without_password(exported["tokens"], master)
+    if others:
+        exported["groups"] = {group.group_id: _export_group(group) for group in others}
+    return exported
+
+
+def _without_password(tokens: Json, master: Json) -> Json:
+    """Return the tokens without the one that the record of the master has already."""
+    user_id, password = master["userId"], master["password"]
+    kept = {**tokens, user_id: [t for t in tokens.get(user_id, ()) if t != password]}
+    return {user_id: secrets for user_id, secrets in kept.items() if secrets}
+
+
+def _export_group(tx: Transaction) -> Json:
     entities: dict[str, Json] = {
         kind: {entity["id"]: entity for entity in tx.everything(kind)} for kind in KINDS
     }
-    master = master_record(tx)
-    if master is not None:
-        entities[_OWN_KIND] = {_MASTER: master}
-    return {"entities": entities, "tokens": tx.all_seeded_tokens()}
+    name = tx.group_name()
+    named = {} if name is None else {"name": name}
+    return {**named, "entities": entities, "tokens": tx.all_seeded_tokens()}

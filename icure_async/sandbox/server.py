@@ -11,7 +11,14 @@ from aiohttp import WSCloseCode, web
 
 from icure_async.sandbox import seed as seeding
 from icure_async.sandbox import totp
-from icure_async.sandbox.app import GATEWAY_ROOT, REST_ROOT, SANDBOX_ROOT, Backend, build_app
+from icure_async.sandbox.app import (
+    GATEWAY_ROOT,
+    REST_ROOT,
+    REST_V2_ROOT,
+    SANDBOX_ROOT,
+    Backend,
+    build_app,
+)
 from icure_async.sandbox.auth import Tickets, second_factor_secret
 from icure_async.sandbox.calls import Settings
 from icure_async.sandbox.clock import Clock
@@ -20,7 +27,13 @@ from icure_async.sandbox.faults import Fault, Faults, InjectedFault
 from icure_async.sandbox.gateway import SPEC_ID, Gateway
 from icure_async.sandbox.links import LINKS_VERSION, link_entity
 from icure_async.sandbox.mailbox import Mailbox
-from icure_async.sandbox.master import MasterHcp, create_master, generate_key_pair, load_master
+from icure_async.sandbox.master import (
+    MasterHcp,
+    create_master,
+    generate_key_pair,
+    keep_master,
+    load_master,
+)
 from icure_async.sandbox.store import KINDS, Json, Store, Transaction
 from icure_async.sandbox.tokens import TokenSigner, generate_signing_key
 from icure_async.sandbox.visitors import Visitors, is_wildcard
@@ -41,6 +54,8 @@ _IN_MEMORY = ":memory:"
 _DEFAULT_GROUP = "sandbox"
 _SHUTDOWN_TIMEOUT = 1.0
 _STRANGERS_AT_ONCE = 4
+# The access control keys of an owner of 10,000 exchange data.
+_LONGEST_HEADER = 256 * 1024
 _NOT_RUNNING: Final = "The sandbox is not running: start it first, best with a `with` statement"
 
 
@@ -65,6 +80,8 @@ class Sandbox:
         port: port to listen on, by default a free one.
         seed: what a new database starts with: a dict of the form that `export` returns, or the path
             of a JSON file that contains one. A database that has content already is left as it is.
+            ``{"entities": …, "tokens": …, "groups": {"clinic": {"entities": …, "tokens": …}}}``
+            makes further groups, whose users see nothing of each other's.
         host: address to listen on.
         jwt: False for a backend that does not issue tokens, so that clients fall back to Basic.
         profile: "legacy" lets healthcare parties read and change all data, as in 2022-23; "strict"
@@ -214,6 +231,7 @@ class Sandbox:
             access_log=None,
             logger=_SILENT,
             auto_decompress=False,
+            max_field_size=_LONGEST_HEADER,
             shutdown_timeout=_SHUTDOWN_TIMEOUT,
         )
         self._runner = runner
@@ -233,18 +251,19 @@ class Sandbox:
 
         def prepare(tx: Transaction) -> MasterHcp:
             if master is None:
-                if seed is not None:
-                    seeding.plant(tx, seed)
                 group_id = (seed.group_id if seed is not None else None) or _DEFAULT_GROUP
                 tx.set_meta("group", group_id)
                 tx.set_meta("links", LINKS_VERSION)
+                if seed is not None:
+                    seeding.plant(tx, seed)
                 if new_pair is not None:
-                    create_master(tx, new_pair, group_id, self._clock.now_ms())
+                    keep_master(tx, create_master(tx, new_pair, self._clock.now_ms()))
             if new_key is not None:
                 tx.set_meta("jwt", new_key)
             if tx.meta("links") != LINKS_VERSION:
-                for kind in KINDS:
-                    tx.relink(kind)
+                for group in tx.groups():
+                    for kind in KINDS:
+                        group.relink(kind)
                 tx.set_meta("links", LINKS_VERSION)
             prepared = load_master(tx)
             if prepared is None:
@@ -291,6 +310,16 @@ class Sandbox:
     def icure_url(self) -> str:
         """Base URL of the REST API."""
         return self._address + REST_ROOT
+
+    @property
+    def icure_v2_url(self) -> str:
+        """Base URL of the REST API that today's SDKs call, rest/v2."""
+        return self._address + REST_V2_ROOT
+
+    @property
+    def backend_url(self) -> str:
+        """URL of the backend without the path of an API, as today's SDKs are told it."""
+        return self._address
 
     @property
     def msg_gw_url(self) -> str:
@@ -357,19 +386,52 @@ class Sandbox:
         """
         return await self._mailbox.wait_for_message(contact, timeout)
 
-    async def stored(self, kind: str, entity_id: str) -> Json | None:
+    async def create_group(self, group_id: str, *, name: str | None = None) -> MasterHcp:
+        """Add a group: users of their own, who see nothing of what the others have.
+
+        A user of one group and a user of another one may have the same login, and the same secret:
+        ``user/matches`` of rest/v2 then lists both, and ``auth/switch`` goes from one to the other.
+
+        Args:
+            group_id: its id.
+            name: its name, which ``user/matches`` tells.
+
+        Returns:
+            The administrator of the group, who may create users in it.
+
+        Raises:
+            ValueError: if there is a group of this id, or the id makes no sense.
+        """
+        pair = await in_new_thread(generate_key_pair)
+
+        def create(tx: Transaction) -> MasterHcp:
+            if not seeding.is_group_id(group_id) or group_id in tx.group_ids():
+                raise ValueError(f"{group_id!r} is the id of another group, or can't be one")
+            return create_master(tx.add_group(group_id, name), pair, self._clock.now_ms())
+
+        return await self._open_store.run(create)
+
+    async def stored(
+        self, kind: str, entity_id: str, *, group_id: str | None = None
+    ) -> Json | None:
         """Return an entity exactly as the server stores it, or None.
 
         Args:
             kind: "user", "patient", "hcparty", "device", "maintenancetask", …
             entity_id: its id.
+            group_id: its group; by default the main one.
 
         Raises:
             ValueError: if there is no such kind.
         """
         if kind not in KINDS:
             raise ValueError(f"There is no kind {kind!r}, only {', '.join(KINDS)}")
-        return await self._open_store.run(lambda tx: tx.get(kind, entity_id))
+
+        def read(tx: Transaction) -> Json | None:
+            group = tx if group_id is None else tx.in_group(group_id)
+            return None if group is None else group.get(kind, entity_id)
+
+        return await self._open_store.run(read)
 
     async def export(self) -> Json:
         """Return everything the sandbox contains, in the form that ``seed`` takes.

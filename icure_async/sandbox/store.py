@@ -20,7 +20,17 @@ import orjson
 from icure_async.sandbox.errors import ClosingError
 from icure_async.sandbox.workers import always, in_new_thread
 
-__all__ = ["DATABASES", "KINDS", "Change", "Json", "Store", "Transaction", "Watcher", "alone"]
+__all__ = [
+    "DATABASES",
+    "KINDS",
+    "MAIN_GROUP",
+    "Change",
+    "Json",
+    "Store",
+    "Transaction",
+    "Watcher",
+    "alone",
+]
 
 _LOGGER = logging.getLogger("icure_async.sandbox")
 _LAST = 9
@@ -50,27 +60,54 @@ KINDS: tuple[str, ...] = (
     "contact",
     "document",
     "code",
+    "exchangedata",
+    "exchangedatamap",
+    "recoverydata",
+    "securedelegationkeymap",
 )
 """Every kind of entity that is kept, with or without endpoints of its own."""
 
+MAIN_GROUP = ""
+"""The group that a database always has, as it is called in its rows."""
+
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS further_groups (id TEXT PRIMARY KEY, name TEXT) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS entities (
-    kind TEXT NOT NULL, id TEXT NOT NULL, body BLOB NOT NULL, PRIMARY KEY (kind, id)
+    grp TEXT NOT NULL, kind TEXT NOT NULL, id TEXT NOT NULL, body BLOB NOT NULL,
+    PRIMARY KEY (grp, kind, id)
 );
 CREATE TABLE IF NOT EXISTS links (
-    kind TEXT NOT NULL, relation TEXT NOT NULL, target TEXT NOT NULL, id TEXT NOT NULL,
-    PRIMARY KEY (kind, relation, target, id)
+    grp TEXT NOT NULL, kind TEXT NOT NULL, relation TEXT NOT NULL, target TEXT NOT NULL,
+    id TEXT NOT NULL, PRIMARY KEY (grp, kind, relation, target, id)
 ) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS links_of_entity ON links (kind, id);
+CREATE INDEX IF NOT EXISTS links_of_entity ON links (grp, kind, id);
 CREATE TABLE IF NOT EXISTS seeded_tokens (
-    user_id TEXT NOT NULL, position INTEGER NOT NULL, token TEXT NOT NULL,
-    PRIMARY KEY (user_id, position)
+    grp TEXT NOT NULL, user_id TEXT NOT NULL, position INTEGER NOT NULL, token TEXT NOT NULL,
+    PRIMARY KEY (grp, user_id, position)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS processes (
     request_id TEXT PRIMARY KEY, body BLOB NOT NULL
 ) WITHOUT ROWID;
 """
+
+_LINK = "INSERT INTO links (grp, kind, relation, target, id) VALUES (?, ?, ?, ?, ?)"
+_UNLINK = "DELETE FROM links WHERE grp = ? AND kind = ? AND relation = ? AND target = ? AND id = ?"
+
+# Earlier versions knew the main group only. The links are made anew by `relink`.
+_UPGRADE = f"""
+BEGIN IMMEDIATE;
+ALTER TABLE entities RENAME TO entities_of_one_group;
+ALTER TABLE seeded_tokens RENAME TO tokens_of_one_group;
+DROP TABLE links;
+{_SCHEMA}
+INSERT INTO entities SELECT '', kind, id, body FROM entities_of_one_group;
+INSERT INTO seeded_tokens SELECT '', user_id, position, token FROM tokens_of_one_group;
+DROP TABLE entities_of_one_group;
+DROP TABLE tokens_of_one_group;
+DELETE FROM meta WHERE key = 'links';
+COMMIT;
+"""  # noqa: S608 - nothing but the schema
 
 Linker = Callable[[str, Json], Iterable[tuple[str, str]]]
 """Names what an entity should be found by, as (relation, target) pairs."""
@@ -80,6 +117,7 @@ Linker = Callable[[str, Json], Iterable[tuple[str, str]]]
 class Change:
     """An entity that a job has stored, in its last state."""
 
+    group: str
     kind: str
     entity: Json
     is_new: bool
@@ -102,26 +140,71 @@ class Watcher(Protocol):
 
 
 class Transaction:
-    """The operations of a job that has the database to itself.
+    """The operations of a job that has the database to itself, in one group of users.
+
+    Nothing of another group is ever found, except by way of `in_group`.
 
     Attributes:
-        changes: what the job has stored, by kind and id; None where nobody wants to know.
+        changes: what the job has stored, by group, kind and id; None where nobody wants to know.
+        group: the group, as it is called in rows.
     """
 
     def __init__(
         self,
         connection: sqlite3.Connection,
         linker: Linker,
-        changes: dict[tuple[str, str], Change] | None = None,
+        changes: dict[tuple[str, str, str], Change] | None = None,
+        group: str = MAIN_GROUP,
     ) -> None:
         self._connection = connection
         self._linker = linker
         self.changes = changes
+        self.group = group
+
+    @property
+    def group_id(self) -> str:
+        """Id of the group, as clients know it."""
+        return self.group or self.meta("group") or ""
+
+    def group_ids(self) -> list[str]:
+        """Return the ids of all groups, the main one first."""
+        rows = self._connection.execute("SELECT id FROM further_groups ORDER BY id").fetchall()
+        return [self.in_row_group(MAIN_GROUP).group_id, *(str(row[0]) for row in rows)]
+
+    def groups(self) -> list[Transaction]:
+        """Return the same transaction in each of the groups, the main one first."""
+        _main, *others = self.group_ids()
+        return [self.in_row_group(MAIN_GROUP), *map(self.in_row_group, others)]
+
+    def in_group(self, group_id: str) -> Transaction | None:
+        """Return the same transaction in another group, or None if there is no such group."""
+        return next((tx for tx in self.groups() if tx.group_id == group_id), None)
+
+    def in_row_group(self, group: str) -> Transaction:
+        """Return the same transaction in the group that rows call so."""
+        return Transaction(self._connection, self._linker, self.changes, group)
+
+    def group_name(self) -> str | None:
+        """Return the name of the group, if it has one."""
+        if self.group == MAIN_GROUP:
+            return self.meta("group name")
+        row = self._connection.execute(
+            "SELECT name FROM further_groups WHERE id = ?", (self.group,)
+        ).fetchone()
+        return None if row is None or row[0] is None else str(row[0])
+
+    def add_group(self, group_id: str, name: str | None) -> Transaction:
+        """Add a group, and return the same transaction in it."""
+        self._connection.execute(
+            "INSERT INTO further_groups (id, name) VALUES (?, ?)", (group_id, name)
+        )
+        return self.in_row_group(group_id)
 
     def get(self, kind: str, entity_id: str) -> Json | None:
         """Return the entity as stored, deleted ones included."""
         row = self._connection.execute(
-            "SELECT body FROM entities WHERE kind = ? AND id = ?", (kind, entity_id)
+            "SELECT body FROM entities WHERE grp = ? AND kind = ? AND id = ?",
+            (self.group, kind, entity_id),
         ).fetchone()
         return None if row is None else _object(row[0])
 
@@ -129,35 +212,39 @@ class Transaction:
         """Store an entity under its id, replacing what was there."""
         entity_id: str = entity["id"]
         if self.changes is not None:
-            before = self.changes.get((kind, entity_id))
+            key = (self.group, kind, entity_id)
+            before = self.changes.get(key)
             is_new = before.is_new if before else self.get(kind, entity_id) is None
-            self.changes[kind, entity_id] = Change(kind, {**entity}, is_new)
+            self.changes[key] = Change(self.group, kind, {**entity}, is_new)
         self._connection.execute(
-            "INSERT INTO entities (kind, id, body) VALUES (?, ?, ?)"
-            " ON CONFLICT (kind, id) DO UPDATE SET body = excluded.body",
-            (kind, entity_id, orjson.dumps(entity)),
+            "INSERT INTO entities (grp, kind, id, body) VALUES (?, ?, ?, ?)"
+            " ON CONFLICT (grp, kind, id) DO UPDATE SET body = excluded.body",
+            (self.group, kind, entity_id, orjson.dumps(entity)),
         )
         self._link(kind, entity_id, set(self._linker(kind, entity)))
 
     def _link(self, kind: str, entity_id: str, wanted: set[tuple[str, str]]) -> None:
         present: set[tuple[str, str]] = set(
             self._connection.execute(
-                "SELECT relation, target FROM links WHERE kind = ? AND id = ?", (kind, entity_id)
+                "SELECT relation, target FROM links WHERE grp = ? AND kind = ? AND id = ?",
+                (self.group, kind, entity_id),
             )
         )
-        for change, links in (
-            (
-                "DELETE FROM links WHERE kind = ? AND relation = ? AND target = ? AND id = ?",
-                present - wanted,
-            ),
-            (
-                "INSERT INTO links (kind, relation, target, id) VALUES (?, ?, ?, ?)",
-                wanted - present,
-            ),
-        ):
+        for change, links in ((_UNLINK, present - wanted), (_LINK, wanted - present)):
             self._connection.executemany(
-                change, [(kind, relation, target, entity_id) for relation, target in links]
+                change,
+                [(self.group, kind, relation, target, entity_id) for relation, target in links],
             )
+
+    def remove(self, kind: str, entity_id: str) -> None:
+        """Forget an entity for good."""
+        self._link(kind, entity_id, set())
+        self._connection.execute(
+            "DELETE FROM entities WHERE grp = ? AND kind = ? AND id = ?",
+            (self.group, kind, entity_id),
+        )
+        if self.changes is not None:
+            self.changes.pop((self.group, kind, entity_id), None)
 
     def relink(self, kind: str) -> None:
         """Store every entity of a kind again, to be found by what the linker says now."""
@@ -169,7 +256,8 @@ class Transaction:
         family = next((kinds for kinds in DATABASES if kind in kinds), (kind,))
         return any(
             self._connection.execute(
-                "SELECT 1 FROM entities WHERE kind = ? AND id = ?", (member, entity_id)
+                "SELECT 1 FROM entities WHERE grp = ? AND kind = ? AND id = ?",
+                (self.group, member, entity_id),
             ).fetchone()
             for member in family
         )
@@ -183,16 +271,17 @@ class Transaction:
     def everything(self, kind: str) -> list[Json]:
         """Every entity of a kind, deleted ones included, by ascending id."""
         rows = self._connection.execute(
-            "SELECT body FROM entities WHERE kind = ? ORDER BY id", (kind,)
+            "SELECT body FROM entities WHERE grp = ? AND kind = ? ORDER BY id", (self.group, kind)
         ).fetchall()
         return [_object(row[0]) for row in rows]
 
     def linked(self, kind: str, relation: str, target: str) -> Iterator[Json]:
         """Entities of a kind that are not deleted and found by this target, by ascending id."""
         rows = self._connection.execute(
-            "SELECT e.body FROM links l JOIN entities e ON e.kind = l.kind AND e.id = l.id"
-            " WHERE l.kind = ? AND l.relation = ? AND l.target = ? ORDER BY l.id",
-            (kind, relation, target),
+            "SELECT e.body FROM links l"
+            " JOIN entities e ON e.grp = l.grp AND e.kind = l.kind AND e.id = l.id"
+            " WHERE l.grp = ? AND l.kind = ? AND l.relation = ? AND l.target = ? ORDER BY l.id",
+            (self.group, kind, relation, target),
         ).fetchall()
         for row in rows:
             entity = _object(row[0])
@@ -224,20 +313,23 @@ class Transaction:
     def seeded_tokens(self, user_id: str) -> list[str]:
         """Return the plain tokens a seed gave this user, in its order."""
         rows = self._connection.execute(
-            "SELECT token FROM seeded_tokens WHERE user_id = ? ORDER BY position", (user_id,)
+            "SELECT token FROM seeded_tokens WHERE grp = ? AND user_id = ? ORDER BY position",
+            (self.group, user_id),
         ).fetchall()
         return [str(row[0]) for row in rows]
 
     def all_seeded_tokens(self) -> dict[str, list[str]]:
         """Return the plain tokens of every user a seed gave some."""
-        rows = self._connection.execute("SELECT DISTINCT user_id FROM seeded_tokens").fetchall()
+        rows = self._connection.execute(
+            "SELECT DISTINCT user_id FROM seeded_tokens WHERE grp = ?", (self.group,)
+        ).fetchall()
         return {str(row[0]): self.seeded_tokens(str(row[0])) for row in rows}
 
     def set_seeded_tokens(self, user_id: str, tokens: list[str]) -> None:
         """Accept these plain tokens for a user, for ever."""
         self._connection.executemany(
-            "INSERT INTO seeded_tokens (user_id, position, token) VALUES (?, ?, ?)",
-            [(user_id, position, token) for position, token in enumerate(tokens)],
+            "INSERT INTO seeded_tokens (grp, user_id, position, token) VALUES (?, ?, ?, ?)",
+            [(self.group, user_id, position, token) for position, token in enumerate(tokens)],
         )
 
     def process(self, request_id: str) -> Json | None:
@@ -412,7 +504,8 @@ class Store:
             if self._path != _IN_MEMORY:
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.execute("PRAGMA synchronous = NORMAL")
-            connection.executescript(_SCHEMA)
+            columns = {str(row[1]) for row in connection.execute("PRAGMA table_info(entities)")}
+            connection.executescript(_UPGRADE if columns and "grp" not in columns else _SCHEMA)
             if self._path != _IN_MEMORY and os.name == "posix":
                 self._keep_private()
         except (sqlite3.Error, OSError):

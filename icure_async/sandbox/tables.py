@@ -345,6 +345,19 @@ EMBEDDED: dict[str, dict[str, str]] = {
         "location": "string",
         "encryptedSelf": "string",
     },
+    "SecurityMetadata": {
+        "secureDelegations": "{string: SecureDelegation} = {}",
+    },
+    "SecureDelegation": {
+        "delegator": "string",
+        "delegate": "string",
+        "secretIds": "string[]",
+        "encryptionKeys": "string[]",
+        "owningEntityIds": "string[]",
+        "parentDelegations": "string[]",
+        "exchangeDataId": "string",
+        "permissions": "AccessLevel!",
+    },
     "Delegation": {
         "owner": "string",
         "delegatedTo": "string",
@@ -601,6 +614,27 @@ ENUMS: dict[str, frozenset[str]] = {
         {
             "READ",
             "WRITE",
+        }
+    ),
+    "RequestedPermission": frozenset(
+        {
+            "MAX_READ",
+            "FULL_READ",
+            "MAX_WRITE",
+            "FULL_WRITE",
+            "ROOT",
+        }
+    ),
+    "EntryUpdateType": frozenset(
+        {
+            "CREATE",
+            "DELETE",
+        }
+    ),
+    "RecoveryDataType": frozenset(
+        {
+            "KEYPAIR_RECOVERY",
+            "EXCHANGE_KEY_RECOVERY",
         }
     ),
 }

@@ -39,6 +39,9 @@ def generate_signing_key() -> str:
 class TokenSigner:
     """Issues and verifies access and refresh tokens.
 
+    Attributes:
+        public_key: what the tokens can be verified with, as SPKI in hex.
+
     Raises:
         ImportError: if the optional dependency joserfc is missing.
     """
@@ -65,6 +68,13 @@ class TokenSigner:
         if not isinstance(key, rsa.RSAPrivateKey):
             raise TypeError("The signing key must be an RSA key")
         self._key = RSAKey(key, key)
+        self.public_key: str = (
+            key.public_key()
+            .public_bytes(
+                serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+            )
+            .hex()
+        )
         self._clock = clock
         self._access_validity = int(access_validity)
         self._refresh_validity = int(refresh_validity)
@@ -75,7 +85,11 @@ class TokenSigner:
 
     def refresh_token(self, caller: Caller, duration: int | None = None) -> str:
         """Return a token that buys access tokens of ``duration`` seconds."""
-        claims = {"u": caller.user_id, "jwtD": self._lifetime(duration)}
+        claims = {
+            "u": caller.user_id,
+            **_session_claims(caller),
+            "jwtD": self._lifetime(duration),
+        }
         return self._sign(claims, self._refresh_validity)
 
     def verify(self, token: str, kind: Literal["access", "refresh"]) -> Json:
@@ -116,13 +130,22 @@ class TokenSigner:
             **({"doId": caller.owner_id, "doTp": caller.owner_type} if caller.owner_id else {}),
             "hh": list(reversed(caller.ancestors)),
             "a": authorities,
-            "jti": str(uuid.uuid4()),
+            **_session_claims(caller),
         }
 
     def _sign(self, claims: Json, validity: int) -> str:
         payload = _portable_json({**claims, "exp": int(self._clock.now()) + validity})
         header = {"alg": "RS256", "typ": "JWT", "kid": self._kid}
         return self._jws.serialize_compact(header, payload, self._key)
+
+
+def _session_claims(caller: Caller) -> Json:
+    return {
+        "g": caller.group_id,
+        "m": [list(match) for match in caller.matches],
+        "tac": caller.level,
+        "jti": str(uuid.uuid4()),
+    }
 
 
 def _portable_json(claims: Json) -> bytes:

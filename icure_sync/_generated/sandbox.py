@@ -36,6 +36,8 @@ class Sandbox(Twin[AsyncSandbox]):
         port: port to listen on, by default a free one.
         seed: what a new database starts with: a dict of the form that `export` returns, or the path
             of a JSON file that contains one. A database that has content already is left as it is.
+            ``{"entities": …, "tokens": …, "groups": {"clinic": {"entities": …, "tokens": …}}}``
+            makes further groups, whose users see nothing of each other's.
         host: address to listen on.
         jwt: False for a backend that does not issue tokens, so that clients fall back to Basic.
         profile: "legacy" lets healthcare parties read and change all data, as in 2022-23; "strict"
@@ -139,6 +141,16 @@ class Sandbox(Twin[AsyncSandbox]):
         return self._inner.icure_url
 
     @property
+    def icure_v2_url(self) -> str:
+        """Base URL of the REST API that today's SDKs call, rest/v2."""
+        return self._inner.icure_v2_url
+
+    @property
+    def backend_url(self) -> str:
+        """URL of the backend without the path of an API, as today's SDKs are told it."""
+        return self._inner.backend_url
+
+    @property
     def msg_gw_url(self) -> str:
         """Base URL of the message gateway."""
         return self._inner.msg_gw_url
@@ -193,17 +205,36 @@ class Sandbox(Twin[AsyncSandbox]):
         """
         return self._run(self._inner.wait_for_message, contact, timeout)
 
-    def stored(self, kind: str, entity_id: str) -> Json | None:
+    def create_group(self, group_id: str, *, name: str | None = None) -> MasterHcp:
+        """Add a group: users of their own, who see nothing of what the others have.
+
+        A user of one group and a user of another one may have the same login, and the same secret:
+        ``user/matches`` of rest/v2 then lists both, and ``auth/switch`` goes from one to the other.
+
+        Args:
+            group_id: its id.
+            name: its name, which ``user/matches`` tells.
+
+        Returns:
+            The administrator of the group, who may create users in it.
+
+        Raises:
+            ValueError: if there is a group of this id, or the id makes no sense.
+        """
+        return self._run(self._inner.create_group, group_id, name=name)
+
+    def stored(self, kind: str, entity_id: str, *, group_id: str | None = None) -> Json | None:
         """Return an entity exactly as the server stores it, or None.
 
         Args:
             kind: "user", "patient", "hcparty", "device", "maintenancetask", …
             entity_id: its id.
+            group_id: its group; by default the main one.
 
         Raises:
             ValueError: if there is no such kind.
         """
-        return self._run(self._inner.stored, kind, entity_id)
+        return self._run(self._inner.stored, kind, entity_id, group_id=group_id)
 
     def export(self) -> Json:
         """Return everything the sandbox contains, in the form that ``seed`` takes.

@@ -122,6 +122,25 @@ class World:
         assert answer.status == 200, answer.body
         return self.with_headers(bearer(answer.body["token"]))
 
+    @property
+    def anonymous_v2(self) -> Client:
+        return Client(self.session, self.sandbox.icure_v2_url, {})
+
+    def v2(self, client: Client) -> Client:
+        """The same caller, who speaks rest/v2."""
+        return Client(self.session, self.sandbox.icure_v2_url, client.headers)
+
+    async def login_v2(self, name: str, secret: str, parameters: str = "") -> Client:
+        """Log in as rest/v2 does, without a switch of the group."""
+        body = {"username": name, "password": secret}
+        answer = await self.anonymous_v2.post(f"/auth/login{parameters}", body)
+        assert answer.status == 200, answer.body
+        return Client(self.session, self.sandbox.icure_v2_url, bearer(answer.body["token"]))
+
+    async def master_v2(self) -> Client:
+        master = self.sandbox.master_hcp
+        return await self.login_v2(master.login, master.password)
+
     async def master(self) -> Client:
         master = self.sandbox.master_hcp
         return await self.login(master.login, master.password)
