@@ -36,7 +36,7 @@ LEGACY_KEY: Final = ""
 """Names the ciphertext of ``hcPartyKeys`` whose encrypting key is not recorded (§3.6)."""
 
 TODAYS_KEYS: Final = "publicKeysForOaepWithSha256"
-"""The member of a data owner with the public keys of today's flavour (today.md §1)."""
+"""The member of a data owner with the public keys of today's flavour."""
 
 WrappedKey = dict[str, str]
 """One exchange key: fingerprint of the encrypting key → RSA ciphertext in hex."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import attrs
 
-from icure_async.entities.metadata import Shared
+from icure_async.entities.metadata import EncryptionMetadata, Shared
 from icure_async.entities.secure_delegations import has_secure_delegations
 from icure_async.errors import CryptoError
 from icure_async.foreign_text import printable
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from icure_async.entities.kinds import EntityKind
     from icure_async.entities.metadata import (
-        EncryptionMetadata,
         Granted,
         KeySource,
         ReadableEntity,
@@ -26,11 +25,32 @@ if TYPE_CHECKING:
     from icure_async.errors import ICureError
     from icure_async.models.flavour import Flavour
 
-__all__ = ["Flavours"]
-
-Documents = "Sequence[Mapping[str, Any]]"
+__all__ = ["Flavours", "SecureFlavour"]
 
 _LEGACY_MEMBERS: Final = ("delegations", "encryptionKeys", "cryptedForeignKeys")
+
+
+class SecureFlavour(EncryptionMetadata, Protocol):
+    """Today's flavour of metadata."""
+
+    async def add_first_delegations(
+        self,
+        kind: EntityKind[Any, Any],
+        document: Mapping[str, Any],
+        delegates: Sequence[str],
+        /,
+        *,
+        secret_ids: Sequence[str] = (),
+    ) -> dict[str, Any]:
+        """Return an entity that never had a key, encrypted for all who have access to it.
+
+        Args:
+            kind: what it is.
+            document: wire JSON in clear.
+            delegates: those who get access, besides those with delegations of 2023.
+            secret_ids: those that it has already; a new one is made where there are none.
+        """
+        ...
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -59,7 +79,7 @@ class Flavours:
     """
 
     def __init__(
-        self, legacy: EncryptionMetadata, secure: EncryptionMetadata, *, writes: Flavour
+        self, legacy: EncryptionMetadata, secure: SecureFlavour, *, writes: Flavour
     ) -> None:
         self.legacy: Final = legacy
         self.secure: Final = secure
@@ -113,7 +133,12 @@ class Flavours:
         """
         if self.writes == "medtech" and _is_of_today(document):
             raise _other_flavour(kind, document, "encrypted")
-        return await self._written.add_key(kind, document, delegates)
+        if self.writes == "medtech":
+            return await self.legacy.add_key(kind, document, delegates)
+        secret_ids = await self.legacy.secret_ids_of(document)
+        return await self.secure.add_first_delegations(
+            kind, document, delegates, secret_ids=secret_ids
+        )
 
     async def share(
         self,

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from icure_async.crypto.key_ring import KeyRing
     from icure_async.crypto.protocol import Crypto
     from icure_async.entities.encrypted_self import EncryptedIn
-    from icure_async.entities.metadata import KeySource
+    from icure_async.entities.metadata import KeySource, Parent
     from icure_async.entities.ways import Documents, FindWays, KeyDirectory, Way
 
 __all__ = ["LegacyKeys"]
@@ -123,6 +123,7 @@ class LegacyKeys:
         *,
         key_only: Collection[str] = (),
         inside: EncryptedIn = NOTHING_INSIDE,
+        parent: Parent | None = None,
     ) -> dict[str, Any]:
         """Return a new entity ready to be stored: delegations, keys and ``encryptedSelf`` added.
 
@@ -134,6 +135,7 @@ class LegacyKeys:
             key_only: those of the delegates who get the entity key without the secret id: they can
                 read the entity, and can't find what belongs to it.
             inside: members to encrypt in the elements of its lists.
+            parent: the entity that it belongs to; None for none.
 
         Raises:
             ValueError: an element of a list is encrypted for another entity.
@@ -147,8 +149,12 @@ class LegacyKeys:
             )
         clear = {name: value for name, value in document.items() if name not in ENTITY_METADATA}
         entity_key = await new_uuid(self._crypto)
-        clear["cryptedForeignKeys"] = {}
         full = {name: key for name, key in exchange_keys.items() if name not in key_only}
+        clear["cryptedForeignKeys"] = {}
+        if parent is not None:
+            clear["secretForeignKeys"] = list(parent.secret_ids)
+            entries = await self._entries(clear["id"], parent.entity_id, full)
+            clear["cryptedForeignKeys"] = entries
         clear[_DELEGATIONS] = await self._entries(clear["id"], await new_uuid(self._crypto), full)
         clear[_ENCRYPTION_KEYS] = await self._entries(clear["id"], entity_key, exchange_keys)
         return await self._seal(clear, members, inside, entity_key)

@@ -60,6 +60,7 @@ class LegacyMetadata(LegacyKeys):
                     exchange_keys,
                     key_only=readers.key_only,
                     inside=kind.encrypted_in,
+                    parent=readers.parent,
                 )
             except CryptoError as error:
                 prepared.append(error)

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from icure_async.crypto.exchange_data import EncryptionKey
     from icure_async.keys.own_document import OwnDocument
     from icure_async.models.flavour import Flavour
+    from icure_async.rest.data_owners import DataOwnerKind
     from icure_async.rest.exchange_data import ExchangeDataMapResource, ExchangeDataResource
 
 __all__ = ["ACCESS_HEADER", "ExchangeDataDirectory"]
@@ -58,6 +59,7 @@ ACCESS_HEADER: Final = "Icure-Access-Control-Keys"
 
 # As many as today's clients keep (today.md §4.1).
 _KEPT: Final = 500
+_KINDS_KEPT: Final = 8192
 # Of one delegate. The others have no way to share.
 _OF_ONE_DELEGATE: Final = (BadRequestError, CryptoError, NotFoundError, PermissionDeniedError)
 
@@ -91,6 +93,7 @@ class ExchangeDataDirectory(SecretHolder):
         self._trust = own.trust
         self._cache = ExchangeDataCache(_KEPT)
         self._to_write: Recent[str, UsableExchangeData] = Recent(_KEPT)
+        self._kinds: Recent[str, DataOwnerKind] = Recent(_KINDS_KEPT)
         # Ids of what was sent, and of which no answer has come.
         self._pending: dict[str, str] = {}
         self._making: defaultdict[str, anyio.Lock] = defaultdict(anyio.Lock)
@@ -113,11 +116,15 @@ class ExchangeDataDirectory(SecretHolder):
         Raises:
             NotFoundError: nobody can tell, since it does not exist, or may not be read.
         """
-        own = await self._own.own()
-        owner = own if owner_id == own.id else await self._own.other(owner_id)
-        if owner is None:
-            raise _unreachable(owner_id)
-        return owner.kind != "hcparty"
+        kind = self._kinds.get(owner_id)
+        if kind is None:
+            own = await self._own.own()
+            owner = own if owner_id == own.id else await self._own.other(owner_id)
+            if owner is None:
+                raise _unreachable(owner_id)
+            kind = owner.kind
+            self._kinds.put(owner_id, kind)
+        return kind != "hcparty"
 
     async def access_headers(self, entity_type: str) -> Mapping[str, str]:
         """Return the headers that an anonymous data owner needs for entities of a type (§9).

@@ -183,23 +183,26 @@ class SecureMetadata(SecureKeys):
         names = list(dict.fromkeys([own_id, *delegates, *key_only]))
         delegations: list[_Delegation] = []
         for name, data in (await self._directory.to_write_with(names)).items():
-            try:
-                if isinstance(data, ICureError):
-                    raise data
-                key = data.secrets.delegation_key(kind.secure_type)
-                parties = await self._maps.parties(data)
-            except (CryptoError, NotFoundError) as error:
-                self._leave_out(kind, name, error, is_required=name in (own_id, *required))
+            delegation = await self._delegation(kind, data, key_only=name in key_only)
+            if isinstance(delegation, _Delegation):
+                delegations.append(delegation)
+            elif name == own_id or name in required:
+                raise CryptoError(f"The {kind.noun} was not created. {delegation}") from delegation
             else:
-                delegations.append(_Delegation(key, data, parties, key_only=name in key_only))
+                _log.warning("Not sharing with data owner %s: %s", printable(name), delegation)
         return delegations
 
-    def _leave_out(
-        self, kind: EntityKind[Any, Any], name: str, error: ICureError, *, is_required: bool
-    ) -> None:
-        if is_required:
-            raise CryptoError(f"The {kind.noun} was not created. {error}") from error
-        _log.warning("Not sharing with data owner %s: %s", printable(name), error)
+    async def _delegation(
+        self, kind: EntityKind[Any, Any], data: UsableExchangeData | ICureError, *, key_only: bool
+    ) -> _Delegation | ICureError:
+        """Return the delegation that goes with exchange data, or why there is none."""
+        if isinstance(data, ICureError):
+            return data
+        try:
+            named = await self._maps.parties(data)
+        except NotFoundError as error:
+            return error
+        return _Delegation(data.secrets.delegation_key(kind.secure_type), data, named, key_only)
 
     async def _sealed(
         self,

@@ -187,7 +187,7 @@ class KeyRegistration:
         unknown = [
             PublicKey(owner.id, public_key) for public_key in await self._own.unknown_public_keys()
         ]
-        remarks = self._remarks(owner.kind, has_first_key=not published, invited=choice.invited)
+        remarks = self._remarks(owner, has_first_key=not published, invited=choice.invited)
         return InitialisedKeys(key_pairs, notices, unknown, remarks)
 
     def published_keys_of(self, document: Mapping[str, Any]) -> list[str]:
@@ -195,12 +195,18 @@ class KeyRegistration:
         return public_keys_of(document)
 
     async def _finish(self, kind: DataOwnerKind) -> None:
-        """Do what is left to do once a key pair is in use and published."""
+        """Finish the start, once a key pair is in use and published."""
 
-    def _remarks(self, kind: DataOwnerKind, *, has_first_key: bool, invited: bool) -> list[str]:
-        """Return the warning for a person who registers and has nobody to share with."""
+    def _remarks(self, owner: TypedDataOwner, *, has_first_key: bool, invited: bool) -> list[str]:
+        """Return the warning for a person who registers and has nobody to share with.
+
+        Args:
+            owner: as it was before the start.
+            has_first_key: whether no key was published then.
+            invited: whether a professional invited the person.
+        """
         user = self._current_user.known
-        if kind != PATIENT.route or user is None or delegates_of_patients(user):
+        if owner.kind != PATIENT.route or user is None or delegates_of_patients(user):
             return []
         # A registration that died after it had published the key is a login when it is repeated.
         created = user.get("created")
