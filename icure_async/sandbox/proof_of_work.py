@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
 import uuid
 from typing import TYPE_CHECKING, Any, Final
@@ -15,7 +16,7 @@ from icure_async.sandbox.shapes import is_object, is_string_list
 if TYPE_CHECKING:
     from icure_async.sandbox.store import Json
 
-__all__ = ["HARDEST", "Challenges", "is_proof"]
+__all__ = ["HARDEST", "Challenges"]
 
 HARDEST: Final = 1_000_000
 """The largest difficulty that a sandbox may be given."""
@@ -24,13 +25,11 @@ _SALTS: Final = 10
 _VALID_MS: Final = 5 * 60 * 1000
 _MOST: Final = 10_000
 _LARGEST: Final = 2**128 - 1
-_LONGEST_NONCE: Final = 20
+_NONCE: Final = re.compile(r"[1-9][0-9]{0,19}")
 
 
-def is_proof(salt: str, text: str, nonce: str, difficulty: int) -> bool:
+def _is_proof(salt: str, text: str, nonce: str, difficulty: int) -> bool:
     """Return whether a nonce is one in about ``difficulty`` that solve a challenge."""
-    if not (nonce.isascii() and nonce.isdecimal() and len(nonce) <= _LONGEST_NONCE):
-        return False
     prefix = hashlib.sha256(salt.encode() + text.encode()).digest()
     digest = hashlib.sha256(prefix + nonce.encode()).digest()
     return int.from_bytes(digest[:16], "big") >= _LARGEST - _LARGEST // difficulty
@@ -74,13 +73,13 @@ class Challenges:
         if not is_object(solution) or not isinstance(solution.get("id"), str):
             raise bad_request("kerberus-response must be an object with id and nonces")
         nonces = solution.get("nonces")
-        if not is_string_list(nonces):
-            raise bad_request("nonces must be a list of strings")
+        if not is_string_list(nonces) or not all(map(_NONCE.fullmatch, nonces)):
+            raise bad_request("nonces must be a list of numbers, as strings")
         challenge = self._issued.pop(solution["id"], None)
         if challenge is None or now_ms > challenge.ends_ms:
             raise forbidden("There is no such challenge, or it was used, or is too old")
         if len(nonces) != len(challenge.salts) or not all(
-            is_proof(salt, self._text, nonce, challenge.difficulty)
+            _is_proof(salt, self._text, nonce, challenge.difficulty)
             for salt, nonce in zip(challenge.salts, nonces, strict=True)
         ):
             raise forbidden("The solution of the captcha was refused")
