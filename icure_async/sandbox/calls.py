@@ -19,10 +19,21 @@ if TYPE_CHECKING:
     from icure_async.sandbox.clock import Clock
     from icure_async.sandbox.tokens import TokenSigner
 
-__all__ = ["Call", "Caller", "Endpoint", "OwnerType", "Reply", "Route", "Settings", "Text"]
+__all__ = [
+    "STANDARD_HEADER",
+    "Call",
+    "Caller",
+    "Endpoint",
+    "OwnerType",
+    "Reply",
+    "Route",
+    "Settings",
+    "Text",
+]
 
 OwnerType = Literal["hcp", "patient", "device"]
 
+STANDARD_HEADER = "Cardinal-Model-Standard"
 _INTEGER = re.compile(r"-?[0-9]{1,15}")
 
 
@@ -141,7 +152,7 @@ class Call:
     @property
     def standard(self) -> bool:
         """True if the caller reads today's model only, without what is empty (§14.1)."""
-        return self.headers.get("Cardinal-Model-Standard", "").strip().lower() == "true"
+        return self.headers.get(STANDARD_HEADER, "").strip().lower() == "true"
 
     @property
     def now_ms(self) -> int:

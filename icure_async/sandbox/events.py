@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import attrs
@@ -12,14 +13,18 @@ from aiohttp import WSCloseCode, WSMsgType, web
 
 from icure_async.sandbox.access import caller_of, can_manage_user, can_read, user_is_active
 from icure_async.sandbox.auth import caller_by_token
-from icure_async.sandbox.calls import Call, Caller, Settings
+from icure_async.sandbox.calls import STANDARD_HEADER, Call, Caller, Settings
 from icure_async.sandbox.entities import show
 from icure_async.sandbox.errors import ApiError, bad_request, unauthorized
 from icure_async.sandbox.filters import finds
 from icure_async.sandbox.links import link_entity
+from icure_async.sandbox.secure_delegations import delegation_key
 from icure_async.sandbox.shapes import is_object, is_string_list
 from icure_async.sandbox.store import alone
 from icure_async.sandbox.users import show_user
+from icure_async.sandbox.v2 import users as v2_users
+from icure_async.sandbox.v2.documents import show as v2_show
+from icure_async.sandbox.v2.exchange_data_maps import key_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -42,6 +47,11 @@ _KINDS: Final[dict[str, str]] = {
     "org.taktik.icure.entities.Patient": "patient",
     "org.taktik.icure.entities.User": "user",
 }
+_KINDS_OF_V2: Final[dict[str, str]] = {
+    **_KINDS,
+    "org.taktik.icure.entities.HealthElement": "helement",
+    "org.taktik.icure.entities.Contact": "contact",
+}
 _PARAMETER: Final = ";tokenid="
 _TYPES: Final = frozenset({"CREATE", "UPDATE", "DELETE"})
 _LARGEST_SUBSCRIPTION: Final = 1 << 20
@@ -62,6 +72,10 @@ class _Subscriber:
     kind: str
     event_types: frozenset[str]
     filter: Json | None
+    speaks_v2: bool
+    delegation_keys: frozenset[str]
+    headers: dict[str, str]
+    """Those that say in a request what the subscription says in another way."""
     waiting: asyncio.Queue[str] = attrs.field(
         factory=lambda: asyncio.Queue[str](maxsize=_MOST_WAITING)
     )
@@ -111,10 +125,10 @@ class Events:
     def look(self, tx: Transaction, changes: Iterable[Change], /) -> Callable[[], None] | None:
         """Find out who is to be told of changes; nobody is told before they are committed."""
         messages = [
-            (subscriber, _text(change))
+            (subscriber, text)
             for change in changes
             for subscriber in self._subscribers
-            if self._concerns(tx, subscriber, change)
+            if (text := self._message(tx, subscriber, change)) is not None
         ]
 
         def tell() -> None:
@@ -123,38 +137,35 @@ class Events:
 
         return tell if messages else None
 
-    def _concerns(self, tx: Transaction, subscriber: _Subscriber, change: Change) -> bool:
+    def _message(self, tx: Transaction, subscriber: _Subscriber, change: Change) -> str | None:
+        """Return what to tell a subscriber of a change, if it concerns him."""
         event: Literal["CREATE", "UPDATE"] = "CREATE" if change.is_new else "UPDATE"
         if (subscriber.group, subscriber.kind) != (change.group, change.kind):
-            return False
+            return None
         if event not in subscriber.event_types:
-            return False
+            return None
         tx = tx.in_row_group(subscriber.group)
         user = tx.get("user", subscriber.user_id)
         if user is None or not user_is_active(user):
-            return False
-        call = self._call(caller_of(tx, user))
-        may_see = (
-            can_manage_user(call, change.entity)
-            if change.kind == "user"
-            else can_read(call, change.kind, change.entity)
-        )
-        try:
-            return may_see and _is_found(call, change.kind, change.entity, subscriber.filter)
-        except ApiError:
-            # The user is no data owner any more, for whom the filter was right.
-            return False
+            return None
+        call = self._call(caller_of(tx, user), subscriber.delegation_keys, subscriber.headers)
+        if not _concerns(call, subscriber, change):
+            return None
+        return _text(call, change, as_v2=subscriber.speaks_v2)
 
-    def _call(self, caller: Caller) -> Call:
+    def _call(
+        self, caller: Caller, delegation_keys: frozenset[str], headers: dict[str, str]
+    ) -> Call:
         return Call(
             method="GET",
             params={},
             query={},
-            headers={},
+            headers=headers,
             clock=self._clock,
             settings=self._settings,
             signer=None,
             known_caller=caller,
+            delegation_keys=delegation_keys,
         )
 
     # In the event loop.
@@ -174,7 +185,7 @@ class Events:
             group = tx.in_group(group_id) or tx
             return group, group.get("user", user_id)
 
-        return await self._serve_known(request, store, identify)
+        return await self._serve_known(request, store, identify, speaks_v2=False)
 
     async def handle_v2(
         self, request: web.Request, store: Store, signer: TokenSigner | None
@@ -191,13 +202,15 @@ class Events:
             caller, _ = caller_by_token(tx, signer, token, "access")
             return tx.in_group(caller.group_id) or tx, caller.user
 
-        return await self._serve_known(request, store, identify)
+        return await self._serve_known(request, store, identify, speaks_v2=True)
 
     async def _serve_known(
         self,
         request: web.Request,
         store: Store,
         identify: Callable[[Transaction], tuple[Transaction, Json | None]],
+        *,
+        speaks_v2: bool,
     ) -> web.StreamResponse:
         tx, user = await store.run(identify)
         if user is None or not user_is_active(user):
@@ -210,7 +223,9 @@ class Events:
         try:
             async with asyncio.timeout(_FIRST_MESSAGE_SECONDS):
                 first = await socket.receive()
-            subscriber = await self._subscriber(socket, subject, first.data, store)
+            subscriber = self._subscriber(socket, subject, first.data, speaks_v2=speaks_v2)
+            if subscriber.filter is not None:
+                await store.run(partial(self._check_filter, subscriber=subscriber))
         except (ApiError, TimeoutError) as error:
             reason = error.message if isinstance(error, ApiError) else "There is no subscription"
             await _close(socket, request.transport, WSCloseCode.POLICY_VIOLATION, reason)
@@ -222,8 +237,13 @@ class Events:
                 self._subscribers = tuple(s for s in self._subscribers if s is not subscriber)
         return socket
 
-    async def _subscriber(
-        self, socket: web.WebSocketResponse, subject: tuple[str, str], message: Any, store: Store
+    def _subscriber(
+        self,
+        socket: web.WebSocketResponse,
+        subject: tuple[str, str],
+        message: Any,
+        *,
+        speaks_v2: bool,
     ) -> _Subscriber:
         try:
             body = orjson.loads(message) if isinstance(message, str) else None
@@ -234,23 +254,30 @@ class Events:
         event_types = body.get("eventTypes")
         if not is_string_list(event_types) or not event_types or not _TYPES.issuperset(event_types):
             raise bad_request("eventTypes must name event types")
-        kind = _KINDS.get(str(body.get("entityClass")))
+        kinds = _KINDS_OF_V2 if speaks_v2 else _KINDS
+        kind = kinds.get(str(body.get("entityClass")))
         if kind is None:
             raise bad_request("There are no events of this entityClass")
         chain = body.get("filter")
         wanted = chain.get("filter") if is_object(chain) else chain
-        if wanted is not None:
-            await store.run(lambda tx: self._check_filter(tx, subject, kind, wanted))
-        return _Subscriber(socket, *subject, kind, frozenset(event_types), wanted)
+        is_standard = body.get("useCardinalModelSerialization") is True
+        return _Subscriber(
+            socket,
+            *subject,
+            kind,
+            frozenset(event_types),
+            wanted,
+            speaks_v2=speaks_v2,
+            delegation_keys=_delegation_keys(body.get("accessControlKeys") or []),
+            headers={STANDARD_HEADER: "true"} if is_standard else {},
+        )
 
-    def _check_filter(
-        self, tx: Transaction, subject: tuple[str, str], kind: str, wanted: Any
-    ) -> None:
-        group, user_id = subject
-        tx = tx.in_row_group(group)
-        user = tx.get("user", user_id)
+    def _check_filter(self, tx: Transaction, subscriber: _Subscriber) -> None:
+        tx = tx.in_row_group(subscriber.group)
+        user = tx.get("user", subscriber.user_id)
         if user is not None:
-            _is_found(self._call(caller_of(tx, user)), kind, {"id": "none"}, wanted)
+            call = self._call(caller_of(tx, user), subscriber.delegation_keys, subscriber.headers)
+            _is_found(call, subscriber.kind, {"id": "none"}, subscriber.filter)
 
     async def _serve(self, subscriber: _Subscriber, transport: asyncio.Transport | None) -> None:
         """Send what waits, until either side closes the websocket."""
@@ -290,6 +317,19 @@ class Events:
         return len(subscribers)
 
 
+def _concerns(call: Call, subscriber: _Subscriber, change: Change) -> bool:
+    may_see = (
+        can_manage_user(call, change.entity)
+        if change.kind == "user"
+        else can_read(call, change.kind, change.entity)
+    )
+    try:
+        return may_see and _is_found(call, change.kind, change.entity, subscriber.filter)
+    except ApiError:
+        # The user is no data owner any more, for whom the filter was right.
+        return False
+
+
 def _is_found(call: Call, kind: str, entity: Json, wanted: Any) -> bool:
     if wanted is None:
         return True
@@ -299,10 +339,19 @@ def _is_found(call: Call, kind: str, entity: Json, wanted: Any) -> bool:
         return finds(tx, call, kind, wanted, kept["id"])
 
 
-def _text(change: Change) -> str:
-    entity = change.entity
-    shown = show_user(entity) if change.kind == "user" else show(change.kind, entity)
+def _text(call: Call, change: Change, *, as_v2: bool) -> str:
+    kind, entity = change.kind, change.entity
+    if as_v2:
+        shown = v2_users.show_user(call, entity) if kind == "user" else v2_show(call, kind, entity)
+    else:
+        shown = show_user(entity) if kind == "user" else show(kind, entity)
     return orjson.dumps(shown).decode()
+
+
+def _delegation_keys(keys: Any) -> frozenset[str]:
+    if not is_string_list(keys):
+        raise bad_request("accessControlKeys must be a list of strings")
+    return frozenset(delegation_key(key_bytes(key)) for key in keys)
 
 
 async def _listen(socket: web.WebSocketResponse) -> None:
