@@ -39,6 +39,7 @@ __all__ = [
     "encryption_keys_of",
     "fingerprint_v2",
     "fingerprints_of",
+    "is_contradicted",
     "is_verified",
     "new_exchange_data",
     "open_exchange_data",
@@ -236,6 +237,19 @@ async def is_verified(
     )
 
 
+async def is_contradicted(
+    crypto: Crypto, key_ring: KeyRing, document: Mapping[str, Any], secrets: ExchangeSecrets
+) -> bool:
+    """Return whether exchange data has a wrong signature, so that nothing may rely on it.
+
+    A missing one is not wrong, nor is one that only another data owner, or a key pair that is lost,
+    could check.
+    """
+    if not _is_whole(secrets) or not _has_shared_signature(document, secrets):
+        return True
+    return not all(await _own_signers(crypto, key_ring, document, secrets))
+
+
 def _is_whole(secrets: ExchangeSecrets) -> bool:
     return (
         len(secrets.exchange_key) == _EXCHANGE_KEY_BYTES
@@ -253,16 +267,32 @@ def _has_shared_signature(document: Mapping[str, Any], secrets: ExchangeSecrets)
 async def _has_own_signature(
     crypto: Crypto, key_ring: KeyRing, document: Mapping[str, Any], secrets: ExchangeSecrets
 ) -> bool:
+    signers = await _own_signers(crypto, key_ring, document, secrets)
+    return all(signers) and any(
+        key_ring.holds(key_pair.public_key) for by in signers for key_pair in by
+    )
+
+
+async def _own_signers(
+    crypto: Crypto, key_ring: KeyRing, document: Mapping[str, Any], secrets: ExchangeSecrets
+) -> list[list[KeyPair]]:
+    """Return for each delegator signature that names a pair of ours those that have made it."""
     signatures = as_object(document.get("delegatorSignature"))
-    proven = False
+    named: dict[str, list[KeyPair]] = {}
     for key_pair in key_ring.own_pairs:
-        signature = signatures.get(fingerprint_v2(key_pair.public_key))
-        if signature is None:
-            continue
-        if not _is_same(signature, await _delegator_signature(crypto, key_pair, secrets)):
-            return False
-        proven = proven or key_ring.holds(key_pair.public_key)
-    return proven
+        fingerprint = fingerprint_v2(key_pair.public_key)
+        if fingerprint in signatures:
+            named.setdefault(fingerprint, []).append(key_pair)
+    return [
+        [
+            key_pair
+            for key_pair in key_pairs
+            if _is_same(
+                signatures[fingerprint], await _delegator_signature(crypto, key_pair, secrets)
+            )
+        ]
+        for fingerprint, key_pairs in named.items()
+    ]
 
 
 def _shared_signature(document: Mapping[str, Any], secrets: ExchangeSecrets) -> bytes:
