@@ -23,6 +23,7 @@ from icure_async.mistakes import explained
 from icure_async.rest.calls import Calls, guard_class
 from icure_async.rest.dialects import dialect_of
 from icure_async.rest.transport import DEFAULT_MAX_RESPONSE_SIZE, DEFAULT_TIMEOUT, Transport
+from icure_async.rest.urls import root_of
 from icure_async.secret_holders import SecretHolder
 
 if TYPE_CHECKING:
@@ -189,6 +190,7 @@ class _Api(SecretHolder):
             crypto=settings.crypto,
             progress=ProgressStore(settings.storage, settings.crypto),
             clock=settings.clock,
+            deployment=deployment_of(settings),
             open_session=self._open_session,
             open_api=lambda user_name, token, expires_at: MedTechApi(
                 settings,
@@ -214,7 +216,10 @@ class AnonymousMedTechApi(_Api):
         gateway = self._make_gateway(spec_id)
         self.authentication_api: AuthenticationApi = self._make_authentication_api(gateway)
         self.message_gateway_api: AnonymousMessageGatewayApi = AnonymousMessageGatewayApi(
-            gateway, crypto=settings.crypto, clock=settings.clock
+            gateway,
+            crypto=settings.crypto,
+            clock=settings.clock,
+            deployment=deployment_of(settings),
         )
         for api in (self.authentication_api, self.message_gateway_api):
             self._calls.guard(api)
@@ -304,7 +309,13 @@ class MedTechApi(_Api):
         )
         self._authentication_api = self._make_authentication_api(gateway) if gateway else None
         self._message_gateway_api = (
-            MessageGatewayApi(gateway, sender=sender, crypto=settings.crypto, clock=settings.clock)
+            MessageGatewayApi(
+                gateway,
+                sender=sender,
+                crypto=settings.crypto,
+                clock=settings.clock,
+                deployment=deployment_of(settings),
+            )
             if gateway and sender
             else None
         )
@@ -570,6 +581,11 @@ class MedTechApi(_Api):
         """
         await self._end_subscriptions()
         return await self._parts.logout.run()
+
+
+def deployment_of(settings: Settings) -> str | None:
+    """Return the URL of the backend where the gateway has to be told; None in the older flavour."""
+    return None if settings.flavour == "medtech" else root_of(settings.base_url)
 
 
 async def _start_invited(

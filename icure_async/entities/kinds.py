@@ -71,8 +71,8 @@ class EntityKind(Generic[Clear, Sealed]):
         encrypted: wire names of the encrypted members; everything else is in clear on the backend.
         encrypted_in: members that are encrypted in the elements of lists, by the path of the list;
             None for all members.
-        of_today: the members that today's SDKs encrypt. Whatever has today's metadata is theirs
-            too, so that these members are encrypted in it by every flavour.
+        of_today: the members that today's SDKs encrypt. Every flavour encrypts them where today's
+            metadata says that such an SDK may have written them.
         is_of_today: whether they are encrypted in every record.
         also_encrypted: wire names of those of them that an application chose, each with the value
             that it is encrypted with where it is missing.

@@ -82,10 +82,13 @@ class Shared:
     Attributes:
         document: to be stored; the very object that was passed where there is nothing to store.
         access: delegate id → its access, or the reason why it gets none.
+        is_stored: whether the document is the entity as the backend has it now, so that nothing is
+            left to be stored.
     """
 
     document: Mapping[str, Any]
     access: Mapping[str, Granted | ICureError]
+    is_stored: bool = False
 
 
 class KeySource(Protocol):

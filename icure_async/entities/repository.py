@@ -344,8 +344,12 @@ class Repository(Records[Clear, Sealed]):
         """
         saved = await self.resource.modify(document)
         require_same_material(document, saved, self.kind.noun, "modify")
-        self._own.learn(self.kind.route, saved)
+        self.learn(saved)
         return saved
+
+    def learn(self, document: Mapping[str, Any]) -> None:
+        """Take note of a document as it is stored."""
+        self._own.learn(self.kind.route, document)
 
     async def open_documents(
         self, documents: Sequence[Mapping[str, Any]]
@@ -396,8 +400,10 @@ class Repository(Records[Clear, Sealed]):
         """
         noun = self.kind.noun
         one_id(record_id, noun)
+        rev: str | None = None
         if self.kind.only_readers_delete:
             stored = await self.read(record_id)
+            rev = str(stored["rev"])
             if stored.get("deletionDate"):
                 return record_id
             if self.metadata.delegates_of(stored).isdisjoint(await self._own.hierarchy()):
@@ -405,7 +411,7 @@ class Repository(Records[Clear, Sealed]):
                     f"{self._name(record_id)} is not shared with the current data owner, who can't "
                     "delete it therefore. Leave that to those it is for. Nothing was changed."
                 )
-        if not await self.resource.delete(record_id):
+        if not await self.resource.delete(record_id, rev):
             raise NotFoundError(
                 f"Could not delete {noun} {record_id}: it does not exist. Check the id."
             )

@@ -19,6 +19,12 @@ from icure_async.crypto.exchange_keys import (
     published_keys_of,
 )
 from icure_async.crypto.transfer_keys import transfer_keys_of
+from icure_async.entities.secure_delegations import (
+    SECURITY_METADATA,
+    same_delegations,
+    secure_delegations_of,
+)
+from icure_async.entities.secure_delegations import looks_whole as secure_looks_whole
 from icure_async.json_shapes import as_list, as_object, is_list, is_object
 from icure_async.models.key_pair import fingerprint_of
 
@@ -43,7 +49,7 @@ ENTITY_METADATA: Final = (
     "cryptedForeignKeys",
     "secretForeignKeys",
     "encryptedSelf",
-    "securityMetadata",
+    SECURITY_METADATA,
 )
 """The members of an encrypted entity that hold its keys and its content."""
 
@@ -77,20 +83,34 @@ def looks_whole(document: Mapping[str, Any]) -> bool:
     """Return whether an encrypted entity has the keys and the content it should have.
 
     A data owner with the key has the secret id too, and the other way round, from the same
-    delegator; and an entity with keys has content. Other forms are possible: key-only delegates
-    (cryptography.md §8), records that were never encrypted, secrets of past versions.
+    delegator; and an entity with keys has content. Of secure delegations (today.md §5) there is a
+    root. Other forms are possible: key-only delegates (cryptography.md §8), records that were never
+    encrypted, secrets of past versions.
     """
-    if document.get("securityMetadata") or document.get("secretForeignKeys"):
-        return False
     keys, delegations = document.get("encryptionKeys"), document.get("delegations")
+    secure = secure_delegations_of(document)
     return (
         not as_object(document.get("cryptedForeignKeys"))
         and _has_whole_entries(keys)
         and _has_whole_entries(delegations)
         and _grants(keys) == _grants(delegations)
-        and bool(_grants(keys)) == bool(document.get("encryptedSelf"))
+        and secure_looks_whole(document)
+        and _names_its_owner(document, secure)
+        and bool(_grants(keys) or secure) == bool(document.get("encryptedSelf"))
         and _is_ciphertext(document.get("encryptedSelf"))
     )
+
+
+def _names_its_owner(
+    document: Mapping[str, Any], delegations: Mapping[str, Mapping[str, Any]]
+) -> bool:
+    """Return whether one that belongs to another entity says so to those with access, too.
+
+    Nothing does in the legacy flavour alone.
+    """
+    in_clear = bool(document.get("secretForeignKeys"))
+    hidden = any(delegation.get("owningEntityIds") for delegation in delegations.values())
+    return in_clear == hidden
 
 
 def owner_looks_whole(owner: Mapping[str, Any], *, with_transfers: bool = False) -> bool:
@@ -157,7 +177,12 @@ def same_material(
 
     Empty members count as absent, since backends add and drop them.
     """
-    return all(_plain(sent.get(name), name) == _plain(stored.get(name), name) for name in names)
+    return all(
+        same_delegations(sent, stored)
+        if name == SECURITY_METADATA
+        else _plain(sent.get(name), name) == _plain(stored.get(name), name)
+        for name in names
+    )
 
 
 def has_all_keys_of(owner: Mapping[str, Any], earlier: Mapping[str, Any]) -> bool:

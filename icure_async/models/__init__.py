@@ -7,6 +7,7 @@ the JSON of the documentation and of the wire, and back.
 from icure_async.models.access_request import AccessAnswer, AccessRequest
 from icure_async.models.addresses import Address, Telecom
 from icure_async.models.batch import BatchItem, BatchProgress, BatchResult
+from icure_async.models.captcha import CaptchaProgress
 from icure_async.models.codes import CodingReference, Identifier
 from icure_async.models.enums import (
     AddressType,
@@ -127,6 +128,7 @@ __all__ = [
     "BatchItem",
     "BatchProgress",
     "BatchResult",
+    "CaptchaProgress",
     "CodingReference",
     "Combinable",
     "ComplementFilter",

@@ -24,12 +24,23 @@ class Dialect:
         websockets: path of its websockets.
         pauses_after_code: seconds to wait before each further login with a code that the gateway
             has just accepted, while the backend refuses it: the account may appear a moment later.
+        has_groups: whether a login goes on with the choice of one of the user's groups.
+        takes_tickets: whether a websocket is opened with a token for one use.
+        takes_basic: whether the backend takes Basic authentication where it has no tokens.
+        renewed_before: seconds before its end at which an access token is renewed.
+        passing_failures: statuses after which a repeatable request is sent again, besides those of
+            proxies on the way.
     """
 
     flavour: Flavour
     root: str
     websockets: str
     pauses_after_code: tuple[float, ...]
+    has_groups: bool = False
+    takes_tickets: bool = True
+    takes_basic: bool = True
+    renewed_before: float = 0.0
+    passing_failures: frozenset[int] = frozenset()
 
 
 MEDTECH: Final = Dialect(
@@ -47,6 +58,11 @@ CARDINAL: Final = Dialect(
     websockets="/ws/v2",
     # today.md §15
     pauses_after_code=(0.1, 0.5, 1.0),
+    has_groups=True,
+    takes_tickets=False,
+    takes_basic=False,
+    renewed_before=30.0,
+    passing_failures=frozenset({500}),
 )
 """Today's protocol (today.md §2, server-behaviour.md §14)."""
 

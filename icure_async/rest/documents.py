@@ -211,24 +211,32 @@ _ENTRIES: Final = _map_of(
     )
 )
 _EXCHANGE_KEYS: Final = _map_of(_map_of(_map_of(_text)))
-_SECURITY_METADATA: Final = _object_of(
+_SECURE_DELEGATIONS: Final = _object_of(
     {
         "secureDelegations": _map_of(
             _object_of(
                 {
                     "delegator": _text,
                     "delegate": _text,
+                    "secretIds": _list_of(_text),
                     "encryptionKeys": _list_of(_text),
-                    "exchangeDataId": _text,
                     "owningEntityIds": _list_of(_text),
                     "parentDelegations": _list_of(_text),
+                    "exchangeDataId": _text,
                     "permissions": _text,
-                    "secretIds": _list_of(_text),
                 }
             )
         )
-    }
+    },
+    "secureDelegations",
 )
+
+
+def _security_metadata(value: object) -> None:
+    # Backends leave out what is empty.
+    if not is_object(value) or value:
+        _SECURE_DELEGATIONS(value)
+
 
 _ENTITY: Final[Mapping[str, _Check]] = {
     "id": _own_id,
@@ -243,7 +251,7 @@ _ENTITY: Final[Mapping[str, _Check]] = {
     "modified": _integer,
     "responsible": _text,
     "secretForeignKeys": _list_of(_text),
-    "securityMetadata": _SECURITY_METADATA,
+    "securityMetadata": _security_metadata,
 }
 _DATA_OWNER: Final[Mapping[str, _Check]] = {
     "id": _own_id,

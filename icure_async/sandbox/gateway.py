@@ -25,6 +25,7 @@ from icure_async.sandbox.errors import (
     unauthorized,
     unprocessable,
 )
+from icure_async.sandbox.kerberus import Challenges
 from icure_async.sandbox.users import add_token
 
 if TYPE_CHECKING:
@@ -68,7 +69,9 @@ class Gateway:
 
     def __init__(self, mailbox: Mailbox) -> None:
         self._mailbox = mailbox
+        self._challenges = Challenges()
         self.routes: list[Route] = [
+            Route("GET", "/{spec}/challenge", self._challenge, public=True),
             Route("GET", "/{spec}/process/validate/{validation}", self._validate, public=True),
             Route("POST", "/{spec}/process/{process}/{request}", self._start, public=True),
             Route("POST", "/{spec}/email/to/{contact}", self._send_email, public=True),
@@ -76,6 +79,10 @@ class Gateway:
             Route("GET", "/{spec}/lastEmail/{contact}", self._last_email, public=True),
             Route("GET", "/{spec}/lastSMS/{contact}", self._last_sms, public=True),
         ]
+
+    def _challenge(self, _tx: Transaction, call: Call) -> Json:
+        _check_spec(call)
+        return self._challenges.new()
 
     def _start(self, tx: Transaction, call: Call) -> Text:
         _check_spec(call)
@@ -91,7 +98,7 @@ class Gateway:
         if not _SHORTEST_CODE <= length <= _LONGEST_CODE:
             raise bad_request(f"codeLength must be between {_SHORTEST_CODE} and {_LONGEST_CODE}")
         body = call.json_object()
-        _check_captcha(call, body)
+        self._check_captcha(call, body)
         email, phone = _contacts(body)
         if tx.process(request_id) is not None:
             raise conflict("This request id is already in use")
@@ -127,6 +134,13 @@ class Gateway:
             functools.partial(self._mailbox.deliver_code, channel, email or phone, message, code)
         )
         return Text("ok")
+
+    def _check_captcha(self, call: Call, body: Json) -> None:
+        computed = body.get("kerberus-response")
+        if computed is None:
+            _check_solution(call, body)
+        elif not self._challenges.accept(computed, call.params["spec"]):
+            raise ApiError(403, "The solution of the captcha was refused")
 
     def _validate(self, tx: Transaction, call: Call) -> bool | Reply:
         _check_spec(call)
@@ -228,7 +242,7 @@ def _text(body: Json, name: str) -> str:
     return value.strip() if name != "html" else value
 
 
-def _check_captcha(call: Call, body: Json) -> None:
+def _check_solution(call: Call, body: Json) -> None:
     solution = next((text for name in _CAPTCHAS if (text := _text(body, name))), "")
     if not solution:
         raise bad_request("The solution of a captcha is missing")

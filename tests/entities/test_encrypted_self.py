@@ -324,7 +324,7 @@ async def test_members_in_elements_of_lists_are_encrypted() -> None:
         {"en": "SECRET-2"},
         "SECRET-3",
     ]
-    # Whoever writes it without knowing these members keeps them encrypted, byte for byte.
+    # An SDK that does not know these members keeps them encrypted, byte for byte.
     assert await encrypt_members(CRYPTO, KEY, opened, []) == sealed_once
     assert await encrypt_members(CRYPTO, KEY, opened, ["note"], PARTS) == sealed_once
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from icure_async.sandbox.calls import Call, Route
+from icure_async.sandbox.users import ROUTES as AS_BEFORE
 from icure_async.sandbox.users import show_user
 from icure_async.sandbox.v2.auth import matching_users
 
@@ -21,5 +22,6 @@ def _current(_tx: Transaction, call: Call) -> Json:
 ROUTES: list[Route] = [
     Route("GET", "/user/current", _current),
     Route("GET", "/user/matches", matching_users),
+    *AS_BEFORE,
 ]
 """Endpoints under ``/user``."""
