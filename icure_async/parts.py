@@ -32,6 +32,7 @@ from icure_async.keys.own_document import OwnDocument
 from icure_async.keys.parents import ParentKeys
 from icure_async.keys.public_owners import PublicDataOwners
 from icure_async.keys.recovery import KeyRecovery
+from icure_async.keys.recovery_keys import RecoveryKeys
 from icure_async.keys.report import KeyExaminer
 from icure_async.keys.start import InitialisedKeys, KeyRegistration
 from icure_async.keys.trust import KeyTrust
@@ -42,6 +43,7 @@ from icure_async.models.base import EntityModel
 from icure_async.rest.entities import EntityResource
 from icure_async.rest.patient_data import PatientDataResource
 from icure_async.rest.people import DeviceResource, ProfessionalResource
+from icure_async.rest.recovery_data import RecoveryDataResource
 from icure_async.rest.users import UserResource
 from icure_async.secret_holders import SecretHolder
 
@@ -146,6 +148,7 @@ class Parts(SecretHolder):
             directory=self.own_document,
             current_user=self.current_user,
         )
+        self.recovery_keys: Final = RecoveryKeys(RecoveryDataResource(session), self.own_document)
         self.parent_keys: Final = ParentKeys(self.own_document, settings.key_storage)
         registration = {"medtech": KeyRegistration, "cardinal": CardinalKeyRegistration}
         self.key_registration: Final = registration[settings.flavour](
@@ -155,6 +158,7 @@ class Parts(SecretHolder):
             metadata=metadata,
             notices=self.key_notices,
             parents=self.parent_keys,
+            recovery_keys=self.recovery_keys,
             in_memory_is_meant=settings.in_memory_keys_are_meant,
         )
         self.initialised: InitialisedKeys = InitialisedKeys([], [], [], [])
