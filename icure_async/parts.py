@@ -170,25 +170,7 @@ class Parts(SecretHolder):
         )
         self.recovery_keys: Final = RecoveryKeys(RecoveryDataResource(session), self.own_document)
         self.parent_keys: Final = ParentKeys(self.own_document, settings.key_storage)
-        registration = {"medtech": KeyRegistration, "cardinal": CardinalKeyRegistration}
-        self.key_registration: Final = registration[settings.flavour](
-            self.own_document,
-            key_storage=settings.key_storage,
-            current_user=self.current_user,
-            metadata=legacy,
-            notices=self.key_notices,
-            parents=self.parent_keys,
-            recovery_keys=self.recovery_keys,
-            in_memory_is_meant=settings.in_memory_keys_are_meant,
-        )
-        if isinstance(self.key_registration, CardinalKeyRegistration):
-            self.key_registration.own_record = OwnRecord(
-                self.own_document,
-                kind=self.patients.kind,
-                patients=self.patients.resource,
-                metadata=metadata,
-                current_user=self.current_user,
-            )
+        self.key_registration: Final = self._key_registration(legacy, metadata)
         self.initialised: InitialisedKeys = InitialisedKeys([], [], [], [])
         self.key_backup: Final = OwnKeyBackup(self.own_document, settings.key_storage)
         self.access_back: Final = AccessBack(self.own_document)
@@ -217,6 +199,31 @@ class Parts(SecretHolder):
         self.automatic_sharing: Final = AutomaticSharing(
             self.users, self.current_user, self.own_document
         )
+
+    def _key_registration(
+        self, legacy: LegacyMetadata, metadata: EncryptionMetadata
+    ) -> KeyRegistration:
+        settings = self._settings
+        is_of_today = settings.flavour == "cardinal"
+        registration = (CardinalKeyRegistration if is_of_today else KeyRegistration)(
+            self.own_document,
+            key_storage=settings.key_storage,
+            current_user=self.current_user,
+            metadata=legacy,
+            notices=self.key_notices,
+            parents=self.parent_keys,
+            recovery_keys=self.recovery_keys,
+            in_memory_is_meant=settings.in_memory_keys_are_meant,
+        )
+        if isinstance(registration, CardinalKeyRegistration):
+            registration.own_record = OwnRecord(
+                self.own_document,
+                kind=self.patients.kind,
+                patients=self.patients.resource,
+                metadata=metadata,
+                current_user=self.current_user,
+            )
+        return registration
 
     def _both_flavours(self, legacy: LegacyMetadata) -> Flavours:
         """Return the metadata of entities: of both flavours, of which the chosen one is written."""
