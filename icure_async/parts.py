@@ -36,6 +36,7 @@ from icure_async.keys.own_record import OwnRecord
 from icure_async.keys.parents import ParentKeys
 from icure_async.keys.public_owners import PublicDataOwners
 from icure_async.keys.recovery import KeyRecovery
+from icure_async.keys.recovery_keys import RecoveryKeys
 from icure_async.keys.report import KeyExaminer
 from icure_async.keys.secure_metadata import SecureMetadata
 from icure_async.keys.secure_shares import SecureShares
@@ -50,6 +51,7 @@ from icure_async.rest.entities import EntityResource
 from icure_async.rest.exchange_data import ExchangeDataMapResource, ExchangeDataResource
 from icure_async.rest.patient_data import PatientDataResource
 from icure_async.rest.people_v2 import device_resource, professional_resource
+from icure_async.rest.recovery_data import RecoveryDataResource
 from icure_async.rest.shared_metadata import SharedMetadataResource
 from icure_async.rest.users_v2 import user_resource
 from icure_async.secret_holders import SecretHolder
@@ -164,25 +166,9 @@ class Parts(SecretHolder):
             directory=self.own_document,
             current_user=self.current_user,
         )
+        self.recovery_keys: Final = RecoveryKeys(RecoveryDataResource(session), self.own_document)
         self.parent_keys: Final = ParentKeys(self.own_document, settings.key_storage)
-        registration = {"medtech": KeyRegistration, "cardinal": CardinalKeyRegistration}
-        self.key_registration: Final = registration[settings.flavour](
-            self.own_document,
-            key_storage=settings.key_storage,
-            current_user=self.current_user,
-            metadata=legacy,
-            notices=self.key_notices,
-            parents=self.parent_keys,
-            in_memory_is_meant=settings.in_memory_keys_are_meant,
-        )
-        if isinstance(self.key_registration, CardinalKeyRegistration):
-            self.key_registration.own_record = OwnRecord(
-                self.own_document,
-                kind=self.patients.kind,
-                patients=self.patients.resource,
-                metadata=metadata,
-                current_user=self.current_user,
-            )
+        self.key_registration: Final = self._key_registration(legacy, metadata)
         self.initialised: InitialisedKeys = InitialisedKeys([], [], [], [])
         self.key_backup: Final = OwnKeyBackup(self.own_document, settings.key_storage)
         self.access_back: Final = AccessBack(self.own_document)
@@ -228,6 +214,31 @@ class Parts(SecretHolder):
             user=self.current_user,
             clock=self._settings.clock,
         )
+
+    def _key_registration(
+        self, legacy: LegacyMetadata, metadata: EncryptionMetadata
+    ) -> KeyRegistration:
+        settings = self._settings
+        is_of_today = settings.flavour == "cardinal"
+        registration = (CardinalKeyRegistration if is_of_today else KeyRegistration)(
+            self.own_document,
+            key_storage=settings.key_storage,
+            current_user=self.current_user,
+            metadata=legacy,
+            notices=self.key_notices,
+            parents=self.parent_keys,
+            recovery_keys=self.recovery_keys,
+            in_memory_is_meant=settings.in_memory_keys_are_meant,
+        )
+        if isinstance(registration, CardinalKeyRegistration):
+            registration.own_record = OwnRecord(
+                self.own_document,
+                kind=self.patients.kind,
+                patients=self.patients.resource,
+                metadata=metadata,
+                current_user=self.current_user,
+            )
+        return registration
 
     def _both_flavours(self, legacy: LegacyMetadata) -> Flavours:
         """Return the metadata of entities, written in the flavour of the user."""
