@@ -8,6 +8,7 @@ that the backend merely lists may be anybody's.
 from __future__ import annotations
 
 import itertools
+import logging
 from typing import TYPE_CHECKING, Any, Final
 
 from icure_async.crypto.exchange_data import encryption_keys_of
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from icure_async.rest.exchange_data import ExchangeDataResource
 
 __all__ = ["TodaysTransfers"]
+
+_log: Final = logging.getLogger(__name__)
 
 _ADVICE: Final = "Call init_user_crypto() again."
 
@@ -54,6 +57,17 @@ class TodaysTransfers:
             for document in stored
         ]
         return [exchange_key for exchange_key in opened if exchange_key is not None]
+
+    async def complete_if_possible(self) -> None:
+        """Do the work of :meth:`complete`; a failure is in the log, and does not stop a login."""
+        try:
+            await self.complete()
+        except ICureError as error:
+            _log.warning(
+                "The key pairs on this device do not lead to each other yet, which the next "
+                "init_user_crypto() tries again: %s",
+                error,
+            )
 
     async def complete(self) -> None:
         """Let each of the key pairs in use lead to the others; nothing is sent where they do.
