@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from icure_async.crypto.key_ring import KeyRing
 from icure_async.entities.batches import Batches
 from icure_async.entities.event_feed import Feeds
 from icure_async.entities.event_source import EventBackend, EventSource
 from icure_async.entities.events import USER_EVENTS, events_of
-from icure_async.entities.kinds import NOTIFICATION, PATIENT
+from icure_async.entities.flavours import Flavours
+from icure_async.entities.kinds import NOTIFICATION, NOTIFICATION_OF_TODAY, PATIENT, of_today
 from icure_async.entities.patient_data import AllDataOfPatients
 from icure_async.entities.plain_kinds import HEALTHCARE_PROFESSIONAL, MEDICAL_DEVICE, USER
 from icure_async.entities.plain_records import PlainRecords
@@ -24,15 +25,19 @@ from icure_async.keys.cardinal_start import CardinalKeyRegistration
 from icure_async.keys.current_user import CurrentUser
 from icure_async.keys.data_export import DataExport
 from icure_async.keys.entity_keys import LegacyMetadata
+from icure_async.keys.exchange_data import ExchangeDataDirectory
+from icure_async.keys.exchange_data_maps import ExchangeDataMaps
 from icure_async.keys.known_keys import KnownKeys
 from icure_async.keys.notaries import KeyNotaries
 from icure_async.keys.notices import KeyNotices
 from icure_async.keys.own_account import OwnAccount
 from icure_async.keys.own_document import OwnDocument
+from icure_async.keys.own_record import OwnRecord
 from icure_async.keys.parents import ParentKeys
 from icure_async.keys.public_owners import PublicDataOwners
 from icure_async.keys.recovery import KeyRecovery
 from icure_async.keys.report import KeyExaminer
+from icure_async.keys.secure_metadata import SecureMetadata
 from icure_async.keys.start import InitialisedKeys, KeyRegistration
 from icure_async.keys.trust import KeyTrust
 from icure_async.keys.user_tokens import Logout, UserTokens
@@ -40,6 +45,8 @@ from icure_async.keys.users import Users
 from icure_async.keys.whole_owners import WholeDataOwners
 from icure_async.models.base import EntityModel
 from icure_async.rest.entities import EntityResource
+from icure_async.rest.entities_v2 import EntityResourceV2
+from icure_async.rest.exchange_data import ExchangeDataMapResource, ExchangeDataResource
 from icure_async.rest.patient_data import PatientDataResource
 from icure_async.rest.people import DeviceResource, ProfessionalResource
 from icure_async.rest.users import UserResource
@@ -98,8 +105,12 @@ class Parts(SecretHolder):
             crypto=crypto,
             trust=self.trust,
         )
-        metadata = LegacyMetadata(crypto, key_ring, self.own_document)
-        self.patients: Final = self.repository(settings.patient_kind or PATIENT, metadata)
+        legacy = LegacyMetadata(crypto, key_ring, self.own_document)
+        metadata = self._both_flavours(legacy)
+        patient, notification = settings.patient_kind or PATIENT, NOTIFICATION
+        if settings.flavour == "cardinal":
+            patient, notification = of_today(patient), NOTIFICATION_OF_TODAY
+        self.patients: Final = self.repository(patient, metadata)
         self.patient_batches: Final = Batches(self.patients)
         self.patient_shares: Final = Shares(self.patients, crypto=crypto, own=self.own_document)
         self.all_data: Final = AllDataOfPatients(
@@ -108,7 +119,7 @@ class Parts(SecretHolder):
             metadata=metadata,
             own=self.own_document,
         )
-        self.notifications: Final = self.repository(NOTIFICATION, metadata)
+        self.notifications: Final = self.repository(notification, metadata)
         self.professionals: Final = self.plain_records(
             HEALTHCARE_PROFESSIONAL, ProfessionalResource(session, HEALTHCARE_PROFESSIONAL.noun)
         )
@@ -142,7 +153,7 @@ class Parts(SecretHolder):
         self.key_notices: Final = KeyNotices(
             storage=settings.storage,
             notifications=self.notifications,
-            metadata=metadata,
+            metadata=legacy,
             directory=self.own_document,
             current_user=self.current_user,
         )
@@ -152,11 +163,19 @@ class Parts(SecretHolder):
             self.own_document,
             key_storage=settings.key_storage,
             current_user=self.current_user,
-            metadata=metadata,
+            metadata=legacy,
             notices=self.key_notices,
             parents=self.parent_keys,
             in_memory_is_meant=settings.in_memory_keys_are_meant,
         )
+        if isinstance(self.key_registration, CardinalKeyRegistration):
+            self.key_registration.own_record = OwnRecord(
+                self.own_document,
+                kind=self.patients.kind,
+                patients=self.patients.resource,
+                metadata=metadata,
+                current_user=self.current_user,
+            )
         self.initialised: InitialisedKeys = InitialisedKeys([], [], [], [])
         self.key_backup: Final = OwnKeyBackup(self.own_document, settings.key_storage)
         self.access_back: Final = AccessBack(self.own_document)
@@ -171,19 +190,42 @@ class Parts(SecretHolder):
         self.access_requests: Final = AccessRequests(
             own_document=self.own_document,
             notifications=self.notifications,
-            metadata=metadata,
+            metadata=legacy,
             current_user=self.current_user,
         )
         self.access_answers: Final = AccessAnswers(
             own_document=self.own_document,
             notifications=self.notifications,
             all_data=self.all_data,
-            metadata=metadata,
+            metadata=legacy,
             users=self.users,
         )
         self.owners: Final = PublicDataOwners(self.own_document)
         self.automatic_sharing: Final = AutomaticSharing(
             self.users, self.current_user, self.own_document
+        )
+
+    def _both_flavours(self, legacy: LegacyMetadata) -> Flavours:
+        """Return the metadata of entities: of both flavours, of which the chosen one is written."""
+        crypto, flavour = self._settings.crypto, self._settings.flavour
+        map_resource = ExchangeDataMapResource(self._session)
+        self.exchange_data = ExchangeDataDirectory(
+            ExchangeDataResource(self._session), map_resource, self.own_document, flavour=flavour
+        )
+        maps = ExchangeDataMaps(crypto, map_resource, self.exchange_data)
+        shares: Any = None
+        secure = SecureMetadata(crypto, self.exchange_data, maps, self.own_document, shares)
+        return Flavours(legacy, secure, writes=flavour)
+
+    def _resource_of(self, kind: EntityKind[Any, Any]) -> EntityResource:
+        if self._settings.flavour == "medtech":
+            return EntityResource(self._session, kind.route, kind.noun)
+        return EntityResourceV2(
+            self._session,
+            kind.route,
+            kind.noun,
+            secure_type=kind.secure_type,
+            access=self.exchange_data,
         )
 
     def repository(
@@ -192,7 +234,7 @@ class Parts(SecretHolder):
         """Return the repository of one kind of entity."""
         return Repository(
             kind,
-            EntityResource(self._session, kind.route, kind.noun),
+            self._resource_of(kind),
             crypto=self._settings.crypto,
             metadata=metadata,
             own=self.own_document,

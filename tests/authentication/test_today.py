@@ -116,7 +116,7 @@ async def test_after_a_death_the_next_call_finishes_the_job(
         device = DeviceOfToday(sandbox, tmp_path)
         process, code = await device.start()
         point = await device.die(process, code, Fate(number, cancelled=cancelled))
-        assert point not in (None, LAST)
+        assert point not in (None, LAST), (number, fate.points)
         assert len(await device.published_keys()) <= 1
         await device.complete(process, code)
         await device.assert_whole(1)
