@@ -188,7 +188,12 @@ class Transport:
         try:
             self._require_open_session(request)
             answer = await shake_hands(
-                connection, request.url, proxy, self._timeout, self._max_response_size
+                connection,
+                request.url,
+                proxy,
+                self._timeout,
+                self._max_response_size,
+                request.headers,
             )
             if isinstance(answer, aiohttp.ClientWebSocketResponse):
                 opened = Websocket(answer, attempt, connection.slots.give_back)

@@ -24,6 +24,8 @@ __all__ = ["Found", "find", "finds"]
 
 _FIRST: Final = -(2**63)
 _LAST: Final = 2**63 - 1
+_OWNER_NAMES: Final = ("hcpId", "hcPartyId")
+"""Other names of ``healthcarePartyId`` in some filters."""
 
 
 class _Filter:
@@ -277,6 +279,13 @@ def _devices_by_responsible(asked: _Filter) -> list[Query]:
     return [exactly("device", "responsible", owner)]
 
 
+def _by_patient_secrets(kind: str) -> Callable[[_Filter], list[Query]]:
+    def of(asked: _Filter) -> list[Query]:
+        return [exactly(kind, "secretForeignKey", *asked.strings("patientSecretForeignKeys"))]
+
+    return of
+
+
 def _tasks_after_date(asked: _Filter) -> list[Query]:
     date = sortable(asked.required_integer("date"))
     return [between("maintenancetask", "created", date, sortable(_LAST))]
@@ -330,6 +339,22 @@ _RESOLVERS: dict[str, dict[str, Resolver]] = {
         "MaintenanceTaskByHcPartyAndTypeFilter": _owned(_tasks_by_type),
         "MaintenanceTaskByIdsFilter": _by_ids("maintenancetask"),
     },
+    "helement": {
+        "HealthElementByHcPartyFilter": _delegate_of("helement", *_OWNER_NAMES),
+        "HealthElementByHcPartyIdentifiersFilter": _owned(
+            _by_identifiers("helement"), *_OWNER_NAMES
+        ),
+        "HealthElementByHcPartySecretForeignKeysFilter": _owned(
+            _by_patient_secrets("helement"), *_OWNER_NAMES
+        ),
+        "HealthElementByIdsFilter": _by_ids("helement"),
+    },
+    "contact": {
+        "ContactByHcPartyFilter": _delegate_of("contact", *_OWNER_NAMES),
+        "ContactByHcPartyIdentifiersFilter": _owned(_by_identifiers("contact"), *_OWNER_NAMES),
+        "ContactByIdsFilter": _by_ids("contact"),
+    },
+    "document": {"DocumentByIdsFilter": _by_ids("document")},
 }
 
 

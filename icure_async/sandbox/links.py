@@ -140,7 +140,7 @@ def _links_of_codes(entity: Json) -> Iterator[tuple[str, str]]:
     for prop in ("tags", "codes"):
         for stub in list_in(entity, prop):
             yield prop, pair(stub.get("type"), stub.get("code") or "")
-    for identifier in list_in(entity, "identifier"):
+    for identifier in (*list_in(entity, "identifier"), *list_in(entity, "identifiers")):
         yield "identifier", pair(identifier.get("system"), identifier.get("value") or "")
 
 

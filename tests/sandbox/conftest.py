@@ -10,7 +10,8 @@ import pytest
 from blockbuster import blockbuster_ctx
 
 from icure_async.sandbox import Sandbox
-from tests.support.bare_client import World
+from tests.support.bare_client import Json, World
+from tests.support.today import Today, seed_of_people
 
 
 @pytest.fixture(autouse=True)
@@ -64,3 +65,31 @@ async def either(
     """A sandbox of each profile in turn, for what both must do."""
     async with Sandbox(database=fresh, profile=request.param) as sandbox:
         yield World(sandbox, session)
+
+
+@pytest.fixture(scope="session")
+def people(template: Path) -> Json:
+    """A seed of people, with a master: making its RSA key is the slow part of a start."""
+
+    async def export() -> Json:
+        async with Sandbox(database=template) as sandbox:
+            return await sandbox.export()
+
+    exported, seed = asyncio.run(export()), seed_of_people()
+    for kind, entities in exported["entities"].items():
+        seed["entities"][kind] = {**seed["entities"].get(kind, {}), **entities}
+    return seed
+
+
+@pytest.fixture
+async def today(session: aiohttp.ClientSession, people: Json) -> AsyncIterator[Today]:
+    """People of today, in the legacy profile."""
+    async with Sandbox(seed=people, jwt=False) as sandbox:
+        yield Today(sandbox, session)
+
+
+@pytest.fixture
+async def guarded(session: aiohttp.ClientSession, people: Json) -> AsyncIterator[Today]:
+    """People of today, in the strict profile."""
+    async with Sandbox(seed=people, jwt=False, profile="strict") as sandbox:
+        yield Today(sandbox, session)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from icure_async.sandbox import entities
-from icure_async.sandbox.access import can_read, can_write, require_read, require_write
+from icure_async.sandbox.access import can_read, can_write, names_of, require_read, require_write
 from icure_async.sandbox.calls import Call, Endpoint, Route
 from icure_async.sandbox.errors import ApiError, bad_request, not_found
 from icure_async.sandbox.pages import filter_page, match_ids
+from icure_async.sandbox.queries import exactly
 from icure_async.sandbox.secure_delegations import read_metadata
 from icure_async.sandbox.shapes import is_list, is_object
 from icure_async.sandbox.v2.forms import FORMS
@@ -121,6 +122,31 @@ def _match(kind: str) -> Endpoint:
     return lambda tx, call: match_ids(tx, call, kind)
 
 
+def _by_opening_date(kind: str) -> Endpoint:
+    """Find ids by data owner, secrets of the patient and dates, in the order of these."""
+
+    def answer(tx: Transaction, call: Call) -> list[str]:
+        owner = call.query.get("dataOwnerId")
+        if not owner:
+            raise bad_request("dataOwnerId is missing")
+        first, last = call.integer_query("startDate"), call.integer_query("endDate")
+        names = [owner, *names_of(call)] if owner == call.caller.owner_id else [owner]
+        found = exactly(kind, "secretForeignKey", *call.id_list()).also("delegate", names)
+        dated = [
+            (one.get("openingDate") or 0, one["id"])
+            for one in tx.each(kind, found.ids(tx))
+            if can_read(call, kind, one)
+        ]
+        inside = [
+            one
+            for one in sorted(dated, reverse=call.query.get("descending") == "true")
+            if (first is None or one[0] >= first) and (last is None or one[0] <= last)
+        ]
+        return [entity_id for _, entity_id in inside]
+
+    return answer
+
+
 # Deletions. A change is one of these functions.
 
 
@@ -210,5 +236,11 @@ def _routes(kind: str) -> list[Route]:
     ]
 
 
-ROUTES: Final[list[Route]] = [route for kind in _KINDS for route in _routes(kind)]
+ROUTES: Final[list[Route]] = [
+    *(
+        Route("POST", f"/{kind}/byDataOwnerPatientOpeningDate", _by_opening_date(kind))
+        for kind in ("helement", "contact")
+    ),
+    *(route for kind in _KINDS for route in _routes(kind)),
+]
 """Endpoints under ``/patient``, ``/helement``, ``/contact`` and the like."""
