@@ -38,6 +38,8 @@ from icure_async.keys.public_owners import PublicDataOwners
 from icure_async.keys.recovery import KeyRecovery
 from icure_async.keys.report import KeyExaminer
 from icure_async.keys.secure_metadata import SecureMetadata
+from icure_async.keys.secure_shares import SecureShares
+from icure_async.keys.share_plans import SharePlanner
 from icure_async.keys.start import InitialisedKeys, KeyRegistration
 from icure_async.keys.trust import KeyTrust
 from icure_async.keys.user_tokens import Logout, UserTokens
@@ -49,6 +51,7 @@ from icure_async.rest.entities_v2 import EntityResourceV2
 from icure_async.rest.exchange_data import ExchangeDataMapResource, ExchangeDataResource
 from icure_async.rest.patient_data import PatientDataResource
 from icure_async.rest.people import DeviceResource, ProfessionalResource
+from icure_async.rest.shared_metadata import SharedMetadataResource
 from icure_async.rest.users import UserResource
 from icure_async.secret_holders import SecretHolder
 
@@ -104,6 +107,12 @@ class Parts(SecretHolder):
             KeyRecovery(crypto, key_ring, settings.key_storage, self.trust),
             crypto=crypto,
             trust=self.trust,
+        )
+        self.exchange_data: Final = ExchangeDataDirectory(
+            ExchangeDataResource(session),
+            ExchangeDataMapResource(session),
+            self.own_document,
+            flavour=settings.flavour,
         )
         legacy = LegacyMetadata(crypto, key_ring, self.own_document)
         metadata = self._both_flavours(legacy)
@@ -207,15 +216,21 @@ class Parts(SecretHolder):
 
     def _both_flavours(self, legacy: LegacyMetadata) -> Flavours:
         """Return the metadata of entities: of both flavours, of which the chosen one is written."""
-        crypto, flavour = self._settings.crypto, self._settings.flavour
-        map_resource = ExchangeDataMapResource(self._session)
-        self.exchange_data = ExchangeDataDirectory(
-            ExchangeDataResource(self._session), map_resource, self.own_document, flavour=flavour
+        crypto, own = self._settings.crypto, self.own_document
+        maps = ExchangeDataMaps(crypto, ExchangeDataMapResource(self._session), self.exchange_data)
+        planner = SharePlanner(crypto, self.exchange_data, maps, own, legacy.secret_finder)
+        shares = SecureShares(planner, maps, self._shared_metadata_of)
+        secure = SecureMetadata(crypto, self.exchange_data, maps, own, shares)
+        return Flavours(legacy, secure, writes=self._settings.flavour)
+
+    def _shared_metadata_of(self, kind: EntityKind[Any, Any]) -> SharedMetadataResource:
+        return SharedMetadataResource(
+            self._session,
+            kind.route,
+            kind.noun,
+            secure_type=kind.secure_type,
+            access=self.exchange_data,
         )
-        maps = ExchangeDataMaps(crypto, map_resource, self.exchange_data)
-        shares: Any = None
-        secure = SecureMetadata(crypto, self.exchange_data, maps, self.own_document, shares)
-        return Flavours(legacy, secure, writes=flavour)
 
     def _resource_of(self, kind: EntityKind[Any, Any]) -> EntityResource:
         if self._settings.flavour == "medtech":
