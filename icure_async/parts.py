@@ -36,6 +36,7 @@ from icure_async.keys.own_record import OwnRecord
 from icure_async.keys.parents import ParentKeys
 from icure_async.keys.public_owners import PublicDataOwners
 from icure_async.keys.recovery import KeyRecovery
+from icure_async.keys.recovery_keys import RecoveryKeys
 from icure_async.keys.report import KeyExaminer
 from icure_async.keys.secure_metadata import SecureMetadata
 from icure_async.keys.secure_shares import SecureShares
@@ -51,6 +52,7 @@ from icure_async.rest.entities_v2 import EntityResourceV2
 from icure_async.rest.exchange_data import ExchangeDataMapResource, ExchangeDataResource
 from icure_async.rest.patient_data import PatientDataResource
 from icure_async.rest.people import DeviceResource, ProfessionalResource
+from icure_async.rest.recovery_data import RecoveryDataResource
 from icure_async.rest.shared_metadata import SharedMetadataResource
 from icure_async.rest.users import UserResource
 from icure_async.secret_holders import SecretHolder
@@ -166,6 +168,7 @@ class Parts(SecretHolder):
             directory=self.own_document,
             current_user=self.current_user,
         )
+        self.recovery_keys: Final = RecoveryKeys(RecoveryDataResource(session), self.own_document)
         self.parent_keys: Final = ParentKeys(self.own_document, settings.key_storage)
         registration = {"medtech": KeyRegistration, "cardinal": CardinalKeyRegistration}
         self.key_registration: Final = registration[settings.flavour](
@@ -175,6 +178,7 @@ class Parts(SecretHolder):
             metadata=legacy,
             notices=self.key_notices,
             parents=self.parent_keys,
+            recovery_keys=self.recovery_keys,
             in_memory_is_meant=settings.in_memory_keys_are_meant,
         )
         if isinstance(self.key_registration, CardinalKeyRegistration):

@@ -83,9 +83,12 @@ class OwnRecord:
             return await self._current_user.sharing(encrypted)
 
         async def write(record: dict[str, Any]) -> dict[str, Any]:
-            # A failed write is never kept.
-            self._own.forget(record["id"])
-            stored = await self._patients.modify(record)
+            try:
+                stored = await self._patients.modify(record)
+            except BaseException:
+                # It may have been carried out.
+                self._own.forget(record["id"])
+                raise
             if not same_material(record, stored, (*KEY_MATERIAL, *ENTITY_METADATA)):
                 raise InvalidResponseError(
                     f"Could not modify patient {printable(record['id'])}: the keys in the server's "
