@@ -21,10 +21,6 @@ __all__ = ["ROUTES"]
 _KIND: Final = "securedelegationkeymap"
 
 
-def _show(kind: str, entity: Json) -> Json:
-    return FORMS[kind].show(entity)
-
-
 def _create(tx: Transaction, call: Call) -> Json:
     key_map = FORMS[_KIND].read(call.json_object())
     if key_map.get("delegator") or key_map.get("delegate"):
@@ -33,17 +29,19 @@ def _create(tx: Transaction, call: Call) -> Json:
         key_map["securityMetadata"] = read_metadata(key_map["securityMetadata"])
     entities.require_creatable(call, _KIND, key_map)
     entities.require_new(tx, _KIND, key_map)
-    return _show(_KIND, entities.put_first(tx, _KIND, key_map))
+    return FORMS[_KIND].show(call, entities.put_first(tx, _KIND, key_map))
 
 
 def _by_delegation_keys(tx: Transaction, call: Call) -> list[Json]:
     ids = exactly(_KIND, "delegationKey", *dict.fromkeys(call.id_list())).ids(tx)
-    return [_show(_KIND, one) for one in tx.each(_KIND, ids) if can_read(call, _KIND, one)]
+    return [
+        FORMS[_KIND].show(call, one) for one in tx.each(_KIND, ids) if can_read(call, _KIND, one)
+    ]
 
 
 ROUTES: Final[list[Route]] = [
     Route("POST", f"/{_KIND}", _create),
     Route("POST", f"/{_KIND}/bydelegationkeys", _by_delegation_keys),
-    *sharing_routes(_KIND, _show),
+    *sharing_routes(_KIND),
 ]
 """Endpoints under ``/securedelegationkeymap``."""
