@@ -180,6 +180,8 @@ class Parts(SecretHolder):
             key_storage=settings.key_storage,
             storage=settings.storage,
             notices=self.key_notices,
+            exchange_data=ExchangeDataResource(session),
+            flavour=settings.flavour,
         )
         self.notaries: Final = KeyNotaries(self.own_document)
         self.access_requests: Final = AccessRequests(
