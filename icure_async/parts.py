@@ -50,6 +50,7 @@ from icure_async.rest.entities import EntityResource
 from icure_async.rest.exchange_data import ExchangeDataMapResource, ExchangeDataResource
 from icure_async.rest.patient_data import PatientDataResource
 from icure_async.rest.people_v2 import device_resource, professional_resource
+from icure_async.rest.recovery_data import RecoveryDataResource
 from icure_async.rest.shared_metadata import SharedMetadataResource
 from icure_async.rest.users_v2 import user_resource
 from icure_async.secret_holders import SecretHolder
@@ -165,24 +166,8 @@ class Parts(SecretHolder):
             current_user=self.current_user,
         )
         self.parent_keys: Final = ParentKeys(self.own_document, settings.key_storage)
-        registration = {"medtech": KeyRegistration, "cardinal": CardinalKeyRegistration}
-        self.key_registration: Final = registration[settings.flavour](
-            self.own_document,
-            key_storage=settings.key_storage,
-            current_user=self.current_user,
-            metadata=legacy,
-            notices=self.key_notices,
-            parents=self.parent_keys,
-            in_memory_is_meant=settings.in_memory_keys_are_meant,
-        )
-        if isinstance(self.key_registration, CardinalKeyRegistration):
-            self.key_registration.own_record = OwnRecord(
-                self.own_document,
-                kind=self.patients.kind,
-                patients=self.patients.resource,
-                metadata=metadata,
-                current_user=self.current_user,
-            )
+        self.recovery_keys: Final = RecoveryKeys(RecoveryDataResource(session), self.own_document)
+        self.key_registration: Final = self._key_registration(legacy, metadata)
         self.initialised: InitialisedKeys = InitialisedKeys([], [], [], [])
         self.key_backup: Final = OwnKeyBackup(self.own_document, settings.key_storage)
         self.access_back: Final = AccessBack(self.own_document)
@@ -192,6 +177,8 @@ class Parts(SecretHolder):
             key_storage=settings.key_storage,
             storage=settings.storage,
             notices=self.key_notices,
+            exchange_data=ExchangeDataResource(session),
+            flavour=settings.flavour,
         )
         self.notaries: Final = KeyNotaries(self.own_document)
         self.access_requests: Final = AccessRequests(
@@ -228,6 +215,31 @@ class Parts(SecretHolder):
             user=self.current_user,
             clock=self._settings.clock,
         )
+
+    def _key_registration(
+        self, legacy: LegacyMetadata, metadata: EncryptionMetadata
+    ) -> KeyRegistration:
+        settings = self._settings
+        is_of_today = settings.flavour == "cardinal"
+        registration = (CardinalKeyRegistration if is_of_today else KeyRegistration)(
+            self.own_document,
+            key_storage=settings.key_storage,
+            current_user=self.current_user,
+            metadata=legacy,
+            notices=self.key_notices,
+            parents=self.parent_keys,
+            recovery_keys=self.recovery_keys,
+            in_memory_is_meant=settings.in_memory_keys_are_meant,
+        )
+        if isinstance(registration, CardinalKeyRegistration):
+            registration.own_record = OwnRecord(
+                self.own_document,
+                kind=self.patients.kind,
+                patients=self.patients.resource,
+                metadata=metadata,
+                current_user=self.current_user,
+            )
+        return registration
 
     def _both_flavours(self, legacy: LegacyMetadata) -> Flavours:
         """Return the metadata of entities, written in the flavour of the user."""
