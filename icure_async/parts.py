@@ -38,7 +38,6 @@ from icure_async.keys.own_record import OwnRecord
 from icure_async.keys.parents import ParentKeys
 from icure_async.keys.public_owners import PublicDataOwners
 from icure_async.keys.recovery import KeyRecovery
-from icure_async.keys.recovery_keys import RecoveryKeys
 from icure_async.keys.report import KeyExaminer
 from icure_async.keys.secure_metadata import SecureMetadata
 from icure_async.keys.secure_shares import SecureShares
@@ -188,6 +187,8 @@ class Parts(SecretHolder):
             key_storage=settings.key_storage,
             storage=settings.storage,
             notices=self.key_notices,
+            exchange_data=ExchangeDataResource(session),
+            flavour=settings.flavour,
         )
         self.notaries: Final = KeyNotaries(self.own_document)
         self.access_requests: Final = AccessRequests(

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from icure_async.keys.own_document import OwnDocument
     from icure_async.rest.entities import EntityResource
 
-__all__ = ["OwnRecord", "has_metadata"]
+__all__ = ["OwnRecord", "has_metadata", "is_new_record"]
 
 _METADATA: Final = ("securityMetadata", "delegations", "encryptionKeys", "cryptedForeignKeys")
 
@@ -72,7 +72,7 @@ class OwnRecord:
             return (await self._own.own()).document
 
         async def change(record: dict[str, Any]) -> dict[str, Any] | None:
-            if not _is_new(record):
+            if not is_new_record(record):
                 return None
 
             async def encrypted(user: Mapping[str, Any]) -> dict[str, Any]:
@@ -106,6 +106,6 @@ class OwnRecord:
         )
 
 
-def _is_new(record: Mapping[str, Any]) -> bool:
+def is_new_record(record: Mapping[str, Any]) -> bool:
     """Return whether nothing in a record is encrypted, and its patient is of today."""
     return not (has_metadata(record) or encrypted_parts(record) or public_keys_of(record))

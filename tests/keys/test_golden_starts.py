@@ -5,7 +5,7 @@ from __future__ import annotations
 import aiohttp
 import pytest
 
-from icure_async import KeyPair, MedTechApi
+from icure_async import KeyPair, KeyReport, MedTechApi
 from icure_async.models.flavour import Flavour
 from icure_async.sandbox import Sandbox
 from icure_async.storage import MemoryKeyStorage
@@ -94,3 +94,53 @@ async def test_a_start_in_the_flavour_of_2023_reads_with_keys_of_today_and_destr
 
 def public_keys_of(user: Json) -> set[str]:
     return {pair["publicKey"] for pair in user["keyPairs"]}
+
+
+async def report_of(
+    name: str, stage_name: str, session: aiohttp.ClientSession, flavour: Flavour = "cardinal"
+) -> KeyReport:
+    async with Sandbox(seed=stage(CARDINAL, stage_name)) as sandbox:
+        before = await sandbox.export()
+        api = await opened(sandbox, CARDINAL["users"][name], flavour, session)
+        report = await api.data_owner_api.examine_keys()
+        assert (await sandbox.export())["entities"] == before["entities"]
+        return report
+
+
+@pytest.mark.parametrize("flavour", ["cardinal", "medtech"])
+async def test_a_report_names_those_who_can_give_access_back_through_exchange_data(
+    client_session: aiohttp.ClientSession, flavour: Flavour
+) -> None:
+    lost = CARDINAL["users"]["k-doc1"]
+    others = {CARDINAL["users"][name]["dataOwnerId"] for name in ("k-doc2", "k-pat1")}
+    report = await report_of("k-doc1-new", "k2-key-lost", client_session, flavour)
+    old, new = report.keys
+    assert (old.status, new.status) == ("missing", "on_device")
+    assert old.public_key == lost["keyPairs"][0]["publicKey"]
+    assert set(old.helpers) == set(report.correspondents) == others
+    assert report.unknown == (old.fingerprint,)
+    assert any("access given back" in problem for problem in report.problems)
+    assert not report.lacks_self_delegation
+
+    report = await report_of("k-doc1-new", "k3-access-given-back", client_session, flavour)
+    assert report.keys[0].helpers == ()
+    # Exchange data to herself, which nobody else can open.
+    assert report.keys[0].only_opens == 1
+
+
+@pytest.mark.parametrize("name", ["doc1", "pat1", "pat2"])
+async def test_nothing_is_wrong_with_the_keys_of_somebody_of_today(
+    name: str, client_session: aiohttp.ClientSession
+) -> None:
+    report = await report_of(name, "3-more-entities", client_session)
+    assert [key.status for key in report.keys] == ["on_device"]
+    assert report.problems == []
+
+
+@pytest.mark.parametrize("name", ["hcp", "ned", "arya"])
+async def test_nothing_is_wrong_with_the_keys_of_somebody_of_2023(
+    name: str, client_session: aiohttp.ClientSession
+) -> None:
+    report = await report_of(name, "legacy-2-cardinal", client_session)
+    assert report.problems == []
+    assert len(report.keys) == 1
