@@ -17,6 +17,7 @@ from icure_async.errors import (
     WeakPasswordError,
 )
 from icure_async.rest.dialects import CARDINAL
+from icure_async.rest.entities import EntityResource
 from icure_async.rest.people_v2 import device_resource, professional_resource
 from icure_async.rest.session import Session
 from icure_async.rest.transport import Transport
