@@ -38,17 +38,25 @@ async def test_an_entity_is_answered_as_it_was_sent_and_nothing_is_filled_in(
     guarded: Today, kind: str
 ) -> None:
     body = body_of(kind, encryptedSelf=some_bytes(), tags=[], secretForeignKeys=["s"], author=None)
-    doc = guarded["doc"].standard
-    answer = await doc.post(f"/{kind}", {**body, "crest": "wolf", "_type": "x"})
+    answer = await guarded["doc"].post(f"/{kind}", {**body, "crest": "wolf", "_type": "x"})
     stored = answer.body
     sent = {name: value for name, value in body.items() if value not in (None, [])}
     assert stored == {**sent, "rev": stored["rev"]}
     assert await guarded.sandbox.stored(kind, body["id"]) == stored
-    assert (await doc.get(f"/{kind}/{body['id']}")).body == stored
-    # Others are sent what is empty, too.
-    full = (await guarded["doc"].get(f"/{kind}/{body['id']}")).body
-    assert full.items() > stored.items()
-    assert full["tags"] == []
+    assert (await guarded["doc"].get(f"/{kind}/{body['id']}")).body == stored
+
+
+async def test_nothing_is_filled_into_what_lies_inside_of_an_entity(guarded: Today) -> None:
+    inside = {
+        "addresses": [{"street": "s", "notes": [{"encryptedSelf": "x"}], "telecoms": []}],
+        "tags": [{"type": "t", "code": "c", "crest": "wolf"}],
+        "properties": [{"id": "p", "typedValue": {}}],
+        "gender": "unknown",
+    }
+    stored = (await guarded["doc"].post("/patient", body_of("patient", **inside))).body
+    assert stored["addresses"] == [{"street": "s", "notes": [{"encryptedSelf": "x"}]}]
+    assert stored["tags"] == [{"type": "t", "code": "c", "id": "t|c|null"}]
+    assert stored["properties"] == [{"id": "p"}]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -216,10 +224,12 @@ async def test_the_older_api_shows_security_metadata_and_keeps_them(guarded: Tod
     assert older["gender"] == "unknown"
     kept = await guarded.v1("doc").put("/patient", {**older, "note": "n"})
     assert kept.body["securityMetadata"] == stored["securityMetadata"]
-    newer = (await guarded["doc"].standard.get(f"/patient/{stored['id']}")).body
+    newer = (await guarded["doc"].get(f"/patient/{stored['id']}")).body
     assert newer["securityMetadata"] == stored["securityMetadata"]
-    # What it filled in is not sent to those who read today's model.
+    # What it filled in is sent to those alone who do not say that they read today's model.
     assert "gender" not in newer
+    undeclared = (await guarded.undeclared("doc").get(f"/patient/{stored['id']}")).body
+    assert undeclared["gender"] == "unknown"
 
 
 async def test_what_only_the_older_api_knows_stays(today: Today) -> None:

@@ -73,7 +73,7 @@ class Form:
     """
 
     def __init__(self, name: str, table: dict[str, str], *, has_full_form: bool) -> None:
-        self._schema = Schema(name, {prop: _hidden(notation) for prop, notation in table.items()})
+        self._schema = Schema(name, table, complete=False)
         self._full = Schema(name, table) if has_full_form else None
         self._prune = pruner_of(name, table)
         self._names = frozenset(table)
@@ -90,19 +90,13 @@ class Form:
         Raises:
             ApiError: 400 that names the property that is missing or has the wrong type.
         """
-        read = self._schema.read(body)
-        return sparse({name: value for name, value in read.items() if name in body})
+        return self._schema.read(body)
 
     def show(self, call: Call, stored: Json) -> Json:
         """Return an entity as it is answered to this caller."""
         if self._full is not None and not call.standard:
             return self._full.show(stored)
         return sparse(self._prune(self._schema.show(stored)))
-
-
-def _hidden(notation: str) -> str:
-    is_shown = " = " in notation and not notation.startswith("hidden ")
-    return f"hidden {notation}" if is_shown else notation
 
 
 def _table_like_v1(kind: str) -> dict[str, str]:

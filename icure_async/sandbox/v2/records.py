@@ -17,22 +17,23 @@ from icure_async.sandbox.v2.shared_metadata import sharing_routes
 if TYPE_CHECKING:
     from icure_async.sandbox.store import Json, Transaction
 
-__all__ = ["ROUTES"]
+__all__ = ["ROUTES", "read_record"]
 
 _KINDS: Final = ("patient", "maintenancetask", "helement", "contact", "document")
 _METADATA: Final = "securityMetadata"
 
 
-def _read(kind: str, body: Any) -> Json:
+def read_record(kind: str, body: Any) -> Json:
+    """Check an entity with security metadata that a client sends."""
     entity = FORMS[kind].read(body)
-    if entity.get(_METADATA) is not None:
-        entity[_METADATA] = read_metadata(entity[_METADATA])
+    if body.get(_METADATA) is not None:
+        entity[_METADATA] = read_metadata(body[_METADATA])
     return entity
 
 
 def _create(tx: Transaction, call: Call, kind: str, body: Any) -> Json:
     """Store a new entity; nothing is filled in, since that could name a hidden author (§14.1)."""
-    entity = _read(kind, body)
+    entity = read_record(kind, body)
     entities.require_creatable(call, kind, entity)
     entities.require_new(tx, kind, entity)
     return entities.put_first(tx, kind, entity)
@@ -40,7 +41,7 @@ def _create(tx: Transaction, call: Call, kind: str, body: Any) -> Json:
 
 def _modify(tx: Transaction, call: Call, kind: str, body: Any) -> Json:
     """Store the next revision of an entity; what the caller does not know of it stays."""
-    entity = _read(kind, body)
+    entity = read_record(kind, body)
     current = entities.existing(tx, kind, entity)
     entity = {**FORMS[kind].unknown_to(call, current), **entity}
     entities.require_changeable(call, kind, current, entity)
