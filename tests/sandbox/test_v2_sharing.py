@@ -176,7 +176,7 @@ async def test_the_smallest_key_names_a_delegation_and_none_may_be_there_yet(
 
 
 async def test_a_root_is_the_parent_of_what_is_shared_with_it(guarded: Today) -> None:
-    legacy = {"delegations": {"doc": [{"owner": "doc", "delegatedTo": "doc", "key": "00"}]}}
+    legacy: Json = {"delegations": {"doc": [{"owner": "doc", "delegatedTo": "doc", "key": "00"}]}}
     patient_id = (await created(guarded.v1("doc"), **legacy))["id"]
     requests = [share("doc", "colleague", "k"), share("doc", "doc", "r", permissions="ROOT")]
     result = await result_of(guarded["doc"], patient_id, *requests)
