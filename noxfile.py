@@ -28,6 +28,8 @@ UNTRACED = [
     "tests/programs",
     "tests/sync",
 ]
+# Samples, of which ``nox -s mutate`` tries all.
+EXHAUSTIVE = ["tests/flows/test_mutations.py", "tests/flows/test_fault_matrix.py", "tests/programs"]
 NEEDS_PYTHON_ONLY = "not interop and not typing"
 FOR_ICURE_SYNC = ["--package", "sync"]
 # Three for two cores: many tests wait for a while.
@@ -148,14 +150,14 @@ def demo(session: nox.Session) -> None:
 
 @nox.session
 def mutate(session: nox.Session) -> None:
-    """Put any JSON in place of any member of any answer, and kill at every moment: for hours."""
+    """Every answer with any JSON in place of any member, every fault, every moment: for hours."""
     _install(session, "test")
     session.run(
         "pytest",
         *SIDE_BY_SIDE,
         "--timeout=7200",
-        *(session.posargs or ["tests/flows/test_mutations.py", "tests/programs"]),
-        env={"ICURE_MUTATIONS": "all", "ICURE_KILLING": "all"},
+        *(session.posargs or EXHAUSTIVE),
+        env={"ICURE_MUTATIONS": "all", "ICURE_FAULTS": "all", "ICURE_KILLING": "all"},
     )
 
 

@@ -9,15 +9,24 @@ import re
 import ssl
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Generic, Literal, NoReturn, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, NoReturn, Self, TypeVar, cast
 
 import aiohttp
 import attrs
 import yarl
 
 from icure_async.cautions import InsecureConnectionWarning, warn_once
-from icure_async.crypto.protocol import Crypto
-from icure_async.environment import GATEWAY_URL, SPEC_ID, URL, process_variable, value_of
+from icure_async.crypto.protocol import METHODS_OF_TODAY, Crypto
+from icure_async.environment import (
+    FLAVOUR,
+    GATEWAY_URL,
+    GROUP_ID,
+    PROJECT_ID,
+    SPEC_ID,
+    URL,
+    process_variable,
+    value_of,
+)
 from icure_async.errors import (
     ConfigurationError,
     UnknownNameError,
@@ -27,9 +36,11 @@ from icure_async.errors import (
 from icure_async.medtech import AnonymousMedTechApi, MedTechApi, Settings
 from icure_async.mistakes import explained
 from icure_async.models.base import Model
+from icure_async.models.flavour import FLAVOURS, Flavour
 from icure_async.models.wire import prepare
 from icure_async.rest import retries
 from icure_async.rest.connection import Connection, ConnectionOptions, require_asyncio
+from icure_async.rest.dialects import dialect_of
 from icure_async.rest.proxies import Proxy, is_loopback
 from icure_async.rest.transport import DEFAULT_MAX_RESPONSE_SIZE, DEFAULT_TIMEOUT
 from icure_async.rest.urls import (
@@ -37,6 +48,7 @@ from icure_async.rest.urls import (
     normalise_base_url,
     normalise_gateway_url,
     path,
+    root_of,
 )
 from icure_async.secret_holders import SecretHolder
 from icure_async.storage.files import FileStorage
@@ -46,7 +58,7 @@ from icure_async.storage.protocols import KeyStorage, Storage
 from icure_async.threads import OTHERS
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Container, Generator
+    from collections.abc import Awaitable, Callable, Container, Generator, Mapping
     from types import TracebackType
 
     from icure_async.entities.kinds import EntityKind
@@ -146,6 +158,9 @@ class _Builder(SecretHolder):
 
     def __init__(self) -> None:
         self._base_url: str | None = None
+        self._flavour: Flavour = "medtech"
+        self._project_id: str | None = None
+        self._group_id: str | None = None
         self._msg_gw_url = DEFAULT_GATEWAY_URL
         self._msg_gw_spec_id: str | None = None
         self._auth_process_by_email_id: str | None = None
@@ -176,7 +191,9 @@ class _Builder(SecretHolder):
         return f"{type(self).__name__}(base_url={self._base_url!r})"
 
     def with_icure_base_url(self, icure_base_url: str) -> Self:
-        """Set the URL of the backend; ``/rest/v1`` is appended unless it ends with that.
+        """Set the URL of the backend, with or without ``/rest/v1`` or ``/rest/v2`` at its end.
+
+        Which of the two is spoken is the matter of :meth:`with_flavour`.
 
         Args:
             icure_base_url: ``http(s)://host[:port][/path]``. The host may be an IPv6 address in
@@ -186,6 +203,44 @@ class _Builder(SecretHolder):
             ConfigurationError: it is malformed.
         """
         self._base_url = normalise_base_url(icure_base_url, "with_icure_base_url")
+        return self
+
+    def with_flavour(self, flavour: Flavour) -> Self:
+        """Set which iCure is spoken with; the default is that of 2023.
+
+        It decides about paths, login, and the form in which keys and records are written. Records
+        of both forms are read in either flavour.
+
+        Args:
+            flavour: ``"medtech"`` for the iCure of 2023 (rest/v1), ``"cardinal"`` for today's
+                (rest/v2), with which the Cardinal SDK works.
+
+        Raises:
+            ConfigurationError: it is another one.
+        """
+        if flavour not in FLAVOURS:
+            raise ConfigurationError("with_flavour() needs 'medtech' or 'cardinal'.")
+        self._flavour = flavour
+        return self
+
+    def with_project_id(self, project_id: str) -> Self:
+        """Set the project (application) that users log in to, in the cardinal flavour.
+
+        Raises:
+            ConfigurationError: it is empty, or can't be part of a URL.
+        """
+        self._project_id = _segment(project_id, "with_project_id", "of a project")
+        return self
+
+    def with_group_id(self, group_id: str) -> Self:
+        """Set the group to work in, in the cardinal flavour: for users of more than one.
+
+        A login whose user is not in this group fails, before anything else is sent.
+
+        Raises:
+            ConfigurationError: it is empty, or can't be part of a URL.
+        """
+        self._group_id = _segment(group_id, "with_group_id", "of a group")
         return self
 
     def with_msg_gw_url(self, msg_gw_url: str) -> Self:
@@ -235,9 +290,9 @@ class _Builder(SecretHolder):
         """Set the cryptographic primitives; the default is software.
 
         Raises:
-            ConfigurationError: it lacks a method of ``Crypto``.
+            ConfigurationError: it lacks a method of ``Crypto`` that is not of today's flavour only.
         """
-        _check_methods(crypto, Crypto, "with_crypto")
+        _check_methods(crypto, Crypto, "with_crypto", optional=METHODS_OF_TODAY)
         self._crypto = crypto
         return self
 
@@ -513,6 +568,9 @@ class _Builder(SecretHolder):
         registered = user_type or _user_type_in_env()
         for name, method in (
             (URL, self.with_icure_base_url),
+            (FLAVOUR, self._with_flavour_of_env),
+            (PROJECT_ID, self.with_project_id),
+            (GROUP_ID, self.with_group_id),
             (GATEWAY_URL, self.with_msg_gw_url),
             (SPEC_ID, self.with_msg_gw_spec_id),
             (process_variable("EMAIL", registered), self.with_auth_process_by_email_id),
@@ -525,8 +583,34 @@ class _Builder(SecretHolder):
                 except ConfigurationError as error:
                     raise ConfigurationError(f"{name} is malformed: {error}") from None
 
+    def _with_flavour_of_env(self, flavour: str) -> Self:
+        known: Mapping[str, Flavour] = {name: name for name in FLAVOURS}
+        return self.with_flavour(known.get(flavour.lower(), cast("Flavour", flavour)))
+
+    def _check_flavour(self) -> None:
+        """Refuse options that the flavour does not have.
+
+        Raises:
+            ConfigurationError: there are such.
+        """
+        if self._flavour == "cardinal":
+            if self._prevent_cookie_usage:
+                raise ConfigurationError(
+                    "prevent_cookie_usage() can't be combined with with_flavour('cardinal'), which "
+                    "has no Basic authentication: leave it out."
+                )
+            return
+        todays = {"with_project_id": self._project_id, "with_group_id": self._group_id}
+        chosen = [f"{method}()" for method, value in todays.items() if value is not None]
+        if chosen:
+            raise ConfigurationError(
+                f"{' and '.join(chosen)} needs with_flavour('cardinal'): call it, or leave this "
+                "out."
+            )
+
     def _settings(self) -> Callable[[], Settings]:
         """Return a function that makes the settings, to be called after :func:`_warm_up`."""
+        self._check_flavour()
         if self._base_url is None:
             raise ConfigurationError(
                 "The URL of the backend is missing: call with_icure_base_url(), or set ICURE_URL "
@@ -546,7 +630,10 @@ class _Builder(SecretHolder):
         return functools.partial(
             _make_settings,
             crypto=self._crypto,
-            base_url=self._base_url,
+            base_url=root_of(self._base_url) + dialect_of(self._flavour).root,
+            flavour=self._flavour,
+            project_id=self._project_id,
+            group_id=self._group_id,
             storage=storage,
             key_storage=key_storage,
             msg_gw_url=self._msg_gw_url,
@@ -595,7 +682,8 @@ class AnonymousMedTechApiBuilder(_Builder):
 
         Read are ``ICURE_URL``, ``ICURE_MSG_GTW_URL``, ``SPEC_ID`` and the process ids
         ``AUTH_BY_EMAIL_HCP_PROCESS_ID`` and ``AUTH_BY_SMS_HCP_PROCESS_ID``, or, for patients,
-        ``AUTH_BY_EMAIL_PATIENT_PROCESS_ID`` and ``AUTH_BY_SMS_PATIENT_PROCESS_ID``.
+        ``AUTH_BY_EMAIL_PATIENT_PROCESS_ID`` and ``AUTH_BY_SMS_PATIENT_PROCESS_ID``; and
+        ``ICURE_FLAVOUR``, ``ICURE_PROJECT_ID`` and ``ICURE_GROUP_ID``.
 
         Args:
             user_type: whose process ids to take; by default those of healthcare professionals if
@@ -801,22 +889,30 @@ def _warn_if_insecure(url: str, method: str) -> None:
 
 
 def _gateway_id(value: object, method: str) -> str:
+    return _segment(value, method, "of the message gateway")
+
+
+def _segment(value: object, method: str, of_what: str) -> str:
     segment = _without_blanks_around(value, method)
     try:
         path(segment)
     except ValidationError:
-        raise ConfigurationError(f"{method}() needs an id of the message gateway.") from None
+        raise ConfigurationError(f"{method}() needs an id {of_what}.") from None
     return segment
 
 
-def _check_methods(implementation: object, protocol: type, method: str) -> None:
+def _check_methods(
+    implementation: object, protocol: type, method: str, *, optional: Container[str] = ()
+) -> None:
     if isinstance(implementation, type):
         name = implementation.__name__
         raise ConfigurationError(
             f"{method}() needs an object, and was given the class {name}: pass {name}(...)."
         )
     for name in vars(protocol):
-        if not name.startswith("_") and not callable(getattr(implementation, name, None)):
+        if name.startswith("_") or name in optional:
+            continue
+        if not callable(getattr(implementation, name, None)):
             raise ConfigurationError(
                 f"{method}() needs a {protocol.__name__}, and {type(implementation).__name__} has "
                 f"no method {name}()."

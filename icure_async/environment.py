@@ -8,12 +8,15 @@ from typing import Final
 __all__ = [
     "CAPTCHA",
     "CODE",
+    "FLAVOUR",
     "GATEWAY_URL",
+    "GROUP_ID",
     "KEYS",
     "LOGIN",
     "PASSPHRASE",
     "PASSWORD",
     "PROFILE",
+    "PROJECT_ID",
     "SPEC_ID",
     "STORAGE_PASSPHRASE",
     "URL",
@@ -25,6 +28,9 @@ __all__ = [
 URL: Final = "ICURE_URL"
 GATEWAY_URL: Final = "ICURE_MSG_GTW_URL"
 SPEC_ID: Final = "SPEC_ID"
+FLAVOUR: Final = "ICURE_FLAVOUR"
+PROJECT_ID: Final = "ICURE_PROJECT_ID"
+GROUP_ID: Final = "ICURE_GROUP_ID"
 
 # Read by the command alone.
 PROFILE: Final = "ICURE_PROFILE"

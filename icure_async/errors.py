@@ -26,6 +26,7 @@ __all__ = [
     "ConflictError",
     "CryptoError",
     "DecryptionError",
+    "ElevationRequiredError",
     "ICureError",
     "InvalidCodeError",
     "InvalidResponseError",
@@ -258,6 +259,40 @@ class SecondFactorRequiredError(AuthenticationError):
 
 class SecondFactorRefusedError(AuthenticationError):
     """The code of the second factor is wrong, or was used before. Call again with a new one."""
+
+
+class ElevationRequiredError(AuthenticationError):
+    """The backend wants a stronger login for this operation. Nothing was changed.
+
+    Attributes:
+        required_level: the authentication class that it wants: 60 for a digital identity, 50 for a
+            second factor, 40 for a short-lived token or code, 30 for an external identity provider,
+            20 for the password, 10 for a long-lived token.
+        current_level: the one of this session's login, where the backend tells it.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        required_level: int = 0,
+        current_level: int | None = None,
+        status: int | None = None,
+        request_id: str | None = None,
+        retryable: bool = False,
+        retry_after: float | None = None,
+        server_message: str | None = None,
+    ) -> None:
+        super().__init__(
+            message,
+            status=status,
+            request_id=request_id,
+            retryable=retryable,
+            retry_after=retry_after,
+            server_message=server_message,
+        )
+        self.required_level = required_level
+        self.current_level = current_level
 
 
 class AuthenticationProcessError(AuthenticationError):

@@ -21,7 +21,9 @@ from icure_async.authentication.sender import Sender
 from icure_async.errors import ConfigurationError
 from icure_async.mistakes import explained
 from icure_async.rest.calls import Calls, guard_class
+from icure_async.rest.dialects import dialect_of
 from icure_async.rest.transport import DEFAULT_MAX_RESPONSE_SIZE, DEFAULT_TIMEOUT, Transport
+from icure_async.rest.urls import root_of
 from icure_async.secret_holders import SecretHolder
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from icure_async.crypto.protocol import Crypto
     from icure_async.entities.kinds import EntityKind
     from icure_async.models.access_request import AccessRequest
+    from icure_async.models.flavour import Flavour
     from icure_async.models.key_change import KeyPairUpdateNotice
     from icure_async.models.key_pair import KeyPair
     from icure_async.models.key_question import KeyQuestion
@@ -54,7 +57,7 @@ class Settings:
     """The settings that the builders collect, checked and normalised.
 
     Attributes:
-        base_url: of the backend, ending with ``/rest/v1``.
+        base_url: of the backend, ending with ``/rest/v1`` or ``/rest/v2``.
         crypto: the cryptographic primitives.
         storage: where state lives.
         key_storage: where private keys live.
@@ -71,6 +74,9 @@ class Settings:
         timeout: seconds for one request with its answer, and for the calls under way at closing.
         max_response_size: bytes of an answer, decompressed.
         clock: epoch seconds.
+        flavour: the iCure of 2023, or today's.
+        project_id: names the application at login, in the cardinal flavour.
+        group_id: of the group to work in, in the cardinal flavour.
     """
 
     base_url: str
@@ -89,6 +95,9 @@ class Settings:
     timeout: float = DEFAULT_TIMEOUT
     max_response_size: int = DEFAULT_MAX_RESPONSE_SIZE
     clock: Callable[[], float] = time.time
+    flavour: Flavour = "medtech"
+    project_id: str | None = None
+    group_id: str | None = None
 
 
 class _Api(SecretHolder):
@@ -159,6 +168,9 @@ class _Api(SecretHolder):
             basic_only=self._settings.prevent_cookie_usage,
             token_expires_at=token_expires_at,
             second_factor=second_factor,
+            dialect=dialect_of(self._settings.flavour),
+            project_id=self._settings.project_id,
+            group_id=self._settings.group_id,
         )
 
     def _make_gateway(self, spec_id: str) -> MessageGateway:
@@ -177,6 +189,7 @@ class _Api(SecretHolder):
             crypto=settings.crypto,
             progress=ProgressStore(settings.storage, settings.crypto),
             clock=settings.clock,
+            deployment=deployment_of(settings),
             open_session=self._open_session,
             open_api=lambda user_name, token, expires_at: MedTechApi(
                 settings,
@@ -202,7 +215,10 @@ class AnonymousMedTechApi(_Api):
         gateway = self._make_gateway(spec_id)
         self.authentication_api: AuthenticationApi = self._make_authentication_api(gateway)
         self.message_gateway_api: AnonymousMessageGatewayApi = AnonymousMessageGatewayApi(
-            gateway, crypto=settings.crypto, clock=settings.clock
+            gateway,
+            crypto=settings.crypto,
+            clock=settings.clock,
+            deployment=deployment_of(settings),
         )
         for api in (self.authentication_api, self.message_gateway_api):
             self._calls.guard(api)
@@ -291,7 +307,13 @@ class MedTechApi(_Api):
         )
         self._authentication_api = self._make_authentication_api(gateway) if gateway else None
         self._message_gateway_api = (
-            MessageGatewayApi(gateway, sender=sender, crypto=settings.crypto, clock=settings.clock)
+            MessageGatewayApi(
+                gateway,
+                sender=sender,
+                crypto=settings.crypto,
+                clock=settings.clock,
+                deployment=deployment_of(settings),
+            )
             if gateway and sender
             else None
         )
@@ -549,6 +571,11 @@ class MedTechApi(_Api):
         """
         await self._end_subscriptions()
         return await self._parts.logout.run()
+
+
+def deployment_of(settings: Settings) -> str | None:
+    """Return the URL of the backend where the gateway has to be told; None in the older flavour."""
+    return None if settings.flavour == "medtech" else root_of(settings.base_url)
 
 
 async def _start_invited(

@@ -20,6 +20,7 @@ from icure_async.keys.access_back import AccessBack
 from icure_async.keys.access_requests import AccessRequests
 from icure_async.keys.automatic_sharing import AutomaticSharing
 from icure_async.keys.backup import OwnKeyBackup
+from icure_async.keys.cardinal_start import CardinalKeyRegistration
 from icure_async.keys.current_user import CurrentUser
 from icure_async.keys.data_export import DataExport
 from icure_async.keys.entity_keys import LegacyMetadata
@@ -146,7 +147,8 @@ class Parts(SecretHolder):
             current_user=self.current_user,
         )
         self.parent_keys: Final = ParentKeys(self.own_document, settings.key_storage)
-        self.key_registration: Final = KeyRegistration(
+        registration = {"medtech": KeyRegistration, "cardinal": CardinalKeyRegistration}
+        self.key_registration: Final = registration[settings.flavour](
             self.own_document,
             key_storage=settings.key_storage,
             current_user=self.current_user,

@@ -296,11 +296,11 @@ class ClosableIterator(Iterator[T]):
         if pump is None or pump.job.task is None or pump.job.is_aborted or self._pid != os.getpid():
             return
         runtime, closing = get_runtime(), Job(pump.aclose)
-        runtime.post(closing.start)
-        # The garbage collector may run anywhere, even on the loop thread.
-        if runtime.is_here() or runtime.is_closed:
-            return
         try:
+            runtime.post(closing.start)
+            # The garbage collector may run anywhere, even on the loop thread.
+            if runtime.is_here() or runtime.is_closed:
+                return
             closing.wait(_ABANDONED_SECONDS)
         except BaseException as interrupt:
             # Without the traceback: it holds this frame, and so the object to be dropped at its

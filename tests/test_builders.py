@@ -17,6 +17,7 @@ import pytest
 
 from icure_async import (
     AnonymousMedTechApiBuilder,
+    Flavour,
     InsecureConnectionWarning,
     KeyPair,
     KeyQuestion,
@@ -26,6 +27,7 @@ from icure_async import (
 )
 from icure_async.crypto.software import SoftwareCrypto
 from icure_async.errors import ConfigurationError, ResponseTooLargeError
+from icure_async.medtech import Settings
 from icure_async.rest.connection import ConnectionOptions
 from icure_async.sandbox import Sandbox
 from icure_async.storage import MemoryKeyStorage, MemoryStorage, StorageKeyStorage
@@ -40,6 +42,9 @@ ENVIRONMENT = (
     "AUTH_BY_SMS_HCP_PROCESS_ID",
     "AUTH_BY_EMAIL_PATIENT_PROCESS_ID",
     "AUTH_BY_SMS_PATIENT_PROCESS_ID",
+    "ICURE_FLAVOUR",
+    "ICURE_PROJECT_ID",
+    "ICURE_GROUP_ID",
 )
 
 
@@ -125,7 +130,6 @@ def test_the_builder_names_what_is_missing(
         ("with_proxy", None),
         ("with_ssl_context", True),
         ("with_ssl_context", ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)),
-        ("with_icure_base_url", "https://kraken.example/rest/v2"),
         ("with_icure_base_url", "https://kraken.example\n"),
         ("with_msg_gw_url", " https://gw.example"),
         ("with_msg_gw_spec_id", "ic\n"),
@@ -650,3 +654,86 @@ def test_building_imports_nothing_of_the_sdk_in_the_event_loop(builder: str) -> 
     ).stdout
     assert "thread icure_async.parts" in output
     assert "loop icure_async" not in output
+
+
+# The flavour
+
+
+def _settings_of(builder: MedTechApiBuilder) -> Settings:
+    return builder.with_user_name("u").with_password("p")._settings()()
+
+
+@pytest.mark.parametrize("version", ["", "/rest/v1", "/rest/v2"])
+@pytest.mark.parametrize(("flavour", "root"), [("medtech", "/rest/v1"), ("cardinal", "/rest/v2")])
+def test_the_flavour_decides_about_the_version_of_the_protocol(
+    version: str, flavour: Flavour, root: str
+) -> None:
+    for builder in (
+        MedTechApiBuilder().with_icure_base_url(URL + version).with_flavour(flavour),
+        MedTechApiBuilder().with_flavour(flavour).with_icure_base_url(URL + version),
+    ):
+        settings = _settings_of(builder)
+        assert settings.flavour == flavour
+        assert settings.base_url == URL + root
+
+
+def test_the_flavour_is_that_of_2023_unless_another_is_chosen() -> None:
+    settings = _settings_of(MedTechApiBuilder().with_icure_base_url(URL))
+    assert (settings.flavour, settings.project_id, settings.group_id) == ("medtech", None, None)
+
+
+def test_project_and_group_of_todays_flavour_are_kept() -> None:
+    builder = MedTechApiBuilder().with_icure_base_url(URL).with_flavour("cardinal")
+    settings = _settings_of(builder.with_project_id("p-1").with_group_id("g-1"))
+    assert (settings.project_id, settings.group_id) == ("p-1", "g-1")
+
+
+@pytest.mark.parametrize("value", ["", "  ", "a ", "..", None, 5])
+@pytest.mark.parametrize("method", ["with_project_id", "with_group_id"])
+def test_ids_of_projects_and_groups_that_can_not_be_are_refused(method: str, value: Any) -> None:
+    with pytest.raises(ConfigurationError, match=method):
+        getattr(MedTechApiBuilder(), method)(value)
+
+
+@pytest.mark.parametrize("value", ["Cardinal ", "v2", "", None, ["cardinal"]])
+def test_another_flavour_is_refused(value: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"with_flavour\(\) needs 'medtech' or 'cardinal'"):
+        MedTechApiBuilder().with_flavour(value)
+
+
+@pytest.mark.parametrize("method", ["with_project_id", "with_group_id"])
+def test_options_of_todays_flavour_are_not_left_unused_in_that_of_2023(method: str) -> None:
+    builder = MedTechApiBuilder().with_icure_base_url(URL)
+    getattr(builder, method)("id")
+    with pytest.raises(ConfigurationError, match=rf"{method}\(\) needs with_flavour"):
+        builder.with_user_name("u").with_password("p").build()
+
+
+def test_todays_flavour_has_no_basic_authentication() -> None:
+    builder = MedTechApiBuilder().with_icure_base_url(URL).with_flavour("cardinal")
+    with pytest.raises(ConfigurationError, match=r"prevent_cookie_usage\(\) can't be combined"):
+        builder.prevent_cookie_usage().with_user_name("u").with_password("p").build()
+
+
+def test_flavour_project_and_group_are_taken_from_the_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("ICURE_URL", URL)
+    monkeypatch.setenv("ICURE_FLAVOUR", "Cardinal\n")
+    monkeypatch.setenv("ICURE_PROJECT_ID", "p-1")
+    monkeypatch.setenv("ICURE_GROUP_ID", "g-1")
+    settings = _settings_of(MedTechApiBuilder.from_env())
+    assert (settings.flavour, settings.project_id, settings.group_id) == ("cardinal", "p-1", "g-1")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("ICURE_FLAVOUR", "v2"), ("ICURE_PROJECT_ID", ".."), ("ICURE_GROUP_ID", "..")],
+)
+def test_a_malformed_variable_of_todays_flavour_is_named(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ICURE_URL", URL)
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigurationError, match=f"{name} is malformed"):
+        MedTechApiBuilder.from_env()

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Final
 import anyio
 import attrs
 
-from icure_async.authentication.captcha import CaptchaType, captcha_member
 from icure_async.authentication.completion import Completer, Options
 from icure_async.authentication.failures import EVENT_BY_STATE, failure
 from icure_async.authentication.first_login import FirstLogin, process_of_invitation
@@ -31,12 +30,14 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from datetime import timedelta
 
+    from icure_async.authentication.captcha import CaptchaType
     from icure_async.authentication.process import Channel
     from icure_async.authentication.progress import ProgressStore
     from icure_async.authentication.result import AuthenticationResult
     from icure_async.crypto.protocol import Crypto
     from icure_async.medtech import MedTechApi
     from icure_async.models.access_request import AccessRequest
+    from icure_async.models.captcha import CaptchaProgress
     from icure_async.models.key_pair import KeyPair
     from icure_async.models.missing_key import MissingKey
     from icure_async.rest.message_gateway import MessageGateway
@@ -62,6 +63,7 @@ class AuthenticationApi:
         crypto: Crypto,
         progress: ProgressStore,
         clock: Callable[[], float],
+        deployment: str | None,
         open_session: Callable[[str, str], Session],
         open_api: Callable[[str, str, int], MedTechApi],
         start_invited: Callable[
@@ -74,7 +76,7 @@ class AuthenticationApi:
             "sms": process_by_sms_id,
         }
         self._crypto = crypto
-        self._starter = Starter(gateway, crypto=crypto, clock=clock)
+        self._starter = Starter(gateway, crypto=crypto, clock=clock, deployment=deployment)
         self._progress = progress
         self._clock = clock
         self._completer = Completer(
@@ -97,7 +99,7 @@ class AuthenticationApi:
 
     async def start_authentication(
         self,
-        recaptcha: str,
+        recaptcha: str | None = None,
         *,
         email: str | None = None,
         phone_number: str | None = None,
@@ -106,15 +108,20 @@ class AuthenticationApi:
         healthcare_professional_id: str | None = None,
         bypass_token_check: bool = False,
         validation_code_length: int = 6,
-        recaptcha_type: CaptchaType = "recaptcha",
+        recaptcha_type: CaptchaType | None = None,
+        progress: Callable[[CaptchaProgress], Awaitable[None]] | None = None,
     ) -> AuthenticationProcess:
         """Have a validation code sent, to register a new user or to log in.
 
         With both an email address and a phone number the code goes by email if a process for that
         is configured, else by SMS. An empty text counts as nothing.
 
+        Today's message gateways take a captcha that the SDK solves itself, in about a second and
+        in a worker thread: the program computes instead of the person clicking. That is so with
+        ``recaptcha_type="kerberus"``, and ``with_flavour("cardinal")`` unless a solution is given.
+
         Args:
-            recaptcha: the solution of a captcha.
+            recaptcha: the solution of a captcha; left out where the SDK solves it.
             email: of the person.
             phone_number: of the person, in international form.
             first_name: for a registration.
@@ -123,7 +130,10 @@ class AuthenticationApi:
                 records are shared with it automatically. Mandatory for patients.
             bypass_token_check: go on with a code the gateway refuses (demonstration users).
             validation_code_length: digits of the code, 4 to 12.
-            recaptcha_type: ``"recaptcha"`` (v3) or ``"friendly-captcha"``.
+            recaptcha_type: ``"recaptcha"`` (v3, the default for a solution that is given),
+                ``"friendly-captcha"`` or ``"kerberus"``.
+            progress: called again and again while the SDK solves a captcha; the error of a callback
+                ends the call.
 
         Returns:
             The process to complete with the code. It can be saved with ``to_json()``.
@@ -132,7 +142,9 @@ class AuthenticationApi:
             ValidationError: an argument is malformed. Nothing was sent.
             ConfigurationError: no process is configured for this contact. Nothing was sent.
             CaptchaRefusedError: the captcha was refused.
-            UnknownProcessError: the gateway does not know the configured process or spec id.
+            UnknownProcessError: the gateway does not know the configured process or spec id, or has
+                no captcha for the SDK to solve.
+            InvalidResponseError: the captcha is malformed, or would take minutes to solve.
         """
         return await self._starter.start(
             recaptcha,
@@ -145,33 +157,39 @@ class AuthenticationApi:
             bypass_token_check=bypass_token_check,
             validation_code_length=validation_code_length,
             recaptcha_type=recaptcha_type,
+            progress=progress,
         )
 
     async def resend(
         self,
         process: AuthenticationProcess,
-        recaptcha: str,
+        recaptcha: str | None = None,
         *,
-        recaptcha_type: CaptchaType = "recaptcha",
+        recaptcha_type: CaptchaType | None = None,
+        progress: Callable[[CaptchaProgress], Awaitable[None]] | None = None,
     ) -> AuthenticationProcess:
         """Have another code sent to the same person; the former one is not to be used any more.
 
         Args:
             process: one whose code got lost, expired, or was mistyped too often.
-            recaptcha: a new solution of a captcha; gateways take each only once.
-            recaptcha_type: ``"recaptcha"`` (v3) or ``"friendly-captcha"``.
+            recaptcha: a new solution of a captcha; gateways take each only once. Left out where the
+                SDK solves it, see :meth:`start_authentication`.
+            recaptcha_type: as for :meth:`start_authentication`.
+            progress: as for :meth:`start_authentication`.
 
         Returns:
             The process to complete with the new code; the given one is over.
 
         Raises:
             ProcessStateError: the process is completed, was never started, or was superseded.
+            ConfigurationError: the process was started in the other flavour. Nothing was sent.
             CaptchaRefusedError: the captcha was refused.
             UnknownProcessError: the gateway does not know the configured process or spec id.
             StorageError: the code was sent, and can't be used: call again.
         """
         _check_process(process)
-        captcha = captcha_member(recaptcha, recaptcha_type)
+        captcha = self._starter.captcha(recaptcha, recaptcha_type, progress)
+        self._starter.check_flavour(process)
         advance(process, AuthenticationEvent.RESENT)
         again = attrs.evolve(
             process,
@@ -225,9 +243,11 @@ class AuthenticationApi:
                 ``missing_key`` refuses a new one. Nothing was published; calling again on a device
                 that has the key pair finishes the job.
             ProcessStateError: the process is completed, was never started, or was superseded.
+            ConfigurationError: the process was started in the other flavour. Nothing was sent.
             NetworkError: no answer. Call again with the same process and code.
         """
         _check_process(process)
+        self._starter.check_flavour(process)
         code = _checked_code(process, validation_code)
         options = _checked_options(token_validity, missing_key, find_key)
         if process.state in EVENT_BY_STATE:
@@ -280,6 +300,7 @@ class AuthenticationApi:
             NetworkError: no answer. Call again with the same login and token.
         """
         process, secret = process_of_invitation(login, token)
+        process = attrs.evolve(process, flavour=self._starter.flavour)
         options = _checked_options(token_validity, missing_key, find_key)
         return await self._first_login.complete(process, secret, options)
 

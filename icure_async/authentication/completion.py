@@ -34,9 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SIGN_IN_PAUSE_SECONDS", "Completer", "Options"]
 
-# The account may appear at the backend a moment after the gateway accepts the code
-# (server-behaviour.md §13.2.4).
-_SIGN_IN_ATTEMPTS: Final = 4
+# The unit of the pauses before further logins. Tests put something quicker here.
 SIGN_IN_PAUSE_SECONDS: Final = 1.0
 
 _Event = AuthenticationEvent
@@ -212,13 +210,13 @@ class Completer:
         """
         refusal = await self._validate(process, code)
         if refusal is None:
-            signed_in = await self._log_in(process.login, code, attempts=_SIGN_IN_ATTEMPTS)
+            signed_in = await self._log_in(process.login, code, is_fresh=True)
             if signed_in is None:
                 # The written progress stays: the account may yet appear.
                 raise failure(process, _Event.CODE_EXPIRED)
             return signed_in
         if may_be_used or process.bypass_token_check:
-            signed_in = await self._log_in(process.login, code, attempts=1)
+            signed_in = await self._log_in(process.login, code, is_fresh=False)
             if signed_in is not None:
                 return signed_in
         await self._progress.code_refused(process.request_id, progress, code)
@@ -227,12 +225,18 @@ class Completer:
             refusal = failure(process, _Event.CODE_REFUSED)
         raise refusal
 
-    async def _log_in(self, login: str, code: str, *, attempts: int) -> tuple[Session, str] | None:
-        """Return the session and the user's id, or None where the backend refuses the code."""
-        for attempt in range(attempts):
-            if attempt:
-                await self._sleep(SIGN_IN_PAUSE_SECONDS)
-            session = self._open_session(login, code)
+    async def _log_in(self, login: str, code: str, *, is_fresh: bool) -> tuple[Session, str] | None:
+        """Return the session and the user's id, or None where the backend refuses the code.
+
+        A fresh code is tried several times: its account may appear a moment after the gateway has
+        accepted it.
+        """
+        session = self._open_session(login, code)
+        pauses = session.dialect.pauses_after_code if is_fresh else ()
+        for pause in (0.0, *pauses):
+            if pause:
+                await self._sleep(pause * SIGN_IN_PAUSE_SECONDS)
+                session = self._open_session(login, code)
             try:
                 answer = await session.sign_in()
                 user_id = answer.user_id or (await UserResource(session).current()).get("id")

@@ -24,7 +24,7 @@ from icure_async.errors import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["EVENT_BY_STATE", "code_refusal", "failure", "start_failure"]
+__all__ = ["EVENT_BY_STATE", "challenge_failure", "code_refusal", "failure", "start_failure"]
 
 _State = AuthenticationState
 _Event = AuthenticationEvent
@@ -70,6 +70,10 @@ _EVENT_BY_STATUS: Final[Mapping[int, AuthenticationEvent]] = {
 _CAPTCHA_REFUSED: Final = (
     "The message gateway refused the captcha. Let the person solve a new one, and start again."
 )
+_NO_CHALLENGE: Final = (
+    "Older gateways have no captcha for the SDK to solve: then pass the solution of one as "
+    "recaptcha. Nothing was sent to the person."
+)
 _PROFESSIONAL_NEEDED: Final = (
     "The message gateway refuses to start this process. Patients who are new need "
     "healthcare_professional_id: the id of a healthcare professional who is known there. Check the "
@@ -104,14 +108,18 @@ def code_refusal(
     return failure(process, _EVENT_BY_STATUS.get(status, _Event.CODE_REFUSED))
 
 
+def challenge_failure(process: AuthenticationProcess, error: BackendError) -> BackendError:
+    """Return the error where the gateway has no challenge for the SDK to solve."""
+    if error.status not in _NO_SUCH_PROCESS:
+        return error
+    unknown = advance(process, _Event.PROCESS_UNKNOWN)
+    advice = f"{_process_unknown(process, error)} {_NO_CHALLENGE}"
+    return UnknownProcessError(advice, process=unknown, **_about(error))
+
+
 def start_failure(process: AuthenticationProcess, error: BackendError) -> BackendError:
     """Return the error for a process that the gateway does not start."""
-    status = error.status
-    about: dict[str, Any] = {
-        "status": status,
-        "request_id": error.request_id,
-        "server_message": error.server_message,
-    }
+    status, about = error.status, _about(error)
     captcha_named = "captcha" in (error.server_message or "").lower()
     if status in (401, 403) or (status == 400 and captcha_named):
         # A backend, configured as the gateway by mistake, asks everybody for credentials.
@@ -127,6 +135,14 @@ def start_failure(process: AuthenticationProcess, error: BackendError) -> Backen
     ):
         return BadRequestError(_PROFESSIONAL_NEEDED, **about)
     return error
+
+
+def _about(error: BackendError) -> dict[str, Any]:
+    return {
+        "status": error.status,
+        "request_id": error.request_id,
+        "server_message": error.server_message,
+    }
 
 
 def _process_unknown(process: AuthenticationProcess, error: BackendError) -> str:

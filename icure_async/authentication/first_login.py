@@ -69,7 +69,7 @@ class FirstLogin(Completer):
         may_be_used: bool,  # noqa: ARG002
     ) -> tuple[Session, str]:
         """Log in with the token of the invitation as the password; it may be used many times."""
-        signed_in = await self._log_in(process.login, code, attempts=1)
+        signed_in = await self._log_in(process.login, code, is_fresh=False)
         if signed_in is not None:
             return signed_in
         await self._progress.code_refused(process.request_id, progress, code)

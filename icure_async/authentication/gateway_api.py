@@ -15,11 +15,12 @@ from icure_async.models.validation import validate_id
 from icure_async.threads import OTHERS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from icure_async.authentication.captcha import CaptchaType
     from icure_async.authentication.sender import Sender
     from icure_async.crypto.protocol import Crypto
+    from icure_async.models.captcha import CaptchaProgress
     from icure_async.models.messages import Message
     from icure_async.rest.message_gateway import MessageGateway
 
@@ -31,15 +32,20 @@ class AnonymousMessageGatewayApi:
     """Starts and validates processes of the gateway, for which nobody need be logged in."""
 
     def __init__(
-        self, gateway: MessageGateway, *, crypto: Crypto, clock: Callable[[], float]
+        self,
+        gateway: MessageGateway,
+        *,
+        crypto: Crypto,
+        clock: Callable[[], float],
+        deployment: str | None,
     ) -> None:
         self._gateway = gateway
-        self._starter = Starter(gateway, crypto=crypto, clock=clock)
+        self._starter = Starter(gateway, crypto=crypto, clock=clock, deployment=deployment)
 
     async def start_process(
         self,
         process_id: str,
-        recaptcha: str,
+        recaptcha: str | None = None,
         *,
         email: str | None = None,
         phone_number: str | None = None,
@@ -47,7 +53,8 @@ class AnonymousMessageGatewayApi:
         last_name: str | None = None,
         healthcare_professional_id: str | None = None,
         validation_code_length: int = 6,
-        recaptcha_type: CaptchaType = "recaptcha",
+        recaptcha_type: CaptchaType | None = None,
+        progress: Callable[[CaptchaProgress], Awaitable[None]] | None = None,
     ) -> AuthenticationProcess:
         """Have a code sent by any process of the gateway.
 
@@ -56,14 +63,16 @@ class AnonymousMessageGatewayApi:
 
         Args:
             process_id: the gateway's name of the process.
-            recaptcha: the solution of a captcha.
+            recaptcha: the solution of a captcha; left out where the SDK solves it, see
+                ``authentication_api.start_authentication()``.
             email: of the person; the code goes there if it is given.
             phone_number: of the person, in international form.
             first_name: of the person.
             last_name: of the person.
             healthcare_professional_id: id of the data owner who invites the person.
             validation_code_length: digits of the code, 4 to 12.
-            recaptcha_type: ``"recaptcha"`` (v3) or ``"friendly-captcha"``.
+            recaptcha_type: ``"recaptcha"`` (v3), ``"friendly-captcha"`` or ``"kerberus"``.
+            progress: as for ``authentication_api.start_authentication()``.
 
         Returns:
             The process. Its ``request_id`` is for :meth:`validate_process`; a process that creates
@@ -86,6 +95,7 @@ class AnonymousMessageGatewayApi:
             bypass_token_check=False,
             validation_code_length=validation_code_length,
             recaptcha_type=recaptcha_type,
+            progress=progress,
         )
 
     async def validate_process(self, request_id: str, validation_code: str) -> bool:
@@ -133,8 +143,9 @@ class MessageGatewayApi(AnonymousMessageGatewayApi):
         sender: Sender,
         crypto: Crypto,
         clock: Callable[[], float],
+        deployment: str | None,
     ) -> None:
-        super().__init__(gateway, crypto=crypto, clock=clock)
+        super().__init__(gateway, crypto=crypto, clock=clock, deployment=deployment)
         self._sender = sender
 
     async def send_email(self, email_address: str, message: EmailMessage) -> None:

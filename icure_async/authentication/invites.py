@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, get_args
 import attrs
 
 from icure_async.crypto.encoding import new_uuid
-from icure_async.crypto.exchange_keys import public_keys_of
+from icure_async.crypto.exchange_keys import published_keys_of
 from icure_async.errors import (
     BackendError,
     BadRequestError,
@@ -206,7 +206,7 @@ class Invites:
         if invited is None:
             raise _exists(document, "it was not made by an invitation to one of its contacts")
         record = await self._patients.get(invitee.patient_id)
-        if public_keys_of(record):
+        if published_keys_of(record):
             raise _exists(document, "it has logged in already")
         if invited.channel not in invitee.channels:
             raise ValidationError(

@@ -16,6 +16,7 @@ from icure_async.errors import ProcessStateError, ValidationError
 from icure_async.json_shapes import parse_json_object
 from icure_async.mistakes import explained
 from icure_async.models.contact_choice import Channel
+from icure_async.models.flavour import FLAVOURS, Flavour
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,6 +32,7 @@ __all__ = [
 ]
 
 _VERSION: Final = 1
+_FLAVOUR_OF_ALL_BEFORE: Final[Flavour] = "medtech"
 
 
 class AuthenticationState(enum.StrEnum):
@@ -135,6 +137,7 @@ class AuthenticationProcess:
         validation_code_length: digits of the code.
         started_at: epoch milliseconds at which the code was asked for.
         wrong_codes: how many wrong codes were tried, as far as this value knows.
+        flavour: of the API object that has started it; one of the same flavour completes it.
     """
 
     request_id: str
@@ -151,6 +154,7 @@ class AuthenticationProcess:
     validation_code_length: int = 6
     started_at: int = 0
     wrong_codes: int = 0
+    flavour: Flavour = "medtech"
 
     def __repr__(self) -> str:
         return f"AuthenticationProcess(request_id={self.request_id!r}, state={self.state.value!r})"
@@ -166,6 +170,9 @@ class AuthenticationProcess:
     def to_json(self) -> str:
         """Return the whole state as JSON, with a version. It holds no code and no key."""
         members = attrs.asdict(self) | {"state": self.state.value}
+        if self.flavour == _FLAVOUR_OF_ALL_BEFORE:
+            # As earlier versions wrote and read it; those refuse a process of today's flavour.
+            del members["flavour"]
         return json.dumps({"version": _VERSION} | members, separators=(",", ":"))
 
     @classmethod
@@ -212,6 +219,7 @@ def advance(process: AuthenticationProcess, event: AuthenticationEvent) -> Authe
 
 
 def _from_members(members: Mapping[str, Any]) -> AuthenticationProcess:
+    members = {"flavour": _FLAVOUR_OF_ALL_BEFORE, **members}
     fields = {field.name: field for field in attrs.fields(AuthenticationProcess)}
     for name, value in members.items():
         # Exactly these types: a bool is an int, too.
@@ -233,6 +241,11 @@ def _from_members(members: Mapping[str, Any]) -> AuthenticationProcess:
         raise ValidationError("The saved authentication process is in an unknown state.")
     if members["channel"] not in get_args(Channel):
         raise ValidationError("The saved authentication process names an unknown channel.")
+    if members["flavour"] not in FLAVOURS:
+        raise ValidationError(
+            "The saved authentication process is of a flavour that this version of the SDK does "
+            "not know: update the SDK, or start a new process."
+        )
     checked: dict[str, Any] = {**members, "state": state}
     return AuthenticationProcess(**checked)
 

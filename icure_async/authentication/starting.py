@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from icure_async.authentication.captcha import captcha_member
-from icure_async.authentication.failures import start_failure
+from icure_async.authentication.captcha import chosen_captcha
+from icure_async.authentication.failures import challenge_failure, start_failure
 from icure_async.authentication.process import AuthenticationEvent, AuthenticationProcess, advance
 from icure_async.crypto.encoding import new_uuid
 from icure_async.errors import BackendError, ConfigurationError, ValidationError
@@ -16,9 +16,11 @@ from icure_async.threads import OTHERS
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from icure_async.authentication.captcha import CaptchaType
+    from icure_async.authentication.captcha import Captcha, CaptchaMember, CaptchaType
     from icure_async.authentication.process import Channel
+    from icure_async.authentication.proof_of_work import Progress
     from icure_async.crypto.protocol import Crypto
+    from icure_async.models.flavour import Flavour
     from icure_async.rest.message_gateway import MessageGateway
 
 __all__ = ["Starter"]
@@ -27,18 +29,35 @@ _CODE_LENGTHS: Final = range(4, 13)
 
 
 class Starter:
-    """Starts processes."""
+    """Starts processes.
+
+    Args:
+        gateway: sends the codes.
+        crypto: makes ids.
+        clock: epoch seconds.
+        deployment: the URL of the backend, in the flavour of today; None in that of 2023.
+
+    Attributes:
+        flavour: of the processes.
+    """
 
     def __init__(
-        self, gateway: MessageGateway, *, crypto: Crypto, clock: Callable[[], float]
+        self,
+        gateway: MessageGateway,
+        *,
+        crypto: Crypto,
+        clock: Callable[[], float],
+        deployment: str | None,
     ) -> None:
         self._gateway = gateway
+        self.flavour: Final[Flavour] = "medtech" if deployment is None else "cardinal"
+        self._deployment = deployment
         self._crypto = crypto
         self._clock = clock
 
     async def start(
         self,
-        recaptcha: str,
+        recaptcha: str | None,
         *,
         process_ids: Mapping[Channel, str | None],
         email: str | None,
@@ -48,7 +67,8 @@ class Starter:
         healthcare_professional_id: str | None,
         bypass_token_check: bool,
         validation_code_length: int,
-        recaptcha_type: CaptchaType,
+        recaptcha_type: CaptchaType | None,
+        progress: Progress | None,
     ) -> AuthenticationProcess:
         """Have a validation code sent.
 
@@ -56,7 +76,7 @@ class Starter:
         """
         if not isinstance(bypass_token_check, bool):
             raise ValidationError("bypass_token_check must be True or False.")
-        captcha = captcha_member(recaptcha, recaptcha_type)
+        captcha = self.captcha(recaptcha, recaptcha_type, progress)
         if type(validation_code_length) is not int or validation_code_length not in _CODE_LENGTHS:
             raise ValidationError("validation_code_length must be an int between 4 and 12.")
         # In a thread: the first call loads the phone metadata of all countries.
@@ -83,24 +103,44 @@ class Starter:
             else None,
             validation_code_length=validation_code_length,
             started_at=int(self._clock() * 1000),
+            flavour=self.flavour,
         )
         return await self.send_code(process, captcha)
 
+    def captcha(
+        self, solution: str | None, captcha_type: CaptchaType | None, progress: Progress | None
+    ) -> Captcha:
+        """Return the captcha that a caller means; today's gateway has one for the SDK to solve.
+
+        Raises:
+            ValidationError: it is missing or malformed.
+            ConfigurationError: the callback can't be called.
+        """
+        solves_itself = self.flavour == "cardinal"
+        return chosen_captcha(solution, captcha_type, progress, solves_itself=solves_itself)
+
+    def check_flavour(self, process: AuthenticationProcess) -> None:
+        """Refuse a process of the other flavour: it would be about keys of another kind.
+
+        Raises:
+            ConfigurationError: it is one.
+        """
+        if process.flavour != self.flavour:
+            raise ConfigurationError(
+                f"The authentication process was started in the flavour {process.flavour!r}, and "
+                f"this API object was built for {self.flavour!r}: build one "
+                f"with_flavour({process.flavour!r}), or start a new process. Nothing was sent."
+            )
+
     async def send_code(
-        self, process: AuthenticationProcess, captcha: Mapping[str, str]
+        self, process: AuthenticationProcess, captcha: Captcha
     ) -> AuthenticationProcess:
         """Have the code of a process sent, and return the process after that."""
-        body = {
-            **captcha,
-            "firstName": process.first_name or "",
-            "lastName": process.last_name or "",
-            "from": process.login,
-            "hcpId": process.healthcare_professional_id or "",
-        }
-        if process.email:
-            body["email"] = process.email
-        if process.phone_number:
-            body["mobilePhone"] = process.phone_number
+        try:
+            member = await captcha.member(self._gateway)
+        except BackendError as error:
+            raise challenge_failure(process, error) from None
+        body = self._members_of(process, member)
         try:
             await self._gateway.start_process(
                 process.process_id,
@@ -111,6 +151,25 @@ class Starter:
         except BackendError as error:
             raise start_failure(process, error) from None
         return advance(process, AuthenticationEvent.CODE_SENT)
+
+    def _members_of(
+        self, process: AuthenticationProcess, captcha: CaptchaMember
+    ) -> dict[str, object]:
+        """Return the body of the start request, in the order of the reference."""
+        contacts = {"email": process.email, "mobilePhone": process.phone_number}
+        body = {
+            **captcha,
+            "firstName": process.first_name or "",
+            "lastName": process.last_name or "",
+            "from": process.login,
+            "hcpId": process.healthcare_professional_id or "",
+        }
+        if self._deployment is None:
+            return body | {name: contact for name, contact in contacts.items() if contact}
+        # It is not known whether today's gateway still takes the members of 2023 (today.md §15):
+        # it gets these and its own.
+        contacts = {name: contact or "" for name, contact in contacts.items()}
+        return {**body, **contacts, "deployment": self._deployment}
 
 
 def _choose_channel(

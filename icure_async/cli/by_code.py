@@ -59,7 +59,7 @@ def start(
     choices: Choices,
     user_type: str | None,
     captcha: str | None,
-    captcha_type: CaptchaType,
+    captcha_type: CaptchaType | None,
     **person: Any,
 ) -> Pending:
     """Have a code sent, and keep the process.
@@ -67,17 +67,19 @@ def start(
     Args:
         choices: the settings.
         user_type: "hcp" or "patient" for those who are new; None for a login.
-        captcha: its solution; None asks for it.
-        captcha_type: its kind.
+        captcha: its solution; None asks for it, unless this program solves it.
+        captcha_type: its kind; None for the usual one.
         person: arguments of ``start_authentication()``.
     """
     builder = choices.anonymous_builder(user_type)
-    solution = captcha or ask("Solution of a captcha", environment.CAPTCHA, hidden=False)
+    solution = captcha
+    if not captcha and not _is_computed(choices, captcha_type):
+        solution = ask("Solution of a captcha", environment.CAPTCHA, hidden=False)
 
     async def run() -> Pending:
         async with builder.build() as api:
             process = await api.authentication_api.start_authentication(
-                solution, recaptcha_type=captcha_type, **person
+                solution or None, recaptcha_type=captcha_type, **person
             )
         pending = Pending(process, user_type, choices)
         await keep_pending(pending)
@@ -87,6 +89,10 @@ def start(
         pending = asyncio.run(run())
     note(f"A code was sent to {pending.process.login}.")
     return pending
+
+
+def _is_computed(choices: Choices, captcha_type: CaptchaType | None) -> bool:
+    return captcha_type == "kerberus" or (captcha_type is None and choices.flavour == "cardinal")
 
 
 def finish(pending: Pending, completion: Completion) -> LoggedIn:

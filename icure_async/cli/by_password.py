@@ -95,6 +95,7 @@ async def _logged_in(login: _Login) -> LoggedIn:
             user_id=user.id,
             data_owner_id=owner_id,
             token=token,
+            flavour=login.choices.flavour or "medtech",
         )
 
         async def give_up() -> None:

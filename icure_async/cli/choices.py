@@ -14,6 +14,7 @@ from icure_async.builders import AnonymousMedTechApiBuilder, MedTechApiBuilder
 from icure_async.cli.profiles import SETTINGS, check_name, read_profiles
 from icure_async.environment import value_of
 from icure_async.errors import ConfigurationError
+from icure_async.models.flavour import FLAVOURS, Flavour
 
 __all__ = ["AsJson", "Choices", "ProfileName", "chosen", "chosen_before", "complete_profile"]
 
@@ -75,6 +76,12 @@ class Choices:
         )
 
     @property
+    def flavour(self) -> Flavour | None:
+        """The flavour, or None where nothing says it."""
+        name = self.settings.get("flavour")
+        return next((flavour for flavour in FLAVOURS if flavour == name), None)
+
+    @property
     def folder(self) -> Path | None:
         """The folder of the private keys, where it is not the default one."""
         storage = self.settings.get("storage")
@@ -99,9 +106,16 @@ class Choices:
             builder.with_auth_process_by_sms_id(by_sms)
         return builder
 
-    def builder(self, url: str) -> MedTechApiBuilder:
-        """Return a builder for a user of a backend."""
+    def builder(self, url: str, flavour: Flavour | None = None) -> MedTechApiBuilder:
+        """Return a builder for a user of a backend.
+
+        Args:
+            url: of the backend.
+            flavour: of the user's login; None takes the chosen one.
+        """
         builder = self._tell(MedTechApiBuilder()).with_icure_base_url(url)
+        if flavour:
+            builder.with_flavour(flavour)
         spec_id = self.get("spec_id")
         if spec_id:
             builder.with_msg_gw_spec_id(spec_id)
@@ -136,6 +150,13 @@ class Choices:
             builder.with_icure_base_url(url)
         if gateway_url:
             builder.with_msg_gw_url(gateway_url)
+        if self.flavour:
+            builder.with_flavour(self.flavour)
+        project_id, group_id = self.get("project_id"), self.get("group_id")
+        if project_id:
+            builder.with_project_id(project_id)
+        if group_id:
+            builder.with_group_id(group_id)
         return builder
 
 

@@ -11,7 +11,7 @@ import io
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final, cast
 
 import typer
 
@@ -23,11 +23,13 @@ from icure_async.cli.doctor import doctor
 from icure_async.cli.keys import keys
 from icure_async.cli.login import login, logout, register, whoami
 from icure_async.cli.notifications import notification
+from icure_async.cli.options import FlavourName  # noqa: TC001 - typer reads it
 from icure_async.cli.output import note
 from icure_async.cli.patients import patient
+from icure_async.cli.profiles import SETTINGS
 from icure_async.cli.sandbox import sandbox
 from icure_async.cli.tokens import token
-from icure_async.environment import PROFILE
+from icure_async.environment import FLAVOUR, PROFILE, value_of
 from icure_async.errors import (
     AuthenticationError,
     AuthenticationProcessError,
@@ -39,6 +41,8 @@ from icure_async.errors import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from icure_async.models.flavour import Flavour
 
 __all__ = ["app", "main"]
 
@@ -109,7 +113,7 @@ def options(
 
 
 @app.command()
-def demo() -> None:
+def demo(flavour: FlavourName = None) -> None:
     """Register by SMS, write an encrypted patient, log in again, read it: on a fresh sandbox."""
     import asyncio
 
@@ -117,7 +121,10 @@ def demo() -> None:
 
     from icure_async.cli.demo import Demo
 
-    asyncio.run(Demo(Console()).run())
+    # Without a profile: the demonstration has a backend of its own.
+    chosen = flavour or value_of(FLAVOUR) or "medtech"
+    chosen = SETTINGS["flavour"].checked(chosen, "The flavour")
+    asyncio.run(Demo(Console(), cast("Flavour", chosen)).run())
 
 
 @functools.cache

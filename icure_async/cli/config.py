@@ -92,6 +92,15 @@ def show(
 def set_profile(
     name: _Name,
     url: Annotated[str | None, typer.Option(help="URL of the backend.")] = None,
+    flavour: Annotated[
+        str | None, typer.Option(help="iCure to speak with: medtech or cardinal.")
+    ] = None,
+    project_id: Annotated[
+        str | None, typer.Option(help="Project that users log in to, in the cardinal flavour.")
+    ] = None,
+    group_id: Annotated[
+        str | None, typer.Option(help="Group to work in, in the cardinal flavour.")
+    ] = None,
     gateway_url: Annotated[str | None, typer.Option(help="URL of the message gateway.")] = None,
     spec_id: Annotated[
         str | None, typer.Option(help="Id of the application at the gateway.")
@@ -122,6 +131,9 @@ def set_profile(
     """
     given = {
         "url": url,
+        "flavour": flavour,
+        "project_id": project_id,
+        "group_id": group_id,
         "gateway_url": gateway_url,
         "spec_id": spec_id,
         "hcp_email_process_id": hcp_email_process_id,

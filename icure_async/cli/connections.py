@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from icure_async.cli.choices import Choices
     from icure_async.cli.folders import DiskKeyStorage
     from icure_async.medtech import MedTechApi
+    from icure_async.models.flavour import Flavour
 
 __all__ = [
     "Credentials",
@@ -44,24 +45,29 @@ class Credentials:
         user_name: logs in.
         password: or token. Never in a repr.
         is_kept: whether it is the login that is kept on this device.
+        flavour: in which the user works; None for the usual one.
     """
 
     url: str
     user_name: str
     password: str = attrs.field(repr=False)
     is_kept: bool
+    flavour: Flavour | None
 
 
 def credentials_of(choices: Choices) -> Credentials | None:
     """Return those of the environment, else those of the profile's login; None for neither.
 
     Raises:
-        ConfigurationError: the login that is kept is one at another backend.
+        ConfigurationError: the login that is kept is one at another backend, or of the other
+            flavour.
         StorageError: the login cannot be read.
     """
     password = os.environ.get(environment.PASSWORD, "").strip("\r\n")
     if password:
-        return Credentials(choices.need("url"), choices.need("user_name"), password, False)
+        return Credentials(
+            choices.need("url"), choices.need("user_name"), password, False, choices.flavour
+        )
     login = asyncio.run(read_login(choices.profile))
     if login is None:
         return None
@@ -71,7 +77,13 @@ def credentials_of(choices: Choices) -> Credentials | None:
             f"The profile {choices.profile!r} is logged in at {login.url}, and ICURE_URL or the "
             f"profile names {url}: log in there with 'icure login', or name another profile."
         )
-    return Credentials(login.url, login.user_name, login.token, True)
+    if choices.flavour not in (None, login.flavour):
+        raise ConfigurationError(
+            f"The profile {choices.profile!r} is logged in in the flavour {login.flavour}, and "
+            f"ICURE_FLAVOUR or the profile names {choices.flavour}: log in with 'icure login "
+            f"--flavour {choices.flavour}', or name another profile."
+        )
+    return Credentials(login.url, login.user_name, login.token, True, login.flavour)
 
 
 def needed_credentials(choices: Choices) -> Credentials:
@@ -94,7 +106,7 @@ def builder_for(
 ) -> MedTechApiBuilder:
     """Return a builder with the key pairs and the state of this device."""
     return (
-        choices.builder(credentials.url)
+        choices.builder(credentials.url, credentials.flavour)
         .with_user_name(credentials.user_name)
         .with_password(credentials.password)
         .with_key_storage(keys)

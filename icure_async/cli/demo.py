@@ -14,12 +14,14 @@ from rich.markup import escape
 from rich.table import Table
 
 from icure_async.builders import AnonymousMedTechApiBuilder, MedTechApiBuilder
+from icure_async.json_shapes import as_object
 from icure_async.models.patient import Patient
 from icure_async.sandbox import Sandbox
 
 if TYPE_CHECKING:
     from icure_async.authentication.process import AuthenticationProcess
     from icure_async.authentication.result import AuthenticationResult
+    from icure_async.models.flavour import Flavour
 
 __all__ = ["Demo"]
 
@@ -30,10 +32,16 @@ _UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 class Demo:
-    """Registers a person by SMS, writes an encrypted patient, logs in again, and reads it."""
+    """Registers a person by SMS, writes an encrypted patient, logs in again, and reads it.
 
-    def __init__(self, console: Console | None = None) -> None:
+    Args:
+        console: to write to.
+        flavour: of iCure to speak with.
+    """
+
+    def __init__(self, console: Console | None = None, flavour: Flavour = "medtech") -> None:
         self._console = console or Console()
+        self._flavour: Flavour = flavour
         self._requests: list[str] = []
         self._step = 0
         self._total = 0
@@ -55,6 +63,7 @@ class Demo:
         self._say(f"A sandbox backend and message gateway listen at [b]{sandbox.icure_url}[/b].")
         anonymous_api = await (
             AnonymousMedTechApiBuilder()
+            .with_flavour(self._flavour)
             .with_icure_base_url(sandbox.icure_url)
             .with_msg_gw_url(sandbox.msg_gw_url)
             .with_msg_gw_spec_id(sandbox.spec_id)
@@ -66,7 +75,7 @@ class Demo:
 
         self._begin("Ned Stark asks to register by SMS")
         process = await anonymous_api.authentication_api.start_authentication(
-            "a-captcha-solution",
+            self._captcha("a-captcha-solution"),
             phone_number=_PHONE,
             first_name="Ned",
             last_name="Stark",
@@ -91,6 +100,7 @@ class Demo:
         self._begin("The program starts again, with the saved token and key pair")
         api = await (
             MedTechApiBuilder()
+            .with_flavour(self._flavour)
             .with_icure_base_url(sandbox.icure_url)
             .with_user_name(process.login)
             .with_password(result.token)
@@ -104,7 +114,7 @@ class Demo:
 
         self._begin("He logs in again, with a new code")
         process = await anonymous_api.authentication_api.start_authentication(
-            "another-captcha-solution", phone_number=_PHONE
+            self._captcha("another-captcha-solution"), phone_number=_PHONE
         )
         again = await self._complete(sandbox, anonymous_api.authentication_api, process)
         read = await again.med_tech_api.patient_api.get_patient(str(patient.id))
@@ -115,6 +125,7 @@ class Demo:
         master = sandbox.master_hcp
         hcp_api = await (
             MedTechApiBuilder()
+            .with_flavour(self._flavour)
             .with_icure_base_url(sandbox.icure_url)
             .with_user_name(master.login)
             .with_password(master.password)
@@ -132,6 +143,10 @@ class Demo:
             f"\n[b]Done[/b] with {self._total} requests. The server never saw a private key, nor "
             "the note."
         )
+
+    def _captcha(self, solution: str) -> str | None:
+        """Return the solution of a captcha; None in today's flavour, where the SDK solves one."""
+        return solution if self._flavour == "medtech" else None
 
     async def _complete(
         self, sandbox: Sandbox, authentication_api: Any, process: AuthenticationProcess
@@ -158,8 +173,12 @@ class Demo:
         for name in ("firstName", "lastName", "gender", "note"):
             table.add_row(name, _short(stored.get(name)), _short(seen.get(name)))
         table.add_row("encryptedSelf", _short(stored.get("encryptedSelf")), "(the note)")
-        readers = len(stored.get("encryptionKeys", {}))
-        table.add_row("encryptionKeys", f"one for each of {readers} readers", "")
+        member = "encryptionKeys"
+        readers = stored.get(member) or {}
+        if self._flavour == "cardinal":
+            member = "securityMetadata"
+            readers = as_object(as_object(stored.get(member)).get("secureDelegations"))
+        table.add_row(member, f"one for each of {len(readers)} readers", "")
         self._console.print(table)
 
     def _begin(self, title: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shlex
 from typing import TYPE_CHECKING, Final
 
@@ -14,6 +15,7 @@ from icure_async.cli.doctor_account import check_account
 from icure_async.cli.doctor_servers import check_servers
 from icure_async.cli.findings import Finding, bad, good
 from icure_async.cli.folders import data_folder, key_directory
+from icure_async.cli.logins import read_login
 from icure_async.cli.output import print_json, say, working
 from icure_async.cli.profiles import profiles_path
 from icure_async.errors import ICureError
@@ -54,11 +56,21 @@ def _findings(profile: str | None) -> list[Finding]:
         choices = chosen(profile)
     except ICureError as error:
         return [bad("Settings", str(error), "repair them with 'icure config'")]
-    found = [good("Settings", f"the profile {choices.profile!r} can be read")]
+    found = [good("Settings", f"the profile {choices.profile!r} can be read"), _flavour(choices)]
     found += asyncio.run(check_servers(choices))
     found += _check_folders(choices)
     found += check_account(choices)
     return found
+
+
+def _flavour(choices: Choices) -> Finding:
+    meaning = {"medtech": "the iCure of 2023 (rest/v1)", "cardinal": "today's iCure (rest/v2)"}
+    login = None
+    # A login that can't be read is a finding of its own.
+    with contextlib.suppress(ICureError):
+        login = asyncio.run(read_login(choices.profile))
+    flavour = choices.flavour or (login.flavour if login else "medtech")
+    return good("Flavour", f"{flavour}, {meaning[flavour]}")
 
 
 def _check_folders(choices: Choices) -> Iterator[Finding]:

@@ -111,6 +111,7 @@ async def keep_result(
             user_id=result.user_id,
             data_owner_id=result.data_owner_id,
             token=result.token,
+            flavour=result.process.flavour,
         )
         kept = await replace_login(choices, login, place, api.logout)
         return LoggedIn(
@@ -125,7 +126,7 @@ async def end_login(choices: Choices, login: KeptLogin) -> str | None:
     """Revoke the token of a login at its backend, and return why that failed, or None."""
     try:
         builder = (
-            choices.builder(login.url)
+            choices.builder(login.url, login.flavour)
             .with_user_name(login.user_name)
             .with_password(login.token)
             .with_in_memory_keys()

@@ -183,7 +183,7 @@ def _credentials(choices: Choices, *, is_other: bool) -> Credentials:
     url = choices.need("url")
     login = choices.get("user_name") or ask("Login", environment.LOGIN, hidden=False)
     password = ask("Password or token", environment.PASSWORD).strip("\r\n")
-    return Credentials(url, login.strip(), password, False)
+    return Credentials(url, login.strip(), password, False, choices.flavour)
 
 
 async def _examine(builder: MedTechApiBuilder) -> KeyReport:

@@ -17,7 +17,14 @@ from icure_async.cli.connections import builder_for, needed_credentials
 from icure_async.cli.folders import key_storage
 from icure_async.cli.kept import end_login
 from icure_async.cli.logins import Place, forget_login, login_lock, login_path, read_login
-from icure_async.cli.options import Captcha, CaptchaKind, Days, NewKey, TokenPlace  # noqa: TC001 - typer reads it
+from icure_async.cli.options import (  # noqa: TC001 - typer reads it
+    Captcha,
+    CaptchaKind,
+    Days,
+    FlavourName,
+    NewKey,
+    TokenPlace,
+)
 from icure_async.cli.output import note, print_json, print_members, when, working
 from icure_async.cli.pending import read_pending
 from icure_async.cli.questions import ask, read_text
@@ -70,9 +77,10 @@ def register(
         typer.Option("--as", help="Register as this; needed where there are processes for both."),
     ] = None,
     captcha: Captcha = None,
-    captcha_type: CaptchaKind = "recaptcha",
+    captcha_type: CaptchaKind = None,
     days: Days = 30,
     store: TokenPlace = None,
+    flavour: FlavourName = None,
     profile: ProfileName = None,
     as_json: AsJson = False,
 ) -> None:
@@ -82,13 +90,13 @@ def register(
     terminal the command ends when the code is sent: 'icure login --resume' goes on. The private key
     is made on this device: make a backup with 'icure keys export'.
     """
-    choices = chosen(profile)
+    choices = chosen(profile, flavour=flavour)
     _need_contact(email or phone)
     pending = by_code.start(
         choices,
         person.value if person is not None else _only_user_type(choices),
         captcha,
-        cast("CaptchaType", captcha_type),
+        cast("CaptchaType | None", captcha_type),
         email=email,
         phone_number=phone,
         first_name=first_name,
@@ -131,10 +139,11 @@ def login(
         bool, typer.Option("--resume", help="Go on with the code that was sent before.")
     ] = False,
     captcha: Captcha = None,
-    captcha_type: CaptchaKind = "recaptcha",
+    captcha_type: CaptchaKind = None,
     new_key: NewKey = False,
     days: Days = 30,
     store: TokenPlace = None,
+    flavour: FlavourName = None,
     profile: ProfileName = None,
     as_json: AsJson = False,
 ) -> None:
@@ -143,7 +152,7 @@ def login(
     A token is kept, in the keyring or in a file of mode 0600, and never a password. It replaces
     the one of the profile's former login, which is revoked.
     """
-    choices = chosen(profile)
+    choices = chosen(profile, flavour=flavour)
     completion = Completion(place=store, days=days, new_key=new_key)
     if resume:
         done = _resumed(choices, completion)
@@ -161,7 +170,7 @@ def login(
         done = by_password.log_in(choices, name, secret, place=store, days=days)
     else:
         pending = by_code.start(
-            choices, None, captcha, cast("CaptchaType", captcha_type), **contact
+            choices, None, captcha, cast("CaptchaType | None", captcha_type), **contact
         )
         done = by_code.finish(pending, completion)
     _show(choices, done, as_json=as_json)

@@ -17,6 +17,7 @@ import attrs
 from icure_async.cli.folders import data_folder
 from icure_async.errors import ConfigurationError, StorageError
 from icure_async.json_shapes import parse_json_object
+from icure_async.models.flavour import FLAVOURS, Flavour
 from icure_async.storage._keyring import forget, keep, look_up
 from icure_async.storage.files import FileStorage
 
@@ -59,6 +60,7 @@ class KeptLogin:
         data_owner_id: id of the user's data owner; None for a user who is none.
         token: never in a repr.
         place: where the token is.
+        flavour: in which the user works: keys and records are written in its form.
     """
 
     url: str
@@ -67,6 +69,8 @@ class KeptLogin:
     data_owner_id: str | None
     token: str = attrs.field(repr=False)
     place: Place = Place.file
+    # Earlier versions knew this one alone, and did not write it down.
+    flavour: Flavour = "medtech"
 
 
 def login_path(profile: str) -> Path:
@@ -139,15 +143,16 @@ async def read_login(profile: str) -> KeptLogin | None:
         found = await look_up(_SERVICE, _account(profile, members))
         token = None if found is None else found.decode("utf-8", "replace")
     texts = {name: members.get(name) for name in ("url", "user_name", "user_id")} | {"token": token}
-    owner_id = members.get("data_owner_id")
+    owner_id, flavour = members.get("data_owner_id"), members.get("flavour", "medtech")
     is_whole = all(isinstance(text, str) and text for text in texts.values())
-    if not is_whole or not (owner_id is None or isinstance(owner_id, str)):
+    is_known = flavour in FLAVOURS and (owner_id is None or isinstance(owner_id, str))
+    if not is_whole or not is_known:
         raise StorageError(
             f"The login in {login_path(profile)} is damaged, or its token has gone from the "
             "keyring: log in again with 'icure login'."
         )
     named = {name: str(text) for name, text in texts.items()}
-    return KeptLogin(**named, data_owner_id=owner_id, place=_place(members))
+    return KeptLogin(**named, data_owner_id=owner_id, place=_place(members), flavour=flavour)
 
 
 async def forget_login(profile: str) -> None:

@@ -10,19 +10,46 @@ import typer
 from icure_async import environment
 from icure_async.cli.logins import Place
 
-__all__ = ["Captcha", "CaptchaKind", "Days", "Folder", "NewKey", "TokenPlace", "Yes"]
+__all__ = [
+    "Captcha",
+    "CaptchaKind",
+    "Days",
+    "FlavourName",
+    "Folder",
+    "NewKey",
+    "TokenPlace",
+    "Yes",
+]
 
 Captcha = Annotated[
     str | None,
     typer.Option(
-        "--captcha", envvar=environment.CAPTCHA, help="Solution of a captcha; asked for otherwise."
+        "--captcha",
+        envvar=environment.CAPTCHA,
+        help=(
+            "Solution of a captcha; asked for otherwise, or computed where the gateway offers that."
+        ),
     ),
 ]
 CaptchaKind = Annotated[
-    str, typer.Option("--captcha-type", help="Kind of the captcha: recaptcha or friendly-captcha.")
+    str | None,
+    typer.Option(
+        "--captcha-type",
+        help=(
+            "Kind of the captcha: recaptcha, friendly-captcha, or kerberus, which this program "
+            "solves itself, as it does in the cardinal flavour by default."
+        ),
+    ),
 ]
 Days = Annotated[
     int, typer.Option("--days", min=1, max=3650, help="Days for which the login is kept.")
+]
+FlavourName = Annotated[
+    str | None,
+    typer.Option(
+        "--flavour",
+        help="iCure to speak with: medtech (of 2023) or cardinal (today's); also ICURE_FLAVOUR.",
+    ),
 ]
 Folder = Annotated[
     Path | None,

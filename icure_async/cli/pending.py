@@ -1,7 +1,7 @@
 """A registration or login that waits for its code, kept so that another command can finish it.
 
-It holds neither a code nor a key. The addresses are kept with it: the code goes to no other gateway
-than the one that sent it.
+It holds neither a code nor a key. The addresses are kept with it, and the flavour: the code goes to
+no other gateway than the one that sent it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Pending", "forget_pending", "keep_pending", "read_pending"]
 
-_ADDRESSES: Final = ("url", "gateway_url", "spec_id")
+_ADDRESSES: Final = ("url", "gateway_url", "spec_id", "flavour", "project_id", "group_id")
 
 
 @attrs.frozen

@@ -20,6 +20,7 @@ from icure_async import environment
 from icure_async.builders import AnonymousMedTechApiBuilder, MedTechApiBuilder
 from icure_async.errors import ConfigurationError, ICureError
 from icure_async.json_shapes import is_object, parse_json_object
+from icure_async.models.flavour import FLAVOURS
 from icure_async.storage.files import FileStorage
 
 __all__ = [
@@ -93,6 +94,13 @@ def _user_name(value: str) -> str:
     return value
 
 
+def _flavour(value: str) -> str:
+    value = value.lower()
+    if value not in FLAVOURS:
+        raise ConfigurationError(f"it must be {' or '.join(FLAVOURS)}.")
+    return value
+
+
 def _process(channel: str, user_type: str, people: str) -> Setting:
     way = {"email": "email", "sms": "SMS"}[channel]
     return Setting(
@@ -111,6 +119,24 @@ SETTINGS: Final[Mapping[str, Setting]] = {
             environment.URL,
             "URL of the backend",
             _by(AnonymousMedTechApiBuilder.with_icure_base_url),
+        ),
+        Setting(
+            "flavour",
+            environment.FLAVOUR,
+            "medtech for the iCure of 2023, or cardinal for today's",
+            _flavour,
+        ),
+        Setting(
+            "project_id",
+            environment.PROJECT_ID,
+            "project that users log in to, in the cardinal flavour",
+            _by(AnonymousMedTechApiBuilder.with_project_id),
+        ),
+        Setting(
+            "group_id",
+            environment.GROUP_ID,
+            "group to work in, in the cardinal flavour",
+            _by(AnonymousMedTechApiBuilder.with_group_id),
         ),
         Setting(
             "gateway_url",

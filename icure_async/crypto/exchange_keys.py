@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LEGACY_KEY",
+    "TODAYS_KEYS",
     "add_exchange_key",
     "delegates_of",
     "exchange_key_of_pair",
@@ -27,18 +28,22 @@ __all__ = [
     "has_exchange_key",
     "is_public_key",
     "public_keys_of",
+    "published_keys_of",
     "rewrap",
 ]
 
 LEGACY_KEY: Final = ""
 """Names the ciphertext of ``hcPartyKeys`` whose encrypting key is not recorded (§3.6)."""
 
+TODAYS_KEYS: Final = "publicKeysForOaepWithSha256"
+"""The member of a data owner with the public keys of today's flavour."""
+
 WrappedKey = dict[str, str]
 """One exchange key: fingerprint of the encrypting key → RSA ciphertext in hex."""
 
 
 def public_keys_of(owner: Mapping[str, Any]) -> list[str]:
-    """Return the public keys (SPKI hex) of a data owner, ``publicKey`` first, without doubles.
+    """Return the public keys (SPKI hex) of 2023 of a data owner, ``publicKey`` first, once each.
 
     Where one is named by its fingerprint too, as past versions did, it is the full key that counts.
     """
@@ -47,6 +52,15 @@ def public_keys_of(owner: Mapping[str, Any]) -> list[str]:
     for key in candidates:
         if isinstance(key, str) and key:
             keys[fingerprint_of(key)] = max(keys.get(fingerprint_of(key), ""), key, key=len)
+    return list(keys.values())
+
+
+def published_keys_of(owner: Mapping[str, Any]) -> list[str]:
+    """Return the public keys (SPKI hex) of a data owner: those of 2023, and then today's."""
+    keys = {key.lower(): key for key in public_keys_of(owner)}
+    for key in as_list(owner.get(TODAYS_KEYS)):
+        if isinstance(key, str) and key:
+            keys.setdefault(key.lower(), key)
     return list(keys.values())
 
 

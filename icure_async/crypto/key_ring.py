@@ -4,22 +4,26 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from icure_async.crypto.encoding import decode_hex
+from icure_async.crypto.encoding import decode_base64, decode_hex
 from icure_async.crypto.exchange_keys import LEGACY_KEY
+from icure_async.crypto.protocol import serves_today
 from icure_async.crypto.recent import Recent
-from icure_async.models.key_pair import fingerprint_of
+from icure_async.json_shapes import as_object
+from icure_async.models.key_pair import fingerprint_of, fingerprint_v2
 from icure_async.secret_holders import SecretHolder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from icure_async.crypto.protocol import Crypto
+    from icure_async.crypto.protocol import Crypto, OaepHash
     from icure_async.models.key_pair import KeyPair
 
 __all__ = ["EXCHANGE_KEY_BYTES", "KeyRing"]
 
 EXCHANGE_KEY_BYTES: Final = 32
 _OPENED_KEPT: Final = 8192
+# Which hash a ciphertext was made with is not recorded; SHA-256 is what today's keys take.
+_HASHES: Final[tuple[OaepHash, ...]] = ("sha-256", "sha-1")
 _AES_KEY_LENGTHS: Final = frozenset({16, 24, EXCHANGE_KEY_BYTES})
 
 
@@ -141,6 +145,38 @@ class KeyRing(SecretHolder):
                     return opened
         return None
 
+    async def open_of_today(self, wrapped: object) -> bytes | None:
+        """Return a secret of today's flavour, or None where no pair of the ring opens it.
+
+        Each pair that is named is tried with both hashes (today.md §1), and what was opened is kept
+        as in :meth:`open`.
+
+        Args:
+            wrapped: V2 fingerprint of the encrypting key → RSA ciphertext in base64. Anything else
+                opens nothing.
+        """
+        named = as_object(wrapped)
+        # Two pairs with one V2 fingerprint are no accident, and either may be the right one.
+        for key_pair in self.key_pairs:
+            ciphertext = named.get(fingerprint_v2(key_pair.public_key))
+            if not isinstance(ciphertext, str):
+                continue
+            known = self._opened.get(ciphertext)
+            if known is not None and known[0] in self._key_pairs:
+                return known[1]
+            opened = await self._decrypt_of_today(key_pair, ciphertext)
+            if opened is not None:
+                self._opened.put(ciphertext, (key_pair.fingerprint, opened))
+                return opened
+        return None
+
+    def remember_of_today(self, wrapped: Mapping[str, str], secret: bytes) -> None:
+        """Keep a secret this program has just encrypted, to spare the RSA decryption."""
+        for key_pair in self.key_pairs:
+            ciphertext = wrapped.get(fingerprint_v2(key_pair.public_key))
+            if ciphertext is not None:
+                self._opened.put(ciphertext, (key_pair.fingerprint, secret))
+
     def remember(self, wrapped: Mapping[str, str], exchange_key: bytes) -> None:
         """Keep an exchange key this program has just made, to spare the RSA decryption."""
         for fingerprint, ciphertext in wrapped.items():
@@ -168,6 +204,22 @@ class KeyRing(SecretHolder):
         except ValueError:
             return None
         return opened if len(opened) in _AES_KEY_LENGTHS else None
+
+    async def _decrypt_of_today(self, key_pair: KeyPair, ciphertext: str) -> bytes | None:
+        if not serves_today(self._crypto):
+            return None
+        try:
+            content = decode_base64(ciphertext)
+        except ValueError:
+            return None
+        for oaep in _HASHES:
+            try:
+                opened = await self._crypto.rsa_decrypt(key_pair, content, oaep=oaep)
+            except ValueError:
+                continue
+            if opened:
+                return opened
+        return None
 
 
 def _candidates(

@@ -9,7 +9,7 @@ from icure_async.models.key_pair import KeyPair
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric import rsa
 
-__all__ = ["key_pair_of", "spki_of"]
+__all__ = ["key_pair_of", "pkcs8_of", "spki_of"]
 
 
 def spki_of(public_key: rsa.RSAPublicKey) -> str:
@@ -20,9 +20,13 @@ def spki_of(public_key: rsa.RSAPublicKey) -> str:
     return public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo).hex()
 
 
-def key_pair_of(private_key: rsa.RSAPrivateKey) -> KeyPair:
-    """Return a private key and its public half."""
+def pkcs8_of(private_key: rsa.RSAPrivateKey) -> str:
+    """Return the unencrypted PKCS#8 of a private key in hex."""
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-    pkcs8 = private_key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
-    return KeyPair(spki_of(private_key.public_key()), pkcs8.hex())
+    return private_key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption()).hex()
+
+
+def key_pair_of(private_key: rsa.RSAPrivateKey) -> KeyPair:
+    """Return a private key and its public half."""
+    return KeyPair(spki_of(private_key.public_key()), pkcs8_of(private_key))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import os
 import threading
 from typing import TYPE_CHECKING
@@ -13,14 +15,16 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from icure_async.crypto.encoding import decode_hex
 from icure_async.crypto.recent import Recent
-from icure_async.crypto.rsa_der import key_pair_of, spki_of
+from icure_async.crypto.rsa_der import key_pair_of, pkcs8_of, spki_of
 from icure_async.crypto.threads import INLINE_BYTES, in_thread, slices
 from icure_async.errors import ValidationError
 from icure_async.secret_holders import SecretHolder
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Final
 
+    from icure_async.crypto.protocol import OaepHash
     from icure_async.models.key_pair import KeyPair
 
 __all__ = ["KEYS_KEPT", "SoftwareCrypto", "aes_cbc_decrypt", "aes_cbc_encrypt"]
@@ -32,12 +36,18 @@ _SELF_TEST: Final = bytes(range(32))
 # The mark of an RSA key in PKCS#8; a bare PKCS#1 key does not have it.
 _RSA_IDENTIFIER: Final = bytes.fromhex("300d06092a864886f70d0101010500")
 _PKCS8_HEAD: Final = 32
-# The reference's only OAEP hash (cryptography.md §1.2); OAEP does not rely on collision resistance.
-_OAEP: Final = padding.OAEP(
-    mgf=padding.MGF1(algorithm=hashes.SHA1()),  # noqa: S303
-    algorithm=hashes.SHA1(),  # noqa: S303
-    label=None,
-)
+
+
+def _oaep(algorithm: hashes.HashAlgorithm) -> padding.OAEP:
+    return padding.OAEP(mgf=padding.MGF1(algorithm=algorithm), algorithm=algorithm, label=None)
+
+
+# SHA-1 is the only hash of 2023 (cryptography.md §1.2, today.md §1); OAEP does not rely on
+# collision resistance.
+_OAEP: Final[Mapping[OaepHash, padding.OAEP]] = {
+    "sha-1": _oaep(hashes.SHA1()),  # noqa: S303
+    "sha-256": _oaep(hashes.SHA256()),
+}
 
 
 class SoftwareCrypto(SecretHolder):
@@ -69,22 +79,34 @@ class SoftwareCrypto(SecretHolder):
         """
         await in_thread(self._private_key, key_pair)
 
-    async def rsa_encrypt(self, public_key: str, plaintext: bytes) -> bytes:
-        """Encrypt with RSA-OAEP-SHA1 (30 µs, so inline).
+    async def rsa_encrypt(
+        self, public_key: str, plaintext: bytes, *, oaep: OaepHash = "sha-1"
+    ) -> bytes:
+        """Encrypt with RSA-OAEP (30 µs, so inline).
 
         Raises:
             ValueError: ``public_key`` is not an RSA public key of 2048 bits or more.
         """
-        return self._public_key(public_key).encrypt(plaintext, _OAEP)
+        return self._public_key(public_key).encrypt(plaintext, _OAEP[oaep])
 
-    async def rsa_decrypt(self, key_pair: KeyPair, ciphertext: bytes) -> bytes:
-        """Decrypt with RSA-OAEP-SHA1, in a worker thread.
+    async def rsa_decrypt(
+        self, key_pair: KeyPair, ciphertext: bytes, *, oaep: OaepHash = "sha-1"
+    ) -> bytes:
+        """Decrypt with RSA-OAEP, in a worker thread.
 
         Raises:
-            ValueError: the ciphertext is not for this key, or is damaged.
+            ValueError: the ciphertext is not for this key or this hash, or is damaged.
             ValidationError: the key pair is malformed.
         """
-        return await in_thread(self._rsa_decrypt, key_pair, ciphertext)
+        return await in_thread(self._rsa_decrypt, key_pair, ciphertext, _OAEP[oaep])
+
+    async def delegator_hmac(self, key_pair: KeyPair, message: bytes) -> bytes:
+        """Return HMAC-SHA-512 of a message under the SHA-512 of the pair's PKCS#8 (today.md §4.3).
+
+        Raises:
+            ValidationError: the key pair is malformed.
+        """
+        return await in_thread(self._delegator_hmac, key_pair, message)
 
     async def aes_encrypt(self, key: bytes, plaintext: bytes) -> bytes:
         """Return ``IV ‖ AES-CBC(plaintext)`` with a fresh IV."""
@@ -121,8 +143,13 @@ class SoftwareCrypto(SecretHolder):
                 self._private_keys.put(key_pair, known)
             return known
 
-    def _rsa_decrypt(self, key_pair: KeyPair, ciphertext: bytes) -> bytes:
-        return self._private_key(key_pair).decrypt(ciphertext, _OAEP)
+    def _rsa_decrypt(self, key_pair: KeyPair, ciphertext: bytes, oaep: padding.OAEP) -> bytes:
+        return self._private_key(key_pair).decrypt(ciphertext, oaep)
+
+    def _delegator_hmac(self, key_pair: KeyPair, message: bytes) -> bytes:
+        # Written anew: what was imported may be spelt in another way.
+        pkcs8 = decode_hex(pkcs8_of(self._private_key(key_pair)))
+        return hmac.digest(hashlib.sha512(pkcs8).digest(), message, "sha512")
 
     def _generate(self) -> KeyPair:
         key_pair, private_key = _generate()
@@ -206,9 +233,10 @@ def _load_private_half(key_pair: KeyPair, public_key: rsa.RSAPublicKey) -> rsa.R
     if not isinstance(private_key, rsa.RSAPrivateKey) or private_key.public_key() != public_key:
         message = "the halves do not belong together"
         raise ValueError(message)
+    oaep = _OAEP["sha-1"]
     if (
         not _is_consistent(private_key.private_numbers())
-        or private_key.decrypt(public_key.encrypt(_SELF_TEST, _OAEP), _OAEP) != _SELF_TEST
+        or private_key.decrypt(public_key.encrypt(_SELF_TEST, oaep), oaep) != _SELF_TEST
     ):
         message = "the private key is damaged"
         raise ValueError(message)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 import attrs
@@ -14,7 +15,7 @@ from icure_async.rest.event_stream import EventStream, Timing
 from icure_async.rest.json_body import dump_json
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from icure_async.entities.event_feed import Feeds
     from icure_async.entities.events import EventKind
@@ -28,6 +29,7 @@ __all__ = ["EventBackend", "EventSource", "Wanted"]
 RecordT = TypeVar("RecordT", bound=EntityModel)
 
 _PATH: Final = "/notification/subscribe"
+_KEY_BYTES: Final = 16
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
@@ -41,6 +43,8 @@ class EventBackend:
         clock: epoch seconds.
         max_bytes: how many bytes may wait to be given out.
         timing: the times of a connection.
+        access_headers: returns the header with the access control keys for a type of entity, for a
+            user who is anonymous in today's flavour.
     """
 
     session: Session
@@ -49,6 +53,7 @@ class EventBackend:
     clock: Callable[[], float]
     max_bytes: int
     timing: Timing = attrs.field(factory=Timing)
+    access_headers: Callable[[str], Awaitable[Mapping[str, str]]] | None = None
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
@@ -139,4 +144,23 @@ class EventSource(Generic[RecordT]):
         if wanted.filter is not None:
             own_id = await self._backend.own_id() if self.kind.filtered_by_owner else ""
             subscription["filter"] = {"filter": wanted.filter.to_wire(own_id)}
+        if self._backend.session.dialect.flavour == "cardinal":
+            # server-behaviour.md §14.9
+            subscription["useCardinalModelSerialization"] = True
+            subscription |= await self._access_control_keys()
         return dump_json(subscription).decode()
+
+    async def _access_control_keys(self) -> Mapping[str, Sequence[str]]:
+        """Return the member that stands for the header with access control keys."""
+        if self._backend.access_headers is None or not self.kind.filtered_by_owner:
+            return {}
+        headers = await self._backend.access_headers(self.kind.wire_class.rpartition(".")[2])
+        keys = [key for value in headers.values() for key in _keys_in(value)]
+        return {"accessControlKeys": keys} if keys else {}
+
+
+def _keys_in(header: str) -> Sequence[str]:
+    """Return the access control keys in a header, in hex (today.md §9)."""
+    joined = b"".join(base64.b64decode(part) for part in header.split(","))
+    starts = range(0, len(joined), _KEY_BYTES)
+    return [joined[start : start + _KEY_BYTES].hex() for start in starts]

@@ -7,6 +7,13 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
 
 import attrs
 
+from icure_async.entities.encrypted_self import NOTHING_INSIDE
+from icure_async.entities.manifests import (
+    MAINTENANCE_TASK_MANIFEST,
+    NO_MANIFEST,
+    PATIENT_MANIFEST,
+    Manifest,
+)
 from icure_async.entities.patient_names import REPEATED_IN_NAMES, complete_patient_names
 from icure_async.models.base import EntityModel
 from icure_async.models.notification import EncryptedNotification, Notification
@@ -20,7 +27,16 @@ from icure_async.models.validation import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["NOTIFICATION", "PATIENT", "EntityKind"]
+    from icure_async.entities.encrypted_self import EncryptedIn
+
+__all__ = [
+    "NOTIFICATION",
+    "NOTIFICATION_OF_TODAY",
+    "PATIENT",
+    "PATIENT_OF_TODAY",
+    "EntityKind",
+    "of_today",
+]
 
 Clear = TypeVar("Clear", bound=EntityModel)
 Sealed = TypeVar("Sealed", bound=EntityModel)
@@ -51,7 +67,13 @@ class EntityKind(Generic[Clear, Sealed]):
         route: the first segment of its paths on the backend.
         clear: the class of records that can be read.
         sealed: the class of those that no key opens.
+        secure_type: the kind as today's access control keys name it (docs/spec/today.md §5).
         encrypted: wire names of the encrypted members; everything else is in clear on the backend.
+        encrypted_in: members that are encrypted in the elements of lists, by the path of the list;
+            None for all members.
+        of_today: the members that today's SDKs encrypt. Every flavour encrypts them where today's
+            metadata says that such an SDK may have written them.
+        is_of_today: whether they are encrypted in every record.
         also_encrypted: wire names of those of them that an application chose, each with the value
             that it is encrypted with where it is missing.
         never_encrypted: the attributes that no application may choose.
@@ -74,7 +96,11 @@ class EntityKind(Generic[Clear, Sealed]):
     route: str
     clear: type[Clear]
     sealed: type[Sealed]
+    secure_type: str = ""
     encrypted: tuple[str, ...]
+    encrypted_in: EncryptedIn = NOTHING_INSIDE
+    of_today: Manifest = NO_MANIFEST
+    is_of_today: bool = False
     also_encrypted: Mapping[str, object] = attrs.field(factory=dict[str, object])
     never_encrypted: frozenset[str] = frozenset()
     repeated_in: Mapping[str, str] = MappingProxyType({})
@@ -90,7 +116,40 @@ class EntityKind(Generic[Clear, Sealed]):
     @property
     def always_encrypted(self) -> tuple[str, ...]:
         """Those of the encrypted members that are so whatever an application chooses."""
-        return tuple(name for name in self.encrypted if name not in self.also_encrypted)
+        of_today = self.of_today.members if self.is_of_today else ()
+        return tuple(
+            name for name in self.encrypted if name not in self.also_encrypted or name in of_today
+        )
+
+    def manifest_of(self, document: Mapping[str, Any], *, is_own: bool = False) -> Manifest:
+        """Return what is to be encrypted in an entity.
+
+        Args:
+            document: the entity.
+            is_own: whether it is the user's own record, of which backends need the most in clear.
+        """
+        members = self.always_encrypted if is_own else self.encrypted
+        if self.is_of_today or not document.get("securityMetadata"):
+            return Manifest(members, self.encrypted_in)
+        return _joined(Manifest(members, self.encrypted_in), self.of_today)
+
+
+def of_today(kind: EntityKind[Clear, Sealed]) -> EntityKind[Clear, Sealed]:
+    """Return a kind of which all is encrypted that today's SDKs encrypt."""
+    joined = _joined(Manifest(kind.encrypted, kind.encrypted_in), kind.of_today)
+    return attrs.evolve(
+        kind, encrypted=joined.members, encrypted_in=joined.inside, is_of_today=True
+    )
+
+
+def _joined(one: Manifest, other: Manifest) -> Manifest:
+    members = tuple(dict.fromkeys([*one.members, *other.members]))
+    inside = dict(one.inside)
+    for place, names in other.inside.items():
+        present = inside.get(place, ())
+        both = None if present is None or names is None else (*present, *names)
+        inside[place] = None if both is None else tuple(dict.fromkeys(both))
+    return Manifest(members, MappingProxyType(inside))
 
 
 def _with_status(task: Mapping[str, Any]) -> dict[str, Any]:
@@ -103,7 +162,9 @@ PATIENT: Final = EntityKind(
     route="patient",
     clear=Patient,
     sealed=EncryptedPatient,
+    secure_type="Patient",
     encrypted=("note",),
+    of_today=PATIENT_MANIFEST,
     never_encrypted=frozenset(
         {
             "active",
@@ -142,7 +203,9 @@ NOTIFICATION: Final = EntityKind(
     route="maintenancetask",
     clear=Notification,
     sealed=EncryptedNotification,
+    secure_type="MaintenanceTask",
     encrypted=("properties",),
+    of_today=MAINTENANCE_TASK_MANIFEST,
     shared_on_creation=("all",),
     changeable={"status": "status", "identifiers": "identifier", "properties": "properties"},
     unreadable_advice="To change its status, use update_notification_status().",
@@ -150,3 +213,6 @@ NOTIFICATION: Final = EntityKind(
     complete=_with_status,
     validate=validate_notification_for_saving,
 )
+
+PATIENT_OF_TODAY: Final = of_today(PATIENT)
+NOTIFICATION_OF_TODAY: Final = of_today(NOTIFICATION)

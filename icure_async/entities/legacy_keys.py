@@ -19,7 +19,7 @@ from icure_async.entities.delegations import (
     name_in_entries,
 )
 from icure_async.entities.encrypted_self import (
-    ENCRYPTED_SELF,
+    NOTHING_INSIDE,
     decrypt_members,
     encrypt_members,
     encrypted_parts,
@@ -27,6 +27,7 @@ from icure_async.entities.encrypted_self import (
 from icure_async.entities.metadata import ReadableEntity
 from icure_async.entities.secrets import SecretFinder
 from icure_async.entities.ways import Ways
+from icure_async.entities.wholeness import ENTITY_METADATA
 from icure_async.errors import CryptoError
 from icure_async.json_shapes import as_list, as_object
 
@@ -35,20 +36,14 @@ if TYPE_CHECKING:
 
     from icure_async.crypto.key_ring import KeyRing
     from icure_async.crypto.protocol import Crypto
-    from icure_async.entities.metadata import KeySource
+    from icure_async.entities.encrypted_self import EncryptedIn
+    from icure_async.entities.metadata import KeySource, Parent
     from icure_async.entities.ways import Documents, FindWays, KeyDirectory, Way
 
 __all__ = ["LegacyKeys"]
 
 _DELEGATIONS: Final = "delegations"
 _ENCRYPTION_KEYS: Final = "encryptionKeys"
-_METADATA: Final = (
-    _DELEGATIONS,
-    _ENCRYPTION_KEYS,
-    "cryptedForeignKeys",
-    "secretForeignKeys",
-    ENCRYPTED_SELF,
-)
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -127,6 +122,8 @@ class LegacyKeys:
         exchange_keys: Mapping[str, bytes],
         *,
         key_only: Collection[str] = (),
+        inside: EncryptedIn = NOTHING_INSIDE,
+        parent: Parent | None = None,
     ) -> dict[str, Any]:
         """Return a new entity ready to be stored: delegations, keys and ``encryptedSelf`` added.
 
@@ -137,6 +134,8 @@ class LegacyKeys:
             exchange_keys: delegate id → exchange key from the current data owner, itself first.
             key_only: those of the delegates who get the entity key without the secret id: they can
                 read the entity, and can't find what belongs to it.
+            inside: members to encrypt in the elements of its lists.
+            parent: the entity that it belongs to; None for none.
 
         Raises:
             ValueError: an element of a list is encrypted for another entity.
@@ -148,19 +147,25 @@ class LegacyKeys:
                 f"Entity {document['id']} is not shared with the current data owner itself, who "
                 "could never read it again: call init_user_crypto() first. Nothing was sent."
             )
-        clear = {name: value for name, value in document.items() if name not in _METADATA}
+        clear = {name: value for name, value in document.items() if name not in ENTITY_METADATA}
         entity_key = await new_uuid(self._crypto)
-        clear["cryptedForeignKeys"] = {}
         full = {name: key for name, key in exchange_keys.items() if name not in key_only}
+        clear["cryptedForeignKeys"] = {}
+        if parent is not None:
+            clear["secretForeignKeys"] = list(parent.secret_ids)
+            entries = await self._entries(clear["id"], parent.entity_id, full)
+            clear["cryptedForeignKeys"] = entries
         clear[_DELEGATIONS] = await self._entries(clear["id"], await new_uuid(self._crypto), full)
         clear[_ENCRYPTION_KEYS] = await self._entries(clear["id"], entity_key, exchange_keys)
-        return await self._seal(clear, members, entity_key)
+        return await self._seal(clear, members, inside, entity_key)
 
     async def seal_with_first_key(
         self,
         document: Mapping[str, Any],
         members: Collection[str],
         exchange_keys: Mapping[str, bytes],
+        *,
+        inside: EncryptedIn = NOTHING_INSIDE,
     ) -> dict[str, Any]:
         """Return an entity that was never encrypted with an entity key, encrypted.
 
@@ -174,7 +179,8 @@ class LegacyKeys:
             raise ValueError(message)
         entity_key = await new_uuid(self._crypto)
         entries = await self._entries(document["id"], entity_key, exchange_keys)
-        return await self._seal(dict(document) | {_ENCRYPTION_KEYS: entries}, members, entity_key)
+        keyed = dict(document) | {_ENCRYPTION_KEYS: entries}
+        return await self._seal(keyed, members, inside, entity_key)
 
     async def add_secret_id(
         self, document: Mapping[str, Any], own_id: str, exchange_key: bytes
@@ -254,10 +260,14 @@ class LegacyKeys:
         }
 
     async def _seal(
-        self, document: Mapping[str, Any], members: Collection[str], entity_key: str
+        self,
+        document: Mapping[str, Any],
+        members: Collection[str],
+        inside: EncryptedIn,
+        entity_key: str,
     ) -> dict[str, Any]:
         key = bytes.fromhex(entity_key.replace("-", ""))
-        return await encrypt_members(self._crypto, key, document, members)
+        return await encrypt_members(self._crypto, key, document, members, inside)
 
 
 async def _entity_key(crypto: Crypto, way: Way) -> tuple[str | None, bytes | None]:

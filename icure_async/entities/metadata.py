@@ -21,6 +21,7 @@ __all__ = [
     "EntityKeys",
     "Granted",
     "KeySource",
+    "Parent",
     "ReadableEntity",
     "Readers",
     "Shared",
@@ -28,6 +29,19 @@ __all__ = [
 
 Granted = Literal["given", "present"]
 """The access of a delegate: given just now, or complete before."""
+
+
+@attrs.frozen(eq=False, repr=False)
+class Parent:
+    """The entity that new ones belong to: the patient of a contact.
+
+    Attributes:
+        entity_id: its id, which only readers of the new ones may see.
+        secret_ids: those of its secret ids by which the new ones are found. The backend sees them.
+    """
+
+    entity_id: str
+    secret_ids: Sequence[str]
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -39,11 +53,13 @@ class Readers:
         key_only: those who get the key without the secret id: they can read the entity, and can't
             find what belongs to it.
         required: those of the delegates that must get access: without them it is not created.
+        parent: the entity that the new one belongs to; None for none.
     """
 
     delegates: Sequence[str] = ()
     key_only: Sequence[str] = ()
     required: Sequence[str] = ()
+    parent: Parent | None = None
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -66,10 +82,13 @@ class Shared:
     Attributes:
         document: to be stored; the very object that was passed where there is nothing to store.
         access: delegate id → its access, or the reason why it gets none.
+        is_stored: whether the document is the entity as the backend has it now, so that nothing is
+            left to be stored.
     """
 
     document: Mapping[str, Any]
     access: Mapping[str, Granted | ICureError]
+    is_stored: bool = False
 
 
 class KeySource(Protocol):

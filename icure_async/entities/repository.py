@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import attrs
 
@@ -19,6 +19,7 @@ from icure_async.entities.encrypted_fields import (
     refuse_exposing,
     with_missing,
 )
+from icure_async.entities.encrypted_self import ENCRYPTED_SELF
 from icure_async.entities.metadata import Readers
 from icure_async.entities.record_ids import one_id
 from icure_async.entities.records import Records
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
 
     from icure_async.crypto.protocol import Crypto
     from icure_async.entities.kinds import EntityKind
+    from icure_async.entities.manifests import Manifest
     from icure_async.entities.metadata import EncryptionMetadata
     from icure_async.entities.records import OwnDocument
     from icure_async.entities.sealing import OpenedEntity
@@ -58,6 +60,8 @@ if TYPE_CHECKING:
     from icure_async.rest.entities import EntityResource
 
 __all__ = ["Repository"]
+
+_MODIFIED: Final = "modified"
 
 Clear = TypeVar("Clear", bound=EntityModel)
 Sealed = TypeVar("Sealed", bound=EntityModel)
@@ -196,7 +200,7 @@ class Repository(Records[Clear, Sealed]):
                 document = await self._sealed(
                     document, await self._entities.open(document), keep_unreadable=keep_unreadable
                 )
-        return await self._store(record, self._stamped(document), delegates)
+        return await self._store(record, document, delegates)
 
     async def prepare_changes(
         self, records: Sequence[Clear]
@@ -215,7 +219,7 @@ class Repository(Records[Clear, Sealed]):
             await turns.give()
             try:
                 sealed = await self._sealed(document, entity, stored=stored.get(document["id"]))
-                prepared.append(self._stamped(sealed))
+                prepared.append(sealed)
             except ICureError as error:
                 prepared.append(error)
         return prepared
@@ -242,7 +246,8 @@ class Repository(Records[Clear, Sealed]):
         self, saved: Sequence[tuple[Clear, Mapping[str, Any]]]
     ) -> Sequence[Clear | None]:
         """Return records that were saved in a batch: as they were sent, and what is filled in."""
-        defaults = self.kind.server_defaults
+        # Today's backends fill nothing in.
+        defaults = {} if self.kind.is_of_today else self.kind.server_defaults
         documents = [{**defaults, **document} for _, document in saved]
         return [self.require_readable(record) for record in await self.open_many(documents)]
 
@@ -323,7 +328,7 @@ class Repository(Records[Clear, Sealed]):
                 return stored
             if not looks_whole(stored) or opened is None:
                 await compare_with_stored(stored, self.resource.get, self.kind.noun)
-            return stored | dict(changes) | {"modified": self._now()}
+            return self._stamped_in_clear(stored | dict(changes))
 
         stored = await change_document(
             self._name(record_id), read=lambda: self.read(record_id), change=change, write=self.put
@@ -339,8 +344,12 @@ class Repository(Records[Clear, Sealed]):
         """
         saved = await self.resource.modify(document)
         require_same_material(document, saved, self.kind.noun, "modify")
-        self._own.learn(self.kind.route, saved)
+        self.learn(saved)
         return saved
+
+    def learn(self, document: Mapping[str, Any]) -> None:
+        """Take note of a document as it is stored."""
+        self._own.learn(self.kind.route, document)
 
     async def open_documents(
         self, documents: Sequence[Mapping[str, Any]]
@@ -391,8 +400,10 @@ class Repository(Records[Clear, Sealed]):
         """
         noun = self.kind.noun
         one_id(record_id, noun)
+        rev: str | None = None
         if self.kind.only_readers_delete:
             stored = await self.read(record_id)
+            rev = str(stored["rev"])
             if stored.get("deletionDate"):
                 return record_id
             if self.metadata.delegates_of(stored).isdisjoint(await self._own.hierarchy()):
@@ -400,7 +411,7 @@ class Repository(Records[Clear, Sealed]):
                     f"{self._name(record_id)} is not shared with the current data owner, who can't "
                     "delete it therefore. Leave that to those it is for. Nothing was changed."
                 )
-        if not await self.resource.delete(record_id):
+        if not await self.resource.delete(record_id, rev):
             raise NotFoundError(
                 f"Could not delete {noun} {record_id}: it does not exist. Check the id."
             )
@@ -447,7 +458,15 @@ class Repository(Records[Clear, Sealed]):
 
     def _stamped(self, document: dict[str, Any]) -> dict[str, Any]:
         # The backend leaves ``modified`` as it gets it, so we set it.
-        return document | {"modified": self._now()}
+        return document | {_MODIFIED: self._now()}
+
+    def _stamped_in_clear(self, document: dict[str, Any]) -> dict[str, Any]:
+        """Return a document that stays closed as it is, with a new ``modified``.
+
+        Where there is none in clear, the encrypted part may hold it (docs/spec/today.md §6).
+        """
+        may_hide_it = document.get(ENCRYPTED_SELF) and document.get(_MODIFIED) is None
+        return document if may_hide_it else self._stamped(document)
 
     async def _closed(self, document: dict[str, Any]) -> dict[str, Any]:
         """Return the modified document of a record that was read without a key, to be stored.
@@ -461,7 +480,7 @@ class Repository(Records[Clear, Sealed]):
             # Else the members that complete it may be among the encrypted ones.
             document = self.kind.complete(document)
         await self._refuse_exposing(document, stored)
-        return document
+        return self._stamped_in_clear(document)
 
     async def _completed(self, record: Clear | Sealed, stored: Mapping[str, Any]) -> Clear | Sealed:
         """Return the record with what its class does not know about the stored document.
@@ -545,32 +564,35 @@ class Repository(Records[Clear, Sealed]):
             or (keep_unreadable and is_in_clear(document) and not has_content)
         ):
             await self._refuse_exposing(document, stored)
-            return document
-        if await self._is_exempt(document):
-            sealed = await self._sealed_with(document, opened.key, before, members)
+            return self._stamped_in_clear(document)
+        is_own = await self._is_exempt(document)
+        manifest = kind.manifest_of(document, is_own=is_own)
+        if is_own:
+            sealed = await self._sealed_with(document, opened.key, before, manifest)
             await self._refuse_exposing(sealed, stored, is_own=True)
             return sealed
         document = with_missing(kind, document)
-        return await self._sealed_with(document, opened.key, before, kind.encrypted)
+        return await self._sealed_with(document, opened.key, before, manifest)
 
     async def _sealed_with(
         self,
         document: dict[str, Any],
         key: bytes | None,
         before: Mapping[str, Any] | None,
-        members: Sequence[str],
+        manifest: Manifest,
     ) -> dict[str, Any]:
         """Return a document encrypted with its key, or with a new one where it has none."""
         kind = self.kind
+        document = self._stamped(document)
         if key is not None:
-            return await self._sealed_again(document, members, key)
+            return await self._sealed_again(document, manifest, key)
         if before is None:
             return await self._user.sharing(
                 lambda user: self.metadata.add_key(
                     kind, document, auto_delegates_of(user, kind.shared_on_creation)
                 )
             )
-        if all(document.get(name) == before.get(name) for name in members):
+        if all(document.get(name) == before.get(name) for name in manifest.members):
             return document
         return await self.metadata.add_key(kind, document, ())
 
@@ -591,10 +613,12 @@ class Repository(Records[Clear, Sealed]):
             refuse_exposing(self.kind, document, stored, is_own=is_own)
 
     async def _sealed_again(
-        self, document: dict[str, Any], members: Sequence[str], key: bytes
+        self, document: dict[str, Any], manifest: Manifest, key: bytes
     ) -> dict[str, Any]:
         try:
-            return await self._entities.seal_again(document, members, key)
+            return await self._entities.seal_again(
+                document, manifest.members, key, inside=manifest.inside
+            )
         except ValueError:
             raise CryptoError(
                 f"{self._name(document['id'])} can't be encrypted: a list of it has elements that "

@@ -11,6 +11,7 @@ import attrs
 
 from icure_async.crypto.threads import SHORT_STEPS, Turns
 from icure_async.entities.encrypted_self import (
+    NOTHING_INSIDE,
     decrypt_members,
     encrypt_members,
     encrypted_parts,
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from icure_async.crypto.protocol import Crypto
+    from icure_async.entities.encrypted_self import EncryptedIn
     from icure_async.entities.metadata import EntityKeys
 
 __all__ = ["EntityCrypto", "OpenedEntity"]
@@ -108,15 +110,26 @@ class EntityCrypto:
         return [taken[index] for index in range(len(taken))]
 
     async def seal_again(
-        self, document: Mapping[str, Any], members: Collection[str], key: bytes
+        self,
+        document: Mapping[str, Any],
+        members: Collection[str],
+        key: bytes,
+        *,
+        inside: EncryptedIn = NOTHING_INSIDE,
     ) -> dict[str, Any]:
         """Return a modified entity ready to be stored, encrypted with the key it had.
+
+        Args:
+            document: the entity, in clear.
+            members: names of the members to encrypt, besides those that were.
+            key: the key.
+            inside: members to encrypt in the elements of its lists.
 
         Raises:
             ValueError: ``key`` does not open the document's present ``encryptedSelf``.
             CryptoError: nothing that the policy confirms leads to ``key``.
         """
-        sealed = await encrypt_members(self._crypto, key, document, members)
+        sealed = await encrypt_members(self._crypto, key, document, members, inside)
         await self._keys.check_key(document, key)
         return sealed
 

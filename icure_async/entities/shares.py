@@ -13,7 +13,7 @@ import attrs
 
 from icure_async.crypto.threads import Turns
 from icure_async.entities.at_once import ENDING, each_at_once
-from icure_async.entities.encrypted_self import ENCRYPTED_SELF, encrypted_parts, hidden_members
+from icure_async.entities.encrypted_self import as_encrypted
 from icure_async.entities.metadata import ReadableEntity
 from icure_async.entities.progress import checked_progress, report
 from icure_async.entities.share_outcomes import NO_ACCESS, SharedRecord, ShareOutcomes
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 __all__ = ["Shares", "StoredShare", "checked_delegates"]
 
 _AT_A_TIME: Final = 250
+# Today's SDKs encrypt them, and in records of 2023 they are in clear.
+_SET_ON_SAVING: Final = frozenset({"created", "modified"})
 
 RecordT = TypeVar("RecordT", bound=EntityModel)
 Clear = TypeVar("Clear", bound=EntityModel)
@@ -318,22 +320,19 @@ class Shares(Generic[Clear, Sealed]):
             key: opens it.
         """
         kind = self._repository.kind
-        parts = set(encrypted_parts(document))
-        if (
-            not isinstance(record, kind.clear)
-            or self._repository.needs_stored(record)
-            or parts - {ENCRYPTED_SELF}
-        ):
+        if not isinstance(record, kind.clear) or self._repository.needs_stored(record):
             return None
-        hidden = await hidden_members(self._crypto, key, document) if key is not None else {}
-        # A member that differs from the encrypted one was changed, or is stored in clear.
-        if any(document.get(name) != hidden.get(name) for name in (*kind.encrypted, *hidden)):
+        stored = dict(document) if key is None else await as_encrypted(self._crypto, key, document)
+        # A member in clear that is to be encrypted was changed, or is stored so.
+        if stored and any(stored.get(n) for n in kind.encrypted if n not in _SET_ON_SAVING):
             return None
-        return {name: value for name, value in document.items() if name not in hidden}
+        return stored
 
     async def _write(
         self, prepared: _Prepared[Clear | Sealed], shared: Shared, request: _Request
     ) -> SharedRecord[Clear | Sealed]:
+        if shared.is_stored:
+            return await self._stored_record(shared, request)
         if shared.document is prepared.entity.document:
             return SharedRecord(prepared.record, shared.access)
         await self._repository.confirm_whole(prepared.entity.document, prepared.opened)
@@ -347,6 +346,16 @@ class Shares(Generic[Clear, Sealed]):
         self, record: Clear | Sealed, request: _Request
     ) -> SharedRecord[Clear | Sealed]:
         return await self._shared_record(*await self._share_again(record, record.id, request))
+
+    async def _stored_record(
+        self, shared: Shared, request: _Request
+    ) -> SharedRecord[Clear | Sealed]:
+        """Return a record that the backend has stored on its own."""
+        self._repository.learn(shared.document)
+        found = await self._shared_record(shared.document, shared.access)
+        if not request.may_be_sealed:
+            self._repository.require_readable(found.record)
+        return found
 
     async def _shared_record(
         self, document: Mapping[str, Any], access: Mapping[str, Granted | ICureError]
@@ -366,9 +375,10 @@ class Shares(Generic[Clear, Sealed]):
         """
         repository, kind = self._repository, self._repository.kind
         access: Mapping[str, Granted | ICureError] = {}
+        stored_since: dict[str, Any] | None = None
 
         async def change(stored: dict[str, Any]) -> dict[str, Any] | None:
-            nonlocal access
+            nonlocal access, stored_since
             (opened,) = await repository.open_documents([stored])
             if not request.may_be_sealed:
                 repository.readable(repository.record_of(stored, opened))
@@ -378,6 +388,10 @@ class Shares(Generic[Clear, Sealed]):
             entity = ReadableEntity(stored, opened.key if opened else None)
             (shared,) = await repository.metadata.share(kind, [entity], request.delegates)
             access = shared.access
+            if shared.is_stored:
+                stored_since = dict(shared.document)
+                repository.learn(stored_since)
+                return None
             if shared.document is stored:
                 return None
             if not is_meant:
@@ -391,7 +405,7 @@ class Shares(Generic[Clear, Sealed]):
             change=change,
             write=repository.put,
         )
-        return stored, access
+        return stored_since or stored, access
 
 
 def _has_changes(noun: str, record_id: str) -> ValidationError:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from icure_async.entities.delegations import has_keys
 from icure_async.entities.encrypted_self import ENCRYPTED_SELF
+from icure_async.entities.secure_delegations import has_secure_delegations
 from icure_async.entities.wholeness import ENTITY_METADATA, KEY_MATERIAL, same_material
 from icure_async.errors import CryptoError, InvalidResponseError
 from icure_async.foreign_text import printable
@@ -28,7 +29,9 @@ def is_in_clear(document: Mapping[str, Any]) -> bool:
 
     That is a form of the past (cryptography.md §6.6), or an answer of which a part was cut off.
     """
-    return has_keys(document) and not document.get(ENCRYPTED_SELF)
+    return (has_keys(document) or has_secure_delegations(document)) and not document.get(
+        ENCRYPTED_SELF
+    )
 
 
 def require_all_parts(document: Mapping[str, Any], members: Sequence[str], what: str) -> None:
@@ -43,9 +46,9 @@ def require_all_parts(document: Mapping[str, Any], members: Sequence[str], what:
     Raises:
         CryptoError: it has keys, and lacks what belongs to them.
     """
-    if not has_keys(document):
+    if not has_keys(document) and not has_secure_delegations(document):
         return
-    missing = [] if document.get("delegations") else ["delegations"]
+    missing = ["delegations"] if has_keys(document) and not document.get("delegations") else []
     if not document.get(ENCRYPTED_SELF) and not any(document.get(name) for name in members):
         missing.append("encrypted content")
     if missing:

@@ -12,8 +12,19 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from icure_async.crypto.encoding import decode_base64
-from icure_async.crypto.exchange_keys import exchange_key_of_pair, public_keys_of
+from icure_async.crypto.exchange_keys import (
+    TODAYS_KEYS,
+    exchange_key_of_pair,
+    public_keys_of,
+    published_keys_of,
+)
 from icure_async.crypto.transfer_keys import transfer_keys_of
+from icure_async.entities.secure_delegations import (
+    SECURITY_METADATA,
+    same_delegations,
+    secure_delegations_of,
+)
+from icure_async.entities.secure_delegations import looks_whole as secure_looks_whole
 from icure_async.json_shapes import as_list, as_object, is_list, is_object
 from icure_async.models.key_pair import fingerprint_of
 
@@ -23,11 +34,13 @@ if TYPE_CHECKING:
 __all__ = [
     "ENTITY_METADATA",
     "KEY_MATERIAL",
+    "SHARES_MEMBER",
     "has_all_keys_of",
     "has_key_material",
     "looks_whole",
     "owner_looks_whole",
     "same_material",
+    "stub_looks_whole",
 ]
 
 ENTITY_METADATA: Final = (
@@ -36,17 +49,20 @@ ENTITY_METADATA: Final = (
     "cryptedForeignKeys",
     "secretForeignKeys",
     "encryptedSelf",
-    "securityMetadata",
+    SECURITY_METADATA,
 )
 """The members of an encrypted entity that hold its keys and its content."""
+
+SHARES_MEMBER: Final = "privateKeyShamirPartitions"
+"""The member of a data owner with the shares of a private key, by notary."""
 
 KEY_MATERIAL: Final = (
     "publicKey",
     "aesExchangeKeys",
     "hcPartyKeys",
     "transferKeys",
-    "privateKeyShamirPartitions",
-    "publicKeysForOaepWithSha256",
+    SHARES_MEMBER,
+    TODAYS_KEYS,
 )
 """The members of a data owner that hold keys."""
 
@@ -67,20 +83,34 @@ def looks_whole(document: Mapping[str, Any]) -> bool:
     """Return whether an encrypted entity has the keys and the content it should have.
 
     A data owner with the key has the secret id too, and the other way round, from the same
-    delegator; and an entity with keys has content. Other forms are possible: key-only delegates
-    (cryptography.md §8), records that were never encrypted, secrets of past versions.
+    delegator; and an entity with keys has content. Of secure delegations (today.md §5) there is a
+    root. Other forms are possible: key-only delegates (cryptography.md §8), records that were never
+    encrypted, secrets of past versions.
     """
-    if document.get("securityMetadata") or document.get("secretForeignKeys"):
-        return False
     keys, delegations = document.get("encryptionKeys"), document.get("delegations")
+    secure = secure_delegations_of(document)
     return (
         not as_object(document.get("cryptedForeignKeys"))
         and _has_whole_entries(keys)
         and _has_whole_entries(delegations)
         and _grants(keys) == _grants(delegations)
-        and bool(_grants(keys)) == bool(document.get("encryptedSelf"))
+        and secure_looks_whole(document)
+        and _names_its_owner(document, secure)
+        and bool(_grants(keys) or secure) == bool(document.get("encryptedSelf"))
         and _is_ciphertext(document.get("encryptedSelf"))
     )
+
+
+def _names_its_owner(
+    document: Mapping[str, Any], delegations: Mapping[str, Mapping[str, Any]]
+) -> bool:
+    """Return whether one that belongs to another entity says so to those with access, too.
+
+    Nothing does in the legacy flavour alone.
+    """
+    in_clear = bool(document.get("secretForeignKeys"))
+    hidden = any(delegation.get("owningEntityIds") for delegation in delegations.values())
+    return in_clear == hidden
 
 
 def owner_looks_whole(owner: Mapping[str, Any], *, with_transfers: bool = False) -> bool:
@@ -95,7 +125,7 @@ def owner_looks_whole(owner: Mapping[str, Any], *, with_transfers: bool = False)
             key pairs that the device with the newer one did not know.
     """
     levels = as_object(owner.get("aesExchangeKeys"))
-    if owner.get("privateKeyShamirPartitions") or owner.get("publicKeysForOaepWithSha256"):
+    if owner.get(SHARES_MEMBER) or owner.get(TODAYS_KEYS):
         return False
     first = owner.get("publicKey") or ""
     if not first:
@@ -108,6 +138,38 @@ def owner_looks_whole(owner: Mapping[str, Any], *, with_transfers: bool = False)
     )
 
 
+def stub_looks_whole(owner: Mapping[str, Any], *, with_transfers: bool = False) -> bool:
+    """Return whether a data owner has the keys it should have where they are written as a stub.
+
+    Of today's keys (today.md §3, §10.6) nothing is there twice, but for the key pairs that transfer
+    keys name. Those of 2023 are as :func:`owner_looks_whole` has them.
+    """
+    published = published_keys_of(owner)
+    fingerprints = {fingerprint_of(public_key) for public_key in published}
+    transfers = list(transfer_keys_of(owner))
+    return (
+        all(map(_PUBLIC_KEY.fullmatch, published))
+        and all({key.holder, key.target} <= fingerprints for key in transfers)
+        and all(_is_hex_ciphertext(key.ciphertext, _TRANSFER_KEY) for key in transfers)
+        and owner_looks_whole(_without_todays_keys(owner), with_transfers=with_transfers)
+    )
+
+
+def _without_todays_keys(owner: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a data owner as the flavour of 2023 would have it."""
+    fingerprints = {fingerprint_of(public_key) for public_key in public_keys_of(owner)}
+    transfers = {
+        holder: {
+            target: ciphertext
+            for target, ciphertext in as_object(by_target).items()
+            if fingerprint_of(target) in fingerprints
+        }
+        for holder, by_target in as_object(owner.get("transferKeys")).items()
+        if fingerprint_of(holder) in fingerprints
+    }
+    return {**owner, TODAYS_KEYS: [], "transferKeys": transfers}
+
+
 def same_material(
     sent: Mapping[str, Any], stored: Mapping[str, Any], names: tuple[str, ...]
 ) -> bool:
@@ -115,7 +177,12 @@ def same_material(
 
     Empty members count as absent, since backends add and drop them.
     """
-    return all(_plain(sent.get(name), name) == _plain(stored.get(name), name) for name in names)
+    return all(
+        same_delegations(sent, stored)
+        if name == SECURITY_METADATA
+        else _plain(sent.get(name), name) == _plain(stored.get(name), name)
+        for name in names
+    )
 
 
 def has_all_keys_of(owner: Mapping[str, Any], earlier: Mapping[str, Any]) -> bool:
@@ -127,6 +194,9 @@ def has_all_keys_of(owner: Mapping[str, Any], earlier: Mapping[str, Any]) -> boo
 
 
 def _holds(value: Any, earlier: Any) -> bool:
+    if is_list(earlier) and is_list(value):
+        # Of public keys, to which new ones are added; pairs of ciphertexts stay as they are.
+        return all(item in value for item in earlier)
     if is_object(earlier):
         return is_object(value) and all(
             _holds(value.get(key), item) for key, item in earlier.items()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from icure_async.crypto.exchange_keys import public_keys_of
+from icure_async.crypto.exchange_keys import published_keys_of
 from icure_async.models.key_pair import fingerprint_of
 from icure_async.storage.backup import (
     KeyBackup,
@@ -37,7 +37,7 @@ class OwnKeyBackup:
             key_pair.public_key: key_pair
             for key_pair in await self._key_storage.list_key_pairs(own.id)
         }
-        published = {fingerprint_of(public_key) for public_key in public_keys_of(own.document)}
+        published = {fingerprint_of(public_key) for public_key in published_keys_of(own.document)}
         # One that was recovered is in use even where it could not be stored. One that is not
         # confirmed would count as the user's own where the backup is imported.
         for key_pair in self._directory.key_ring.trusted_pairs:

@@ -14,6 +14,7 @@ from icure_async.crypto.exchange_keys import (
     exchange_keys_in_view,
     exchange_keys_to,
     public_keys_of,
+    published_keys_of,
 )
 from icure_async.entities.parents import MAX_PARENTS
 from icure_async.errors import (
@@ -110,7 +111,8 @@ class Directory:
 
     async def read_own_anew(self) -> TypedDataOwner:
         """Return the current data owner as it is now, and leave the cache alone."""
-        user = self._current_user.known
+        # Stubs are of use to everybody; who may read the whole of a document is another matter.
+        user = None if self._owners.has_stubs else self._current_user.known
         if user is None:
             owner = await _unless_refused(self._owners.current())
             if owner is not None:
@@ -123,6 +125,20 @@ class Directory:
         """Return another data owner as it is now, or None where it can't be read."""
         self._forget(owner_id)
         return await self._other(owner_id)
+
+    async def other(self, owner_id: str) -> TypedDataOwner | None:
+        """Return another data owner, as it was last read, or None where it can't be read."""
+        return await self._other(owner_id)
+
+    def forget(self, owner_id: str) -> None:
+        """Have a data owner read again when it is needed the next time."""
+        self._forget(owner_id)
+
+    async def read_person_anew(self, owner_id: str) -> TypedDataOwner | None:
+        """Return another data owner as it is now, with its name where that may be read."""
+        if not self._owners.has_stubs or not is_id(owner_id):
+            return await self.read_anew(owner_id)
+        return await _unless_refused(self._owners.get(owner_id)) or await self.read_anew(owner_id)
 
     async def read_document_anew(self, owner_id: str) -> Mapping[str, Any] | None:
         """Return the document of a data owner as it is now, or None where it can't be read."""
@@ -235,7 +251,8 @@ class Directory:
             self._own = None
 
     def _has_public_key(self, owner_id: str, owner: TypedDataOwner | None) -> bool:
-        if owner is not None and public_keys_of(owner.document):
+        keys_of = published_keys_of if self._owners.has_stubs else public_keys_of
+        if owner is not None and keys_of(owner.document):
             return True
         # It may publish one at any moment: it is looked up again next time.
         self._others.pop(owner_id, None)
@@ -271,6 +288,8 @@ class Directory:
         return await self._once(self._others, owner_id, lambda: self._read_other(owner_id))
 
     async def _read_other(self, owner_id: str) -> TypedDataOwner | None:
+        if self._owners.has_stubs:
+            return await _unless_refused(self._owners.get_stub(owner_id))
         owner = await _unless_refused(self._owners.get(owner_id))
         for kind in DATA_OWNER_KINDS:
             if owner is None:

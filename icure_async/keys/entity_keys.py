@@ -55,7 +55,12 @@ class LegacyMetadata(LegacyKeys):
             await turns.give()
             try:
                 sealed = await self.seal_new(
-                    document, kind.encrypted, exchange_keys, key_only=readers.key_only
+                    document,
+                    kind.encrypted,
+                    exchange_keys,
+                    key_only=readers.key_only,
+                    inside=kind.encrypted_in,
+                    parent=readers.parent,
                 )
             except CryptoError as error:
                 prepared.append(error)
@@ -83,7 +88,9 @@ class LegacyMetadata(LegacyKeys):
         else:
             prepared, members = dict(document), kind.encrypted
             exchange_keys = await self._own_keys.exchange_keys_for(readers)
-        return await self.seal_with_first_key(prepared, members, exchange_keys)
+        return await self.seal_with_first_key(
+            prepared, members, exchange_keys, inside=kind.encrypted_in
+        )
 
     async def share(
         self,

@@ -19,6 +19,7 @@ from icure_async.crypto.encoding import decode_hex
 from icure_async.crypto.exchange_keys import LEGACY_KEY, exchange_keys_to, public_keys_of
 from icure_async.crypto.shamir import MAX_SHARES, combine, looks_like_share, random_length, split
 from icure_async.crypto.threads import in_thread
+from icure_async.entities.wholeness import SHARES_MEMBER
 from icure_async.errors import CryptoError, ValidationError
 from icure_async.json_shapes import as_object
 from icure_async.models.key_pair import FINGERPRINT_LENGTH, KeyPair, fingerprint_of
@@ -31,10 +32,7 @@ if TYPE_CHECKING:
     from icure_async.keys.own_document import OwnDocument
     from icure_async.rest.data_owners import TypedDataOwner
 
-__all__ = ["SHARES_MEMBER", "KeyNotaries"]
-
-SHARES_MEMBER: Final = "privateKeyShamirPartitions"
-"""The member of a data owner's document with the shares, by notary."""
+__all__ = ["KeyNotaries"]
 
 _MAX_COMBINATIONS: Final = 256
 

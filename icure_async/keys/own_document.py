@@ -14,10 +14,11 @@ from icure_async.crypto.exchange_keys import (
     has_exchange_key,
     is_public_key,
     public_keys_of,
+    published_keys_of,
 )
 from icure_async.crypto.key_ring import EXCHANGE_KEY_BYTES
 from icure_async.crypto.transfer_keys import add_transfer_keys
-from icure_async.entities.wholeness import looks_whole, owner_looks_whole
+from icure_async.entities.wholeness import looks_whole, owner_looks_whole, stub_looks_whole
 from icure_async.errors import CryptoError, ICureError, NotFoundError
 from icure_async.foreign_text import printable
 from icure_async.keys.directory import Directory
@@ -123,7 +124,11 @@ class OwnDocument(Directory):
             self._others.pop(other.id, None)
         if self._own is None or (self._own.kind, self._own.id) != (route, document.get("id")):
             return
-        whole = owner_looks_whole(document) and looks_whole(document)
+        whole = (
+            stub_looks_whole(document)
+            if self._owners.has_stubs
+            else owner_looks_whole(document) and looks_whole(document)
+        )
         # Else it is read when it is needed, with more care.
         self._own = TypedDataOwner(self._own.kind, dict(document)) if whole else None
 
@@ -300,7 +305,7 @@ class OwnDocument(Directory):
         own = await self.own()
         return [
             key
-            for key in await self._well_formed(own.id, own.document)
+            for key in await self._well_formed(own.id, published_keys_of(own.document))
             if not self.key_ring.own_among([key])
             and not await self.trust.confirmed_before(own.id, key)
         ]
@@ -376,15 +381,15 @@ class OwnDocument(Directory):
 
     async def _encryptable(self, owner_id: str, owner: Mapping[str, Any]) -> list[str]:
         """Return the owner's public keys that really are such, and may be encrypted for."""
-        well_formed = await self._well_formed(owner_id, owner)
+        well_formed = await self._well_formed(owner_id, public_keys_of(owner))
         foreign = [key for key in well_formed if not self.key_ring.holds(key)]
         usable = await self.trust.encryptable(await self.own_id(), owner_id, foreign)
         return [key for key in well_formed if key in usable or self.key_ring.holds(key)]
 
-    async def _well_formed(self, owner_id: str, owner: Mapping[str, Any]) -> list[str]:
-        """Return the owner's public keys that really are such."""
+    async def _well_formed(self, owner_id: str, public_keys: Iterable[str]) -> list[str]:
+        """Return those of a data owner's public keys that really are such."""
         well_formed: list[str] = []
-        for public_key in public_keys_of(owner):
+        for public_key in public_keys:
             if await is_public_key(self.crypto, public_key):
                 well_formed.append(public_key)
             else:

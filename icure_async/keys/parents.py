@@ -11,7 +11,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
-from icure_async.crypto.exchange_keys import public_keys_of
+from icure_async.crypto.exchange_keys import published_keys_of
 from icure_async.crypto.transfer_keys import recover_key_pairs
 from icure_async.errors import CryptoError, ValidationError
 from icure_async.foreign_text import printable
@@ -108,7 +108,7 @@ class ParentKeys:
                 continue
             found = [
                 key_pair
-                for fingerprint in map(fingerprint_of, public_keys_of(parent))
+                for fingerprint in map(fingerprint_of, published_keys_of(parent))
                 # A malformed public key, which somebody else put there, must not lock us out.
                 if is_fingerprint(fingerprint)
                 and (key_pair := await self._key_storage.get_key_pair(parent_id, fingerprint))
@@ -178,7 +178,7 @@ async def normalised_key_pair(crypto: Crypto, key_pair: KeyPair) -> KeyPair:
 
 def _is_published(key_pair: KeyPair, owner: Mapping[str, object]) -> bool:
     # Whole keys are compared: one with a given fingerprint is easily made.
-    return key_pair.public_key in [public_key.lower() for public_key in public_keys_of(owner)]
+    return key_pair.public_key in [public_key.lower() for public_key in published_keys_of(owner)]
 
 
 def _not_published(key_pair: KeyPair, owner_id: str) -> ValidationError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from icure_async.crypto.exchange_keys import is_public_key, public_keys_of
+from icure_async.crypto.exchange_keys import is_public_key, published_keys_of
 from icure_async.errors import InvalidResponseError, NotFoundError
 from icure_async.models.public_key import PublicKey
 from icure_async.models.shares import DataOwner
@@ -31,7 +31,7 @@ class PublicDataOwners:
             NotFoundError: there is none of this id, or it may not be read.
             InvalidResponseError: what the backend has of it is malformed.
         """
-        owner = await self._own.read_anew(validate_id(owner_id, "data owner id"))
+        owner = await self._own.read_person_anew(validate_id(owner_id, "data owner id"))
         if owner is None:
             raise NotFoundError(
                 f"Data owner {owner_id} does not exist, or the current user may not read it: check "
@@ -49,7 +49,7 @@ class PublicDataOwners:
             public_keys=tuple(
                 [
                     PublicKey(owner.id, public_key)
-                    for public_key in public_keys_of(owner.document)
+                    for public_key in published_keys_of(owner.document)
                     if await is_public_key(self._own.crypto, public_key)
                 ]
             ),

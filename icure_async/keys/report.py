@@ -17,11 +17,11 @@ from icure_async.crypto.exchange_keys import (
 from icure_async.crypto.key_ring import KeyRing
 from icure_async.crypto.transfer_keys import recover_key_pairs, transfer_keys_of
 from icure_async.entities.delegations import has_own_entry
+from icure_async.entities.wholeness import SHARES_MEMBER
 from icure_async.errors import StorageError, ValidationError
 from icure_async.foreign_text import printable
 from icure_async.json_shapes import as_object
 from icure_async.keys.known_keys import KnownKeys
-from icure_async.keys.notaries import SHARES_MEMBER
 from icure_async.keys.trust import KeyTrust
 from icure_async.models.key_pair import fingerprint_of
 from icure_async.models.key_report import KeyReport, PublishedKey

@@ -43,9 +43,8 @@ if TYPE_CHECKING:
     from icure_async.rest.data_owners import DataOwnerKind
     from icure_async.storage.protocols import KeyStorage
 
-__all__ = ["InitialisedKeys", "KeyRegistration"]
+__all__ = ["InitialisedKeys", "KeyRegistration", "delegates_of_patients"]
 
-_PATIENT: Final = "patient"
 _RECENT_SECONDS: Final = 3600
 _SHARED_WITH_NOBODY: Final = (
     "Nobody but this user can read what it creates: no healthcare professional was named, or the "
@@ -167,7 +166,7 @@ class KeyRegistration:
             if key_pairs:
                 # Somebody else was faster: perhaps the same user on another device.
                 self._key_ring.clear()
-            published = public_keys_of(document)
+            published = self.published_keys_of(document)
             found = await self._found(owner.id, published, choice)
             key_pairs = await self._recovery.use(owner.id, found)
             key_pairs += await self._recovery.recover(document)
@@ -178,6 +177,7 @@ class KeyRegistration:
             )
 
         await self._own.change(complete, advice="Call init_user_crypto() again.")
+        await self._finish(owner.kind)
         for parent_id, parents_pairs in given.items():
             await self._parents.store(parent_id, parents_pairs)
         await self._parents.use_stored()
@@ -187,13 +187,26 @@ class KeyRegistration:
         unknown = [
             PublicKey(owner.id, public_key) for public_key in await self._own.unknown_public_keys()
         ]
-        remarks = self._remarks(owner.kind, has_first_key=not published, invited=choice.invited)
+        remarks = self._remarks(owner, has_first_key=not published, invited=choice.invited)
         return InitialisedKeys(key_pairs, notices, unknown, remarks)
 
-    def _remarks(self, kind: DataOwnerKind, *, has_first_key: bool, invited: bool) -> list[str]:
-        """Return the warning for a person who registers and has nobody to share with."""
+    def published_keys_of(self, document: Mapping[str, Any]) -> list[str]:
+        """Return the public keys of a data owner whose private halves are looked for."""
+        return public_keys_of(document)
+
+    async def _finish(self, kind: DataOwnerKind) -> None:
+        """Finish the start, once a key pair is in use and published."""
+
+    def _remarks(self, owner: TypedDataOwner, *, has_first_key: bool, invited: bool) -> list[str]:
+        """Return the warning for a person who registers and has nobody to share with.
+
+        Args:
+            owner: as it was before the start.
+            has_first_key: whether no key was published then.
+            invited: whether a professional invited the person.
+        """
         user = self._current_user.known
-        if kind != _PATIENT or user is None or _delegates_of(user):
+        if owner.kind != PATIENT.route or user is None or delegates_of_patients(user):
             return []
         # A registration that died after it had published the key is a login when it is repeated.
         created = user.get("created")
@@ -275,7 +288,7 @@ class KeyRegistration:
         """Return the owner's document with whatever it lacks; the same object for nothing."""
         document = owner.document
         published = public_keys_of(document)
-        is_patient = owner.kind == _PATIENT
+        is_patient = owner.kind == PATIENT.route
         lacks_delegation = is_patient and not has_own_entry(document, owner.id)
         is_new = key_pair.fingerprint not in map(fingerprint_of, published)
         if not is_new and not lacks_delegation:
@@ -293,7 +306,7 @@ class KeyRegistration:
             return (await self._own.prepare(document, readers))[0]
 
         async def keys_for(user: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, bytes]]:
-            return await self._own.prepare(document, [*_delegates_of(user), *readers])
+            return await self._own.prepare(document, [*delegates_of_patients(user), *readers])
 
         document, exchange_keys = await self._current_user.sharing(keys_for)
         if document.get("delegations") or document.get("encryptionKeys"):
@@ -305,7 +318,8 @@ class KeyRegistration:
         )
 
 
-def _delegates_of(user: Mapping[str, Any]) -> list[str]:
+def delegates_of_patients(user: Mapping[str, Any]) -> list[str]:
+    """Return the ids of those with whom a user shares every patient at present."""
     return auto_delegates_of(user, PATIENT.shared_on_creation)
 
 

@@ -7,6 +7,7 @@ the JSON of the documentation and of the wire, and back.
 from icure_async.models.access_request import AccessAnswer, AccessRequest
 from icure_async.models.addresses import Address, Telecom
 from icure_async.models.batch import BatchItem, BatchProgress, BatchResult
+from icure_async.models.captcha import CaptchaProgress
 from icure_async.models.codes import CodingReference, Identifier
 from icure_async.models.enums import (
     AddressType,
@@ -65,6 +66,7 @@ from icure_async.models.filters import (
     UsersByIdsFilter,
     UsersByPatientIdFilter,
 )
+from icure_async.models.flavour import Flavour
 from icure_async.models.healthcare_professional import HealthcareProfessional
 from icure_async.models.key_change import AccessGivenBack, KeyPairUpdate, KeyPairUpdateNotice
 from icure_async.models.key_pair import KeyPair
@@ -125,6 +127,7 @@ __all__ = [
     "BatchItem",
     "BatchProgress",
     "BatchResult",
+    "CaptchaProgress",
     "CodingReference",
     "Combinable",
     "ComplementFilter",
@@ -141,6 +144,7 @@ __all__ = [
     "Event",
     "EventType",
     "Filter",
+    "Flavour",
     "Gender",
     "HealthcareProfessional",
     "HealthcareProfessionalFilter",

@@ -9,9 +9,10 @@ import attrs
 
 from icure_async.mistakes import explained
 
-__all__ = ["FINGERPRINT_LENGTH", "KeyPair", "fingerprint_of", "is_fingerprint"]
+__all__ = ["FINGERPRINT_LENGTH", "KeyPair", "fingerprint_of", "fingerprint_v2", "is_fingerprint"]
 
 FINGERPRINT_LENGTH: Final = 32
+_EXPONENT_LENGTH: Final = 10
 _FINGERPRINT: Final = re.compile(f"[0-9a-f]{{{FINGERPRINT_LENGTH}}}")
 _SPKI_ALGORITHM = "300d06092a864886f70d010101"
 
@@ -23,6 +24,15 @@ def fingerprint_of(public_key: str) -> str:
     (cryptography.md §1.4). A fingerprint is its own fingerprint.
     """
     return public_key[-FINGERPRINT_LENGTH:].lower()
+
+
+def fingerprint_v2(public_key: str) -> str:
+    """Return the fingerprint by which today's flavour names a public key: 22 hex characters.
+
+    It is the fingerprint without the exponent at its end (today.md §1), and no more of a proof:
+    another key with the same one is easily made.
+    """
+    return fingerprint_of(public_key)[:-_EXPONENT_LENGTH]
 
 
 def is_fingerprint(text: str) -> bool:

@@ -22,13 +22,17 @@ __all__ = [
     "ANOTHER_USER",
     "DocumentKind",
     "check_deletion",
+    "checked_delegation_key_maps",
     "checked_document",
     "checked_documents",
+    "checked_exchange_data",
     "checked_exchange_key_view",
     "checked_id",
     "checked_ids",
     "checked_page",
+    "checked_participant_page",
     "checked_revisions",
+    "checked_stored_exchange_data",
     "is_id",
 ]
 
@@ -53,9 +57,13 @@ ANOTHER_USER: Final = (
 _READ_ADVICE: Final = "Try again; where it stays so, call the administrator of the backend."
 _NOUNS: Final[Mapping[DocumentKind, str]] = {
     "device": "device",
+    "exchangedata": "exchange data",
+    "exchangedatamap": "exchange data map",
     "hcparty": "healthcare party",
     "maintenancetask": "notification",
     "patient": "patient",
+    "securedelegationkeymap": "delegation key map",
+    "stub": "data owner",
     "user": "user",
 }
 
@@ -110,13 +118,13 @@ def _list_of(check: _Check) -> _Check:
     return check_list
 
 
-def _map_of(check: _Check) -> _Check:
+def _map_of(check: _Check, *, may_be_null: bool = True) -> _Check:
     def check_map(value: object) -> None:
         if not is_object(value):
             raise Mismatch("is not an object")
         try:
             for item in value.values():
-                if item is not None:
+                if item is not None or not may_be_null:
                     check(item)
         except Mismatch as mismatch:
             # The names are data, and may be as private as the values.
@@ -202,6 +210,32 @@ _ENTRIES: Final = _map_of(
     )
 )
 _EXCHANGE_KEYS: Final = _map_of(_map_of(_map_of(_text)))
+_SECURE_DELEGATIONS: Final = _object_of(
+    {
+        "secureDelegations": _map_of(
+            _object_of(
+                {
+                    "delegator": _text,
+                    "delegate": _text,
+                    "secretIds": _list_of(_text),
+                    "encryptionKeys": _list_of(_text),
+                    "owningEntityIds": _list_of(_text),
+                    "parentDelegations": _list_of(_text),
+                    "exchangeDataId": _text,
+                    "permissions": _text,
+                }
+            )
+        )
+    },
+    "secureDelegations",
+)
+
+
+def _security_metadata(value: object) -> None:
+    # Backends leave out what is empty.
+    if not is_object(value) or value:
+        _SECURE_DELEGATIONS(value)
+
 
 _ENTITY: Final[Mapping[str, _Check]] = {
     "id": _own_id,
@@ -216,16 +250,19 @@ _ENTITY: Final[Mapping[str, _Check]] = {
     "modified": _integer,
     "responsible": _text,
     "secretForeignKeys": _list_of(_text),
+    "securityMetadata": _security_metadata,
 }
 _DATA_OWNER: Final[Mapping[str, _Check]] = {
     "id": _own_id,
     "rev": _revision,
     "aesExchangeKeys": _EXCHANGE_KEYS,
+    "cryptoActorProperties": _list_of(_object_of({})),
     "deletionDate": _integer,
     "hcPartyKeys": _map_of(_list_of(_text)),
     "parentId": _id,
     "privateKeyShamirPartitions": _map_of(_text),
     "publicKey": _text,
+    "publicKeysForOaepWithSha256": _list_of(_text),
     "transferKeys": _map_of(_map_of(_text)),
 }
 _PERSON: Final[Mapping[str, _Check]] = {
@@ -238,13 +275,53 @@ _PERSON: Final[Mapping[str, _Check]] = {
         _object_of({"firstNames": _list_of(_text), "lastName": _text, "text": _text, "use": _text})
     ),
 }
+# By fingerprints (today.md §4.2); a member of some group may have a prefix before its id.
+_WRAPPED: Final = _map_of(_text, may_be_null=False)
+_EXCHANGE_DATA: Final[Mapping[str, _Check]] = {
+    "id": _own_id,
+    "rev": _revision,
+    "accessControlSecret": _WRAPPED,
+    "delegate": _text,
+    "delegator": _text,
+    "delegatorSignature": _WRAPPED,
+    "deletionDate": _integer,
+    "exchangeKey": _WRAPPED,
+    "sharedSignature": _text,
+    "sharedSignatureKey": _WRAPPED,
+}
 # Entities of other kinds.
 _CHECK_ENTITY: Final = _object_of(_ENTITY, "id", "rev")
 _CHECKS: Final[Mapping[DocumentKind, _Check]] = {
     "device": _object_of(_DATA_OWNER, "id", "rev"),
+    "exchangedata": _object_of(
+        _EXCHANGE_DATA,
+        "id",
+        "delegator",
+        "delegate",
+        "exchangeKey",
+        "accessControlSecret",
+        "sharedSignatureKey",
+        "sharedSignature",
+    ),
+    "exchangedatamap": _object_of(
+        {
+            "id": _own_id,
+            "rev": _revision,
+            "deletionDate": _integer,
+            "encryptedExchangeDataIds": _WRAPPED,
+        },
+        "id",
+    ),
     "hcparty": _object_of({**_DATA_OWNER, **_PERSON, "name": _text}, "id", "rev"),
     "maintenancetask": _object_of({**_ENTITY, "status": _text, "taskType": _text}, "id", "rev"),
     "patient": _object_of({**_ENTITY, **_DATA_OWNER, **_PERSON}, "id", "rev"),
+    "securedelegationkeymap": _object_of(
+        {**_ENTITY, "delegate": _text, "delegationKey": _own_id, "delegator": _text},
+        "id",
+        "rev",
+        "delegationKey",
+    ),
+    "stub": _object_of(_DATA_OWNER, "id", "rev"),
     "user": _object_of(
         {
             "id": _own_id,
@@ -265,6 +342,15 @@ _CHECKS: Final[Mapping[DocumentKind, _Check]] = {
 }
 _PAGE: Final = _object_of(
     {"nextKeyPair": _object_of({"startKeyDocId": _id}), "rows": _list_of(_object_of({}))}, "rows"
+)
+_SHARED_MEMBERS: Final = (
+    "delegator",
+    "delegate",
+    "exchangeKey",
+    "accessControlSecret",
+    "sharedSignatureKey",
+    "sharedSignature",
+    "delegatorSignature",
 )
 
 
@@ -356,6 +442,94 @@ def checked_page(page: dict[str, Any], kind: DocumentKind, action: str) -> dict[
     for row in page["rows"]:
         checked_document(row, kind, None, action)
     return page
+
+
+def checked_exchange_data(
+    documents: Sequence[object],
+    action: str,
+    *,
+    delegator: str | None = None,
+    delegate: str | None = None,
+    participant: str | None = None,
+) -> list[dict[str, Any]]:
+    """Return exchange data if all of them are between the data owners that were asked for.
+
+    Args:
+        documents: as parsed.
+        action: the request, in words for an error message.
+        delegator: the one that was asked for; None where the question named none.
+        delegate: the one that was asked for; None where the question named none.
+        participant: the one who was asked for as either of the two.
+
+    Raises:
+        InvalidResponseError: some are between others, are there twice, or are malformed.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for document in documents:
+        checked = checked_document(document, "exchangedata", None, action)
+        members = checked["delegator"], checked["delegate"]
+        if (
+            delegator not in (None, members[0])
+            or delegate not in (None, members[1])
+            or (participant is not None and participant not in members)
+            or checked["id"] in found
+        ):
+            raise _error(action, "the server answers with something else than what was asked for")
+        found[checked["id"]] = checked
+    return list(found.values())
+
+
+def checked_participant_page(
+    page: dict[str, Any], participant: str, action: str
+) -> tuple[list[dict[str, Any]], str | None]:
+    """Return the exchange data of a page, and the id that the next page starts with.
+
+    Raises:
+        InvalidResponseError: it is malformed, or about another participant.
+    """
+    rows = checked_page(page, "exchangedata", action)["rows"]
+    found = checked_exchange_data(rows, action, participant=participant)
+    following = page.get("nextKeyPair")
+    if following is None:
+        return found, None
+    # today.md §0.6
+    if following.get("startKey") != participant or not following.get("startKeyDocId"):
+        raise _error(action, "nextKeyPair in the server's answer is of another list")
+    return found, following["startKeyDocId"]
+
+
+def checked_stored_exchange_data(
+    document: object, sent: Mapping[str, Any], action: str
+) -> dict[str, Any]:
+    """Return exchange data as it was stored if it is what was sent.
+
+    Raises:
+        InvalidResponseError: it is something else, or malformed.
+    """
+    stored = checked_document(document, "exchangedata", sent["id"], action, advice=AFTER_A_WRITE)
+    for name in _SHARED_MEMBERS:
+        if (stored.get(name) or None) != (sent.get(name) or None):
+            problem = f"{name} in the server's answer is not what was sent"
+            raise _error(action, problem, AFTER_A_WRITE)
+    return stored
+
+
+def checked_delegation_key_maps(
+    documents: Sequence[object], delegation_keys: Sequence[str], action: str
+) -> list[dict[str, Any]]:
+    """Return entities that describe delegations if all of them are about those asked for.
+
+    Raises:
+        InvalidResponseError: one is about another, is there twice, or is malformed.
+    """
+    wanted = set(delegation_keys)
+    found: dict[str, dict[str, Any]] = {}
+    for document in documents:
+        checked = checked_document(document, "securedelegationkeymap", None, action)
+        if checked["delegationKey"] not in wanted or checked["id"] in found:
+            raise _error(action, "the server answers with something else than what was asked for")
+        found[checked["id"]] = checked
+    return list(found.values())
 
 
 def checked_ids(ids: Sequence[object], action: str) -> list[str]:

@@ -45,6 +45,7 @@ class EntityResource:
 
     _deletion_is_one: ClassVar[bool] = False
     """True for routes that answer a deletion with ``{id, rev}`` instead of a list of it."""
+    _batch = "batch"
 
     def __init__(self, session: Session, route: str, noun: str) -> None:
         self._session = session
@@ -73,7 +74,7 @@ class EntityResource:
     async def get(self, entity_id: str) -> dict[str, Any]:
         """Return an entity."""
         action = f"read {self._noun} {entity_id}"
-        response = await self._session.request(
+        response = await self._send(
             "GET", path(self._route, entity_id), action=action, repeatable=True
         )
         return checked_document(response.json_object(), self._route, entity_id, action)
@@ -104,7 +105,7 @@ class EntityResource:
         query = {"limit": limit} | ({} if start_id is None else {"startDocumentId": start_id})
         action = f"list {self._noun}s"
         try:
-            response = await self._session.request(
+            response = await self._send(
                 "POST",
                 f"/{self._route}/filter",
                 action=action,
@@ -126,7 +127,7 @@ class EntityResource:
             wanted: the filter (server-behaviour.md §9.1).
         """
         action = f"find {self._noun}s"
-        response = await self._session.request(
+        response = await self._send(
             "POST", f"/{self._route}/match", action=action, body=wanted, repeatable=True
         )
         ids = response.json_list()
@@ -134,10 +135,19 @@ class EntityResource:
             return checked_ids(ids, action)
         return await PARSING.run(checked_ids, ids, action)
 
-    async def delete(self, entity_id: str) -> list[Any]:
-        """Mark an entity as deleted; return ``[{id, rev}]``, empty for an unknown one."""
+    async def delete(
+        self,
+        entity_id: str,
+        rev: str | None = None,  # noqa: ARG002
+    ) -> list[Any]:
+        """Mark an entity as deleted; return ``[{id, rev}]``, empty for an unknown one.
+
+        Args:
+            entity_id: id of the entity.
+            rev: its revision, where that is known; routes that need it look it up otherwise.
+        """
         action = f"delete {self._noun} {entity_id}"
-        response = await self._session.request(
+        response = await self._send(
             "DELETE", path(self._route, entity_id), action=action, repeatable=True
         )
         deleted = [response.json_object()] if self._deletion_is_one else response.json_list()
@@ -147,7 +157,7 @@ class EntityResource:
     async def undelete(self, entity_id: str) -> list[Any]:
         """Take the deletion of an entity back; return ``[{id, rev}]``, empty for an unknown one."""
         action = f"undelete {self._noun} {entity_id}"
-        response = await self._session.request(
+        response = await self._send(
             "PUT", path(self._route, "undelete", entity_id), action=action, repeatable=True
         )
         restored = response.json_list()
@@ -157,17 +167,32 @@ class EntityResource:
     async def delete_many(self, entity_ids: Sequence[str]) -> dict[str, str]:
         """Mark entities as deleted; return their revisions by id, without unknown ones."""
         action = f"delete {len(entity_ids)} {self._noun}s"
-        response = await self._session.request(
+        response = await self._send(
             "DELETE", path(self._route, ",".join(entity_ids)), action=action, repeatable=True
         )
         return checked_revisions(response.json_list(), entity_ids, action)
+
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        *,
+        action: str,
+        query: str = "",
+        body: object = None,
+        repeatable: bool = False,
+    ) -> Response:
+        """Make a request, with the arguments of :meth:`Session.request`."""
+        return await self._session.request(
+            method, path, action=action, query=query, body=body, repeatable=repeatable
+        )
 
     async def _write(
         self, method: str, verb: str, document: Mapping[str, Any], *, repeatable: bool = False
     ) -> dict[str, Any]:
         entity_id = document["id"]
         action = f"{verb} {self._noun} {entity_id}"
-        response = await self._session.request(
+        response = await self._send(
             method, f"/{self._route}", action=action, body=document, repeatable=repeatable
         )
         return checked_document(
@@ -178,8 +203,8 @@ class EntityResource:
         self, method: str, verb: str, documents: Sequence[Mapping[str, Any]]
     ) -> dict[str, str]:
         action = f"{verb} {len(documents)} {self._noun}s"
-        response = await self._session.request(
-            method, f"/{self._route}/batch", action=action, body=list(documents)
+        response = await self._send(
+            method, f"/{self._route}/{self._batch}", action=action, body=list(documents)
         )
         wanted = [document["id"] for document in documents]
         return checked_revisions(response.json_list(), wanted, action)
@@ -196,7 +221,7 @@ class EntityResource:
         return [*await self._get_many(entity_ids[:half]), *await self._get_many(entity_ids[half:])]
 
     async def _ask_for_many(self, entity_ids: Sequence[str], action: str) -> Response:
-        return await self._session.request(
+        return await self._send(
             "POST",
             f"/{self._route}/byIds",
             action=action,

@@ -199,21 +199,31 @@ class Response:
         """Return the error for an answer that the protocol does not allow."""
         return self._make(InvalidResponseError, f"{reason} (HTTP {self.status})")
 
-    def _make(self, kind: type[BackendError], advice: str) -> BackendError:
+    @property
+    def request_id(self) -> str | None:
+        """The ``X-Request-Id`` header, for iCure's support."""
         header = self.headers.get("x-request-id", "")
         # It goes into messages and logs: only a text that looks like an id.
-        request_id = header if _REQUEST_ID.fullmatch(header) else None
-        reference = f" Request id: {request_id}." if request_id else ""
+        return header if _REQUEST_ID.fullmatch(header) else None
+
+    @property
+    def reference(self) -> str:
+        """The last sentence of an error message about this answer, after a blank; or nothing."""
+        return f" Request id: {self.request_id}." if self.request_id else ""
+
+    def _make(self, kind: type[BackendError], advice: str) -> BackendError:
         return kind(
-            f"Could not {self.action}: {advice}.{reference}",
+            f"Could not {self.action}: {advice}.{self.reference}",
             status=self.status,
-            request_id=request_id,
+            request_id=self.request_id,
             retryable=self.retryable,
             retry_after=self.retry_after,
-            server_message=self._server_message(),
+            server_message=self.server_message,
         )
 
-    def _server_message(self) -> str | None:
+    @property
+    def server_message(self) -> str | None:
+        """The words of the server about a failure, where it has any."""
         if len(self.body) > INLINE_BYTES:
             return None
         try:

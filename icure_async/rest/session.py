@@ -10,7 +10,7 @@ import base64
 import copy
 import logging
 import re
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 import anyio
 import attrs
@@ -19,22 +19,37 @@ from icure_async.errors import (
     AuthenticationError,
     BackendError,
     ICureError,
-    SecondFactorRefusedError,
     SecondFactorRequiredError,
     TokenExpiredError,
 )
 from icure_async.rest.credentials import Credentials, Login
-from icure_async.rest.documents import checked_id
-from icure_async.rest.tokens import SessionToken
+from icure_async.rest.dialects import MEDTECH
+from icure_async.rest.elevation import (
+    PASSWORD,
+    SECOND_FACTOR,
+    elevation_error,
+    required_level,
+)
+from icure_async.rest.session_tokens import LoginAnswer, SessionTokens
+from icure_async.rest.sign_in import (
+    NEEDS_CODE,
+    NO_SUCH_ENDPOINT,
+    SignIn,
+    login_refusal,
+    renewed_token,
+)
 from icure_async.rest.transport import Request, Transport
+from icure_async.rest.urls import root_of
 from icure_async.rest.user_tokens import TOKENS_MEMBER, key_among, token_expiry
 from icure_async.secret_holders import SecretHolder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from icure_async.rest.dialects import Dialect
     from icure_async.rest.responses import Response
     from icure_async.rest.second_factor import SecondFactor
+    from icure_async.rest.session_tokens import SignedIn
     from icure_async.rest.websocket import Websocket
 
 __all__ = ["LoginAnswer", "Session"]
@@ -42,81 +57,8 @@ __all__ = ["LoginAnswer", "Session"]
 _log: Final = logging.getLogger(__name__)
 
 _UNAUTHORIZED: Final = 401
-_REST: Final = "/rest/v1"
-_WEBSOCKETS: Final = "/ws/v1"
 _TICKET: Final = "/auth/token/GET/%2Fws%2Fv1%2Fnotification"
 _TICKET_FORM: Final = re.compile(r"[A-Za-z0-9._~-]{1,256}")
-# A token that the server has just made is valid for as long as this, whatever the clocks say.
-_FRESH_SECONDS: Final = 60.0
-_NO_SUCH_ENDPOINT: Final = frozenset({404, 405, 501})
-_CHECK: Final = (
-    "Check with_user_name() and with_password(), or get a new token with a new authentication "
-    "process."
-)
-_NEEDS_CODE: Final = 417
-_LOGIN_REFUSALS: Final[Mapping[int, tuple[type[AuthenticationError], str, str]]] = {
-    401: (
-        AuthenticationError,
-        "the user name, password, token or code is wrong, or has expired",
-        _CHECK,
-    ),
-    406: (
-        SecondFactorRefusedError,
-        "the second-factor code is wrong, or was used before",
-        "Call again with a new code.",
-    ),
-    412: (AuthenticationError, "the password is too short for this backend", _CHECK),
-    _NEEDS_CODE: (
-        SecondFactorRequiredError,
-        "this user needs a second factor",
-        "Call with_second_factor() on the builder, or log in with a token, which needs no code.",
-    ),
-}
-
-
-@attrs.frozen(kw_only=True)
-class LoginAnswer:
-    """The ids that the backend gave at login; older backends give none."""
-
-    user_id: str | None = None
-    group_id: str | None = None
-    data_owner_id: str | None = None
-
-
-@attrs.frozen(eq=False, repr=False)
-class _Tokens:
-    """The tokens that the server handed out.
-
-    Attributes:
-        access: for the Authorization header.
-        refresh: for another access token.
-        received_at: epoch seconds by the local clock, of the access token.
-        skew: how many seconds the server's clock is ahead of ours.
-    """
-
-    access: SessionToken
-    refresh: SessionToken | None
-    received_at: float
-    skew: float
-
-    @classmethod
-    def of(cls, response: Response, access: SessionToken, refresh: SessionToken | None) -> _Tokens:
-        """Return the tokens of an answer, with what it tells about the server's clock."""
-        # Some proxies remove the Date header. A token then tells when it was made.
-        now = response.server_time or access.issued_at
-        skew = 0.0 if now is None else now - response.received_at
-        return cls(access, refresh, response.received_at, skew)
-
-    def may_access(self, local_time: float) -> bool:
-        """Return whether the access token is good, as far as we can tell without asking."""
-        age = local_time - self.received_at
-        # The one that the server has just made is tried, even where it looks as if it had expired
-        # or can't be read: otherwise each call would log in. A refusal still leads to a login.
-        return 0 <= age < _FRESH_SECONDS or self.access.usable_at(local_time + self.skew)
-
-    def may_refresh(self, local_time: float) -> bool:
-        """Return whether there is a refresh token that has not expired."""
-        return self.refresh is not None and self.refresh.usable_at(local_time + self.skew)
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -128,11 +70,13 @@ class _Grant:
         login: the one it is from.
         sign_ins: how many logins and refreshes had been made when it was current; None for Basic
             authentication, which another login would not change.
+        level: the authentication class of its token, where the backend tells it.
     """
 
     header: str
     login: Login
     sign_ins: int | None
+    level: int | None = None
 
 
 class Session(SecretHolder):
@@ -140,13 +84,16 @@ class Session(SecretHolder):
 
     Args:
         transport: sends the requests.
-        base_url: normalised, ends with ``/rest/v1``.
+        base_url: normalised, with or without ``/rest/v1`` or ``/rest/v2`` at its end.
         user_name: login, email, phone number or user id.
         password: password, long-lived token or validation code.
         basic_only: use Basic authentication on every request (``prevent_cookie_usage``).
         token_expires_at: when the long-lived token ends, in epoch milliseconds, where it is known.
         tokens: of a session that this one goes on with.
         second_factor: supplies the code for a user who needs one; None where nobody can.
+        dialect: spoken with the backend.
+        project_id: names the application at login, in the cardinal flavour.
+        group_id: of the group to work in, in the cardinal flavour.
     """
 
     def __init__(
@@ -158,14 +105,28 @@ class Session(SecretHolder):
         password: str,
         basic_only: bool = False,
         token_expires_at: int | None = None,
-        tokens: _Tokens | None = None,
+        tokens: SessionTokens | None = None,
         second_factor: SecondFactor | None = None,
+        dialect: Dialect = MEDTECH,
+        project_id: str | None = None,
+        group_id: str | None = None,
     ) -> None:
+        self.dialect: Dialect = dialect
         self.credentials: Credentials = Credentials(
             Login(user_name=user_name, secret=password, expires_at=token_expires_at)
         )
         self._transport = transport
-        self._base_url = base_url
+        self._root = root_of(base_url)
+        self._base_url = self._root + dialect.root
+        self._project_id = project_id
+        self._group_id = group_id
+        self._requests = SignIn(
+            transport,
+            base_url=self._base_url,
+            dialect=dialect,
+            project_id=project_id,
+            group_id=group_id,
+        )
         self._basic = basic_only
         self._tokens = tokens
         self._second_factor = second_factor
@@ -179,8 +140,10 @@ class Session(SecretHolder):
         # user may have another name since, which another device has given it.
         self.confirmed_user_id: str | None = None
         self._lock = anyio.Lock()
-        # Logins and refreshes that came to an end, and the error of the last one.
+        # Logins and refreshes that came to an end, the authentication class that the last login was
+        # to have, and the error of the last one.
         self._sign_ins = 0
+        self._level_sought = 0
         self._failure: ICureError | None = None
 
     @property
@@ -230,6 +193,9 @@ class Session(SecretHolder):
             password="",
             basic_only=self._basic,
             tokens=self._tokens,
+            dialect=self.dialect,
+            project_id=self._project_id,
+            group_id=self._group_id,
         )
         successor._answer = self._answer
         successor.confirmed_user_id = self.confirmed_user_id
@@ -278,17 +244,19 @@ class Session(SecretHolder):
         body: object = None,
         headers: Mapping[str, str] | None = None,
         repeatable: bool = False,
+        version: Literal[1, 2] | None = None,
     ) -> Response:
         """Make a request and return the answer of a success.
 
         Args:
             method: HTTP method.
-            path: below the base URL, escaped.
+            path: below the REST resources of the backend, escaped.
             action: what is asked, in words for an error message.
             query: escaped, without the question mark.
             body: a JSON value, or None.
             headers: besides those of the session.
             repeatable: whether sending it twice does no more than sending it once.
+            version: of the protocol; None for that of the session's dialect.
 
         Raises:
             BackendError: one of its subclasses, by status.
@@ -300,19 +268,26 @@ class Session(SecretHolder):
         request = Request(
             action=action,
             method=method,
-            url=self._base_url + path + ("?" + query if query else ""),
+            url=self._rest_url(version) + path + ("?" + query if query else ""),
             headers={**(headers or {}), "Authorization": grant.header},
             body=body,
             repeatable=repeatable,
+            passing_failures=self.dialect.passing_failures,
         )
         response = await self._transport.send(request)
         for other in await self._other_grants(grant, response):
+            if _is_too_weak(other, response):
+                grant = other
+                break
             # A request that was turned away with 401 did nothing, so any may be sent again.
             grant = other
             renewed = {**request.headers, "Authorization": grant.header}
             response = await self._transport.send(attrs.evolve(request, headers=renewed))
             if response.status != _UNAUTHORIZED:
                 break
+        wanted = required_level(response)
+        if wanted is not None:
+            raise elevation_error(response, wanted, grant.level)
         if grant.sign_ins is None and not self._ended:
             error = response.error()
             if response.status == _UNAUTHORIZED and error is not None:
@@ -321,19 +296,23 @@ class Session(SecretHolder):
             self.credentials.prefer(grant.login)
         return response.raise_for_status()
 
+    def _rest_url(self, version: Literal[1, 2] | None) -> str:
+        return self._base_url if version is None else f"{self._root}/rest/v{version}"
+
     async def _other_grants(self, refused: _Grant, response: Response) -> list[_Grant]:
         """Return what to try next where a request was turned away for its credentials."""
         if response.status != _UNAUTHORIZED:
             return []
         if refused.sign_ins is not None:
-            return [await self._authorise(refused=refused.sign_ins)]
+            level = required_level(response) or 0
+            return [await self._authorise(refused=refused.sign_ins, level=level)]
         if self._ended:
             return []
         others = [login for login in self.credentials.candidates if login is not refused.login]
         return [_basic_grant(login) for login in others]
 
     async def open_websocket(self, path: str, *, action: str) -> Websocket:
-        """Open a websocket, with a token for one use.
+        """Open a websocket: with a token for one use, or today with that of the session.
 
         Args:
             path: below the root of the backend's websockets, escaped.
@@ -343,6 +322,8 @@ class Session(SecretHolder):
             BackendError: one of its subclasses, by status.
             NetworkError: no answer.
         """
+        if not self.dialect.takes_tickets:
+            return await self._open_authorised(path, action)
         request = Request(
             action=action, method="GET", url=await self._with_ticket(path, action), repeatable=True
         )
@@ -355,27 +336,47 @@ class Session(SecretHolder):
             attrs.evolve(request, url=await self._with_ticket(path, action))
         )
 
+    async def _open_authorised(self, path: str, action: str) -> Websocket:
+        """Open a websocket with the session's token in a header (server-behaviour.md §14.9)."""
+        self._transport.check(action)
+        grant = await self._authorise()
+        request = Request(
+            action=action,
+            method="GET",
+            url=self._root + self.dialect.websockets + path,
+            headers={"Authorization": grant.header},
+            repeatable=True,
+        )
+        try:
+            return await self._transport.open_websocket(request)
+        except AuthenticationError as refusal:
+            _log.debug("%s: HTTP %s, once more after another login", action, refusal.status)
+        grant = await self._authorise(refused=grant.sign_ins)
+        return await self._transport.open_websocket(
+            attrs.evolve(request, headers={"Authorization": grant.header})
+        )
+
     async def _with_ticket(self, path: str, action: str) -> str:
         response = await self.request("GET", _TICKET, action=action)
         ticket = response.text()
         if not _TICKET_FORM.fullmatch(ticket):
             raise response.invalid("the server's token for one use is malformed")
-        root = self._base_url.removesuffix(_REST) + _WEBSOCKETS
-        return f"{root}{path};tokenid={ticket}"
+        return f"{self._root}{self.dialect.websockets}{path};tokenid={ticket}"
 
-    async def _authorise(self, *, refused: int | None = None) -> _Grant:
+    async def _authorise(self, *, refused: int | None = None, level: int = 0) -> _Grant:
         """Return the Authorization header to use.
 
         Args:
             refused: ``sign_ins`` of a grant that the backend no longer takes.
+            level: the authentication class that another login is to have, if possible.
         """
         self._check_not_ended()
         if refused is None and (self._basic or self._may_access()):
             return self._current()
         known = self._sign_ins if refused is None else refused
         async with self._lock:
-            if self._sign_ins == known:
-                await self._sign_in_once(renew=refused is None)
+            if self._sign_ins == known or self._could_be_stronger(level):
+                await self._sign_in_once(renew=refused is None, level=level)
             # Else another request has signed in. Its outcome serves this one too: to
             # ask again with a refused password would bring the account nearer to being locked,
             # and each of the waiting requests would wait for a failing backend in turn.
@@ -388,7 +389,18 @@ class Session(SecretHolder):
         login = self.credentials.current
         if self._tokens is None:
             return _basic_grant(login)
-        return _Grant("Bearer " + self._tokens.access.text, login, self._sign_ins)
+        access = self._tokens.access
+        return _Grant("Bearer " + access.text, login, self._sign_ins, access.level)
+
+    def _could_be_stronger(self, level: int) -> bool:
+        """Return whether a login would be of another kind than the last one, and of this class."""
+        given = self._tokens.access.level if self._tokens else None
+        return (
+            self._second_factor is not None
+            and given is not None
+            and given < level
+            and self._level_sought < level
+        )
 
     def _check_not_ended(self) -> None:
         if self._ended:
@@ -418,13 +430,15 @@ class Session(SecretHolder):
         )
 
     def _may_access(self) -> bool:
-        return self._tokens is not None and self._tokens.may_access(self._transport.clock())
+        return self._tokens is not None and self._tokens.may_access(
+            self._transport.clock(), margin=self.dialect.renewed_before
+        )
 
-    async def _sign_in_once(self, *, renew: bool) -> None:
+    async def _sign_in_once(self, *, renew: bool, level: int) -> None:
         """Refresh or log in, and keep the outcome for those who wait for it."""
         try:
             if not (renew and await self._refresh()):
-                await self._log_in()
+                await self._log_in(level)
         except ICureError as error:
             self._sign_ins += 1
             # A copy, since the traceback of the original holds on to everything around it.
@@ -447,76 +461,70 @@ class Session(SecretHolder):
         refresh = tokens.refresh if tokens else None
         if tokens is None or refresh is None or not tokens.may_refresh(self._transport.clock()):
             return False
-        response = await self._transport.send(
-            Request(
-                action="renew the session",
-                method="POST",
-                url=self._base_url + "/auth/refresh",
-                headers={"Refresh-Token": refresh.text},
-                repeatable=True,
-            )
-        )
+        response = await self._requests.refresh(refresh)
         try:
-            token = response.raise_for_status().json_object().get("token")
+            renewed = renewed_token(response.raise_for_status(), self._answer, tokens.access)
         except BackendError as error:
-            if error.retryable:
+            if error.retryable or error.status in self.dialect.passing_failures:
                 raise
             return False
-        if not isinstance(token, str) or not _fits_header(token):
-            return False
-        renewed = SessionToken.parse(token)
-        if not renewed.may_be_of(self._answer.user_id, self._answer.data_owner_id):
+        if renewed is None:
             return False
         self._check_not_ended()
-        self._tokens = _Tokens.of(response, renewed, refresh)
+        self._tokens = SessionTokens.of(response, renewed, refresh)
         return True
 
-    async def _log_in(self) -> None:
-        login, response = await self._send_logins()
+    async def _log_in(self, level: int) -> None:
+        """Log in, and keep the tokens.
+
+        Args:
+            level: the authentication class that the login is to have, if possible.
+        """
+        login, response = await self._send_logins(level)
+        self._check_not_ended()
+        try:
+            signed_in = self._accepted(login, response)
+            if signed_in is not None:
+                signed_in = await self._requests.enter_group(signed_in, self._answer)
+        except ICureError:
+            self._tokens = None
+            raise
         self._check_not_ended()
         # Only now: a cancellation must not leave a session that looks like one without tokens.
-        self._tokens = None
-        if response.status in _NO_SUCH_ENDPOINT:
+        self._tokens, self._level_sought = None, level
+        if signed_in is None:
             self._fall_back_to_basic()
             return
-        error = response.error()
+        self._tokens, self._answer = signed_in.tokens, signed_in.answer
+
+    def _accepted(self, login: Login, response: Response) -> SignedIn | None:
+        """Return the outcome of a login, or None where the backend has no JSON Web Tokens."""
+        error = None if response.status in NO_SUCH_ENDPOINT else response.error()
         if error is not None:
             expired = self._expired(error) if error.status == _UNAUTHORIZED else None
-            raise expired or _refusal(error) or error
-        self._worked = True
-        self.credentials.prefer(login)
-        answer = response.json_object()
-        token, refresh = answer.get("token"), answer.get("refreshToken")
-        if not isinstance(token, str) or not token:
-            self._fall_back_to_basic()
-            return
-        if not _fits_header(token):
-            raise response.invalid("the server's token is malformed")
-        access = SessionToken.parse(token)
-        said = self._checked_answer(answer, access, response)
-        self._tokens = _Tokens.of(
-            response,
-            access,
-            SessionToken.parse(refresh) if isinstance(refresh, str) else None,
-        )
-        self._answer = said
+            raise expired or login_refusal(error) or error
+        if response.status not in NO_SUCH_ENDPOINT:
+            self._worked = True
+            self.credentials.prefer(login)
+        return self._requests.read(login, response, self._answer)
 
-    async def _send_logins(self) -> tuple[Login, Response]:
+    async def _send_logins(self, level: int) -> tuple[Login, Response]:
         """Return the login that the backend has taken, or else refused last, and its answer."""
         login, *others = self.credentials.candidates
-        response = await self._send_login(login)
+        response = await self._send_login(login, level)
         for other in others:
             if response.status != _UNAUTHORIZED:
                 break
-            login, response = other, await self._send_login(other)
+            login, response = other, await self._send_login(other, level)
         return login, response
 
-    async def _send_login(self, login: Login) -> Response:
+    async def _send_login(self, login: Login, level: int) -> Response:
         if self._second_factor is None:
             return await self._send_secret(login, login.secret, repeatable=True)
-        if not self._needs_code:
+        is_for_level = not self._needs_code and self._would_a_code_do(level)
+        if not self._needs_code and not is_for_level:
             response = await self._send_secret(login, login.secret, repeatable=True)
-            if response.status != _NEEDS_CODE:
+            if response.status != NEEDS_CODE:
                 return response
             self._needs_code = True
         secret = await self._second_factor.secret_with_code(login.secret)
@@ -525,43 +533,17 @@ class Session(SecretHolder):
         response = await self._send_secret(login, secret, repeatable=False)
         # A user who no longer has a second factor is refused with a code.
         self._needs_code = response.status != _UNAUTHORIZED
+        if is_for_level and not self._needs_code:
+            return await self._send_secret(login, login.secret, repeatable=True)
         return response
 
     async def _send_secret(self, login: Login, secret: str, *, repeatable: bool) -> Response:
-        return await self._transport.send(
-            Request(
-                action=f"log in at {self._base_url}",
-                method="POST",
-                url=self._base_url + "/auth/login",
-                body={"username": login.user_name, "password": secret},
-                repeatable=repeatable,
-            )
-        )
+        return await self._requests.log_in(login.user_name, secret, repeatable=repeatable)
 
-    def _checked_answer(
-        self, answer: Mapping[str, Any], access: SessionToken, response: Response
-    ) -> LoginAnswer:
-        """Return the ids in the answer to a login, if they are of the user who logs in."""
-        action = response.action
-        said = LoginAnswer(
-            user_id=checked_id(answer.get("userId", access.user_id), "userId", action),
-            group_id=checked_id(answer.get("groupId"), "groupId", action),
-            data_owner_id=checked_id(
-                answer.get("dataOwnerId", access.data_owner_id), "dataOwnerId", action
-            ),
-        )
-        named = answer.get("username")
-        before = self._answer.user_id
-        if (
-            not access.may_be_of(said.user_id, said.data_owner_id)
-            or (named is not None and not _is_same_name(named, self.user_name))
-            or (before is not None and said.user_id not in (None, before))
-        ):
-            raise response.invalid(
-                "the server answers with the session of another user; log in again, and where it "
-                "stays so, call the administrator of the backend"
-            )
-        return said
+    def _would_a_code_do(self, level: int) -> bool:
+        """Return whether a code makes the login strong enough that would be too weak without."""
+        given = self._tokens.access.level if self._tokens else None
+        return PASSWORD < level <= SECOND_FACTOR and given == PASSWORD
 
     def _fall_back_to_basic(self) -> None:
         if self._needs_code:
@@ -577,21 +559,9 @@ class Session(SecretHolder):
         )
 
 
-def _refusal(error: BackendError) -> AuthenticationError | None:
-    refusal = _LOGIN_REFUSALS.get(error.status or 0)
-    if refusal is None:
-        return None
-    kind, reason, advice = refusal
-    return kind(
-        f"Could not log in: {reason} (HTTP {error.status}). {advice}",
-        status=error.status,
-        request_id=error.request_id,
-        server_message=error.server_message,
-    )
-
-
-def _fits_header(token: str) -> bool:
-    return bool(token) and token.isascii() and token.isprintable()
+def _is_too_weak(grant: _Grant, refusal: Response) -> bool:
+    wanted = required_level(refusal)
+    return wanted is not None and grant.level is not None and grant.level < wanted
 
 
 def _basic_grant(login: Login) -> _Grant:
@@ -603,7 +573,3 @@ def _basic_grant(login: Login) -> _Grant:
         # surrogates are not text in any encoding: with a replacement the backend refuses them.
         data = credentials.encode("utf-8", errors="replace")
     return _Grant("Basic " + base64.b64encode(data).decode("ascii"), login, None)
-
-
-def _is_same_name(named: object, user_name: str) -> bool:
-    return isinstance(named, str) and named.strip().casefold() == user_name.strip().casefold()

@@ -34,6 +34,8 @@ class SessionToken:
             with when it expires.
         user_id: id of the user it is for, where it says so.
         data_owner_id: id of the user's data owner, where it says so.
+        group_id: id of the group that it is for, where it says so.
+        level: the authentication class of the login that it is from (today.md §0 item 3).
     """
 
     text: str
@@ -41,6 +43,8 @@ class SessionToken:
     issued_at: float | None = None
     user_id: str | None = None
     data_owner_id: str | None = None
+    group_id: str | None = None
+    level: int | None = None
 
     @classmethod
     def parse(cls, text: str) -> SessionToken:
@@ -54,6 +58,8 @@ class SessionToken:
             issued_at if is_likely else None,
             user_id=_text(claims.get("u")),
             data_owner_id=_text(claims.get("doId")),
+            group_id=_text(claims.get("g")),
+            level=_level(claims.get("tac")),
         )
 
     def usable_at(self, server_time: float) -> bool:
@@ -88,6 +94,10 @@ def _moment(value: object) -> float | None:
     except OverflowError:
         return None
     return moment if math.isfinite(moment) else None
+
+
+def _level(value: object) -> int | None:
+    return value if type(value) is int and value >= 0 else None
 
 
 def _text(claim: object) -> str | None:

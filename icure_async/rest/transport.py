@@ -76,6 +76,7 @@ class Request:
         body: a JSON value, or None for a request without body. Never in a repr.
         repeatable: whether sending it twice does no more than sending it once.
         once: not repeatable, and not even sent again after 429: the server may have counted it.
+        passing_failures: further statuses after which it is sent again, where it is repeatable.
     """
 
     action: str = attrs.field(converter=printable)
@@ -85,15 +86,16 @@ class Request:
     body: object = None
     repeatable: bool = False
     once: bool = False
+    passing_failures: frozenset[int] = frozenset()
 
 
 class Transport:
     """Sends the requests of one API object over a shared connection.
 
     Requests that are safe to repeat are tried up to three times: repeatable requests that got no
-    answer or a passing failure (429, 502, 503, 504), any request that was never sent or was turned
-    away with 429. ``Retry-After`` is honoured up to 30 s. A time-out is not repeated: it has used
-    up the caller's patience already.
+    answer or a passing failure (429, 502, 503, 504, and those that the request names), any request
+    that was never sent or was turned away with 429. ``Retry-After`` is honoured up to 30 s. A
+    time-out is not repeated: it has used up the caller's patience already.
 
     Args:
         connection: shared with other API objects.
@@ -186,7 +188,12 @@ class Transport:
         try:
             self._require_open_session(request)
             answer = await shake_hands(
-                connection, request.url, proxy, self._timeout, self._max_response_size
+                connection,
+                request.url,
+                proxy,
+                self._timeout,
+                self._max_response_size,
+                request.headers,
             )
             if isinstance(answer, aiohttp.ClientWebSocketResponse):
                 opened = Websocket(answer, attempt, connection.slots.give_back)
@@ -298,7 +305,8 @@ def _wait_after(request: Request, outcome: Response | Failure) -> float | None:
         if outcome.is_final or not isinstance(error, NetworkError):
             return None
         return AS_USUAL if request.repeatable or not error.maybe_processed else None
-    if not outcome.retryable or request.once:
+    is_passing = outcome.retryable or outcome.status in request.passing_failures
+    if not is_passing or request.once:
         return None
     if not request.repeatable and outcome.status != _TOO_MANY_REQUESTS:
         return None

@@ -10,13 +10,20 @@ import yarl
 
 from icure_async.errors import ConfigurationError, ValidationError
 
-__all__ = ["DEFAULT_GATEWAY_URL", "normalise_base_url", "normalise_gateway_url", "path"]
+__all__ = [
+    "DEFAULT_GATEWAY_URL",
+    "normalise_base_url",
+    "normalise_gateway_url",
+    "path",
+    "root_of",
+]
 
 DEFAULT_GATEWAY_URL: Final = "https://msg-gw.icure.cloud"
 """The message gateway of iCure."""
 
 _REST: Final = "/rest/v1"
-_OTHER_REST: Final = re.compile(r"/rest/v[0-9]+\Z")
+_ANY_REST: Final = re.compile(r"/rest/v([0-9]+)\Z")
+_SPOKEN: Final = frozenset({"1", "2"})
 # Underscores are against RFC 952, and usual in the networks of containers.
 _NAME: Final = re.compile(r"[A-Za-z0-9_.-]+")
 _FORM: Final = "pass http(s)://host[:port][/path], without user name, query or fragment"
@@ -25,19 +32,26 @@ _FORM: Final = "pass http(s)://host[:port][/path], without user name, query or f
 def normalise_base_url(url: object, method: str) -> str:
     """Return the base URL, ending with ``/rest/v1`` (wire-protocol.md §1.1).
 
+    A URL that ends with ``/rest/v2`` stands for the same backend: the flavour decides about the
+    version.
+
     Raises:
         ConfigurationError: it is no such URL; the message names the builder ``method``.
     """
     base = _normalised(url, method)
-    if base.endswith(_REST):
-        return base
-    other = _OTHER_REST.search(base)
-    if other is not None:
+    ending = _ANY_REST.search(base)
+    if ending is not None and ending[1] not in _SPOKEN:
         raise ConfigurationError(
-            f"The URL given to {method}() ends with {other[0]}: this SDK speaks version 1 of "
-            f"the protocol only. Pass the URL without {other[0]}, or with {_REST}."
+            f"The URL given to {method}() ends with {ending[0]}: this SDK speaks versions 1 and 2 "
+            f"of the protocol only. Pass the URL without {ending[0]}."
         )
-    return base + _REST
+    return root_of(base) + _REST
+
+
+def root_of(base_url: str) -> str:
+    """Return the URL of a backend without the version of the protocol."""
+    ending = _ANY_REST.search(base_url)
+    return base_url if ending is None else base_url[: ending.start()]
 
 
 def normalise_gateway_url(url: object, method: str) -> str:

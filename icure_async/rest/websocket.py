@@ -15,7 +15,7 @@ from icure_async.rest.failures import Attempt, explain
 from icure_async.rest.guards import guard, refuse_redirection
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from icure_async.errors import ICureError
     from icure_async.rest.connection import Connection
@@ -55,6 +55,7 @@ async def shake_hands(
     proxy: Proxy | None,
     timeout: aiohttp.ClientTimeout,
     max_size: int,
+    headers: Mapping[str, str],
 ) -> aiohttp.ClientWebSocketResponse[Any] | aiohttp.WSServerHandshakeError:
     """Return an open websocket, or the refusal of the server.
 
@@ -64,6 +65,7 @@ async def shake_hands(
         proxy: by which to go; None leaves it to the client session.
         timeout: for the handshake.
         max_size: bytes of a message.
+        headers: of the handshake.
     """
     given = connection.client_session
     # One of our own, for the time of the handshake: only a session can refuse redirections.
@@ -83,6 +85,7 @@ async def shake_hands(
         try:
             return await session.ws_connect(
                 yarl.URL(url, encoded=True),
+                headers=headers,
                 timeout=_TIMES,
                 # With it, nobody would see the signs of life.
                 autoping=False,

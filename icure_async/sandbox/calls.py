@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from icure_async.sandbox.tokens import TokenSigner
 
 __all__ = [
-    "STANDARD_HEADER",
+    "MODEL_HEADER",
     "Call",
     "Caller",
     "Endpoint",
@@ -33,7 +33,9 @@ __all__ = [
 
 OwnerType = Literal["hcp", "patient", "device"]
 
-STANDARD_HEADER = "Cardinal-Model-Standard"
+MODEL_HEADER = "Cardinal-Model-Standard"
+"""The header by which a client says that it reads today's model only."""
+
 _INTEGER = re.compile(r"-?[0-9]{1,15}")
 
 
@@ -154,7 +156,7 @@ class Call:
     @property
     def standard(self) -> bool:
         """True if the caller reads today's model only, without what is empty (§14.1)."""
-        return self.headers.get(STANDARD_HEADER, "").strip().lower() == "true"
+        return self.headers.get(MODEL_HEADER, "").strip().lower() == "true"
 
     @property
     def now_ms(self) -> int:

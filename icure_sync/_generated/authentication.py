@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from icure_async.authentication.captcha import CaptchaType
     from icure_async.authentication.process import AuthenticationProcess
+    from icure_async.models.captcha import CaptchaProgress
     from icure_async.models.key_pair import KeyPair
     from icure_async.models.missing_key import MissingKey, MissingKeyPolicy
     from icure_sync._generated.authentication_result import AuthenticationResult
@@ -31,7 +32,7 @@ class AuthenticationApi(Twin[AsyncAuthenticationApi]):
 
     def start_authentication(
         self,
-        recaptcha: str,
+        recaptcha: str | None = None,
         *,
         email: str | None = None,
         phone_number: str | None = None,
@@ -40,15 +41,20 @@ class AuthenticationApi(Twin[AsyncAuthenticationApi]):
         healthcare_professional_id: str | None = None,
         bypass_token_check: bool = False,
         validation_code_length: int = 6,
-        recaptcha_type: CaptchaType = "recaptcha",
+        recaptcha_type: CaptchaType | None = None,
+        progress: Callable[[CaptchaProgress], None] | None = None,
     ) -> AuthenticationProcess:
         """Have a validation code sent, to register a new user or to log in.
 
         With both an email address and a phone number the code goes by email if a process for that
         is configured, else by SMS. An empty text counts as nothing.
 
+        Today's message gateways take a captcha that the SDK solves itself, in about a second and
+        in a worker thread: the program computes instead of the person clicking. That is so with
+        ``recaptcha_type="kerberus"``, and ``with_flavour("cardinal")`` unless a solution is given.
+
         Args:
-            recaptcha: the solution of a captcha.
+            recaptcha: the solution of a captcha; left out where the SDK solves it.
             email: of the person.
             phone_number: of the person, in international form.
             first_name: for a registration.
@@ -57,7 +63,10 @@ class AuthenticationApi(Twin[AsyncAuthenticationApi]):
                 records are shared with it automatically. Mandatory for patients.
             bypass_token_check: go on with a code the gateway refuses (demonstration users).
             validation_code_length: digits of the code, 4 to 12.
-            recaptcha_type: ``"recaptcha"`` (v3) or ``"friendly-captcha"``.
+            recaptcha_type: ``"recaptcha"`` (v3, the default for a solution that is given),
+                ``"friendly-captcha"`` or ``"kerberus"``.
+            progress: called again and again while the SDK solves a captcha; the error of a callback
+                ends the call.
 
         Returns:
             The process to complete with the code. It can be saved with ``to_json()``.
@@ -66,7 +75,9 @@ class AuthenticationApi(Twin[AsyncAuthenticationApi]):
             ValidationError: an argument is malformed. Nothing was sent.
             ConfigurationError: no process is configured for this contact. Nothing was sent.
             CaptchaRefusedError: the captcha was refused.
-            UnknownProcessError: the gateway does not know the configured process or spec id.
+            UnknownProcessError: the gateway does not know the configured process or spec id, or has
+                no captcha for the SDK to solve.
+            InvalidResponseError: the captcha is malformed, or would take minutes to solve.
         """
         return self._run(
             self._inner.start_authentication,
@@ -79,32 +90,43 @@ class AuthenticationApi(Twin[AsyncAuthenticationApi]):
             bypass_token_check=bypass_token_check,
             validation_code_length=validation_code_length,
             recaptcha_type=recaptcha_type,
+            progress=None if progress is None else callback(progress),
         )
 
     def resend(
         self,
         process: AuthenticationProcess,
-        recaptcha: str,
+        recaptcha: str | None = None,
         *,
-        recaptcha_type: CaptchaType = "recaptcha",
+        recaptcha_type: CaptchaType | None = None,
+        progress: Callable[[CaptchaProgress], None] | None = None,
     ) -> AuthenticationProcess:
         """Have another code sent to the same person; the former one is not to be used any more.
 
         Args:
             process: one whose code got lost, expired, or was mistyped too often.
-            recaptcha: a new solution of a captcha; gateways take each only once.
-            recaptcha_type: ``"recaptcha"`` (v3) or ``"friendly-captcha"``.
+            recaptcha: a new solution of a captcha; gateways take each only once. Left out where the
+                SDK solves it, see :meth:`start_authentication`.
+            recaptcha_type: as for :meth:`start_authentication`.
+            progress: as for :meth:`start_authentication`.
 
         Returns:
             The process to complete with the new code; the given one is over.
 
         Raises:
             ProcessStateError: the process is completed, was never started, or was superseded.
+            ConfigurationError: the process was started in the other flavour. Nothing was sent.
             CaptchaRefusedError: the captcha was refused.
             UnknownProcessError: the gateway does not know the configured process or spec id.
             StorageError: the code was sent, and can't be used: call again.
         """
-        return self._run(self._inner.resend, process, recaptcha, recaptcha_type=recaptcha_type)
+        return self._run(
+            self._inner.resend,
+            process,
+            recaptcha,
+            recaptcha_type=recaptcha_type,
+            progress=None if progress is None else callback(progress),
+        )
 
     def complete_authentication(
         self,
@@ -147,6 +169,7 @@ class AuthenticationApi(Twin[AsyncAuthenticationApi]):
                 ``missing_key`` refuses a new one. Nothing was published; calling again on a device
                 that has the key pair finishes the job.
             ProcessStateError: the process is completed, was never started, or was superseded.
+            ConfigurationError: the process was started in the other flavour. Nothing was sent.
             NetworkError: no answer. Call again with the same process and code.
         """
         return _authentication_result.AuthenticationResult._wrap(

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from icure_async.crypto.protocol import Crypto
+    from icure_async.models.flavour import Flavour
     from icure_async.models.key_question import KeyQuestion
     from icure_async.storage.protocols import KeyStorage, Storage
     from icure_sync._generated.crypto import BlockingCrypto
@@ -40,7 +41,9 @@ class AnonymousMedTechApiBuilder(Twin[AsyncAnonymousMedTechApiBuilder]):
         self._hold(AsyncAnonymousMedTechApiBuilder())
 
     def with_icure_base_url(self, icure_base_url: str) -> Self:
-        """Set the URL of the backend; ``/rest/v1`` is appended unless it ends with that.
+        """Set the URL of the backend, with or without ``/rest/v1`` or ``/rest/v2`` at its end.
+
+        Which of the two is spoken is the matter of :meth:`with_flavour`.
 
         Args:
             icure_base_url: ``http(s)://host[:port][/path]``. The host may be an IPv6 address in
@@ -50,6 +53,42 @@ class AnonymousMedTechApiBuilder(Twin[AsyncAnonymousMedTechApiBuilder]):
             ConfigurationError: it is malformed.
         """
         self._call(self._inner.with_icure_base_url, icure_base_url)
+        return self
+
+    def with_flavour(self, flavour: Flavour) -> Self:
+        """Set which iCure is spoken with; the default is that of 2023.
+
+        It decides about paths, login, and the form in which keys and records are written. Records
+        of both forms are read in either flavour.
+
+        Args:
+            flavour: ``"medtech"`` for the iCure of 2023 (rest/v1), ``"cardinal"`` for today's
+                (rest/v2), with which the Cardinal SDK works.
+
+        Raises:
+            ConfigurationError: it is another one.
+        """
+        self._call(self._inner.with_flavour, flavour)
+        return self
+
+    def with_project_id(self, project_id: str) -> Self:
+        """Set the project (application) that users log in to, in the cardinal flavour.
+
+        Raises:
+            ConfigurationError: it is empty, or can't be part of a URL.
+        """
+        self._call(self._inner.with_project_id, project_id)
+        return self
+
+    def with_group_id(self, group_id: str) -> Self:
+        """Set the group to work in, in the cardinal flavour: for users of more than one.
+
+        A login whose user is not in this group fails, before anything else is sent.
+
+        Raises:
+            ConfigurationError: it is empty, or can't be part of a URL.
+        """
+        self._call(self._inner.with_group_id, group_id)
         return self
 
     def with_msg_gw_url(self, msg_gw_url: str) -> Self:
@@ -95,7 +134,7 @@ class AnonymousMedTechApiBuilder(Twin[AsyncAnonymousMedTechApiBuilder]):
         """Set the cryptographic primitives; the default is software.
 
         Raises:
-            ConfigurationError: it lacks a method of ``Crypto``.
+            ConfigurationError: it lacks a method of ``Crypto`` that is not of today's flavour only.
         """
         self._call(self._inner.with_crypto, adapt(crypto, _crypto.CRYPTO_METHODS))
         return self
@@ -313,7 +352,8 @@ class AnonymousMedTechApiBuilder(Twin[AsyncAnonymousMedTechApiBuilder]):
 
         Read are ``ICURE_URL``, ``ICURE_MSG_GTW_URL``, ``SPEC_ID`` and the process ids
         ``AUTH_BY_EMAIL_HCP_PROCESS_ID`` and ``AUTH_BY_SMS_HCP_PROCESS_ID``, or, for patients,
-        ``AUTH_BY_EMAIL_PATIENT_PROCESS_ID`` and ``AUTH_BY_SMS_PATIENT_PROCESS_ID``.
+        ``AUTH_BY_EMAIL_PATIENT_PROCESS_ID`` and ``AUTH_BY_SMS_PATIENT_PROCESS_ID``; and
+        ``ICURE_FLAVOUR``, ``ICURE_PROJECT_ID`` and ``ICURE_GROUP_ID``.
 
         Args:
             user_type: whose process ids to take; by default those of healthcare professionals if
@@ -343,7 +383,9 @@ class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
         self._hold(AsyncMedTechApiBuilder())
 
     def with_icure_base_url(self, icure_base_url: str) -> Self:
-        """Set the URL of the backend; ``/rest/v1`` is appended unless it ends with that.
+        """Set the URL of the backend, with or without ``/rest/v1`` or ``/rest/v2`` at its end.
+
+        Which of the two is spoken is the matter of :meth:`with_flavour`.
 
         Args:
             icure_base_url: ``http(s)://host[:port][/path]``. The host may be an IPv6 address in
@@ -353,6 +395,42 @@ class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
             ConfigurationError: it is malformed.
         """
         self._call(self._inner.with_icure_base_url, icure_base_url)
+        return self
+
+    def with_flavour(self, flavour: Flavour) -> Self:
+        """Set which iCure is spoken with; the default is that of 2023.
+
+        It decides about paths, login, and the form in which keys and records are written. Records
+        of both forms are read in either flavour.
+
+        Args:
+            flavour: ``"medtech"`` for the iCure of 2023 (rest/v1), ``"cardinal"`` for today's
+                (rest/v2), with which the Cardinal SDK works.
+
+        Raises:
+            ConfigurationError: it is another one.
+        """
+        self._call(self._inner.with_flavour, flavour)
+        return self
+
+    def with_project_id(self, project_id: str) -> Self:
+        """Set the project (application) that users log in to, in the cardinal flavour.
+
+        Raises:
+            ConfigurationError: it is empty, or can't be part of a URL.
+        """
+        self._call(self._inner.with_project_id, project_id)
+        return self
+
+    def with_group_id(self, group_id: str) -> Self:
+        """Set the group to work in, in the cardinal flavour: for users of more than one.
+
+        A login whose user is not in this group fails, before anything else is sent.
+
+        Raises:
+            ConfigurationError: it is empty, or can't be part of a URL.
+        """
+        self._call(self._inner.with_group_id, group_id)
         return self
 
     def with_msg_gw_url(self, msg_gw_url: str) -> Self:
@@ -398,7 +476,7 @@ class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
         """Set the cryptographic primitives; the default is software.
 
         Raises:
-            ConfigurationError: it lacks a method of ``Crypto``.
+            ConfigurationError: it lacks a method of ``Crypto`` that is not of today's flavour only.
         """
         self._call(self._inner.with_crypto, adapt(crypto, _crypto.CRYPTO_METHODS))
         return self

@@ -11,11 +11,15 @@ from icure_async.authentication.gateway_api import (
     AnonymousMessageGatewayApi as AsyncAnonymousMessageGatewayApi,
 )
 from icure_async.authentication.gateway_api import MessageGatewayApi as AsyncMessageGatewayApi
+from icure_sync._plain import callback
 from icure_sync._twins import Twin
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from icure_async.authentication.captcha import CaptchaType
     from icure_async.authentication.process import AuthenticationProcess
+    from icure_async.models.captcha import CaptchaProgress
     from icure_async.models.messages import EmailMessage, SMSMessage
 
 __all__ = ["AnonymousMessageGatewayApi", "MessageGatewayApi"]
@@ -27,7 +31,7 @@ class AnonymousMessageGatewayApi(Twin[AsyncAnonymousMessageGatewayApi]):
     def start_process(
         self,
         process_id: str,
-        recaptcha: str,
+        recaptcha: str | None = None,
         *,
         email: str | None = None,
         phone_number: str | None = None,
@@ -35,7 +39,8 @@ class AnonymousMessageGatewayApi(Twin[AsyncAnonymousMessageGatewayApi]):
         last_name: str | None = None,
         healthcare_professional_id: str | None = None,
         validation_code_length: int = 6,
-        recaptcha_type: CaptchaType = "recaptcha",
+        recaptcha_type: CaptchaType | None = None,
+        progress: Callable[[CaptchaProgress], None] | None = None,
     ) -> AuthenticationProcess:
         """Have a code sent by any process of the gateway.
 
@@ -44,14 +49,16 @@ class AnonymousMessageGatewayApi(Twin[AsyncAnonymousMessageGatewayApi]):
 
         Args:
             process_id: the gateway's name of the process.
-            recaptcha: the solution of a captcha.
+            recaptcha: the solution of a captcha; left out where the SDK solves it, see
+                ``authentication_api.start_authentication()``.
             email: of the person; the code goes there if it is given.
             phone_number: of the person, in international form.
             first_name: of the person.
             last_name: of the person.
             healthcare_professional_id: id of the data owner who invites the person.
             validation_code_length: digits of the code, 4 to 12.
-            recaptcha_type: ``"recaptcha"`` (v3) or ``"friendly-captcha"``.
+            recaptcha_type: ``"recaptcha"`` (v3), ``"friendly-captcha"`` or ``"kerberus"``.
+            progress: as for ``authentication_api.start_authentication()``.
 
         Returns:
             The process. Its ``request_id`` is for :meth:`validate_process`; a process that creates
@@ -73,6 +80,7 @@ class AnonymousMessageGatewayApi(Twin[AsyncAnonymousMessageGatewayApi]):
             healthcare_professional_id=healthcare_professional_id,
             validation_code_length=validation_code_length,
             recaptcha_type=recaptcha_type,
+            progress=None if progress is None else callback(progress),
         )
 
     def validate_process(self, request_id: str, validation_code: str) -> bool:

@@ -20,6 +20,7 @@ from icure_async import (
 from icure_async.authentication.process import AuthenticationState
 from icure_async.crypto.software import SoftwareCrypto
 from icure_async.errors import CodeExpiredError, InvalidCodeError, TooManyAttemptsError
+from icure_async.models.flavour import Flavour
 from icure_async.sandbox import Sandbox
 from icure_async.storage import FileKeyStorage, FileStorage
 from tests.support.builders import anonymous_builder_for
@@ -68,6 +69,8 @@ class PooledCrypto(SoftwareCrypto):
 class Device:
     """A device: a folder that survives its programs."""
 
+    flavour: ClassVar[Flavour] = "medtech"
+
     def __init__(self, sandbox: Sandbox, directory: Path) -> None:
         self.sandbox = sandbox
         self.phone_number = f"+32{next(_numbers)}"
@@ -91,6 +94,7 @@ class Device:
         async with aiohttp.ClientSession(trace_configs=[fate.trace()]) as client_session:
             builder = (
                 anonymous_builder_for(self.sandbox)
+                .with_flavour(self.flavour)
                 .with_client_session(client_session)
                 .with_crypto(self._crypto)
                 .with_storage(MortalStorage(state, fate))

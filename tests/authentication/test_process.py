@@ -17,6 +17,7 @@ from icure_async.authentication.process import (
     advance,
 )
 from icure_async.errors import ProcessStateError, ValidationError
+from icure_async.models.flavour import FLAVOURS
 
 State = AuthenticationState
 Event = AuthenticationEvent
@@ -36,6 +37,7 @@ PROCESS = AuthenticationProcess(
     started_at=1_700_000_000_000,
     wrong_codes=2,
 )
+OF_TODAY = attrs.evolve(PROCESS, flavour="cardinal")
 
 AFTER_A_FAILURE = (State.REFUSED, State.EXPIRED, State.LOCKED, State.UNKNOWN)
 OVER = (State.COMPLETED, State.SUPERSEDED)
@@ -57,6 +59,7 @@ processes = st.builds(
     validation_code_length=st.integers(),
     started_at=st.integers(),
     wrong_codes=st.integers(),
+    flavour=st.sampled_from(FLAVOURS),
 )
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
@@ -138,12 +141,12 @@ def test_another_version_is_refused(version: object) -> None:
 @given(st.sampled_from([field.name for field in attrs.fields(AuthenticationProcess)]), json_values)
 def test_a_member_of_another_type_is_refused(name: str, value: object) -> None:
     optional = attrs.fields_dict(AuthenticationProcess)[name].default is None
-    before = members_of(PROCESS)[name]
+    before = members_of(OF_TODAY)[name]
     same_type = type(value) in ({str, type(None)} if optional else {type(before)})
     text = json.dumps(members_of(PROCESS) | {name: value})
-    if same_type and name not in ("state", "channel"):
+    if same_type and name not in ("state", "channel", "flavour"):
         assert getattr(AuthenticationProcess.from_json(text), name) == value
-    elif value != before:
+    elif value not in (before, PROCESS.flavour):
         with pytest.raises(ValidationError):
             AuthenticationProcess.from_json(text)
 
@@ -163,6 +166,8 @@ def test_a_member_of_another_type_is_refused(name: str, value: object) -> None:
         ("email", ["ned@winterfell.example"]),
         ("state", "authorized"),
         ("channel", "pigeon"),
+        ("flavour", "cardinal-3"),
+        ("flavour", None),
         ("private_key", "3082"),
     ],
 )
@@ -173,7 +178,18 @@ def test_a_tampered_member_is_refused_without_being_quoted(name: str, value: obj
     assert str(value) not in str(caught.value)
 
 
-@pytest.mark.parametrize("name", [field.name for field in attrs.fields(AuthenticationProcess)])
+def test_a_process_of_today_remembers_its_flavour_and_older_sdks_refuse_it() -> None:
+    members = members_of(OF_TODAY)
+    assert members.pop("flavour") == "cardinal"
+    # Older versions read exactly these members, and wrote them.
+    assert members == members_of(PROCESS)
+    assert AuthenticationProcess.from_json(json.dumps(members)).flavour == "medtech"
+    assert AuthenticationProcess.from_json(OF_TODAY.to_json()) == OF_TODAY
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in attrs.fields_dict(AuthenticationProcess) if name != "flavour"]
+)
 def test_a_missing_member_is_refused_by_name(name: str) -> None:
     members = members_of(PROCESS)
     del members[name]

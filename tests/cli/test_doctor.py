@@ -63,7 +63,7 @@ def test_all_is_well_after_a_registration(icure: Command, person: dict[str, Any]
     assert report["ok"] is True
     names = [check["name"] for check in report["checks"]]
     assert list(dict.fromkeys(names)) == [
-        *("Settings", "Backend", "Clock", "Gateway", "Spec id", "Process"),
+        *("Settings", "Flavour", "Backend", "Clock", "Gateway", "Spec id", "Process"),
         *("Folders", "Login", "Token", "Keys"),
     ]
     assert set(_states(report).values()) == {"good"}

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from icure_async.crypto.key_ring import KeyRing
+from icure_async.crypto.protocol import OaepHash
 from icure_async.crypto.software import SoftwareCrypto
 from icure_async.errors import ValidationError
 from icure_async.models.key_pair import KeyPair
@@ -15,9 +16,11 @@ KEY = bytes(range(32))
 class CountingCrypto(SoftwareCrypto):
     decryptions = 0
 
-    async def rsa_decrypt(self, key_pair: KeyPair, ciphertext: bytes) -> bytes:
+    async def rsa_decrypt(
+        self, key_pair: KeyPair, ciphertext: bytes, *, oaep: OaepHash = "sha-1"
+    ) -> bytes:
         self.decryptions += 1
-        return await super().rsa_decrypt(key_pair, ciphertext)
+        return await super().rsa_decrypt(key_pair, ciphertext, oaep=oaep)
 
 
 async def wrapped_for(*pairs: KeyPair, key: bytes = KEY) -> dict[str, str]:

@@ -207,7 +207,7 @@ async def test_nobody_becomes_another_entity_by_what_encrypted_parts() -> None:
     assert again == document | {"encryptedSelf": again["encryptedSelf"]}
 
 
-async def test_elements_of_lists_are_opened_at_any_depth_and_closed_again() -> None:
+async def test_objects_are_opened_at_any_depth_and_closed_again() -> None:
     document = {
         "id": "i",
         "note": "top",
@@ -222,18 +222,20 @@ async def test_elements_of_lists_are_opened_at_any_depth_and_closed_again() -> N
             },
         ],
         "clear": [{"a": [{"b": 1}]}],
-        "inner": {"encryptedSelf": "of something else"},
+        "inner": {"encryptedSelf": sealed('{"content":"SECRET-6"}'), "deeper": {"k": [{"l": 2}]}},
+        "settings": {"deeper": {"encryptedSelf": sealed('{"content":"SECRET-7"}')}},
     }
     assert encrypted_parts(document)
     opened = await decrypt_members(CRYPTO, KEY, document)
     text = json.dumps(opened)
-    assert all(f"SECRET-{number}" in text for number in range(1, 6))
-    assert opened["inner"] == document["inner"]
+    assert all(f"SECRET-{number}" in text for number in range(1, 8))
     again = await encrypt_members(CRYPTO, KEY, opened, ["note"])
     assert "SECRET" not in json.dumps(again)
     assert "top" not in json.dumps(again)
     assert again["clear"] == document["clear"]
-    assert again["inner"] == document["inner"]
+    # None of it has changed.
+    assert all(again[name] == document[name] for name in ("inner", "settings"))
+    assert again["services"][:3] == document["services"][:3]
     reopened = await decrypt_members(CRYPTO, KEY, again)
 
     def without_ciphertext(value: Any) -> Any:
@@ -281,3 +283,80 @@ async def test_a_removed_member_is_gone_and_an_unknown_one_stays_encrypted() -> 
     again = await encrypt_members(CRYPTO, KEY, opened, ["note"])
     assert again.keys() == {"id", "encryptedSelf"}
     assert await decrypt_members(CRYPTO, KEY, again) == {**again, "future": ["SECRET"], "z": 1}
+
+
+PARTS: dict[str, tuple[str, ...] | None] = {
+    "notes": ("markdown",),
+    "insurabilities": None,
+    "services": ("content",),
+    "services.notes": ("markdown",),
+}
+
+
+def contact() -> dict[str, Any]:
+    return {
+        "id": "i",
+        "note": "SECRET-1",
+        "notes": [{"id": "n", "markdown": {"en": "SECRET-2"}}, {"id": "m"}, None, "SECRET?"],
+        "insurabilities": [{"insuranceId": "SECRET-3", "parameters": {"k": ["SECRET-4"]}}, {}],
+        "services": [
+            {
+                "id": "s",
+                "content": {"en": {"stringValue": "SECRET-5"}},
+                "notes": [{"markdown": "SECRET-6", "author": "a"}],
+            }
+        ],
+    }
+
+
+async def test_members_in_elements_of_lists_are_encrypted() -> None:
+    sealed_once = await encrypt_members(CRYPTO, KEY, contact(), ["note"], PARTS)
+    assert "SECRET-" not in json.dumps(sealed_once)
+    assert sealed_once["notes"][0].keys() == {"id", "encryptedSelf"}
+    assert sealed_once["notes"][1:] == [{"id": "m"}, None, "SECRET?"]
+    assert sealed_once["insurabilities"][0].keys() == {"encryptedSelf"}
+    assert sealed_once["insurabilities"][1] == {}
+    (service,) = sealed_once["services"]
+    assert service.keys() == {"id", "encryptedSelf", "notes"}
+    assert service["notes"][0].keys() == {"author", "encryptedSelf"}
+    opened = await decrypt_members(CRYPTO, KEY, sealed_once)
+    assert [opened["notes"][0]["markdown"], opened["insurabilities"][0]["insuranceId"]] == [
+        {"en": "SECRET-2"},
+        "SECRET-3",
+    ]
+    # An SDK that does not know these members keeps them encrypted, byte for byte.
+    assert await encrypt_members(CRYPTO, KEY, opened, []) == sealed_once
+    assert await encrypt_members(CRYPTO, KEY, opened, ["note"], PARTS) == sealed_once
+
+
+async def test_only_what_has_changed_is_encrypted_anew() -> None:
+    sealed_once = await encrypt_members(CRYPTO, KEY, contact(), ["note"], PARTS)
+    opened = await decrypt_members(CRYPTO, KEY, sealed_once)
+    opened["insurabilities"][0]["insuranceId"] = "SECRET-7"
+    for inside in ({}, PARTS):
+        again = await encrypt_members(CRYPTO, KEY, opened, ["note"], inside)
+        assert {**again, "insurabilities": sealed_once["insurabilities"]} == sealed_once
+        assert again["insurabilities"] != sealed_once["insurabilities"]
+        assert "SECRET-" not in json.dumps(again)
+        reopened = await decrypt_members(CRYPTO, KEY, again)
+        assert reopened["insurabilities"][0]["insuranceId"] == "SECRET-7"
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [(1, True), (0, False), ("1", 1), (None, ""), ([1], [1, 2]), ([], {})]
+)
+async def test_a_value_of_another_type_is_another_value(before: Any, after: Any) -> None:
+    document = {"encryptedSelf": sealed(json.dumps({"k": before}))}
+    again = await encrypt_members(CRYPTO, KEY, {**document, "k": after}, [])
+    assert again != document
+    assert (await decrypt_members(CRYPTO, KEY, again))["k"] == after
+
+
+async def test_a_list_that_is_encrypted_as_a_whole_has_one_layer_only() -> None:
+    sealed_once = await encrypt_members(CRYPTO, KEY, contact(), [], PARTS)
+    opened = await decrypt_members(CRYPTO, KEY, sealed_once)
+    again = await encrypt_members(CRYPTO, KEY, opened, ["notes", "services"], PARTS)
+    assert again.keys() == {"id", "note", "insurabilities", "encryptedSelf"}
+    reopened = await decrypt_members(CRYPTO, KEY, again)
+    assert "encryptedSelf" not in json.dumps([reopened["notes"], reopened["services"]])
+    assert reopened["services"] == contact()["services"]

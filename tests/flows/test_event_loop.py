@@ -21,6 +21,7 @@ from icure_async import (
     KeyPair,
     MedTechApiBuilder,
 )
+from icure_async.crypto.protocol import OaepHash
 from icure_async.crypto.software import SoftwareCrypto
 from icure_async.sandbox import Sandbox
 from icure_async.storage import MemoryKeyStorage
@@ -54,11 +55,17 @@ class Stopwatch(SoftwareCrypto):
     async def load_key_pair(self, key_pair: KeyPair) -> None:
         await self._time("load_key_pair", super().load_key_pair(key_pair))
 
-    async def rsa_encrypt(self, public_key: str, plaintext: bytes) -> bytes:
-        return await self._time("rsa_encrypt", super().rsa_encrypt(public_key, plaintext))
+    async def rsa_encrypt(
+        self, public_key: str, plaintext: bytes, *, oaep: OaepHash = "sha-1"
+    ) -> bytes:
+        encryption = super().rsa_encrypt(public_key, plaintext, oaep=oaep)
+        return await self._time("rsa_encrypt", encryption)
 
-    async def rsa_decrypt(self, key_pair: KeyPair, ciphertext: bytes) -> bytes:
-        return await self._time("rsa_decrypt", super().rsa_decrypt(key_pair, ciphertext))
+    async def rsa_decrypt(
+        self, key_pair: KeyPair, ciphertext: bytes, *, oaep: OaepHash = "sha-1"
+    ) -> bytes:
+        decryption = super().rsa_decrypt(key_pair, ciphertext, oaep=oaep)
+        return await self._time("rsa_decrypt", decryption)
 
     async def aes_encrypt(self, key: bytes, plaintext: bytes) -> bytes:
         return await self._time("aes_encrypt", super().aes_encrypt(key, plaintext))

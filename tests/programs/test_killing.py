@@ -1,7 +1,6 @@
 """A program is killed at every moment of a login or a share, and started again.
 
-A run tries every second moment, one day the odd and one day the even ones; ``ICURE_KILLING=all``
-tries all of them.
+A run tries every third moment, other ones the next day; ``ICURE_KILLING=all`` tries all of them.
 """
 
 from __future__ import annotations
@@ -233,8 +232,8 @@ class Sharing(Scenario):
 
 
 def moments_to_try() -> Iterator[int]:
-    """Return the moments at which to kill: every second one, today's half, or all on demand."""
-    step = 1 if os.environ.get(OPTION) == "all" else 2
+    """Return the moments at which to kill: every third one, today's, or all on demand."""
+    step = 1 if os.environ.get(OPTION) == "all" else 3
     return itertools.count(1 + dt.date.today().toordinal() % step, step)  # noqa: DTZ011
 
 

@@ -40,6 +40,20 @@ PATIENT: dict[str, Any] = {
     "cryptedForeignKeys": ENTRIES,
     "secretForeignKeys": ["s"],
     "encryptedSelf": "AAAA",
+    "securityMetadata": {
+        "secureDelegations": {
+            "k": {
+                "delegator": "o",
+                "delegate": "d",
+                "secretIds": ["AAAA"],
+                "encryptionKeys": ["AAAA"],
+                "owningEntityIds": ["AAAA"],
+                "parentDelegations": ["l"],
+                "exchangeDataId": "x",
+                "permissions": "WRITE",
+            }
+        }
+    },
     "publicKey": "30",
     "aesExchangeKeys": {"30": {"d": {"fp": "0a"}}},
     "hcPartyKeys": {"d": ["0a", "0b"]},
@@ -101,6 +115,12 @@ def test_a_member_of_the_wrong_type_is_named_and_not_shown(name: str, value: Any
         ("delegations[*][0]", "x"),
         ("delegations[*][0].owner", 5),
         ("encryptionKeys[*][0].key", ["x"]),
+        ("securityMetadata.secureDelegations", ["x"]),
+        ("securityMetadata.secureDelegations[*]", "x"),
+        ("securityMetadata.secureDelegations[*].delegator", 5),
+        ("securityMetadata.secureDelegations[*].encryptionKeys", "x"),
+        ("securityMetadata.secureDelegations[*].encryptionKeys[0]", 5),
+        ("securityMetadata.secureDelegations[*].permissions", ["WRITE"]),
         ("aesExchangeKeys[*]", "x"),
         ("aesExchangeKeys[*][*]", ["x"]),
         ("aesExchangeKeys[*][*][*]", 5),

@@ -25,6 +25,7 @@ from icure_async.rest.urls import normalise_base_url, normalise_gateway_url, pat
         ("http://icure_backend:16043", "http://icure_backend:16043/rest/v1"),
         ("http://[::1]:8080", "http://[::1]:8080/rest/v1"),
         ("https://[2001:db8::7]/rest/v1", "https://[2001:db8::7]/rest/v1"),
+        ("https://kraken.icure.cloud/rest/v2/", "https://kraken.icure.cloud/rest/v1"),
         ("https://host/icure", "https://host/icure/rest/v1"),
         ("https://host/icure/", "https://host/icure/rest/v1"),
         ("https://host/api/rest/v1", "https://host/api/rest/v1"),
@@ -81,9 +82,9 @@ def test_other_base_urls_are_refused(url: object) -> None:
     assert "secret" not in str(caught.value)
 
 
-@pytest.mark.parametrize("version", ["v2", "v2/", "v3", "v10"])
+@pytest.mark.parametrize("version", ["v0", "v3", "v3/", "v10"])
 def test_another_version_of_the_protocol_is_refused_as_such(version: str) -> None:
-    with pytest.raises(ConfigurationError, match="speaks version 1 of the protocol only"):
+    with pytest.raises(ConfigurationError, match="speaks versions 1 and 2 of the protocol only"):
         normalise_base_url(f"https://host/api/rest/{version}", "with_icure_base_url")
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from icure_async.authentication.proof_of_work import smallest_nonce
 from icure_async.sandbox import Sandbox
 from tests.support.bare_client import Json, World, basic, encoded, me
 
@@ -332,3 +333,53 @@ async def test_a_code_that_was_replaced_is_not_handed_out(world: World) -> None:
     assert len(await world.sandbox.wait_for_code(EMAIL)) == 6
     with pytest.raises(TimeoutError):
         await world.sandbox.wait_for_code(EMAIL, timeout=0.05)
+
+
+def _solved(challenge: Json, spec_id: str) -> Json:
+    """Return the solution of a challenge as a client computes it."""
+    nonces = [
+        str(smallest_nonce(spec_id, salt, challenge["difficultyFactor"], range(1, 200_000)))
+        for salt in challenge["salts"]
+    ]
+    return {"id": challenge["id"], "nonces": nonces}
+
+
+async def test_a_captcha_can_be_computed_and_each_challenge_serves_once(world: World) -> None:
+    first, second = [(await world.gateway.get("/challenge")).body for _ in range(2)]
+    assert set(first["salts"]).isdisjoint(second["salts"])
+    assert first["id"] != second["id"]
+    start = f"/process/hcp-sms/{uuid.uuid4()}"
+    solution = _solved(first, "ic")
+    body = {"mobilePhone": PHONE, "kerberus-response": solution, "deployment": "https://x.example"}
+    assert (await world.gateway.post(start, body)).status == 200
+    assert await world.sandbox.wait_for_code(PHONE)
+    again = await world.gateway.post(f"/process/hcp-sms/{uuid.uuid4()}", body)
+    assert again.status == 403
+
+
+async def test_only_a_right_solution_of_its_own_challenge_is_accepted(world: World) -> None:
+    async def status(change: Any) -> int:
+        challenge = (await world.gateway.get("/challenge")).body
+        solution = change(challenge, _solved(challenge, "ic"))
+        answer = await world.gateway.post(
+            f"/process/hcp-sms/{uuid.uuid4()}",
+            {"mobilePhone": PHONE, "kerberus-response": solution},
+        )
+        return int(answer.status)
+
+    refused = [
+        lambda challenge, _: _solved(challenge, "another"),
+        lambda _, solution: {**solution, "id": "unknown"},
+        lambda _, solution: {**solution, "nonces": solution["nonces"][1:]},
+        lambda _, solution: {**solution, "nonces": solution["nonces"][::-1]},
+        lambda _, solution: {**solution, "nonces": ["1"] * 10},
+    ]
+    malformed = [
+        lambda _, solution: solution["nonces"],
+        lambda _, solution: {**solution, "nonces": [int(n) for n in solution["nonces"]]},
+        lambda _, solution: {**solution, "nonces": ["0" + n for n in solution["nonces"]]},
+        lambda *_: "text",
+    ]
+    assert [await status(change) for change in refused] == [403] * len(refused)
+    assert [await status(change) for change in malformed] == [400] * len(malformed)
+    assert await status(lambda _, solution: solution) == 200

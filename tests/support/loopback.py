@@ -93,8 +93,9 @@ class Backend:
     Its clock, which the ``Date`` header of each answer tells, is that of the tests.
     """
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float], prefix: str = "/rest/v1") -> None:
         self._clock = clock
+        self._prefix = prefix
         self.seen: list[Seen] = []
         self._answers: dict[str, list[Answer]] = {}
         app = web.Application()
@@ -115,7 +116,7 @@ class Backend:
 
     @property
     def base_url(self) -> str:
-        return self.root_url + "/rest/v1"
+        return self.root_url + self._prefix
 
     def on(self, route: str, *answers: Answer) -> Self:
         """Queue answers for a route such as ``"GET /user/current"``."""
@@ -130,7 +131,7 @@ class Backend:
         return self.calls.count(route)
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
-        path, _, query = request.raw_path.removeprefix("/rest/v1").partition("?")
+        path, _, query = request.raw_path.removeprefix(self._prefix).partition("?")
         body = await request.read()
         self.seen.append(Seen(request.method, path, query, request.headers, body))
         queue = self._answers.get(f"{request.method} {path}", [599])
@@ -207,6 +208,7 @@ def open_session(
     password: str = PASSWORD,
     basic_only: bool = False,
     token_expires_at: int | None = None,
+    **options: Any,
 ) -> Session:
     return Session(
         transport,
@@ -215,6 +217,7 @@ def open_session(
         password=password,
         basic_only=basic_only,
         token_expires_at=token_expires_at,
+        **options,
     )
 
 

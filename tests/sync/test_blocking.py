@@ -404,7 +404,10 @@ class DictKeyStorage:
 
 
 class PlainCrypto:
-    """Cryptography of the user's, without async: here, that of the SDK on a loop per call."""
+    """Cryptography of the user's, without async: here, that of the SDK on a loop per call.
+
+    It was written for the flavour of 2023, and has nothing of today's.
+    """
 
     def __init__(self) -> None:
         self.calls: set[str] = set()
@@ -439,7 +442,8 @@ class PlainCrypto:
 
 
 def test_plain_storages_and_crypto(builder: AnonymousMedTechApiBuilder, sandbox: Sandbox) -> None:
-    storage, keys, crypto = DictStorage(), DictKeyStorage(), PlainCrypto()
+    storage, keys = DictStorage(), DictKeyStorage()
+    crypto: Any = PlainCrypto()
     builder.with_storage(storage).with_key_storage(keys).with_crypto(crypto)
     result = register(builder, sandbox)
     with result.med_tech_api as api:

@@ -151,6 +151,46 @@ def test_a_signal_while_an_abandoned_iterator_is_closed_is_not_lost(
     assert ended.errors == ""
 
 
+def test_a_signal_as_the_closing_of_an_abandoned_iterator_begins_is_not_lost() -> None:
+    program = Program("""
+        from icure_sync._iterators import iterate
+        from icure_sync._runtime import Runtime
+
+        post = Runtime.post
+
+        def interrupted(self, function):
+            Runtime.post = post
+            post(self, function)
+            raise KeyboardInterrupt
+
+        async def items():
+            try:
+                yield 1
+            finally:
+                say("cleaning up")
+                try:
+                    await anyio.sleep(60)
+                finally:
+                    say("cleaned up")
+
+        def take_one():
+            for _ in iterate(items):
+                Runtime.post = interrupted
+                break
+            say("went on")
+
+        try:
+            take_one()
+        except KeyboardInterrupt:
+            say("interrupted")
+        """)
+    ended = program.wait()
+
+    assert "interrupted" in ended.lines, ended.errors
+    assert "went on" not in ended.lines
+    assert ended.errors == ""
+
+
 CALLBACK = """
 from icure_sync._iterators import iterate
 from icure_sync._plain import callback

@@ -45,10 +45,9 @@ def _modify(tx: Transaction, call: Call, _kind: str, body: Any) -> Json:
     given = FORMS[_KIND].read(body)
     current = tx.get(_KIND, given["id"]) or {"id": given["id"]}
     before = FORMS[_KIND].read(current)
-    changed = {prop for prop in _ELEVATED if prop in given and given[prop] != before.get(prop)}
-    if given.get("roles") != before.get("roles"):
-        changed.add("roles")
-    if changed or given.get("passwordHash") not in (None, "*"):
+    changed = [prop for prop in _ELEVATED if prop in given and given[prop] != before.get(prop)]
+    has_new_roles = given.get("roles") != before.get("roles")
+    if changed or has_new_roles or given.get("passwordHash") not in (None, "*"):
         require_level(call, PASSWORD)
     return v1.modify_user(tx, call, {**FORMS[_KIND].unknown_to(call, current), **given})
 

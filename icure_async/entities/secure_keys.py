@@ -1,0 +1,288 @@
+"""Keys of entities in secure delegations: found there.
+
+Each source asks for more than the one before it: nothing, exchange data by the ids that delegations
+name, and the maps that lead to it where delegations name one side only. Source: today.md §5 and §7.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import attrs
+
+from icure_async.crypto.threads import SHORT_STEPS, Turns
+from icure_async.entities.delegations import entity_key_of
+from icure_async.entities.encrypted_self import decrypt_members, encrypted_parts
+from icure_async.entities.secure_delegations import (
+    Contents,
+    contents_of,
+    delegations_naming,
+    has_secure_delegations,
+    parties_of,
+    secure_delegations_of,
+)
+from icure_async.errors import CryptoError
+from icure_async.foreign_text import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from icure_async.crypto.protocol import Crypto
+    from icure_async.entities.exchange_data import ExchangeDataKeys, UsableExchangeData
+    from icure_async.entities.metadata import KeySource
+    from icure_async.entities.secure_delegations import Parties
+
+__all__ = ["OpenDelegation", "SecureKeys"]
+
+Documents = Sequence[Mapping[str, Any]]
+_Find = Callable[[Documents], Awaitable[list[list["OpenDelegation"]]]]
+
+_LONGEST_SECRET_ID: Final = 256
+
+
+@attrs.frozen(eq=False, repr=False)
+class OpenDelegation:
+    """A delegation, and exchange data that may open it. Its repr shows neither.
+
+    Attributes:
+        key: names the delegation in its entity.
+        delegation: as it is in the entity.
+        data: the exchange data.
+    """
+
+    key: str
+    delegation: Mapping[str, Any]
+    data: UsableExchangeData
+
+    async def contents(self, crypto: Crypto) -> Contents:
+        """Return the secrets in it; none where the exchange data is another's."""
+        return await contents_of(crypto, self.data.secrets.exchange_key, self.delegation)
+
+
+@attrs.frozen(eq=False, repr=False)
+class _Source:
+    """Keys in the delegations that can be opened in one way."""
+
+    crypto: Crypto
+    find: _Find
+
+    async def keys_of(self, documents: Documents, /) -> list[list[bytes]]:
+        """Return the keys for each document, without doubles."""
+        turns = Turns()
+        keys: list[list[bytes]] = []
+        for delegations in await self.find(documents):
+            await turns.give()
+            found: dict[bytes, None] = {}
+            for delegation in delegations:
+                contents = await delegation.contents(self.crypto)
+                found.update(dict.fromkeys(contents.encryption_keys))
+            keys.append(list(found))
+        return keys
+
+
+class SecureKeys:
+    """Finds keys in secure delegations.
+
+    Attributes:
+        sources: what is known by delegation key; what delegations name by id, and all that an
+            anonymous data owner has; what maps lead to.
+    """
+
+    def __init__(self, crypto: Crypto, exchange_data: ExchangeDataKeys) -> None:
+        self._crypto = crypto
+        self._exchange_data = exchange_data
+        self.sources: Sequence[KeySource] = tuple(
+            _Source(crypto, find) for find in (self.known, self.fetched, self.mapped)
+        )
+
+    def has_keys(self, document: Mapping[str, Any], /) -> bool:
+        """Return whether some delegation has a key."""
+        return any(
+            delegation.get("encryptionKeys")
+            for delegation in secure_delegations_of(document).values()
+        )
+
+    def delegates_of(self, document: Mapping[str, Any], /) -> set[str]:
+        """Return the ids of the data owners with access, as far as they are named or known."""
+        delegations = secure_delegations_of(document)
+        named = {
+            name
+            for delegation in delegations.values()
+            for name in (parties_of(delegation).delegator, parties_of(delegation).delegate)
+            if name is not None
+        }
+        known = self._exchange_data.known(delegations).values()
+        return named.union(*(data.members for data in known))
+
+    async def check_key(self, document: Mapping[str, Any], key: bytes, /) -> None:
+        """Refuse the key of an entity if it came with no exchange data that may be written with.
+
+        Raises:
+            CryptoError: all of it has a wrong signature, or is not confirmed.
+        """
+        for find in (self.known, self.fetched, self.mapped):
+            for delegation in (await find([document]))[0]:
+                contents = await delegation.contents(self._crypto)
+                if key in contents.encryption_keys and await self._exchange_data.may_write_with(
+                    delegation.data
+                ):
+                    return
+        raise CryptoError(
+            f"Entity {printable(document['id'])} is encrypted with a key that came with exchange "
+            "data whose signature is wrong, or which was neither made on this device nor confirmed "
+            "by the policy given to with_public_key_policy(): somebody else might read what is "
+            "written. Nothing was sent. Have the exchange data confirmed by the data owner who "
+            "shared it, or save the content as a new entity."
+        )
+
+    async def secret_ids_of(self, document: Mapping[str, Any], /) -> list[str]:
+        """Return the secret ids of an entity, without doubles and without a key of it.
+
+        They are shown to the backend, and entries of keys have the same form.
+        """
+        found: dict[str, None] = {}
+        keys: set[bytes] = set()
+        for delegation in (await self.all([document]))[0]:
+            contents = await delegation.contents(self._crypto)
+            found.update(dict.fromkeys(contents.secret_ids))
+            keys.update(contents.encryption_keys)
+        return [
+            secret
+            for secret in found
+            if _may_be_shown(secret) and not await self._is_key(document, secret, keys)
+        ]
+
+    async def lacking(self, documents: Documents, delegate_id: str, /) -> list[bool]:
+        """Return for each entity whether a delegate is not known to have all of our access."""
+        turns = Turns()
+        lacking: list[bool] = []
+        for delegations in await self.all(documents):
+            await turns.give()
+            ours: set[object] = set()
+            theirs: set[object] = set()
+            for delegation in delegations:
+                contents = await delegation.contents(self._crypto)
+                secrets = {
+                    *contents.secret_ids,
+                    *contents.encryption_keys,
+                    *contents.owning_entity_ids,
+                }
+                ours |= secrets
+                # The author of a delegation has what it hides.
+                if delegate_id in delegation.data.members:
+                    theirs |= secrets
+            lacking.append(not ours or not ours <= theirs)
+        return lacking
+
+    # --- Delegations, and what opens them ---
+
+    async def known(self, documents: Documents) -> list[list[OpenDelegation]]:
+        """Return the delegations that known exchange data may open."""
+        turns = Turns()
+        found: list[list[OpenDelegation]] = []
+        for index, document in enumerate(documents):
+            if not index % SHORT_STEPS:
+                await turns.give()
+            found.append(self._known_in(document))
+        return found
+
+    async def fetched(self, documents: Documents) -> list[list[OpenDelegation]]:
+        """Return the same after a look for exchange data that delegations name, or hide."""
+        await self._fetch(documents)
+        if any(map(self._hides_somebody, documents)):
+            await self._exchange_data.look_again()
+        return await self.known(documents)
+
+    async def mapped(self, documents: Documents) -> list[list[OpenDelegation]]:
+        """Return the delegations that can be opened by exchange data that maps lead to."""
+        names = await self._names(documents)
+        wanted = {
+            key: None
+            for document in documents
+            for key, named in self._naming_us(document, names).items()
+            if named.in_map is not None
+        }
+        unknown = [key for key in wanted if not self._exchange_data.known([key])]
+        led_to = await self._exchange_data.by_maps(unknown) if unknown else {}
+        return [
+            [
+                OpenDelegation(key, delegation, led_to[key])
+                for key, delegation in secure_delegations_of(document).items()
+                if key in led_to
+            ]
+            for document in documents
+        ]
+
+    async def all(self, documents: Documents) -> list[list[OpenDelegation]]:
+        """Return all delegations that can be opened."""
+        await self._fetch(documents)
+        unknown = [document for document in documents if not self._known_in(document)]
+        if any(map(self._hides_somebody, unknown)):
+            await self._exchange_data.look_again()
+        known, mapped = await self.known(documents), await self.mapped(documents)
+        return [one + other for one, other in zip(known, mapped, strict=True)]
+
+    async def _fetch(self, documents: Documents) -> None:
+        """Ask for all exchange data that delegations from or to us name."""
+        names = await self._names(documents)
+        wanted = {
+            named.exchange_data_id: None
+            for document in documents
+            for named in self._naming_us(document, names).values()
+            if named.exchange_data_id is not None
+        }
+        if wanted:
+            await self._exchange_data.by_ids(wanted)
+
+    def _known_in(self, document: Mapping[str, Any]) -> list[OpenDelegation]:
+        delegations = secure_delegations_of(document)
+        if not delegations:
+            return []
+        by_key = self._exchange_data.known(delegations)
+        found: list[OpenDelegation] = []
+        for key, delegation in delegations.items():
+            named_id = parties_of(delegation).exchange_data_id
+            by_id = self._exchange_data.known_by_ids([named_id] if named_id else ())
+            candidates = {data.id: data for data in (by_key.get(key), *by_id.values()) if data}
+            found += [OpenDelegation(key, delegation, data) for data in candidates.values()]
+        return found
+
+    def _hides_somebody(self, document: Mapping[str, Any]) -> bool:
+        """Return whether a delegation that can't be opened hides whom it is for."""
+        delegations = secure_delegations_of(document)
+        known = self._exchange_data.known(delegations)
+        named = (parties_of(value) for key, value in delegations.items() if key not in known)
+        return any(one.delegator is None or one.delegate is None for one in named)
+
+    def _naming_us(self, document: Mapping[str, Any], names: Iterable[str]) -> dict[str, Parties]:
+        return {
+            key: named
+            for name in names
+            for key, named in delegations_naming(document, name).items()
+        }
+
+    async def _names(self, documents: Documents) -> Sequence[str]:
+        """Return our id and those of our parents; nothing where no document has delegations."""
+        if not any(map(has_secure_delegations, documents)):
+            return ()
+        return list(await self._exchange_data.own_names())
+
+    async def _is_key(self, document: Mapping[str, Any], secret: str, keys: set[bytes]) -> bool:
+        """Return whether a secret id is a key of the entity."""
+        key = entity_key_of(secret)
+        candidates = {secret.encode(), *([key] if key else [])}
+        if not candidates.isdisjoint(keys):
+            return True
+        parts = encrypted_parts(document)
+        if key is None or not parts:
+            return False
+        try:
+            await decrypt_members(self._crypto, key, document, parts)
+        except ValueError:
+            return False
+        return True
+
+
+def _may_be_shown(secret: str) -> bool:
+    return len(secret) <= _LONGEST_SECRET_ID and secret.isprintable()
