@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from icure_async.crypto.key_ring import KeyRing
 from icure_async.entities.batches import Batches
 from icure_async.entities.event_feed import Feeds
 from icure_async.entities.event_source import EventBackend, EventSource
 from icure_async.entities.events import USER_EVENTS, events_of
-from icure_async.entities.kinds import NOTIFICATION, PATIENT
+from icure_async.entities.flavours import Flavours
+from icure_async.entities.kinds import NOTIFICATION, PATIENT, of_today
 from icure_async.entities.patient_data import AllDataOfPatients
 from icure_async.entities.plain_kinds import HEALTHCARE_PROFESSIONAL, MEDICAL_DEVICE, USER
 from icure_async.entities.plain_records import PlainRecords
@@ -24,15 +25,21 @@ from icure_async.keys.cardinal_start import CardinalKeyRegistration
 from icure_async.keys.current_user import CurrentUser
 from icure_async.keys.data_export import DataExport
 from icure_async.keys.entity_keys import LegacyMetadata
+from icure_async.keys.exchange_data import ExchangeDataDirectory
+from icure_async.keys.exchange_data_maps import ExchangeDataMaps
 from icure_async.keys.known_keys import KnownKeys
 from icure_async.keys.notaries import KeyNotaries
 from icure_async.keys.notices import KeyNotices
 from icure_async.keys.own_account import OwnAccount
 from icure_async.keys.own_document import OwnDocument
+from icure_async.keys.own_record import OwnRecord
 from icure_async.keys.parents import ParentKeys
 from icure_async.keys.public_owners import PublicDataOwners
 from icure_async.keys.recovery import KeyRecovery
 from icure_async.keys.report import KeyExaminer
+from icure_async.keys.secure_metadata import SecureMetadata
+from icure_async.keys.secure_shares import SecureShares
+from icure_async.keys.share_plans import SharePlanner
 from icure_async.keys.start import InitialisedKeys, KeyRegistration
 from icure_async.keys.trust import KeyTrust
 from icure_async.keys.user_tokens import Logout, UserTokens
@@ -40,9 +47,11 @@ from icure_async.keys.users import Users
 from icure_async.keys.whole_owners import WholeDataOwners
 from icure_async.models.base import EntityModel
 from icure_async.rest.entities import EntityResource
+from icure_async.rest.exchange_data import ExchangeDataMapResource, ExchangeDataResource
 from icure_async.rest.patient_data import PatientDataResource
-from icure_async.rest.people import DeviceResource, ProfessionalResource
-from icure_async.rest.users import UserResource
+from icure_async.rest.people_v2 import device_resource, professional_resource
+from icure_async.rest.shared_metadata import SharedMetadataResource
+from icure_async.rest.users_v2 import user_resource
 from icure_async.secret_holders import SecretHolder
 
 if TYPE_CHECKING:
@@ -67,7 +76,7 @@ class Parts(SecretHolder):
         self._session = session
         crypto, clock = settings.crypto, settings.clock
         self.logout: Final = Logout(session, clock=clock)
-        self.users: Final = UserResource(session)
+        self.users: Final = user_resource(session)
         self.current_user: Final = CurrentUser(self.users, clock=clock)
         self.tokens: Final = UserTokens(self.users, self.current_user, clock=clock)
         self.user_records: Final = Users(
@@ -98,7 +107,15 @@ class Parts(SecretHolder):
             crypto=crypto,
             trust=self.trust,
         )
-        metadata = LegacyMetadata(crypto, key_ring, self.own_document)
+        self._exchange_data_maps: Final = ExchangeDataMapResource(session)
+        self.exchange_data: Final = ExchangeDataDirectory(
+            ExchangeDataResource(session),
+            self._exchange_data_maps,
+            self.own_document,
+            flavour=settings.flavour,
+        )
+        legacy = LegacyMetadata(crypto, key_ring, self.own_document)
+        metadata = self._both_flavours(legacy)
         self.patients: Final = self.repository(settings.patient_kind or PATIENT, metadata)
         self.patient_batches: Final = Batches(self.patients)
         self.patient_shares: Final = Shares(self.patients, crypto=crypto, own=self.own_document)
@@ -110,10 +127,10 @@ class Parts(SecretHolder):
         )
         self.notifications: Final = self.repository(NOTIFICATION, metadata)
         self.professionals: Final = self.plain_records(
-            HEALTHCARE_PROFESSIONAL, ProfessionalResource(session, HEALTHCARE_PROFESSIONAL.noun)
+            HEALTHCARE_PROFESSIONAL, professional_resource(session, HEALTHCARE_PROFESSIONAL.noun)
         )
         self.devices: Final = self.plain_records(
-            MEDICAL_DEVICE, DeviceResource(session, MEDICAL_DEVICE.noun)
+            MEDICAL_DEVICE, device_resource(session, MEDICAL_DEVICE.noun)
         )
         self.device_batches: Final = Batches(self.devices)
         self.data_export: Final = DataExport(
@@ -129,6 +146,7 @@ class Parts(SecretHolder):
             feeds=self.feeds,
             clock=clock,
             max_bytes=settings.max_response_size,
+            access_headers=self.exchange_data.access_headers,
         )
         about_patients, about_notifications = (
             events_of(self.patients),
@@ -142,7 +160,7 @@ class Parts(SecretHolder):
         self.key_notices: Final = KeyNotices(
             storage=settings.storage,
             notifications=self.notifications,
-            metadata=metadata,
+            metadata=legacy,
             directory=self.own_document,
             current_user=self.current_user,
         )
@@ -152,11 +170,19 @@ class Parts(SecretHolder):
             self.own_document,
             key_storage=settings.key_storage,
             current_user=self.current_user,
-            metadata=metadata,
+            metadata=legacy,
             notices=self.key_notices,
             parents=self.parent_keys,
             in_memory_is_meant=settings.in_memory_keys_are_meant,
         )
+        if isinstance(self.key_registration, CardinalKeyRegistration):
+            self.key_registration.own_record = OwnRecord(
+                self.own_document,
+                kind=self.patients.kind,
+                patients=self.patients.resource,
+                metadata=metadata,
+                current_user=self.current_user,
+            )
         self.initialised: InitialisedKeys = InitialisedKeys([], [], [], [])
         self.key_backup: Final = OwnKeyBackup(self.own_document, settings.key_storage)
         self.access_back: Final = AccessBack(self.own_document)
@@ -171,14 +197,14 @@ class Parts(SecretHolder):
         self.access_requests: Final = AccessRequests(
             own_document=self.own_document,
             notifications=self.notifications,
-            metadata=metadata,
+            metadata=legacy,
             current_user=self.current_user,
         )
         self.access_answers: Final = AccessAnswers(
             own_document=self.own_document,
             notifications=self.notifications,
             all_data=self.all_data,
-            metadata=metadata,
+            metadata=legacy,
             users=self.users,
         )
         self.owners: Final = PublicDataOwners(self.own_document)
@@ -189,15 +215,36 @@ class Parts(SecretHolder):
     def repository(
         self, kind: EntityKind[Clear, Sealed], metadata: EncryptionMetadata
     ) -> Repository[Clear, Sealed]:
-        """Return the repository of one kind of entity."""
+        """Return the repository of one kind of entity, as the flavour of the user writes it."""
+        is_of_today = self._settings.flavour == "cardinal"
         return Repository(
-            kind,
-            EntityResource(self._session, kind.route, kind.noun),
+            of_today(kind) if is_of_today else kind,
+            self._resource_of_today(kind)
+            if is_of_today
+            else EntityResource(self._session, kind.route, kind.noun),
             crypto=self._settings.crypto,
             metadata=metadata,
             own=self.own_document,
             user=self.current_user,
             clock=self._settings.clock,
+        )
+
+    def _both_flavours(self, legacy: LegacyMetadata) -> Flavours:
+        """Return the metadata of entities, written in the flavour of the user."""
+        crypto, own = self._settings.crypto, self.own_document
+        maps = ExchangeDataMaps(crypto, self._exchange_data_maps, self.exchange_data)
+        planner = SharePlanner(crypto, self.exchange_data, maps, own, legacy.secret_finder)
+        shares = SecureShares(planner, maps, self._resource_of_today)
+        secure = SecureMetadata(crypto, self.exchange_data, maps, own, shares)
+        return Flavours(legacy, secure, writes=self._settings.flavour)
+
+    def _resource_of_today(self, kind: EntityKind[Any, Any]) -> SharedMetadataResource:
+        return SharedMetadataResource(
+            self._session,
+            kind.route,
+            kind.noun,
+            secure_type=kind.secure_type,
+            access=self.exchange_data,
         )
 
     def plain_records(

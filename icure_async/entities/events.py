@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 import attrs
 
 from icure_async.crypto.recent import Recent
+from icure_async.entities.record_ids import generation_of
 from icure_async.errors import (
     AuthenticationError,
     BackendError,
@@ -196,7 +197,7 @@ class CatchUp(Generic[RecordT]):
         given = self._given.get(record_id)
         if given is None:
             return True
-        return self._with_changes and rev != given and _generation(rev) >= _generation(given)
+        return self._with_changes and rev != given and generation_of(rev) >= generation_of(given)
 
     def note(self, record: EntityModel) -> None:
         """Remember that a record was given out."""
@@ -215,8 +216,3 @@ class CatchUp(Generic[RecordT]):
         )
         async for record in found:
             yield record
-
-
-def _generation(rev: str) -> int:
-    number = rev.partition("-")[0]
-    return int(number) if number.isascii() and number.isdecimal() and len(number) < 10 else 0

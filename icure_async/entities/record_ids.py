@@ -8,7 +8,7 @@ from typing import Any, Final
 from icure_async.errors import NotFoundError, ValidationError
 from icure_async.models.validation import validate_id
 
-__all__ = ["IDS_PER_REQUEST", "id_list", "in_order", "one_id", "valid_id"]
+__all__ = ["IDS_PER_REQUEST", "generation_of", "id_list", "in_order", "one_id", "valid_id"]
 
 IDS_PER_REQUEST: Final = 1000
 
@@ -42,6 +42,12 @@ def one_id(record_id: object, noun: str) -> str:
     if "," in valid_id(record_id, noun):
         raise ValidationError(f"The {noun} id must be one id, without a comma.")
     return str(record_id)
+
+
+def generation_of(rev: str) -> int:
+    """Return how often a document was written, as its revision says; 0 where that says nothing."""
+    number = rev.partition("-")[0]
+    return int(number) if number.isascii() and number.isdecimal() and len(number) < 10 else 0
 
 
 def in_order(

@@ -121,13 +121,16 @@ class SecureKeys:
         Raises:
             CryptoError: all of it has a wrong signature, or is not confirmed.
         """
+        refused: set[str] = set()
         for find in (self.known, self.fetched, self.mapped):
             for delegation in (await find([document]))[0]:
+                data = delegation.data
                 contents = await delegation.contents(self._crypto)
-                if key in contents.encryption_keys and await self._exchange_data.may_write_with(
-                    delegation.data
-                ):
+                if key not in contents.encryption_keys or data.id in refused:
+                    continue
+                if await self._exchange_data.may_write_with(data):
                     return
+                refused.add(data.id)
         raise CryptoError(
             f"Entity {printable(document['id'])} is encrypted with a key that came with exchange "
             "data whose signature is wrong, or which was neither made on this device nor confirmed "

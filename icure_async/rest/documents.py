@@ -79,6 +79,11 @@ def _text(value: object) -> None:
         raise Mismatch("is not a text")
 
 
+def _boolean(value: object) -> None:
+    if not isinstance(value, bool):
+        raise Mismatch("is neither true nor false")
+
+
 def _integer(value: object) -> None:
     if isinstance(value, bool) or not isinstance(value, int):
         raise Mismatch("is not an integer")
@@ -549,6 +554,61 @@ def checked_ids(ids: Sequence[object], action: str) -> list[str]:
             raise _error(action, where) from None
         found[str(value)] = None
     return list(found)
+
+
+_METADATA_RESULT: Final = _object_of(
+    {
+        "entityId": _own_id,
+        "entityRev": _text,
+        "updatedEntity": _object_of({}),
+        "rejectedRequests": _map_of(
+            _object_of({"code": _integer, "shouldRetry": _boolean, "reason": _text})
+        ),
+    },
+    "entityId",
+)
+
+
+def checked_metadata_results(
+    results: Sequence[object],
+    kind: DocumentKind,
+    asked: Mapping[str, Collection[str]],
+    action: str,
+) -> dict[str, dict[str, Any]]:
+    """Return the results of changes of metadata by the id of the entity; some may be missing.
+
+    Args:
+        results: as parsed (docs/spec/today.md §8).
+        kind: what the entities are.
+        asked: the ids of the requests about each entity.
+        action: what was asked, in words for an error message.
+
+    Raises:
+        InvalidResponseError: one is malformed, or about something else.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for result in results:
+        try:
+            _METADATA_RESULT(result)
+        except Mismatch as mismatch:
+            where = f"{printable(mismatch.path)} of a result" if mismatch.path else "a result"
+            problem = f"{where} in the server's answer {mismatch.problem}"
+            raise _error(action, problem, AFTER_A_WRITE) from None
+        checked = cast("dict[str, Any]", result)
+        entity_id = checked["entityId"]
+        rejected = checked.get("rejectedRequests") or {}
+        if (
+            entity_id not in asked
+            or entity_id in found
+            or not rejected.keys() <= set(asked[entity_id])
+        ):
+            raise _error(action, "the server answers about something else", AFTER_A_WRITE)
+        if checked.get("updatedEntity") is not None:
+            checked_document(
+                checked["updatedEntity"], kind, entity_id, action, advice=AFTER_A_WRITE
+            )
+        found[entity_id] = checked
+    return found
 
 
 def checked_exchange_key_view(view: dict[str, Any], action: str) -> dict[str, Any]:
