@@ -11,17 +11,18 @@ import orjson
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from icure_async.sandbox.access import caller_of, can_manage_user, can_read, user_is_active
-from icure_async.sandbox.access_keys import delegation_keys_in
 from icure_async.sandbox.auth import caller_by_token
 from icure_async.sandbox.calls import MODEL_HEADER, Call, Settings
 from icure_async.sandbox.entities import show
 from icure_async.sandbox.errors import ApiError, bad_request, unauthorized
 from icure_async.sandbox.filters import finds
 from icure_async.sandbox.links import link_entity
+from icure_async.sandbox.secure_delegations import delegation_key
 from icure_async.sandbox.shapes import is_object, is_string_list
 from icure_async.sandbox.store import alone
 from icure_async.sandbox.users import show_user
 from icure_async.sandbox.v2.documents import show as show_v2
+from icure_async.sandbox.v2.exchange_data_maps import key_bytes
 from icure_async.sandbox.v2.users import show_user as show_user_v2
 
 if TYPE_CHECKING:
@@ -343,7 +344,7 @@ def _reader_of_today(reader: _Reader, body: Json) -> _Reader:
     return attrs.evolve(
         reader,
         standard=body.get("useCardinalModelSerialization") is True,
-        delegation_keys=delegation_keys_in(keys),
+        delegation_keys=frozenset(delegation_key(key_bytes(key)) for key in keys),
     )
 
 
