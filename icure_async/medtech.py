@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from icure_async.models.missing_key import MissingKey, MissingKeyPolicy
     from icure_async.models.patient import EncryptedPatient, Patient
     from icure_async.models.public_key import PublicKey
+    from icure_async.models.recovery_key import RecoveryKey
     from icure_async.models.user_token import LogoutResult
     from icure_async.parts import Parts
     from icure_async.rest.connection import Connection
@@ -304,6 +305,7 @@ class MedTechApi(_Api):
             access_requests=parts.access_requests,
             access_answers=parts.access_answers,
             owners=parts.owners,
+            recovery_keys=parts.recovery_keys,
         )
         self._authentication_api = self._make_authentication_api(gateway) if gateway else None
         self._message_gateway_api = (
@@ -427,6 +429,7 @@ class MedTechApi(_Api):
         missing_key: MissingKeyPolicy = "refuse",
         parent_key_pairs: Mapping[str, Sequence[KeyPair]] | None = None,
         find_key: Callable[[MissingKey], Awaitable[KeyPair | None]] | None = None,
+        recovery_key: RecoveryKey | str | None = None,
     ) -> list[KeyPair]:
         """Put the user's key pairs to use; before that, nothing can be encrypted or decrypted.
 
@@ -446,6 +449,9 @@ class MedTechApi(_Api):
                 stored on this device like one given to :meth:`add_key_pair`.
             find_key: asked for the missing key pair first, for example in a backup; None in return
                 leaves it to ``missing_key``, and so does a pair that is none of the published ones.
+            recovery_key: what ``data_owner_api.create_recovery_key()`` returned on a device that
+                had the key pairs, or its text. They are stored on this device then, as far as they
+                are published.
 
         Returns:
             The user's key pairs in use, without those of parents.
@@ -456,12 +462,16 @@ class MedTechApi(_Api):
             ValidationError: the key pair is malformed, or is not the one on this device; or one of
                 a parent is none of its published ones, or is of somebody who is not a parent.
             CryptoError: the user is not a data owner.
+            NotFoundError: the backend has nothing for the recovery key: it was mistyped, revoked,
+                or is of another user. Nothing was changed.
+            DecryptionError: what the backend has for the recovery key is damaged.
         """
         self._parts.initialised = await self._parts.key_registration.initialise(
             key_pair,
             missing_key=missing_key,
             parent_key_pairs=parent_key_pairs,
             find_key=find_key,
+            recovery_key=recovery_key,
         )
         return self._parts.initialised.key_pairs
 

@@ -22,10 +22,12 @@ from icure_async.keys.access_requests import AccessRequests
 from icure_async.keys.automatic_sharing import AutomaticSharing
 from icure_async.keys.backup import OwnKeyBackup
 from icure_async.keys.cardinal_start import CardinalKeyRegistration
+from icure_async.keys.counterparts import Counterparts
 from icure_async.keys.current_user import CurrentUser
 from icure_async.keys.data_export import DataExport
 from icure_async.keys.entity_keys import LegacyMetadata
 from icure_async.keys.exchange_data import ExchangeDataDirectory
+from icure_async.keys.exchange_data_gifts import ExchangeDataGifts
 from icure_async.keys.exchange_data_maps import ExchangeDataMaps
 from icure_async.keys.known_keys import KnownKeys
 from icure_async.keys.notaries import KeyNotaries
@@ -36,11 +38,13 @@ from icure_async.keys.own_record import OwnRecord
 from icure_async.keys.parents import ParentKeys
 from icure_async.keys.public_owners import PublicDataOwners
 from icure_async.keys.recovery import KeyRecovery
+from icure_async.keys.recovery_keys import RecoveryKeys
 from icure_async.keys.report import KeyExaminer
 from icure_async.keys.secure_metadata import SecureMetadata
 from icure_async.keys.secure_shares import SecureShares
 from icure_async.keys.share_plans import SharePlanner
 from icure_async.keys.start import InitialisedKeys, KeyRegistration
+from icure_async.keys.todays_transfers import TodaysTransfers
 from icure_async.keys.trust import KeyTrust
 from icure_async.keys.user_tokens import Logout, UserTokens
 from icure_async.keys.users import Users
@@ -49,9 +53,10 @@ from icure_async.models.base import EntityModel
 from icure_async.rest.entities import EntityResource
 from icure_async.rest.exchange_data import ExchangeDataMapResource, ExchangeDataResource
 from icure_async.rest.patient_data import PatientDataResource
-from icure_async.rest.people import DeviceResource, ProfessionalResource
+from icure_async.rest.people_v2 import device_resource, professional_resource
+from icure_async.rest.recovery_data import RecoveryDataResource
 from icure_async.rest.shared_metadata import SharedMetadataResource
-from icure_async.rest.users import UserResource
+from icure_async.rest.users_v2 import user_resource
 from icure_async.secret_holders import SecretHolder
 
 if TYPE_CHECKING:
@@ -76,7 +81,7 @@ class Parts(SecretHolder):
         self._session = session
         crypto, clock = settings.crypto, settings.clock
         self.logout: Final = Logout(session, clock=clock)
-        self.users: Final = UserResource(session)
+        self.users: Final = user_resource(session)
         self.current_user: Final = CurrentUser(self.users, clock=clock)
         self.tokens: Final = UserTokens(self.users, self.current_user, clock=clock)
         self.user_records: Final = Users(
@@ -107,15 +112,21 @@ class Parts(SecretHolder):
             crypto=crypto,
             trust=self.trust,
         )
-        self._exchange_data_maps: Final = ExchangeDataMapResource(session)
-        self.exchange_data: Final = ExchangeDataDirectory(
+        exchange_data, map_resource = (
             ExchangeDataResource(session),
-            self._exchange_data_maps,
-            self.own_document,
-            flavour=settings.flavour,
+            ExchangeDataMapResource(session),
         )
+        self.exchange_data: Final = ExchangeDataDirectory(
+            exchange_data, map_resource, self.own_document, flavour=settings.flavour
+        )
+        maps = ExchangeDataMaps(crypto, map_resource, self.exchange_data)
+        gifts = transfers = None
+        if settings.flavour == "cardinal":
+            gifts = ExchangeDataGifts(exchange_data, self.exchange_data, maps, self.own_document)
+            transfers = TodaysTransfers(exchange_data, self.exchange_data, self.own_document)
+            self.own_document.recovery.transfers = transfers
         legacy = LegacyMetadata(crypto, key_ring, self.own_document)
-        metadata = self._both_flavours(legacy)
+        metadata = self._both_flavours(legacy, maps)
         self.patients: Final = self.repository(settings.patient_kind or PATIENT, metadata)
         self.patient_batches: Final = Batches(self.patients)
         self.patient_shares: Final = Shares(self.patients, crypto=crypto, own=self.own_document)
@@ -127,10 +138,10 @@ class Parts(SecretHolder):
         )
         self.notifications: Final = self.repository(NOTIFICATION, metadata)
         self.professionals: Final = self.plain_records(
-            HEALTHCARE_PROFESSIONAL, ProfessionalResource(session, HEALTHCARE_PROFESSIONAL.noun)
+            HEALTHCARE_PROFESSIONAL, professional_resource(session, HEALTHCARE_PROFESSIONAL.noun)
         )
         self.devices: Final = self.plain_records(
-            MEDICAL_DEVICE, DeviceResource(session, MEDICAL_DEVICE.noun)
+            MEDICAL_DEVICE, device_resource(session, MEDICAL_DEVICE.noun)
         )
         self.device_batches: Final = Batches(self.devices)
         self.data_export: Final = DataExport(
@@ -146,6 +157,7 @@ class Parts(SecretHolder):
             feeds=self.feeds,
             clock=clock,
             max_bytes=settings.max_response_size,
+            access_headers=self.exchange_data.access_headers,
         )
         about_patients, about_notifications = (
             events_of(self.patients),
@@ -159,38 +171,25 @@ class Parts(SecretHolder):
         self.key_notices: Final = KeyNotices(
             storage=settings.storage,
             notifications=self.notifications,
-            metadata=legacy,
+            metadata=metadata,
             directory=self.own_document,
             current_user=self.current_user,
+            counterparts=Counterparts(exchange_data, self.own_document) if gifts else None,
         )
+        self.recovery_keys: Final = RecoveryKeys(RecoveryDataResource(session), self.own_document)
         self.parent_keys: Final = ParentKeys(self.own_document, settings.key_storage)
-        registration = {"medtech": KeyRegistration, "cardinal": CardinalKeyRegistration}
-        self.key_registration: Final = registration[settings.flavour](
-            self.own_document,
-            key_storage=settings.key_storage,
-            current_user=self.current_user,
-            metadata=legacy,
-            notices=self.key_notices,
-            parents=self.parent_keys,
-            in_memory_is_meant=settings.in_memory_keys_are_meant,
-        )
-        if isinstance(self.key_registration, CardinalKeyRegistration):
-            self.key_registration.own_record = OwnRecord(
-                self.own_document,
-                kind=self.patients.kind,
-                patients=self.patients.resource,
-                metadata=metadata,
-                current_user=self.current_user,
-            )
+        self.key_registration: Final = self._key_registration(legacy, metadata, transfers)
         self.initialised: InitialisedKeys = InitialisedKeys([], [], [], [])
         self.key_backup: Final = OwnKeyBackup(self.own_document, settings.key_storage)
-        self.access_back: Final = AccessBack(self.own_document)
+        self.access_back: Final = AccessBack(self.own_document, gifts, transfers)
         self.examiner: Final = KeyExaminer(
             self.own_document,
             crypto=crypto,
             key_storage=settings.key_storage,
             storage=settings.storage,
             notices=self.key_notices,
+            exchange_data=ExchangeDataResource(session),
+            flavour=settings.flavour,
         )
         self.notaries: Final = KeyNotaries(self.own_document)
         self.access_requests: Final = AccessRequests(
@@ -228,10 +227,38 @@ class Parts(SecretHolder):
             clock=self._settings.clock,
         )
 
-    def _both_flavours(self, legacy: LegacyMetadata) -> Flavours:
+    def _key_registration(
+        self,
+        legacy: LegacyMetadata,
+        metadata: EncryptionMetadata,
+        transfers: TodaysTransfers | None,
+    ) -> KeyRegistration:
+        settings = self._settings
+        is_of_today = settings.flavour == "cardinal"
+        registration = (CardinalKeyRegistration if is_of_today else KeyRegistration)(
+            self.own_document,
+            key_storage=settings.key_storage,
+            current_user=self.current_user,
+            metadata=legacy,
+            notices=self.key_notices,
+            parents=self.parent_keys,
+            recovery_keys=self.recovery_keys,
+            in_memory_is_meant=settings.in_memory_keys_are_meant,
+        )
+        if isinstance(registration, CardinalKeyRegistration):
+            registration.transfers = transfers
+            registration.own_record = OwnRecord(
+                self.own_document,
+                kind=self.patients.kind,
+                patients=self.patients.resource,
+                metadata=metadata,
+                current_user=self.current_user,
+            )
+        return registration
+
+    def _both_flavours(self, legacy: LegacyMetadata, maps: ExchangeDataMaps) -> Flavours:
         """Return the metadata of entities, written in the flavour of the user."""
         crypto, own = self._settings.crypto, self.own_document
-        maps = ExchangeDataMaps(crypto, self._exchange_data_maps, self.exchange_data)
         planner = SharePlanner(crypto, self.exchange_data, maps, own, legacy.secret_finder)
         shares = SecureShares(planner, maps, self._resource_of_today)
         secure = SecureMetadata(crypto, self.exchange_data, maps, own, shares)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from icure_async.keys.notaries import KeyNotaries
     from icure_async.keys.notices import KeyNotices
     from icure_async.keys.public_owners import PublicDataOwners
+    from icure_async.keys.recovery_keys import RecoveryKeys
     from icure_async.keys.report import KeyExaminer
     from icure_async.models.access_request import AccessAnswer, AccessRequest
     from icure_async.models.key_change import AccessGivenBack, KeyPairUpdateNotice
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from icure_async.models.key_share import KeyShare, KeySplit
     from icure_async.models.notification import PotentiallyEncryptedNotification
     from icure_async.models.public_key import PublicKey
+    from icure_async.models.recovery_key import RecoveryKey
     from icure_async.models.shares import DataOwner
 
 __all__ = ["DataOwnerApi"]
@@ -44,6 +46,7 @@ class DataOwnerApi:
         access_requests: AccessRequests,
         access_answers: AccessAnswers,
         owners: PublicDataOwners,
+        recovery_keys: RecoveryKeys,
     ) -> None:
         self._access_back = access_back
         self._examiner = examiner
@@ -52,6 +55,7 @@ class DataOwnerApi:
         self._access_requests = access_requests
         self._access_answers = access_answers
         self._owners = owners
+        self._recovery_keys = recovery_keys
 
     def get_data_owner_id_of(self, user: User) -> str:
         """Return the id of the user's data owner.
@@ -214,6 +218,50 @@ class DataOwnerApi:
             NetworkError: no answer. Call again.
         """
         return await self._access_answers.answer(notification)
+
+    async def create_recovery_key(self) -> RecoveryKey:
+        """Keep a copy of the user's key pairs on the backend, and return the key that opens it.
+
+        It is the way back for a user who loses the device: show ``RecoveryKey.text`` to the person,
+        who writes it down or prints it, and keep no copy of it. On another device
+        ``init_user_crypto(recovery_key=...)`` puts the key pairs to use again, and so do today's
+        clients of other languages. The backend can't open the copy. Each call makes another key,
+        for the key pairs that are in use then; earlier ones go on working.
+
+        It takes a backend of today, whichever flavour is written.
+
+        Returns:
+            The key. Whoever has it, and may log in as the user, can read the user's records.
+
+        Raises:
+            CryptoError: ``init_user_crypto()`` was not called. Nothing was sent.
+            NotFoundError: the backend keeps no recovery data.
+            NetworkError: no answer. Call again: a copy that was stored all the same opens with no
+                key that anybody has.
+        """
+        return await self._recovery_keys.create()
+
+    async def revoke_recovery_key(self, recovery_key: RecoveryKey | str) -> None:
+        """Delete the copy of the key pairs that a recovery key opens, as where it was seen.
+
+        Repeating the call does no harm.
+
+        Args:
+            recovery_key: what :meth:`create_recovery_key` returned, or its text.
+
+        Raises:
+            ValidationError: it is malformed. Nothing was sent.
+            PermissionDeniedError: it is of another user.
+        """
+        await self._recovery_keys.revoke(recovery_key)
+
+    async def revoke_all_recovery_keys(self) -> None:
+        """Delete all copies of the user's key pairs, as where nobody knows which key was seen.
+
+        Raises:
+            PermissionDeniedError: the backend does not let the user do that.
+        """
+        await self._recovery_keys.revoke_all()
 
     async def split_private_key_among(
         self,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 
 from icure_async.crypto.encoding import decode_base64, encode_base64
-from icure_async.crypto.exchange_keys import is_public_key, public_keys_of
+from icure_async.crypto.exchange_keys import TODAYS_KEYS, is_public_key, public_keys_of
 from icure_async.errors import CryptoError
 from icure_async.foreign_text import printable
 from icure_async.json_shapes import as_list, as_object
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ACCESS_CONTROL_KEY_BYTES",
-    "KEYS_OF_TODAY",
     "EncryptionKey",
     "ExchangeSecrets",
     "access_control_key",
@@ -47,9 +46,6 @@ __all__ = [
     "with_added_key",
     "wrap_for",
 ]
-
-KEYS_OF_TODAY: Final = "publicKeysForOaepWithSha256"
-"""The member of a data owner that lists the keys of today's flavour."""
 
 ACCESS_CONTROL_KEY_BYTES: Final = 16
 
@@ -127,7 +123,7 @@ def encryption_keys_of(owner: Mapping[str, Any]) -> list[EncryptionKey]:
     """
     found: dict[str, EncryptionKey] = {}
     hashed: tuple[tuple[OaepHash, Iterable[object]], ...] = (
-        ("sha-256", as_list(owner.get(KEYS_OF_TODAY))),
+        ("sha-256", as_list(owner.get(TODAYS_KEYS))),
         ("sha-1", public_keys_of(owner)),
     )
     for oaep, public_keys in hashed:

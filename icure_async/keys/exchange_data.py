@@ -236,7 +236,7 @@ class ExchangeDataDirectory(SecretHolder):
     async def by_maps(self, delegation_keys: Iterable[str]) -> Mapping[str, UsableExchangeData]:
         """Return what maps lead to, by delegation key."""
         keys = [key for key in dict.fromkeys(delegation_keys) if is_id(key)]
-        documents = await self._ask(lambda: self._maps.get_many(keys), []) if keys else []
+        documents = await self._read_maps(keys) if keys else []
         ids: dict[str, str] = {}
         turns = Turns()
         for document in documents:
@@ -409,7 +409,7 @@ class ExchangeDataDirectory(SecretHolder):
         if not ids:
             return []
         try:
-            return await self._ask(lambda: self._resource.get_many(ids), [])
+            return await self._ask(lambda: self._resource.get_many(ids)) or []
         except PermissionDeniedError:
             if len(ids) == 1:
                 return []
@@ -429,7 +429,7 @@ class ExchangeDataDirectory(SecretHolder):
                 return
             own_id = await self._own.own_id()
             self._cache.limit = None
-            rows = await self._ask(lambda: self._all_of(own_id), None)
+            rows = await self._ask(lambda: self._all_of(own_id))
             if rows is None:
                 return
             changed = [row for row in rows if not self._has(row)]
@@ -477,10 +477,13 @@ class ExchangeDataDirectory(SecretHolder):
         self._closed.pop(data.id, None)
         self._headers.clear()
 
-    async def _ask(self, ask: Callable[[], Awaitable[Answer]], nothing: Answer) -> Answer:
-        """Return an answer; nothing where the backend of a user of 2023 has no exchange data."""
+    async def _read_maps(self, delegation_keys: Sequence[str]) -> list[dict[str, Any]]:
+        return await self._ask(lambda: self._maps.get_many(delegation_keys)) or []
+
+    async def _ask(self, ask: Callable[[], Awaitable[Answer]]) -> Answer | None:
+        """Return an answer; None where the backend of a user of 2023 has no exchange data."""
         if self._is_unknown_to_backend:
-            return nothing
+            return None
         try:
             return await ask()
         except BackendError as error:
@@ -488,7 +491,7 @@ class ExchangeDataDirectory(SecretHolder):
                 raise
             self._is_unknown_to_backend = True
             _log.debug("This backend has no exchange data (HTTP %s)", error.status)
-            return nothing
+            return None
 
 
 Key = TypeVar("Key")

@@ -13,15 +13,17 @@ import anyio
 import attrs
 
 from icure_async.cautions import KeysInMemoryWarning, warn_once
-from icure_async.crypto.exchange_keys import public_keys_of
+from icure_async.crypto.exchange_keys import public_keys_of, published_keys_of
 from icure_async.entities.delegations import has_own_entry
 from icure_async.entities.kinds import PATIENT
+from icure_async.entities.secure_delegations import has_secure_delegations
 from icure_async.entities.sharing import auto_delegates_of
 from icure_async.entities.unchanged import require_no_content
 from icure_async.errors import CryptoError, KeyPairNotFoundError, ValidationError
 from icure_async.keys.access_requests import delegates_of_record
 from icure_async.keys.notices import MAX_RECIPIENTS
 from icure_async.keys.parents import normalised_key_pair
+from icure_async.keys.recovery_keys import recovery_key_of
 from icure_async.models.key_pair import fingerprint_of, is_fingerprint
 from icure_async.models.missing_key import MISSING_KEY_POLICIES, MissingKey
 from icure_async.models.public_key import PublicKey
@@ -37,9 +39,11 @@ if TYPE_CHECKING:
     from icure_async.keys.notices import KeyNotices
     from icure_async.keys.own_document import OwnDocument
     from icure_async.keys.parents import ParentKeys
+    from icure_async.keys.recovery_keys import RecoveryKeys
     from icure_async.models.key_change import KeyPairUpdateNotice
     from icure_async.models.key_pair import KeyPair
     from icure_async.models.missing_key import MissingKeyPolicy
+    from icure_async.models.recovery_key import RecoveryKey
     from icure_async.rest.data_owners import DataOwnerKind
     from icure_async.storage.protocols import KeyStorage
 
@@ -82,6 +86,7 @@ class _Choice:
     missing_key: MissingKeyPolicy
     find_key: Callable[[MissingKey], Awaitable[KeyPair | None]] | None
     invited: bool
+    recovery_key: RecoveryKey | None
 
 
 class KeyRegistration:
@@ -96,6 +101,7 @@ class KeyRegistration:
         metadata: LegacyKeys,
         notices: KeyNotices,
         parents: ParentKeys,
+        recovery_keys: RecoveryKeys,
         in_memory_is_meant: bool = False,
     ) -> None:
         self._own = own_document
@@ -106,6 +112,7 @@ class KeyRegistration:
         self._metadata = metadata
         self._notices = notices
         self._parents = parents
+        self._recovery_keys = recovery_keys
         self._in_memory_is_meant = in_memory_is_meant
         self._lock = anyio.Lock()
 
@@ -116,6 +123,7 @@ class KeyRegistration:
         missing_key: MissingKeyPolicy = "refuse",
         parent_key_pairs: Mapping[str, Sequence[KeyPair]] | None = None,
         find_key: Callable[[MissingKey], Awaitable[KeyPair | None]] | None = None,
+        recovery_key: RecoveryKey | str | None = None,
         invited: bool = False,
     ) -> InitialisedKeys:
         """Put key pairs to use, publishing a new one where there is none or it may be replaced.
@@ -123,9 +131,10 @@ class KeyRegistration:
         Those of parents are checked first and stored last.
 
         Args:
-            key_pair: see ``MedTechApi.init_user_crypto``, as for the next three.
+            key_pair: see ``MedTechApi.init_user_crypto``, as for the next four.
             missing_key: see there.
             find_key: see there.
+            recovery_key: see there.
             parent_key_pairs: see there.
             invited: whether the user is a patient who is about to ask those for access who read
                 its record: exchange keys to them are published with the key pair.
@@ -141,6 +150,7 @@ class KeyRegistration:
             raise ValidationError("missing_key must be 'allow' or 'refuse'.")
         if key_pair is not None:
             key_pair = await normalised_key_pair(self._own.crypto, key_pair)
+        way_back = None if recovery_key is None else recovery_key_of(recovery_key)
         given = await self._parents.normalised(parent_key_pairs)
         self._own.trust.refuse_while_asking()
         async with self._lock:
@@ -149,7 +159,7 @@ class KeyRegistration:
             async with lock_of(self._key_storage, owner_id) as lock:
                 if lock.waited:
                     await self._own.refresh()
-                choice = _Choice(key_pair, missing_key, find_key, invited)
+                choice = _Choice(key_pair, missing_key, find_key, invited, way_back)
                 return await self._initialise(choice, given)
 
     async def _initialise(
@@ -167,9 +177,13 @@ class KeyRegistration:
                 # Somebody else was faster: perhaps the same user on another device.
                 self._key_ring.clear()
             published = self.published_keys_of(document)
-            found = await self._found(owner.id, published, choice)
+            if choice.recovery_key is not None:
+                await self._recover(owner.id, published, choice.recovery_key)
+            others = _left_out(published_keys_of(document), published)
+            found = await self._found(owner.id, published, choice, taken=others)
             key_pairs = await self._recovery.use(owner.id, found)
             key_pairs += await self._recovery.recover(document)
+            key_pairs += await self._recovery.use(owner.id, await self._stored(owner.id, others))
             if not key_pairs:
                 raise _none_confirmed(owner.id)
             return await self._complete(
@@ -189,6 +203,14 @@ class KeyRegistration:
         ]
         remarks = self._remarks(owner, has_first_key=not published, invited=choice.invited)
         return InitialisedKeys(key_pairs, notices, unknown, remarks)
+
+    async def _recover(
+        self, owner_id: str, published: Sequence[str], recovery_key: RecoveryKey
+    ) -> None:
+        """Store the key pairs that a recovery key leads to, where they are not on this device."""
+        for key_pair in await self._recovery_keys.key_pairs(recovery_key, owner_id, published):
+            if await self._key_storage.get_key_pair(owner_id, key_pair.fingerprint) is None:
+                await self._key_storage.store_key_pair(owner_id, key_pair)
 
     def published_keys_of(self, document: Mapping[str, Any]) -> list[str]:
         """Return the public keys of a data owner whose private halves are looked for."""
@@ -216,9 +238,16 @@ class KeyRegistration:
         return [_INVITED_SHARES_WITH_NOBODY if invited else _SHARED_WITH_NOBODY]
 
     async def _found(
-        self, owner_id: str, published: Sequence[str], choice: _Choice
+        self, owner_id: str, published: Sequence[str], choice: _Choice, *, taken: Sequence[str]
     ) -> list[KeyPair]:
-        """Return the pairs to use, stored on this device; the choice gets the one asked for."""
+        """Return the pairs to use, stored on this device; the choice gets the one asked for.
+
+        Args:
+            owner_id: id of the current data owner.
+            published: its public keys of the flavours that are written.
+            choice: the caller's.
+            taken: its public keys of the other flavour, which are published as well.
+        """
         if published:
             stored = await self._on_device(owner_id, published, choice.given)
             if not stored and choice.given is None and choice.find_key is not None:
@@ -231,18 +260,13 @@ class KeyRegistration:
                 return stored
             if choice.missing_key == "refuse":
                 raise _not_found(owner_id, published, choice.given)
-        return [await self._unpublished(owner_id, published, choice.given)]
+        return [await self._unpublished(owner_id, [*published, *taken], choice.given)]
 
     async def _on_device(
         self, owner_id: str, published: Sequence[str], given: KeyPair | None
     ) -> list[KeyPair]:
         """Return the published key pairs on this device, storing the given one if it is such."""
-        fingerprints = _well_formed(published)
-        stored = [
-            found
-            for fingerprint in fingerprints
-            if (found := await self._key_storage.get_key_pair(owner_id, fingerprint)) is not None
-        ]
+        stored = await self._stored(owner_id, published)
         if stored:
             if given and given.public_key not in {found.public_key for found in stored}:
                 raise ValidationError(
@@ -251,10 +275,18 @@ class KeyRegistration:
                     "the device, or pass another with_key_storage() to use yours."
                 )
             return stored
-        if given is None or given.fingerprint not in fingerprints:
+        if given is None or given.fingerprint not in _well_formed(published):
             return []
         await self._key_storage.store_key_pair(owner_id, given)
         return [given]
+
+    async def _stored(self, owner_id: str, published: Sequence[str]) -> list[KeyPair]:
+        """Return those published key pairs that are on this device."""
+        return [
+            found
+            for fingerprint in _well_formed(published)
+            if (found := await self._key_storage.get_key_pair(owner_id, fingerprint)) is not None
+        ]
 
     async def _unpublished(
         self, owner_id: str, published: Sequence[str], given: KeyPair | None
@@ -289,7 +321,12 @@ class KeyRegistration:
         document = owner.document
         published = public_keys_of(document)
         is_patient = owner.kind == PATIENT.route
-        lacks_delegation = is_patient and not has_own_entry(document, owner.id)
+        # One of today's has its delegations in another form, which this flavour does not write.
+        lacks_delegation = (
+            is_patient
+            and not has_own_entry(document, owner.id)
+            and not has_secure_delegations(document)
+        )
         is_new = key_pair.fingerprint not in map(fingerprint_of, published)
         if not is_new and not lacks_delegation:
             return document
@@ -323,6 +360,12 @@ def delegates_of_patients(user: Mapping[str, Any]) -> list[str]:
     return auto_delegates_of(user, PATIENT.shared_on_creation)
 
 
+def _left_out(public_keys: Iterable[str], some: Sequence[str]) -> list[str]:
+    """Return those public keys that are not among some of them."""
+    fingerprints = {fingerprint_of(public_key) for public_key in some}
+    return [key for key in public_keys if fingerprint_of(key) not in fingerprints]
+
+
 def _well_formed(public_keys: Iterable[str]) -> list[str]:
     """Return the fingerprints of those public keys that can be one.
 
@@ -339,10 +382,10 @@ def _not_found(
     wrong = "" if given is None else f" The given one, {given.fingerprint}, is none of them."
     return KeyPairNotFoundError(
         f"Data owner {owner_id} has published keys, and none of them is on this device: "
-        f"{named}.{wrong} Ways back: pass the key pair with one of these fingerprints "
-        "to init_user_crypto(), import a backup with import_keys(), or use the key storage of the "
-        "device that has it. With missing_key='allow' a new key pair is made; it opens the records "
-        "of the old ones once somebody gives access back. Nothing was changed.",
+        f"{named}.{wrong} Ways back: pass the key pair with one of these fingerprints, or a "
+        "recovery key, to init_user_crypto(), import a backup with import_keys(), or use the key "
+        "storage of the device that has it. With missing_key='allow' a new key pair is made; it "
+        "opens the records of the old ones once somebody gives access back. Nothing was changed.",
         data_owner_id=owner_id,
         fingerprints=fingerprints,
     )

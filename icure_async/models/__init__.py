@@ -93,6 +93,7 @@ from icure_async.models.notification import (
 from icure_async.models.patient import EncryptedPatient, Patient, PotentiallyEncryptedPatient
 from icure_async.models.properties import Property, PropertyType, TypedValueObject
 from icure_async.models.public_key import PublicKey
+from icure_async.models.recovery_key import RecoveryKey
 from icure_async.models.relations import Partnership, PatientHealthCareParty
 from icure_async.models.shares import (
     AccessToAllData,
@@ -207,6 +208,7 @@ __all__ = [
     "PublishedKey",
     "Reconnected",
     "Reconnection",
+    "RecoveryKey",
     "RenewedToken",
     "SMSMessage",
     "ShareItem",

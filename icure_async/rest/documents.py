@@ -62,6 +62,7 @@ _NOUNS: Final[Mapping[DocumentKind, str]] = {
     "hcparty": "healthcare party",
     "maintenancetask": "notification",
     "patient": "patient",
+    "recoverydata": "recovery data",
     "securedelegationkeymap": "delegation key map",
     "stub": "data owner",
     "user": "user",
@@ -319,6 +320,19 @@ _CHECKS: Final[Mapping[DocumentKind, _Check]] = {
     ),
     "hcparty": _object_of({**_DATA_OWNER, **_PERSON, "name": _text}, "id", "rev"),
     "maintenancetask": _object_of({**_ENTITY, "status": _text, "taskType": _text}, "id", "rev"),
+    "recoverydata": _object_of(
+        {
+            "id": _own_id,
+            "rev": _revision,
+            "encryptedSelf": _text,
+            "expirationInstant": _integer,
+            "recipient": _own_id,
+            "type": _text,
+        },
+        "id",
+        "recipient",
+        "encryptedSelf",
+    ),
     "patient": _object_of({**_ENTITY, **_DATA_OWNER, **_PERSON}, "id", "rev"),
     "securedelegationkeymap": _object_of(
         {**_ENTITY, "delegate": _text, "delegationKey": _own_id, "delegator": _text},

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from icure_async.models.key_share import KeyShare, KeySplit
     from icure_async.models.notification import PotentiallyEncryptedNotification
     from icure_async.models.public_key import PublicKey
+    from icure_async.models.recovery_key import RecoveryKey
     from icure_async.models.shares import DataOwner
     from icure_async.models.user import User
 
@@ -180,6 +181,50 @@ class DataOwnerApi(Twin[AsyncDataOwnerApi]):
             NetworkError: no answer. Call again.
         """
         return self._run(self._inner.answer_access_request, notification)
+
+    def create_recovery_key(self) -> RecoveryKey:
+        """Keep a copy of the user's key pairs on the backend, and return the key that opens it.
+
+        It is the way back for a user who loses the device: show ``RecoveryKey.text`` to the person,
+        who writes it down or prints it, and keep no copy of it. On another device
+        ``init_user_crypto(recovery_key=...)`` puts the key pairs to use again, and so do today's
+        clients of other languages. The backend can't open the copy. Each call makes another key,
+        for the key pairs that are in use then; earlier ones go on working.
+
+        It takes a backend of today, whichever flavour is written.
+
+        Returns:
+            The key. Whoever has it, and may log in as the user, can read the user's records.
+
+        Raises:
+            CryptoError: ``init_user_crypto()`` was not called. Nothing was sent.
+            NotFoundError: the backend keeps no recovery data.
+            NetworkError: no answer. Call again: a copy that was stored all the same opens with no
+                key that anybody has.
+        """
+        return self._run(self._inner.create_recovery_key)
+
+    def revoke_recovery_key(self, recovery_key: RecoveryKey | str) -> None:
+        """Delete the copy of the key pairs that a recovery key opens, as where it was seen.
+
+        Repeating the call does no harm.
+
+        Args:
+            recovery_key: what :meth:`create_recovery_key` returned, or its text.
+
+        Raises:
+            ValidationError: it is malformed. Nothing was sent.
+            PermissionDeniedError: it is of another user.
+        """
+        self._run(self._inner.revoke_recovery_key, recovery_key)
+
+    def revoke_all_recovery_keys(self) -> None:
+        """Delete all copies of the user's key pairs, as where nobody knows which key was seen.
+
+        Raises:
+            PermissionDeniedError: the backend does not let the user do that.
+        """
+        self._run(self._inner.revoke_all_recovery_keys)
 
     def split_private_key_among(
         self,

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from icure_async.models.key_question import KeyQuestion
     from icure_async.models.missing_key import MissingKey, MissingKeyPolicy
     from icure_async.models.public_key import PublicKey
+    from icure_async.models.recovery_key import RecoveryKey
     from icure_async.models.user_token import LogoutResult
     from icure_sync._generated.authentication import AuthenticationApi
     from icure_sync._generated.data_owners import DataOwnerApi
@@ -249,6 +250,7 @@ class MedTechApi(Twin[AsyncMedTechApi]):
         missing_key: MissingKeyPolicy = "refuse",
         parent_key_pairs: Mapping[str, Sequence[KeyPair]] | None = None,
         find_key: Callable[[MissingKey], KeyPair | None] | None = None,
+        recovery_key: RecoveryKey | str | None = None,
     ) -> list[KeyPair]:
         """Put the user's key pairs to use; before that, nothing can be encrypted or decrypted.
 
@@ -268,6 +270,9 @@ class MedTechApi(Twin[AsyncMedTechApi]):
                 stored on this device like one given to :meth:`add_key_pair`.
             find_key: asked for the missing key pair first, for example in a backup; None in return
                 leaves it to ``missing_key``, and so does a pair that is none of the published ones.
+            recovery_key: what ``data_owner_api.create_recovery_key()`` returned on a device that
+                had the key pairs, or its text. They are stored on this device then, as far as they
+                are published.
 
         Returns:
             The user's key pairs in use, without those of parents.
@@ -278,6 +283,9 @@ class MedTechApi(Twin[AsyncMedTechApi]):
             ValidationError: the key pair is malformed, or is not the one on this device; or one of
                 a parent is none of its published ones, or is of somebody who is not a parent.
             CryptoError: the user is not a data owner.
+            NotFoundError: the backend has nothing for the recovery key: it was mistyped, revoked,
+                or is of another user. Nothing was changed.
+            DecryptionError: what the backend has for the recovery key is damaged.
         """
         return self._run(
             self._inner.init_user_crypto,
@@ -285,6 +293,7 @@ class MedTechApi(Twin[AsyncMedTechApi]):
             missing_key=missing_key,
             parent_key_pairs=parent_key_pairs,
             find_key=None if find_key is None else callback(find_key),
+            recovery_key=recovery_key,
         )
 
     def add_key_pair(self, data_owner_id: str, key_pair: KeyPair) -> None:
