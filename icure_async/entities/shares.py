@@ -324,7 +324,9 @@ class Shares(Generic[Clear, Sealed]):
             return None
         stored = dict(document) if key is None else await as_encrypted(self._crypto, key, document)
         # A member in clear that is to be encrypted was changed, or is stored so.
-        if stored and any(stored.get(n) for n in kind.encrypted if n not in _SET_ON_SAVING):
+        filled = {**kind.server_defaults, **dict.fromkeys(_SET_ON_SAVING)}
+        in_clear = {name: stored.get(name) for name in kind.encrypted} if stored else {}
+        if any(value and filled.get(n, ()) not in (None, value) for n, value in in_clear.items()):
             return None
         return stored
 
