@@ -22,10 +22,12 @@ from icure_async.keys.access_requests import AccessRequests
 from icure_async.keys.automatic_sharing import AutomaticSharing
 from icure_async.keys.backup import OwnKeyBackup
 from icure_async.keys.cardinal_start import CardinalKeyRegistration
+from icure_async.keys.counterparts import Counterparts
 from icure_async.keys.current_user import CurrentUser
 from icure_async.keys.data_export import DataExport
 from icure_async.keys.entity_keys import LegacyMetadata
 from icure_async.keys.exchange_data import ExchangeDataDirectory
+from icure_async.keys.exchange_data_gifts import ExchangeDataGifts
 from icure_async.keys.exchange_data_maps import ExchangeDataMaps
 from icure_async.keys.known_keys import KnownKeys
 from icure_async.keys.notaries import KeyNotaries
@@ -42,6 +44,7 @@ from icure_async.keys.secure_metadata import SecureMetadata
 from icure_async.keys.secure_shares import SecureShares
 from icure_async.keys.share_plans import SharePlanner
 from icure_async.keys.start import InitialisedKeys, KeyRegistration
+from icure_async.keys.todays_transfers import TodaysTransfers
 from icure_async.keys.trust import KeyTrust
 from icure_async.keys.user_tokens import Logout, UserTokens
 from icure_async.keys.users import Users
@@ -110,16 +113,24 @@ class Parts(SecretHolder):
             crypto=crypto,
             trust=self.trust,
         )
+        exchange_data = ExchangeDataResource(session)
         self.exchange_data: Final = ExchangeDataDirectory(
-            ExchangeDataResource(session),
+            exchange_data,
             ExchangeDataMapResource(session),
             self.own_document,
             flavour=settings.flavour,
         )
+        is_of_today = settings.flavour == "cardinal"
+        maps = ExchangeDataMaps(crypto, ExchangeDataMapResource(session), self.exchange_data)
+        gifts = transfers = None
+        if is_of_today:
+            gifts = ExchangeDataGifts(exchange_data, self.exchange_data, maps, self.own_document)
+            transfers = TodaysTransfers(exchange_data, self.exchange_data, self.own_document)
+            self.own_document.recovery.transfers = transfers
         legacy = LegacyMetadata(crypto, key_ring, self.own_document)
-        metadata = self._both_flavours(legacy)
+        metadata = self._both_flavours(legacy, maps)
         patient, notification = settings.patient_kind or PATIENT, NOTIFICATION
-        if settings.flavour == "cardinal":
+        if is_of_today:
             patient, notification = of_today(patient), NOTIFICATION_OF_TODAY
         self.patients: Final = self.repository(patient, metadata)
         self.patient_batches: Final = Batches(self.patients)
@@ -164,16 +175,17 @@ class Parts(SecretHolder):
         self.key_notices: Final = KeyNotices(
             storage=settings.storage,
             notifications=self.notifications,
-            metadata=legacy,
+            metadata=metadata,
             directory=self.own_document,
             current_user=self.current_user,
+            counterparts=Counterparts(exchange_data, self.own_document) if is_of_today else None,
         )
         self.recovery_keys: Final = RecoveryKeys(RecoveryDataResource(session), self.own_document)
         self.parent_keys: Final = ParentKeys(self.own_document, settings.key_storage)
-        self.key_registration: Final = self._key_registration(legacy, metadata)
+        self.key_registration: Final = self._key_registration(legacy, metadata, transfers)
         self.initialised: InitialisedKeys = InitialisedKeys([], [], [], [])
         self.key_backup: Final = OwnKeyBackup(self.own_document, settings.key_storage)
-        self.access_back: Final = AccessBack(self.own_document)
+        self.access_back: Final = AccessBack(self.own_document, gifts, transfers)
         self.examiner: Final = KeyExaminer(
             self.own_document,
             crypto=crypto,
@@ -187,7 +199,7 @@ class Parts(SecretHolder):
         self.access_requests: Final = AccessRequests(
             own_document=self.own_document,
             notifications=self.notifications,
-            metadata=legacy,
+            metadata=metadata,
             current_user=self.current_user,
         )
         self.access_answers: Final = AccessAnswers(
@@ -203,7 +215,7 @@ class Parts(SecretHolder):
         )
 
     def _key_registration(
-        self, legacy: LegacyMetadata, metadata: EncryptionMetadata
+        self, legacy: LegacyMetadata, metadata: EncryptionMetadata, transfers: TodaysTransfers
     ) -> KeyRegistration:
         settings = self._settings
         is_of_today = settings.flavour == "cardinal"
@@ -218,6 +230,7 @@ class Parts(SecretHolder):
             in_memory_is_meant=settings.in_memory_keys_are_meant,
         )
         if isinstance(registration, CardinalKeyRegistration):
+            registration.transfers = transfers
             registration.own_record = OwnRecord(
                 self.own_document,
                 kind=self.patients.kind,
@@ -227,10 +240,9 @@ class Parts(SecretHolder):
             )
         return registration
 
-    def _both_flavours(self, legacy: LegacyMetadata) -> Flavours:
+    def _both_flavours(self, legacy: LegacyMetadata, maps: ExchangeDataMaps) -> Flavours:
         """Return the metadata of entities: of both flavours, of which the chosen one is written."""
         crypto, own = self._settings.crypto, self.own_document
-        maps = ExchangeDataMaps(crypto, ExchangeDataMapResource(self._session), self.exchange_data)
         planner = SharePlanner(crypto, self.exchange_data, maps, own, legacy.secret_finder)
         shares = SecureShares(planner, maps, self._shared_metadata_of)
         secure = SecureMetadata(crypto, self.exchange_data, maps, own, shares)
