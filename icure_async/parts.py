@@ -215,7 +215,10 @@ class Parts(SecretHolder):
         )
 
     def _key_registration(
-        self, legacy: LegacyMetadata, metadata: EncryptionMetadata, transfers: TodaysTransfers
+        self,
+        legacy: LegacyMetadata,
+        metadata: EncryptionMetadata,
+        transfers: TodaysTransfers | None,
     ) -> KeyRegistration:
         settings = self._settings
         is_of_today = settings.flavour == "cardinal"
