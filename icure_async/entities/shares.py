@@ -324,9 +324,13 @@ class Shares(Generic[Clear, Sealed]):
             return None
         stored = dict(document) if key is None else await as_encrypted(self._crypto, key, document)
         # A member in clear that is to be encrypted was changed, or is stored so.
-        filled = {**kind.server_defaults, **dict.fromkeys(_SET_ON_SAVING)}
-        in_clear = {name: stored.get(name) for name in kind.encrypted} if stored else {}
-        if any(value and filled.get(n, ()) not in (None, value) for n, value in in_clear.items()):
+        # Backends fill some in (server-behaviour.md §11.1).
+        filled_in = kind.server_defaults
+        if stored and any(
+            stored.get(name) and stored[name] != filled_in.get(name)
+            for name in kind.encrypted
+            if name not in _SET_ON_SAVING
+        ):
             return None
         return stored
 
