@@ -10,7 +10,7 @@ from icure_async.entities.event_feed import Feeds
 from icure_async.entities.event_source import EventBackend, EventSource
 from icure_async.entities.events import USER_EVENTS, events_of
 from icure_async.entities.flavours import Flavours
-from icure_async.entities.kinds import NOTIFICATION, NOTIFICATION_OF_TODAY, PATIENT, of_today
+from icure_async.entities.kinds import NOTIFICATION, PATIENT, of_today
 from icure_async.entities.patient_data import AllDataOfPatients
 from icure_async.entities.plain_kinds import HEALTHCARE_PROFESSIONAL, MEDICAL_DEVICE, USER
 from icure_async.entities.plain_records import PlainRecords
@@ -51,13 +51,12 @@ from icure_async.keys.users import Users
 from icure_async.keys.whole_owners import WholeDataOwners
 from icure_async.models.base import EntityModel
 from icure_async.rest.entities import EntityResource
-from icure_async.rest.entities_v2 import EntityResourceV2
 from icure_async.rest.exchange_data import ExchangeDataMapResource, ExchangeDataResource
 from icure_async.rest.patient_data import PatientDataResource
-from icure_async.rest.people import DeviceResource, ProfessionalResource
+from icure_async.rest.people_v2 import device_resource, professional_resource
 from icure_async.rest.recovery_data import RecoveryDataResource
 from icure_async.rest.shared_metadata import SharedMetadataResource
-from icure_async.rest.users import UserResource
+from icure_async.rest.users_v2 import user_resource
 from icure_async.secret_holders import SecretHolder
 
 if TYPE_CHECKING:
@@ -82,7 +81,7 @@ class Parts(SecretHolder):
         self._session = session
         crypto, clock = settings.crypto, settings.clock
         self.logout: Final = Logout(session, clock=clock)
-        self.users: Final = UserResource(session)
+        self.users: Final = user_resource(session)
         self.current_user: Final = CurrentUser(self.users, clock=clock)
         self.tokens: Final = UserTokens(self.users, self.current_user, clock=clock)
         self.user_records: Final = Users(
@@ -113,26 +112,23 @@ class Parts(SecretHolder):
             crypto=crypto,
             trust=self.trust,
         )
-        exchange_data = ExchangeDataResource(session)
+        exchange_data, map_resource = ExchangeDataResource(session), ExchangeDataMapResource(session)
         self.exchange_data: Final = ExchangeDataDirectory(
             exchange_data,
-            ExchangeDataMapResource(session),
+            map_resource,
             self.own_document,
             flavour=settings.flavour,
         )
-        is_of_today = settings.flavour == "cardinal"
-        maps = ExchangeDataMaps(crypto, ExchangeDataMapResource(session), self.exchange_data)
-        gifts = transfers = None
-        if is_of_today:
+        maps = ExchangeDataMaps(crypto, map_resource, self.exchange_data)
+        counterparts = gifts = transfers = None
+        if settings.flavour == "cardinal":
+            counterparts = Counterparts(exchange_data, self.own_document)
             gifts = ExchangeDataGifts(exchange_data, self.exchange_data, maps, self.own_document)
             transfers = TodaysTransfers(exchange_data, self.exchange_data, self.own_document)
             self.own_document.recovery.transfers = transfers
         legacy = LegacyMetadata(crypto, key_ring, self.own_document)
         metadata = self._both_flavours(legacy, maps)
-        patient, notification = settings.patient_kind or PATIENT, NOTIFICATION
-        if is_of_today:
-            patient, notification = of_today(patient), NOTIFICATION_OF_TODAY
-        self.patients: Final = self.repository(patient, metadata)
+        self.patients: Final = self.repository(settings.patient_kind or PATIENT, metadata)
         self.patient_batches: Final = Batches(self.patients)
         self.patient_shares: Final = Shares(self.patients, crypto=crypto, own=self.own_document)
         self.all_data: Final = AllDataOfPatients(
@@ -141,12 +137,12 @@ class Parts(SecretHolder):
             metadata=metadata,
             own=self.own_document,
         )
-        self.notifications: Final = self.repository(notification, metadata)
+        self.notifications: Final = self.repository(NOTIFICATION, metadata)
         self.professionals: Final = self.plain_records(
-            HEALTHCARE_PROFESSIONAL, ProfessionalResource(session, HEALTHCARE_PROFESSIONAL.noun)
+            HEALTHCARE_PROFESSIONAL, professional_resource(session, HEALTHCARE_PROFESSIONAL.noun)
         )
         self.devices: Final = self.plain_records(
-            MEDICAL_DEVICE, DeviceResource(session, MEDICAL_DEVICE.noun)
+            MEDICAL_DEVICE, device_resource(session, MEDICAL_DEVICE.noun)
         )
         self.device_batches: Final = Batches(self.devices)
         self.data_export: Final = DataExport(
@@ -162,6 +158,7 @@ class Parts(SecretHolder):
             feeds=self.feeds,
             clock=clock,
             max_bytes=settings.max_response_size,
+            access_headers=self.exchange_data.access_headers,
         )
         about_patients, about_notifications = (
             events_of(self.patients),
@@ -178,7 +175,7 @@ class Parts(SecretHolder):
             metadata=metadata,
             directory=self.own_document,
             current_user=self.current_user,
-            counterparts=Counterparts(exchange_data, self.own_document) if is_of_today else None,
+            counterparts=counterparts,
         )
         self.recovery_keys: Final = RecoveryKeys(RecoveryDataResource(session), self.own_document)
         self.parent_keys: Final = ParentKeys(self.own_document, settings.key_storage)
@@ -231,46 +228,38 @@ class Parts(SecretHolder):
             self.users, self.current_user, self.own_document
         )
 
+    def repository(
+        self, kind: EntityKind[Clear, Sealed], metadata: EncryptionMetadata
+    ) -> Repository[Clear, Sealed]:
+        """Return the repository of one kind of entity, as the flavour of the user writes it."""
+        is_of_today = self._settings.flavour == "cardinal"
+        return Repository(
+            of_today(kind) if is_of_today else kind,
+            self._resource_of_today(kind)
+            if is_of_today
+            else EntityResource(self._session, kind.route, kind.noun),
+            crypto=self._settings.crypto,
+            metadata=metadata,
+            own=self.own_document,
+            user=self.current_user,
+            clock=self._settings.clock,
+        )
+
     def _both_flavours(self, legacy: LegacyMetadata, maps: ExchangeDataMaps) -> Flavours:
-        """Return the metadata of entities: of both flavours, of which the chosen one is written."""
+        """Return the metadata of entities, written in the flavour of the user."""
         crypto, own = self._settings.crypto, self.own_document
         planner = SharePlanner(crypto, self.exchange_data, maps, own, legacy.secret_finder)
-        shares = SecureShares(planner, maps, self._shared_metadata_of)
+        shares = SecureShares(planner, maps, self._resource_of_today)
         secure = SecureMetadata(crypto, self.exchange_data, maps, own, shares)
         return Flavours(legacy, secure, writes=self._settings.flavour)
 
-    def _shared_metadata_of(self, kind: EntityKind[Any, Any]) -> SharedMetadataResource:
+    def _resource_of_today(self, kind: EntityKind[Any, Any]) -> SharedMetadataResource:
         return SharedMetadataResource(
             self._session,
             kind.route,
             kind.noun,
             secure_type=kind.secure_type,
             access=self.exchange_data,
-        )
-
-    def _resource_of(self, kind: EntityKind[Any, Any]) -> EntityResource:
-        if self._settings.flavour == "medtech":
-            return EntityResource(self._session, kind.route, kind.noun)
-        return EntityResourceV2(
-            self._session,
-            kind.route,
-            kind.noun,
-            secure_type=kind.secure_type,
-            access=self.exchange_data,
-        )
-
-    def repository(
-        self, kind: EntityKind[Clear, Sealed], metadata: EncryptionMetadata
-    ) -> Repository[Clear, Sealed]:
-        """Return the repository of one kind of entity."""
-        return Repository(
-            kind,
-            self._resource_of(kind),
-            crypto=self._settings.crypto,
-            metadata=metadata,
-            own=self.own_document,
-            user=self.current_user,
-            clock=self._settings.clock,
         )
 
     def plain_records(

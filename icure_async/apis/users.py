@@ -14,6 +14,7 @@ from icure_async.models.user_rules import (
     required_phone_number,
     validate_contact,
     validate_new_password,
+    validate_second_factor,
     validate_token,
 )
 from icure_async.models.user_token import DEFAULT_TOKEN_VALIDITY, INVITATION_VALIDITY
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from icure_async.models.filters import Filter
     from icure_async.models.messages import MessageFactory
     from icure_async.models.patient import PotentiallyEncryptedPatient
+    from icure_async.models.user_rules import SecondFactorAlgorithm
     from icure_async.models.user_token import RenewedToken, UserToken
     from icure_async.rest.users import UserResource
 
@@ -264,6 +266,38 @@ class UserApi:
             InvalidResponseError: the backend shows a user without a password.
         """
         await self._account.change_password(validate_new_password(password))
+
+    async def enable_second_factor(
+        self, secret: str, code: str, *, algorithm: SecondFactorAlgorithm = "SHA1"
+    ) -> None:
+        """Switch the second factor of the logged-in user on, in the cardinal flavour.
+
+        From then on a login with the password needs a code, see ``with_second_factor()`` of the
+        builder; tokens need none. In the flavour of 2023, save the user with ``use2fa`` and
+        ``secret`` instead.
+
+        Args:
+            secret: of the user's authenticator app, in base32.
+            code: that the app shows now, of 4 to 12 digits.
+            algorithm: of the app; most know the default alone.
+
+        Raises:
+            ValidationError: an argument is malformed. Nothing was sent.
+            ConfigurationError: the builder was not given ``with_flavour("cardinal")``.
+            ElevationRequiredError: the backend wants a stronger login for this.
+            BadRequestError: the code is wrong. Nothing was changed.
+        """
+        secret, code = validate_second_factor(secret, code, algorithm)
+        await self._account.enable_second_factor(secret=secret, code=code, algorithm=algorithm)
+
+    async def disable_second_factor(self) -> None:
+        """Switch the second factor of the logged-in user off, in the cardinal flavour.
+
+        Raises:
+            ConfigurationError: the builder was not given ``with_flavour("cardinal")``.
+            ElevationRequiredError: the backend wants a stronger login for this.
+        """
+        await self._account.disable_second_factor()
 
     def export_data(self, *, page_size: int = 500) -> AsyncGenerator[dict[str, Any], None]:
         """Iterate over everything that the logged-in user can read, as JSON-ready dicts.

@@ -19,7 +19,7 @@ from icure_async.errors import (
     CodeExpiredError,
     InvalidResponseError,
 )
-from icure_async.rest.users import UserResource
+from icure_async.rest.users_v2 import user_resource
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -137,7 +137,7 @@ class Completer:
         progress = await self._progress.code_proven(
             request_id, progress, code, expires_at=self._expiry(options)
         )
-        await UserResource(session).create_token(
+        await user_resource(session).create_token(
             user_id, progress.token_key, validity=options.token_validity, secret=progress.token
         )
         return await self._finish(process, progress, options, run, expected_user_id=user_id)
@@ -239,7 +239,7 @@ class Completer:
                 session = self._open_session(login, code)
             try:
                 answer = await session.sign_in()
-                user_id = answer.user_id or (await UserResource(session).current()).get("id")
+                user_id = answer.user_id or (await user_resource(session).current()).get("id")
             except AuthenticationError:
                 continue
             if not isinstance(user_id, str) or not user_id:

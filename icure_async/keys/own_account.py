@@ -12,6 +12,7 @@ from icure_async.crypto.encoding import new_uuid
 from icure_async.errors import (
     BadRequestError,
     ConflictError,
+    ElevationRequiredError,
     InvalidResponseError,
     PermissionDeniedError,
     ValidationError,
@@ -24,7 +25,7 @@ from icure_async.models.user_token import RenewedToken
 from icure_async.models.wire import to_wire
 from icure_async.rest.changes import change_document
 from icure_async.rest.user_tokens import TOKENS_MEMBER, key_among, name_in_key, token_key_of
-from icure_async.rest.users import is_same_name, may_be_named
+from icure_async.rest.users import PASSWORD_MEMBER, is_same_name, may_be_named
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 
 __all__ = ["OwnAccount"]
 
-_PASSWORD: Final = "passwordHash"  # noqa: S105
 _NAMES: Final = ("login", "email", "mobilePhone")
 
 
@@ -76,7 +76,12 @@ class OwnAccount:
             credentials.expect(**new)
         try:
             saved = await self._records.save(user)
-        except (BadRequestError, PermissionDeniedError, ValidationError):
+        except (
+            BadRequestError,
+            ElevationRequiredError,
+            PermissionDeniedError,
+            ValidationError,
+        ):
             if new and not may_be_stored:
                 credentials.withdraw(**new)
             raise
@@ -131,8 +136,10 @@ class OwnAccount:
         Returns:
             The user as it is stored. Nothing is sent to change one that has this contact already.
         """
+        before: object = None
 
         async def change(user: Mapping[str, Any]) -> Mapping[str, Any] | None:
+            nonlocal before
             before = user.get(member)
             if before == contact:
                 return None
@@ -146,8 +153,14 @@ class OwnAccount:
                     credentials.expect(user_name=contact)
             return changed
 
+        async def store(user: Mapping[str, Any]) -> Mapping[str, Any]:
+            return await self._users.change_contact(user, member, before)
+
         return await self._change(
-            change, lambda user: is_same_name(contact, user.get(member)), user_name=contact
+            change,
+            lambda user: is_same_name(contact, user.get(member)),
+            store,
+            user_name=contact,
         )
 
     async def change_password(self, password: str) -> None:
@@ -156,14 +169,38 @@ class OwnAccount:
         async def change(user: Mapping[str, Any]) -> Mapping[str, Any]:
             if self._session.own_token_key(_keys_of(user)) is None:
                 self._session.credentials.expect(secret=password)
-            return {**user, _PASSWORD: password}
+            return {**user, PASSWORD_MEMBER: password}
 
-        await self._change(change, lambda user: bool(user.get(_PASSWORD)), secret=password)
+        await self._change(
+            change,
+            lambda user: bool(user.get(PASSWORD_MEMBER)),
+            self._users.change_password,
+            secret=password,
+        )
+
+    async def enable_second_factor(self, *, secret: str, code: str, algorithm: str) -> None:
+        """Switch the second factor on; the session asks for codes where the backend wants them."""
+        user_id = await self._own_id()
+        try:
+            await self._users.enable_second_factor(
+                user_id, secret=secret, code=code, algorithm=algorithm
+            )
+        finally:
+            self._current_user.changed()
+
+    async def disable_second_factor(self) -> None:
+        """Switch the second factor off."""
+        user_id = await self._own_id()
+        try:
+            await self._users.disable_second_factor(user_id)
+        finally:
+            self._current_user.changed()
 
     async def _change(
         self,
         change: Callable[[Mapping[str, Any]], Awaitable[Mapping[str, Any] | None]],
         is_stored: Callable[[Mapping[str, Any]], bool],
+        store: Callable[[Mapping[str, Any]], Awaitable[Mapping[str, Any]]],
         **new: str,
     ) -> Mapping[str, Any]:
         """Change the user, and have the session settle on the new name or secret.
@@ -178,8 +215,8 @@ class OwnAccount:
         async def write(user: Mapping[str, Any]) -> Mapping[str, Any]:
             nonlocal may_be_stored
             try:
-                return await self._users.modify(user)
-            except (BadRequestError, PermissionDeniedError):
+                return await store(user)
+            except (BadRequestError, ElevationRequiredError, PermissionDeniedError):
                 if not may_be_stored:
                     credentials.withdraw(**new)
                 raise

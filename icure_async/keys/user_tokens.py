@@ -13,13 +13,14 @@ from icure_async.keys.current_user import CurrentUser
 from icure_async.models.user_token import LogoutResult, UserToken
 from icure_async.rest.changes import change_document
 from icure_async.rest.user_tokens import TOKENS_MEMBER, name_in_key, token_expiry, token_key_of
-from icure_async.rest.users import UserResource
+from icure_async.rest.users_v2 import user_resource
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from icure_async.crypto.protocol import Crypto
     from icure_async.rest.session import Session
+    from icure_async.rest.users import UserResource
 
 __all__ = ["Logout", "UserTokens"]
 
@@ -137,7 +138,7 @@ class Logout:
             return self._result
 
     async def _revoke(self, leaving: Session) -> LogoutResult:
-        users = UserResource(leaving)
+        users = user_resource(leaving)
         tokens = UserTokens(users, CurrentUser(users, clock=self._clock), clock=self._clock)
         # One that an earlier call has found and asked to revoke is gone, whatever the answer was.
         is_gone, reason = self._key is not None, _ELSEWHERE

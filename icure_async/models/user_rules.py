@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Final, Literal, get_args
 
 from icure_async.errors import ValidationError
 from icure_async.models.contacts import clean_contact, normalise_email, normalise_phone_number
@@ -12,14 +12,19 @@ from icure_async.models.validation import validate_record_for_saving
 
 __all__ = [
     "KEPT_PASSWORD",
+    "SecondFactorAlgorithm",
     "is_hash",
     "required_email",
     "required_phone_number",
     "validate_contact",
     "validate_new_password",
+    "validate_second_factor",
     "validate_token",
     "validate_user_for_saving",
 ]
+
+SecondFactorAlgorithm = Literal["SHA1", "SHA256", "SHA512"]
+"""The hash functions of authenticator apps."""
 
 KEPT_PASSWORD: Final = "*"  # noqa: S105
 """Stands for the password that a user has: backends send it, and leave the password as it is."""
@@ -32,6 +37,8 @@ _HASH: Final = re.compile(
     re.DOTALL,
 )
 _ENDS_WITH_CODE: Final = re.compile(r".*\|[0-9]+", re.DOTALL)
+_CODE: Final = re.compile(r"[0-9]{4,12}")
+_BASE32: Final = re.compile(r"[A-Z2-7]{16,256}")
 _PHONE_FORM: Final = re.compile(r"\+?[0-9 ().\-/]+")
 _LEAST_DIGITS: Final = 6
 _CONTACTS: Final = ("login", "email", "mobile_phone")
@@ -100,6 +107,29 @@ def validate_new_password(password: object) -> str:
             "factor. Choose another end."
         )
     return password
+
+
+def validate_second_factor(secret: object, code: object, algorithm: object) -> tuple[str, str]:
+    """Return the secret and a code of an authenticator app without what people put between.
+
+    Raises:
+        ValidationError: an argument is malformed.
+    """
+    compact = re.sub(r"[\s-]", "", secret).upper().rstrip("=") if isinstance(secret, str) else ""
+    if not _BASE32.fullmatch(compact):
+        raise ValidationError(
+            "The secret of a second factor must be a text of at least 16 characters in base32: A "
+            "to Z and 2 to 7. Nothing was sent."
+        )
+    digits = re.sub(r"[\s-]", "", code) if isinstance(code, str) else ""
+    if not _CODE.fullmatch(digits):
+        raise ValidationError(
+            "The code of a second factor must be a text of 4 to 12 digits. Nothing was sent."
+        )
+    if algorithm not in get_args(SecondFactorAlgorithm):
+        known = ", ".join(get_args(SecondFactorAlgorithm))
+        raise ValidationError(f"The algorithm must be one of {known}. Nothing was sent.")
+    return compact, digits
 
 
 def validate_token(token: object) -> str:

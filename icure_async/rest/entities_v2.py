@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from icure_async.rest.responses import Response
     from icure_async.rest.session import Session
 
-__all__ = ["AccessHeaders", "EntityResourceV2", "without_nulls"]
+__all__ = ["AccessHeaders", "EntityResourceV2", "NoAccess", "without_nulls"]
 
-_BATCHES: Final = {"patient": "batch/full"}
+_BATCHES: Final = {"device": "bulk", "patient": "batch/full"}
 
 
 class AccessHeaders(Protocol):
@@ -38,6 +38,14 @@ class AccessHeaders(Protocol):
     async def access_headers(self, entity_type: str, /) -> Mapping[str, str]:
         """Return the headers that go with requests for entities of a type; none for others."""
         ...
+
+
+class NoAccess:
+    """For entities without access control keys."""
+
+    async def access_headers(self, entity_type: str, /) -> Mapping[str, str]:  # noqa: ARG002
+        """Return no headers."""
+        return {}
 
 
 class EntityResourceV2(EntityResource):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from icure_async.errors import (
     BackendError,
     BadRequestError,
+    ConfigurationError,
     ConflictError,
     InvalidResponseError,
     NotFoundError,
@@ -29,9 +30,11 @@ if TYPE_CHECKING:
 
     from icure_async.rest.session import Session
 
-__all__ = ["UserResource", "is_same_name", "may_be_named"]
+__all__ = ["PASSWORD_MEMBER", "UserResource", "is_same_name", "may_be_named", "user_refusal"]
 
-_PASSWORD: Final = "passwordHash"  # noqa: S105
+PASSWORD_MEMBER: Final = "passwordHash"  # noqa: S105 - the name, not the password
+"""The member of a user's document with its password."""
+
 _UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _PHONE: Final = re.compile(r"\+[\d\s()./-]+")
 _PHONE_DIGITS: Final = 7
@@ -85,7 +88,7 @@ class UserResource(EntityResource):
         The password stays where the document has none: without one, backends would remove it
         (server-behaviour.md §10.2), and an answer that the document is from may have been cut.
         """
-        kept = {} if document.get(_PASSWORD) is not None else {_PASSWORD: KEPT_PASSWORD}
+        kept = {} if document.get(PASSWORD_MEMBER) is not None else {PASSWORD_MEMBER: KEPT_PASSWORD}
         return await self._write("PUT", "modify", {**document, **kept}, repeatable=True)
 
     async def _write(
@@ -94,7 +97,59 @@ class UserResource(EntityResource):
         try:
             return await super()._write(method, verb, document, repeatable=repeatable)
         except (BadRequestError, ConflictError) as error:
-            raise _refusal(error, f"{verb} user {document['id']}") or error from None
+            raise user_refusal(error, f"{verb} user {document['id']}") or error from None
+
+    async def change_contact(
+        self,
+        document: Mapping[str, Any],
+        member: str,  # noqa: ARG002
+        before: object,  # noqa: ARG002
+    ) -> dict[str, Any]:
+        """Replace the email address or phone number of a user.
+
+        Args:
+            document: the user with the change, and with another login where that changes with it.
+            member: the wire name of what was changed.
+            before: the address or number that the user had.
+        """
+        return await self.modify(document)
+
+    async def change_password(self, document: Mapping[str, Any]) -> dict[str, Any]:
+        """Replace the password of a user, or give it one.
+
+        Args:
+            document: the user with the new password.
+        """
+        return await self.modify(document)
+
+    async def enable_second_factor(
+        self,
+        user_id: str,  # noqa: ARG002
+        *,
+        secret: str,  # noqa: ARG002
+        code: str,  # noqa: ARG002
+        algorithm: str,  # noqa: ARG002
+    ) -> None:
+        """Switch the second factor of a user on.
+
+        Args:
+            user_id: id of the user.
+            secret: of the user's authenticator app, in base32.
+            code: that the app shows.
+            algorithm: of the app: ``"SHA1"``, ``"SHA256"`` or ``"SHA512"``.
+
+        Raises:
+            ConfigurationError: the dialect has no such request.
+        """
+        raise _only_today("enable_second_factor", "true and its secret")
+
+    async def disable_second_factor(self, user_id: str) -> None:  # noqa: ARG002
+        """Switch the second factor of a user off.
+
+        Raises:
+            ConfigurationError: the dialect has no such request.
+        """
+        raise _only_today("disable_second_factor", "false")
 
     def own_token_key(self, tokens: Iterable[str]) -> str | None:
         """Return which of the user's tokens the session logs in with, where that can be told."""
@@ -238,7 +293,7 @@ def _ascii_domain(domain: str) -> str:
         return domain
 
 
-def _refusal(error: BackendError, action: str) -> BackendError | None:
+def user_refusal(error: BackendError, action: str) -> BackendError | None:
     """Return the error for a refusal whose reason the backend tells in words.
 
     The texts are those of server-behaviour.md §2.2.
@@ -266,6 +321,13 @@ def _refusal(error: BackendError, action: str) -> BackendError | None:
             server_message=error.server_message,
         )
     return None
+
+
+def _only_today(method: str, value: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"{method}() needs with_flavour('cardinal'). In the flavour of 2023, save the user with "
+        f"use2fa {value}, with create_or_modify_user(). Nothing was sent."
+    )
 
 
 def _no_backend(error: NotFoundError) -> NotFoundError:

@@ -194,6 +194,8 @@ def can_read(call: Call, kind: str, entity: Json) -> bool:
 def can_write(call: Call, kind: str, entity: Json) -> bool:
     """Return whether the caller may change or delete this entity."""
     caller = call.caller
+    if kind == "user":
+        return can_manage_user(call, entity)
     if _has_all(call, kind):
         return True
     if kind in ("hcparty", "device"):

@@ -19,9 +19,22 @@ if TYPE_CHECKING:
     from icure_async.sandbox.clock import Clock
     from icure_async.sandbox.tokens import TokenSigner
 
-__all__ = ["Call", "Caller", "Endpoint", "OwnerType", "Reply", "Route", "Settings", "Text"]
+__all__ = [
+    "MODEL_HEADER",
+    "Call",
+    "Caller",
+    "Endpoint",
+    "OwnerType",
+    "Reply",
+    "Route",
+    "Settings",
+    "Text",
+]
 
 OwnerType = Literal["hcp", "patient", "device"]
+
+MODEL_HEADER = "Cardinal-Model-Standard"
+"""The header by which a client says that it reads today's model only."""
 
 _INTEGER = re.compile(r"-?[0-9]{1,15}")
 
@@ -141,7 +154,7 @@ class Call:
     @property
     def standard(self) -> bool:
         """True if the caller reads today's model only, without what is empty (§14.1)."""
-        return self.headers.get("Cardinal-Model-Standard", "").strip().lower() == "true"
+        return self.headers.get(MODEL_HEADER, "").strip().lower() == "true"
 
     @property
     def now_ms(self) -> int:

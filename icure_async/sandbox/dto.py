@@ -40,11 +40,19 @@ class _Field:
 
 
 class Schema:
-    """The properties of one entity or embedded type."""
+    """The properties of one entity or embedded type.
 
-    def __init__(self, name: str, table: dict[str, str]) -> None:
+    Args:
+        name: its name.
+        table: name → notation of the properties.
+        complete: False for what is only checked: nothing gets its default, and what is empty, or
+            has its default, is left out.
+    """
+
+    def __init__(self, name: str, table: dict[str, str], *, complete: bool = True) -> None:
         self.name = name
-        self._fields = {prop: _field(notation) for prop, notation in table.items()}
+        self._complete = complete
+        self._fields = {prop: _field(notation, complete) for prop, notation in table.items()}
 
     def read(self, value: Any, path: str = "") -> Json:
         """Check and complete an object sent by a client.
@@ -65,8 +73,10 @@ class Schema:
                 result[prop] = field.reader(given, where)
             elif field.required:
                 raise bad_request(f"{where} is missing")
-            elif field.default is not _MISSING:
+            elif field.default is not _MISSING and self._complete:
                 result[prop] = field.default_value()
+        if not self._complete:
+            result = _without_empty(result)
         if self.name == "CodeStub":
             _complete_code_stub(result)
         return result
@@ -75,16 +85,21 @@ class Schema:
         """Complete a stored entity for an answer: one from a seed may lack defaults."""
         result: Json = {}
         for prop, field in self._fields.items():
+            is_hidden = field.hidden or not self._complete
             given = stored.get(prop)
             if given is None:
-                if field.default is _MISSING or field.hidden:
+                if field.default is _MISSING or is_hidden:
                     continue
                 result[prop] = field.default_value()
                 continue
             shown = field.reader(given, prop)
-            if not (field.hidden and shown == field.default):
+            if not (is_hidden and shown == field.default):
                 result[prop] = shown
-        return result
+        return result if self._complete else _without_empty(result)
+
+
+def _without_empty(value: Json) -> Json:
+    return {prop: item for prop, item in value.items() if item not in ([], {})}
 
 
 def _complete_code_stub(stub: Json) -> None:
@@ -100,12 +115,12 @@ def _complete_code_stub(stub: Json) -> None:
                 stub[part] = value
 
 
-def _field(notation: str) -> _Field:
+def _field(notation: str, complete: bool) -> _Field:
     hidden = notation.startswith("hidden ")
     type_name, _, default = notation.removeprefix("hidden ").partition(" = ")
     required = type_name.endswith("!")
     return _Field(
-        reader=_reader(type_name.removesuffix("!")),
+        reader=_reader(type_name.removesuffix("!"), complete),
         default=_default(default) if default else _MISSING,
         required=required,
         hidden=hidden,
@@ -119,19 +134,19 @@ def _default(text: str) -> object:
     return int(text) if text.isdecimal() else text
 
 
-def _reader(type_name: str) -> Reader:
+def _reader(type_name: str, complete: bool) -> Reader:
     if type_name.endswith("[]"):
-        return _list_reader(_reader(type_name.removesuffix("[]")))
+        return _list_reader(_reader(type_name.removesuffix("[]"), complete))
     if type_name.startswith("{"):
         key, _, value = type_name[1:-1].partition(": ")
-        return _map_reader(_reader(key), _reader(value))
+        return _map_reader(_reader(key, complete), _reader(value, complete))
     if type_name in _SCALARS:
         return _SCALARS[type_name]
     if type_name in ENUMS:
         return _enum_reader(type_name, ENUMS[type_name])
     if type_name in EMBEDDED:
         # Looked up when used: embedded types mention each other.
-        return lambda value, path: _EMBEDDED_SCHEMAS[type_name].read(value, path)
+        return lambda value, path: _EMBEDDED_SCHEMAS[complete][type_name].read(value, path)
     return lambda value, _path: value
 
 
@@ -199,7 +214,10 @@ _SCALARS: dict[str, Reader] = {
     "boolean": _boolean,
 }
 
-_EMBEDDED_SCHEMAS = {name: Schema(name, table) for name, table in EMBEDDED.items()}
+_EMBEDDED_SCHEMAS = {
+    complete: {name: Schema(name, table, complete=complete) for name, table in EMBEDDED.items()}
+    for complete in (True, False)
+}
 
 SCHEMAS: dict[str, Schema] = {name: Schema(name, table) for name, table in ENTITIES.items()}
 """The schema of each kind that has endpoints, and of the crypto actor ``stub``."""

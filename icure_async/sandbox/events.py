@@ -12,14 +12,18 @@ from aiohttp import WSCloseCode, WSMsgType, web
 
 from icure_async.sandbox.access import caller_of, can_manage_user, can_read, user_is_active
 from icure_async.sandbox.auth import caller_by_token
-from icure_async.sandbox.calls import Call, Caller, Settings
+from icure_async.sandbox.calls import MODEL_HEADER, Call, Settings
 from icure_async.sandbox.entities import show
 from icure_async.sandbox.errors import ApiError, bad_request, unauthorized
 from icure_async.sandbox.filters import finds
 from icure_async.sandbox.links import link_entity
+from icure_async.sandbox.secure_delegations import delegation_key
 from icure_async.sandbox.shapes import is_object, is_string_list
 from icure_async.sandbox.store import alone
 from icure_async.sandbox.users import show_user
+from icure_async.sandbox.v2.documents import show as show_v2
+from icure_async.sandbox.v2.exchange_data_maps import key_bytes
+from icure_async.sandbox.v2.users import show_user as show_user_v2
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -37,11 +41,17 @@ EVENTS_PATH: Final = "/ws/v1/notification/{subscribe:subscribe(;[^/]*)?}"
 EVENTS_V2_PATH: Final = "/ws/v2/notification/subscribe"
 """The path of the websocket of v2, which takes a JWT."""
 
-_KINDS: Final[dict[str, str]] = {
+_KINDS_OF_V1: Final[dict[str, str]] = {
     "org.taktik.icure.entities.MaintenanceTask": "maintenancetask",
     "org.taktik.icure.entities.Patient": "patient",
     "org.taktik.icure.entities.User": "user",
 }
+_KINDS: Final[dict[str, str]] = {
+    **_KINDS_OF_V1,
+    "org.taktik.icure.entities.Contact": "contact",
+    "org.taktik.icure.entities.HealthElement": "helement",
+}
+_TODAY: Final = 2
 _PARAMETER: Final = ";tokenid="
 _TYPES: Final = frozenset({"CREATE", "UPDATE", "DELETE"})
 _LARGEST_SUBSCRIPTION: Final = 1 << 20
@@ -52,13 +62,31 @@ _LONGEST_REASON: Final = 120
 _PING: Final = "ping"
 
 
+@attrs.frozen(repr=False)
+class _Reader:
+    """The user of a websocket, and the form in which it reads entities.
+
+    Attributes:
+        group: its group, as it is called in rows.
+        user_id: its id.
+        version: the API whose form it reads.
+        standard: True if it reads today's model only.
+        delegation_keys: those that belong to the access control keys it has shown.
+    """
+
+    group: str
+    user_id: str
+    version: Literal[1, 2]
+    standard: bool = False
+    delegation_keys: frozenset[str] = frozenset()
+
+
 @attrs.define(eq=False, repr=False)
 class _Subscriber:
     """One open websocket."""
 
     socket: web.WebSocketResponse
-    group: str
-    user_id: str
+    reader: _Reader
     kind: str
     event_types: frozenset[str]
     filter: Json | None
@@ -111,10 +139,10 @@ class Events:
     def look(self, tx: Transaction, changes: Iterable[Change], /) -> Callable[[], None] | None:
         """Find out who is to be told of changes; nobody is told before they are committed."""
         messages = [
-            (subscriber, _text(change))
+            (subscriber, text)
             for change in changes
             for subscriber in self._subscribers
-            if self._concerns(tx, subscriber, change)
+            if (text := self._told(tx, subscriber, change)) is not None
         ]
 
         def tell() -> None:
@@ -123,38 +151,45 @@ class Events:
 
         return tell if messages else None
 
-    def _concerns(self, tx: Transaction, subscriber: _Subscriber, change: Change) -> bool:
+    def _told(self, tx: Transaction, subscriber: _Subscriber, change: Change) -> str | None:
+        """Return what a subscriber is told of a change, or None if it does not concern it."""
         event: Literal["CREATE", "UPDATE"] = "CREATE" if change.is_new else "UPDATE"
-        if (subscriber.group, subscriber.kind) != (change.group, change.kind):
-            return False
+        if (subscriber.reader.group, subscriber.kind) != (change.group, change.kind):
+            return None
         if event not in subscriber.event_types:
-            return False
-        tx = tx.in_row_group(subscriber.group)
-        user = tx.get("user", subscriber.user_id)
-        if user is None or not user_is_active(user):
-            return False
-        call = self._call(caller_of(tx, user))
+            return None
+        call = self._call(tx, subscriber.reader)
+        if call is None:
+            return None
         may_see = (
             can_manage_user(call, change.entity)
             if change.kind == "user"
             else can_read(call, change.kind, change.entity)
         )
         try:
-            return may_see and _is_found(call, change.kind, change.entity, subscriber.filter)
+            if not may_see or not _is_found(call, change.kind, change.entity, subscriber.filter):
+                return None
         except ApiError:
             # The user is no data owner any more, for whom the filter was right.
-            return False
+            return None
+        return _text(call, change, subscriber.reader.version)
 
-    def _call(self, caller: Caller) -> Call:
+    def _call(self, tx: Transaction, reader: _Reader) -> Call | None:
+        """Return a call of this reader, or None if it may not log in any more."""
+        tx = tx.in_row_group(reader.group)
+        user = tx.get("user", reader.user_id)
+        if user is None or not user_is_active(user):
+            return None
         return Call(
             method="GET",
             params={},
             query={},
-            headers={},
+            headers={MODEL_HEADER: "true"} if reader.standard else {},
             clock=self._clock,
             settings=self._settings,
             signer=None,
-            known_caller=caller,
+            known_caller=caller_of(tx, user),
+            delegation_keys=reader.delegation_keys,
         )
 
     # In the event loop.
@@ -170,9 +205,8 @@ class Events:
             token, request.method, request.path, self._clock.now_ms()
         )
 
-        def identify(tx: Transaction) -> tuple[Transaction, Json | None]:
-            group = tx.in_group(group_id) or tx
-            return group, group.get("user", user_id)
+        def identify(tx: Transaction) -> _Reader:
+            return _Reader((tx.in_group(group_id) or tx).group, user_id, version=1)
 
         return await self._serve_known(request, store, identify)
 
@@ -187,9 +221,10 @@ class Events:
         header = request.headers.get("Authorization", "")
         token = header.removeprefix("Bearer ").strip() or request.query.get("jwt", "")
 
-        def identify(tx: Transaction) -> tuple[Transaction, Json | None]:
+        def identify(tx: Transaction) -> _Reader:
             caller, _ = caller_by_token(tx, signer, token, "access")
-            return tx.in_group(caller.group_id) or tx, caller.user
+            group = tx.in_group(caller.group_id) or tx
+            return _Reader(group.group, caller.user_id, version=2)
 
         return await self._serve_known(request, store, identify)
 
@@ -197,12 +232,15 @@ class Events:
         self,
         request: web.Request,
         store: Store,
-        identify: Callable[[Transaction], tuple[Transaction, Json | None]],
+        identify: Callable[[Transaction], _Reader],
     ) -> web.StreamResponse:
-        tx, user = await store.run(identify)
-        if user is None or not user_is_active(user):
-            raise unauthorized("The user of this token can no longer log in")
-        subject = (tx.group, str(user["id"]))
+        def admit(tx: Transaction) -> _Reader:
+            reader = identify(tx)
+            if self._call(tx, reader) is None:
+                raise unauthorized("The user of this token can no longer log in")
+            return reader
+
+        reader = await store.run(admit)
         socket = web.WebSocketResponse(
             timeout=_CLOSING_SECONDS, compress=False, max_msg_size=_LARGEST_SUBSCRIPTION
         )
@@ -210,7 +248,7 @@ class Events:
         try:
             async with asyncio.timeout(_FIRST_MESSAGE_SECONDS):
                 first = await socket.receive()
-            subscriber = await self._subscriber(socket, subject, first.data, store)
+            subscriber = await self._subscriber(socket, reader, first.data, store)
         except (ApiError, TimeoutError) as error:
             reason = error.message if isinstance(error, ApiError) else "There is no subscription"
             await _close(socket, request.transport, WSCloseCode.POLICY_VIOLATION, reason)
@@ -223,7 +261,7 @@ class Events:
         return socket
 
     async def _subscriber(
-        self, socket: web.WebSocketResponse, subject: tuple[str, str], message: Any, store: Store
+        self, socket: web.WebSocketResponse, reader: _Reader, message: Any, store: Store
     ) -> _Subscriber:
         try:
             body = orjson.loads(message) if isinstance(message, str) else None
@@ -234,23 +272,22 @@ class Events:
         event_types = body.get("eventTypes")
         if not is_string_list(event_types) or not event_types or not _TYPES.issuperset(event_types):
             raise bad_request("eventTypes must name event types")
-        kind = _KINDS.get(str(body.get("entityClass")))
+        if reader.version == _TODAY:
+            reader = _reader_of_today(reader, body)
+        kinds = _KINDS if reader.version == _TODAY else _KINDS_OF_V1
+        kind = kinds.get(str(body.get("entityClass")))
         if kind is None:
             raise bad_request("There are no events of this entityClass")
         chain = body.get("filter")
         wanted = chain.get("filter") if is_object(chain) else chain
         if wanted is not None:
-            await store.run(lambda tx: self._check_filter(tx, subject, kind, wanted))
-        return _Subscriber(socket, *subject, kind, frozenset(event_types), wanted)
+            await store.run(lambda tx: self._check_filter(tx, reader, kind, wanted))
+        return _Subscriber(socket, reader, kind, frozenset(event_types), wanted)
 
-    def _check_filter(
-        self, tx: Transaction, subject: tuple[str, str], kind: str, wanted: Any
-    ) -> None:
-        group, user_id = subject
-        tx = tx.in_row_group(group)
-        user = tx.get("user", user_id)
-        if user is not None:
-            _is_found(self._call(caller_of(tx, user)), kind, {"id": "none"}, wanted)
+    def _check_filter(self, tx: Transaction, reader: _Reader, kind: str, wanted: Any) -> None:
+        call = self._call(tx, reader)
+        if call is not None:
+            _is_found(call, kind, {"id": "none"}, wanted)
 
     async def _serve(self, subscriber: _Subscriber, transport: asyncio.Transport | None) -> None:
         """Send what waits, until either side closes the websocket."""
@@ -299,9 +336,24 @@ def _is_found(call: Call, kind: str, entity: Json, wanted: Any) -> bool:
         return finds(tx, call, kind, wanted, kept["id"])
 
 
-def _text(change: Change) -> str:
-    entity = change.entity
-    shown = show_user(entity) if change.kind == "user" else show(change.kind, entity)
+def _reader_of_today(reader: _Reader, body: Json) -> _Reader:
+    """Return a reader in the form that its subscription asks for (§14.9)."""
+    keys = body.get("accessControlKeys") or []
+    if not is_string_list(keys):
+        raise bad_request("accessControlKeys must be a list of strings")
+    return attrs.evolve(
+        reader,
+        standard=body.get("useCardinalModelSerialization") is True,
+        delegation_keys=frozenset(delegation_key(key_bytes(key)) for key in keys),
+    )
+
+
+def _text(call: Call, change: Change, version: Literal[1, 2]) -> str:
+    kind, entity = change.kind, change.entity
+    if version == _TODAY:
+        shown = show_user_v2(call, entity) if kind == "user" else show_v2(call, kind, entity)
+    else:
+        shown = show_user(entity) if kind == "user" else show(kind, entity)
     return orjson.dumps(shown).decode()
 
 

@@ -25,7 +25,7 @@ from icure_async.sandbox.errors import (
     unauthorized,
     unprocessable,
 )
-from icure_async.sandbox.kerberus import Challenges
+from icure_async.sandbox.proof_of_work import Challenges
 from icure_async.sandbox.users import add_token
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ _DEFAULT_CODE_LENGTH = 6
 _SHORTEST_CODE, _LONGEST_CODE = 4, 12
 _SENDER = "no-reply@sandbox.example"
 _CAPTCHAS = ("g-recaptcha-response", "friendly-captcha-response", "captcha")
+_PROOF_OF_WORK = "kerberus-response"
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _VALIDATION = re.compile(rf"(?P<request>{_UUID.pattern})-(?P<code>.+)")
 
@@ -67,9 +68,9 @@ PROCESSES: dict[str, ProcessDefinition] = {
 class Gateway:
     """The endpoints of the gateway, and the mailbox its messages land in."""
 
-    def __init__(self, mailbox: Mailbox) -> None:
+    def __init__(self, mailbox: Mailbox, difficulty: int) -> None:
         self._mailbox = mailbox
-        self._challenges = Challenges()
+        self._challenges = Challenges(SPEC_ID, difficulty)
         self.routes: list[Route] = [
             Route("GET", "/{spec}/challenge", self._challenge, public=True),
             Route("GET", "/{spec}/process/validate/{validation}", self._validate, public=True),
@@ -82,7 +83,7 @@ class Gateway:
 
     def _challenge(self, _tx: Transaction, call: Call) -> Json:
         _check_spec(call)
-        return self._challenges.new()
+        return self._challenges.issue(call.now_ms)
 
     def _start(self, tx: Transaction, call: Call) -> Text:
         _check_spec(call)
@@ -99,11 +100,14 @@ class Gateway:
             raise bad_request(f"codeLength must be between {_SHORTEST_CODE} and {_LONGEST_CODE}")
         body = call.json_object()
         self._check_captcha(call, body)
+        deployment = _deployment(body)
         email, phone = _contacts(body)
         if tx.process(request_id) is not None:
             raise conflict("This request id is already in use")
         hcp_id = _text(body, "hcpId")
-        if _user_of(tx, email or phone) is None and not _may_register(tx, call, definition, hcp_id):
+        # Today's clients name the backend, and no professional.
+        knows_whom = bool(deployment) or _may_register(tx, call, definition, hcp_id)
+        if _user_of(tx, email or phone) is None and not knows_whom:
             raise unprocessable(
                 "A new patient needs a healthcare professional who is known here: hcpId must be "
                 "the id of one. Nothing was sent"
@@ -122,6 +126,7 @@ class Gateway:
                 "firstName": _text(body, "firstName"),
                 "lastName": _text(body, "lastName"),
                 "hcpId": hcp_id,
+                "deployment": deployment,
             },
         )
         channel: Channel = "email" if email else "sms"
@@ -136,10 +141,14 @@ class Gateway:
         return Text("ok")
 
     def _check_captcha(self, call: Call, body: Json) -> None:
-        computed = body.get("kerberus-response")
-        if computed is None:
-            _check_solution(call, body)
-        elif not self._challenges.accept(computed, call.params["spec"]):
+        if body.get(_PROOF_OF_WORK) is not None:
+            self._challenges.redeem(body[_PROOF_OF_WORK], call.now_ms)
+            return
+        solution = next((text for name in _CAPTCHAS if (text := _text(body, name))), "")
+        if not solution:
+            raise bad_request("The solution of a captcha is missing")
+        accepted = call.settings.captcha
+        if accepted is not None and not hmac.compare_digest(solution.encode(), accepted.encode()):
             raise ApiError(403, "The solution of the captcha was refused")
 
     def _validate(self, tx: Transaction, call: Call) -> bool | Reply:
@@ -242,13 +251,12 @@ def _text(body: Json, name: str) -> str:
     return value.strip() if name != "html" else value
 
 
-def _check_solution(call: Call, body: Json) -> None:
-    solution = next((text for name in _CAPTCHAS if (text := _text(body, name))), "")
-    if not solution:
-        raise bad_request("The solution of a captcha is missing")
-    accepted = call.settings.captcha
-    if accepted is not None and not hmac.compare_digest(solution.encode(), accepted.encode()):
-        raise ApiError(403, "The solution of the captcha was refused")
+def _deployment(body: Json) -> str:
+    """Return the URL of the backend that today's clients name, or an empty text."""
+    deployment = _text(body, "deployment")
+    if deployment and not deployment.startswith(("http://", "https://")):
+        raise bad_request("deployment must be the URL of a backend")
+    return deployment
 
 
 def _contacts(body: Json) -> tuple[str, str]:
@@ -287,7 +295,8 @@ def _user_of_process(tx: Transaction, call: Call, process: Json) -> Json:
     if existing is not None:
         return existing
     definition = PROCESSES[process["process"]]
-    if not _may_register(tx, call, definition, process["hcpId"]):
+    is_of_today = bool(process.get("deployment"))
+    if not is_of_today and not _may_register(tx, call, definition, process["hcpId"]):
         raise not_found("The account or the professional of this process is gone: start a new one")
     now = call.now_ms
     names = {name: process[name] for name in ("firstName", "lastName") if process[name]}
@@ -309,8 +318,8 @@ def _user_of_process(tx: Transaction, call: Call, process: Json) -> Json:
     owner: Json = {
         "id": str(uuid.uuid4()),
         "rev": first_revision(),
-        "created": now,
-        "modified": now,
+        # Today's clients encrypt these two, and refuse to touch a record that has them in clear.
+        **({} if is_of_today else {"created": now, "modified": now}),
         **names,
         "addresses": [{"addressType": "home", "telecoms": telecoms}],
     }

@@ -34,6 +34,7 @@ from icure_async.sandbox.master import (
     keep_master,
     load_master,
 )
+from icure_async.sandbox.proof_of_work import HARDEST
 from icure_async.sandbox.store import KINDS, Json, Store, Transaction
 from icure_async.sandbox.tokens import TokenSigner, generate_signing_key
 from icure_async.sandbox.visitors import Visitors, is_wildcard
@@ -96,12 +97,15 @@ class Sandbox:
             Requests under any other name than those of loopback, and its own address, are refused.
         allow_origins: origins of web pages that may call it, like ``"http://localhost:3000"``.
             Requests of pages of any other origin are refused.
+        difficulty: hashes that each of the ten nonces of a captcha by proof of work takes on
+            average.
         ping_interval: seconds from one ``ping`` that subscribers to events are sent to the next;
             None for none.
 
     Raises:
         TypeError: if ``allow_hosts`` or ``allow_origins`` is one text instead of several.
-        ValueError: if the profile, a host name, an origin or the interval makes no sense.
+        ValueError: if the profile, a host name, an origin, the difficulty or the interval makes no
+            sense.
     """
 
     patient_process_by_sms_id = "patient-sms"
@@ -127,12 +131,16 @@ class Sandbox:
         lenient: bool = False,
         allow_hosts: Iterable[str] = (),
         allow_origins: Iterable[str] = (),
+        difficulty: int = 100,
         ping_interval: float | None = 12.0,
     ) -> None:
         if profile not in ("legacy", "strict"):
             raise ValueError(f'profile must be "legacy" or "strict", not {profile!r}')
         if ping_interval is not None and not ping_interval > 0:
             raise ValueError(f"ping_interval must be positive, or None, not {ping_interval}")
+        if not 1 <= difficulty <= HARDEST:
+            raise ValueError(f"difficulty must be from 1 to {HARDEST}, not {difficulty}")
+        self._difficulty = difficulty
         self._ping_interval = ping_interval
         self._database = _IN_MEMORY if database is None else str(database)
         self._port = port
@@ -212,7 +220,7 @@ class Sandbox:
                 access_validity=self._settings.access_token_validity,
                 refresh_validity=self._settings.refresh_token_validity,
             )
-        gateway = Gateway(self._mailbox)
+        gateway = Gateway(self._mailbox, self._difficulty)
         backend = Backend(
             store=store,
             workers=workers,

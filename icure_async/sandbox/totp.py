@@ -8,10 +8,12 @@ import hashlib
 import hmac
 import struct
 
-__all__ = ["code_at", "is_secret", "is_valid"]
+__all__ = ["DIGITS", "code_at", "is_secret", "is_valid"]
 
 _STEP_SECONDS = 30
-_DIGITS = 6
+DIGITS = 6
+"""Digits of a code."""
+
 _SHORTEST_SECRET = 10
 
 
@@ -28,7 +30,7 @@ def code_at(secret: str, seconds: float) -> str:
     counter = struct.pack(">Q", max(0, int(seconds // _STEP_SECONDS)))
     digest = hmac.digest(_key_of(secret), counter, hashlib.sha1)
     (number,) = struct.unpack_from(">I", digest, digest[-1] & 0x0F)
-    return str((number & 0x7FFFFFFF) % 10**_DIGITS).zfill(_DIGITS)
+    return str((number & 0x7FFFFFFF) % 10**DIGITS).zfill(DIGITS)
 
 
 def is_valid(secret: str, code: str, seconds: float) -> bool:

@@ -19,26 +19,50 @@ if TYPE_CHECKING:
     from icure_async.sandbox.hashing import SlowHashes
     from icure_async.sandbox.store import Json, Transaction
 
-__all__ = ["ROUTES", "add_token", "check_unique", "show_user"]
+__all__ = [
+    "ROUTES",
+    "add_token",
+    "asked_validity",
+    "by_email",
+    "by_phone",
+    "check_token",
+    "check_unique",
+    "create_token",
+    "create_user",
+    "ids_by_hcp",
+    "ids_by_patient",
+    "listed",
+    "modify_user",
+    "named_user",
+    "require_management",
+    "require_search",
+    "show_user",
+    "stored_password",
+    "without_secrets",
+]
 
 _DEFAULT_TOKEN_VALIDITY = 3600
 _SHORTEST_PASSWORD = 8
 _LONGEST_CODE_LIKE = 6
+_SECRETS = frozenset({"passwordHash", "secret", "applicationTokens", "authenticationTokens"})
 _KEPT_WHEN_OMITTED = ("status", "permissions")
 
 
 def show_user(user: Json) -> Json:
     """Return a user as it is answered: without any secret."""
-    shown = SCHEMAS["user"].show(user)
-    if shown.get("passwordHash"):
-        shown["passwordHash"] = "*"
-    shown.pop("secret", None)
-    shown["applicationTokens"] = {}
-    shown["authenticationTokens"] = {
+    return SCHEMAS["user"].show(without_secrets(user))
+
+
+def without_secrets(user: Json) -> Json:
+    """Return a stored user with nothing that is a secret, or made from one."""
+    open_to_all = {name: value for name, value in user.items() if name not in _SECRETS}
+    if user.get("passwordHash"):
+        open_to_all["passwordHash"] = "*"
+    open_to_all["authenticationTokens"] = {
         key: {name: token[name] for name in ("creationTime", "validity") if name in token}
-        for key, token in shown["authenticationTokens"].items()
+        for key, token in object_in(user, "authenticationTokens").items()
     }
-    return shown
+    return open_to_all
 
 
 def add_token(
@@ -93,7 +117,12 @@ def _read_user(body: Any) -> Json:
     return user
 
 
-def _stored_password(call: Call, user: Json, previous: Json | None) -> str | None:
+def stored_password(call: Call, user: Json, previous: Json | None) -> str | None:
+    """Return the hash to store for the password in a user that a client sent, or None.
+
+    Raises:
+        ApiError: 400 if it is too short.
+    """
     given = user.get("passwordHash")
     if given is None:
         return None
@@ -141,8 +170,9 @@ def _protect(call: Call, user: Json, previous: Json | None) -> None:
             raise forbidden("You are not allowed to change the data owner of this user")
 
 
-def _create(tx: Transaction, call: Call) -> Json:
-    user = _read_user(call.body)
+def create_user(tx: Transaction, call: Call, body: Any) -> Json:
+    """Store a new user, and return it as it is stored."""
+    user = _read_user(body)
     if not call.caller.is_admin:
         # Not by asking about `user`: its id is the caller's to choose.
         if not call.caller.is_hcp or not (call.legacy or user.get("patientId")):
@@ -153,7 +183,11 @@ def _create(tx: Transaction, call: Call) -> Json:
     user.setdefault("status", "ACTIVE")
     user["groupId"] = call.caller.user.get("groupId")
     _set_secrets(call, user, None)
-    return show_user(entities.save_new(tx, call, "user", user))
+    return entities.save_new(tx, call, "user", user)
+
+
+def _create(tx: Transaction, call: Call) -> Json:
+    return show_user(create_user(tx, call, call.body))
 
 
 def _require_unclaimed(tx: Transaction, user: Json) -> None:
@@ -164,7 +198,7 @@ def _require_unclaimed(tx: Transaction, user: Json) -> None:
 
 
 def _set_secrets(call: Call, user: Json, previous: Json | None) -> None:
-    password = _stored_password(call, user, previous)
+    password = stored_password(call, user, previous)
     user.pop("passwordHash", None)
     if password is not None:
         user["passwordHash"] = password
@@ -183,10 +217,11 @@ def _set_second_factor(user: Json, previous: Json) -> None:
         raise bad_request("A second factor needs a secret in base32, of at least 80 bits")
 
 
-def _modify(tx: Transaction, call: Call) -> Json:
-    user = _read_user(call.body)
+def modify_user(tx: Transaction, call: Call, body: Any) -> Json:
+    """Store the next revision of a user, and return it as it is stored."""
+    user = _read_user(body)
     previous = entities.existing(tx, "user", user)
-    _require_management(call, previous)
+    require_management(call, previous)
     entities.check_revision("user", previous, user)
     for prop in _KEPT_WHEN_OMITTED:
         if not user.get(prop) and previous.get(prop):
@@ -196,10 +231,15 @@ def _modify(tx: Transaction, call: Call) -> Json:
     user.setdefault("status", "ACTIVE")
     user["groupId"] = previous.get("groupId")
     _set_secrets(call, user, previous)
-    return show_user(entities.save_changed(tx, call, "user", user))
+    return entities.save_changed(tx, call, "user", user)
 
 
-def _require_management(call: Call, user: Json) -> None:
+def _modify(tx: Transaction, call: Call) -> Json:
+    return show_user(modify_user(tx, call, call.body))
+
+
+def require_management(call: Call, user: Json) -> None:
+    """Refuse with 403 who may not see and change this user."""
     if not can_manage_user(call, user):
         raise forbidden("You are not allowed to see or change this user")
 
@@ -208,7 +248,7 @@ def _known(tx: Transaction, call: Call, user_id: str) -> Json:
     user = tx.get("user", user_id)
     if user is None:
         raise not_found(f"User with id {user_id} not found")
-    _require_management(call, user)
+    require_management(call, user)
     return user
 
 
@@ -224,16 +264,26 @@ def _first(tx: Transaction, call: Call, relation: str, target: str) -> Json:
     user = next(tx.linked("user", relation, target), None)
     if user is None:
         raise not_found("There is no such user")
-    _require_management(call, user)
-    return show_user(user)
+    require_management(call, user)
+    return user
 
 
-def _by_email(tx: Transaction, call: Call) -> Json:
+def by_email(tx: Transaction, call: Call) -> Json:
+    """Return the stored user with the email in the path."""
     return _first(tx, call, "email", contact_key(call.params["email"]))
 
 
-def _by_phone(tx: Transaction, call: Call) -> Json:
+def by_phone(tx: Transaction, call: Call) -> Json:
+    """Return the stored user with the phone number in the path."""
     return _first(tx, call, "phone", phone_key(call.params["phone"]))
+
+
+def _by_email(tx: Transaction, call: Call) -> Json:
+    return show_user(by_email(tx, call))
+
+
+def _by_phone(tx: Transaction, call: Call) -> Json:
+    return show_user(by_phone(tx, call))
 
 
 def _ids_by(tx: Transaction, call: Call, relation: str) -> list[str]:
@@ -241,11 +291,13 @@ def _ids_by(tx: Transaction, call: Call, relation: str) -> list[str]:
     return [user["id"] for user in linked if can_manage_user(call, user)]
 
 
-def _by_patient(tx: Transaction, call: Call) -> list[str]:
+def ids_by_patient(tx: Transaction, call: Call) -> list[str]:
+    """Return the ids of the users of the patient in the path."""
     return _ids_by(tx, call, "patientId")
 
 
-def _by_hcp(tx: Transaction, call: Call) -> list[str]:
+def ids_by_hcp(tx: Transaction, call: Call) -> list[str]:
+    """Return the ids of the users of the healthcare party in the path."""
     return _ids_by(tx, call, "healthcarePartyId")
 
 
@@ -253,22 +305,30 @@ def _delete(tx: Transaction, call: Call) -> Json:
     return entities.delete(tx, call, "user", _known(tx, call, call.params["id"]))
 
 
-def _named(tx: Transaction, call: Call) -> Json:
+def named_user(tx: Transaction, call: Call) -> Json:
+    """Return the stored user whom the path names, by any of the names."""
     name = call.params["user"]
     user = next((user for user in users_named(tx, name) if not user.get("deletionDate")), None)
     if user is None:
         raise not_found("There is no such user")
-    _require_management(call, user)
+    require_management(call, user)
     return user
 
 
-def _create_token(tx: Transaction, call: Call) -> Text:
-    user = _named(tx, call)
+def asked_validity(call: Call) -> int:
+    """Return for how many seconds a new token is to be valid; -1 for ever."""
     validity = call.integer_query("tokenValidity")
     if validity is None:
-        validity = _DEFAULT_TOKEN_VALIDITY
+        return _DEFAULT_TOKEN_VALIDITY
     if validity < 1 and validity != -1:
         raise bad_request("tokenValidity must be a positive number of seconds, or -1")
+    return validity
+
+
+def create_token(tx: Transaction, call: Call) -> Text:
+    """Give the user in the path a token under the key in the path."""
+    user = named_user(tx, call)
+    validity = asked_validity(call)
     secret = call.headers.get("token") or str(uuid.uuid4())
     add_token(
         user, call.params["key"], secret, now_ms=call.now_ms, validity=validity, slow=call.slow
@@ -277,29 +337,36 @@ def _create_token(tx: Transaction, call: Call) -> Text:
     return Text(secret)
 
 
-def _check_token(tx: Transaction, call: Call) -> bool:
-    user = _named(tx, call)
+def check_token(tx: Transaction, call: Call) -> bool:
+    """Answer whether the header holds a token of the user in the path."""
+    user = named_user(tx, call)
     secret = call.headers.get("token", "")
     return level_of_secret(tx, call, user, secret, password=False) is not None
 
 
-def _require_search(call: Call) -> None:
+def require_search(call: Call) -> None:
+    """Refuse with 403 who may not search users."""
     if not (call.caller.is_admin or call.caller.is_hcp):
         raise forbidden("You are not allowed to search users")
 
 
 def _filter(tx: Transaction, call: Call) -> Json:
-    _require_search(call)
+    require_search(call)
     return filter_page(tx, call, "user", lambda _kind, user: show_user(user))
 
 
 def _match(tx: Transaction, call: Call) -> list[str]:
-    _require_search(call)
+    require_search(call)
     return match_ids(tx, call, "user")
 
 
 def _list(tx: Transaction, call: Call) -> Json:
-    _require_search(call)
+    return page_of(call, listed(tx, call), show_user)
+
+
+def listed(tx: Transaction, call: Call) -> list[Json]:
+    """Return the stored users that the caller may see, ordered by login."""
+    require_search(call)
     skip_patients = call.query.get("skipPatients", "true") != "false"
     found = [
         user
@@ -307,19 +374,19 @@ def _list(tx: Transaction, call: Call) -> Json:
         if can_manage_user(call, user) and not (skip_patients and user.get("patientId"))
     ]
     found.sort(key=lambda user: str(user.get("login") or ""))
-    return page_of(call, found, show_user)
+    return found
 
 
 ROUTES: list[Route] = [
     Route("GET", "/user/current", _current),
     Route("GET", "/user/byEmail/{email}", _by_email),
     Route("GET", "/user/byPhoneNumber/{phone}", _by_phone),
-    Route("GET", "/user/byPatientId/{id}", _by_patient),
-    Route("GET", "/user/byHealthcarePartyId/{id}", _by_hcp),
+    Route("GET", "/user/byPatientId/{id}", ids_by_patient),
+    Route("GET", "/user/byHealthcarePartyId/{id}", ids_by_hcp),
     Route("POST", "/user/filter", _filter),
     Route("POST", "/user/match", _match),
-    Route("POST", "/user/token/{user}/{key}", _create_token),
-    Route("GET", "/user/token/{user}", _check_token),
+    Route("POST", "/user/token/{user}/{key}", create_token),
+    Route("GET", "/user/token/{user}", check_token),
     Route("GET", "/user/{id}", _get),
     Route("DELETE", "/user/{id}", _delete),
     Route("GET", "/user", _list),

@@ -52,12 +52,15 @@ class Sandbox(Twin[AsyncSandbox]):
             Requests under any other name than those of loopback, and its own address, are refused.
         allow_origins: origins of web pages that may call it, like ``"http://localhost:3000"``.
             Requests of pages of any other origin are refused.
+        difficulty: hashes that each of the ten nonces of a captcha by proof of work takes on
+            average.
         ping_interval: seconds from one ``ping`` that subscribers to events are sent to the next;
             None for none.
 
     Raises:
         TypeError: if ``allow_hosts`` or ``allow_origins`` is one text instead of several.
-        ValueError: if the profile, a host name, an origin or the interval makes no sense.
+        ValueError: if the profile, a host name, an origin, the difficulty or the interval makes no
+            sense.
     """
 
     patient_process_by_sms_id = "patient-sms"
@@ -83,6 +86,7 @@ class Sandbox(Twin[AsyncSandbox]):
         lenient: bool = False,
         allow_hosts: Iterable[str] = (),
         allow_origins: Iterable[str] = (),
+        difficulty: int = 100,
         ping_interval: float | None = 12.0,
     ) -> None:
         self._hold(
@@ -101,6 +105,7 @@ class Sandbox(Twin[AsyncSandbox]):
                 lenient=lenient,
                 allow_hosts=allow_hosts,
                 allow_origins=allow_origins,
+                difficulty=difficulty,
                 ping_interval=ping_interval,
             )
         )

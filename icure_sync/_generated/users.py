@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from icure_async.models.filters import Filter, UserFilter
     from icure_async.models.messages import MessageFactory
     from icure_async.models.patient import PotentiallyEncryptedPatient
+    from icure_async.models.user_rules import SecondFactorAlgorithm
     from icure_sync._generated.events import Subscription
     from icure_sync._iterators import ClosableIterator
 
@@ -215,6 +216,37 @@ class UserApi(Twin[AsyncUserApi]):
             InvalidResponseError: the backend shows a user without a password.
         """
         self._run(self._inner.change_password, password)
+
+    def enable_second_factor(
+        self, secret: str, code: str, *, algorithm: SecondFactorAlgorithm = "SHA1"
+    ) -> None:
+        """Switch the second factor of the logged-in user on, in the cardinal flavour.
+
+        From then on a login with the password needs a code, see ``with_second_factor()`` of the
+        builder; tokens need none. In the flavour of 2023, save the user with ``use2fa`` and
+        ``secret`` instead.
+
+        Args:
+            secret: of the user's authenticator app, in base32.
+            code: that the app shows now, of 4 to 12 digits.
+            algorithm: of the app; most know the default alone.
+
+        Raises:
+            ValidationError: an argument is malformed. Nothing was sent.
+            ConfigurationError: the builder was not given ``with_flavour("cardinal")``.
+            ElevationRequiredError: the backend wants a stronger login for this.
+            BadRequestError: the code is wrong. Nothing was changed.
+        """
+        self._run(self._inner.enable_second_factor, secret, code, algorithm=algorithm)
+
+    def disable_second_factor(self) -> None:
+        """Switch the second factor of the logged-in user off, in the cardinal flavour.
+
+        Raises:
+            ConfigurationError: the builder was not given ``with_flavour("cardinal")``.
+            ElevationRequiredError: the backend wants a stronger login for this.
+        """
+        self._run(self._inner.disable_second_factor)
 
     def export_data(self, *, page_size: int = 500) -> ClosableIterator[dict[str, Any]]:
         """Iterate over everything that the logged-in user can read, as JSON-ready dicts.

@@ -46,6 +46,19 @@ async def test_an_entity_is_answered_as_it_was_sent_and_nothing_is_filled_in(
     assert (await guarded["doc"].get(f"/{kind}/{body['id']}")).body == stored
 
 
+async def test_nothing_is_filled_into_what_lies_inside_of_an_entity(guarded: Today) -> None:
+    inside = {
+        "addresses": [{"street": "s", "notes": [{"encryptedSelf": "x"}], "telecoms": []}],
+        "tags": [{"type": "t", "code": "c", "crest": "wolf"}],
+        "properties": [{"id": "p", "typedValue": {}}],
+        "gender": "unknown",
+    }
+    stored = (await guarded["doc"].post("/patient", body_of("patient", **inside))).body
+    assert stored["addresses"] == [{"street": "s", "notes": [{"encryptedSelf": "x"}]}]
+    assert stored["tags"] == [{"type": "t", "code": "c", "id": "t|c|null"}]
+    assert stored["properties"] == [{"id": "p"}]
+
+
 @pytest.mark.parametrize("kind", KINDS)
 async def test_an_entity_is_changed_at_its_latest_revision(guarded: Today, kind: str) -> None:
     stored = await created(guarded["doc"], kind)
@@ -213,8 +226,10 @@ async def test_the_older_api_shows_security_metadata_and_keeps_them(guarded: Tod
     assert kept.body["securityMetadata"] == stored["securityMetadata"]
     newer = (await guarded["doc"].get(f"/patient/{stored['id']}")).body
     assert newer["securityMetadata"] == stored["securityMetadata"]
-    # What it filled in is not sent.
+    # What it filled in is sent to those alone who do not say that they read today's model.
     assert "gender" not in newer
+    undeclared = (await guarded.undeclared("doc").get(f"/patient/{stored['id']}")).body
+    assert undeclared["gender"] == "unknown"
 
 
 async def test_what_only_the_older_api_knows_stays(today: Today) -> None:

@@ -84,6 +84,11 @@ class Client:
     async def delete(self, path: str) -> Answer:
         return await self.send("DELETE", path)
 
+    @property
+    def standard(self) -> Client:
+        """The same caller, as a client that reads today's model only."""
+        return attrs.evolve(self, headers={**self.headers, "Cardinal-Model-Standard": "true"})
+
     async def created(self, path: str, body: Json) -> Json:
         """POST something that must be accepted."""
         answer = await self.post(path, {"id": str(uuid.uuid4()), **body})

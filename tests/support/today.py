@@ -46,7 +46,12 @@ class Today:
     session: aiohttp.ClientSession
 
     def __getitem__(self, name: str) -> Client:
-        """Somebody, who speaks rest/v2."""
+        """Somebody, who speaks rest/v2 and says that it reads today's model."""
+        headers = {**basic(name, SECRET), "Cardinal-Model-Standard": "true"}
+        return Client(self.session, self.sandbox.icure_v2_url, headers)
+
+    def undeclared(self, name: str) -> Client:
+        """Somebody, who speaks rest/v2 and does not say which model it reads."""
         return Client(self.session, self.sandbox.icure_v2_url, basic(name, SECRET))
 
     def v1(self, name: str) -> Client:

@@ -48,8 +48,8 @@ def _read(body: Any) -> Json:
     return exchange_data
 
 
-def _show(exchange_data: Json) -> Json:
-    return FORMS[_KIND].show(exchange_data)
+def _show(call: Call, exchange_data: Json) -> Json:
+    return FORMS[_KIND].show(call, exchange_data)
 
 
 def _save_new(tx: Transaction, call: Call, _kind: str, body: Any) -> Json:
@@ -60,7 +60,7 @@ def _save_new(tx: Transaction, call: Call, _kind: str, body: Any) -> Json:
 
 
 def _create(tx: Transaction, call: Call) -> Json:
-    return _show(_save_new(tx, call, _KIND, call.json_object()))
+    return _show(call, _save_new(tx, call, _KIND, call.json_object()))
 
 
 def _create_all(tx: Transaction, call: Call) -> list[Json]:
@@ -83,7 +83,7 @@ def _modify(tx: Transaction, call: Call) -> Json:
         raise bad_request("delegator and delegate of exchange data can't be changed")
     if exchange_data["rev"] != current["rev"]:
         raise conflict("Document update Conflict")
-    return _show(entities.put_next(tx, _KIND, exchange_data))
+    return _show(call, entities.put_next(tx, _KIND, exchange_data))
 
 
 def _get(tx: Transaction, call: Call) -> Json:
@@ -91,12 +91,12 @@ def _get(tx: Transaction, call: Call) -> Json:
     if exchange_data is None:
         raise not_found(f"Exchange data with id {call.params['id']} not found")
     require_read(call, _KIND, exchange_data)
-    return _show(exchange_data)
+    return _show(call, exchange_data)
 
 
 def _by_ids(tx: Transaction, call: Call) -> list[Json]:
     found = tx.each(_KIND, call.id_list())
-    return [_show(one) for one in found if can_read(call, _KIND, one)]
+    return [_show(call, one) for one in found if can_read(call, _KIND, one)]
 
 
 def _of_participant(call: Call, owner_id: str) -> Query:
@@ -111,7 +111,7 @@ def _by_participant(tx: Transaction, call: Call) -> Json:
     ids = _of_participant(call, owner_id).ids(
         tx, first=call.query.get("startDocumentId") or "", limit=limit + 1
     )
-    page: Json = {"rows": [_show(one) for one in tx.each(_KIND, ids[:limit])]}
+    page: Json = {"rows": [_show(call, one) for one in tx.each(_KIND, ids[:limit])]}
     if len(ids) > limit:
         page["nextKeyPair"] = {"startKey": owner_id, "startKeyDocId": ids[limit]}
     return page
@@ -128,7 +128,7 @@ def _by_members(tx: Transaction, call: Call) -> list[Json]:
     delegator = call.params.get("delegator") or _asked(call, "delegatorId")
     delegate = call.params.get("delegate") or _asked(call, "delegateId")
     found = tx.linked(_KIND, "pair", pair(delegator, delegate))
-    return [_show(one) for one in found if can_read(call, _KIND, one)]
+    return [_show(call, one) for one in found if can_read(call, _KIND, one)]
 
 
 def _counterparts(tx: Transaction, call: Call) -> list[str]:

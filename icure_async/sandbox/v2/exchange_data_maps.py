@@ -64,7 +64,7 @@ def _read(encrypted_ids: Any) -> Json:
 
 
 def _by_ids(tx: Transaction, call: Call) -> list[Json]:
-    return [FORMS[_KIND].show(one) for one in tx.each(_KIND, call.id_list())]
+    return [FORMS[_KIND].show(call, one) for one in tx.each(_KIND, call.id_list())]
 
 
 ROUTES: Final[list[Route]] = [

@@ -1,4 +1,4 @@
-"""The form of what only the backend of today has: exchange data, their maps, recovery data."""
+"""The form of entities in rest/v2: all of it, or today's model without what is empty (§14.1)."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Any, Final
 from icure_async.sandbox.dto import Schema
 from icure_async.sandbox.tables import ENTITIES
 from icure_async.sandbox.v2.record_tables import RECORD_TABLES
+from icure_async.sandbox.v2.standard import pruner_of
+from icure_async.sandbox.v2.tables import NOT_STANDARD, ONLY_V1, ONLY_V2
 
 if TYPE_CHECKING:
+    from icure_async.sandbox.calls import Call
     from icure_async.sandbox.store import Json
 
 __all__ = ["FORMS", "NEW_KINDS", "Form", "sparse"]
@@ -64,18 +67,22 @@ def sparse(entity: Json) -> Json:
 
 
 class Form:
-    """The properties of one kind, of which only those are kept and sent that have a value.
+    """The properties of one kind, of which only those are kept that have a value.
 
-    What the older API fills in for clients is neither filled in nor sent here (§14.1).
+    What the older API fills in for clients is sent to those alone who don't read today's model.
     """
 
-    def __init__(self, name: str, table: dict[str, str]) -> None:
-        self._schema = Schema(name, {prop: _hidden(notation) for prop, notation in table.items()})
+    def __init__(self, name: str, table: dict[str, str], *, has_full_form: bool) -> None:
+        self._schema = Schema(name, table, complete=False)
+        self._full = Schema(name, table) if has_full_form else None
+        self._prune = pruner_of(name, table)
         self._names = frozenset(table)
+        self._standard = self._names - NOT_STANDARD.get(name, frozenset())
 
-    def knows(self, name: str) -> bool:
-        """Return whether this kind has such a property."""
-        return name in self._names
+    def unknown_to(self, call: Call, stored: Json) -> Json:
+        """Return the stored properties that the caller can't send, nor mean to remove."""
+        known = self._standard if call.standard else self._names
+        return {name: value for name, value in stored.items() if name not in known}
 
     def read(self, body: Any) -> Json:
         """Check what a client sends, drop what is unknown and leave out what is empty.
@@ -83,26 +90,30 @@ class Form:
         Raises:
             ApiError: 400 that names the property that is missing or has the wrong type.
         """
-        read = self._schema.read(body)
-        return sparse({name: value for name, value in read.items() if name in body})
+        return self._schema.read(body)
 
-    def show(self, stored: Json) -> Json:
-        """Return an entity as it is answered."""
-        return sparse(self._schema.show(stored))
-
-
-def _hidden(notation: str) -> str:
-    is_shown = " = " in notation and not notation.startswith("hidden ")
-    return f"hidden {notation}" if is_shown else notation
+    def show(self, call: Call, stored: Json) -> Json:
+        """Return an entity as it is answered to this caller."""
+        if self._full is not None and not call.standard:
+            return self._full.show(stored)
+        return sparse(self._prune(self._schema.show(stored)))
 
 
+def _table_like_v1(kind: str) -> dict[str, str]:
+    removed = ONLY_V1.get(kind, frozenset())
+    kept = {prop: notation for prop, notation in ENTITIES[kind].items() if prop not in removed}
+    return kept | ONLY_V2.get(kind, {})
+
+
+_LIKE_V1: Final = ("patient", "maintenancetask", "user", "hcparty", "device", "stub")
 _ALL: Final = {
     **_TABLES,
     **RECORD_TABLES,
-    "patient": ENTITIES["patient"],
-    "maintenancetask": ENTITIES["maintenancetask"],
+    **{kind: _table_like_v1(kind) for kind in _LIKE_V1},
 }
-FORMS: Final[dict[str, Form]] = {name: Form(name, table) for name, table in _ALL.items()}
+FORMS: Final[dict[str, Form]] = {
+    name: Form(name, table, has_full_form=name not in _TABLES) for name, table in _ALL.items()
+}
 """The form of each kind."""
 
 NEW_KINDS: Final = frozenset(_TABLES)

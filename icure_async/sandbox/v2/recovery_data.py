@@ -27,7 +27,7 @@ def _create(tx: Transaction, call: Call) -> Json:
     if call.caller.owner_id is None and not call.caller.is_admin:
         raise forbidden("Only data owners can create data")
     entities.require_new(tx, _KIND, recovery_data)
-    return FORMS[_KIND].show(entities.put_first(tx, _KIND, recovery_data))
+    return FORMS[_KIND].show(call, entities.put_first(tx, _KIND, recovery_data))
 
 
 def _has_expired(call: Call, recovery_data: Json) -> bool:
@@ -49,7 +49,7 @@ def _get(tx: Transaction, call: Call) -> Json | Reply:
         tx.remove(_KIND, entity_id)
         # Not raised: that would undo the removal.
         return Reply(404, {"message": _missing(entity_id).message})
-    return FORMS[_KIND].show(recovery_data)
+    return FORMS[_KIND].show(call, recovery_data)
 
 
 def _wait(tx: Transaction, call: Call) -> Json | Reply:

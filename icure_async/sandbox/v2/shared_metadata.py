@@ -9,6 +9,7 @@ from icure_async.sandbox.access import can_read, may_ask_root, names_for_sharing
 from icure_async.sandbox.calls import Call, Endpoint, Route
 from icure_async.sandbox.secure_delegations import secure_delegations
 from icure_async.sandbox.v2.exchange_data_maps import add_to_map
+from icure_async.sandbox.v2.forms import FORMS
 from icure_async.sandbox.v2.sharing import (
     EntityRequests,
     Outcome,
@@ -23,24 +24,22 @@ if TYPE_CHECKING:
 
     from icure_async.sandbox.store import Json, Transaction
 
-    Show = Callable[[str, Json], Json]
-
 __all__ = ["sharing_routes"]
 
 _PATH: Final = "bulkSharedMetadataUpdate"
 
 
-def sharing_routes(kind: str, show: Show) -> list[Route]:
+def sharing_routes(kind: str) -> list[Route]:
     """Return the endpoints that share the entities of a kind."""
 
-    def answers(result: Callable[[Json], Json]) -> Endpoint:
+    def answers(result: Callable[[Call, Json], Json]) -> Endpoint:
         return lambda tx, call: [
             _answer(tx, call, kind, entity_id, asked, result)
             for entity_id, asked in read_requests(call.json_object()).items()
         ]
 
-    whole = answers(lambda entity: {"updatedEntity": show(kind, entity)})
-    minimal = answers(lambda _entity: {})
+    whole = answers(lambda call, entity: {"updatedEntity": FORMS[kind].show(call, entity)})
+    minimal = answers(lambda _call, _entity: {})
     return [
         Route("PUT", f"/{kind}/{_PATH}", whole),
         Route("PUT", f"/{kind}/{_PATH}Minimal", minimal),
@@ -53,7 +52,7 @@ def _answer(
     kind: str,
     entity_id: str,
     asked: EntityRequests,
-    result: Callable[[Json], Json],
+    result: Callable[[Call, Json], Json],
 ) -> Json:
     entity = tx.get(kind, entity_id)
     if entity is None:
@@ -64,7 +63,7 @@ def _answer(
     outcome = applied(secure_delegations(entity), asked, rights)
     answer: Json = {"entityId": entity_id, "entityRev": entity["rev"]}
     if outcome.accepted:
-        answer |= result(_save(tx, kind, entity, outcome))
+        answer |= result(call, _save(tx, kind, entity, outcome))
     if outcome.rejected:
         answer["rejectedRequests"] = outcome.rejected
     return answer

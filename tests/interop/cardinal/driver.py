@@ -85,59 +85,59 @@ class Driver:
         username: str,
         secret: str,
         directory: str,
-        projectId: str | None = None,
-        newKey: str = "allow",
-        longToken: bool = False,
+        project_id: str | None = None,
+        new_key: str = "allow",
+        long_token: bool = False,
     ) -> dict:
-        """Log in and get the keys ready; ``newKey`` is allow, deny, or a private key in hex."""
-        proof = (UsernameLongToken if longToken else UsernamePassword)(username, secret)
+        """Log in and get the keys ready; ``new_key`` is allow, deny, or a private key in hex."""
+        proof = (UsernameLongToken if long_token else UsernamePassword)(username, secret)
         self._sdk = CardinalSdk(
-            project_id=projectId,
+            project_id=project_id,
             baseurl=url,
             authentication_method=proof,
             storage_facade=FileSystemStorage(directory),
-            options=SdkOptions(crypto_strategies=Strategies(newKey)),
+            options=SdkOptions(crypto_strategies=Strategies(new_key)),
         )
         owner = self._sdk.data_owner.get_current_data_owner_blocking()
         return owner.__serialize__() | {"type": type(owner).__name__}
 
-    def currentUser(self) -> dict:
+    def current_user(self) -> dict:
         return self.sdk.user.get_current_user_blocking().__serialize__()
 
     def reload(self) -> None:
         self.sdk.crypto.force_reload_blocking()
 
-    def createPatient(
-        self, *, patient: dict, delegates: dict[str, str] | None = None, asUser: bool = False
+    def create_patient(
+        self, *, patient: dict, delegates: dict[str, str] | None = None, as_user: bool = False
     ) -> dict:
         """Prepare and create; delegates are Read or Write, by the id of a data owner."""
-        user = self.sdk.user.get_current_user_blocking() if asUser else None
+        user = self.sdk.user.get_current_user_blocking() if as_user else None
         prepared = self.sdk.patient.with_encryption_metadata_blocking(
             _patient({"id": str(uuid.uuid4()), **patient}),
             user=user,
-            delegates={owner: AccessLevel(level) for owner, level in (delegates or {}).items()},
+            delegates={owner: AccessLevel[level] for owner, level in (delegates or {}).items()},
         )
         return self.sdk.patient.create_patient_blocking(prepared).__serialize__()
 
-    def getPatient(self, *, id: str) -> dict | None:
-        patient = self.sdk.patient.get_patient_blocking(id)
+    def get_patient(self, *, patient_id: str) -> dict | None:
+        patient = self.sdk.patient.get_patient_blocking(patient_id)
         return None if patient is None else patient.__serialize__()
 
-    def getPatients(self, *, ids: list[str]) -> list[dict]:
+    def get_patients(self, *, ids: list[str]) -> list[dict]:
         return [one.__serialize__() for one in self.sdk.patient.get_patients_blocking(ids)]
 
-    def modifyPatient(self, *, id: str, changes: dict) -> dict:
-        current = self.sdk.patient.get_patient_blocking(id)
+    def modify_patient(self, *, patient_id: str, changes: dict) -> dict:
+        current = self.sdk.patient.get_patient_blocking(patient_id)
         changed = _patient(current.__serialize__() | changes)
         return self.sdk.patient.modify_patient_blocking(changed).__serialize__()
 
-    def sharePatient(self, *, id: str, delegateId: str) -> dict:
-        patient = self.sdk.patient.get_patient_blocking(id)
-        return self.sdk.patient.share_with_blocking(delegateId, patient).__serialize__()
+    def share_patient(self, *, patient_id: str, delegate_id: str) -> dict:
+        patient = self.sdk.patient.get_patient_blocking(patient_id)
+        return self.sdk.patient.share_with_blocking(delegate_id, patient).__serialize__()
 
-    def shareOwnRecord(self, *, delegates: dict[str, str]) -> dict:
+    def share_own_record(self, *, delegates: dict[str, str]) -> dict:
         """Give the patient's own record its first metadata."""
-        levels = {owner: AccessLevel(level) for owner, level in delegates.items()}
+        levels = {owner: AccessLevel[level] for owner, level in delegates.items()}
         patient = self.sdk.patient.ensure_encryption_metadata_for_self_is_initialized_blocking(
             levels
         )
@@ -162,7 +162,7 @@ def main() -> None:
         answer = {"id": request["id"]}
         try:
             answer["result"] = getattr(driver, request["command"])(**request["arguments"])
-        except Exception as error:  # noqa: BLE001 - it is the caller's to judge
+        except Exception as error:
             answer["error"] = _error(error)
         answers.write(json.dumps(answer) + "\n")
         answers.flush()
