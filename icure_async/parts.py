@@ -112,7 +112,8 @@ class Parts(SecretHolder):
             crypto=crypto,
             trust=self.trust,
         )
-        exchange_data, map_resource = ExchangeDataResource(session), ExchangeDataMapResource(session)
+        exchange_data = ExchangeDataResource(session)
+        map_resource = ExchangeDataMapResource(session)
         self.exchange_data: Final = ExchangeDataDirectory(
             exchange_data,
             map_resource,
@@ -179,26 +180,7 @@ class Parts(SecretHolder):
         )
         self.recovery_keys: Final = RecoveryKeys(RecoveryDataResource(session), self.own_document)
         self.parent_keys: Final = ParentKeys(self.own_document, settings.key_storage)
-        registration = {"medtech": KeyRegistration, "cardinal": CardinalKeyRegistration}
-        self.key_registration: Final = registration[settings.flavour](
-            self.own_document,
-            key_storage=settings.key_storage,
-            current_user=self.current_user,
-            metadata=legacy,
-            notices=self.key_notices,
-            parents=self.parent_keys,
-            recovery_keys=self.recovery_keys,
-            in_memory_is_meant=settings.in_memory_keys_are_meant,
-        )
-        if isinstance(self.key_registration, CardinalKeyRegistration):
-            self.key_registration.transfers = transfers
-            self.key_registration.own_record = OwnRecord(
-                self.own_document,
-                kind=self.patients.kind,
-                patients=self.patients.resource,
-                metadata=metadata,
-                current_user=self.current_user,
-            )
+        self.key_registration: Final = self._key_registration(legacy, metadata, transfers)
         self.initialised: InitialisedKeys = InitialisedKeys([], [], [], [])
         self.key_backup: Final = OwnKeyBackup(self.own_document, settings.key_storage)
         self.access_back: Final = AccessBack(self.own_document, gifts, transfers)
@@ -208,6 +190,8 @@ class Parts(SecretHolder):
             key_storage=settings.key_storage,
             storage=settings.storage,
             notices=self.key_notices,
+            exchange_data=ExchangeDataResource(session),
+            flavour=settings.flavour,
         )
         self.notaries: Final = KeyNotaries(self.own_document)
         self.access_requests: Final = AccessRequests(
@@ -244,6 +228,36 @@ class Parts(SecretHolder):
             user=self.current_user,
             clock=self._settings.clock,
         )
+
+    def _key_registration(
+        self,
+        legacy: LegacyMetadata,
+        metadata: EncryptionMetadata,
+        transfers: TodaysTransfers | None,
+    ) -> KeyRegistration:
+        """Return the work of ``init_user_crypto()`` in the flavour of the user."""
+        settings = self._settings
+        is_of_today = settings.flavour == "cardinal"
+        registration = (CardinalKeyRegistration if is_of_today else KeyRegistration)(
+            self.own_document,
+            key_storage=settings.key_storage,
+            current_user=self.current_user,
+            metadata=legacy,
+            notices=self.key_notices,
+            parents=self.parent_keys,
+            recovery_keys=self.recovery_keys,
+            in_memory_is_meant=settings.in_memory_keys_are_meant,
+        )
+        if isinstance(registration, CardinalKeyRegistration):
+            registration.transfers = transfers
+            registration.own_record = OwnRecord(
+                self.own_document,
+                kind=self.patients.kind,
+                patients=self.patients.resource,
+                metadata=metadata,
+                current_user=self.current_user,
+            )
+        return registration
 
     def _both_flavours(self, legacy: LegacyMetadata, maps: ExchangeDataMaps) -> Flavours:
         """Return the metadata of entities, written in the flavour of the user."""

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shlex
+from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -24,12 +26,19 @@ from icure_async.cli.folders import Protection, chosen_folder, key_storage, stor
 from icure_async.cli.options import Folder  # noqa: TC001 - typer reads it
 from icure_async.cli.output import print_json, print_rows, say
 from icure_async.cli.questions import ask
-from icure_async.errors import BackupError
-from icure_async.storage.backup import MAX_BACKUP_BYTES, export_key_pairs, import_key_pairs
+from icure_async.errors import BackupError, ValidationError
+from icure_async.storage.backup import (
+    MAX_BACKUP_BYTES,
+    KeyBackup,
+    export_key_pairs,
+    import_key_pairs,
+    restore_backup,
+)
+from icure_async.storage.cardinal_keys import read_cardinal_folder, write_cardinal_folder
 from icure_async.storage.files import write_private_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from icure_async.builders import MedTechApiBuilder
     from icure_async.cli.choices import Choices
@@ -53,6 +62,13 @@ keys: typer.Typer = typer.Typer(
         "them, and split them among people whom you trust."
     ),
 )
+
+
+class OtherSdk(StrEnum):
+    """SDKs whose key files can be written and read."""
+
+    cardinal = "cardinal"
+
 
 _Owner = Annotated[
     str | None, typer.Option("--owner", help="Id of the data owner whose key pairs are meant.")
@@ -79,13 +95,25 @@ def list_keys(folder: Folder = None, profile: ProfileName = None, as_json: AsJso
 
 @keys.command("export")
 def export_keys(
-    file: Annotated[Path, typer.Argument(help="File to write, with mode 0600.")],
+    file: Annotated[
+        Path, typer.Argument(help="File to write, with mode 0600. With --for, a folder.")
+    ],
     folder: Folder = None,
     profile: ProfileName = None,
     owner: _Owner = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the file if it exists.")
     ] = False,
+    other_sdk: Annotated[
+        OtherSdk | None,
+        typer.Option(
+            "--for",
+            help=(
+                "Write the files of another SDK instead, which are not encrypted, into the folder "
+                "that is given to its FileSystemStorage. No file is replaced."
+            ),
+        ),
+    ] = None,
 ) -> None:
     """Write all key pairs of a data owner to one file, encrypted with a passphrase.
 
@@ -93,10 +121,25 @@ def export_keys(
     cannot be read, and so is not in the file.
     """
     storage = key_storage(chosen_folder(folder, profile))
-    _check_target(file, overwrite=overwrite)
+    if other_sdk is None:
+        _check_target(file, overwrite=overwrite)
+    elif overwrite:
+        raise ValidationError("--overwrite can't be combined with --for: leave it out.")
     stored = asyncio.run(stored_in(storage))
     owner_id = owner or _only_owner(storage, stored)
     left_out = [key for key in stored if key.problem and key.data_owner_id == owner_id]
+    if other_sdk is None:
+        _write_backup(storage, owner_id, file, overwrite=overwrite)
+    else:
+        _write_for_cardinal(storage, owner_id, file)
+    if left_out:
+        say("NOT in it are those that cannot be read:", error=True)
+        for key in left_out:
+            say(f"  {key.problem}", error=True)
+        raise typer.Exit(1)
+
+
+def _write_backup(storage: DiskKeyStorage, owner_id: str, file: Path, *, overwrite: bool) -> None:
     passphrase = _passphrase(new=True)
     data = asyncio.run(export_key_pairs(storage, owner_id, passphrase))
     try:
@@ -109,16 +152,25 @@ def export_keys(
         f"The key pairs of data owner {owner_id} are in {file}. Keep the file and the passphrase "
         "in different places, both away from this device."
     )
-    if left_out:
-        say("NOT in it are those that cannot be read:", error=True)
-        for key in left_out:
-            say(f"  {key.problem}", error=True)
-        raise typer.Exit(1)
+
+
+def _write_for_cardinal(storage: DiskKeyStorage, owner_id: str, folder: Path) -> None:
+    async def write() -> list[Path]:
+        key_pairs = await storage.list_key_pairs(owner_id)
+        return await write_cardinal_folder(folder, owner_id, key_pairs)
+
+    files = asyncio.run(write())
+    say(f"The key pairs of data owner {owner_id} are in {folder}, NOT encrypted:")
+    for path in files:
+        say(f"  {path.name}")
+    say("Give the folder to Cardinal's FileSystemStorage, and nobody else access to it.")
 
 
 @keys.command("import")
 def import_keys(
-    file: Annotated[Path, typer.Argument(help="File that 'icure keys export' wrote.")],
+    file: Annotated[
+        Path, typer.Argument(help="File that 'icure keys export' wrote. With --from, a folder.")
+    ],
     folder: Folder = None,
     profile: ProfileName = None,
     owner: _Owner = None,
@@ -126,12 +178,25 @@ def import_keys(
         Protection | None,
         typer.Option(help="Encrypt the folder, which has no keys yet, with one of these."),
     ] = None,
+    other_sdk: Annotated[
+        OtherSdk | None,
+        typer.Option(
+            "--from",
+            help=(
+                "Read the files of another SDK instead, in the folder that was given to its "
+                "FileSystemStorage. They stay as they are."
+            ),
+        ),
+    ] = None,
 ) -> None:
     """Store the key pairs of a backup on this device. Key pairs that are there stay as they are.
 
     The passphrase is asked for, or taken from ICURE_PASSPHRASE; that of an encrypted folder from
     ICURE_STORAGE_PASSPHRASE.
     """
+    if other_sdk is not None:
+        _import_from_cardinal(file, owner, partial(_opened, folder, profile, encrypt))
+        return
     data = _content_of(file)
     storage = key_storage(chosen_folder(folder, profile), encrypt)
     restore = partial(import_key_pairs, storage, data, _passphrase(new=False))
@@ -139,6 +204,44 @@ def import_keys(
     say(f"These key pairs of data owner {backup.data_owner_id} are in {storage.directory} now:")
     for key_pair in backup.key_pairs:
         say(f"  {key_pair.fingerprint}")
+
+
+def _opened(folder: Path | None, profile: str | None, encrypt: Protection | None) -> DiskKeyStorage:
+    return key_storage(chosen_folder(folder, profile), encrypt)
+
+
+def _import_from_cardinal(
+    folder: Path, owner: str | None, open_storage: Callable[[], DiskKeyStorage]
+) -> None:
+    found = asyncio.run(read_cardinal_folder(folder))
+    owner_id = owner or _only_one(sorted({*found.key_pairs, *found.unverified}), folder)
+    key_pairs = found.key_pairs.get(owner_id, ())
+    unverified = found.unverified.get(owner_id, ())
+    if not key_pairs and not unverified:
+        raise BackupError(
+            f"There is no key pair of data owner {owner_id} in {folder}. Nothing was imported."
+        )
+    if key_pairs:
+        storage = open_storage()
+        asyncio.run(restore_backup(storage, KeyBackup(owner_id, tuple(key_pairs))))
+        say(f"These key pairs of data owner {owner_id} are in {storage.directory} now:")
+        for key_pair in key_pairs:
+            say(f"  {key_pair.fingerprint}")
+    for path in found.exposed:
+        say(
+            f"Other users of this machine can read the private key in {path}. Close it with: "
+            f"chmod 600 {shlex.quote(str(path))}",
+            error=True,
+        )
+    if unverified:
+        say(
+            "NOT imported are key pairs that came through the backend and were not verified:",
+            error=True,
+        )
+        for key_pair in unverified:
+            say(f"  {key_pair.fingerprint}", error=True)
+        say("Where they are the user's, init_user_crypto() obtains them anew.", error=True)
+        raise typer.Exit(1)
 
 
 @keys.command()
@@ -196,6 +299,15 @@ def _only_owner(storage: DiskKeyStorage, stored: Sequence[StoredKey]) -> str:
     if not owners:
         raise BackupError(
             f"There are no key pairs in {storage.directory}: name the right folder with --keys."
+        )
+    return _only_one(owners, storage.directory)
+
+
+def _only_one(owners: Sequence[str], folder: Path) -> str:
+    if not owners:
+        raise BackupError(
+            f"There are no key files of Cardinal in {folder}: name the folder that was given to "
+            "its FileSystemStorage. Nothing was imported."
         )
     if len(owners) > 1:
         raise BackupError(

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from icure_async.keys.own_document import OwnDocument
     from icure_async.rest.entities import EntityResource
 
-__all__ = ["OwnRecord", "has_metadata"]
+__all__ = ["OwnRecord", "has_metadata", "is_new_record"]
 
 _METADATA: Final = ("securityMetadata", "delegations", "encryptionKeys", "cryptedForeignKeys")
 
@@ -72,7 +72,7 @@ class OwnRecord:
             return (await self._own.own()).document
 
         async def change(record: dict[str, Any]) -> dict[str, Any] | None:
-            if not _is_new(record):
+            if not is_new_record(record):
                 return None
 
             async def encrypted(user: Mapping[str, Any]) -> dict[str, Any]:
@@ -83,9 +83,12 @@ class OwnRecord:
             return await self._current_user.sharing(encrypted)
 
         async def write(record: dict[str, Any]) -> dict[str, Any]:
-            # A failed write is never kept.
-            self._own.forget(record["id"])
-            stored = await self._patients.modify(record)
+            try:
+                stored = await self._patients.modify(record)
+            except BaseException:
+                # It may have been carried out.
+                self._own.forget(record["id"])
+                raise
             if not same_material(record, stored, (*KEY_MATERIAL, *ENTITY_METADATA)):
                 raise InvalidResponseError(
                     f"Could not modify patient {printable(record['id'])}: the keys in the server's "
@@ -103,6 +106,6 @@ class OwnRecord:
         )
 
 
-def _is_new(record: Mapping[str, Any]) -> bool:
+def is_new_record(record: Mapping[str, Any]) -> bool:
     """Return whether nothing in a record is encrypted, and its patient is of today."""
     return not (has_metadata(record) or encrypted_parts(record) or public_keys_of(record))

@@ -8,24 +8,29 @@ import attrs
 
 from icure_async.crypto.exchange_keys import (
     LEGACY_KEY,
+    TODAYS_KEYS,
     delegates_of,
     exchange_keys_in_view,
     exchange_keys_to,
     is_public_key,
     public_keys_of,
+    published_keys_of,
 )
 from icure_async.crypto.key_ring import KeyRing
 from icure_async.crypto.transfer_keys import recover_key_pairs, transfer_keys_of
 from icure_async.entities.delegations import has_own_entry
+from icure_async.entities.secure_delegations import has_secure_delegations
 from icure_async.entities.wholeness import SHARES_MEMBER
-from icure_async.errors import StorageError, ValidationError
+from icure_async.errors import BackendError, StorageError, ValidationError
 from icure_async.foreign_text import printable
 from icure_async.json_shapes import as_object
 from icure_async.keys.known_keys import KnownKeys
+from icure_async.keys.own_record import is_new_record
 from icure_async.keys.trust import KeyTrust
-from icure_async.models.key_pair import fingerprint_of
+from icure_async.models.key_pair import fingerprint_of, fingerprint_v2
 from icure_async.models.key_report import KeyReport, PublishedKey
 from icure_async.rest.data_owners import DATA_OWNER_KINDS
+from icure_async.rest.exchange_data import has_no_such_route
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -33,8 +38,11 @@ if TYPE_CHECKING:
     from icure_async.crypto.protocol import Crypto
     from icure_async.keys.directory import Directory
     from icure_async.keys.notices import KeyNotices
+    from icure_async.models.flavour import Flavour
     from icure_async.models.key_pair import KeyPair
     from icure_async.models.key_report import KeyStatus
+    from icure_async.rest.data_owners import TypedDataOwner
+    from icure_async.rest.exchange_data import ExchangeDataResource
     from icure_async.storage.protocols import KeyStorage, Storage
 
 __all__ = ["KeyExaminer"]
@@ -44,7 +52,7 @@ _PATIENT: Final = "patient"
 
 @attrs.frozen(eq=False, repr=False)
 class _ExchangeKey:
-    """An exchange key of the data owner, with somebody else or itself.
+    """An exchange key of the data owner, with somebody else or itself, of either flavour.
 
     Attributes:
         correspondent_id: the other one; the data owner itself for a self entry.
@@ -68,18 +76,22 @@ class KeyExaminer:
         key_storage: KeyStorage,
         storage: Storage,
         notices: KeyNotices,
+        exchange_data: ExchangeDataResource,
+        flavour: Flavour,
     ) -> None:
         self._crypto = crypto
         self._key_storage = key_storage
         self._storage = storage
         self._directory = directory
         self._notices = notices
+        self._exchange_data = exchange_data
+        self._is_of_today = flavour == "cardinal"
 
     async def examine(self) -> KeyReport:
         """Return where the key pairs are, what leads to them, and what is half-done."""
         own = await self._directory.read_own_anew()
         document = own.document
-        public_keys = public_keys_of(document)
+        public_keys = published_keys_of(document)
         published = [fingerprint_of(public_key) for public_key in public_keys]
         stored, problems = await self._on_device(own.id, published)
         here = {name: pair for name, pair in stored.items() if name in published}
@@ -90,7 +102,8 @@ class KeyExaminer:
         recoverable = {key_pair.fingerprint for key_pair in recovered}
         exchange_keys = [
             *_from(document, frozenset(published)),
-            *await self._towards(own.id, published),
+            *await self._towards(own, published),
+            *await self._of_today(own, public_keys),
         ]
         closed = [key for key in exchange_keys if not key.openers & (here.keys() | recoverable)]
         # Whole keys are compared: one with a given fingerprint is easily made.
@@ -123,7 +136,7 @@ class KeyExaminer:
             outstanding_notices=tuple(await self._notices.outstanding(own.id)),
             lacks_self_delegation=bool(published)
             and own.kind == _PATIENT
-            and not has_own_entry(document, own.id),
+            and self._lacks_delegation(own),
             unreadable=tuple(problems),
             unknown=tuple(unknown),
         )
@@ -155,14 +168,38 @@ class KeyExaminer:
                     found[fingerprint] = listed
         return found, problems
 
-    async def _towards(self, own_id: str, published: Sequence[str]) -> list[_ExchangeKey]:
-        """Return the exchange keys that others have towards the data owner."""
-        views = [await self._directory.read_view(kind, own_id) for kind in DATA_OWNER_KINDS]
+    def _lacks_delegation(self, own: TypedDataOwner) -> bool:
+        """Return whether ``init_user_crypto`` would give a patient's record its metadata."""
+        if self._is_of_today:
+            return is_new_record(own.document)
+        return not (has_own_entry(own.document, own.id) or has_secure_delegations(own.document))
+
+    async def _of_today(
+        self, own: TypedDataOwner, public_keys: Sequence[str]
+    ) -> list[_ExchangeKey]:
+        """Return the exchange keys that are in exchange data, from the data owner and to it."""
+        if not self._is_of_today and not own.document.get(TODAYS_KEYS):
+            return []
+        names = {fingerprint_v2(key): fingerprint_of(key) for key in public_keys}
+        found: list[_ExchangeKey] = []
+        try:
+            async for page in self._exchange_data.by_participant(own.id):
+                found += [_in_exchange_data(document, own.id, names) for document in page]
+        except BackendError as error:
+            # That of somebody of 2023.
+            if not has_no_such_route(error):
+                raise
+        return found
+
+    async def _towards(self, own: TypedDataOwner, published: Sequence[str]) -> list[_ExchangeKey]:
+        """Return the exchange keys of 2023 that others have towards the data owner."""
+        views = [await self._directory.read_view(kind, own.id) for kind in DATA_OWNER_KINDS]
+        first = list(map(fingerprint_of, public_keys_of(own.document)[:1]))
         return [
-            _exchange_key(delegator_id, wrapped, frozenset(published), published[:1])
+            _exchange_key(delegator_id, wrapped, frozenset(published), first)
             for view in views
             for delegator_id in view
-            if delegator_id != own_id
+            if delegator_id != own.id
             for wrapped in exchange_keys_in_view(view, delegator_id)
         ]
 
@@ -176,6 +213,19 @@ def _from(document: Mapping[str, Any], published: frozenset[str]) -> Iterator[_E
             if seen.isdisjoint(wrapped.values()):
                 yield _exchange_key(delegate_id, wrapped, published, ())
             seen.update(wrapped.values())
+
+
+def _in_exchange_data(
+    document: Mapping[str, Any], own_id: str, names: Mapping[str, str]
+) -> _ExchangeKey:
+    """Return the exchange key in exchange data; ``names`` are V2 fingerprints of our keys → V1."""
+    members = document["delegator"], document["delegate"]
+    wrapped = as_object(document["exchangeKey"])
+    return _ExchangeKey(
+        next((member for member in members if member != own_id), own_id),
+        frozenset(names[name] for name in wrapped if name in names),
+        is_open_to_other=bool(wrapped.keys() - names.keys()),
+    )
 
 
 def _exchange_key(

@@ -13,9 +13,10 @@ import anyio
 import attrs
 
 from icure_async.cautions import KeysInMemoryWarning, warn_once
-from icure_async.crypto.exchange_keys import public_keys_of
+from icure_async.crypto.exchange_keys import public_keys_of, published_keys_of
 from icure_async.entities.delegations import has_own_entry
 from icure_async.entities.kinds import PATIENT
+from icure_async.entities.secure_delegations import has_secure_delegations
 from icure_async.entities.sharing import auto_delegates_of
 from icure_async.entities.unchanged import require_no_content
 from icure_async.errors import CryptoError, KeyPairNotFoundError, ValidationError
@@ -178,9 +179,11 @@ class KeyRegistration:
             published = self.published_keys_of(document)
             if choice.recovery_key is not None:
                 await self._recover(owner.id, published, choice.recovery_key)
-            found = await self._found(owner.id, published, choice)
+            others = _left_out(published_keys_of(document), published)
+            found = await self._found(owner.id, published, choice, taken=others)
             key_pairs = await self._recovery.use(owner.id, found)
             key_pairs += await self._recovery.recover(document)
+            key_pairs += await self._recovery.use(owner.id, await self._stored(owner.id, others))
             if not key_pairs:
                 raise _none_confirmed(owner.id)
             return await self._complete(
@@ -235,9 +238,16 @@ class KeyRegistration:
         return [_INVITED_SHARES_WITH_NOBODY if invited else _SHARED_WITH_NOBODY]
 
     async def _found(
-        self, owner_id: str, published: Sequence[str], choice: _Choice
+        self, owner_id: str, published: Sequence[str], choice: _Choice, *, taken: Sequence[str]
     ) -> list[KeyPair]:
-        """Return the pairs to use, stored on this device; the choice gets the one asked for."""
+        """Return the pairs to use, stored on this device; the choice gets the one asked for.
+
+        Args:
+            owner_id: id of the current data owner.
+            published: its public keys of the flavours that are written.
+            choice: the caller's.
+            taken: its public keys of the other flavour, which are published as well.
+        """
         if published:
             stored = await self._on_device(owner_id, published, choice.given)
             if not stored and choice.given is None and choice.find_key is not None:
@@ -250,18 +260,13 @@ class KeyRegistration:
                 return stored
             if choice.missing_key == "refuse":
                 raise _not_found(owner_id, published, choice.given)
-        return [await self._unpublished(owner_id, published, choice.given)]
+        return [await self._unpublished(owner_id, [*published, *taken], choice.given)]
 
     async def _on_device(
         self, owner_id: str, published: Sequence[str], given: KeyPair | None
     ) -> list[KeyPair]:
         """Return the published key pairs on this device, storing the given one if it is such."""
-        fingerprints = _well_formed(published)
-        stored = [
-            found
-            for fingerprint in fingerprints
-            if (found := await self._key_storage.get_key_pair(owner_id, fingerprint)) is not None
-        ]
+        stored = await self._stored(owner_id, published)
         if stored:
             if given and given.public_key not in {found.public_key for found in stored}:
                 raise ValidationError(
@@ -270,10 +275,18 @@ class KeyRegistration:
                     "the device, or pass another with_key_storage() to use yours."
                 )
             return stored
-        if given is None or given.fingerprint not in fingerprints:
+        if given is None or given.fingerprint not in _well_formed(published):
             return []
         await self._key_storage.store_key_pair(owner_id, given)
         return [given]
+
+    async def _stored(self, owner_id: str, published: Sequence[str]) -> list[KeyPair]:
+        """Return those published key pairs that are on this device."""
+        return [
+            found
+            for fingerprint in _well_formed(published)
+            if (found := await self._key_storage.get_key_pair(owner_id, fingerprint)) is not None
+        ]
 
     async def _unpublished(
         self, owner_id: str, published: Sequence[str], given: KeyPair | None
@@ -308,7 +321,12 @@ class KeyRegistration:
         document = owner.document
         published = public_keys_of(document)
         is_patient = owner.kind == PATIENT.route
-        lacks_delegation = is_patient and not has_own_entry(document, owner.id)
+        # One of today's has its delegations in another form, which this flavour does not write.
+        lacks_delegation = (
+            is_patient
+            and not has_own_entry(document, owner.id)
+            and not has_secure_delegations(document)
+        )
         is_new = key_pair.fingerprint not in map(fingerprint_of, published)
         if not is_new and not lacks_delegation:
             return document
@@ -340,6 +358,12 @@ class KeyRegistration:
 def delegates_of_patients(user: Mapping[str, Any]) -> list[str]:
     """Return the ids of those with whom a user shares every patient at present."""
     return auto_delegates_of(user, PATIENT.shared_on_creation)
+
+
+def _left_out(public_keys: Iterable[str], some: Sequence[str]) -> list[str]:
+    """Return those public keys that are not among some of them."""
+    fingerprints = {fingerprint_of(public_key) for public_key in some}
+    return [key for key in public_keys if fingerprint_of(key) not in fingerprints]
 
 
 def _well_formed(public_keys: Iterable[str]) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any, Self
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from tests.support.loopback import token
+from tests.support.loopback import NOW, login_answer, token
 from tests.support.seeds import Json
 
 TYPES = {"hcparty": "hcp", "patient": "patient", "device": "device"}
@@ -94,9 +94,8 @@ class StubBackend:
         match [line.partition(" ")[0], *path]:
             case ["POST", "auth", "login"]:
                 self._current = body["username"]
-                return 200, {
-                    "token": token(1e9, tac=20), "refreshToken": token(1e9), "successful": True
-                }  # fmt: skip
+                claims = {"exp": int(NOW + 86400), "tac": 20}
+                return 200, login_answer(token(**claims), token(**claims))
             case ["GET", "user", "matches"]:
                 return 404, {"message": "no such endpoint"}
             case ["GET", "user", "current"]:
