@@ -20,6 +20,7 @@ from icure_async.errors import (
 )
 from icure_async.models.key_pair import fingerprint_v2
 from icure_async.models.key_question import KeyQuestion
+from icure_async.models.missing_key import MissingKey
 from icure_async.sandbox import Sandbox
 from icure_async.storage import MemoryKeyStorage
 from tests.support.builders import builder_for
@@ -514,3 +515,84 @@ async def test_a_notice_of_another_client_is_answered(
             assert fields_of(read, fields) == fields
             read_again += 1
     assert read_again
+
+
+# --- People of 2023 -------------------------------------------------------------------------------
+
+
+async def golden_person(people: People, user: str, *pairs: KeyPair) -> MedTechApi:
+    known = CARDINAL["users"][user]
+    return await people.open(
+        known["login"], *pairs, password=known["token"], owner_id=known["dataOwnerId"]
+    )
+
+
+async def test_exchange_keys_of_2023_are_given_back_to_a_key_of_today(
+    client_session: aiohttp.ClientSession,
+) -> None:
+    ned_id = CARDINAL["users"]["ned"]["dataOwnerId"]
+    async with Sandbox(seed=stage(CARDINAL, "legacy-2-cardinal")) as sandbox:
+        people = People(sandbox, client_session)
+        hcp = await golden_person(people, "hcp", *pairs_of("hcp"))
+        await hcp.init_user_crypto()
+        ned = await golden_person(people, "ned")
+        (new,) = await ned.init_user_crypto(missing_key="allow")
+        stored = await sandbox.stored("patient", ned_id)
+        assert stored is not None
+        assert stored[TODAYS] == [new.public_key]
+        assert stored["publicKey"] == pairs_of("ned")[0].public_key
+        readable = {
+            name: fields
+            for name, fields in expected_at("legacy-2-cardinal", "hcp").items()
+            if fields is not None and name in expected_at("legacy-2-cardinal", "ned")
+        }
+        assert readable
+        assert [await note_of(ned, name) for name in readable] == [None] * len(readable)
+
+        assert await update_for(hcp) == (ned_id, new.public_key)
+        given = await hcp.data_owner_api.give_access_back_to(ned_id, new.public_key)
+        assert given.given
+        after = await sandbox.stored("patient", ned_id)
+        assert after is not None
+        # Nothing but the ciphertexts for the new key has been added.
+        (level,) = after["aesExchangeKeys"].values()
+        (before,) = stored["aesExchangeKeys"].values()
+        for delegate, wrapped in before.items():
+            assert level[delegate].items() >= wrapped.items()
+            assert level[delegate].keys() <= {*wrapped, new.fingerprint}
+        fresh = await golden_person(people, "ned", new)
+        await fresh.init_user_crypto()
+        for name, fields in readable.items():
+            for device in (ned, fresh):
+                assert await note_of(device, name) == fields["note"]
+
+
+# --- Other ways in --------------------------------------------------------------------------------
+
+
+async def test_the_question_for_a_missing_key_is_answered_with_a_recovery_key(
+    people: People,
+) -> None:
+    doctor = await people.start("maester")
+    old = people.newest()
+    key = await doctor.data_owner_api.create_recovery_key()
+    asked: list[str] = []
+
+    async def find_key(question: MissingKey) -> RecoveryKey:
+        asked.extend(question.fingerprints)
+        return key
+
+    device = await people.open("maester")
+    assert await device.init_user_crypto(find_key=find_key) == [old]
+    assert asked == [old.fingerprint]
+
+
+async def test_the_report_tells_which_keys_transfer_keys_lead_to(people: People) -> None:
+    old, new = await two_devices(people)
+    await people.start("maester", old, new)
+    device = await people.open("maester", new, owner_id=DOCTOR)
+    report = await device.data_owner_api.examine_keys()
+    assert {key.fingerprint: key.status for key in report.keys} == {
+        old.fingerprint: "recoverable",
+        new.fingerprint: "on_device",
+    }
