@@ -42,8 +42,9 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
     return command
 
 
-def test_the_demo_tells_the_whole_story(run: Run) -> None:
-    result = run("demo")
+@pytest.mark.parametrize("flavour", [None, "medtech", "cardinal"])
+def test_the_demo_tells_the_whole_story(run: Run, flavour: str | None) -> None:
+    result = run("demo", *(["--flavour", flavour] if flavour else []))
     assert result.returncode == 0, result.stderr
     code = re.search(r"SMS to \+32588235595: (\d{6})", result.stdout)
     assert code
@@ -51,9 +52,19 @@ def test_the_demo_tells_the_whole_story(run: Run) -> None:
         assert line in result.stdout
     stored, seen = re.findall(r"│ note +│ (.*?) +│ (.*?) +│", result.stdout)[0]
     assert (stored, seen) == ("—", "You must keep one's head")
+    metadata = "securityMetadata" if flavour == "cardinal" else "encryptionKeys"
+    assert re.search(rf"│ {metadata} +│ one for each of 2 readers", result.stdout)
+    versions = set(re.findall(r"/rest/(v[12])/", result.stdout))
+    assert versions == ({"v2"} if flavour == "cardinal" else {"v1"})
     sent = [line for line in result.stdout.splitlines() if "/process/validate/" in line]
     assert sent
     assert not any(code[1] in line for line in sent)
+
+
+def test_the_demo_knows_no_other_flavour(run: Run) -> None:
+    result = run("demo", "--flavour", "vanilla")
+    assert result.returncode == 1
+    assert "medtech or cardinal" in result.stderr
 
 
 @pytest.mark.parametrize("command", [[], ["keys"], ["keys", "list"], ["sandbox"]], ids=str)

@@ -197,10 +197,10 @@ async def test_all_secret_ids_and_keys_are_given(golden: People, backend: Backen
     api = await golden("hcpA")
     patient = await created(api)
     # Somebody of the past has added a second secret id.
-    metadata = api._parts.patients.metadata
+    metadata = cast("Any", api._parts.patients.metadata).legacy
     own = api._parts.own_document
     keys = await own.exchange_keys_for([])
-    document = await cast("Any", metadata).add_secret_id(
+    document = await metadata.add_secret_id(
         await backend.patient(patient.id), IDS["hcpA"], keys[IDS["hcpA"]]
     )
     await backend.change(patient.id, delegations=document["delegations"])
@@ -529,7 +529,7 @@ async def test_the_key_of_another_patient_is_not_passed_on(
 
 async def _secrets(api: MedTechApi, document: dict[str, Any], name: str) -> set[str]:
     """The secrets in the entries of a map that a data owner opens, whatever they name."""
-    metadata = cast("Any", api._parts.patients.metadata)
+    metadata = cast("Any", api._parts.patients.metadata).legacy
     found = (await metadata._ways.all([document], lambda one: one.get(name) or {}))[0]
     opened = [await way.secret(CRYPTO) for way in found]
     return {secret[1] for secret in opened if secret is not None}

@@ -129,10 +129,12 @@ class Device:
 
     async def die(self, process: str, code: str, fate: Fate) -> str | None:
         """Complete the process until death, and return where it came, if it came."""
-        task = asyncio.create_task(self.complete(process, code, fate))
+        task = fate.program = asyncio.create_task(self.complete(process, code, fate))
         (outcome,) = await asyncio.gather(task, return_exceptions=True)
         if outcome is None:
             return None
+        while isinstance(outcome, BaseExceptionGroup) and len(outcome.exceptions) == 1:
+            (outcome,) = outcome.exceptions
         assert isinstance(outcome, DeathError | asyncio.CancelledError), outcome
         return fate.points[-1]
 

@@ -20,8 +20,17 @@ SAID = [
 ]
 
 
-@pytest.mark.parametrize("name", ["invite_a_patient.py", "invite_a_patient_sync.py"])
-async def test_a_patient_is_invited(name: str) -> None:
+REGISTERED = [
+    "Solved the 10 puzzles of the captcha.",
+    "Registered +32470123456; its private key is on this device only.",
+    "Wrote an encrypted patient.",
+    "The server has the first name Nymeria, and no note: None",
+    "The professional reads: Runs with wolves",
+]
+
+
+async def _run(name: str) -> str:
+    """Run an example; return what it says."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-W",
@@ -32,6 +41,15 @@ async def test_a_patient_is_invited(name: str) -> None:
     )
     out, err = await process.communicate()
     assert (process.returncode, err.decode()) == (0, "")
-    said = out.decode()
+    return out.decode()
+
+
+@pytest.mark.parametrize("name", ["invite_a_patient.py", "invite_a_patient_sync.py"])
+async def test_a_patient_is_invited(name: str) -> None:
+    said = await _run(name)
     (patient_id,) = set(re.findall(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", said))
     assert said.replace(patient_id, "*").splitlines() == SAID
+
+
+async def test_a_person_registers_with_todays_icure() -> None:
+    assert (await _run("register_today.py")).splitlines() == REGISTERED

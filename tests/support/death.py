@@ -29,6 +29,7 @@ class Fate:
 
     def __init__(self, dies_at: int | None = None, *, cancelled: bool = False) -> None:
         self.points: list[str] = []
+        self.program: asyncio.Task[Any] | None = None
         self._dies_at = dies_at
         self._cancelled = cancelled
 
@@ -38,7 +39,8 @@ class Fate:
             return
         if not self._cancelled:
             raise DeathError(point)
-        task = asyncio.current_task()
+        # Not one that works for the program: that ends with it.
+        task = self.program or asyncio.current_task()
         assert task is not None
         task.cancel()
         await asyncio.sleep(0)
