@@ -191,7 +191,7 @@ class Parts(SecretHolder):
             exchange_data=ExchangeDataResource(session),
             flavour=settings.flavour,
         )
-        self.notaries: Final = KeyNotaries(self.own_document)
+        self.notaries: Final = KeyNotaries(self.own_document, self.exchange_data)
         self.access_requests: Final = AccessRequests(
             own_document=self.own_document,
             notifications=self.notifications,
@@ -202,7 +202,7 @@ class Parts(SecretHolder):
             own_document=self.own_document,
             notifications=self.notifications,
             all_data=self.all_data,
-            metadata=legacy,
+            metadata=metadata,
             users=self.users,
         )
         self.owners: Final = PublicDataOwners(self.own_document)
