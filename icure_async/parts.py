@@ -36,6 +36,7 @@ from icure_async.keys.own_record import OwnRecord
 from icure_async.keys.parents import ParentKeys
 from icure_async.keys.public_owners import PublicDataOwners
 from icure_async.keys.recovery import KeyRecovery
+from icure_async.keys.recovery_keys import RecoveryKeys
 from icure_async.keys.report import KeyExaminer
 from icure_async.keys.secure_metadata import SecureMetadata
 from icure_async.keys.secure_shares import SecureShares
