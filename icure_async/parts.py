@@ -22,10 +22,12 @@ from icure_async.keys.access_requests import AccessRequests
 from icure_async.keys.automatic_sharing import AutomaticSharing
 from icure_async.keys.backup import OwnKeyBackup
 from icure_async.keys.cardinal_start import CardinalKeyRegistration
+from icure_async.keys.counterparts import Counterparts
 from icure_async.keys.current_user import CurrentUser
 from icure_async.keys.data_export import DataExport
 from icure_async.keys.entity_keys import LegacyMetadata
 from icure_async.keys.exchange_data import ExchangeDataDirectory
+from icure_async.keys.exchange_data_gifts import ExchangeDataGifts
 from icure_async.keys.exchange_data_maps import ExchangeDataMaps
 from icure_async.keys.known_keys import KnownKeys
 from icure_async.keys.notaries import KeyNotaries
@@ -42,6 +44,7 @@ from icure_async.keys.secure_metadata import SecureMetadata
 from icure_async.keys.secure_shares import SecureShares
 from icure_async.keys.share_plans import SharePlanner
 from icure_async.keys.start import InitialisedKeys, KeyRegistration
+from icure_async.keys.todays_transfers import TodaysTransfers
 from icure_async.keys.trust import KeyTrust
 from icure_async.keys.user_tokens import Logout, UserTokens
 from icure_async.keys.users import Users
@@ -109,15 +112,21 @@ class Parts(SecretHolder):
             crypto=crypto,
             trust=self.trust,
         )
-        self._exchange_data_maps: Final = ExchangeDataMapResource(session)
-        self.exchange_data: Final = ExchangeDataDirectory(
+        exchange_data, map_resource = (
             ExchangeDataResource(session),
-            self._exchange_data_maps,
-            self.own_document,
-            flavour=settings.flavour,
+            ExchangeDataMapResource(session),
         )
+        self.exchange_data: Final = ExchangeDataDirectory(
+            exchange_data, map_resource, self.own_document, flavour=settings.flavour
+        )
+        maps = ExchangeDataMaps(crypto, map_resource, self.exchange_data)
+        gifts = transfers = None
+        if settings.flavour == "cardinal":
+            gifts = ExchangeDataGifts(exchange_data, self.exchange_data, maps, self.own_document)
+            transfers = TodaysTransfers(exchange_data, self.exchange_data, self.own_document)
+            self.own_document.recovery.transfers = transfers
         legacy = LegacyMetadata(crypto, key_ring, self.own_document)
-        metadata = self._both_flavours(legacy)
+        metadata = self._both_flavours(legacy, maps)
         self.patients: Final = self.repository(settings.patient_kind or PATIENT, metadata)
         self.patient_batches: Final = Batches(self.patients)
         self.patient_shares: Final = Shares(self.patients, crypto=crypto, own=self.own_document)
@@ -162,16 +171,17 @@ class Parts(SecretHolder):
         self.key_notices: Final = KeyNotices(
             storage=settings.storage,
             notifications=self.notifications,
-            metadata=legacy,
+            metadata=metadata,
             directory=self.own_document,
             current_user=self.current_user,
+            counterparts=Counterparts(exchange_data, self.own_document) if gifts else None,
         )
-        self.parent_keys: Final = ParentKeys(self.own_document, settings.key_storage)
         self.recovery_keys: Final = RecoveryKeys(RecoveryDataResource(session), self.own_document)
-        self.key_registration: Final = self._key_registration(legacy, metadata)
+        self.parent_keys: Final = ParentKeys(self.own_document, settings.key_storage)
+        self.key_registration: Final = self._key_registration(legacy, metadata, transfers)
         self.initialised: InitialisedKeys = InitialisedKeys([], [], [], [])
         self.key_backup: Final = OwnKeyBackup(self.own_document, settings.key_storage)
-        self.access_back: Final = AccessBack(self.own_document)
+        self.access_back: Final = AccessBack(self.own_document, gifts, transfers)
         self.examiner: Final = KeyExaminer(
             self.own_document,
             crypto=crypto,
@@ -218,7 +228,10 @@ class Parts(SecretHolder):
         )
 
     def _key_registration(
-        self, legacy: LegacyMetadata, metadata: EncryptionMetadata
+        self,
+        legacy: LegacyMetadata,
+        metadata: EncryptionMetadata,
+        transfers: TodaysTransfers | None,
     ) -> KeyRegistration:
         settings = self._settings
         is_of_today = settings.flavour == "cardinal"
@@ -233,6 +246,7 @@ class Parts(SecretHolder):
             in_memory_is_meant=settings.in_memory_keys_are_meant,
         )
         if isinstance(registration, CardinalKeyRegistration):
+            registration.transfers = transfers
             registration.own_record = OwnRecord(
                 self.own_document,
                 kind=self.patients.kind,
@@ -242,10 +256,9 @@ class Parts(SecretHolder):
             )
         return registration
 
-    def _both_flavours(self, legacy: LegacyMetadata) -> Flavours:
+    def _both_flavours(self, legacy: LegacyMetadata, maps: ExchangeDataMaps) -> Flavours:
         """Return the metadata of entities, written in the flavour of the user."""
         crypto, own = self._settings.crypto, self.own_document
-        maps = ExchangeDataMaps(crypto, self._exchange_data_maps, self.exchange_data)
         planner = SharePlanner(crypto, self.exchange_data, maps, own, legacy.secret_finder)
         shares = SecureShares(planner, maps, self._resource_of_today)
         secure = SecureMetadata(crypto, self.exchange_data, maps, own, shares)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Final
 
 from icure_async.crypto.encoding import decode_base64, decode_hex
@@ -139,13 +140,13 @@ class KeyRing(SecretHolder):
             if known is not None and any(pair.fingerprint == known[0] for pair in usable):
                 return known[1]
             for key_pair in key_pairs:
-                opened = await self._decrypt(key_pair, ciphertext)
+                opened = await self._decrypt(key_pair, ciphertext, is_named=len(key_pairs) == 1)
                 if opened is not None:
                     self._opened.put(ciphertext, (key_pair.fingerprint, opened))
                     return opened
         return None
 
-    async def open_of_today(self, wrapped: object) -> bytes | None:
+    async def open_of_today(self, wrapped: object, *, own_only: bool = False) -> bytes | None:
         """Return a secret of today's flavour, or None where no pair of the ring opens it.
 
         Each pair that is named is tried with both hashes (today.md §1), and what was opened is kept
@@ -154,15 +155,17 @@ class KeyRing(SecretHolder):
         Args:
             wrapped: V2 fingerprint of the encrypting key → RSA ciphertext in base64. Anything else
                 opens nothing.
+            own_only: whether the key pairs of parents are left alone.
         """
         named = as_object(wrapped)
+        usable = self.own_pairs if own_only else self.key_pairs
         # Two pairs with one V2 fingerprint are no accident, and either may be the right one.
-        for key_pair in self.key_pairs:
+        for key_pair in usable:
             ciphertext = named.get(fingerprint_v2(key_pair.public_key))
             if not isinstance(ciphertext, str):
                 continue
             known = self._opened.get(ciphertext)
-            if known is not None and known[0] in self._key_pairs:
+            if known is not None and any(pair.fingerprint == known[0] for pair in usable):
                 return known[1]
             opened = await self._decrypt_of_today(key_pair, ciphertext)
             if opened is not None:
@@ -182,10 +185,17 @@ class KeyRing(SecretHolder):
         for fingerprint, ciphertext in wrapped.items():
             self._opened.put(ciphertext, (fingerprint, exchange_key))
 
-    async def wrap(self, exchange_key: bytes, public_keys: Iterable[str]) -> dict[str, str]:
+    async def wrap(
+        self, exchange_key: bytes, public_keys: Iterable[str], *, oaep: OaepHash = "sha-1"
+    ) -> dict[str, str]:
         """Return the exchange key encrypted for each public key, by fingerprint, in hex.
 
         Of several with the same fingerprint, which is no accident, the first one counts.
+
+        Args:
+            exchange_key: what to encrypt.
+            public_keys: hex of the SPKI of each.
+            oaep: the hash, which another implementation than ours may not know.
 
         Raises:
             ValueError: one of them is not an RSA public key.
@@ -193,17 +203,33 @@ class KeyRing(SecretHolder):
         by_fingerprint: dict[str, str] = {}
         for public_key in public_keys:
             by_fingerprint.setdefault(fingerprint_of(public_key), public_key)
+        encrypt = self._crypto.rsa_encrypt
+        if oaep != "sha-1":
+            encrypt = functools.partial(encrypt, oaep=oaep)
         return {
-            fingerprint: (await self._crypto.rsa_encrypt(public_key, exchange_key)).hex()
+            fingerprint: (await encrypt(public_key, exchange_key)).hex()
             for fingerprint, public_key in by_fingerprint.items()
         }
 
-    async def _decrypt(self, key_pair: KeyPair, ciphertext: str) -> bytes | None:
+    async def _decrypt(self, key_pair: KeyPair, ciphertext: str, *, is_named: bool) -> bytes | None:
         try:
-            opened = await self._crypto.rsa_decrypt(key_pair, decode_hex(ciphertext))
+            content = decode_hex(ciphertext)
         except ValueError:
             return None
+        try:
+            opened = await self._crypto.rsa_decrypt(key_pair, content)
+        except ValueError:
+            # For a key of today, to which access was given back (today.md §10).
+            of_today = is_named and serves_today(self._crypto)
+            opened = await self._rsa_opened(key_pair, content, "sha-256") if of_today else b""
         return opened if len(opened) in _AES_KEY_LENGTHS else None
+
+    async def _rsa_opened(self, key_pair: KeyPair, content: bytes, oaep: OaepHash) -> bytes:
+        """Return what a ciphertext hides; nothing where this is not its key, or its hash."""
+        try:
+            return await self._crypto.rsa_decrypt(key_pair, content, oaep=oaep)
+        except ValueError:
+            return b""
 
     async def _decrypt_of_today(self, key_pair: KeyPair, ciphertext: str) -> bytes | None:
         if not serves_today(self._crypto):
@@ -213,10 +239,7 @@ class KeyRing(SecretHolder):
         except ValueError:
             return None
         for oaep in _HASHES:
-            try:
-                opened = await self._crypto.rsa_decrypt(key_pair, content, oaep=oaep)
-            except ValueError:
-                continue
+            opened = await self._rsa_opened(key_pair, content, oaep)
             if opened:
                 return opened
         return None

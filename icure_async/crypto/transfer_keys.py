@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 
 from icure_async.crypto.encoding import decode_hex
-from icure_async.crypto.exchange_keys import exchange_key_of_pair, public_keys_of
+from icure_async.crypto.exchange_keys import exchange_key_of_pair, published_keys_of
 from icure_async.errors import ValidationError
 from icure_async.foreign_text import printable
 from icure_async.json_shapes import as_object
 from icure_async.models.key_pair import KeyPair, fingerprint_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 
     from icure_async.crypto.key_ring import KeyRing
     from icure_async.crypto.protocol import Crypto
@@ -80,7 +80,12 @@ def add_transfer_keys(
 
 
 async def recover_key_pairs(
-    crypto: Crypto, key_ring: KeyRing, owner: Mapping[str, Any], *, is_parent: bool = False
+    crypto: Crypto,
+    key_ring: KeyRing,
+    owner: Mapping[str, Any],
+    *,
+    is_parent: bool = False,
+    todays_keys: Callable[[], Awaitable[Sequence[bytes]]] | None = None,
 ) -> list[KeyPair]:
     """Add to the ring every key pair that transfer keys lead to, to read with, and return these.
 
@@ -92,8 +97,11 @@ async def recover_key_pairs(
         owner: the document of the current data owner, or of a parent.
         is_parent: whether it is a parent's. Nothing that a parent's key pair leads to counts as the
             user's own.
+        todays_keys: returns the exchange keys to the data owner itself that are in documents of
+            their own (today.md §10); called at most once, and only where they are needed.
     """
-    by_fingerprint = {fingerprint_of(key): key for key in public_keys_of(owner)}
+    by_fingerprint = {fingerprint_of(key): key for key in published_keys_of(owner)}
+    exchange_keys: Sequence[bytes] | None = None
     recovered: list[KeyPair] = []
     found = True
     # One recovered key may open the way to the next.
@@ -104,6 +112,12 @@ async def recover_key_pairs(
             if public_key is None or public_key in key_ring or transfer.holder not in key_ring:
                 continue
             key_pair = await _recover(crypto, key_ring, owner, transfer, public_key, is_parent)
+            if key_pair is None and todays_keys is not None:
+                if exchange_keys is None:
+                    exchange_keys = await todays_keys()
+                key_pair = await _recover_with(
+                    crypto, key_ring, transfer, public_key, exchange_keys
+                )
             if key_pair is not None:
                 recovered.append(key_pair)
                 found = True
@@ -122,18 +136,54 @@ async def _recover(
     exchange_key = await key_ring.open(wrapped, own_only=not is_parent)
     if exchange_key is None:
         return None
+    key_pair = await _opened(crypto, transfer, public_key, exchange_key)
     try:
-        private_key = await crypto.aes_decrypt(exchange_key, decode_hex(transfer.ciphertext))
-        key_pair = KeyPair(public_key, private_key.hex())
-        if is_parent:
+        if key_pair is None:
+            _warn_of_damage(owner, transfer)
+        elif is_parent:
             await key_ring.add_of_parent(key_pair)
         else:
             await key_ring.add(key_pair, read_only=True)
-    except (ValueError, ValidationError):
-        _log.warning(
-            "A transfer key of data owner %s to the key pair %s is damaged",
-            printable(owner["id"]),
-            printable(transfer.target),
-        )
+    except ValidationError:
+        _warn_of_damage(owner, transfer)
         return None
     return key_pair
+
+
+async def _recover_with(
+    crypto: Crypto,
+    key_ring: KeyRing,
+    transfer: TransferKey,
+    public_key: str,
+    exchange_keys: Iterable[bytes],
+) -> KeyPair | None:
+    """Return the key pair that one of several exchange keys leads to."""
+    for exchange_key in exchange_keys:
+        key_pair = await _opened(crypto, transfer, public_key, exchange_key)
+        try:
+            if key_pair is not None:
+                await key_ring.add(key_pair, read_only=True)
+        except ValidationError:
+            # A wrong key goes unnoticed now and then.
+            continue
+        if key_pair is not None:
+            return key_pair
+    return None
+
+
+async def _opened(
+    crypto: Crypto, transfer: TransferKey, public_key: str, exchange_key: bytes
+) -> KeyPair | None:
+    try:
+        private_key = await crypto.aes_decrypt(exchange_key, decode_hex(transfer.ciphertext))
+    except ValueError:
+        return None
+    return KeyPair(public_key, private_key.hex())
+
+
+def _warn_of_damage(owner: Mapping[str, Any], transfer: TransferKey) -> None:
+    _log.warning(
+        "A transfer key of data owner %s to the key pair %s is damaged",
+        printable(owner["id"]),
+        printable(transfer.target),
+    )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from icure_async.crypto.exchange_data import EncryptionKey, encryption_keys_of
 from icure_async.crypto.exchange_keys import (
     delegates_of,
     exchange_key_of_pair,
@@ -28,7 +29,9 @@ if TYPE_CHECKING:
 
     from icure_async.crypto.exchange_keys import WrappedKey
     from icure_async.crypto.key_ring import KeyRing
+    from icure_async.keys.exchange_data_gifts import ExchangeDataGift, ExchangeDataGifts
     from icure_async.keys.own_document import OwnDocument
+    from icure_async.keys.todays_transfers import TodaysTransfers
 
 __all__ = ["AccessBack"]
 
@@ -43,7 +46,7 @@ class _Gift:
 
     def __init__(self, key_ring: KeyRing, public_key: str) -> None:
         self._key_ring = key_ring
-        self._public_key = public_key
+        self.key = EncryptionKey(public_key, "sha-1")
         self.fingerprint = fingerprint_of(public_key)
         self.given = self.present = self.closed = 0
         self.begun = False
@@ -77,14 +80,30 @@ class _Gift:
             self.closed += 1
             return None
         self.given += 1
-        return (await self._key_ring.wrap(exchange_key, [self._public_key]))[self.fingerprint]
+        key = self.key
+        return (await self._key_ring.wrap(exchange_key, [key.public_key], oaep=key.oaep))[
+            self.fingerprint
+        ]
 
 
 class AccessBack:
-    """Gives access back on behalf of the current data owner. Repeating it finishes the job."""
+    """Gives access back on behalf of the current data owner. Repeating it finishes the job.
 
-    def __init__(self, own_document: OwnDocument) -> None:
+    Args:
+        own_document: of the current data owner.
+        exchange_data: gives what is in documents of its own; None where the flavour has none.
+        transfers: leads another device of ours to the key pairs of this one; None as before.
+    """
+
+    def __init__(
+        self,
+        own_document: OwnDocument,
+        exchange_data: ExchangeDataGifts | None = None,
+        transfers: TodaysTransfers | None = None,
+    ) -> None:
         self._own = own_document
+        self._exchange_data = exchange_data
+        self._transfers = transfers
 
     async def give(self, owner_id: str, new_public_key: str) -> AccessGivenBack:
         """Encrypt what is shared with a data owner for its new key pair.
@@ -100,10 +119,20 @@ class AccessBack:
             )
         # The documents count as they are stored now, and so does every key pair there is.
         await self._own.refresh()
-        if owner_id == await self._own.own_id():
-            gifts = [await self._to_other_device(public_key)]
+        is_own = owner_id == await self._own.own_id()
+        gifts: list[_Gift | ExchangeDataGift] = []
+        if self._exchange_data is not None:
+            owner = await (self._own.own() if is_own else self._own.require_anew(owner_id))
+            key = await self._key_of(owner_id, owner.document, public_key)
+            gifts.append(
+                await self._exchange_data.to_device(key, owner.document)
+                if is_own
+                else await self._exchange_data.to_owner(owner_id, key, owner.document)
+            )
+        if is_own:
+            gifts.append(await self._to_other_device(public_key))
         else:
-            gifts = await self._to_other_owner(owner_id, public_key)
+            gifts += await self._to_other_owner(owner_id, public_key)
         result = AccessGivenBack(
             data_owner_id=owner_id,
             fingerprint=fingerprint_of(public_key),
@@ -111,7 +140,8 @@ class AccessBack:
             present=sum(gift.present for gift in gifts),
             closed=sum(gift.closed for gift in gifts),
         )
-        if not result.given and (result.closed or not result.present) and not gifts[0].begun:
+        begun = any(gift.begun for gift in gifts)
+        if not result.given and (result.closed or not result.present) and not begun:
             raise _nothing_given(result)
         return result
 
@@ -121,7 +151,7 @@ class AccessBack:
         own = await self._own.own()
 
         async def for_them(document: dict[str, Any]) -> dict[str, Any]:
-            await self._check_may_be_given(owner_id, document, public_key)
+            theirs.key = ours.key = await self._key_of(owner_id, document, public_key)
             return await theirs.on(document, {own.id: own.document.get("publicKey")})
 
         stored = await self._own.change(for_them, other_id=owner_id, advice=_ADVICE)
@@ -130,6 +160,8 @@ class AccessBack:
             return await ours.on(document, {owner_id: stored.get("publicKey")})
 
         await self._own.change(for_us, advice=_ADVICE)
+        # Our exchange keys to a new key pair may have been for it from the start.
+        ours.begun = False
         return [theirs, ours]
 
     async def _to_other_device(self, public_key: str) -> _Gift:
@@ -137,13 +169,15 @@ class AccessBack:
 
         async def for_device(document: dict[str, Any]) -> dict[str, Any]:
             own_id = str(document["id"])
-            await self._check_may_be_given(own_id, document, public_key)
+            gift.key = await self._key_of(own_id, document, public_key)
             delegates = dict.fromkeys(delegates_of(document))
             delegates[own_id] = document.get("publicKey")
             changed = await gift.on(document, delegates)
             return await self._with_own_keys_for(changed, public_key)
 
         await self._own.change(for_device, advice=_ADVICE)
+        if self._transfers is not None:
+            await self._transfers.lead(gift.key)
         return gift
 
     async def _with_own_keys_for(self, document: dict[str, Any], public_key: str) -> dict[str, Any]:
@@ -169,6 +203,9 @@ class AccessBack:
                 # A private key goes under it: the maker of the exchange key can read that.
                 if not await self._own.may_write_with(own_id, own_id, exchange_key):
                     continue
+            elif self._transfers is not None:
+                # Today, transfer keys go with exchange data.
+                continue
             else:
                 document, exchange_key = await self._own.with_new_exchange_key(
                     document,
@@ -192,10 +229,12 @@ class AccessBack:
             raise ValidationError("new_public_key is not an RSA public key: pass its SPKI in hex.")
         return public_key.lower()
 
-    async def _check_may_be_given(
+    async def _key_of(
         self, owner_id: str, document: Mapping[str, Any], public_key: str
-    ) -> None:
-        if public_key not in (key.lower() for key in public_keys_of(document)):
+    ) -> EncryptionKey:
+        """Return a public key as its owner has published it, if it may be encrypted for."""
+        keys = [k for k in encryption_keys_of(document) if k.public_key.lower() == public_key]
+        if not keys:
             raise ValidationError(
                 f"The public key {fingerprint_of(public_key)} is not one of data owner {owner_id}: "
                 "it has to be published before access can be given back to it. Nothing was changed."
@@ -206,6 +245,7 @@ class AccessBack:
                 f"The public key {fingerprint_of(public_key)} of data owner {owner_id} was not "
                 "confirmed by the policy given to with_public_key_policy(). Nothing was changed."
             )
+        return keys[0]
 
 
 def _nothing_given(result: AccessGivenBack) -> CryptoError:

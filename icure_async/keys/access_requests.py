@@ -10,6 +10,7 @@ import logging
 import uuid
 from typing import TYPE_CHECKING, Any, Final
 
+from icure_async.crypto.exchange_keys import published_keys_of
 from icure_async.entities.kinds import PATIENT
 from icure_async.errors import ValidationError
 from icure_async.foreign_text import printable
@@ -23,7 +24,7 @@ from icure_async.rest.documents import is_id
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from icure_async.entities.legacy_keys import LegacyKeys
+    from icure_async.entities.metadata import EncryptionMetadata
     from icure_async.entities.repository import Repository
     from icure_async.errors import ICureError
     from icure_async.keys.current_user import CurrentUser
@@ -59,14 +60,16 @@ class AccessRequests:
         *,
         own_document: OwnDocument,
         notifications: Repository[Notification, EncryptedNotification],
-        metadata: LegacyKeys,
+        metadata: EncryptionMetadata,
         current_user: CurrentUser,
     ) -> None:
         self._own = own_document
+        self._metadata = metadata
         self._delivery = Delivery(
             notifications,
             metadata,
             current_user,
+            own_document,
             again="data_owner_api.ask_access_to_own_data()",
         )
 
@@ -74,6 +77,11 @@ class AccessRequests:
         """Do the work of :meth:`ask` for a patient, and nothing for other data owners."""
         own = await self._own.own()
         return await self.ask() if own.kind == PATIENT.route else []
+
+    def _readers_of(self, record: Mapping[str, Any]) -> list[str]:
+        """Return the ids of those who read the patient's record, as far as it names them."""
+        named = sorted(self._metadata.delegates_of(record) - {record.get("id")})
+        return list(dict.fromkeys([*delegates_of_record(record), *filter(is_id, named)]))
 
     async def ask(self) -> list[AccessRequest]:
         """Ask everybody who reads the patient's record; nobody is asked twice by that.
@@ -88,22 +96,24 @@ class AccessRequests:
             raise ValidationError(
                 "Only patients ask for access to their own data: log in as one. Nothing was sent."
             )
-        readers = delegates_of_record(own.document)
+        readers = self._readers_of(own.document)
         recipients, left_out = readers[:MAX_RECIPIENTS], readers[MAX_RECIPIENTS:]
         auto_delegates = await self._delivery.auto_delegates()
-        keys = await self._own.exchange_keys_for([*recipients, *auto_delegates])
+        reachable = await self._delivery.get_ready([*recipients, *auto_delegates])
         # Nobody can know it before the patient has made it, and take the ids of the requests.
-        first_key = str((await self._own.own()).document.get("publicKey"))
+        document = (await self._own.own()).document
+        first_key = str(document.get("publicKey") or next(iter(published_keys_of(document)), None))
         requests: list[AccessRequest] = []
         passing: ICureError | None = None
         for recipient_id in recipients:
             notice = Notification(id=_id_of(own.id, first_key, recipient_id), type=_TYPE)
             problem: str | None = "It cannot be read, or has no public key yet."
-            if recipient_id in keys:
-                delegates = dict.fromkeys([own.id, recipient_id, *auto_delegates])
+            if recipient_id in reachable:
+                delegates = dict.fromkeys([recipient_id, *auto_delegates])
                 failure, may_help = await self._delivery.post(
                     await self._delivery.document_of(notice, own.id),
-                    {name: keys[name] for name in delegates if name in keys},
+                    [name for name in delegates if name in reachable],
+                    required=[recipient_id],
                 )
                 problem = None if failure is None else str(failure)
                 passing = failure if may_help else passing

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from icure_async.keys.own_record import OwnRecord
+    from icure_async.keys.todays_transfers import TodaysTransfers
     from icure_async.models.key_pair import KeyPair
     from icure_async.rest.data_owners import DataOwnerKind, TypedDataOwner
 
@@ -39,6 +40,7 @@ class CardinalKeyRegistration(KeyRegistration):
     """
 
     own_record: OwnRecord | None = None
+    transfers: TodaysTransfers | None = None
 
     def published_keys_of(self, document: Mapping[str, Any]) -> list[str]:
         """Return the public keys of both flavours."""
@@ -59,7 +61,9 @@ class CardinalKeyRegistration(KeyRegistration):
         return document | {TODAYS_KEYS: [*as_list(document.get(TODAYS_KEYS)), key_pair.public_key]}
 
     async def _finish(self, kind: DataOwnerKind) -> None:
-        """Give a patient's own record its first metadata."""
+        """Let key pairs lead to each other, and give a patient's own record its first metadata."""
+        if self.transfers is not None:
+            await self.transfers.complete_if_possible()
         if kind == PATIENT.route and self.own_record is not None:
             await self.own_record.complete()
 

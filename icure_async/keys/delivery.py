@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from icure_async.entities.metadata import Readers
+from icure_async.entities.secure_delegations import secure_delegations_of
 from icure_async.entities.sharing import auto_delegates_of
 from icure_async.errors import (
     BackendError,
     ConflictError,
+    CryptoError,
     ICureError,
     NetworkError,
     NotFoundError,
@@ -19,11 +22,12 @@ from icure_async.errors import (
 from icure_async.json_shapes import as_object
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-    from icure_async.entities.legacy_keys import LegacyKeys
+    from icure_async.entities.metadata import EncryptionMetadata
     from icure_async.entities.repository import Repository
     from icure_async.keys.current_user import CurrentUser
+    from icure_async.keys.directory import Directory
     from icure_async.models.notification import EncryptedNotification, Notification
 
 __all__ = ["Delivery"]
@@ -36,20 +40,23 @@ class Delivery:
         notifications: of the current user.
         metadata: encrypts them.
         current_user: tells who reads them, too.
+        directory: tells who can be reached.
         again: the call that sends one again, for error messages.
     """
 
     def __init__(
         self,
         notifications: Repository[Notification, EncryptedNotification],
-        metadata: LegacyKeys,
+        metadata: EncryptionMetadata,
         current_user: CurrentUser,
+        directory: Directory,
         *,
         again: str,
     ) -> None:
         self._notifications = notifications
         self._metadata = metadata
         self._current_user = current_user
+        self._directory = directory
         self._again = again
 
     async def auto_delegates(self) -> list[str]:
@@ -62,18 +69,34 @@ class Delivery:
         user_id = str((await self._current_user.get())["id"])
         return self._notifications.new_document(notice, user_id, owner_id)
 
+    async def get_ready(self, readers: Sequence[str]) -> list[str]:
+        """Make the keys that notices for several readers take, all together.
+
+        Returns:
+            Those readers who can be read and have a public key.
+        """
+        reachable = await self._directory.encryptable_among(list(dict.fromkeys(readers)))
+        await self._metadata.prepare(self._notifications.kind, [], Readers(delegates=reachable))
+        return reachable
+
     async def post(
-        self, document: dict[str, Any], exchange_keys: Mapping[str, bytes]
+        self, document: dict[str, Any], readers: Sequence[str], *, required: Sequence[str] = ()
     ) -> tuple[ICureError | None, bool]:
         """Return the reason why a notice did not reach the backend, and whether to try again.
 
         Args:
             document: the notice, in clear.
-            exchange_keys: of those who may read it, the current data owner first.
+            readers: those who may read it besides the current data owner.
+            required: those of them without whom it says nothing to anybody.
         """
-        members = self._notifications.kind.encrypted
-        sealed = await self._metadata.seal_new(document, members, exchange_keys)
         try:
+            (sealed,) = await self._metadata.prepare(
+                self._notifications.kind,
+                [document],
+                Readers(delegates=readers, required=required),
+            )
+            if isinstance(sealed, CryptoError):
+                raise sealed
             await self._store(sealed)
         except NetworkError as error:
             return error, True
@@ -112,6 +135,11 @@ class Delivery:
 
 
 def _is_same(stored: Mapping[str, Any], sealed: Mapping[str, Any]) -> bool:
-    same = all(stored.get(name) == sealed[name] for name in ("id", "taskType", "responsible"))
+    same = all(stored.get(name) == sealed.get(name) for name in ("id", "taskType", "responsible"))
     readers = as_object(stored.get("delegations"))
-    return same and all(readers.get(name) for name in sealed["delegations"])
+    secure = secure_delegations_of(stored)
+    return (
+        same
+        and all(readers.get(name) for name in as_object(sealed.get("delegations")))
+        and all(secure.get(name) for name in secure_delegations_of(sealed))
+    )

@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Final
 from icure_async.crypto.exchange_data import wrap_for
 from icure_async.crypto.recent import Recent
 from icure_async.entities.secure_delegations import parties
+from icure_async.json_shapes import as_object
+from icure_async.keys.exchange_data_cache import ENTITY_TYPES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from icure_async.crypto.exchange_data import EncryptionKey
     from icure_async.crypto.protocol import Crypto
     from icure_async.entities.exchange_data import UsableExchangeData
     from icure_async.entities.secure_delegations import Parties
@@ -73,6 +76,38 @@ class ExchangeDataMaps:
             await self._resource.add(entries)
         for data in missing:
             self.note_written(data.secrets.delegation_key(entity_type))
+
+    async def add_key(
+        self, exchange_data: Iterable[UsableExchangeData], key: EncryptionKey
+    ) -> None:
+        """Let the maps that are there lead a data owner with a new key to exchange data.
+
+        Args:
+            exchange_data: what is encrypted for the key by now.
+            key: of the one who is named alone.
+        """
+        named = [data for data in exchange_data if await self._is_for(data, key)]
+        by_name = {
+            data.secrets.delegation_key(entity_type): (data, entity_type)
+            for data in named
+            for entity_type in ENTITY_TYPES
+        }
+        entries: dict[str, Mapping[str, str]] = {}
+        for document in await self._resource.get_many(list(by_name)):
+            if key.fingerprint not in as_object(document.get("encryptedExchangeDataIds")):
+                data, entity_type = by_name[document["id"]]
+                access_key = data.secrets.access_control_key(entity_type).hex()
+                entries[access_key] = await wrap_for(self._crypto, data.id.encode(), [key])
+        if entries:
+            await self._resource.add(entries)
+
+    async def _is_for(self, data: UsableExchangeData, key: EncryptionKey) -> bool:
+        """Return whether a map that leads to exchange data is for the owner of a key."""
+        reader = (await self.parties(data)).in_map
+        if reader is None:
+            return False
+        keys = await self._directory.encryption_keys_to(data, reader)
+        return key.public_key.lower() in (one.public_key.lower() for one in keys)
 
     def is_written(self, delegation_key: str) -> bool:
         """Return whether a map is known to be there, or not to be needed."""

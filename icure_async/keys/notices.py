@@ -11,7 +11,7 @@ import logging
 import uuid
 from typing import TYPE_CHECKING, Final
 
-from icure_async.crypto.exchange_keys import public_keys_of
+from icure_async.crypto.exchange_keys import published_keys_of
 from icure_async.errors import (
     StorageError,
     ValidationError,
@@ -30,8 +30,9 @@ from icure_async.models.properties import Property, PropertyType, TypedValueObje
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from icure_async.entities.legacy_keys import LegacyKeys
+    from icure_async.entities.metadata import EncryptionMetadata
     from icure_async.entities.repository import Repository
+    from icure_async.keys.counterparts import Counterparts
     from icure_async.keys.current_user import CurrentUser
     from icure_async.keys.own_document import OwnDocument
     from icure_async.storage.protocols import Storage
@@ -61,18 +62,21 @@ class KeyNotices:
         *,
         storage: Storage,
         notifications: Repository[Notification, EncryptedNotification],
-        metadata: LegacyKeys,
+        metadata: EncryptionMetadata,
         directory: OwnDocument,
         current_user: CurrentUser,
+        counterparts: Counterparts | None = None,
     ) -> None:
         self._storage = storage
         self._delivery = Delivery(
             notifications,
             metadata,
             current_user,
+            directory,
             again="data_owner_api.notify_key_pair_update()",
         )
         self._directory = directory
+        self._counterparts = counterparts
 
     async def remember(self, owner_id: str, public_key: str) -> None:
         """Write down that notices about a key pair are to be sent, before it is published."""
@@ -120,7 +124,7 @@ class KeyNotices:
         """
         owner = await self._directory.own()
         # Whole keys: a reader of the notice gives access to the key that it names.
-        published = {key.lower(): key for key in public_keys_of(owner.document)}
+        published = {key.lower(): key for key in published_keys_of(owner.document)}
         key = published.get(public_key.lower()) if isinstance(public_key, str) else None
         if key is None:
             raise ValidationError(
@@ -131,27 +135,34 @@ class KeyNotices:
             await self._storage.remove_item(_record_name(owner.id, key))
         return notices
 
+    async def _correspondents(self, public_key: str) -> list[str]:
+        """Return the ids of all who share something with the current data owner."""
+        partners = await self._directory.correspondents()
+        if self._counterparts is not None:
+            partners += await self._counterparts.of(public_key)
+        return list(dict.fromkeys(partners))
+
     async def _send(self, owner_id: str, public_key: str) -> tuple[list[KeyPairUpdateNotice], bool]:
         """Return the outcome of each notice, and whether to try again later."""
         auto_delegates = await self._delivery.auto_delegates()
-        correspondents = await self._directory.correspondents()
+        correspondents = await self._correspondents(public_key)
         recipients = [owner_id, *correspondents[:MAX_RECIPIENTS]]
-        told = await self._directory.encryptable_among(recipients[1:])
-        exchange_keys = await self._directory.exchange_keys_for([owner_id, *told, *auto_delegates])
+        told = {owner_id, *await self._delivery.get_ready([*recipients[1:], *auto_delegates])}
         notices: list[KeyPairUpdateNotice] = []
         again = False
         for recipient_id in recipients:
             notice = _notice(owner_id, public_key, recipient_id)
             document = await self._delivery.document_of(notice, owner_id)
             problem: str | None = None
-            if recipient_id in exchange_keys:
+            if recipient_id in told:
                 # Sending many takes a while: the user's sharing may have changed.
                 auto_delegates = await self._delivery.auto_delegates()
                 # The one for the user's other devices concerns nobody else.
                 others = [recipient_id, *auto_delegates] if recipient_id != owner_id else []
-                readers = dict.fromkeys([owner_id, *others])
-                keys = {name: exchange_keys[name] for name in readers if name in exchange_keys}
-                failure, may_help = await self._delivery.post(document, keys)
+                readers = [name for name in dict.fromkeys(others) if name in told]
+                failure, may_help = await self._delivery.post(
+                    document, readers, required=readers[:1]
+                )
                 problem = None if failure is None else str(failure)
                 again = again or may_help
             else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from icure_async.crypto.transfer_keys import recover_key_pairs
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
     from icure_async.crypto.key_ring import KeyRing
     from icure_async.crypto.protocol import Crypto
+    from icure_async.keys.todays_transfers import TodaysTransfers
     from icure_async.keys.trust import KeyTrust
     from icure_async.models.key_pair import KeyPair
     from icure_async.storage.protocols import KeyStorage
@@ -23,7 +25,13 @@ _log: Final = logging.getLogger(__name__)
 
 
 class KeyRecovery:
-    """Recovers key pairs through the transfer keys of the current data owner."""
+    """Recovers key pairs through the transfer keys of the current data owner.
+
+    Attributes:
+        transfers: of today's flavour, where that is written.
+    """
+
+    transfers: TodaysTransfers | None = None
 
     def __init__(
         self, crypto: Crypto, key_ring: KeyRing, key_storage: KeyStorage, trust: KeyTrust
@@ -80,7 +88,11 @@ class KeyRecovery:
         """
         own_id = str(owner["id"])
         recovered: list[KeyPair] = []
-        for key_pair in await recover_key_pairs(self._crypto, self._key_ring, owner):
+        transfers = self.transfers
+        todays_keys = None if transfers is None else partial(transfers.exchange_keys, own_id)
+        for key_pair in await recover_key_pairs(
+            self._crypto, self._key_ring, owner, todays_keys=todays_keys
+        ):
             public_key = key_pair.public_key
             if not await self._trust.encryptable(own_id, own_id, [public_key]):
                 continue

@@ -24,6 +24,7 @@ import pytest
 from icure_async.authentication import completion as authentication
 from icure_async.crypto.software import SoftwareCrypto
 from icure_async.errors import ICureError
+from icure_async.models.flavour import Flavour
 from icure_async.models.key_pair import KeyPair
 from icure_async.sandbox import Fault
 from tests.support.aftermath import State, check_notified
@@ -209,7 +210,7 @@ class Sharing(Flow):
             self._first = Program(place, place.new_phone(), place.new_folder(), own)
             assert await self._first.run() == []
         patient = await next_patient(place, self._first)
-        delegate_id = await add_delegate(place.sandbox, reader)
+        delegate_id = await add_delegate(place.sandbox, reader, place.flavour)
         return SharingProgram(self._first, patient, delegate_id, reader)
 
 
@@ -309,8 +310,16 @@ def key_pairs() -> list[KeyPair]:
     return asyncio.run(make_key_pairs(KEY_PAIRS))
 
 
+@pytest.fixture(params=["medtech", "cardinal"])
+def flavour(request: pytest.FixtureRequest) -> Flavour:
+    """The flavour of all programs."""
+    chosen: Flavour = request.param
+    return chosen
+
+
 @pytest.fixture
 async def places(
+    flavour: Flavour,
     keys_made_once: None,
     keys_validated_once: None,
     cheap_hashes: None,
@@ -323,7 +332,9 @@ async def places(
     parsed = SoftwareCrypto()
     async with contextlib.AsyncExitStack() as stack:
         yield [
-            await stack.enter_async_context(Place(tmp_path / str(number), parsed, key_pairs))
+            await stack.enter_async_context(
+                Place(tmp_path / str(number), parsed, key_pairs, flavour)
+            )
             for number in range(PLACES)
         ]
 
@@ -332,11 +343,11 @@ async def places(
     "make", [Registration, Login, LoginWithoutKey, Sharing, Invitation, FirstLogin]
 )
 async def test_whatever_goes_wrong_with_a_request_the_flow_finishes(
-    make: type[Flow], places: list[Place], count: Count
+    make: type[Flow], places: list[Place], flavour: Flavour, count: Count
 ) -> None:
     matrix = Matrix()
     await matrix.run(make, places)
     counts = ", ".join(f"{times} {outcome}" for outcome, times in matrix.outcomes.items())
     cases = f"{len(matrix.requests)} requests x {len(FAULTS)} faults"
-    count(f"{make.__name__}: of {cases}: {counts}, {len(matrix.failures)} failed")
+    count(f"{make.__name__} in {flavour}: of {cases}: {counts}, {len(matrix.failures)} failed")
     assert matrix.failures == []

@@ -10,10 +10,13 @@ from typing import Any
 import attrs
 
 from icure_async import KeyPair
+from icure_async.models.flavour import Flavour
 from icure_async.models.key_pair import fingerprint_of
 from icure_async.sandbox import Sandbox
 from icure_async.sandbox.auth import users_named
 from icure_async.storage import FileStorage, jwk
+
+Json = dict[str, Any]
 
 # The sandbox's own validity of a code as a password, in seconds; tokens live longer.
 _CODE_VALIDITY = 600
@@ -34,6 +37,7 @@ class State:
     @property
     def published(self) -> set[str]:
         keys = {self.owner.get("publicKey"), *self.owner.get("aesExchangeKeys", {})}
+        keys |= {*self.owner.get("publicKeysForOaepWithSha256", [])}
         return {key for key in keys if key}
 
 
@@ -89,9 +93,11 @@ class Inspector:
 
     Args:
         key_pairs: those that can have been made.
+        flavour: of the logins.
     """
 
-    def __init__(self, key_pairs: Iterable[KeyPair]) -> None:
+    def __init__(self, key_pairs: Iterable[KeyPair], flavour: Flavour = "medtech") -> None:
+        self._flavour = flavour
         self._texts: Mapping[str, str] = {
             pair.fingerprint: jwk.validate(pair)[0] for pair in key_pairs
         }
@@ -145,10 +151,10 @@ class Inspector:
         found = await self.check_keys(before, now, *devices)
         assert len(found) == len(devices), "a device has no key pair of its own"
         assert found <= {fingerprint_of(key) for key in now.published}
-        for member in ("delegations", "encryptionKeys"):
-            held_by = {name for name, entries in now.owner[member].items() if entries}
-            own = {now.owner["id"]} if reads_itself or member == "delegations" else set()
-            assert held_by == own | delegates, f"{member} are for {held_by}"
+        if self._flavour == "medtech":
+            _check_delegations(now.owner, delegates, reads_itself=reads_itself)
+        else:
+            _check_secure_delegations(now.owner, delegates)
         made = now.tokens - before.tokens
         assert made in tokens, f"{made} tokens were made"
         for device in devices:
@@ -157,3 +163,20 @@ class Inspector:
             left = [name for name in items if not name.startswith("icure.known_keys.")]
             assert left == [], f"{left} is left behind"
         return found
+
+
+def _check_delegations(owner: Json, delegates: set[str], *, reads_itself: bool) -> None:
+    for member in ("delegations", "encryptionKeys"):
+        held_by = {name for name, entries in owner[member].items() if entries}
+        own = {owner["id"]} if reads_itself or member == "delegations" else set()
+        assert held_by == own | delegates, f"{member} are for {held_by}"
+
+
+def _check_secure_delegations(owner: Json, delegates: set[str]) -> None:
+    """Check that a patient's record is for itself and its delegates, each of them once."""
+    delegations = owner["securityMetadata"]["secureDelegations"].values()
+    named = Counter(delegation.get("delegate") for delegation in delegations)
+    assert named == Counter([None, *delegates]), f"the record is for {named}"
+    assert not any(delegation.get("delegator") for delegation in delegations)
+    assert not owner.get("delegations")
+    assert not owner.get("encryptionKeys")

@@ -8,6 +8,7 @@ from icure_async import AnonymousMedTechApiBuilder, MedTechApiBuilder
 
 if TYPE_CHECKING:
     import icure_sync
+    from icure_async.models.flavour import Flavour
     from icure_async.sandbox import Sandbox
     from icure_sync.sandbox import Sandbox as BlockingSandbox
 
@@ -21,10 +22,11 @@ if TYPE_CHECKING:
 
 
 def anonymous_builder_for(
-    sandbox: Sandbox, *, professional: bool = False
+    sandbox: Sandbox, *, professional: bool = False, flavour: Flavour = "medtech"
 ) -> AnonymousMedTechApiBuilder:
     """For those who register with a sandbox."""
-    return configured(AnonymousMedTechApiBuilder(), sandbox, professional=professional)
+    builder = AnonymousMedTechApiBuilder().with_flavour(flavour)
+    return configured(builder, sandbox, professional=professional)
 
 
 def configured(
@@ -45,8 +47,9 @@ def configured(
     )
 
 
-def builder_for(url: str, login: str, password: str) -> MedTechApiBuilder:
+def builder_for(
+    url: str, login: str, password: str, *, flavour: Flavour = "medtech"
+) -> MedTechApiBuilder:
     """For a user of the backend with this URL."""
-    return (
-        MedTechApiBuilder().with_icure_base_url(url).with_user_name(login).with_password(password)
-    )
+    builder = MedTechApiBuilder().with_flavour(flavour).with_icure_base_url(url)
+    return builder.with_user_name(login).with_password(password)

@@ -17,6 +17,7 @@ from icure_async import (
     AuthenticationResult,
     KeyPair,
     MedTechApi,
+    MedTechApiBuilder,
     Patient,
 )
 from icure_async.crypto.software import SoftwareCrypto
@@ -29,6 +30,7 @@ from icure_async.errors import (
     TooManyAttemptsError,
     UnknownProcessError,
 )
+from icure_async.models.flavour import Flavour
 from icure_async.sandbox import Sandbox
 from tests.support.aftermath import Inspector, State, state_of
 from tests.support.builders import anonymous_builder_for, builder_for
@@ -51,11 +53,18 @@ _ADVICE = re.compile(
 class Place(Newcomers):
     """A sandbox of its own, so that a fault strikes nobody but the program it is meant for."""
 
-    def __init__(self, folder: Path, parsed: SoftwareCrypto, key_pairs: list[KeyPair]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        parsed: SoftwareCrypto,
+        key_pairs: list[KeyPair],
+        flavour: Flavour = "medtech",
+    ) -> None:
         super().__init__(folder)
+        self.flavour: Flavour = flavour
         self.sandbox = Sandbox()
         self.key_pairs = key_pairs
-        self.inspector = Inspector(key_pairs)
+        self.inspector = Inspector(key_pairs, flavour)
         self.requests: list[str] = []
         self.secrets: set[str] = set()
         self.codes: set[str] = set()
@@ -95,6 +104,9 @@ class Place(Newcomers):
 
     def crypto(self, key_pairs: list[KeyPair]) -> HandedOutCrypto:
         return HandedOutCrypto(key_pairs, parsed=self._parsed)
+
+    def builder_for(self, login: str, password: str) -> MedTechApiBuilder:
+        return builder_for(self.sandbox.icure_url, login, password, flavour=self.flavour)
 
     async def state(self, phone: str) -> State:
         return await state_of(self.sandbox, phone)
@@ -168,7 +180,7 @@ class Program:
     async def _log_in(self) -> AuthenticationResult:
         place, sandbox = self.place, self.place.sandbox
         builder = (
-            anonymous_builder_for(sandbox)
+            anonymous_builder_for(sandbox, flavour=place.flavour)
             .with_crypto(self._crypto)
             .with_storage_directory(self.folder)
             .with_client_session(place.session)
@@ -226,7 +238,7 @@ class Program:
         """Read all patients in a new program on the same device; it makes no key pair."""
         assert self.result is not None
         builder = (
-            builder_for(self.place.sandbox.icure_url, self.phone, self.result.token)
+            self.place.builder_for(self.phone, self.result.token)
             .with_crypto(self.place.crypto([]))
             .with_storage_directory(self.folder)
             .with_client_session(self.place.session)

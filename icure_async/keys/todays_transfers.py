@@ -1,0 +1,157 @@
+"""Transfer keys of today's flavour: private keys under the exchange key to oneself (today.md §10).
+
+The holder of one key pair of a data owner opens exchange data to itself, and with that the private
+keys that stand in the stub. Only key pairs in use that may be encrypted for lead to each other: one
+that the backend merely lists may be anybody's.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from typing import TYPE_CHECKING, Any, Final
+
+from icure_async.crypto.exchange_data import encryption_keys_of
+from icure_async.crypto.exchange_keys import public_keys_of
+from icure_async.crypto.transfer_keys import add_transfer_keys, transfer_keys_of
+from icure_async.errors import ICureError
+from icure_async.keys.exchange_data_gifts import with_stored_keys
+from icure_async.models.key_pair import fingerprint_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from icure_async.crypto.exchange_data import EncryptionKey
+    from icure_async.entities.exchange_data import UsableExchangeData
+    from icure_async.keys.exchange_data import ExchangeDataDirectory
+    from icure_async.keys.own_document import OwnDocument
+    from icure_async.models.key_pair import KeyPair
+    from icure_async.rest.exchange_data import ExchangeDataResource
+
+__all__ = ["TodaysTransfers"]
+
+_log: Final = logging.getLogger(__name__)
+
+_ADVICE: Final = "Call init_user_crypto() again."
+
+
+class TodaysTransfers:
+    """Leads the current data owner's devices to each other's key pairs."""
+
+    def __init__(
+        self,
+        resource: ExchangeDataResource,
+        directory: ExchangeDataDirectory,
+        own: OwnDocument,
+    ) -> None:
+        self._resource = resource
+        self._directory = directory
+        self._own = own
+
+    async def exchange_keys(self, own_id: str) -> list[bytes]:
+        """Return the exchange keys to ourselves that key pairs of our own open."""
+        stored = await self._resource.by_delegator_delegate(own_id, own_id)
+        key_ring = self._own.key_ring
+        opened = [
+            await key_ring.open_of_today(document["exchangeKey"], own_only=True)
+            for document in stored
+        ]
+        return [exchange_key for exchange_key in opened if exchange_key is not None]
+
+    async def complete_if_possible(self) -> None:
+        """Do the work of :meth:`complete`; a failure is in the log, and does not stop a login."""
+        try:
+            await self.complete()
+        except ICureError as error:
+            _log.warning(
+                "The key pairs on this device do not lead to each other yet, which the next "
+                "init_user_crypto() tries again: %s",
+                error,
+            )
+
+    async def complete(self) -> None:
+        """Let each of the key pairs in use lead to the others; nothing is sent where they do.
+
+        Raises:
+            CryptoError: no exchange data to ourselves may be written with.
+            ConflictError: a document keeps changing under our hands.
+        """
+        document = (await self._own.own()).document
+        in_use = self._published_pairs(document)
+        holders = [
+            key
+            for key in encryption_keys_of(document)
+            if any(pair.public_key.lower() == key.public_key.lower() for pair in in_use)
+        ]
+        await self._lead(holders, in_use)
+
+    async def lead(self, key: EncryptionKey) -> None:
+        """Let another key of ours, which may be encrypted for, lead to the key pairs in use.
+
+        Raises:
+            CryptoError: no exchange data to ourselves may be written with.
+            ConflictError: a document keeps changing under our hands.
+        """
+        await self._lead([key], self._published_pairs((await self._own.own()).document))
+
+    async def _lead(self, holders: Sequence[EncryptionKey], targets: Sequence[KeyPair]) -> None:
+        if not _missing((await self._own.own()).document, holders, targets):
+            return
+        data = await self._data_for(holders)
+
+        async def change(document: dict[str, Any]) -> dict[str, Any]:
+            for holder, key_pair in _missing(document, holders, targets):
+                private_key = bytes.fromhex(key_pair.private_key)
+                ciphertext = await self._own.crypto.aes_encrypt(
+                    data.secrets.exchange_key, private_key
+                )
+                document = add_transfer_keys(
+                    document,
+                    [fingerprint_of(holder.public_key)],
+                    key_pair.fingerprint,
+                    ciphertext,
+                )
+            return document
+
+        await self._own.change(change, advice=_ADVICE)
+
+    async def _data_for(self, holders: Sequence[EncryptionKey]) -> UsableExchangeData:
+        """Return exchange data to ourselves that all holders can open."""
+        own_id = await self._own.own_id()
+        data = (await self._directory.to_write_with([own_id]))[own_id]
+        if isinstance(data, ICureError):
+            raise data
+        return await with_stored_keys(
+            data,
+            holders,
+            crypto=self._own.crypto,
+            resource=self._resource,
+            directory=self._directory,
+            advice=_ADVICE,
+        )
+
+    def _published_pairs(self, document: Mapping[str, Any]) -> list[KeyPair]:
+        published = {key.public_key.lower() for key in encryption_keys_of(document)}
+        return [
+            pair
+            for pair in self._own.key_ring.trusted_pairs
+            if pair.public_key.lower() in published
+        ]
+
+
+def _missing(
+    document: Mapping[str, Any], holders: Iterable[EncryptionKey], targets: Iterable[KeyPair]
+) -> list[tuple[EncryptionKey, KeyPair]]:
+    """Return the holders that nothing leads to a target yet.
+
+    Two key pairs of 2023 lead to each other by their exchange keys.
+    """
+    present = {(key.holder, key.target) for key in transfer_keys_of(document)}
+    of_2023 = {fingerprint_of(public_key) for public_key in public_keys_of(document)}
+    return [
+        (holder, target)
+        for holder, target in itertools.product(holders, targets)
+        if (name := fingerprint_of(holder.public_key)) != target.fingerprint
+        and (name, target.fingerprint) not in present
+        and not {name, target.fingerprint} <= of_2023
+    ]
