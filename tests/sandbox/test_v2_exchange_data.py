@@ -144,7 +144,8 @@ async def test_a_page_has_a_thousand_rows_and_is_found_quickly(
     async with Sandbox(seed=seed, jwt=False) as sandbox:
         doc = Today(sandbox, session)["doc"]
         begin = time.perf_counter()
-        sizes, start = [], ""
+        sizes: list[int] = []
+        start: str | None = ""
         while start is not None:
             page = await doc.get(f"/exchangedata/byParticipant/doc?startDocumentId={start}")
             sizes.append(len(page.body["rows"]))
