@@ -28,7 +28,13 @@ from tests.support.loopback import Backend, Clock, json_of, login_answer, open_s
 
 ME = "0d8b0b4e-6b1c-4f3b-9a56-0d3b5c8e2f11"
 OLD, NEW = "ned@winterfell.example", "ned@wall.example"
-USER: dict[str, object] = {"id": ME, "rev": "1-a", "login": OLD, "email": OLD, "newMember": {"a": None, "b": 1}}
+USER: dict[str, object] = {
+    "id": ME,
+    "rev": "1-a",
+    "login": OLD,
+    "email": OLD,
+    "newMember": {"a": None, "b": 1},
+}
 PASSWORD = "a-new-password"
 
 
