@@ -193,18 +193,18 @@ class Parts(SecretHolder):
             exchange_data=ExchangeDataResource(session),
             flavour=settings.flavour,
         )
-        self.notaries: Final = KeyNotaries(self.own_document)
+        self.notaries: Final = KeyNotaries(self.own_document, self.exchange_data)
         self.access_requests: Final = AccessRequests(
             own_document=self.own_document,
             notifications=self.notifications,
-            metadata=legacy,
+            metadata=metadata,
             current_user=self.current_user,
         )
         self.access_answers: Final = AccessAnswers(
             own_document=self.own_document,
             notifications=self.notifications,
             all_data=self.all_data,
-            metadata=legacy,
+            metadata=metadata,
             users=self.users,
         )
         self.owners: Final = PublicDataOwners(self.own_document)

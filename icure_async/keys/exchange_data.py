@@ -257,6 +257,13 @@ class ExchangeDataDirectory(SecretHolder):
                     found[data.id] = data
         return found
 
+    async def between(self, delegator_id: str, delegate_id: str) -> list[UsableExchangeData]:
+        """Return what can be opened of the exchange data from one data owner to another."""
+        stored = await self._ask(
+            lambda: self._resource.by_delegator_delegate(delegator_id, delegate_id)
+        )
+        return await self._open_all(stored or [])
+
     async def by_maps(self, delegation_keys: Iterable[str]) -> Mapping[str, UsableExchangeData]:
         """Return what maps lead to, by delegation key."""
         keys = [key for key in dict.fromkeys(delegation_keys) if is_id(key)]
