@@ -60,6 +60,8 @@ from icure_async.rest.users_v2 import user_resource
 from icure_async.secret_holders import SecretHolder
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from icure_async.entities.kinds import EntityKind
     from icure_async.entities.metadata import EncryptionMetadata
     from icure_async.entities.plain_kinds import PlainKind
@@ -159,7 +161,7 @@ class Parts(SecretHolder):
             feeds=self.feeds,
             clock=clock,
             max_bytes=settings.max_response_size,
-            access_headers=self.exchange_data.access_headers,
+            access_headers=self._access_to_events,
         )
         about_patients, about_notifications = (
             events_of(self.patients),
@@ -211,6 +213,11 @@ class Parts(SecretHolder):
         self.automatic_sharing: Final = AutomaticSharing(
             self.users, self.current_user, self.own_document
         )
+
+    async def _access_to_events(self, entity_type: str) -> Mapping[str, str]:
+        """Return the access control keys of now: they go with the first text of a connection."""
+        await self.exchange_data.look_again()
+        return await self.exchange_data.access_headers(entity_type)
 
     def repository(
         self, kind: EntityKind[Clear, Sealed], metadata: EncryptionMetadata

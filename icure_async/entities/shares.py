@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from icure_async.crypto.protocol import Crypto
-    from icure_async.entities.kinds import EntityKind
     from icure_async.entities.metadata import Granted, Shared
     from icure_async.entities.progress import Progress
     from icure_async.entities.records import OwnDocument
@@ -76,12 +75,6 @@ class _Prepared(_Pending[RecordT]):
 
     entity: ReadableEntity
     opened: OpenedEntity
-
-
-def _was_set(kind: EntityKind[Any, Any], name: str, value: object) -> bool:
-    """Return whether somebody has set a member: backends fill in what is missing."""
-    filled_in = kind.server_defaults.get(name) if kind.is_of_today else None
-    return bool(value) and value != filled_in
 
 
 def checked_delegates(delegate_ids: object, own_id: str | None) -> list[str]:
@@ -331,8 +324,13 @@ class Shares(Generic[Clear, Sealed]):
             return None
         stored = dict(document) if key is None else await as_encrypted(self._crypto, key, document)
         # A member in clear that is to be encrypted was changed, or is stored so.
-        to_encrypt = [name for name in kind.encrypted if name not in _SET_ON_SAVING]
-        if stored and any(_was_set(kind, name, stored.get(name)) for name in to_encrypt):
+        # Backends fill some in (server-behaviour.md §11.1).
+        filled_in = kind.server_defaults
+        if stored and any(
+            stored.get(name) and stored[name] != filled_in.get(name)
+            for name in kind.encrypted
+            if name not in _SET_ON_SAVING
+        ):
             return None
         return stored
 
