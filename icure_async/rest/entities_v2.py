@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, Protocol
 from urllib.parse import urlencode
 
-from icure_async.errors import ConflictError, NotFoundError
+from icure_async.errors import ConflictError, NotFoundError, PermissionDeniedError
 from icure_async.json_shapes import is_list, is_object
 from icure_async.rest.changes import MAX_CONFLICTS
 from icure_async.rest.documents import (
@@ -39,6 +39,12 @@ class AccessHeaders(Protocol):
         """Return the headers that go with requests for entities of a type; none for others."""
         ...
 
+    async def renewed_access_headers(
+        self, entity_type: str, known: Mapping[str, str], /
+    ) -> Mapping[str, str] | None:
+        """Return the headers if there are other ones by now than those known; else None."""
+        ...
+
 
 class NoAccess:
     """For entities without access control keys."""
@@ -46,6 +52,15 @@ class NoAccess:
     async def access_headers(self, entity_type: str, /) -> Mapping[str, str]:  # noqa: ARG002
         """Return no headers."""
         return {}
+
+    async def renewed_access_headers(
+        self,
+        entity_type: str,  # noqa: ARG002
+        known: Mapping[str, str],  # noqa: ARG002
+        /,
+    ) -> Mapping[str, str] | None:
+        """Return nothing."""
+        return None
 
 
 class EntityResourceV2(EntityResource):
@@ -68,6 +83,37 @@ class EntityResourceV2(EntityResource):
         self._secure_type = secure_type
         self._access = access
         self._batch = _BATCHES.get(route, self._batch)
+
+    async def get_many(self, entity_ids: Sequence[str]) -> list[dict[str, Any]]:
+        """Return entities; unknown ones are left out.
+
+        Those that are missing are asked for once more where somebody has given access since the
+        headers were made.
+        """
+        known = await self._access.access_headers(self._secure_type)
+        found = await super().get_many(entity_ids)
+        present = {document["id"] for document in found}
+        missing = [entity_id for entity_id in entity_ids if entity_id not in present]
+        if missing and await self._access.renewed_access_headers(self._secure_type, known):
+            found += await super().get_many(missing)
+        return found
+
+    async def filter(
+        self, chain: Mapping[str, Any], *, limit: int, start_id: str | None = None
+    ) -> dict[str, Any]:
+        """Return a page of the entities that a filter finds, also of those shared just now."""
+        if start_id is None:
+            await self._renew_access()
+        return await super().filter(chain, limit=limit, start_id=start_id)
+
+    async def match(self, wanted: Mapping[str, Any]) -> list[str]:
+        """Return the ids of all entities that a filter finds, also of those shared just now."""
+        await self._renew_access()
+        return await super().match(wanted)
+
+    async def _renew_access(self) -> None:
+        """Have the headers made anew: nothing in an answer tells what the backend leaves out."""
+        await self._access.renewed_access_headers(self._secure_type, {})
 
     async def delete(self, entity_id: str, rev: str | None = None) -> list[Any]:
         """Mark an entity as deleted; return ``[{id, rev}]``, empty for an unknown one."""
@@ -175,15 +221,27 @@ class EntityResourceV2(EntityResource):
         body: object = None,
         repeatable: bool = False,
     ) -> Response:
-        return await self._session.request(
-            method,
-            path,
-            action=action,
-            query=query,
-            body=_as_sent(body),
-            headers=await self._access.access_headers(self._secure_type),
-            repeatable=repeatable,
-        )
+        async def send(headers: Mapping[str, str]) -> Response:
+            return await self._session.request(
+                method,
+                path,
+                action=action,
+                query=query,
+                body=sent,
+                headers=headers,
+                repeatable=repeatable,
+            )
+
+        sent = _as_sent(body)
+        headers = await self._access.access_headers(self._secure_type)
+        try:
+            return await send(headers)
+        except PermissionDeniedError:
+            # Somebody may have given access since. What is refused has done nothing.
+            renewed = await self._access.renewed_access_headers(self._secure_type, headers)
+            if renewed is None:
+                raise
+        return await send(renewed)
 
 
 def without_nulls(value: Any) -> Any:

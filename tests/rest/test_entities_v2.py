@@ -72,6 +72,11 @@ class Proof:
         self.types.append(entity_type)
         return PROOF
 
+    async def renewed_access_headers(
+        self, entity_type: str, known: Mapping[str, str], /
+    ) -> Mapping[str, str] | None:
+        return None
+
 
 def patients(*answers: Any) -> tuple[EntityResourceV2, Answers]:
     session = Answers(list(answers))
