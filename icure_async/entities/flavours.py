@@ -97,6 +97,15 @@ class Flavours:
         """Return the ids of the data owners that the entity is shared with."""
         return self.legacy.delegates_of(document) | self.secure.delegates_of(document)
 
+    async def authors_of(self, document: Mapping[str, Any], /) -> set[str]:
+        """Return the ids of those who have given us the key of an entity in either flavour."""
+        found: set[str] = set()
+        if has_secure_delegations(document):
+            found |= await self.secure.authors_of(document)
+        if _has_legacy_metadata(document):
+            found |= await self.legacy.authors_of(document)
+        return found
+
     async def check_key(self, document: Mapping[str, Any], key: bytes, /) -> None:
         """Refuse to encrypt new content with a key that nothing confirmed leads to.
 

@@ -139,7 +139,9 @@ class EntityKind(Generic[Clear, Sealed]):
             for name in manifest.members
             if name not in self.of_today.members
             or name in self.also_encrypted
-            or not is_empty(document.get(name))
+            or not (
+                is_empty(value := document.get(name)) or value == self.server_defaults.get(name)
+            )
         )
         return Manifest(members, manifest.inside)
 

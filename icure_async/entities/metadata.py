@@ -118,6 +118,10 @@ class EntityKeys(Protocol):
         """Return the ids of the data owners that the entity is shared with."""
         ...
 
+    async def authors_of(self, document: Mapping[str, Any], /) -> set[str]:
+        """Return the ids of those who have given us, or our parents, the key of an entity."""
+        ...
+
     async def check_key(self, document: Mapping[str, Any], key: bytes, /) -> None:
         """Refuse to encrypt new content with the key of an entity that others may know.
 

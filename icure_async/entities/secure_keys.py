@@ -139,6 +139,25 @@ class SecureKeys:
             "shared it, or save the content as a new entity."
         )
 
+    async def authors_of(self, document: Mapping[str, Any]) -> set[str]:
+        """Return the ids of those who have given us, or our parents, the key of an entity.
+
+        Where something in the entity is encrypted, the key opens it: a delegation says nothing
+        about the entity that it stands in, and may be copied from another one.
+        """
+        found: set[str] = set()
+        parts = encrypted_parts(document)
+        for one in (await self.all([document]))[0]:
+            contents = await one.contents(self._crypto)
+            opening = [
+                key
+                for key in contents.encryption_keys
+                if not parts or await self._opens(document, key, parts)
+            ]
+            if opening and await self._exchange_data.may_write_with(one.data):
+                found.add(one.data.delegator)
+        return found
+
     async def secret_ids_of(self, document: Mapping[str, Any], /) -> list[str]:
         """Return the secret ids of an entity, without doubles and without a key of it.
 
@@ -281,8 +300,9 @@ class SecureKeys:
         if not candidates.isdisjoint(keys):
             return True
         parts = encrypted_parts(document)
-        if key is None or not parts:
-            return False
+        return key is not None and bool(parts) and await self._opens(document, key, parts)
+
+    async def _opens(self, document: Mapping[str, Any], key: bytes, parts: Sequence[str]) -> bool:
         try:
             await decrypt_members(self._crypto, key, document, parts)
         except ValueError:

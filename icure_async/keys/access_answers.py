@@ -23,7 +23,7 @@ from icure_async.models.validation import validate_id
 from icure_async.rest.documents import is_id
 
 if TYPE_CHECKING:
-    from icure_async.entities.legacy_keys import LegacyKeys
+    from icure_async.entities.metadata import EntityKeys
     from icure_async.entities.patient_data import AllDataOfPatients
     from icure_async.entities.repository import Repository
     from icure_async.keys.own_document import OwnDocument
@@ -49,7 +49,7 @@ class AccessAnswers:
         own_document: OwnDocument,
         notifications: Repository[Notification, EncryptedNotification],
         all_data: AllDataOfPatients,
-        metadata: LegacyKeys,
+        metadata: EntityKeys,
         users: UserResource,
     ) -> None:
         self._own = own_document

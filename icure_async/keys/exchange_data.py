@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -61,6 +62,8 @@ ACCESS_HEADER: Final = "Icure-Access-Control-Keys"
 # As many as today's clients keep (today.md §4.1).
 _KEPT: Final = 500
 _KINDS_KEPT: Final = 8192
+# What others have shared since is not found by filters.
+_FRESH_SECONDS: Final = 30.0
 # Of one delegate. The others have no way to share.
 _OF_ONE_DELEGATE: Final = (BadRequestError, CryptoError, NotFoundError, PermissionDeniedError)
 
@@ -102,6 +105,7 @@ class ExchangeDataDirectory(SecretHolder):
         # Of an anonymous owner: what no key pair has opened so far, by id.
         self._closed: dict[str, Mapping[str, Any]] = {}
         self._listed_with: frozenset[str] | None = None
+        self._listed_at = 0.0
         self._headers: dict[str, Mapping[str, str]] = {}
         self._is_unknown_to_backend = False
 
@@ -144,6 +148,26 @@ class ExchangeDataDirectory(SecretHolder):
             headers = {} if value is None else {ACCESS_HEADER: value}
             self._headers[entity_type] = headers
         return headers
+
+    async def newer_access_headers(
+        self, entity_type: str, sent: Mapping[str, str]
+    ) -> Mapping[str, str] | None:
+        """Return the headers as they are now; None where there are no others than were sent.
+
+        The exchange data of an anonymous owner is listed again for that: somebody who gave access
+        may have made some since.
+        """
+        if self._listed_with is None:
+            return None
+        await self._list(anew=True)
+        headers = await self.access_headers(entity_type)
+        return None if headers == sent else headers
+
+    async def keep_fresh(self) -> None:
+        """List the exchange data of an anonymous owner again if that was not done lately."""
+        is_old = time.monotonic() - self._listed_at > _FRESH_SECONDS
+        if self.flavour == "cardinal" and self._listed_with is not None and is_old:
+            await self._list(anew=True)
 
     # --- To write with ---
 
@@ -234,6 +258,13 @@ class ExchangeDataDirectory(SecretHolder):
                     found[data.id] = data
         return found
 
+    async def between(self, delegator_id: str, delegate_id: str) -> list[UsableExchangeData]:
+        """Return what can be opened of the exchange data from one data owner to another."""
+        stored = await self._ask(
+            lambda: self._resource.by_delegator_delegate(delegator_id, delegate_id)
+        )
+        return await self._open_all(stored or [])
+
     async def by_maps(self, delegation_keys: Iterable[str]) -> Mapping[str, UsableExchangeData]:
         """Return what maps lead to, by delegation key."""
         keys = [key for key in dict.fromkeys(delegation_keys) if is_id(key)]
@@ -260,23 +291,6 @@ class ExchangeDataDirectory(SecretHolder):
             await self._list(anew=True)
             for key in wanted:
                 note_in_call((self, key))
-
-    async def renewed_access_headers(
-        self, entity_type: str, known: Mapping[str, str]
-    ) -> Mapping[str, str] | None:
-        """Return the access headers if there are other ones by now; None where there are not.
-
-        Args:
-            entity_type: the type of the entities.
-            known: the headers that a request had.
-        """
-        if self.flavour != "cardinal" or not self._key_ring:
-            return None
-        if not await self.is_anonymous(await self._own.own_id()):
-            return None
-        await self._list(anew=True)
-        headers = await self.access_headers(entity_type)
-        return None if headers == known else headers
 
     async def reload(self) -> None:
         """Forget what is cached; an anonymous owner's exchange data is listed again."""
@@ -454,6 +468,7 @@ class ExchangeDataDirectory(SecretHolder):
             if self._listed_with is not known:
                 return
             own_id = await self._own.own_id()
+            self._listed_at = time.monotonic()
             self._cache.limit = None
             rows = await self._ask(lambda: self._all_of(own_id))
             if rows is None:

@@ -1,9 +1,9 @@
 """Splitting a private key among notaries, and putting it together again.
 
 A notary is any data owner with a public key. Its share is on the owner's document, encrypted with
-the exchange key from the owner to the notary. Source: cryptography.md §3.5 and §12. Unlike the
-reference, a notary who can't be reached is an error, shares of an earlier split are not left among
-the new ones, and every exchange key is tried.
+the exchange key from the owner to the notary, which in today's flavour is in exchange data. Source:
+cryptography.md §3.5 and §12. Unlike the reference, a notary who can't be reached is an error,
+shares of an earlier split are not left among the new ones, and every exchange key is tried.
 """
 
 from __future__ import annotations
@@ -16,11 +16,16 @@ from typing import TYPE_CHECKING, Any, Final
 import anyio
 
 from icure_async.crypto.encoding import decode_hex
-from icure_async.crypto.exchange_keys import LEGACY_KEY, exchange_keys_to, public_keys_of
+from icure_async.crypto.exchange_keys import (
+    LEGACY_KEY,
+    exchange_keys_to,
+    public_keys_of,
+    published_keys_of,
+)
 from icure_async.crypto.shamir import MAX_SHARES, combine, looks_like_share, random_length, split
 from icure_async.crypto.threads import in_thread
 from icure_async.entities.wholeness import SHARES_MEMBER
-from icure_async.errors import CryptoError, ValidationError
+from icure_async.errors import CryptoError, ICureError, ValidationError
 from icure_async.json_shapes import as_object
 from icure_async.models.key_pair import FINGERPRINT_LENGTH, KeyPair, fingerprint_of
 from icure_async.models.key_share import KeyShare, KeySplit
@@ -29,6 +34,7 @@ from icure_async.models.validation import validate_id
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
+    from icure_async.keys.exchange_data import ExchangeDataDirectory
     from icure_async.keys.own_document import OwnDocument
     from icure_async.rest.data_owners import TypedDataOwner
 
@@ -40,8 +46,10 @@ _MAX_COMBINATIONS: Final = 256
 class KeyNotaries:
     """Splits and recovers private keys of the current data owner, and reads shares of others."""
 
-    def __init__(self, own_document: OwnDocument) -> None:
+    def __init__(self, own_document: OwnDocument, exchange_data: ExchangeDataDirectory) -> None:
         self._own = own_document
+        self._exchange_data = exchange_data
+        self._is_of_today = exchange_data.flavour == "cardinal"
         self._crypto = own_document.crypto
         self._key_ring = own_document.key_ring
         self._lock = anyio.Lock()
@@ -124,7 +132,7 @@ class KeyNotaries:
                 f"A share is of somebody else's private key: the current data owner is {own.id}. "
                 "Pass shares of its key only."
             )
-        public_keys = public_keys_of(own.document)
+        public_keys = published_keys_of(own.document)
         contents = [share.contents for share in given]
         key_pair = await in_thread(_combined, contents, public_keys)
         if key_pair is None:
@@ -151,8 +159,9 @@ class KeyNotaries:
             "Check the ids.",
         )
         notaries = [notary for notary in found.values() if notary is not None]
+        keys_of = published_keys_of if self._is_of_today else public_keys_of
         _require_all(
-            [notary.id for notary in notaries if not public_keys_of(notary.document)],
+            [notary.id for notary in notaries if not keys_of(notary.document)],
             "have no public key yet",
             "They publish one when they log in for the first time.",
         )
@@ -160,7 +169,7 @@ class KeyNotaries:
 
     def _to_split(self, document: Mapping[str, Any], fingerprint: str | None) -> KeyPair:
         """Return the key pair with the fingerprint, else that of ``publicKey``, else the oldest."""
-        published = [fingerprint_of(public_key) for public_key in public_keys_of(document)]
+        published = [fingerprint_of(public_key) for public_key in published_keys_of(document)]
         in_use = {
             key_pair.fingerprint: key_pair
             for key_pair in self._key_ring.own_pairs
@@ -180,7 +189,7 @@ class KeyNotaries:
     async def _check_may_be_replaced(self, document: Mapping[str, Any], key_pair: KeyPair) -> None:
         """Refuse to drop shares that may be the only way back to another key pair."""
         partitions = as_object(document.get(SHARES_MEMBER))
-        public_keys = public_keys_of(document)
+        public_keys = published_keys_of(document)
         if not partitions or len(public_keys) == 1:
             return
         opened = [
@@ -209,8 +218,12 @@ class KeyNotaries:
         threshold: int,
     ) -> dict[str, Any]:
         """Return our document with a share for each notary, in place of all that were there."""
-        document, _ = await self._own.prepare(document, [notary.id for notary in notaries])
-        exchange_keys = {notary.id: await self._key_to(document, notary) for notary in notaries}
+        exchange_keys: Mapping[str, bytes | None]
+        if self._is_of_today:
+            exchange_keys = await self._keys_of_today([notary.id for notary in notaries])
+        else:
+            document, _ = await self._own.prepare(document, [notary.id for notary in notaries])
+            exchange_keys = {notary.id: await self._key_to(document, notary) for notary in notaries}
         _require_all(
             [notary_id for notary_id, exchange_key in exchange_keys.items() if not exchange_key],
             "have no exchange key that both sides can open",
@@ -228,6 +241,14 @@ class KeyNotaries:
             if exchange_key
         }
         return document | {SHARES_MEMBER: partitions}
+
+    async def _keys_of_today(self, notary_ids: Sequence[str]) -> dict[str, bytes | None]:
+        """Return the keys in exchange data that we may write with, and the notaries can open."""
+        found = await self._exchange_data.to_write_with(notary_ids)
+        return {
+            notary_id: None if isinstance(data, ICureError) else data.secrets.exchange_key
+            for notary_id, data in found.items()
+        }
 
     async def _key_to(self, document: Mapping[str, Any], notary: TypedDataOwner) -> bytes | None:
         """Return an exchange key to the notary that both of us can open, and may write with."""
@@ -255,11 +276,22 @@ class KeyNotaries:
         self, document: Mapping[str, Any], notary_id: str, partition: object
     ) -> tuple[bytes, ...]:
         """Return the share as every exchange key from its owner to the notary opens it."""
+        if not isinstance(partition, str):
+            return ()
+        opened = [
+            await self._key_ring.open(wrapped) for wrapped in exchange_keys_to(document, notary_id)
+        ]
+        found = await self._opened_by([key for key in opened if key is not None], partition)
+        if not found:
+            of_today = await self._exchange_data.between(str(document["id"]), notary_id)
+            found = await self._opened_by(
+                [data.secrets.exchange_key for data in of_today], partition
+            )
+        return found
+
+    async def _opened_by(self, exchange_keys: Sequence[bytes], partition: str) -> tuple[bytes, ...]:
         found: dict[bytes, None] = {}
-        for wrapped in exchange_keys_to(document, notary_id):
-            exchange_key = await self._key_ring.open(wrapped)
-            if exchange_key is None or not isinstance(partition, str):
-                continue
+        for exchange_key in exchange_keys:
             try:
                 content = await self._crypto.aes_decrypt(exchange_key, decode_hex(partition))
             except ValueError:

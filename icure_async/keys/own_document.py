@@ -169,7 +169,8 @@ class OwnDocument(Directory):
             delegate = await self._delegate(delegate_id)
             if isinstance(delegate, ICureError):
                 raise delegate
-            if not await self._encryptable(delegate_id, delegate):
+            of_all = published_keys_of if self._owners.has_stubs else public_keys_of
+            if not await self._encryptable(delegate_id, of_all(delegate)):
                 raise _no_usable_key(delegate_id)
 
     async def prepare(
@@ -229,7 +230,7 @@ class OwnDocument(Directory):
         in the document is replaced, and nothing is written.
         """
         own_id, public_key = str(document["id"]), key_pair.public_key
-        older = await self._encryptable(own_id, document)
+        older = await self._encryptable(own_id, public_keys_of(document))
         document, exchange_key = await self.with_new_exchange_key(
             document, own_id, owner_key=public_key, public_keys=[public_key, *older]
         )
@@ -343,7 +344,7 @@ class OwnDocument(Directory):
         delegate = document if is_own else await self._delegate(delegate_id)
         if isinstance(delegate, ICureError):
             return document, _LeftOut("unreachable", delegate)
-        public_keys = await self._encryptable(delegate_id, delegate)
+        public_keys = await self._encryptable(delegate_id, public_keys_of(delegate))
         # Never left out ourselves: we must be able to read our own records.
         if not public_keys and not is_own:
             return document, _LeftOut("unconfirmed", _no_usable_key(delegate_id))
@@ -379,9 +380,9 @@ class OwnDocument(Directory):
             "key. Share again once it has logged in for the first time."
         )
 
-    async def _encryptable(self, owner_id: str, owner: Mapping[str, Any]) -> list[str]:
-        """Return the owner's public keys that really are such, and may be encrypted for."""
-        well_formed = await self._well_formed(owner_id, public_keys_of(owner))
+    async def _encryptable(self, owner_id: str, public_keys: Iterable[str]) -> list[str]:
+        """Return those public keys of an owner that really are such, and may be encrypted for."""
+        well_formed = await self._well_formed(owner_id, public_keys)
         foreign = [key for key in well_formed if not self.key_ring.holds(key)]
         usable = await self.trust.encryptable(await self.own_id(), owner_id, foreign)
         return [key for key in well_formed if key in usable or self.key_ring.holds(key)]

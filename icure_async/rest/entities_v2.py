@@ -39,10 +39,17 @@ class AccessHeaders(Protocol):
         """Return the headers that go with requests for entities of a type; none for others."""
         ...
 
-    async def renewed_access_headers(
-        self, entity_type: str, known: Mapping[str, str], /
+    async def newer_access_headers(
+        self, entity_type: str, sent: Mapping[str, str], /
     ) -> Mapping[str, str] | None:
-        """Return the headers if there are other ones by now than those known; else None."""
+        """Return the headers as they are now; None where there are no others than were sent.
+
+        Somebody may have given access since.
+        """
+        ...
+
+    async def keep_fresh(self) -> None:
+        """Look for access that others have given, unless that was done a moment ago."""
         ...
 
 
@@ -53,14 +60,17 @@ class NoAccess:
         """Return no headers."""
         return {}
 
-    async def renewed_access_headers(
+    async def newer_access_headers(
         self,
         entity_type: str,  # noqa: ARG002
-        known: Mapping[str, str],  # noqa: ARG002
+        sent: Mapping[str, str],  # noqa: ARG002
         /,
     ) -> Mapping[str, str] | None:
-        """Return nothing."""
+        """Return None: there are no others."""
         return None
+
+    async def keep_fresh(self) -> None:
+        """Look for nothing."""
 
 
 class EntityResourceV2(EntityResource):
@@ -85,35 +95,28 @@ class EntityResourceV2(EntityResource):
         self._batch = _BATCHES.get(route, self._batch)
 
     async def get_many(self, entity_ids: Sequence[str]) -> list[dict[str, Any]]:
-        """Return entities; unknown ones are left out.
-
-        Those that are missing are asked for once more where somebody has given access since the
-        headers were made.
-        """
-        known = await self._access.access_headers(self._secure_type)
+        """Return entities; unknown ones are left out, and those that were kept from this user."""
+        sent = await self._access.access_headers(self._secure_type)
         found = await super().get_many(entity_ids)
         present = {document["id"] for document in found}
         missing = [entity_id for entity_id in entity_ids if entity_id not in present]
-        if missing and await self._access.renewed_access_headers(self._secure_type, known):
+        if missing and await self._access.newer_access_headers(self._secure_type, sent) is not None:
             found += await super().get_many(missing)
         return found
 
     async def filter(
         self, chain: Mapping[str, Any], *, limit: int, start_id: str | None = None
     ) -> dict[str, Any]:
-        """Return a page of the entities that a filter finds, also of those shared just now."""
+        """Return a page of the entities that a filter finds, with its ``rows``."""
         if start_id is None:
-            await self._renew_access()
+            # The backend leaves out what the headers give no access to, and says nothing.
+            await self._access.keep_fresh()
         return await super().filter(chain, limit=limit, start_id=start_id)
 
     async def match(self, wanted: Mapping[str, Any]) -> list[str]:
-        """Return the ids of all entities that a filter finds, also of those shared just now."""
-        await self._renew_access()
+        """Return the ids of all entities that a filter finds, each of them once."""
+        await self._access.keep_fresh()
         return await super().match(wanted)
-
-    async def _renew_access(self) -> None:
-        """Have the headers made anew: nothing in an answer tells what the backend leaves out."""
-        await self._access.renewed_access_headers(self._secure_type, {})
 
     async def delete(self, entity_id: str, rev: str | None = None) -> list[Any]:
         """Mark an entity as deleted; return ``[{id, rev}]``, empty for an unknown one."""
@@ -221,27 +224,27 @@ class EntityResourceV2(EntityResource):
         body: object = None,
         repeatable: bool = False,
     ) -> Response:
-        async def send(headers: Mapping[str, str]) -> Response:
+        sent, content = await self._access.access_headers(self._secure_type), _as_sent(body)
+
+        async def request(headers: Mapping[str, str]) -> Response:
             return await self._session.request(
                 method,
                 path,
                 action=action,
                 query=query,
-                body=sent,
+                body=content,
                 headers=headers,
                 repeatable=repeatable,
             )
 
-        sent = _as_sent(body)
-        headers = await self._access.access_headers(self._secure_type)
         try:
-            return await send(headers)
+            return await request(sent)
         except PermissionDeniedError:
-            # Somebody may have given access since. What is refused has done nothing.
-            renewed = await self._access.renewed_access_headers(self._secure_type, headers)
-            if renewed is None:
+            newer = await self._access.newer_access_headers(self._secure_type, sent)
+            if newer is None:
                 raise
-        return await send(renewed)
+        # Out here, where the refusal is no context of what follows.
+        return await request(newer)
 
 
 def without_nulls(value: Any) -> Any:

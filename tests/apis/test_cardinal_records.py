@@ -12,6 +12,7 @@ import pytest
 from icure_async import Patient
 from icure_async.errors import (
     CryptoError,
+    DecryptionError,
     NotFoundError,
     PermissionDeniedError,
 )
@@ -75,7 +76,7 @@ async def test_a_patient_is_created_and_read_by_others(today: TodayWorld) -> Non
     assert await doc1.patient_api.get_patient(created.id) == created
     assert (await today.audit()).problems == []
     doc2 = await today.user("doc2")
-    with pytest.raises(PermissionDeniedError):
+    with pytest.raises(DecryptionError):
         await doc2.patient_api.get_patient(created.id)
 
 

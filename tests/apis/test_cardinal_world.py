@@ -9,6 +9,7 @@ import pytest
 
 from icure_async import EncryptedPatient, Patient
 from icure_async.errors import PermissionDeniedError
+from icure_async.keys import exchange_data
 from icure_async.models.flavour import Flavour
 from icure_async.models.wire import to_wire
 from icure_async.sandbox import Sandbox
@@ -139,8 +140,12 @@ async def test_what_today_wrote_is_read_and_modified_in_either_flavour(flavour: 
 
 
 @pytest.mark.usefixtures("keys_made_once", "cheap_hashes")
-async def test_a_patient_who_is_logged_in_reads_and_finds_what_it_is_given_now() -> None:
+async def test_a_patient_who_is_logged_in_reads_and_finds_what_it_is_given_now(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Each time by a data owner who had given it nothing before."""
+    # Lists are as old as they get.
+    monkeypatch.setattr(exchange_data, "_FRESH_SECONDS", -1)
     async with (
         Sandbox(seed=seed_at("2-anonymous"), profile="strict") as sandbox,
         opened(sandbox, "pat2") as patient_api,

@@ -8,6 +8,7 @@ import aiohttp
 import pytest
 
 from icure_async import MedTechApi, Patient
+from icure_async.errors import CryptoError
 from icure_async.sandbox import Sandbox
 from icure_async.storage import KeyStorage, MemoryKeyStorage
 from tests.support.builders import builder_for
@@ -116,3 +117,66 @@ async def test_an_invited_patient_is_told_that_nothing_opens_yet(
     assert after["securityMetadata"] == before["securityMetadata"]
     assert after["encryptedSelf"] == before["encryptedSelf"]
     assert any("give_access_back_to" in warning for warning in api.warnings)
+
+
+async def test_a_key_is_split_among_notaries_and_put_together_again(
+    sandbox: Sandbox, opened: Opener, requests: RequestLog
+) -> None:
+    notaries = {}
+    for login in ("maester", "keyless"):
+        notaries[f"hcp-{login}"] = await opened(login)
+        await notaries[f"hcp-{login}"].init_user_crypto()
+    bran = await opened("bran")
+    (pair,) = await bran.init_user_crypto()
+    split = await bran.data_owner_api.split_private_key_among(list(notaries), threshold=2)
+    assert split.fingerprint == pair.fingerprint
+    stored = await sandbox.stored("patient", BRAN)
+    assert stored is not None
+    assert stored["privateKeyShamirPartitions"].keys() == notaries.keys()
+    assert not stored.get("aesExchangeKeys")
+    assert stored["publicKeysForOaepWithSha256"] == [pair.public_key]
+
+    shares = [await notary.data_owner_api.get_key_share_of(BRAN) for notary in notaries.values()]
+    storage = MemoryKeyStorage()
+    new_device = await opened("bran", storage)
+    recovered = await new_device.data_owner_api.recover_private_key_from(shares)
+    assert recovered == pair
+    assert await new_device.init_user_crypto() == [pair]
+    assert (await new_device.patient_api.get_patient(BRAN)).note == "seen by a crow"
+    # Another time, nothing is in the way.
+    await bran.data_owner_api.split_private_key_among(["hcp-maester"])
+    report = await bran.data_owner_api.examine_keys()
+    assert report.notaries == ("hcp-maester",)
+    assert report.problems == []
+
+
+async def test_a_patient_shares_automatically_with_a_professional_of_today(
+    sandbox: Sandbox, opened: Opener
+) -> None:
+    doctor = await opened("maester")
+    api = await opened("alone")
+    await api.init_user_crypto()
+    with pytest.raises(CryptoError, match="no public key"):
+        await api.user_api.share_all_future_data_with([DOCTOR])
+    await doctor.init_user_crypto()
+    await api.user_api.share_all_future_data_with([DOCTOR])
+    created = await api.patient_api.create_or_modify_patient(Patient(first_name="A", note="n"))
+    assert (await doctor.patient_api.get_patient(str(created.id))).note == "n"
+
+
+async def test_an_invited_patient_asks_for_access_and_gets_it(
+    sandbox: Sandbox, opened: Opener
+) -> None:
+    doctor = await opened("maester")
+    await doctor.init_user_crypto()
+    record = await doctor.patient_api.get_patient("patient-alone")
+    record.note = "by the professional"
+    await doctor.patient_api.create_or_modify_patient(record)
+    api = await opened("alone")
+    await api.init_user_crypto()
+    (asked,) = await api.data_owner_api.ask_access_to_own_data()
+    assert (asked.recipient_id, asked.delivered, asked.problem) == (DOCTOR, True, None)
+    (notice,) = await doctor.notification_api.get_pending_notifications_after(0)
+    answer = await doctor.data_owner_api.answer_access_request(notice)
+    assert answer.access.patient.shared == 1
+    assert (await api.patient_api.get_patient("patient-alone")).note == "by the professional"

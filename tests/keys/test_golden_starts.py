@@ -6,6 +6,7 @@ import aiohttp
 import pytest
 
 from icure_async import KeyPair, KeyReport, MedTechApi
+from icure_async.keys.own_record import is_new_record
 from icure_async.models.flavour import Flavour
 from icure_async.sandbox import Sandbox
 from icure_async.storage import MemoryKeyStorage
@@ -58,6 +59,13 @@ async def test_a_start_with_a_stored_key_is_short_and_writes_nothing(
     """The requests are login, matches, switch to the group, and the data owner."""
     user = CARDINAL["users"][name]
     async with Sandbox(seed=stage(CARDINAL, stage_name)) as sandbox:
+        record = await sandbox.stored("patient", user["dataOwnerId"])
+        if record is not None and is_new_record(record):
+            await (await opened(sandbox, user, "cardinal", client_session)).init_user_crypto()
+            completed = await sandbox.stored("patient", user["dataOwnerId"])
+            assert completed is not None
+            assert completed["securityMetadata"]
+            assert completed["firstName"] == record["firstName"]
         api = await opened(sandbox, user, "cardinal", client_session)
         before = await sandbox.export()
         requests.take()

@@ -94,8 +94,8 @@ class StubBackend:
         match [line.partition(" ")[0], *path]:
             case ["POST", "auth", "login"]:
                 self._current = body["username"]
-                claims = {"exp": int(NOW + 86400), "tac": 20}
-                return 200, login_answer(token(**claims), token(**claims))
+                access = token(exp=int(NOW + 86400), tac=20)
+                return 200, login_answer(access, access)
             case ["GET", "user", "matches"]:
                 return 404, {"message": "no such endpoint"}
             case ["GET", "user", "current"]:
