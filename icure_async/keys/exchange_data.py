@@ -279,14 +279,14 @@ class ExchangeDataDirectory(SecretHolder):
         found = await self.by_ids(ids.values())
         return _present({key: found.get(data_id) for key, data_id in ids.items()})
 
-    async def look_again(self, delegation_keys: Iterable[str]) -> None:
+    async def look_again(self, delegation_keys: Iterable[str] = ("",)) -> None:
         """Look for exchange data that was made for an anonymous owner since it was last listed.
 
         Args:
             delegation_keys: of delegations that nothing known opens. In one call of the
-                application, each is looked for once.
+                application, each is looked for once. By default, it is any.
         """
-        wanted = [key for key in delegation_keys if not is_noted_in_call((self, key))]
+        wanted = [key for key in delegation_keys if not (key and is_noted_in_call((self, key)))]
         if wanted and await self.is_anonymous(await self._own.own_id()):
             await self._list(anew=True)
             for key in wanted:

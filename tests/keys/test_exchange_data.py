@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import aiohttp
@@ -829,7 +829,7 @@ async def test_answers_to_other_questions_are_refused(
 
     backend.intervene = lie
     one = await person(backend, PAT if route == "byParticipant" else DOC)
-    calls = {
+    calls: dict[str, Callable[[], Awaitable[object]]] = {
         "byIds": lambda: one.directory.by_ids([data.id]),
         "byParticipant": lambda: one.directory.access_headers("Patient"),
         "byDelegatorDelegate": lambda: one.directory.to_write_with([PAT]),
