@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, Protocol
 from urllib.parse import urlencode
 
-from icure_async.errors import ConflictError, NotFoundError
+from icure_async.errors import ConflictError, NotFoundError, PermissionDeniedError
 from icure_async.json_shapes import is_list, is_object
 from icure_async.rest.changes import MAX_CONFLICTS
 from icure_async.rest.documents import (
@@ -39,6 +39,10 @@ class AccessHeaders(Protocol):
         """Return the headers that go with requests for entities of a type; none for others."""
         ...
 
+    async def look_again(self) -> None:
+        """Look for access that an anonymous data owner was given since."""
+        ...
+
 
 class NoAccess:
     """For entities without access control keys."""
@@ -46,6 +50,9 @@ class NoAccess:
     async def access_headers(self, entity_type: str, /) -> Mapping[str, str]:  # noqa: ARG002
         """Return no headers."""
         return {}
+
+    async def look_again(self) -> None:
+        """Look for nothing."""
 
 
 class EntityResourceV2(EntityResource):
@@ -68,6 +75,16 @@ class EntityResourceV2(EntityResource):
         self._secure_type = secure_type
         self._access = access
         self._batch = _BATCHES.get(route, self._batch)
+
+    async def get_many(self, entity_ids: Sequence[str]) -> list[dict[str, Any]]:
+        """Return entities; unknown ones, and those without access, are left out."""
+        headers = await self._access.access_headers(self._secure_type)
+        found = await super().get_many(entity_ids)
+        known = {document["id"] for document in found}
+        missing = [entity_id for entity_id in entity_ids if entity_id not in known]
+        if not missing or await self._renewed(headers) is None:
+            return found
+        return [*found, *await super().get_many(missing)]
 
     async def delete(self, entity_id: str, rev: str | None = None) -> list[Any]:
         """Mark an entity as deleted; return ``[{id, rev}]``, empty for an unknown one."""
@@ -175,15 +192,34 @@ class EntityResourceV2(EntityResource):
         body: object = None,
         repeatable: bool = False,
     ) -> Response:
-        return await self._session.request(
-            method,
-            path,
-            action=action,
-            query=query,
-            body=_as_sent(body),
-            headers=await self._access.access_headers(self._secure_type),
-            repeatable=repeatable,
-        )
+        sent = _as_sent(body)
+
+        async def send(headers: Mapping[str, str]) -> Response:
+            return await self._session.request(
+                method,
+                path,
+                action=action,
+                query=query,
+                body=sent,
+                headers=headers,
+                repeatable=repeatable,
+            )
+
+        headers = await self._access.access_headers(self._secure_type)
+        try:
+            return await send(headers)
+        except PermissionDeniedError:
+            renewed = await self._renewed(headers)
+            if renewed is None:
+                raise
+        # A request that was turned away did nothing.
+        return await send(renewed)
+
+    async def _renewed(self, headers: Mapping[str, str]) -> Mapping[str, str] | None:
+        """Return headers that prove more access than these, or None where there is no more."""
+        await self._access.look_again()
+        renewed = await self._access.access_headers(self._secure_type)
+        return None if renewed == headers else renewed
 
 
 def without_nulls(value: Any) -> Any:

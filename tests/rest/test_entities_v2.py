@@ -11,7 +11,12 @@ from urllib.parse import parse_qsl
 import attrs
 import pytest
 
-from icure_async.errors import ConflictError, InvalidResponseError, NotFoundError
+from icure_async.errors import (
+    ConflictError,
+    InvalidResponseError,
+    NotFoundError,
+    PermissionDeniedError,
+)
 from icure_async.rest.entities_v2 import EntityResourceV2
 from icure_async.rest.responses import Response
 from icure_async.rest.session import Session
@@ -68,9 +73,16 @@ class Proof:
     def __init__(self) -> None:
         self.types: list[str] = []
 
+        self.found: list[Mapping[str, str]] = []
+        self.headers: Mapping[str, str] = PROOF
+
     async def access_headers(self, entity_type: str, /) -> Mapping[str, str]:
         self.types.append(entity_type)
-        return PROOF
+        return self.headers
+
+    async def look_again(self) -> None:
+        if self.found:
+            self.headers = self.found.pop(0)
 
 
 def patients(*answers: Any) -> tuple[EntityResourceV2, Answers]:
@@ -230,3 +242,33 @@ async def test_what_is_nested_absurdly_is_sent_as_it_is_so_that_sending_refuses_
     resource, session = patients({"id": "p", "rev": "1-a"})
     await resource.create({"id": "p", "deep": deep})
     assert session.asked[0].body["deep"] is deep
+
+
+DENIED: Final = PermissionDeniedError("Could not do it.", status=403)
+MORE: Final = {"Icure-Access-Control-Keys": "AAAABBBB"}
+
+
+async def test_access_that_was_given_since_is_looked_for_once() -> None:
+    resource, session = patients(DENIED, {"id": "p", "rev": "1-a"})
+    cast("Proof", resource._access).found = [MORE]
+    assert (await resource.get("p"))["rev"] == "1-a"
+    assert [one.headers for one in session.asked] == [PROOF, MORE]
+    resource, session = patients(DENIED)
+    with pytest.raises(PermissionDeniedError):
+        await resource.get("p")
+    resource, session = patients(DENIED, DENIED)
+    cast("Proof", resource._access).found = [MORE, PROOF]
+    with pytest.raises(PermissionDeniedError):
+        await resource.get("p")
+    assert len(session.asked) == 2
+
+
+async def test_those_that_are_missing_are_asked_for_again_with_more_access() -> None:
+    first, second = {"id": "p", "rev": "1-a"}, {"id": "q", "rev": "1-a"}
+    resource, session = patients([first], [second])
+    cast("Proof", resource._access).found = [MORE]
+    assert await resource.get_many(["p", "q"]) == [first, second]
+    assert [one.body for one in session.asked] == [{"ids": ["p", "q"]}, {"ids": ["q"]}]
+    resource, session = patients([first])
+    assert await resource.get_many(["p", "q"]) == [first]
+    assert len(session.asked) == 1
