@@ -9,9 +9,11 @@ from typing import Any, Final
 import aiohttp
 import pytest
 
-from icure_async import Notification, Patient, Property
+from icure_async import EncryptedPatient, Notification, Patient, Property
 from icure_async.errors import (
     CryptoError,
+    DecryptionError,
+    NetworkError,
     NotFoundError,
     PermissionDeniedError,
 )
@@ -41,6 +43,15 @@ async def sandbox(seed: Json) -> AsyncIterator[Sandbox]:
 @pytest.fixture
 def today(sandbox: Sandbox, client_session: aiohttp.ClientSession) -> TodayWorld:
     return TodayWorld(sandbox, client_session)
+
+
+@pytest.fixture
+async def open_world(
+    seed: Json, client_session: aiohttp.ClientSession
+) -> AsyncIterator[TodayWorld]:
+    """A backend on which professionals read what they have no key of."""
+    async with Sandbox(seed=seed) as running:
+        yield TodayWorld(running, client_session)
 
 
 def in_clear(document: Json) -> str:
@@ -242,7 +253,7 @@ async def test_a_notification_reaches_its_reader_who_answers_and_deletes_it(
         assert "SECRET" not in in_clear(stored)
         assert stored["securityMetadata"]
         read = await reader.notification_api.get_notification(told.id)
-        assert [one.id for one in read.properties] == ["SECRET property"]
+        assert [one.id for one in read.properties or ()] == ["SECRET property"]
         changed = await reader.notification_api.update_notification_status(read, "ongoing")
         assert (changed.status, changed.properties) == ("ongoing", read.properties)
         assert (await doc1.notification_api.get_notification(told.id)).status == "ongoing"
@@ -293,3 +304,59 @@ async def test_a_patient_who_was_given_access_since_reads_without_starting_anew(
     await doc1.patient_api.give_access_to(created, owner_of("pat3"))
     assert (await pat3.patient_api.get_patient(created.id)).note == "n"
     assert [one.note for one in await pat3.patient_api.get_patients([created.id])] == ["n"]
+
+
+@pytest.mark.parametrize("flavour", ["cardinal", "medtech"])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("note", "SECRET"),
+        ("company_name", "SECRET"),
+        ("languages", ["SECRET"]),
+        ("partnerships", [Partnership(partner_id="SECRET")]),
+    ],
+)
+async def test_one_who_cannot_read_a_patient_puts_nothing_into_clear(
+    open_world: TodayWorld, flavour: str, name: str, value: Any
+) -> None:
+    doc3 = await open_world.user("doc3", flavour)
+    closed = await doc3.patient_api.get_patient_and_try_decrypt(NO_NOTE)
+    assert isinstance(closed, EncryptedPatient)
+    before = await open_world.stored(NO_NOTE)
+    with pytest.raises(DecryptionError):
+        await doc3.patient_api.modify_potentially_encrypted_patient(closed.evolve(**{name: value}))
+    assert await open_world.stored(NO_NOTE) == before
+    changed = await doc3.patient_api.modify_potentially_encrypted_patient(
+        closed.evolve(first_name="Other")
+    )
+    assert changed.first_name == "Other"
+    stored = await open_world.stored(NO_NOTE)
+    assert stored["encryptedSelf"] == before["encryptedSelf"]
+    assert stored["securityMetadata"] == before["securityMetadata"]
+    if flavour == "cardinal":
+        assert not {"created", "modified"} & stored.keys()
+
+
+async def test_a_lost_answer_is_no_second_patient(
+    today: TodayWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    doc1 = await today.user("doc1")
+    new = Patient(first_name="Sansa", note="n")
+    resource = doc1.patient_api._patients.resource
+    create = type(resource).create
+
+    async def lose(self: Any, document: Json) -> Json:
+        await create(self, document)
+        raise NetworkError("Could not create it: no answer.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(type(resource), "create", lose)
+        with pytest.raises(NetworkError):
+            await doc1.patient_api.create_or_modify_patient(new)
+    saved = await doc1.patient_api.create_or_modify_patient(new)
+    assert (saved.id, saved.note) == (new.id, "n")
+    assert saved.rev.startswith("1-")
+    saved.note = "m"
+    again = await doc1.patient_api.create_or_modify_patient(saved)
+    # And for a modification: the same record once more.
+    assert (await doc1.patient_api.create_or_modify_patient(saved)).rev == again.rev
