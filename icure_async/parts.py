@@ -115,16 +115,18 @@ class Parts(SecretHolder):
             crypto=crypto,
             trust=self.trust,
         )
-        exchange_data, map_resource = (
-            ExchangeDataResource(session),
-            ExchangeDataMapResource(session),
-        )
+        exchange_data = ExchangeDataResource(session)
+        map_resource = ExchangeDataMapResource(session)
         self.exchange_data: Final = ExchangeDataDirectory(
-            exchange_data, map_resource, self.own_document, flavour=settings.flavour
+            exchange_data,
+            map_resource,
+            self.own_document,
+            flavour=settings.flavour,
         )
         maps = ExchangeDataMaps(crypto, map_resource, self.exchange_data)
-        gifts = transfers = None
+        counterparts = gifts = transfers = None
         if settings.flavour == "cardinal":
+            counterparts = Counterparts(exchange_data, self.own_document)
             gifts = ExchangeDataGifts(exchange_data, self.exchange_data, maps, self.own_document)
             transfers = TodaysTransfers(exchange_data, self.exchange_data, self.own_document)
             self.own_document.recovery.transfers = transfers
@@ -179,7 +181,7 @@ class Parts(SecretHolder):
             metadata=metadata,
             directory=self.own_document,
             current_user=self.current_user,
-            counterparts=Counterparts(exchange_data, self.own_document) if gifts else None,
+            counterparts=counterparts,
         )
         self.recovery_keys: Final = RecoveryKeys(RecoveryDataResource(session), self.own_document)
         self.parent_keys: Final = ParentKeys(self.own_document, settings.key_storage)

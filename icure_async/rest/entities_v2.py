@@ -39,8 +39,17 @@ class AccessHeaders(Protocol):
         """Return the headers that go with requests for entities of a type; none for others."""
         ...
 
-    async def look_again(self) -> None:
-        """Look for access that an anonymous data owner was given since."""
+    async def newer_access_headers(
+        self, entity_type: str, sent: Mapping[str, str], /
+    ) -> Mapping[str, str] | None:
+        """Return the headers as they are now; None where there are no others than were sent.
+
+        Somebody may have given access since.
+        """
+        ...
+
+    async def keep_fresh(self) -> None:
+        """Look for access that others have given, unless that was done a moment ago."""
         ...
 
 
@@ -51,7 +60,16 @@ class NoAccess:
         """Return no headers."""
         return {}
 
-    async def look_again(self) -> None:
+    async def newer_access_headers(
+        self,
+        entity_type: str,  # noqa: ARG002
+        sent: Mapping[str, str],  # noqa: ARG002
+        /,
+    ) -> Mapping[str, str] | None:
+        """Return None: there are no others."""
+        return None
+
+    async def keep_fresh(self) -> None:
         """Look for nothing."""
 
 
@@ -77,14 +95,28 @@ class EntityResourceV2(EntityResource):
         self._batch = _BATCHES.get(route, self._batch)
 
     async def get_many(self, entity_ids: Sequence[str]) -> list[dict[str, Any]]:
-        """Return entities; unknown ones, and those without access, are left out."""
-        headers = await self._access.access_headers(self._secure_type)
+        """Return entities; unknown ones are left out, and those that were kept from this user."""
+        sent = await self._access.access_headers(self._secure_type)
         found = await super().get_many(entity_ids)
-        known = {document["id"] for document in found}
-        missing = [entity_id for entity_id in entity_ids if entity_id not in known]
-        if not missing or await self._renewed(headers) is None:
-            return found
-        return [*found, *await super().get_many(missing)]
+        present = {document["id"] for document in found}
+        missing = [entity_id for entity_id in entity_ids if entity_id not in present]
+        if missing and await self._access.newer_access_headers(self._secure_type, sent) is not None:
+            found += await super().get_many(missing)
+        return found
+
+    async def filter(
+        self, chain: Mapping[str, Any], *, limit: int, start_id: str | None = None
+    ) -> dict[str, Any]:
+        """Return a page of the entities that a filter finds, with its ``rows``."""
+        if start_id is None:
+            # The backend leaves out what the headers give no access to, and says nothing.
+            await self._access.keep_fresh()
+        return await super().filter(chain, limit=limit, start_id=start_id)
+
+    async def match(self, wanted: Mapping[str, Any]) -> list[str]:
+        """Return the ids of all entities that a filter finds, each of them once."""
+        await self._access.keep_fresh()
+        return await super().match(wanted)
 
     async def delete(self, entity_id: str, rev: str | None = None) -> list[Any]:
         """Mark an entity as deleted; return ``[{id, rev}]``, empty for an unknown one."""
@@ -192,34 +224,27 @@ class EntityResourceV2(EntityResource):
         body: object = None,
         repeatable: bool = False,
     ) -> Response:
-        sent = _as_sent(body)
+        sent, content = await self._access.access_headers(self._secure_type), _as_sent(body)
 
-        async def send(headers: Mapping[str, str]) -> Response:
+        async def request(headers: Mapping[str, str]) -> Response:
             return await self._session.request(
                 method,
                 path,
                 action=action,
                 query=query,
-                body=sent,
+                body=content,
                 headers=headers,
                 repeatable=repeatable,
             )
 
-        headers = await self._access.access_headers(self._secure_type)
         try:
-            return await send(headers)
+            return await request(sent)
         except PermissionDeniedError:
-            renewed = await self._renewed(headers)
-            if renewed is None:
+            newer = await self._access.newer_access_headers(self._secure_type, sent)
+            if newer is None:
                 raise
-        # A request that was turned away did nothing.
-        return await send(renewed)
-
-    async def _renewed(self, headers: Mapping[str, str]) -> Mapping[str, str] | None:
-        """Return headers that prove more access than these, or None where there is no more."""
-        await self._access.look_again()
-        renewed = await self._access.access_headers(self._secure_type)
-        return None if renewed == headers else renewed
+        # Out here, where the refusal is no context of what follows.
+        return await request(newer)
 
 
 def without_nulls(value: Any) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
 
@@ -11,7 +13,14 @@ from tests.support.json_lines import JsonLinesProcess
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["Access", "CardinalError", "CardinalSdk", "JsonObject", "StartCardinal"]
+__all__ = [
+    "Access",
+    "CardinalError",
+    "CardinalSdk",
+    "JsonObject",
+    "StartCardinal",
+    "write_device_key",
+]
 
 JsonObject: TypeAlias = dict[str, Any]
 Access: TypeAlias = Literal["Read", "Write"]
@@ -112,3 +121,11 @@ class CardinalSdk(JsonLinesProcess):
 
 
 StartCardinal: TypeAlias = Callable[[], Awaitable[CardinalSdk]]
+
+
+def write_device_key(directory: Path, owner_id: str, public_key: str, private_key: str) -> None:
+    """Write a key pair as the package stores one of its own; keys are in hex."""
+    directory.mkdir(parents=True, exist_ok=True)
+    name = f"org.taktik.icure.rsa.device.{owner_id}.{public_key[-32:]}"
+    encoded = base64.b64encode(bytes.fromhex(private_key)).decode()
+    (directory / name).write_text(json.dumps({"privateKey": encoded}))
