@@ -360,3 +360,29 @@ async def test_a_lost_answer_is_no_second_patient(
     again = await doc1.patient_api.create_or_modify_patient(saved)
     # And for a modification: the same record once more.
     assert (await doc1.patient_api.create_or_modify_patient(saved)).rev == again.rev
+
+
+async def test_further_fields_are_encrypted_in_addition_to_todays(today: TodayWorld) -> None:
+    fields = ["first_name", "last_name", "birth_sex", "partnerships", "date_of_birth"]
+    doc1 = await today.user("doc1", encrypted=fields)
+    created = await doc1.patient_api.create_or_modify_patient(
+        Patient(
+            first_name="SECRET",
+            last_name="SECRET",
+            civility="SECRET",
+            date_of_birth=19871231,
+            birth_sex="female",
+            partnerships=[Partnership(partner_id="SECRET")],
+        )
+    )
+    shown = in_clear(await today.stored(created.id))
+    assert not any(text in shown for text in ("SECRET", "1987", "female"))
+    assert "partnerships" not in json.loads(shown)
+    plain = await today.user("doc1")
+    read = await plain.patient_api.get_patient(created.id)
+    assert (read.first_name, read.date_of_birth, read.birth_sex) == ("SECRET", 19871231, "female")
+    read.civility = "SECRET too"
+    await plain.patient_api.create_or_modify_patient(read)
+    # An API object without the option keeps encrypted what was.
+    shown = in_clear(await today.stored(created.id))
+    assert not any(text in shown for text in ("SECRET", "1987", "female"))
