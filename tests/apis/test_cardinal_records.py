@@ -13,6 +13,7 @@ from icure_async import EncryptedPatient, Notification, Patient, Property
 from icure_async.errors import (
     CryptoError,
     DecryptionError,
+    InvalidResponseError,
     NetworkError,
     NotFoundError,
     PermissionDeniedError,
@@ -386,3 +387,39 @@ async def test_further_fields_are_encrypted_in_addition_to_todays(today: TodayWo
     # An API object without the option keeps encrypted what was.
     shown = in_clear(await today.stored(created.id))
     assert not any(text in shown for text in ("SECRET", "1987", "female"))
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"insurabilities": []},
+        {"notes": None},
+        {"insurabilities": [{"encryptedSelf": "AAAA"}]},
+        {"securityMetadata": None},
+        {"encryptedSelf": "AAAA"},
+    ],
+)
+async def test_an_answer_that_lacks_encrypted_content_is_refused(
+    today: TodayWorld, monkeypatch: pytest.MonkeyPatch, members: Json
+) -> None:
+    doc1 = await today.user("doc1")
+    robb = await doc1.patient_api.get_patient(ROBB)
+    resource = type(doc1.patient_api._patients.resource)
+    modify, update = resource.modify, resource.update_metadata
+
+    async def cut(self: Any, document: Json) -> Json:
+        return {**await modify(self, document), **members}
+
+    async def cut_share(self: Any, requests: Any) -> Any:
+        results = await update(self, requests)
+        results[ROBB].entity.update(members)
+        return results
+
+    monkeypatch.setattr(resource, "modify", cut)
+    monkeypatch.setattr(resource, "update_metadata", cut_share)
+    with pytest.raises(InvalidResponseError):
+        await doc1.patient_api.give_access_to(robb, owner_of("pat1"))
+    robb = await doc1.patient_api.get_patient(ROBB)
+    robb.note = "changed"
+    with pytest.raises(InvalidResponseError):
+        await doc1.patient_api.create_or_modify_patient(robb)
