@@ -133,9 +133,14 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session
-@budget(2)
+@budget(4)
 def interop(session: nox.Session) -> None:
-    """Drive the sandbox with the published @icure/api package, and read each other's patients."""
+    """Drive the sandbox with the published SDKs, and read each other's patients.
+
+    The reference of 2023 is @icure/api on Node.js; today's is cardinal-sdk, which the tests install
+    in an environment of its own where there is a Python 3.12 or newer. Without one its tests are
+    skipped, or fail where REQUIRE_CARDINAL=1.
+    """
     _install(session, "test")
     session.run("pytest", "-m", "interop", *(session.posargs or ["tests/interop"]))
 

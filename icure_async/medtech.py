@@ -428,7 +428,7 @@ class MedTechApi(_Api):
         *,
         missing_key: MissingKeyPolicy = "refuse",
         parent_key_pairs: Mapping[str, Sequence[KeyPair]] | None = None,
-        find_key: Callable[[MissingKey], Awaitable[KeyPair | None]] | None = None,
+        find_key: Callable[[MissingKey], Awaitable[KeyPair | RecoveryKey | None]] | None = None,
         recovery_key: RecoveryKey | str | None = None,
     ) -> list[KeyPair]:
         """Put the user's key pairs to use; before that, nothing can be encrypted or decrypted.
@@ -452,8 +452,9 @@ class MedTechApi(_Api):
             parent_key_pairs: id of a parent → its key pairs, for a professional inside an
                 organisation (``parent_id``), who then reads what was shared with it. They are
                 stored on this device like one given to :meth:`add_key_pair`.
-            find_key: asked for the missing key pair first, for example in a backup; None in return
-                leaves it to ``missing_key``, and so does a pair that is none of the published ones.
+            find_key: asked for the missing key pair first, for example in a backup, or for a
+                recovery key; None in return leaves it to ``missing_key``, and so does a pair that
+                is none of the published ones.
             recovery_key: what ``data_owner_api.create_recovery_key()`` returned on a device that
                 had the key pairs, or its text. They are stored on this device then, as far as they
                 are published.

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from icure_async.models.access_request import AccessRequest
     from icure_async.models.key_pair import KeyPair
     from icure_async.models.missing_key import MissingKey, MissingKeyPolicy
+    from icure_async.models.recovery_key import RecoveryKey
     from icure_async.rest.message_gateway import MessageGateway
     from icure_async.rest.session import Session
 
@@ -46,7 +47,7 @@ class Options:
 
     token_validity: int
     missing_key: MissingKeyPolicy
-    find_key: Callable[[MissingKey], Awaitable[KeyPair | None]] | None
+    find_key: Callable[[MissingKey], Awaitable[KeyPair | RecoveryKey | None]] | None
 
 
 class _Run:

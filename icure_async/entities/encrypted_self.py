@@ -32,6 +32,7 @@ __all__ = [
     "encrypt_members",
     "encrypted_parts",
     "hidden_members",
+    "is_empty",
     "javascript_json",
 ]
 
@@ -281,7 +282,9 @@ class _Cipher:
             return value
         before = await self.before(value, _ALWAYS_CLEAR_INSIDE)
         names = self.inside.get(path, ())
-        wanted = value.keys() if names is None else {*names, *before.members}
+        wanted = {*(value if names is None else names), *before.members}
+        # Backends fill in what is empty.
+        wanted -= {name for name in wanted - before.members.keys() if is_empty(value.get(name))}
         content: dict[str, Any] = {}
         result: dict[str, Any] = {}
         for name, inner in value.items():
@@ -345,6 +348,11 @@ class _Cipher:
         plaintext = await in_thread_if_large(_size(content), javascript_json, content)
         ciphertext = await self.crypto.aes_encrypt(self.key, plaintext)
         return await in_thread_if_large(len(ciphertext), encode_base64, ciphertext)
+
+
+def is_empty(value: object) -> bool:
+    """Return whether a member is there as good as not: backends add and drop such."""
+    return value is None or value == [] or value == {}
 
 
 def _nothing_like(value: object) -> object:

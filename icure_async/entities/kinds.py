@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
 
 import attrs
 
-from icure_async.entities.encrypted_self import NOTHING_INSIDE
+from icure_async.entities.encrypted_self import NOTHING_INSIDE, is_empty
 from icure_async.entities.manifests import (
     MAINTENANCE_TASK_MANIFEST,
     NO_MANIFEST,
@@ -128,10 +128,22 @@ class EntityKind(Generic[Clear, Sealed]):
             document: the entity.
             is_own: whether it is the user's own record, of which backends need the most in clear.
         """
-        members = self.always_encrypted if is_own else self.encrypted
-        if self.is_of_today or not document.get("securityMetadata"):
-            return Manifest(members, self.encrypted_in)
-        return _joined(Manifest(members, self.encrypted_in), self.of_today)
+        manifest = Manifest(self.always_encrypted if is_own else self.encrypted, self.encrypted_in)
+        if not self.is_of_today:
+            if not document.get("securityMetadata"):
+                return manifest
+            manifest = _joined(manifest, self.of_today)
+        # Backends fill in what is empty.
+        members = tuple(
+            name
+            for name in manifest.members
+            if name not in self.of_today.members
+            or name in self.also_encrypted
+            or not (
+                is_empty(value := document.get(name)) or value == self.server_defaults.get(name)
+            )
+        )
+        return Manifest(members, manifest.inside)
 
 
 def of_today(kind: EntityKind[Clear, Sealed]) -> EntityKind[Clear, Sealed]:

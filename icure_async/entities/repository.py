@@ -565,6 +565,7 @@ class Repository(Records[Clear, Sealed]):
         ):
             await self._refuse_exposing(document, stored)
             return self._stamped_in_clear(document)
+        document = self._stamped(document)
         is_own = await self._is_exempt(document)
         manifest = kind.manifest_of(document, is_own=is_own)
         if is_own:
@@ -583,7 +584,6 @@ class Repository(Records[Clear, Sealed]):
     ) -> dict[str, Any]:
         """Return a document encrypted with its key, or with a new one where it has none."""
         kind = self.kind
-        document = self._stamped(document)
         if key is not None:
             return await self._sealed_again(document, manifest, key)
         if before is None:

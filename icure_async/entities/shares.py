@@ -324,7 +324,13 @@ class Shares(Generic[Clear, Sealed]):
             return None
         stored = dict(document) if key is None else await as_encrypted(self._crypto, key, document)
         # A member in clear that is to be encrypted was changed, or is stored so.
-        if stored and any(stored.get(n) for n in kind.encrypted if n not in _SET_ON_SAVING):
+        # Backends fill some in (server-behaviour.md §11.1).
+        filled_in = kind.server_defaults
+        if stored and any(
+            stored.get(name) and stored[name] != filled_in.get(name)
+            for name in kind.encrypted
+            if name not in _SET_ON_SAVING
+        ):
             return None
         return stored
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -60,6 +61,8 @@ ACCESS_HEADER: Final = "Icure-Access-Control-Keys"
 # As many as today's clients keep (today.md §4.1).
 _KEPT: Final = 500
 _KINDS_KEPT: Final = 8192
+# What others have shared since is not found by filters.
+_FRESH_SECONDS: Final = 30.0
 # Of one delegate. The others have no way to share.
 _OF_ONE_DELEGATE: Final = (BadRequestError, CryptoError, NotFoundError, PermissionDeniedError)
 
@@ -101,6 +104,7 @@ class ExchangeDataDirectory(SecretHolder):
         # Of an anonymous owner: what no key pair has opened so far, by id.
         self._closed: dict[str, Mapping[str, Any]] = {}
         self._listed_with: frozenset[str] | None = None
+        self._listed_at = 0.0
         self._headers: dict[str, Mapping[str, str]] = {}
         self._is_unknown_to_backend = False
 
@@ -143,6 +147,26 @@ class ExchangeDataDirectory(SecretHolder):
             headers = {} if value is None else {ACCESS_HEADER: value}
             self._headers[entity_type] = headers
         return headers
+
+    async def newer_access_headers(
+        self, entity_type: str, sent: Mapping[str, str]
+    ) -> Mapping[str, str] | None:
+        """Return the headers as they are now; None where there are no others than were sent.
+
+        The exchange data of an anonymous owner is listed again for that: somebody who gave access
+        may have made some since.
+        """
+        if self._listed_with is None:
+            return None
+        await self._list(anew=True)
+        headers = await self.access_headers(entity_type)
+        return None if headers == sent else headers
+
+    async def keep_fresh(self) -> None:
+        """List the exchange data of an anonymous owner again if that was not done lately."""
+        is_old = time.monotonic() - self._listed_at > _FRESH_SECONDS
+        if self.flavour == "cardinal" and self._listed_with is not None and is_old:
+            await self._list(anew=True)
 
     # --- To write with ---
 
@@ -435,6 +459,7 @@ class ExchangeDataDirectory(SecretHolder):
             if self._listed_with is not known:
                 return
             own_id = await self._own.own_id()
+            self._listed_at = time.monotonic()
             self._cache.limit = None
             rows = await self._ask(lambda: self._all_of(own_id))
             if rows is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
@@ -26,6 +27,7 @@ from icure_async.foreign_text import printable
 from icure_async.json_shapes import as_object
 from icure_async.keys.known_keys import KnownKeys
 from icure_async.keys.own_record import is_new_record
+from icure_async.keys.todays_transfers import exchange_keys_to_self
 from icure_async.keys.trust import KeyTrust
 from icure_async.models.key_pair import fingerprint_of, fingerprint_v2
 from icure_async.models.key_report import KeyReport, PublishedKey
@@ -98,7 +100,10 @@ class KeyExaminer:
         ring = KeyRing(self._crypto)
         for key_pair in here.values():
             await ring.add(key_pair)
-        recovered = await recover_key_pairs(self._crypto, ring, document)
+        todays_keys = partial(exchange_keys_to_self, self._exchange_data, ring, own.id)
+        recovered = await recover_key_pairs(
+            self._crypto, ring, document, todays_keys=todays_keys if self._is_of_today else None
+        )
         recoverable = {key_pair.fingerprint for key_pair in recovered}
         exchange_keys = [
             *_from(document, frozenset(published)),

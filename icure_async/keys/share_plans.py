@@ -52,8 +52,8 @@ class _Recipient:
         key: the delegation key.
         access_key: proves access to entities of the kind.
         named: the members of delegations that name data owners.
-        map_entry: the id of the exchange data for a map, encrypted; empty where there is none to
-            be written.
+        map_entry: the id of the exchange data for a map, encrypted, where one of both is named. The
+            backend writes the map with the share.
     """
 
     data: UsableExchangeData
@@ -234,8 +234,7 @@ class SharePlanner:
     async def _recipient(self, kind: EntityKind[Any, Any], data: UsableExchangeData) -> _Recipient:
         key = data.secrets.delegation_key(kind.secure_type)
         access_key = data.secrets.access_control_key(kind.secure_type)
-        # With a share, the map is written by the backend.
-        entry = {} if self._maps.is_written(key) else await self._maps.entry(data)
+        entry = await self._maps.entry(data)
         return _Recipient(data, key, access_key, await self._maps.parties(data), entry)
 
     async def _add_with_root(

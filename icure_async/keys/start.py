@@ -27,6 +27,7 @@ from icure_async.keys.recovery_keys import recovery_key_of
 from icure_async.models.key_pair import fingerprint_of, is_fingerprint
 from icure_async.models.missing_key import MISSING_KEY_POLICIES, MissingKey
 from icure_async.models.public_key import PublicKey
+from icure_async.models.recovery_key import RecoveryKey
 from icure_async.rest.data_owners import TypedDataOwner
 from icure_async.storage.key_storage import is_in_memory
 from icure_async.storage.locks import lock_of
@@ -43,7 +44,6 @@ if TYPE_CHECKING:
     from icure_async.models.key_change import KeyPairUpdateNotice
     from icure_async.models.key_pair import KeyPair
     from icure_async.models.missing_key import MissingKeyPolicy
-    from icure_async.models.recovery_key import RecoveryKey
     from icure_async.rest.data_owners import DataOwnerKind
     from icure_async.storage.protocols import KeyStorage
 
@@ -84,7 +84,7 @@ class _Choice:
 
     given: KeyPair | None
     missing_key: MissingKeyPolicy
-    find_key: Callable[[MissingKey], Awaitable[KeyPair | None]] | None
+    find_key: Callable[[MissingKey], Awaitable[KeyPair | RecoveryKey | None]] | None
     invited: bool
     recovery_key: RecoveryKey | None
 
@@ -122,7 +122,7 @@ class KeyRegistration:
         *,
         missing_key: MissingKeyPolicy = "refuse",
         parent_key_pairs: Mapping[str, Sequence[KeyPair]] | None = None,
-        find_key: Callable[[MissingKey], Awaitable[KeyPair | None]] | None = None,
+        find_key: Callable[[MissingKey], Awaitable[KeyPair | RecoveryKey | None]] | None = None,
         recovery_key: RecoveryKey | str | None = None,
         invited: bool = False,
     ) -> InitialisedKeys:
@@ -253,7 +253,10 @@ class KeyRegistration:
             if not stored and choice.given is None and choice.find_key is not None:
                 question = MissingKey(owner_id, tuple(_well_formed(published)))
                 found = await choice.find_key(question)
-                if found is not None:
+                if isinstance(found, RecoveryKey):
+                    await self._recover(owner_id, published, found)
+                    stored = await self._on_device(owner_id, published, None)
+                elif found is not None:
                     choice.given = await normalised_key_pair(self._own.crypto, found)
                     stored = await self._on_device(owner_id, published, choice.given)
             if stored:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 from icure_async.crypto.exchange_data import encryption_keys_of
 from icure_async.crypto.exchange_keys import public_keys_of
 from icure_async.crypto.transfer_keys import add_transfer_keys, transfer_keys_of
-from icure_async.errors import ICureError
+from icure_async.errors import BackendError, ICureError
+from icure_async.foreign_text import printable
 from icure_async.keys.exchange_data_gifts import with_stored_keys
 from icure_async.models.key_pair import fingerprint_of
 
@@ -22,17 +23,36 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from icure_async.crypto.exchange_data import EncryptionKey
+    from icure_async.crypto.key_ring import KeyRing
     from icure_async.entities.exchange_data import UsableExchangeData
     from icure_async.keys.exchange_data import ExchangeDataDirectory
     from icure_async.keys.own_document import OwnDocument
     from icure_async.models.key_pair import KeyPair
     from icure_async.rest.exchange_data import ExchangeDataResource
 
-__all__ = ["TodaysTransfers"]
+__all__ = ["TodaysTransfers", "exchange_keys_to_self"]
 
 _log: Final = logging.getLogger(__name__)
 
 _ADVICE: Final = "Call init_user_crypto() again."
+
+
+async def exchange_keys_to_self(
+    resource: ExchangeDataResource, key_ring: KeyRing, own_id: str
+) -> list[bytes]:
+    """Return the exchange keys in exchange data of a data owner to itself, as far as they open.
+
+    A failure of the backend is in the log: the way back that it blocks is one of several.
+    """
+    try:
+        stored = await resource.by_delegator_delegate(own_id, own_id)
+    except BackendError as error:
+        _log.warning("Transfer keys of data owner %s can't be used: %s", printable(own_id), error)
+        return []
+    opened = [
+        await key_ring.open_of_today(document["exchangeKey"], own_only=True) for document in stored
+    ]
+    return [exchange_key for exchange_key in opened if exchange_key is not None]
 
 
 class TodaysTransfers:
@@ -50,13 +70,7 @@ class TodaysTransfers:
 
     async def exchange_keys(self, own_id: str) -> list[bytes]:
         """Return the exchange keys to ourselves that key pairs of our own open."""
-        stored = await self._resource.by_delegator_delegate(own_id, own_id)
-        key_ring = self._own.key_ring
-        opened = [
-            await key_ring.open_of_today(document["exchangeKey"], own_only=True)
-            for document in stored
-        ]
-        return [exchange_key for exchange_key in opened if exchange_key is not None]
+        return await exchange_keys_to_self(self._resource, self._own.key_ring, own_id)
 
     async def complete_if_possible(self) -> None:
         """Do the work of :meth:`complete`; a failure is in the log, and does not stop a login."""

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from icure_async.models.captcha import CaptchaProgress
     from icure_async.models.key_pair import KeyPair
     from icure_async.models.missing_key import MissingKey, MissingKeyPolicy
+    from icure_async.models.recovery_key import RecoveryKey
     from icure_sync._generated.authentication_result import AuthenticationResult
 
 __all__ = ["AuthenticationApi"]
@@ -135,7 +136,7 @@ class AuthenticationApi(Twin[AsyncAuthenticationApi]):
         *,
         token_validity: timedelta = DEFAULT_TOKEN_VALIDITY,
         missing_key: MissingKeyPolicy = "allow",
-        find_key: Callable[[MissingKey], KeyPair | None] | None = None,
+        find_key: Callable[[MissingKey], KeyPair | RecoveryKey | None] | None = None,
     ) -> AuthenticationResult:
         """Register or log in with the code the person received.
 
@@ -153,8 +154,9 @@ class AuthenticationApi(Twin[AsyncAuthenticationApi]):
             token_validity: how long the token in the result can be used.
             missing_key: ``"allow"`` or ``"refuse"``: whether a new key pair may be published where
                 the published ones are not on this device.
-            find_key: asked for the missing key pair first, for example in a backup; None in return
-                leaves it to ``missing_key``, and so does a pair that was not published.
+            find_key: asked for the missing key pair first, for example in a backup, or for the
+                recovery key that the person has written down; None in return leaves it to
+                ``missing_key``, and so does a pair that was not published.
 
         Returns:
             The user's API with its key pairs in use, and a token to log in with later.
@@ -190,7 +192,7 @@ class AuthenticationApi(Twin[AsyncAuthenticationApi]):
         *,
         token_validity: timedelta = DEFAULT_TOKEN_VALIDITY,
         missing_key: MissingKeyPolicy = "allow",
-        find_key: Callable[[MissingKey], KeyPair | None] | None = None,
+        find_key: Callable[[MissingKey], KeyPair | RecoveryKey | None] | None = None,
     ) -> AuthenticationResult:
         """Log in for the first time, with what an invitation says, and ask for access.
 

@@ -93,10 +93,11 @@ async def test_what_has_not_changed_is_written_byte_for_byte(stage: str) -> None
         opened = await decrypt_members(CRYPTO, key, document)
         assert await as_encrypted(CRYPTO, key, opened) == document
         for manifest in (OF_TODAY[kind], OF_2023[kind]):
-            if not document.keys().isdisjoint(manifest.members):
+            if any(document.get(name) for name in manifest.members):
                 # Clients before these encrypted less, and records of 2023 do.
                 continue
-            again = await encrypt_members(CRYPTO, key, opened, manifest.members, manifest.inside)
+            members = [name for name in manifest.members if opened.get(name)]
+            again = await encrypt_members(CRYPTO, key, opened, members, manifest.inside)
             assert again == document
             count += 1
     assert count
@@ -127,7 +128,7 @@ async def test_records_go_through_their_models_unchanged(kind: str, flavour: str
     row = KINDS[kind] if flavour == "medtech" else of_today(KINDS[kind])
     for stage in STAGES:
         for name, document, key in readable(stage):
-            if name != kind or not document.keys().isdisjoint(PATIENT_MANIFEST.members):
+            if name != kind or any(document.get(one) for one in PATIENT_MANIFEST.members):
                 continue
             opened = await decrypt_members(CRYPTO, key, document)
             wire = row.complete(to_wire(from_wire(row.clear, opened)))
@@ -154,8 +155,11 @@ def test_what_has_todays_metadata_is_encrypted_by_both_flavours_as_today() -> No
     of_2023 = PATIENT.manifest_of({"id": "p"})
     assert (of_2023.members, dict(of_2023.inside)) == (("note",), {})
     both = PATIENT.manifest_of({"id": "p", "securityMetadata": {"secureDelegations": {}}})
-    assert set(both.members) == set(PATIENT_MANIFEST.members)
-    assert both.inside == PATIENT_MANIFEST.inside
+    # A member that is empty may be one that the backend has filled in.
+    assert (both.members, both.inside) == ((), PATIENT_MANIFEST.inside)
+    full = dict.fromkeys([*PATIENT_MANIFEST.members, "securityMetadata"], {"x": "y"})
+    assert set(PATIENT.manifest_of(full).members) == set(PATIENT_MANIFEST.members)
+    assert set(of_today(PATIENT).manifest_of(full).members) == set(PATIENT_MANIFEST.members)
     assert of_today(PATIENT).manifest_of({"id": "p"}).inside == PATIENT_MANIFEST.inside
 
 

@@ -7,6 +7,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from icure_async.sandbox import Sandbox
+from tests.support.cardinal_package import (
+    CARDINAL_DRIVER,
+    MissingCardinalError,
+    cardinal_python,
+)
+from tests.support.cardinal_sdk import CardinalSdk, StartCardinal
 from tests.support.reference_package import MissingProgramError, install_reference
 from tests.support.reference_sdk import ReferenceSdk, StartReference
 
@@ -50,3 +56,27 @@ async def start_reference(
 @pytest.fixture
 async def reference(start_reference: StartReference) -> ReferenceSdk:
     return await start_reference()
+
+
+@pytest.fixture(scope="session")
+def python_with_cardinal() -> Path:
+    """An interpreter that has the package of today's iCure."""
+    try:
+        return cardinal_python()
+    except MissingCardinalError as missing:
+        if os.environ.get("REQUIRE_CARDINAL") == "1":
+            pytest.fail(str(missing), pytrace=False)
+        pytest.skip(str(missing))
+
+
+@pytest.fixture
+async def start_cardinal(python_with_cardinal: Path) -> AsyncIterator[StartCardinal]:
+    """Start a process of today's SDK: one that knows nothing of the others."""
+    async with AsyncExitStack() as stack:
+
+        async def start() -> CardinalSdk:
+            cardinal = await CardinalSdk.run_driver(python_with_cardinal, CARDINAL_DRIVER)
+            stack.push_async_callback(cardinal.aclose)
+            return cardinal
+
+        yield start

@@ -11,7 +11,7 @@ import pytest
 
 from icure_async.authentication.proof_of_work import smallest_nonce
 from icure_async.sandbox import Sandbox
-from tests.support.bare_client import Json, World, basic, encoded, me
+from tests.support.bare_client import Client, Json, World, basic, encoded, me
 
 PHONE = "+32588235595"
 EMAIL = "ned@winterfell.example"
@@ -383,3 +383,95 @@ async def test_only_a_right_solution_of_its_own_challenge_is_accepted(world: Wor
     assert [await status(change) for change in refused] == [403] * len(refused)
     assert [await status(change) for change in malformed] == [400] * len(malformed)
     assert await status(lambda _, solution: solution) == 200
+
+
+@pytest.mark.parametrize("difficulty", [0, -1, 1_000_001])
+def test_a_difficulty_without_sense_is_refused(difficulty: int) -> None:
+    with pytest.raises(ValueError, match="difficulty"):
+        Sandbox(difficulty=difficulty)
+
+
+async def test_a_challenge_is_as_hard_as_the_sandbox_was_told(
+    session: aiohttp.ClientSession, fresh: Path
+) -> None:
+    async with Sandbox(database=fresh, difficulty=7) as sandbox:
+        world = World(sandbox, session)
+        challenge = (await world.gateway.get("/challenge")).body
+        assert (challenge["difficultyFactor"], len(challenge["salts"])) == (7, 10)
+        assert (await world.anonymous.get("/challenge")).status == 404
+        other = Client(session, f"{sandbox.msg_gw_url}/another", {})
+        assert (await other.get("/challenge")).status == 404
+
+
+async def test_a_challenge_expires(world: World) -> None:
+    challenge = (await world.gateway.get("/challenge")).body
+    world.sandbox.advance_clock(301)
+    answer = await world.gateway.post(
+        f"/process/hcp-sms/{uuid.uuid4()}",
+        {"mobilePhone": PHONE, "kerberus-response": _solved(challenge, "ic")},
+    )
+    assert answer.status == 403
+
+
+async def test_a_computed_captcha_needs_no_accepted_text(
+    session: aiohttp.ClientSession, fresh: Path
+) -> None:
+    async with Sandbox(database=fresh, captcha="the only one") as sandbox:
+        world = World(sandbox, session)
+        start = f"/process/hcp-sms/{uuid.uuid4()}"
+        wrong = {"mobilePhone": PHONE, "g-recaptcha-response": "another one"}
+        assert (await world.gateway.post(start, wrong)).status == 403
+        challenge = (await world.gateway.get("/challenge")).body
+        solved = {"mobilePhone": PHONE, "kerberus-response": _solved(challenge, "ic")}
+        assert (await world.gateway.post(start, solved)).status == 200
+
+
+async def start_of_today(world: World, **members: Any) -> tuple[str, int]:
+    """Start a process as today's clients do; return its request id and the status."""
+    challenge = (await world.gateway.get("/challenge")).body
+    body = {
+        "firstName": "",
+        "lastName": "",
+        "email": "",
+        "mobilePhone": PHONE,
+        "kerberus-response": _solved(challenge, "ic"),
+        "deployment": world.sandbox.backend_url,
+        **members,
+    }
+    request_id = str(uuid.uuid4())
+    answer = await world.gateway.post(f"/process/patient-sms/{request_id}?codeLength=6", body)
+    return request_id, answer.status
+
+
+async def test_a_patient_of_today_registers_without_a_professional(either: World) -> None:
+    """Its code works in both APIs, and its record has nothing that today's clients encrypt."""
+    request_id, status = await start_of_today(either)
+    assert status == 200
+    code = await either.sandbox.wait_for_code(PHONE)
+    assert (await either.validate(request_id, code)).status == 200
+    newer, older = await either.login_v2(PHONE, code), await either.login(PHONE, code)
+    user = await me(newer)
+    assert await me(older) == {**user, "applicationTokens": {}}
+    assert user["autoDelegations"] == {}
+    owner = (await newer.get("/dataowner/current")).body
+    assert (owner["type"], owner["dataOwner"]["id"]) == ("patient", user["patientId"])
+    stored = await either.sandbox.stored("patient", user["patientId"]) or {}
+    assert stored.keys() == {"id", "rev", "addresses", "author", "responsible"}
+
+
+async def test_the_professional_that_a_client_of_today_names_is_shared_with(world: World) -> None:
+    hcp_id = world.sandbox.master_hcp.data_owner_id
+    request_id, _ = await start_of_today(world, hcpId=hcp_id)
+    code = await world.sandbox.wait_for_code(PHONE)
+    await world.validate(request_id, code)
+    user = await me(await world.login_v2(PHONE, code))
+    assert user["autoDelegations"] == {"all": [hcp_id]}
+
+
+@pytest.mark.parametrize("deployment", ["no url", "ftp://x.example", 7])
+async def test_a_deployment_must_be_a_url(world: World, deployment: object) -> None:
+    assert (await start_of_today(world, deployment=deployment))[1] == 400
+
+
+async def test_without_a_deployment_a_patient_needs_a_professional(world: World) -> None:
+    assert (await start_of_today(world, deployment=""))[1] == 422

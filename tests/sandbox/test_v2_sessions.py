@@ -2,13 +2,20 @@ from __future__ import annotations
 
 import base64
 import json
+import sqlite3
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from icure_async.sandbox import Sandbox
-from tests.support.bare_client import Answer, Client, Json, World, basic, bearer, golden_stage
+from tests.support.bare_client import Answer, Client, Json, World, basic, bearer, golden_stage, me
 
 BOTH = {"username": "arya", "password": "needle-needle"}
 """A login and a secret that open a user in each of two groups."""
@@ -209,3 +216,93 @@ async def test_the_golden_people_of_2023_log_in_at_v2(session: aiohttp.ClientSes
         name = stage["entities"]["user"][user_id]["login"]
         client = await World(sandbox, session).login_v2(name, secrets[0])
         assert (await client.get("/user/current")).body["id"] == user_id
+
+
+async def test_a_database_of_one_group_is_taken_over(
+    session: aiohttp.ClientSession, tmp_path: Path
+) -> None:
+    """Earlier versions stored no groups."""
+    path = tmp_path / "old.sqlite"
+    async with Sandbox(database=path, seed=golden_stage("1-shared")) as sandbox:
+        before = await sandbox.export()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(_AS_BEFORE)
+    async with Sandbox(database=path) as sandbox:
+        assert await sandbox.export() == before
+        there = await sandbox.create_group("south")
+        world = World(sandbox, session)
+        master = sandbox.master_hcp
+        assert (await me(await world.login(master.login, master.password)))["id"] == master.user_id
+        assert (await me(await world.login(there.login, there.password)))["groupId"] == "south"
+        find = {"$type": "PatientByIdsFilter", "ids": list(before["entities"]["patient"])}
+        found = await (await world.master()).filtered("/patient", find)
+        assert found == sorted(before["entities"]["patient"])
+
+
+_AS_BEFORE = """
+CREATE TABLE old_entities (
+    kind TEXT NOT NULL, id TEXT NOT NULL, body BLOB NOT NULL, PRIMARY KEY (kind, id)
+);
+INSERT INTO old_entities SELECT kind, id, body FROM entities;
+CREATE TABLE old_links (
+    kind TEXT NOT NULL, relation TEXT NOT NULL, target TEXT NOT NULL, id TEXT NOT NULL,
+    PRIMARY KEY (kind, relation, target, id)
+) WITHOUT ROWID;
+INSERT INTO old_links SELECT kind, relation, target, id FROM links;
+CREATE TABLE old_tokens (
+    user_id TEXT NOT NULL, position INTEGER NOT NULL, token TEXT NOT NULL,
+    PRIMARY KEY (user_id, position)
+) WITHOUT ROWID;
+INSERT INTO old_tokens SELECT user_id, position, token FROM seeded_tokens;
+DROP TABLE entities;
+DROP TABLE links;
+DROP TABLE seeded_tokens;
+DROP TABLE further_groups;
+ALTER TABLE old_entities RENAME TO entities;
+ALTER TABLE old_links RENAME TO links;
+ALTER TABLE old_tokens RENAME TO seeded_tokens;
+CREATE INDEX links_of_entity ON links (kind, id);
+"""
+
+
+async def test_a_backend_without_tokens_answers_none(
+    session: aiohttp.ClientSession, fresh: Path
+) -> None:
+    async with Sandbox(database=fresh, jwt=False) as sandbox:
+        world = World(sandbox, session)
+        assert await tokens_of(world) == {"successful": True}
+        assert (await world.anonymous_v2.get("/auth/publicKey/authJwt")).status == 404
+        assert (await with_refresh_token(world, "/auth/refresh", "a.b.c")).status == 401
+
+
+async def test_tokens_can_be_verified_with_the_published_key(world: World) -> None:
+    published = (await world.anonymous_v2.get("/auth/publicKey/authJwt")).body
+    key = load_der_public_key(bytes.fromhex(published))
+    assert isinstance(key, RSAPublicKey)
+    content, _, signature = (await tokens_of(world))["token"].rpartition(".")
+    signed = base64.urlsafe_b64decode(signature + "=" * (-len(signature) % 4))
+    key.verify(signed, content.encode(), PKCS1v15(), SHA256())
+
+
+@pytest.mark.parametrize("how", ["deleted", "disabled"])
+async def test_who_was_put_out_of_a_group_is_no_match(
+    session: aiohttp.ClientSession, how: str
+) -> None:
+    async with Sandbox(seed=two_groups()) as sandbox:
+        world = World(sandbox, session)
+        master = await world.master_v2()
+        there = await sandbox.create_group("east")
+        east = await world.login_v2(there.login, there.password)
+        given = {"login": "arya", "passwordHash": BOTH["password"]}
+        third = await east.created("/user", given)
+        tokens = await tokens_of(world, BOTH)
+        client = v2(world, tokens["token"])
+        assert len((await client.get("/user/matches")).body) == 3
+        if how == "deleted":
+            await east.delete(f"/user/{third['id']}")
+        else:
+            await east.put("/user", {**third, "status": "DISABLED"})
+        assert len((await client.get("/user/matches")).body) == 2
+        there_again = await with_refresh_token(world, "/auth/switch/east", tokens["refreshToken"])
+        assert there_again.status == 401
+        assert (await master.get(f"/user/{third['id']}")).status == 404

@@ -58,6 +58,14 @@ class Today:
         """Somebody, who speaks rest/v1."""
         return Client(self.session, self.sandbox.icure_url, basic(name, SECRET))
 
+    def somebody(self, name: str, secret: str) -> Client:
+        """Somebody else, who speaks rest/v2."""
+        return Client(self.session, self.sandbox.icure_v2_url, basic(name, secret))
+
+    @property
+    def v1_master(self) -> Client:
+        return attrs.evolve(self.master, base=self.sandbox.icure_url)
+
     @property
     def master(self) -> Client:
         master = self.sandbox.master_hcp

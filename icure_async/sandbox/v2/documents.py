@@ -66,6 +66,13 @@ class Documents:
             ]
         return routes
 
+    def bulk_routes(self) -> list[Route]:
+        """Return the endpoints by which devices are saved, many at a time."""
+        return [
+            Route(method, f"/{self.kind}/bulk", self._save_all(save, self.show))
+            for method, save in (("POST", self.create), ("PUT", self.modify))
+        ]
+
     def searching_routes(self) -> list[Route]:
         """Return the endpoints that read many."""
         return [

@@ -1,3 +1,4 @@
+# mypy: ignore-errors
 """Drives the published cardinal-sdk package for the interoperability tests.
 
 Runs on Python 3.12 in an environment that has that package and nothing of ours. One JSON command
@@ -134,6 +135,10 @@ class Driver:
     def share_patient(self, *, patient_id: str, delegate_id: str) -> dict:
         patient = self.sdk.patient.get_patient_blocking(patient_id)
         return self.sdk.patient.share_with_blocking(delegate_id, patient).__serialize__()
+
+    def delete_patient(self, *, patient_id: str) -> None:
+        patient = self.sdk.patient.get_patient_blocking(patient_id)
+        self.sdk.patient.delete_patient_blocking(patient)
 
     def share_own_record(self, *, delegates: dict[str, str]) -> dict:
         """Give the patient's own record its first metadata."""

@@ -1,0 +1,216 @@
+"""Records of today's flavour: read, written and shared, as other people's clients see them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any, Final
+
+import aiohttp
+import pytest
+
+from icure_async import Patient
+from icure_async.errors import (
+    CryptoError,
+    DecryptionError,
+    NotFoundError,
+    PermissionDeniedError,
+)
+from icure_async.models.relations import Partnership
+from icure_async.sandbox import Sandbox
+from tests.support.cardinal_sandbox import TodayWorld, of_stage, owner_of
+from tests.support.request_log import RequestLog
+from tests.support.seeds import Json
+
+ROBB: Final = "4449666c-53f6-583f-9a89-0119613666f0"
+NO_NOTE: Final = "9b7c63f9-228a-525a-a52b-1004a9b76cdc"
+OF_PAT1: Final = "fb4e2fcd-d446-5973-8e94-d4b6235a44bd"
+ROOT_V2: Final = "/rest/v2"
+
+
+@pytest.fixture
+def seed() -> Json:
+    return of_stage("3-more-entities")
+
+
+@pytest.fixture
+async def sandbox(seed: Json) -> AsyncIterator[Sandbox]:
+    async with Sandbox(seed=seed) as running:
+        yield running
+
+
+@pytest.fixture
+def today(sandbox: Sandbox, client_session: aiohttp.ClientSession) -> TodayWorld:
+    return TodayWorld(sandbox, client_session)
+
+
+def in_clear(document: Json) -> str:
+    """The text of a document without what is encrypted."""
+
+    def without(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: without(one) for name, one in value.items() if name != "encryptedSelf"}
+        return [without(one) for one in value] if isinstance(value, list) else value
+
+    return json.dumps(without(document))
+
+
+async def test_a_patient_is_created_and_read_by_others(today: TodayWorld) -> None:
+    doc1 = await today.user("doc1")
+    created = await doc1.patient_api.create_or_modify_patient(
+        Patient(
+            first_name="Sansa",
+            note="SECRET note",
+            company_name="SECRET firm",
+            partnerships=[Partnership(partner_id="SECRET partner")],
+        )
+    )
+    stored = await today.stored(created.id)
+    assert "SECRET" not in in_clear(stored)
+    assert not {"created", "modified", "_type", "delegations", "encryptionKeys"} & stored.keys()
+    assert stored["partnerships"][0].keys() == {"encryptedSelf"}
+    read = await today.read_by("doc1", created.id)
+    assert read is not None
+    assert (read["note"], read["companyName"]) == ("SECRET note", "SECRET firm")
+    assert read["partnerships"][0]["partnerId"] == "SECRET partner"
+    assert await doc1.patient_api.get_patient(created.id) == created
+    assert (await today.audit()).problems == []
+    doc2 = await today.user("doc2")
+    with pytest.raises(DecryptionError):
+        await doc2.patient_api.get_patient(created.id)
+
+
+@pytest.mark.parametrize("flavour", ["cardinal", "medtech"])
+async def test_a_modified_patient_is_read_by_all_and_nothing_of_it_gets_into_clear(
+    today: TodayWorld, flavour: str
+) -> None:
+    """The reference of 2023 writes in clear what it does not encrypt itself."""
+    doc2 = await today.user("doc2", flavour)
+    before = await today.stored(ROBB)
+    robb = await doc2.patient_api.get_patient(ROBB)
+    robb.note = "SECRET by doc2"
+    robb.civility = "SECRET civility"
+    saved = await doc2.patient_api.create_or_modify_patient(robb)
+    assert saved.note == "SECRET by doc2"
+    stored = await today.stored(ROBB)
+    shown = in_clear(stored)
+    assert not any(text in shown for text in ("SECRET", "ACME", "insuranceId", "md note"))
+    # Nothing of it has changed.
+    for name in ("insurabilities", "notes"):
+        assert stored[name][0]["encryptedSelf"] == before[name][0]["encryptedSelf"]
+    assert stored["securityMetadata"] == before["securityMetadata"]
+    for name in ("doc1", "doc2", "doc3"):
+        read = await today.read_by(name, ROBB)
+        assert read is not None
+        assert (read["note"], read["civility"]) == ("SECRET by doc2", "SECRET civility")
+        assert read["companyName"] == "ACME"
+        assert read["modified"] >= read["created"]
+    assert (await today.audit()).problems == []
+
+
+async def test_sharing_is_one_request_and_repeating_it_none(
+    today: TodayWorld, requests: RequestLog
+) -> None:
+    doc1 = await today.user("doc1")
+    doc2_id = owner_of("doc2")
+    patients = [
+        await doc1.patient_api.create_or_modify_patient(Patient(first_name=f"N{number}"))
+        for number in range(3)
+    ]
+    await doc1.patient_api.give_access_to(patients[0], doc2_id)
+    requests.take()
+    shared = await doc1.patient_api.give_access_to(patients[1], doc2_id)
+    assert requests.take() == [f"PUT {ROOT_V2}/patient/bulkSharedMetadataUpdate"]
+    assert shared == patients[1].evolve(rev=shared.rev)
+    assert await doc1.patient_api.give_access_to(shared, doc2_id) is shared
+    assert requests.take() == []
+    for patient in patients[:2]:
+        read = await today.read_by("doc2", patient.id)
+        assert read is not None
+        assert read["firstName"] == patient.first_name
+    assert await today.read_by("doc2", patients[2].id) is None
+    # What was read before is shared by now: the backend refuses it, and it is seen to be there.
+    again = await doc1.patient_api.give_access_to(patients[1], doc2_id)
+    assert again == shared
+    assert (await today.audit()).problems == []
+
+
+async def test_many_are_shared_with_many_by_one_request(
+    today: TodayWorld, requests: RequestLog
+) -> None:
+    doc1 = await today.user("doc1")
+    delegates = [owner_of("doc2"), owner_of("doc3"), owner_of("pat1")]
+    result = await doc1.patient_api.create_patients(
+        [Patient(first_name=f"N{number}") for number in range(20)]
+    )
+    result.raise_for_failures()
+    patients = [item.record for item in result if item.record is not None]
+    await doc1.patient_api.share_many(patients[:1], delegates)
+    requests.take()
+    shared = await doc1.patient_api.share_many(patients, delegates)
+    shared.raise_for_failures()
+    assert len(shared.shared) == 57
+    assert len(shared.shared_before) == 3
+    puts = [f"PUT {ROOT_V2}/patient/bulkSharedMetadataUpdate"]
+    # The first one is refused, since it was passed as it was before.
+    assert requests.take() == [*puts, f"POST {ROOT_V2}/patient/byIds"]
+    for name in ("doc2", "doc3", "pat1"):
+        assert await today.read_by(name, patients[7].id) is not None
+    again = await doc1.patient_api.share_many(list(shared.records), delegates)
+    assert len(again.shared_before) == 60
+    assert requests.take() == []
+    assert (await today.audit()).problems == []
+
+
+async def test_an_anonymous_owner_shares_and_is_shared_with(today: TodayWorld) -> None:
+    pat1 = await today.user("pat1")
+    own = await pat1.patient_api.get_patient(OF_PAT1)
+    stored = await today.stored(own.id)
+    await pat1.patient_api.give_access_to(own, owner_of("doc2"))
+    named = json.dumps((await today.stored(own.id))["securityMetadata"])
+    assert owner_of("pat1") not in named
+    assert owner_of("doc2") in named
+    assert (await today.stored(own.id))["encryptedSelf"] == stored["encryptedSelf"]
+    doc2 = await today.user("doc2")
+    assert (await doc2.patient_api.get_patient(own.id)).note == own.note
+    assert (await today.audit()).problems == []
+
+
+async def test_one_without_a_key_has_nothing_to_share(today: TodayWorld) -> None:
+    doc1, doc3 = await today.user("doc1"), await today.user("doc3")
+    robb = await doc1.patient_api.get_patient(NO_NOTE)
+    with pytest.raises((CryptoError, PermissionDeniedError)):
+        await doc3.patient_api.give_access_to(robb, owner_of("doc2"))
+    assert await today.read_by("doc2", NO_NOTE) is None
+
+
+async def test_a_patient_is_deleted_with_its_revision_and_restored(
+    today: TodayWorld, requests: RequestLog
+) -> None:
+    doc1 = await today.user("doc1")
+    requests.take()
+    assert await doc1.patient_api.delete_patient(ROBB) == ROBB
+    assert requests.take() == [
+        f"GET {ROOT_V2}/patient/{ROBB}",
+        f"DELETE {ROOT_V2}/patient/{ROBB}",
+    ]
+    assert (await today.stored(ROBB))["deletionDate"]
+    assert await doc1.patient_api.undelete_patient(ROBB) == ROBB
+    assert not (await today.stored(ROBB)).get("deletionDate")
+    with pytest.raises(NotFoundError):
+        await doc1.patient_api.delete_patient("nobody")
+
+
+async def test_reading_costs_one_request(today: TodayWorld, requests: RequestLog) -> None:
+    doc1 = await today.user("doc1")
+    await doc1.patient_api.get_patient(ROBB)
+    requests.take()
+    await doc1.patient_api.get_patient(ROBB)
+    assert requests.take() == [f"GET {ROOT_V2}/patient/{ROBB}"]
+    await doc1.patient_api.get_patients([ROBB, NO_NOTE])
+    assert requests.take() == [f"POST {ROOT_V2}/patient/byIds"]
+    created = await doc1.patient_api.create_or_modify_patient(Patient(first_name="N"))
+    requests.take()
+    created.note = "x"
+    await doc1.patient_api.create_or_modify_patient(created)
+    assert requests.take() == [f"PUT {ROOT_V2}/patient"]

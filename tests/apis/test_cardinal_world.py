@@ -1,0 +1,138 @@
+"""The golden world of today's clients, through the public API."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import aiohttp
+import pytest
+
+from icure_async import EncryptedPatient, Patient
+from icure_async.errors import PermissionDeniedError
+from icure_async.models.flavour import Flavour
+from icure_async.models.wire import to_wire
+from icure_async.sandbox import Sandbox
+from tests.support.cardinal_people import opened, seed_at
+from tests.support.cardinal_world import (
+    CARDINAL,
+    Reader,
+    audit,
+    fields_of,
+    private_keys_of,
+)
+from tests.support.request_log import RequestLog
+
+READERS = sorted({(one["stage"], one["reader"]) for one in CARDINAL["expected"]})
+ROBB = "4449666c-53f6-583f-9a89-0119613666f0"
+NOTE = "Winter is coming"
+
+
+def owner_of(user: str) -> str:
+    owner_id: str = CARDINAL["users"][user]["dataOwnerId"]
+    return owner_id
+
+
+def expected_of(stage: str, reader: str) -> dict[str, Any]:
+    return {
+        one["patientId"]: one["fields"]
+        for one in CARDINAL["expected"]
+        if (one["stage"], one["reader"]) == (stage, reader)
+    }
+
+
+@pytest.mark.usefixtures("keys_made_once", "cheap_hashes")
+@pytest.mark.parametrize(("stage", "reader"), READERS)
+async def test_all_80_expectations(stage: str, reader: str) -> None:
+    wanted = expected_of(stage, reader)
+    async with Sandbox(seed=seed_at(stage)) as sandbox, opened(sandbox, reader) as api:
+        for patient_id, fields in wanted.items():
+            try:
+                patient = await api.patient_api.get_patient_and_try_decrypt(patient_id)
+            except PermissionDeniedError:
+                # Somebody without access, whom the sandbox does not even let see it.
+                assert fields is None
+                continue
+            if fields is None:
+                assert isinstance(patient, EncryptedPatient)
+            else:
+                assert isinstance(patient, Patient)
+                assert fields_of(to_wire(patient), fields) == fields
+
+
+async def entities_of(sandbox: Sandbox) -> dict[str, dict[str, Any]]:
+    seed: Any = await sandbox.export()
+    entities: dict[str, dict[str, Any]] = seed["entities"]
+    return entities
+
+
+@pytest.mark.usefixtures("keys_made_once", "cheap_hashes")
+@pytest.mark.parametrize(("author", "delegates"), [("doc1", ["doc2", "pat3"]), ("pat1", ["doc1"])])
+async def test_reading_creating_and_sharing_is_one_request_each_once_everybody_is_known(
+    author: str,
+    delegates: list[str],
+    client_session: aiohttp.ClientSession,
+    requests: RequestLog,
+) -> None:
+    async with (
+        Sandbox(seed=seed_at("2-anonymous")) as sandbox,
+        opened(sandbox, author, client_session) as api,
+    ):
+        for _ in range(2):
+            requests.take()
+            created = await api.patient_api.create_or_modify_patient(
+                Patient(first_name="Robb", note=NOTE)
+            )
+            creating = requests.take()
+            patient = await api.patient_api.get_patient(str(created.id))
+            reading = requests.take()
+            for name in delegates:
+                patient = await api.patient_api.give_access_to(patient, owner_of(name))
+            sharing = requests.take()
+            assert patient.note == NOTE
+        assert creating == ["POST /rest/v2/patient"]
+        assert reading == [f"GET /rest/v2/patient/{created.id}"]
+        assert sharing == ["PUT /rest/v2/patient/bulkSharedMetadataUpdate"] * len(delegates)
+        entities = await entities_of(sandbox)
+        found = audit(entities, private_keys_of())
+        assert (found.problems, found.lagging) == ([], set())
+        for name in (author, *delegates):
+            seen = Reader(entities, *private_keys_of(name)).read("patient", str(created.id))
+            assert seen is not None
+            assert seen["note"] == NOTE
+        for name in delegates:
+            async with opened(sandbox, name) as other:
+                assert (await other.patient_api.get_patient(str(created.id))).note == NOTE
+
+
+@pytest.mark.usefixtures("keys_made_once", "cheap_hashes")
+async def test_what_another_reads_by_exchange_data_that_it_knows_costs_one_request(
+    client_session: aiohttp.ClientSession, requests: RequestLog
+) -> None:
+    async with (
+        Sandbox(seed=seed_at("1-explicit")) as sandbox,
+        opened(sandbox, "doc2", client_session) as api,
+    ):
+        requests.take()
+        await api.patient_api.get_patient(ROBB)
+        assert requests.take() == [
+            f"GET /rest/v2/patient/{ROBB}",
+            "POST /rest/v2/exchangedata/byIds",
+        ]
+        await api.patient_api.get_patient(ROBB)
+        assert requests.take() == [f"GET /rest/v2/patient/{ROBB}"]
+
+
+@pytest.mark.usefixtures("keys_made_once", "cheap_hashes")
+@pytest.mark.parametrize("flavour", ["cardinal", "medtech"])
+async def test_what_today_wrote_is_read_and_modified_in_either_flavour(flavour: Flavour) -> None:
+    async with Sandbox(seed=seed_at("1-explicit")) as sandbox:
+        async with opened(sandbox, "doc2", flavour=flavour) as api:
+            patient = await api.patient_api.get_patient(ROBB)
+            patient.note = NOTE
+            await api.patient_api.create_or_modify_patient(patient)
+        stored = await sandbox.stored("patient", ROBB)
+        assert stored is not None
+        # What was encrypted stays so.
+        assert not {"note", "companyName"} & stored.keys()
+        async with opened(sandbox, "doc1") as api:
+            assert (await api.patient_api.get_patient(ROBB)).note == NOTE
