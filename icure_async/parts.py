@@ -242,7 +242,6 @@ class Parts(SecretHolder):
         metadata: EncryptionMetadata,
         transfers: TodaysTransfers | None,
     ) -> KeyRegistration:
-        """Return the work of ``init_user_crypto()`` in the flavour of the user."""
         settings = self._settings
         is_of_today = settings.flavour == "cardinal"
         registration = (CardinalKeyRegistration if is_of_today else KeyRegistration)(

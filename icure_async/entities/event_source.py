@@ -145,8 +145,8 @@ class EventSource(Generic[RecordT]):
             own_id = await self._backend.own_id() if self.kind.filtered_by_owner else ""
             subscription["filter"] = {"filter": wanted.filter.to_wire(own_id)}
         if self._backend.session.dialect.flavour == "cardinal":
-            # Not with useCardinalModelSerialization (server-behaviour.md §14.9): today's model lacks
-            # members, which saving the record of an event would then remove.
+            # Without useCardinalModelSerialization (server-behaviour.md §14.9): today's model lacks
+            # members that saving the record of an event would then remove.
             subscription |= await self._access_control_keys()
         return dump_json(subscription).decode()
 

@@ -155,7 +155,7 @@ class SecureMetadata(SecureKeys):
         readers = dict.fromkeys([*delegates, *as_object(document.get("delegations"))])
         delegations = await self._delegations(kind, list(readers))
         await self._maps.write(kind.secure_type, [one.data for one in delegations])
-        manifest = kind.manifest_of({SECURITY_METADATA: True}, is_own=is_own)
+        manifest = kind.manifest_of({**document, SECURITY_METADATA: True}, is_own=is_own)
         return await self._sealed(document, manifest, delegations, secret_ids=secret_ids)
 
     async def share(

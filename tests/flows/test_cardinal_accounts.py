@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+import aiohttp
 import pytest
 
 from icure_async import (
@@ -23,9 +24,11 @@ from icure_async.errors import (
     NotFoundError,
     SecondFactorRequiredError,
     UserExistsError,
+    ValidationError,
 )
-from icure_async.sandbox import Sandbox, totp
+from icure_async.sandbox import Fault, Sandbox, totp
 from tests.support.builders import builder_for
+from tests.support.request_log import RequestLog
 
 SECRET = "JBSWY3DPEHPK3PXPJBSWY3DP"
 PASSWORD, NEW_PASSWORD = "sansa-sansa-sansa", "winter-is-coming"
@@ -158,6 +161,34 @@ async def test_tokens_are_created_listed_renewed_and_revoked(cardinal: Make) -> 
                 await api.user_api.get_logged_user()
 
 
+async def test_a_logout_ends_the_refresh_token_too(
+    cardinal: Make, requests: RequestLog, client_session: aiohttp.ClientSession
+) -> None:
+    async with cardinal().with_client_session(client_session).build() as api:
+        await api.user_api.get_logged_user()
+        tokens = api._session._tokens
+        assert tokens is not None
+        assert tokens.refresh is not None
+        requests.take()
+        await api.logout()
+        assert requests.take()[-1] == "POST /rest/v2/auth/invalidate"
+        url = api._settings.base_url + "/auth/refresh"
+    headers = {"Refresh-Token": tokens.refresh.text}
+    async with client_session.post(url, headers=headers) as answer:
+        assert answer.status == 401
+
+
+@pytest.mark.parametrize("status", [401, 404, 500])
+async def test_a_logout_succeeds_where_the_refresh_token_can_not_be_ended(
+    sandbox: Sandbox, cardinal: Make, status: int
+) -> None:
+    async with cardinal().build() as api:
+        token = await api.user_api.create_token(validity=timedelta(days=1))
+    sandbox.inject_fault(Fault(path="*/auth/invalidate", kind="status", status=status))
+    async with cardinal(sandbox.master_hcp.login, token).build() as api:
+        assert (await api.logout()).token_revoked
+
+
 async def test_a_long_lived_token_changes_no_password(cardinal: Make) -> None:
     async with cardinal().build() as api:
         await new_professional_user(api)
@@ -214,8 +245,6 @@ async def test_the_second_factor_is_switched_on_and_off(sandbox: Sandbox, cardin
 async def test_a_malformed_second_factor_is_refused_before_anything_is_sent(
     cardinal: Make, secret: Any, code: Any, algorithm: Any
 ) -> None:
-    from icure_async.errors import ValidationError
-
     async with cardinal("nobody", "nothing-nothing").build() as api:
         with pytest.raises(ValidationError) as caught:
             await api.user_api.enable_second_factor(secret, code, algorithm=algorithm)

@@ -1,9 +1,7 @@
-"""The websocket of rest/v2: it takes a JWT, and tells in the form that is asked for."""
+"""Events of records of today: told to members, and to those who show a key."""
 
 from __future__ import annotations
 
-import asyncio
-import base64
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,15 +11,17 @@ import aiohttp
 import pytest
 
 from icure_async.sandbox import Sandbox
-from tests.support.bare_client import Client, Json, World, bearer, golden_stage
+from tests.sandbox.test_events import nothing_comes, received
+from tests.support.bare_client import Json
 from tests.support.today import (
     SECRET,
     Today,
     access_key,
     delegation,
-    delegation_key,
     keys_header,
-    seed_of_people,
+    metadata,
+    result_of,
+    share,
 )
 
 CLASSES = {
@@ -29,155 +29,93 @@ CLASSES = {
     "helement": "org.taktik.icure.entities.HealthElement",
     "contact": "org.taktik.icure.entities.Contact",
     "maintenancetask": "org.taktik.icure.entities.MaintenanceTask",
-    "user": "org.taktik.icure.entities.User",
 }
 
 
 @pytest.fixture
-async def strict_today(session: aiohttp.ClientSession) -> AsyncIterator[Today]:
-    """A sandbox of the strict profile that issues tokens."""
-    async with Sandbox(seed=seed_of_people(), profile="strict") as sandbox:
+async def guarded(session: aiohttp.ClientSession, people: Json) -> AsyncIterator[Today]:
+    """People of today, in the strict profile, of a backend that issues tokens."""
+    async with Sandbox(seed=people, profile="strict") as sandbox:
         yield Today(sandbox, session)
-
-
-def url_of(sandbox: Sandbox) -> str:
-    return sandbox.backend_url.replace("http", "ws", 1) + "/ws/v2/notification/subscribe"
-
-
-async def token_of(today: Today, name: str) -> str:
-    world = World(today.sandbox, today.session)
-    client = await world.login_v2(name, SECRET)
-    return client.headers["Authorization"].removeprefix("Bearer ")
 
 
 @asynccontextmanager
 async def subscribed(
-    today: Today, name: str, kind: str = "patient", **more: Any
+    world: Today, name: str, kind: str, *keys: str, **more: Any
 ) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
-    headers = bearer(await token_of(today, name))
-    async with today.session.ws_connect(url_of(today.sandbox), headers=headers) as socket:
-        body = {"eventTypes": ["CREATE", "UPDATE"], "entityClass": CLASSES[kind], **more}
-        await socket.send_json(body)
+    login = await world[name].post("/auth/login", {"username": name, "password": SECRET})
+    headers = {"Authorization": f"Bearer {login.body['token']}"}
+    url = world.sandbox.icure_v2_url.replace("/rest/v2", "/ws/v2/notification/subscribe")
+    message = {
+        "eventTypes": ["CREATE", "UPDATE"],
+        "entityClass": CLASSES[kind],
+        "accessControlKeys": [access_key(key).hex() for key in keys],
+        "useCardinalModelSerialization": True,
+        **more,
+    }
+    async with world.session.ws_connect(url, headers=headers) as socket:
+        await socket.send_json(message)
         # The answer comes when the subscription has been taken.
         await socket.ping()
-        await asyncio.sleep(0.02)
+        await world[name].get("/user/current")
         yield socket
 
 
-async def received(socket: aiohttp.ClientWebSocketResponse) -> Json:
-    message: Json = json.loads(await socket.receive_str(timeout=5))
-    return message
+def body(kind: str, **delegations: Json) -> Json:
+    names = {"firstName": "Robb"} if kind == "patient" else {}
+    return {**names, **metadata(**delegations)}
 
 
-async def nothing_comes(socket: aiohttp.ClientWebSocketResponse) -> None:
-    with pytest.raises(TimeoutError):
-        await socket.receive(timeout=0.1)
-
-
-def record(kind: str, record_id: str, delegations: Json) -> Json:
-    named = {"firstName": "Robb"} if kind == "patient" else {}
-    metadata = {"securityMetadata": {"secureDelegations": delegations}}
-    return {"id": record_id, **named, **metadata}
-
-
-def of_doc() -> Json:
-    return {delegation_key("root"): delegation("doc", "doc")}
-
-
-async def create(client: Client, kind: str, record_id: str, delegations: Json) -> Json:
-    answer = await client.post(f"/{kind}", record(kind, record_id, delegations))
-    assert answer.status == 200, answer.body
-    stored: Json = answer.body
-    return stored
-
-
-@pytest.mark.parametrize("kind", ["patient", "helement", "contact", "maintenancetask"])
-async def test_events_come_in_the_form_of_the_subscription(strict_today: Today, kind: str) -> None:
+@pytest.mark.parametrize("kind", CLASSES)
+async def test_members_are_told_in_todays_model_and_others_are_not(
+    guarded: Today, kind: str
+) -> None:
     async with (
-        subscribed(strict_today, "doc", kind, useCardinalModelSerialization=True) as standard,
-        subscribed(strict_today, "doc", kind) as full,
+        subscribed(guarded, "doc", kind) as doc,
+        subscribed(guarded, "colleague", kind) as colleague,
     ):
-        await create(strict_today["doc"], kind, "new", of_doc())
-        seen, complete = await received(standard), await received(full)
-        assert seen == (await strict_today["doc"].standard.get(f"/{kind}/new")).body
-        assert complete == (await strict_today["doc"].get(f"/{kind}/new")).body
-        assert complete["tags"] == []
+        root = delegation("doc", "doc")
+        stored = await guarded["doc"].created(f"/{kind}", body(kind, root=root))
+        assert await received(doc) == stored
+        await nothing_comes(colleague)
+        request = share("doc", "colleague", "k")
+        result = await result_of(guarded["doc"], stored["id"], request, parents=["root"], kind=kind)
+        assert await received(doc) == result["updatedEntity"]
+        assert await received(colleague) == result["updatedEntity"]
 
 
-async def test_users_are_told_of_without_their_secrets(strict_today: Today) -> None:
-    async with subscribed(strict_today, "doc", "user") as socket:
-        user = {"id": "new", "login": "new", "patientId": "pat", "passwordHash": "a-password"}
-        assert (await strict_today.master.post("/user", user)).status == 200
-        seen = await received(socket)
-        assert (seen["id"], seen["passwordHash"]) == ("new", "*")
-        assert "applicationTokens" not in seen
-
-
-async def test_an_anonymous_delegate_shows_its_keys(strict_today: Today) -> None:
-    hidden = {
-        **of_doc(),
-        delegation_key("p"): delegation("doc", None, "root"),
-    }
-    keys = keys_header("p")["Icure-Access-Control-Keys"]
+async def test_a_hidden_member_is_told_if_his_key_is_in_the_subscription(guarded: Today) -> None:
+    kind = "patient"
+    chain = {"filter": {"$type": "PatientByHcPartyFilter", "healthcarePartyId": "pat"}}
     async with (
-        subscribed(strict_today, "pat", accessControlKeys=[keys]) as known,
-        subscribed(strict_today, "pat") as unknown,
-        subscribed(strict_today, "other", accessControlKeys=[]) as other,
+        subscribed(guarded, "pat", kind) as without,
+        subscribed(guarded, "pat", kind, "mine", "another") as with_key,
+        subscribed(guarded, "pat", kind, "mine", filter=chain) as filtered,
+        subscribed(guarded, "other", kind, "another") as other,
     ):
-        await create(strict_today["doc"], "patient", "new", hidden)
-        assert (await received(known))["id"] == "new"
-        await nothing_comes(unknown)
+        hidden = body(kind, mine=delegation(None, None))
+        stored = await guarded["pat"].created("/patient", {**hidden, "encryptedSelf": "AAAA"})
+        path = f"/patient/{stored['id']}"
+        assert (await guarded["pat"].get(path, headers=keys_header("mine"))).body == stored
+        assert await received(with_key) == stored
+        assert await received(filtered) == stored
+        await nothing_comes(without)
         await nothing_comes(other)
-    assert base64.b64decode(keys) == access_key("p")
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
-        {"entityClass": "org.taktik.icure.entities.Unknown"},
-        {"accessControlKeys": "text"},
-        {"accessControlKeys": ["no base64"]},
-        {"eventTypes": []},
-    ],
-)
-async def test_a_malformed_subscription_is_closed(strict_today: Today, body: Json) -> None:
-    async with subscribed(strict_today, "doc", **body) as socket:
+@pytest.mark.parametrize("keys", ["x", ["zz"], [3], ["AB" * 16]])
+async def test_malformed_keys_end_a_subscription(guarded: Today, keys: Any) -> None:
+    async with subscribed(guarded, "pat", "patient", accessControlKeys=keys) as socket:
         message = await socket.receive(timeout=5)
         assert message.type == aiohttp.WSMsgType.CLOSE
-        assert message.data == aiohttp.WSCloseCode.POLICY_VIOLATION
+        assert "key" in json.dumps(message.extra).lower()
 
 
-async def test_the_token_may_be_in_the_query_and_has_to_be_good(strict_today: Today) -> None:
-    url, token = url_of(strict_today.sandbox), await token_of(strict_today, "doc")
-    async with strict_today.session.ws_connect(f"{url}?jwt={token}") as socket:
-        assert not socket.closed
-    for headers in ({}, bearer("no"), bearer(token + "x")):
-        with pytest.raises(aiohttp.WSServerHandshakeError) as caught:
-            await strict_today.session.ws_connect(url, headers=headers)
-        assert caught.value.status == 401
-    strict_today.sandbox.advance_clock(3700)
-    with pytest.raises(aiohttp.WSServerHandshakeError):
-        await strict_today.session.ws_connect(url, headers=bearer(token))
-
-
-async def test_a_group_hears_nothing_of_another_one(session: aiohttp.ClientSession) -> None:
-    async with Sandbox() as sandbox:
-        world = World(sandbox, session)
-        there = await sandbox.create_group("south")
-        south = await world.login_v2(there.login, there.password)
-        async with session.ws_connect(url_of(sandbox), headers=south.headers) as socket:
-            await socket.send_json({"eventTypes": ["CREATE"], "entityClass": CLASSES["patient"]})
-            await socket.ping()
-            await asyncio.sleep(0.02)
-            await (await world.master()).created("/patient", {"lastName": "Stark"})
-            await nothing_comes(socket)
-            await south.created("/patient", {"lastName": "Lannister"})
-            assert (await received(socket))["lastName"] == "Lannister"
-
-
-async def test_the_socket_of_v2_takes_no_ticket_of_v1(session: aiohttp.ClientSession) -> None:
-    async with Sandbox(seed=golden_stage("1-shared")) as sandbox:
-        master = await World(sandbox, session).master()
-        ticket = (await master.get("/auth/token/GET/%2Fws%2Fv2%2Fnotification")).body
-        with pytest.raises(aiohttp.WSServerHandshakeError):
-            await session.ws_connect(f"{url_of(sandbox)}?jwt={ticket}")
+async def test_those_who_do_not_say_so_are_told_in_full(guarded: Today) -> None:
+    more = {"useCardinalModelSerialization": None}
+    async with subscribed(guarded, "doc", "patient", **more) as socket:
+        root = delegation("doc", "doc")
+        await guarded["doc"].created("/patient", body("patient", root=root))
+        told = await received(socket)
+        assert told["gender"] == "unknown"
+        assert told["securityMetadata"]
