@@ -12,6 +12,7 @@ from icure_async.entities.kinds import PATIENT_OF_TODAY
 from icure_async.entities.metadata import Parent, Readers
 from icure_async.entities.secure_delegations import secure_delegations_of
 from icure_async.errors import (
+    BackendError,
     BadRequestError,
     ConflictError,
     CryptoError,
@@ -132,7 +133,8 @@ async def test_one_who_has_all_of_our_access_costs_no_request(patients: Patients
     for somebody, delegate_id in ((one, OTHER), (other, DOC)):
         shared = await give(somebody, delegate_id)
         assert (shared.access, shared.is_stored) == ({delegate_id: "present"}, False)
-    assert patients.sent == patients.reads == []
+    assert not patients.sent
+    assert not patients.reads
     await give(other, THIRD)
     assert len(patients.sent) == 1
     await give(other, THIRD, DOC)
@@ -195,7 +197,7 @@ async def test_one_who_has_the_key_only_gets_the_rest_by_an_update(patients: Pat
     ],
 )
 async def test_a_rejection_is_an_error_that_names_the_code_and_has_the_reason(
-    patients: Patients, code: int | None, expected: type[Exception]
+    patients: Patients, code: int | None, expected: type[BackendError]
 ) -> None:
     one = await sharer(patients)
     await created(one)
