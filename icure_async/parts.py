@@ -53,6 +53,7 @@ from icure_async.models.base import EntityModel
 from icure_async.rest.entities import EntityResource
 from icure_async.rest.exchange_data import ExchangeDataMapResource, ExchangeDataResource
 from icure_async.rest.patient_data import PatientDataResource
+from icure_async.rest.patient_data_v2 import PatientDataResourceV2
 from icure_async.rest.people_v2 import device_resource, professional_resource
 from icure_async.rest.recovery_data import RecoveryDataResource
 from icure_async.rest.shared_metadata import SharedMetadataResource
@@ -136,7 +137,9 @@ class Parts(SecretHolder):
         self.patient_shares: Final = Shares(self.patients, crypto=crypto, own=self.own_document)
         self.all_data: Final = AllDataOfPatients(
             self.patient_shares,
-            PatientDataResource(session),
+            PatientDataResourceV2(session, self.exchange_data)
+            if settings.flavour == "cardinal"
+            else PatientDataResource(session),
             metadata=metadata,
             own=self.own_document,
         )
