@@ -225,7 +225,9 @@ class SecureKeys:
             if named.in_map is not None
         }
         unknown = [key for key in wanted if not self._exchange_data.known([key])]
-        led_to = await self._exchange_data.by_maps(unknown) if unknown else {}
+        led_to: Mapping[str, UsableExchangeData] = {}
+        if unknown:
+            led_to = await self._exchange_data.by_maps(unknown)
         return [
             [
                 OpenDelegation(key, delegation, led_to[key])

@@ -46,7 +46,7 @@ class ExchangeDataCache:
         self._id_by_key: dict[str, str] = {}
 
     def put(self, data: UsableExchangeData) -> None:
-        """Keep exchange data, in the place of what was known of it."""
+        """Keep exchange data; anything known of it before is replaced."""
         self.drop(data.id)
         self._by_id[data.id] = data
         for key in _delegation_keys(data):

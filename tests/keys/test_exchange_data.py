@@ -596,7 +596,7 @@ async def test_an_anonymous_owner_knows_all_of_its_exchange_data_page_by_page(
     assert keys == {data.secrets.access_control_key("Patient") for data in made}
     assert await patient.directory.access_headers("Patient") == headers
     assert await patient.directory.access_headers("Contact") != headers
-    # What it needs to write with is known from there.
+    # Exchange data to write with is known from there.
     await data_to(patient, OTHER)
     assert backend.asked == [OWN, listed, listed, listed]
 

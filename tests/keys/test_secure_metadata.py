@@ -75,7 +75,7 @@ async def created(
 
 
 def shapes(document: Json) -> list[tuple[Any, ...]]:
-    """Who each delegation names, and whether it names exchange data and a parent."""
+    """Return whom each delegation names, and whether it has exchange data and a parent."""
     return [
         (
             one.get("delegator"),
