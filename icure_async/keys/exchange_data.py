@@ -237,9 +237,10 @@ class ExchangeDataDirectory(SecretHolder):
 
     # --- To read with ---
 
-    def known(self, delegation_keys: Iterable[str]) -> Mapping[str, UsableExchangeData]:
-        """Return what is known already, by delegation key."""
-        return _present({key: self._cache.get_by_key(key) for key in delegation_keys})
+    def known(self, delegation_keys: Iterable[str]) -> Mapping[str, Sequence[UsableExchangeData]]:
+        """Return what is known already, by delegation key; nothing is empty."""
+        found = {key: self._cache.get_by_key(key) for key in delegation_keys}
+        return {key: data for key, data in found.items() if data}
 
     def known_by_ids(self, ids: Iterable[str]) -> Mapping[str, UsableExchangeData]:
         """Return what is known already, by id."""
