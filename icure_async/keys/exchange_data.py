@@ -38,6 +38,7 @@ from icure_async.foreign_text import printable
 from icure_async.json_shapes import as_object
 from icure_async.keys.exchange_data_cache import ExchangeDataCache
 from icure_async.models.key_pair import fingerprint_v2
+from icure_async.rest.calls import is_noted_in_call, note_in_call
 from icure_async.rest.documents import is_id
 from icure_async.rest.exchange_data import has_no_such_route
 from icure_async.secret_holders import SecretHolder
@@ -278,10 +279,18 @@ class ExchangeDataDirectory(SecretHolder):
         found = await self.by_ids(ids.values())
         return _present({key: found.get(data_id) for key, data_id in ids.items()})
 
-    async def look_again(self) -> None:
-        """Look for exchange data that was made for an anonymous owner since it was last listed."""
-        if await self.is_anonymous(await self._own.own_id()):
+    async def look_again(self, delegation_keys: Iterable[str] = ("",)) -> None:
+        """Look for exchange data that was made for an anonymous owner since it was last listed.
+
+        Args:
+            delegation_keys: of delegations that nothing known opens. In one call of the
+                application, each is looked for once. By default, it is any.
+        """
+        wanted = [key for key in delegation_keys if not (key and is_noted_in_call((self, key)))]
+        if wanted and await self.is_anonymous(await self._own.own_id()):
             await self._list(anew=True)
+            for key in wanted:
+                note_in_call((self, key))
 
     async def reload(self) -> None:
         """Forget what is cached; an anonymous owner's exchange data is listed again."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from icure_async.sandbox.access import DATA_OWNER_KINDS, delegates_of, readers_of
 from icure_async.sandbox.contacts import contact_key, login_key, phone_index, phone_key
-from icure_async.sandbox.shapes import is_object, list_in, object_in
+from icure_async.sandbox.shapes import is_list, is_object, list_in, object_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -149,15 +149,21 @@ def _links_of_codes(entity: Json) -> Iterator[tuple[str, str]]:
 
 
 def _links_of_contact(contact: Json) -> Iterator[tuple[str, str]]:
-    for service in filter(is_object, list_in(contact, "services")):
+    for service in _objects(contact, "services"):
         if isinstance(service.get("id"), str):
             yield "service", service["id"]
         for relation, prop in (("serviceTags", "tags"), ("serviceCodes", "codes")):
-            for stub in filter(is_object, list_in(service, prop)):
+            for stub in _objects(service, prop):
                 yield relation, pair(stub.get("type"), stub.get("code") or "")
-    for part in filter(is_object, list_in(contact, "subContacts")):
+    for part in _objects(contact, "subContacts"):
         if isinstance(part.get("formId"), str):
             yield "form", part["formId"]
+
+
+def _objects(entity: Json, name: str) -> list[Json]:
+    """Return the objects in a list: contacts of a seed were checked by nobody."""
+    value = entity.get(name)
+    return [item for item in value if is_object(item)] if is_list(value) else []
 
 
 def _links_of_patient(patient: Json) -> Iterator[tuple[str, str]]:
