@@ -53,6 +53,7 @@ from icure_async.models.base import EntityModel
 from icure_async.rest.entities import EntityResource
 from icure_async.rest.exchange_data import ExchangeDataMapResource, ExchangeDataResource
 from icure_async.rest.patient_data import PatientDataResource
+from icure_async.rest.patient_data_v2 import PatientDataResourceV2
 from icure_async.rest.people_v2 import device_resource, professional_resource
 from icure_async.rest.recovery_data import RecoveryDataResource
 from icure_async.rest.shared_metadata import SharedMetadataResource
@@ -60,6 +61,8 @@ from icure_async.rest.users_v2 import user_resource
 from icure_async.secret_holders import SecretHolder
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from icure_async.entities.kinds import EntityKind
     from icure_async.entities.metadata import EncryptionMetadata
     from icure_async.entities.plain_kinds import PlainKind
@@ -112,16 +115,18 @@ class Parts(SecretHolder):
             crypto=crypto,
             trust=self.trust,
         )
-        exchange_data, map_resource = (
-            ExchangeDataResource(session),
-            ExchangeDataMapResource(session),
-        )
+        exchange_data = ExchangeDataResource(session)
+        map_resource = ExchangeDataMapResource(session)
         self.exchange_data: Final = ExchangeDataDirectory(
-            exchange_data, map_resource, self.own_document, flavour=settings.flavour
+            exchange_data,
+            map_resource,
+            self.own_document,
+            flavour=settings.flavour,
         )
         maps = ExchangeDataMaps(crypto, map_resource, self.exchange_data)
-        gifts = transfers = None
+        counterparts = gifts = transfers = None
         if settings.flavour == "cardinal":
+            counterparts = Counterparts(exchange_data, self.own_document)
             gifts = ExchangeDataGifts(exchange_data, self.exchange_data, maps, self.own_document)
             transfers = TodaysTransfers(exchange_data, self.exchange_data, self.own_document)
             self.own_document.recovery.transfers = transfers
@@ -132,7 +137,9 @@ class Parts(SecretHolder):
         self.patient_shares: Final = Shares(self.patients, crypto=crypto, own=self.own_document)
         self.all_data: Final = AllDataOfPatients(
             self.patient_shares,
-            PatientDataResource(session),
+            PatientDataResourceV2(session, self.exchange_data)
+            if settings.flavour == "cardinal"
+            else PatientDataResource(session),
             metadata=metadata,
             own=self.own_document,
         )
@@ -157,7 +164,7 @@ class Parts(SecretHolder):
             feeds=self.feeds,
             clock=clock,
             max_bytes=settings.max_response_size,
-            access_headers=self.exchange_data.access_headers,
+            access_headers=self._access_to_events,
         )
         about_patients, about_notifications = (
             events_of(self.patients),
@@ -174,7 +181,7 @@ class Parts(SecretHolder):
             metadata=metadata,
             directory=self.own_document,
             current_user=self.current_user,
-            counterparts=Counterparts(exchange_data, self.own_document) if gifts else None,
+            counterparts=counterparts,
         )
         self.recovery_keys: Final = RecoveryKeys(RecoveryDataResource(session), self.own_document)
         self.parent_keys: Final = ParentKeys(self.own_document, settings.key_storage)
@@ -209,6 +216,11 @@ class Parts(SecretHolder):
         self.automatic_sharing: Final = AutomaticSharing(
             self.users, self.current_user, self.own_document
         )
+
+    async def _access_to_events(self, entity_type: str) -> Mapping[str, str]:
+        """Return the access control keys of now: they go with the first text of a connection."""
+        await self.exchange_data.look_again()
+        return await self.exchange_data.access_headers(entity_type)
 
     def repository(
         self, kind: EntityKind[Clear, Sealed], metadata: EncryptionMetadata

@@ -155,6 +155,12 @@ def _write_backup(storage: DiskKeyStorage, owner_id: str, file: Path, *, overwri
 
 
 def _write_for_cardinal(storage: DiskKeyStorage, owner_id: str, folder: Path) -> None:
+    if folder.resolve() == storage.directory.resolve():
+        raise ValidationError(
+            f"{folder} is the folder of this SDK's own key files, in which Cardinal's would be "
+            "broken ones: choose another folder."
+        )
+
     async def write() -> list[Path]:
         key_pairs = await storage.list_key_pairs(owner_id)
         return await write_cardinal_folder(folder, owner_id, key_pairs)

@@ -23,9 +23,16 @@ if TYPE_CHECKING:
 
     from icure_async.entities.kinds import EntityKind
 
-__all__ = ["encrypting", "exposed_fields", "refuse_exposing", "with_missing"]
+__all__ = [
+    "encrypting",
+    "exposed_fields",
+    "refuse_exposing",
+    "refuse_exposing_content",
+    "with_missing",
+]
 
 _EMPTY: Final[tuple[object, ...]] = (None, "", [], {})
+_SET_ON_SAVING: Final = frozenset({"created", "modified"})
 # Other SDKs read null for these as an error.
 _NOTHING: Final[Mapping[object, object]] = {list: [], dict: {}}
 
@@ -139,6 +146,40 @@ def refuse_exposing(
         entity_type=kind.noun,
         entity_ids=[document["id"]],
     )
+
+
+def refuse_exposing_content(
+    kind: EntityKind[Any, Any], document: Mapping[str, Any], stored: Mapping[str, Any]
+) -> None:
+    """Refuse to store in clear what today's SDKs encrypt, in a record that no key opens.
+
+    Args:
+        kind: the record.
+        document: what is to be stored.
+        stored: what is stored.
+
+    Raises:
+        DecryptionError: there is such a value, and it does not lie in clear already.
+    """
+    if not (kind.is_of_today or stored.get("securityMetadata")):
+        return
+    manifest = kind.of_today
+    lists = {path.partition(".")[0] for path in manifest.inside}
+    changed = [
+        name
+        for name in (*manifest.members, *lists)
+        if name not in _SET_ON_SAVING
+        and document.get(name) not in _EMPTY
+        and document[name] != stored.get(name)
+    ]
+    if changed:
+        raise DecryptionError(
+            f"{kind.noun.capitalize()} {document['id']} can't be given another "
+            f"{', '.join(sorted(changed))}: that is encrypted, and no key on this device opens the "
+            f"record. Nothing was sent. {kind.unreadable_advice}",
+            entity_type=kind.noun,
+            entity_ids=[document["id"]],
+        )
 
 
 def _completing(

@@ -124,7 +124,7 @@ class EventSource(Generic[RecordT]):
         action = f"subscribe to events about {self.kind.noun}s"
         stream = EventStream(
             lambda: backend.session.open_websocket(_PATH, action=action),
-            await self._subscription(wanted),
+            lambda: self._subscription(wanted),
             policy=wanted.reconnection,
             timing=backend.timing,
             clock=backend.clock,
@@ -145,8 +145,8 @@ class EventSource(Generic[RecordT]):
             own_id = await self._backend.own_id() if self.kind.filtered_by_owner else ""
             subscription["filter"] = {"filter": wanted.filter.to_wire(own_id)}
         if self._backend.session.dialect.flavour == "cardinal":
-            # server-behaviour.md §14.9
-            subscription["useCardinalModelSerialization"] = True
+            # Without useCardinalModelSerialization (server-behaviour.md §14.9): today's model lacks
+            # members that saving the record of an event would then remove.
             subscription |= await self._access_control_keys()
         return dump_json(subscription).decode()
 

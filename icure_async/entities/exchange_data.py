@@ -73,8 +73,8 @@ class ExchangeDataKeys(Protocol):
         """Return what maps lead to, by delegation key."""
         ...
 
-    async def look_again(self) -> None:
-        """Look for exchange data that has come up, where it is not named in delegations."""
+    async def look_again(self, delegation_keys: Iterable[str]) -> None:
+        """Look for exchange data that has come up, where delegations do not name it."""
         ...
 
     async def may_write_with(self, data: UsableExchangeData) -> bool:

@@ -87,6 +87,8 @@ class EntityKind(Generic[Clear, Sealed]):
             (server-behaviour.md §11.1).
         unreadable_advice: the next step with one that no key opens.
         only_readers_delete: whether a deletion is for those it is shared with.
+        has_parent: whether each belongs to another entity, by whose secret ids it is found: to a
+            patient (docs/spec/today.md §7).
         complete: adds to a document what follows from its members.
         validate: checks a record before it is saved; by default, that its members are well-formed.
     """
@@ -110,6 +112,7 @@ class EntityKind(Generic[Clear, Sealed]):
     server_defaults: Mapping[str, object] = MappingProxyType({})
     unreadable_advice: str = "Ask a data owner with access to share it with this user."
     only_readers_delete: bool = False
+    has_parent: bool = False
     complete: Callable[[Mapping[str, Any]], dict[str, Any]] = dict
     validate: Validate = attrs.field(default=attrs.Factory(_validate_members, takes_self=True))
 
@@ -139,7 +142,9 @@ class EntityKind(Generic[Clear, Sealed]):
             for name in manifest.members
             if name not in self.of_today.members
             or name in self.also_encrypted
-            or not is_empty(document.get(name))
+            or not (
+                is_empty(value := document.get(name)) or value == self.server_defaults.get(name)
+            )
         )
         return Manifest(members, manifest.inside)
 

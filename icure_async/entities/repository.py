@@ -17,6 +17,7 @@ from icure_async.entities.comparison import (
 from icure_async.entities.encrypted_fields import (
     exposed_fields,
     refuse_exposing,
+    refuse_exposing_content,
     with_missing,
 )
 from icure_async.entities.encrypted_self import ENCRYPTED_SELF
@@ -53,7 +54,7 @@ if TYPE_CHECKING:
     from icure_async.crypto.protocol import Crypto
     from icure_async.entities.kinds import EntityKind
     from icure_async.entities.manifests import Manifest
-    from icure_async.entities.metadata import EncryptionMetadata
+    from icure_async.entities.metadata import EncryptionMetadata, Parent
     from icure_async.entities.records import OwnDocument
     from icure_async.entities.sealing import OpenedEntity
     from icure_async.entities.sharing import Sharing
@@ -105,10 +106,21 @@ class Repository(Records[Clear, Sealed]):
             saved = await self.modify(record, delegates=delegates)
         return self.require_readable(saved)
 
-    async def create(self, record: Clear, *, delegates: Sequence[str] = ()) -> Clear | Sealed:
-        """Create a record; a repeated call with the same object finishes the job."""
+    async def create(
+        self, record: Clear, *, delegates: Sequence[str] = (), parent: Parent | None = None
+    ) -> Clear | Sealed:
+        """Create a record; a repeated call with the same object finishes the job.
+
+        Args:
+            record: to create.
+            delegates: who gets access, besides those the user shares with.
+            parent: the entity that it belongs to, for a kind that has some.
+
+        Raises:
+            ValidationError: the record is malformed, or lacks a parent.
+        """
         self.check(record, creating=True)
-        (sealed,) = await self.prepare([record], delegates)
+        (sealed,) = await self.prepare([record], delegates, parent)
         if isinstance(sealed, CryptoError):
             raise sealed
         return await self._store(record, sealed, delegates)
@@ -131,7 +143,10 @@ class Repository(Records[Clear, Sealed]):
         return self.kind.changeable is not None or _is_built_by_hand(record)
 
     async def prepare(
-        self, records: Sequence[Clear], delegates: Sequence[str] = ()
+        self,
+        records: Sequence[Clear],
+        delegates: Sequence[str] = (),
+        parent: Parent | None = None,
     ) -> Sequence[dict[str, Any] | CryptoError]:
         """Return the documents of new records, encrypted; each record is given its ``id``.
 
@@ -140,10 +155,17 @@ class Repository(Records[Clear, Sealed]):
         Args:
             records: to create; they are valid.
             delegates: who gets access, besides those the user shares with.
+            parent: the entity that all of them belong to, for a kind that has some.
 
         Raises:
             CryptoError: nobody can read them, or a delegate can't.
+            ValidationError: there has to be a parent, or may not be one.
         """
+        if (parent is not None) is not self.kind.has_parent:
+            wanted = "belongs to another record, which must be named" if parent is None else ""
+            raise ValidationError(
+                f"A {self.kind.noun} {wanted or 'belongs to no other record'}. Nothing was sent."
+            )
         turns = Turns()
         for record in records:
             if not has_id(record):
@@ -159,7 +181,7 @@ class Repository(Records[Clear, Sealed]):
                 dict.fromkeys([*delegates, *auto_delegates_of(user, self.kind.shared_on_creation)])
             )
             key_only = set(auto_delegates_of(user, self.kind.key_only)) - {own_id, *full}
-            readers = Readers(full, sorted(key_only), delegates)
+            readers = Readers(full, sorted(key_only), delegates, parent)
             return await self.metadata.prepare(self.kind, documents, readers)
 
         return await self._user.sharing(prepared)
@@ -479,6 +501,7 @@ class Repository(Records[Clear, Sealed]):
         if not self.kind.also_encrypted:
             # Else the members that complete it may be among the encrypted ones.
             document = self.kind.complete(document)
+        refuse_exposing_content(self.kind, document, stored)
         await self._refuse_exposing(document, stored)
         return self._stamped_in_clear(document)
 
@@ -565,6 +588,7 @@ class Repository(Records[Clear, Sealed]):
         ):
             await self._refuse_exposing(document, stored)
             return self._stamped_in_clear(document)
+        document = self._stamped(document)
         is_own = await self._is_exempt(document)
         manifest = kind.manifest_of(document, is_own=is_own)
         if is_own:
@@ -583,7 +607,6 @@ class Repository(Records[Clear, Sealed]):
     ) -> dict[str, Any]:
         """Return a document encrypted with its key, or with a new one where it has none."""
         kind = self.kind
-        document = self._stamped(document)
         if key is not None:
             return await self._sealed_again(document, manifest, key)
         if before is None:

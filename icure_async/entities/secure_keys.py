@@ -212,8 +212,7 @@ class SecureKeys:
     async def fetched(self, documents: Documents) -> list[list[OpenDelegation]]:
         """Return the same after a look for exchange data that delegations name, or hide."""
         await self._fetch(documents)
-        if any(map(self._hides_somebody, documents)):
-            await self._exchange_data.look_again()
+        await self._look_again(documents)
         return await self.known(documents)
 
     async def mapped(self, documents: Documents) -> list[list[OpenDelegation]]:
@@ -239,9 +238,7 @@ class SecureKeys:
     async def all(self, documents: Documents) -> list[list[OpenDelegation]]:
         """Return all delegations that can be opened."""
         await self._fetch(documents)
-        unknown = [document for document in documents if not self._known_in(document)]
-        if any(map(self._hides_somebody, unknown)):
-            await self._exchange_data.look_again()
+        await self._look_again([one for one in documents if not self._known_in(one)])
         known, mapped = await self.known(documents), await self.mapped(documents)
         return [one + other for one, other in zip(known, mapped, strict=True)]
 
@@ -270,12 +267,18 @@ class SecureKeys:
             found += [OpenDelegation(key, delegation, data) for data in candidates.values()]
         return found
 
-    def _hides_somebody(self, document: Mapping[str, Any]) -> bool:
-        """Return whether a delegation that can't be opened hides whom it is for."""
-        delegations = secure_delegations_of(document)
-        known = self._exchange_data.known(delegations)
-        named = (parties_of(value) for key, value in delegations.items() if key not in known)
-        return any(one.delegator is None or one.delegate is None for one in named)
+    async def _look_again(self, documents: Documents) -> None:
+        """Look for exchange data of delegations that hide whom they are for."""
+        wanted: dict[str, None] = {}
+        for document in documents:
+            delegations = secure_delegations_of(document)
+            known = self._exchange_data.known(delegations)
+            for key, delegation in delegations.items():
+                named = parties_of(delegation)
+                if key not in known and None in (named.delegator, named.delegate):
+                    wanted[key] = None
+        if wanted:
+            await self._exchange_data.look_again(wanted)
 
     def _naming_us(self, document: Mapping[str, Any], names: Iterable[str]) -> dict[str, Parties]:
         return {

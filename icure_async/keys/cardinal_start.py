@@ -27,9 +27,10 @@ __all__ = ["CardinalKeyRegistration"]
 
 _MADE_BY_OTHERS: Final = (
     "Somebody else made this patient's record, and the new key pair opens nothing in it yet, nor "
-    "in anything that was shared with the patient before. Have those who can read it share it "
-    "with the patient now; where they had shared before, that alone changes nothing, and they "
-    "call data_owner_api.give_access_back_to() with the patient's new public key."
+    "in anything that was shared with the patient before. Ask for access with "
+    "data_owner_api.ask_access_to_own_data(). Where something was shared before the patient had a "
+    "key, sharing it again changes nothing: those who did that call "
+    "data_owner_api.give_access_back_to() with the patient's new public key."
 )
 
 

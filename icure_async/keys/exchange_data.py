@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -37,6 +38,7 @@ from icure_async.foreign_text import printable
 from icure_async.json_shapes import as_object
 from icure_async.keys.exchange_data_cache import ExchangeDataCache
 from icure_async.models.key_pair import fingerprint_v2
+from icure_async.rest.calls import is_noted_in_call, note_in_call
 from icure_async.rest.documents import is_id
 from icure_async.rest.exchange_data import has_no_such_route
 from icure_async.secret_holders import SecretHolder
@@ -60,6 +62,8 @@ ACCESS_HEADER: Final = "Icure-Access-Control-Keys"
 # As many as today's clients keep (today.md §4.1).
 _KEPT: Final = 500
 _KINDS_KEPT: Final = 8192
+# What others have shared since is not found by filters.
+_FRESH_SECONDS: Final = 30.0
 # Of one delegate. The others have no way to share.
 _OF_ONE_DELEGATE: Final = (BadRequestError, CryptoError, NotFoundError, PermissionDeniedError)
 
@@ -101,6 +105,7 @@ class ExchangeDataDirectory(SecretHolder):
         # Of an anonymous owner: what no key pair has opened so far, by id.
         self._closed: dict[str, Mapping[str, Any]] = {}
         self._listed_with: frozenset[str] | None = None
+        self._listed_at = 0.0
         self._headers: dict[str, Mapping[str, str]] = {}
         self._is_unknown_to_backend = False
 
@@ -143,6 +148,26 @@ class ExchangeDataDirectory(SecretHolder):
             headers = {} if value is None else {ACCESS_HEADER: value}
             self._headers[entity_type] = headers
         return headers
+
+    async def newer_access_headers(
+        self, entity_type: str, sent: Mapping[str, str]
+    ) -> Mapping[str, str] | None:
+        """Return the headers as they are now; None where there are no others than were sent.
+
+        The exchange data of an anonymous owner is listed again for that: somebody who gave access
+        may have made some since.
+        """
+        if self._listed_with is None:
+            return None
+        await self._list(anew=True)
+        headers = await self.access_headers(entity_type)
+        return None if headers == sent else headers
+
+    async def keep_fresh(self) -> None:
+        """List the exchange data of an anonymous owner again if that was not done lately."""
+        is_old = time.monotonic() - self._listed_at > _FRESH_SECONDS
+        if self.flavour == "cardinal" and self._listed_with is not None and is_old:
+            await self._list(anew=True)
 
     # --- To write with ---
 
@@ -254,10 +279,18 @@ class ExchangeDataDirectory(SecretHolder):
         found = await self.by_ids(ids.values())
         return _present({key: found.get(data_id) for key, data_id in ids.items()})
 
-    async def look_again(self) -> None:
-        """Look for exchange data that was made for an anonymous owner since it was last listed."""
-        if await self.is_anonymous(await self._own.own_id()):
+    async def look_again(self, delegation_keys: Iterable[str] = ("",)) -> None:
+        """Look for exchange data that was made for an anonymous owner since it was last listed.
+
+        Args:
+            delegation_keys: of delegations that nothing known opens. In one call of the
+                application, each is looked for once. By default, it is any.
+        """
+        wanted = [key for key in delegation_keys if not (key and is_noted_in_call((self, key)))]
+        if wanted and await self.is_anonymous(await self._own.own_id()):
             await self._list(anew=True)
+            for key in wanted:
+                note_in_call((self, key))
 
     async def reload(self) -> None:
         """Forget what is cached; an anonymous owner's exchange data is listed again."""
@@ -435,6 +468,7 @@ class ExchangeDataDirectory(SecretHolder):
             if self._listed_with is not known:
                 return
             own_id = await self._own.own_id()
+            self._listed_at = time.monotonic()
             self._cache.limit = None
             rows = await self._ask(lambda: self._all_of(own_id))
             if rows is None:

@@ -99,7 +99,7 @@ class SecureMetadata(SecureKeys):
                 clear["secretForeignKeys"] = list(readers.parent.secret_ids)
             try:
                 sealed = await self._sealed(
-                    clear, kind.manifest_of(clear), delegations, parent=readers.parent
+                    clear, _manifest_of(kind, clear), delegations, parent=readers.parent
                 )
             except ValueError:
                 prepared.append(
@@ -155,7 +155,7 @@ class SecureMetadata(SecureKeys):
         readers = dict.fromkeys([*delegates, *as_object(document.get("delegations"))])
         delegations = await self._delegations(kind, list(readers))
         await self._maps.write(kind.secure_type, [one.data for one in delegations])
-        manifest = kind.manifest_of({**document, SECURITY_METADATA: True}, is_own=is_own)
+        manifest = _manifest_of(kind, document, is_own=is_own)
         return await self._sealed(document, manifest, delegations, secret_ids=secret_ids)
 
     async def share(
@@ -235,3 +235,10 @@ class SecureMetadata(SecureKeys):
             self._crypto, key, document, manifest.members, manifest.inside
         )
         return sealed | {SECURITY_METADATA: security_metadata(by_key)}
+
+
+def _manifest_of(
+    kind: EntityKind[Any, Any], document: Mapping[str, Any], *, is_own: bool = False
+) -> Manifest:
+    """Return what is to be encrypted in an entity that is about to get secure delegations."""
+    return kind.manifest_of({**document, SECURITY_METADATA: True}, is_own=is_own)

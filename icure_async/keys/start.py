@@ -248,21 +248,26 @@ class KeyRegistration:
             choice: the caller's.
             taken: its public keys of the other flavour, which are published as well.
         """
-        if published:
-            stored = await self._on_device(owner_id, published, choice.given)
+        # Somebody who has keys of the other flavour only has records that they open.
+        known = published or taken
+        if known:
+            stored = await self._on_device(owner_id, known, choice.given)
             if not stored and choice.given is None and choice.find_key is not None:
-                question = MissingKey(owner_id, tuple(_well_formed(published)))
+                question = MissingKey(owner_id, tuple(_well_formed(known)))
                 found = await choice.find_key(question)
                 if isinstance(found, RecoveryKey):
-                    await self._recover(owner_id, published, found)
-                    stored = await self._on_device(owner_id, published, None)
+                    await self._recover(owner_id, known, found)
+                    stored = await self._on_device(owner_id, known, None)
                 elif found is not None:
                     choice.given = await normalised_key_pair(self._own.crypto, found)
-                    stored = await self._on_device(owner_id, published, choice.given)
-            if stored:
+                    stored = await self._on_device(owner_id, known, choice.given)
+            if stored and published:
                 return stored
-            if choice.missing_key == "refuse":
-                raise _not_found(owner_id, published, choice.given)
+            if not stored and choice.missing_key == "refuse":
+                raise _not_found(owner_id, known, choice.given)
+            if stored:
+                # One that is published in both forms would be ambiguous.
+                choice.given = None
         return [await self._unpublished(owner_id, [*published, *taken], choice.given)]
 
     async def _on_device(

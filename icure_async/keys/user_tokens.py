@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any, Final
 
 import anyio
@@ -150,11 +151,19 @@ class Logout:
             is_gone, reason = False, f"{error} {_AGAIN}"
             if _is_final(error):
                 self._leaving, reason = None, f"{error} The token was not revoked."
+        if self._leaving is None:
+            await _end_tokens(leaving)
         if is_gone:
             return LogoutResult(token_revoked=True)
         return LogoutResult(
             token_revoked=False, reason=reason, token_expires_at=leaving.token_expires_at
         )
+
+
+async def _end_tokens(leaving: Session) -> None:
+    """Have the session's own tokens end now; where that does not work, they end by themselves."""
+    with contextlib.suppress(BackendError, NetworkError):
+        await leaving.invalidate()
 
 
 def _is_final(error: BackendError | NetworkError) -> bool:

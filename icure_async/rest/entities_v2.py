@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, Protocol
 from urllib.parse import urlencode
 
-from icure_async.errors import ConflictError, NotFoundError
+from icure_async.errors import ConflictError, NotFoundError, PermissionDeniedError
 from icure_async.json_shapes import is_list, is_object
 from icure_async.rest.changes import MAX_CONFLICTS
 from icure_async.rest.documents import (
@@ -39,6 +39,19 @@ class AccessHeaders(Protocol):
         """Return the headers that go with requests for entities of a type; none for others."""
         ...
 
+    async def newer_access_headers(
+        self, entity_type: str, sent: Mapping[str, str], /
+    ) -> Mapping[str, str] | None:
+        """Return the headers as they are now; None where there are no others than were sent.
+
+        Somebody may have given access since.
+        """
+        ...
+
+    async def keep_fresh(self) -> None:
+        """Look for access that others have given, unless that was done a moment ago."""
+        ...
+
 
 class NoAccess:
     """For entities without access control keys."""
@@ -46,6 +59,18 @@ class NoAccess:
     async def access_headers(self, entity_type: str, /) -> Mapping[str, str]:  # noqa: ARG002
         """Return no headers."""
         return {}
+
+    async def newer_access_headers(
+        self,
+        entity_type: str,  # noqa: ARG002
+        sent: Mapping[str, str],  # noqa: ARG002
+        /,
+    ) -> Mapping[str, str] | None:
+        """Return None: there are no others."""
+        return None
+
+    async def keep_fresh(self) -> None:
+        """Look for nothing."""
 
 
 class EntityResourceV2(EntityResource):
@@ -68,6 +93,30 @@ class EntityResourceV2(EntityResource):
         self._secure_type = secure_type
         self._access = access
         self._batch = _BATCHES.get(route, self._batch)
+
+    async def get_many(self, entity_ids: Sequence[str]) -> list[dict[str, Any]]:
+        """Return entities; unknown ones are left out, and those that were kept from this user."""
+        sent = await self._access.access_headers(self._secure_type)
+        found = await super().get_many(entity_ids)
+        present = {document["id"] for document in found}
+        missing = [entity_id for entity_id in entity_ids if entity_id not in present]
+        if missing and await self._access.newer_access_headers(self._secure_type, sent) is not None:
+            found += await super().get_many(missing)
+        return found
+
+    async def filter(
+        self, chain: Mapping[str, Any], *, limit: int, start_id: str | None = None
+    ) -> dict[str, Any]:
+        """Return a page of the entities that a filter finds, with its ``rows``."""
+        if start_id is None:
+            # The backend leaves out what the headers give no access to, and says nothing.
+            await self._access.keep_fresh()
+        return await super().filter(chain, limit=limit, start_id=start_id)
+
+    async def match(self, wanted: Mapping[str, Any]) -> list[str]:
+        """Return the ids of all entities that a filter finds, each of them once."""
+        await self._access.keep_fresh()
+        return await super().match(wanted)
 
     async def delete(self, entity_id: str, rev: str | None = None) -> list[Any]:
         """Mark an entity as deleted; return ``[{id, rev}]``, empty for an unknown one."""
@@ -175,15 +224,27 @@ class EntityResourceV2(EntityResource):
         body: object = None,
         repeatable: bool = False,
     ) -> Response:
-        return await self._session.request(
-            method,
-            path,
-            action=action,
-            query=query,
-            body=_as_sent(body),
-            headers=await self._access.access_headers(self._secure_type),
-            repeatable=repeatable,
-        )
+        sent, content = await self._access.access_headers(self._secure_type), _as_sent(body)
+
+        async def request(headers: Mapping[str, str]) -> Response:
+            return await self._session.request(
+                method,
+                path,
+                action=action,
+                query=query,
+                body=content,
+                headers=headers,
+                repeatable=repeatable,
+            )
+
+        try:
+            return await request(sent)
+        except PermissionDeniedError:
+            newer = await self._access.newer_access_headers(self._secure_type, sent)
+            if newer is None:
+                raise
+        # Out here, where the refusal is no context of what follows.
+        return await request(newer)
 
 
 def without_nulls(value: Any) -> Any:

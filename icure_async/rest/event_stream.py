@@ -113,7 +113,7 @@ class EventStream:
 
     Args:
         open_websocket: makes one attempt to open a connection.
-        subscription: the text to send first.
+        subscription: returns the text to send first on a connection.
         policy: for making the connection again.
         timing: the times of a connection.
         clock: epoch seconds.
@@ -125,7 +125,7 @@ class EventStream:
     def __init__(
         self,
         open_websocket: Callable[[], Awaitable[Websocket]],
-        subscription: str,
+        subscription: Callable[[], Awaitable[str]],
         *,
         policy: Reconnection,
         timing: Timing,
@@ -257,11 +257,12 @@ class EventStream:
 
     async def _connect(self) -> _Opened:
         """Return an open connection that the backend has said something on."""
+        text = await self._subscription()
         socket = await self._open_websocket()
         self._pinged_at = None
         try:
             async with asyncio.timeout(self._timing.first_sign):
-                await socket.send(self._subscription)
+                await socket.send(text)
                 # The answer comes after the backend has taken the subscription: from then on, no
                 # event is missed.
                 await socket.ask_for_a_sign()

@@ -27,7 +27,7 @@ from icure_async.threads import PARSING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Response", "parsed"]
+__all__ = ["Response", "parsed", "reference_to"]
 
 _SERVER_MESSAGE_LENGTH: Final = 500
 _RETRYABLE: Final = frozenset({429, 502, 503, 504})
@@ -209,7 +209,7 @@ class Response:
     @property
     def reference(self) -> str:
         """The last sentence of an error message about this answer, after a blank; or nothing."""
-        return f" Request id: {self.request_id}." if self.request_id else ""
+        return reference_to(self.request_id)
 
     def _make(self, kind: type[BackendError], advice: str) -> BackendError:
         return kind(
@@ -238,6 +238,11 @@ class Response:
             if isinstance(message, str)
             else None
         )
+
+
+def reference_to(request_id: str | None) -> str:
+    """Return the last sentence of an error message about a request, after a blank; or nothing."""
+    return f" Request id: {request_id}." if request_id else ""
 
 
 async def parsed(response: Response) -> Response:

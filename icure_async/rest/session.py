@@ -30,6 +30,7 @@ from icure_async.rest.elevation import (
     elevation_error,
     required_level,
 )
+from icure_async.rest.responses import reference_to
 from icure_async.rest.session_tokens import LoginAnswer, SessionTokens
 from icure_async.rest.sign_in import (
     NEEDS_CODE,
@@ -203,6 +204,19 @@ class Session(SecretHolder):
         self._ended = True
         self._tokens, self._failure = None, None
         return successor
+
+    async def invalidate(self) -> None:
+        """Have the tokens that the backend gave end there, where it can do that.
+
+        Raises:
+            BackendError: it could, and did not.
+            NetworkError: no answer.
+        """
+        refresh = self._tokens.refresh if self._tokens else None
+        if self.dialect.has_groups and refresh is not None:
+            response = await self._requests.invalidate(refresh)
+            if response.status not in {*NO_SUCH_ENDPOINT, _UNAUTHORIZED}:
+                response.raise_for_status()
 
     def use_token(self, token: str, *, expires_at: int) -> None:
         """Log in with this from now on. The tokens that the backend gave go on until they end."""
@@ -423,7 +437,8 @@ class Session(SecretHolder):
             return None
         return TokenExpiredError(
             f"Could not log in: {what} (HTTP {refusal.status}). Get a new token with a new "
-            "authentication process, or log in with the new password.",
+            "authentication process, or log in with the new password."
+            f"{reference_to(refusal.request_id)}",
             status=refusal.status,
             request_id=refusal.request_id,
             server_message=refusal.server_message,

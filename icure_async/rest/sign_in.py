@@ -17,6 +17,7 @@ from icure_async.errors import (
 )
 from icure_async.rest.documents import checked_id
 from icure_async.rest.groups import chosen_membership, read_memberships
+from icure_async.rest.responses import reference_to
 from icure_async.rest.session_tokens import LoginAnswer, SessionTokens, SignedIn
 from icure_async.rest.tokens import SessionToken
 from icure_async.rest.transport import Request, Transport
@@ -104,6 +105,15 @@ class SignIn:
             "POST",
             "/auth/refresh",
             action="renew the session",
+            headers={"Refresh-Token": token.text},
+        )
+
+    async def invalidate(self, token: SessionToken) -> Response:
+        """Have the tokens of a login end, and return the answer, whatever its status."""
+        return await self._send(
+            "POST",
+            "/auth/invalidate",
+            action="end the session",
             headers={"Refresh-Token": token.text},
         )
 
@@ -252,7 +262,8 @@ def login_refusal(error: BackendError) -> AuthenticationError | None:
         return None
     kind, reason, advice = refusal
     return kind(
-        f"Could not log in: {reason} (HTTP {error.status}). {advice}",
+        f"Could not log in: {reason} (HTTP {error.status}). {advice}"
+        f"{reference_to(error.request_id)}",
         status=error.status,
         request_id=error.request_id,
         server_message=error.server_message,

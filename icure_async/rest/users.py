@@ -23,6 +23,7 @@ from icure_async.rest.documents import (
     checked_page,
 )
 from icure_async.rest.entities import EntityResource
+from icure_async.rest.responses import reference_to
 from icure_async.rest.urls import path
 
 if TYPE_CHECKING:
@@ -304,7 +305,7 @@ def user_refusal(error: BackendError, action: str) -> BackendError | None:
         member = _TAKEN_MEMBERS[taken[1].lower()]
         return UserExistsError(
             f"Could not {action}: another user has this {member} already (HTTP {error.status}). "
-            "Choose another one, or find that user with user_api.",
+            f"Choose another one, or find that user with user_api.{reference_to(error.request_id)}",
             member=member,
             status=error.status,
             request_id=error.request_id,
@@ -315,7 +316,7 @@ def user_refusal(error: BackendError, action: str) -> BackendError | None:
         length = f" of at least {minimum[1]} characters" if minimum else ""
         return WeakPasswordError(
             f"Could not {action}: the password is too short for the backend (HTTP {error.status}). "
-            f"Choose one{length}; nothing was changed.",
+            f"Choose one{length}; nothing was changed.{reference_to(error.request_id)}",
             status=error.status,
             request_id=error.request_id,
             server_message=error.server_message,

@@ -49,15 +49,16 @@ class UserResourceV2(UserResource, EntityResourceV2):
         self, document: Mapping[str, Any], member: str, before: object
     ) -> dict[str, Any]:
         """Replace the email address or phone number, and the login where that is the same one."""
-        if before and document.get("login") == document[member]:
-            # First: the other way round, nothing would show a repeated call that this is missing.
-            await self.modify({**document, member: before})
         new, previous = _CONTACT_QUERIES[member]
         query = {new: document[member]} | ({previous: before} if before else {})
         words = {"email": "email address", "mobilePhone": "phone number"}[member]
-        return await self._change(
+        stored = await self._change(
             document["id"], member, f"change the {words} of", query=urlencode(query)
         )
+        if stored.get("login") == document.get("login"):
+            return stored
+        # Where this is lost, the user still logs in with the old login, and with the new contact.
+        return await self.modify({**stored, "login": document["login"]})
 
     async def change_password(self, document: Mapping[str, Any]) -> dict[str, Any]:
         """Replace the password of a user, or give it one."""

@@ -20,10 +20,11 @@ from icure_async.sandbox.access_keys import ACCESS_KEYS_HEADER, delegation_keys_
 from icure_async.sandbox.auth import authenticate
 from icure_async.sandbox.bodies import LARGEST_OF_ANYBODY, read_body
 from icure_async.sandbox.calls import Call, Reply, Route, Settings, Text
-from icure_async.sandbox.errors import ApiError, ClosingError, NotYetError, too_large
+from icure_async.sandbox.errors import ApiError, ClosingError, NotYetError, conflict, too_large
 from icure_async.sandbox.events import EVENTS_PATH, EVENTS_V2_PATH
 from icure_async.sandbox.fault_injection import (
     HANDLED_ANYWAY,
+    SAVES_NOTHING,
     FaultEndpoints,
     fault_middleware,
 )
@@ -157,6 +158,7 @@ class _Exchange:
             clock=backend.clock,
             settings=backend.settings,
             signer=backend.signer,
+            saves_nothing=SAVES_NOTHING in request,
         )
 
     async def answer(self) -> _Encoded:
@@ -177,6 +179,8 @@ class _Exchange:
                 self._request.headers.getall(ACCESS_KEYS_HEADER, ())
             )
             tx = tx.in_group(call.caller.group_id) or tx
+        if call.saves_nothing and not self._route.answers_conflicts:
+            raise conflict("Document update Conflict")
         return _encoded(self._route.endpoint(tx, call))
 
     async def _run(self, job: Callable[[Transaction], T]) -> T:

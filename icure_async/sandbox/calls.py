@@ -118,6 +118,8 @@ class Call:
     known_caller: Caller | None = attrs.field(default=None, repr=False)
     delegation_keys: frozenset[str] = attrs.field(default=frozenset[str](), repr=False)
     """Those that belong to the access control keys in the header (§14.7)."""
+    saves_nothing: bool = False
+    """True for a request that is to meet with a conflict when it comes to saving."""
     after_commit: list[Callable[[], None]] = attrs.field(
         factory=list[Callable[[], None]], repr=False
     )
@@ -206,3 +208,5 @@ class Route:
     path: str
     endpoint: Endpoint
     public: bool = False
+    answers_conflicts: bool = False
+    """True if it says itself what could not be saved, instead of by the status 409."""

@@ -17,7 +17,7 @@ from icure_async.sandbox.tables import EMBEDDED, ENTITIES, ENUMS
 if TYPE_CHECKING:
     from icure_async.sandbox.store import Json
 
-__all__ = ["SCHEMAS", "Schema"]
+__all__ = ["SCHEMAS", "Schema", "sparse"]
 
 Reader = Callable[[Any, str], Any]
 
@@ -76,7 +76,7 @@ class Schema:
             elif field.default is not _MISSING and self._complete:
                 result[prop] = field.default_value()
         if not self._complete:
-            result = _without_empty(result)
+            result = sparse(result)
         if self.name == "CodeStub":
             _complete_code_stub(result)
         return result
@@ -95,11 +95,12 @@ class Schema:
             shown = field.reader(given, prop)
             if not (is_hidden and shown == field.default):
                 result[prop] = shown
-        return result if self._complete else _without_empty(result)
+        return result if self._complete else sparse(result)
 
 
-def _without_empty(value: Json) -> Json:
-    return {prop: item for prop, item in value.items() if item not in ([], {})}
+def sparse(entity: Json) -> Json:
+    """Return an entity without what is null or empty (§14.1)."""
+    return {prop: item for prop, item in entity.items() if item not in (None, [], {})}
 
 
 def _complete_code_stub(stub: Json) -> None:

@@ -18,7 +18,7 @@ from icure_async.sandbox.errors import ApiError, bad_request, unauthorized
 from icure_async.sandbox.filters import finds
 from icure_async.sandbox.links import link_entity
 from icure_async.sandbox.secure_delegations import delegation_key
-from icure_async.sandbox.shapes import is_object, is_string_list
+from icure_async.sandbox.shapes import is_object, is_string_list, list_in
 from icure_async.sandbox.store import alone
 from icure_async.sandbox.users import show_user
 from icure_async.sandbox.v2.documents import show as show_v2
@@ -338,7 +338,7 @@ def _is_found(call: Call, kind: str, entity: Json, wanted: Any) -> bool:
 
 def _reader_of_today(reader: _Reader, body: Json) -> _Reader:
     """Return a reader in the form that its subscription asks for (§14.9)."""
-    keys = body.get("accessControlKeys") or []
+    keys = list_in(body, "accessControlKeys")
     if not is_string_list(keys):
         raise bad_request("accessControlKeys must be a list of strings")
     return attrs.evolve(

@@ -20,10 +20,13 @@ if TYPE_CHECKING:
 
     from icure_async.sandbox.store import Json, Transaction
 
-__all__ = ["HANDLED_ANYWAY", "FaultEndpoints", "fault_middleware"]
+__all__ = ["HANDLED_ANYWAY", "SAVES_NOTHING", "FaultEndpoints", "fault_middleware"]
 
 HANDLED_ANYWAY = web.RequestKey("handled_anyway", bool)
 """Set for a request that a slow network seems to deliver after its sender lost patience."""
+
+SAVES_NOTHING = web.RequestKey("saves_nothing", bool)
+"""Set for a request that meets with a conflict when it comes to saving."""
 
 _Strike = Callable[[Fault, web.Request, "Handler"], Awaitable[web.StreamResponse]]
 
@@ -104,12 +107,18 @@ async def _truncate(_fault: Fault, request: web.Request, handler: Handler) -> we
     return answer
 
 
+async def _conflict(_fault: Fault, request: web.Request, handler: Handler) -> web.StreamResponse:
+    request[SAVES_NOTHING] = True
+    return await handler(request)
+
+
 _STRIKES: dict[str, _Strike] = {
     "delay": _delay,
     "drop-before": _drop_before,
     "drop-after": _drop_after,
     "status": _status,
     "truncate": _truncate,
+    "conflict": _conflict,
 }
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Fault", "FaultKind", "Faults", "InjectedFault"]
 
-FaultKind = Literal["delay", "drop-before", "drop-after", "status", "truncate"]
+FaultKind = Literal["delay", "drop-before", "drop-after", "status", "truncate", "conflict"]
 """The effects of a fault on a request."""
 
 _KINDS: tuple[str, ...] = get_args(FaultKind)
@@ -58,6 +58,10 @@ class Fault:
             * ``"truncate"``: the request is handled and what it writes is stored; of the answer's
               body only the first half arrives, under the ``Content-Length`` of the whole, and the
               connection is closed.
+            * ``"conflict"``: the request is answered as if somebody else had just saved the same,
+              and is not handled: with the error 409, or, where entities of today are shared, with
+              the rejection of every request that would have been accepted, to be sent again; these
+              entities then have another revision.
         method: HTTP method of the requests that match, ``"*"`` for any. Never ``OPTIONS``.
         path: their path, the whole of it, unescaped and without the query:
             ``"/rest/v1/patient/*"``, ``"/msggtw/*/process/validate/*"``. ``*`` stands for any text,

@@ -2,174 +2,68 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
 from icure_async.sandbox.access import reads_as
+from icure_async.sandbox.asked_filter import (
+    AskedFilter,
+    Resolver,
+    by_identifiers,
+    by_ids,
+    of_owner,
+    owned,
+    with_code,
+)
 from icure_async.sandbox.contacts import phone_key
 from icure_async.sandbox.errors import bad_request
-from icure_async.sandbox.links import LONGEST_INDEXED, address_part, normalised, pair, sortable
+from icure_async.sandbox.links import LONGEST_INDEXED, address_part, normalised, sortable
 from icure_async.sandbox.queries import Query, between, exactly, prefix
-from icure_async.sandbox.secure_delegations import name_of_key
-from icure_async.sandbox.shapes import is_integer, is_list, is_object, is_string_list, list_in
+from icure_async.sandbox.record_filters import RECORD_RESOLVERS
+from icure_async.sandbox.shapes import is_object
 from icure_async.sandbox.tables import ENUMS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from icure_async.sandbox.calls import Call
-    from icure_async.sandbox.store import Json, Transaction
+    from icure_async.sandbox.store import Transaction
 
 __all__ = ["Found", "find", "finds"]
 
 _FIRST: Final = -(2**63)
 _LAST: Final = 2**63 - 1
-_OWNER_NAMES: Final = ("hcpId", "hcPartyId")
-"""Other names of ``healthcarePartyId`` in some filters."""
-
-
-class _Filter:
-    """The filter of a request, with checked access to its fields."""
-
-    def __init__(self, tx: Transaction, call: Call, fields: Json) -> None:
-        self.tx = tx
-        self.call = call
-        self._fields = fields
-        given = fields.get("$type")
-        self.type: str = given if isinstance(given, str) else ""
-
-    def string(self, *names: str) -> str | None:
-        for name in names:
-            value = self._fields.get(name)
-            if value is not None:
-                if not isinstance(value, str):
-                    raise bad_request(f"{self.type}: {name} must be a string")
-                return value
-        return None
-
-    def required(self, *names: str) -> str:
-        value = self.string(*names)
-        if value is None:
-            raise bad_request(f"{self.type}: {names[0]} is missing")
-        return value
-
-    def integer(self, name: str) -> int | None:
-        value = self._fields.get(name)
-        if value is not None and not is_integer(value):
-            raise bad_request(f"{self.type}: {name} must be an integer")
-        return value
-
-    def required_integer(self, name: str) -> int:
-        value = self.integer(name)
-        if value is None:
-            raise bad_request(f"{self.type}: {name} is missing")
-        return value
-
-    def boolean(self, name: str) -> bool | None:
-        value = self._fields.get(name)
-        if value is not None and not isinstance(value, bool):
-            raise bad_request(f"{self.type}: {name} must be true or false")
-        return value
-
-    def strings(self, name: str, *, required: bool = False) -> list[str]:
-        value = self._fields.get(name)
-        if value is None:
-            if required:
-                raise bad_request(f"{self.type}: {name} is missing")
-            return []
-        if not is_string_list(value):
-            raise bad_request(f"{self.type}: {name} must be a list of strings")
-        return value
-
-    def objects(self, name: str) -> list[Json]:
-        value = list_in(self._fields, name)
-        if not is_list(value) or not all(is_object(item) for item in value):
-            raise bad_request(f"{self.type}: {name} must be a list of objects")
-        return value
-
-    def owner(self, *names: str) -> list[str]:
-        """Return the names of the owner that the filter names, by default of the caller.
-
-        There are none where the caller may not ask.
-        """
-        caller = self.call.caller
-        owner = self.string(*names, "healthcarePartyId", "healthCarePartyId") or caller.owner_id
-        if owner is None:
-            raise bad_request(f"{self.type}: healthcarePartyId is missing")
-        if owner == caller.owner_id:
-            return [owner, *map(name_of_key, self.call.delegation_keys)]
-        may_ask_for_others = caller.is_admin or (self.call.legacy and caller.is_hcp)
-        return [owner] if may_ask_for_others or owner in caller.identities else []
-
-
-Resolver = Callable[[_Filter], "list[str] | list[Query]"]
-"""Finds ids in an order of the filter's own, or queries whose ids are all found."""
 
 
 def _none_or(text: str | None) -> str:
     return text or ""
 
 
-def _by_ids(kind: str) -> Resolver:
-    def resolve(asked: _Filter) -> list[str]:
-        ids = dict.fromkeys(asked.strings("ids", required=True))
-        return [str(entity["id"]) for entity in asked.tx.each(kind, ids)]
-
-    return resolve
-
-
 def _all(kind: str) -> Resolver:
     return lambda _asked: [exactly(kind, "alive", "")]
 
 
-def _owned(of: Callable[[_Filter], list[Query]], *owner_names: str) -> Resolver:
-    """Return what some queries find of the owner's entities."""
-
-    def resolve(asked: _Filter) -> list[Query]:
-        queries, owner = of(asked), asked.owner(*owner_names)
-        return [query.also("delegate", owner) for query in queries]
-
-    return resolve
-
-
-def _of_owner(kind: str) -> Resolver:
-    return _delegate_of(kind, "healthcarePartyId")
-
-
-def _delegate_of(kind: str, *owner_names: str) -> Resolver:
-    def resolve(asked: _Filter) -> list[Query]:
-        owner = asked.owner(*owner_names)
-        return [exactly(kind, "delegate", *owner)] if owner else []
-
-    return resolve
-
-
-def _users_by_text(asked: _Filter) -> list[Query]:
+def _users_by_text(asked: AskedFilter) -> list[Query]:
     return [prefix("user", "word", normalised(asked.required("searchString")))]
 
 
-def _users_by_patient(asked: _Filter) -> list[Query]:
+def _users_by_patient(asked: AskedFilter) -> list[Query]:
     return [exactly("user", "patientId", asked.required("patientId"))]
 
 
-def _patients_by_tag(asked: _Filter) -> list[Query]:
+def _patients_by_tag(asked: AskedFilter) -> list[Query]:
     asked.required("dataOwnerId")
-    return [_with_code("patient", "tags", asked.required("tagType"), asked.string("tagCode"))]
+    return [with_code("patient", "tags", asked.required("tagType"), asked.string("tagCode"))]
 
 
-def _with_code(kind: str, relation: str, code_type: str, code: str | None) -> Query:
-    if code is None:
-        return prefix(kind, relation, pair(code_type))
-    return exactly(kind, relation, pair(code_type, code))
-
-
-def _patients_by_active(asked: _Filter) -> list[Query]:
+def _patients_by_active(asked: AskedFilter) -> list[Query]:
     active = asked.boolean("active")
     targets = ("True", "False") if active is None else (str(active),)
     return [exactly("patient", "active", *targets)]
 
 
-def _patients_by_address(asked: _Filter) -> list[Query]:
+def _patients_by_address(asked: AskedFilter) -> list[Query]:
     query = prefix("patient", "address", normalised(_none_or(asked.string("searchString"))))
     for name in ("postalCode", "houseNumber"):
         value = asked.string(name)
@@ -179,14 +73,14 @@ def _patients_by_address(asked: _Filter) -> list[Query]:
 
 
 def _patients_by_prefix(prop: str, field: str, *, required: bool) -> Resolver:
-    def of(asked: _Filter) -> list[Query]:
+    def of(asked: AskedFilter) -> list[Query]:
         beginning = asked.required(field) if required else asked.string(field)
         return [prefix("patient", prop, _none_or(beginning))]
 
-    return _owned(of)
+    return owned(of)
 
 
-def _patients_by_telecom(asked: _Filter) -> list[Query]:
+def _patients_by_telecom(asked: AskedFilter) -> list[Query]:
     searched = _none_or(asked.string("searchString"))
     queries = [prefix("patient", "telecom", searched.lower())]
     if digits := phone_key(searched):
@@ -194,36 +88,22 @@ def _patients_by_telecom(asked: _Filter) -> list[Query]:
     return queries
 
 
-def _patients_by_ssins(asked: _Filter) -> list[Query]:
+def _patients_by_ssins(asked: AskedFilter) -> list[Query]:
     return [exactly("patient", "ssin", *asked.strings("ssins"))]
 
 
-def _by_identifiers(kind: str) -> Callable[[_Filter], list[Query]]:
-    def of(asked: _Filter) -> list[Query]:
-        return [_with_identifier(kind, identifier) for identifier in asked.objects("identifiers")]
-
-    return of
-
-
-def _with_identifier(kind: str, identifier: Json) -> Query:
-    system, value = identifier.get("system"), identifier.get("value")
-    if value is None:
-        return prefix(kind, "identifier", pair(system))
-    return exactly(kind, "identifier", pair(system, str(value)))
-
-
-def _patients_by_birth(asked: _Filter) -> list[Query]:
+def _patients_by_birth(asked: AskedFilter) -> list[Query]:
     return [exactly("patient", "dateOfBirth", sortable(asked.required_integer("dateOfBirth")))]
 
 
-def _patients_by_birth_between(asked: _Filter) -> list[Query]:
+def _patients_by_birth_between(asked: AskedFilter) -> list[Query]:
     earliest, latest = asked.integer("minDateOfBirth"), asked.integer("maxDateOfBirth")
     lowest = sortable(_FIRST if earliest is None else earliest)
     highest = sortable(_LAST if latest is None else latest)
     return [between("patient", "dateOfBirth", lowest, highest)]
 
 
-def _patients_by_profile(asked: _Filter) -> list[Query]:
+def _patients_by_profile(asked: AskedFilter) -> list[Query]:
     gender = asked.string("gender")
     education, profession = asked.string("education"), asked.string("profession")
     if gender is not None and gender not in ENUMS["Gender"]:
@@ -240,8 +120,8 @@ def _patients_by_profile(asked: _Filter) -> list[Query]:
     return [query]
 
 
-def _by_name(kind: str, field: str) -> Callable[[_Filter], list[Query]]:
-    def of(asked: _Filter) -> list[Query]:
+def _by_name(kind: str, field: str) -> Callable[[AskedFilter], list[Query]]:
+    def of(asked: AskedFilter) -> list[Query]:
         query = normalised(_none_or(asked.string(field)))
         if len(query) > LONGEST_INDEXED:
             return [prefix(kind, "wholeName", "").containing(query)]
@@ -250,20 +130,20 @@ def _by_name(kind: str, field: str) -> Callable[[_Filter], list[Query]]:
     return of
 
 
-def _hcps_by_name(asked: _Filter) -> list[Query] | list[str]:
+def _hcps_by_name(asked: AskedFilter) -> list[Query] | list[str]:
     asked.required("name")
     found = _by_name("hcparty", "name")(asked)
     return found[0].ids(asked.tx)[::-1] if asked.boolean("descending") else found
 
 
-def _hcps_by_tag_and_code(asked: _Filter) -> list[str] | list[Query]:
+def _hcps_by_tag_and_code(asked: AskedFilter) -> list[str] | list[Query]:
     tag_type, tag_code = asked.string("tagType"), asked.string("tagCode")
     code_type, code_code = asked.string("codeType"), asked.string("codeCode")
     queries: list[Query] = []
     if tag_type is not None:
-        queries.append(_with_code("hcparty", "tags", tag_type, tag_code))
+        queries.append(with_code("hcparty", "tags", tag_type, tag_code))
     if code_type is not None:
-        queries.append(_with_code("hcparty", "codes", code_type, code_code))
+        queries.append(with_code("hcparty", "codes", code_type, code_code))
     if not queries:
         raise bad_request(f"{asked.type}: tagType or codeType is missing")
     if len(queries) == 1:
@@ -272,89 +152,67 @@ def _hcps_by_tag_and_code(asked: _Filter) -> list[str] | list[Query]:
     return sorted(set(first) & set(second))
 
 
-def _devices_by_responsible(asked: _Filter) -> list[Query]:
+def _devices_by_responsible(asked: AskedFilter) -> list[Query]:
     owner = asked.string("responsibleId") or asked.call.caller.owner_id
     if owner is None:
         raise bad_request(f"{asked.type}: responsibleId is missing")
     return [exactly("device", "responsible", owner)]
 
 
-def _by_patient_secrets(kind: str) -> Callable[[_Filter], list[Query]]:
-    def of(asked: _Filter) -> list[Query]:
-        return [exactly(kind, "secretForeignKey", *asked.strings("patientSecretForeignKeys"))]
-
-    return of
-
-
-def _tasks_after_date(asked: _Filter) -> list[Query]:
+def _tasks_after_date(asked: AskedFilter) -> list[Query]:
     date = sortable(asked.required_integer("date"))
     return [between("maintenancetask", "created", date, sortable(_LAST))]
 
 
-def _tasks_by_type(asked: _Filter) -> list[Query]:
+def _tasks_by_type(asked: AskedFilter) -> list[Query]:
     return [exactly("maintenancetask", "taskType", asked.required("type"))]
 
 
 _RESOLVERS: dict[str, dict[str, Resolver]] = {
     "user": {
         "AllUsersFilter": _all("user"),
-        "UserByIdsFilter": _by_ids("user"),
+        "UserByIdsFilter": by_ids("user"),
         "UserByNameEmailPhoneFilter": _users_by_text,
         "UsersByPatientIdFilter": _users_by_patient,
     },
     "patient": {
-        "PatientByDataOwnerTagFilter": _owned(_patients_by_tag, "dataOwnerId"),
-        "PatientByHcPartyAndActiveFilter": _owned(_patients_by_active),
-        "PatientByHcPartyAndAddressFilter": _owned(_patients_by_address),
+        "PatientByDataOwnerTagFilter": owned(_patients_by_tag, "dataOwnerId"),
+        "PatientByHcPartyAndActiveFilter": owned(_patients_by_active),
+        "PatientByHcPartyAndAddressFilter": owned(_patients_by_address),
         "PatientByHcPartyAndExternalIdFilter": _patients_by_prefix(
             "externalId", "externalId", required=False
         ),
-        "PatientByHcPartyAndIdentifiersFilter": _owned(_by_identifiers("patient")),
+        "PatientByHcPartyAndIdentifiersFilter": owned(by_identifiers("patient")),
         "PatientByHcPartyAndSsinFilter": _patients_by_prefix("ssin", "ssin", required=True),
-        "PatientByHcPartyAndSsinsFilter": _owned(_patients_by_ssins),
-        "PatientByHcPartyAndTelecomFilter": _owned(_patients_by_telecom),
-        "PatientByHcPartyDateOfBirthBetweenFilter": _owned(_patients_by_birth_between),
-        "PatientByHcPartyDateOfBirthFilter": _owned(_patients_by_birth),
-        "PatientByHcPartyFilter": _of_owner("patient"),
-        "PatientByHcPartyGenderEducationProfession": _owned(_patients_by_profile),
-        "PatientByHcPartyNameContainsFuzzyFilter": _owned(_by_name("patient", "searchString")),
-        "PatientByHcPartyNameFilter": _owned(_by_name("patient", "name")),
-        "PatientByIdsFilter": _by_ids("patient"),
+        "PatientByHcPartyAndSsinsFilter": owned(_patients_by_ssins),
+        "PatientByHcPartyAndTelecomFilter": owned(_patients_by_telecom),
+        "PatientByHcPartyDateOfBirthBetweenFilter": owned(_patients_by_birth_between),
+        "PatientByHcPartyDateOfBirthFilter": owned(_patients_by_birth),
+        "PatientByHcPartyFilter": of_owner("patient"),
+        "PatientByHcPartyGenderEducationProfession": owned(_patients_by_profile),
+        "PatientByHcPartyNameContainsFuzzyFilter": owned(_by_name("patient", "searchString")),
+        "PatientByHcPartyNameFilter": owned(_by_name("patient", "name")),
+        "PatientByIdsFilter": by_ids("patient"),
     },
     "hcparty": {
         "AllHealthcarePartiesFilter": _all("hcparty"),
-        "HealthcarePartyByIdentifiersFilter": _by_identifiers("hcparty"),
-        "HealthcarePartyByIdsFilter": _by_ids("hcparty"),
+        "HealthcarePartyByIdentifiersFilter": by_identifiers("hcparty"),
+        "HealthcarePartyByIdsFilter": by_ids("hcparty"),
         "HealthcarePartyByNameFilter": _hcps_by_name,
         "HealthcarePartyByTagCodeFilter": _hcps_by_tag_and_code,
     },
     "device": {
         "AllDevicesFilter": _all("device"),
         "DeviceByHcPartyFilter": _devices_by_responsible,
-        "DeviceByIdsFilter": _by_ids("device"),
+        "DeviceByIdsFilter": by_ids("device"),
     },
     "maintenancetask": {
-        "MaintenanceTaskAfterDateFilter": _owned(_tasks_after_date),
-        "MaintenanceTaskByHcPartyAndIdentifiersFilter": _owned(_by_identifiers("maintenancetask")),
-        "MaintenanceTaskByHcPartyAndTypeFilter": _owned(_tasks_by_type),
-        "MaintenanceTaskByIdsFilter": _by_ids("maintenancetask"),
+        "MaintenanceTaskAfterDateFilter": owned(_tasks_after_date),
+        "MaintenanceTaskByHcPartyAndIdentifiersFilter": owned(by_identifiers("maintenancetask")),
+        "MaintenanceTaskByHcPartyAndTypeFilter": owned(_tasks_by_type),
+        "MaintenanceTaskByIdsFilter": by_ids("maintenancetask"),
     },
-    "helement": {
-        "HealthElementByHcPartyFilter": _delegate_of("helement", *_OWNER_NAMES),
-        "HealthElementByHcPartyIdentifiersFilter": _owned(
-            _by_identifiers("helement"), *_OWNER_NAMES
-        ),
-        "HealthElementByHcPartySecretForeignKeysFilter": _owned(
-            _by_patient_secrets("helement"), *_OWNER_NAMES
-        ),
-        "HealthElementByIdsFilter": _by_ids("helement"),
-    },
-    "contact": {
-        "ContactByHcPartyFilter": _delegate_of("contact", *_OWNER_NAMES),
-        "ContactByHcPartyIdentifiersFilter": _owned(_by_identifiers("contact"), *_OWNER_NAMES),
-        "ContactByIdsFilter": _by_ids("contact"),
-    },
-    "document": {"DocumentByIdsFilter": _by_ids("document")},
+    **RECORD_RESOLVERS,
 }
 
 
@@ -409,7 +267,7 @@ def finds(tx: Transaction, call: Call, kind: str, body: Any, entity_id: str) -> 
 def _resolve(tx: Transaction, call: Call, kind: str, body: Any) -> list[str] | list[Query]:
     if not is_object(body):
         raise bad_request("The filter must be a JSON object")
-    asked = _Filter(tx, call, body)
+    asked = AskedFilter(tx, call, body)
     if asked.type == "UnionFilter":
         return list(dict.fromkeys(_each_of(kind, asked, "filters")))
     if asked.type == "IntersectionFilter":
@@ -426,7 +284,7 @@ def _resolve(tx: Transaction, call: Call, kind: str, body: Any) -> list[str] | l
     return resolver(asked)
 
 
-def _each_of(kind: str, asked: _Filter, name: str) -> list[str]:
+def _each_of(kind: str, asked: AskedFilter, name: str) -> list[str]:
     members = [_resolve(asked.tx, asked.call, kind, part) for part in asked.objects(name)]
     return [entity_id for member in members for entity_id in _ids(asked.tx, member)]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from icure_async.sandbox.access import DATA_OWNER_KINDS, delegates_of, readers_of
 from icure_async.sandbox.contacts import contact_key, login_key, phone_index, phone_key
-from icure_async.sandbox.shapes import list_in, object_in
+from icure_async.sandbox.shapes import is_list, is_object, list_in, object_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -25,7 +25,7 @@ __all__ = [
     "sortable",
 ]
 
-LINKS_VERSION = "4"
+LINKS_VERSION = "5"
 """Changes with `link_entity`: the links in older databases are then made again."""
 
 _SEPARATOR: Final = "\x1f"
@@ -81,6 +81,10 @@ def link_entity(kind: str, entity: Json) -> Iterable[tuple[str, str]]:
         yield "recipient", entity["recipient"]
     if kind == "securedelegationkeymap":
         yield "delegationKey", entity["delegationKey"]
+    if isinstance(entity.get("openingDate"), int):
+        yield "openingDate", sortable(entity["openingDate"])
+    if kind == "contact":
+        yield from _links_of_contact(entity)
     if kind == "patient":
         yield from _links_of_patient(entity)
     if kind == "hcparty":
@@ -142,6 +146,24 @@ def _links_of_codes(entity: Json) -> Iterator[tuple[str, str]]:
             yield prop, pair(stub.get("type"), stub.get("code") or "")
     for identifier in (*list_in(entity, "identifier"), *list_in(entity, "identifiers")):
         yield "identifier", pair(identifier.get("system"), identifier.get("value") or "")
+
+
+def _links_of_contact(contact: Json) -> Iterator[tuple[str, str]]:
+    for service in _objects(contact, "services"):
+        if isinstance(service.get("id"), str):
+            yield "service", service["id"]
+        for relation, prop in (("serviceTags", "tags"), ("serviceCodes", "codes")):
+            for stub in _objects(service, prop):
+                yield relation, pair(stub.get("type"), stub.get("code") or "")
+    for part in _objects(contact, "subContacts"):
+        if isinstance(part.get("formId"), str):
+            yield "form", part["formId"]
+
+
+def _objects(entity: Json, name: str) -> list[Json]:
+    """Return the objects in a list: contacts of a seed were checked by nobody."""
+    value = entity.get(name)
+    return [item for item in value if is_object(item)] if is_list(value) else []
 
 
 def _links_of_patient(patient: Json) -> Iterator[tuple[str, str]]:

@@ -260,6 +260,11 @@ class MedTechApi(Twin[AsyncMedTechApi]):
         else a new one is only made if ``missing_key`` allows it: it reads what is encrypted for the
         old ones once somebody gives access back, and everybody concerned is notified.
 
+        In the cardinal flavour, a new key pair is published among those of today, next to what is
+        there, and a key pair of 2023 goes on working: nothing is published for its owner. A
+        patient's own record that nobody has encrypted is encrypted then, once, and shared with
+        those with whom the user shares automatically.
+
         Args:
             key_pair: one of the user's, for a device that does not have it yet. On a device that
                 has others of the user's, it must be one of these, as in the reference.

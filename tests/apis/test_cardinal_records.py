@@ -9,9 +9,12 @@ from typing import Any, Final
 import aiohttp
 import pytest
 
-from icure_async import Patient
+from icure_async import EncryptedPatient, Notification, Patient, Property
 from icure_async.errors import (
     CryptoError,
+    DecryptionError,
+    InvalidResponseError,
+    NetworkError,
     NotFoundError,
     PermissionDeniedError,
 )
@@ -34,13 +37,22 @@ def seed() -> Json:
 
 @pytest.fixture
 async def sandbox(seed: Json) -> AsyncIterator[Sandbox]:
-    async with Sandbox(seed=seed) as running:
+    async with Sandbox(seed=seed, profile="strict") as running:
         yield running
 
 
 @pytest.fixture
 def today(sandbox: Sandbox, client_session: aiohttp.ClientSession) -> TodayWorld:
     return TodayWorld(sandbox, client_session)
+
+
+@pytest.fixture
+async def open_world(
+    seed: Json, client_session: aiohttp.ClientSession
+) -> AsyncIterator[TodayWorld]:
+    """A backend on which professionals read what they have no key of."""
+    async with Sandbox(seed=seed) as running:
+        yield TodayWorld(running, client_session)
 
 
 def in_clear(document: Json) -> str:
@@ -128,7 +140,7 @@ async def test_sharing_is_one_request_and_repeating_it_none(
         assert read is not None
         assert read["firstName"] == patient.first_name
     assert await today.read_by("doc2", patients[2].id) is None
-    # What was read before is shared by now: the backend refuses it, and it is seen to be there.
+    # The patient as it was before: the backend refuses it, and it is seen to be shared.
     again = await doc1.patient_api.give_access_to(patients[1], doc2_id)
     assert again == shared
     assert (await today.audit()).problems == []
@@ -213,3 +225,201 @@ async def test_reading_costs_one_request(today: TodayWorld, requests: RequestLog
     created.note = "x"
     await doc1.patient_api.create_or_modify_patient(created)
     assert requests.take() == [f"PUT {ROOT_V2}/patient"]
+
+
+async def test_all_data_of_a_patient_is_looked_at(today: TodayWorld) -> None:
+    """Doctor 2 can read the condition and the contact, and doctor 3 the patient alone."""
+    doc1 = await today.user("doc1")
+    access = await doc1.patient_api.give_access_to_all_data_of(ROBB, owner_of("doc2"))
+    access.raise_for_failures()
+    assert access.patient.shared_before == 1
+    assert access.healthcare_elements.shared_before == access.data_samples.shared_before == 1
+    access = await doc1.patient_api.give_access_to_all_data_of(ROBB, owner_of("pat1"))
+    assert access.patient.shared == 1
+    assert len(access.healthcare_elements.not_shared) == 1
+    assert len(access.data_samples.not_shared) == 1
+    assert await today.read_by("pat1", ROBB) is not None
+
+
+async def test_a_notification_reaches_its_reader_who_answers_and_deletes_it(
+    today: TodayWorld,
+) -> None:
+    doc1, doc2 = await today.user("doc1"), await today.user("doc2")
+    for reader_name, reader in (("doc2", doc2), ("pat1", await today.user("pat1"))):
+        told = await doc1.notification_api.create_or_modify_notification(
+            Notification(type="OTHER", properties=[Property(id="SECRET property")]),
+            owner_of(reader_name),
+        )
+        stored = await today.stored(told.id, "maintenancetask")
+        assert "SECRET" not in in_clear(stored)
+        assert stored["securityMetadata"]
+        read = await reader.notification_api.get_notification(told.id)
+        assert [one.id for one in read.properties or ()] == ["SECRET property"]
+        changed = await reader.notification_api.update_notification_status(read, "ongoing")
+        assert (changed.status, changed.properties) == ("ongoing", read.properties)
+        assert (await doc1.notification_api.get_notification(told.id)).status == "ongoing"
+        found = [one.id async for one in reader.notification_api.filter_notifications()]
+        assert told.id in found
+        assert await reader.notification_api.delete_notification(told.id) == told.id
+        assert (await today.stored(told.id, "maintenancetask"))["deletionDate"]
+    assert (await today.audit()).problems == []
+
+
+@pytest.mark.parametrize("name", ["doc1", "pat1"])
+async def test_everything_that_a_user_reads_is_exported(today: TodayWorld, name: str) -> None:
+    api = await today.user(name)
+    items = [item async for item in api.user_api.export_data()]
+    assert items[-1]["undecryptable"]["patient"] == 0
+    patients = {item["id"]: item for item in items if item["kind"] == "patient"}
+    assert len(patients) == items[-1]["counts"]["patient"] > 0
+    assert "securityMetadata" not in json.dumps(items)
+    assert "encryptedSelf" not in {*items[-2], *items[-2]["content"], *items[-2].get("unknown", {})}
+
+
+async def test_many_are_modified_by_one_request(today: TodayWorld, requests: RequestLog) -> None:
+    doc1 = await today.user("doc1")
+    result = await doc1.patient_api.create_patients(
+        [Patient(first_name=f"N{number}", note="SECRET") for number in range(5)]
+    )
+    result.raise_for_failures()
+    patients = [item.record for item in result if item.record is not None]
+    for patient in patients:
+        patient.note = f"SECRET of {patient.first_name}"
+    requests.take()
+    changed = await doc1.patient_api.modify_patients(patients)
+    changed.raise_for_failures()
+    assert requests.take() == [f"PUT {ROOT_V2}/patient/batch/full"]
+    for patient in patients:
+        read = await today.read_by("doc1", patient.id)
+        assert read is not None
+        assert read["note"] == patient.note
+        assert "SECRET" not in in_clear(await today.stored(patient.id))
+
+
+async def test_a_patient_who_was_given_access_since_reads_without_starting_anew(
+    today: TodayWorld,
+) -> None:
+    doc1, pat3 = await today.user("doc1"), await today.user("pat3")
+    created = await doc1.patient_api.create_or_modify_patient(Patient(first_name="N", note="n"))
+    await pat3.patient_api.match_patients()
+    await doc1.patient_api.give_access_to(created, owner_of("pat3"))
+    assert (await pat3.patient_api.get_patient(created.id)).note == "n"
+    assert [one.note for one in await pat3.patient_api.get_patients([created.id])] == ["n"]
+
+
+@pytest.mark.parametrize("flavour", ["cardinal", "medtech"])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("note", "SECRET"),
+        ("company_name", "SECRET"),
+        ("languages", ["SECRET"]),
+        ("partnerships", [Partnership(partner_id="SECRET")]),
+    ],
+)
+async def test_one_who_cannot_read_a_patient_puts_nothing_into_clear(
+    open_world: TodayWorld, flavour: str, name: str, value: Any
+) -> None:
+    doc3 = await open_world.user("doc3", flavour)
+    closed = await doc3.patient_api.get_patient_and_try_decrypt(NO_NOTE)
+    assert isinstance(closed, EncryptedPatient)
+    before = await open_world.stored(NO_NOTE)
+    with pytest.raises(DecryptionError):
+        await doc3.patient_api.modify_potentially_encrypted_patient(closed.evolve(**{name: value}))
+    assert await open_world.stored(NO_NOTE) == before
+    changed = await doc3.patient_api.modify_potentially_encrypted_patient(
+        closed.evolve(first_name="Other")
+    )
+    assert changed.first_name == "Other"
+    stored = await open_world.stored(NO_NOTE)
+    assert stored["encryptedSelf"] == before["encryptedSelf"]
+    assert stored["securityMetadata"] == before["securityMetadata"]
+    if flavour == "cardinal":
+        assert not {"created", "modified"} & stored.keys()
+
+
+async def test_a_lost_answer_is_no_second_patient(
+    today: TodayWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    doc1 = await today.user("doc1")
+    new = Patient(first_name="Sansa", note="n")
+    resource = doc1.patient_api._patients.resource
+    create = type(resource).create
+
+    async def lose(self: Any, document: Json) -> Json:
+        await create(self, document)
+        raise NetworkError("Could not create it: no answer.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(type(resource), "create", lose)
+        with pytest.raises(NetworkError):
+            await doc1.patient_api.create_or_modify_patient(new)
+    saved = await doc1.patient_api.create_or_modify_patient(new)
+    assert (saved.id, saved.note) == (new.id, "n")
+    assert saved.rev.startswith("1-")
+    saved.note = "m"
+    again = await doc1.patient_api.create_or_modify_patient(saved)
+    # And for a modification: the same record once more.
+    assert (await doc1.patient_api.create_or_modify_patient(saved)).rev == again.rev
+
+
+async def test_further_fields_are_encrypted_in_addition_to_todays(today: TodayWorld) -> None:
+    fields = ["first_name", "last_name", "birth_sex", "partnerships", "date_of_birth"]
+    doc1 = await today.user("doc1", encrypted=fields)
+    created = await doc1.patient_api.create_or_modify_patient(
+        Patient(
+            first_name="SECRET",
+            last_name="SECRET",
+            civility="SECRET",
+            date_of_birth=19871231,
+            birth_sex="female",
+            partnerships=[Partnership(partner_id="SECRET")],
+        )
+    )
+    shown = in_clear(await today.stored(created.id))
+    assert not any(text in shown for text in ("SECRET", "1987", "female"))
+    assert "partnerships" not in json.loads(shown)
+    plain = await today.user("doc1")
+    read = await plain.patient_api.get_patient(created.id)
+    assert (read.first_name, read.date_of_birth, read.birth_sex) == ("SECRET", 19871231, "female")
+    read.civility = "SECRET too"
+    await plain.patient_api.create_or_modify_patient(read)
+    # An API object without the option keeps encrypted what was.
+    shown = in_clear(await today.stored(created.id))
+    assert not any(text in shown for text in ("SECRET", "1987", "female"))
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"insurabilities": []},
+        {"notes": None},
+        {"insurabilities": [{"encryptedSelf": "AAAA"}]},
+        {"securityMetadata": None},
+        {"encryptedSelf": "AAAA"},
+    ],
+)
+async def test_an_answer_that_lacks_encrypted_content_is_refused(
+    today: TodayWorld, monkeypatch: pytest.MonkeyPatch, members: Json
+) -> None:
+    doc1 = await today.user("doc1")
+    robb = await doc1.patient_api.get_patient(ROBB)
+    resource = type(doc1.patient_api._patients.resource)
+    modify, update = resource.modify, resource.update_metadata
+
+    async def cut(self: Any, document: Json) -> Json:
+        return {**await modify(self, document), **members}
+
+    async def cut_share(self: Any, requests: Any) -> Any:
+        results = await update(self, requests)
+        results[ROBB].entity.update(members)
+        return results
+
+    monkeypatch.setattr(resource, "modify", cut)
+    monkeypatch.setattr(resource, "update_metadata", cut_share)
+    with pytest.raises(InvalidResponseError):
+        await doc1.patient_api.give_access_to(robb, owner_of("pat1"))
+    robb = await doc1.patient_api.get_patient(ROBB)
+    robb.note = "changed"
+    with pytest.raises(InvalidResponseError):
+        await doc1.patient_api.create_or_modify_patient(robb)

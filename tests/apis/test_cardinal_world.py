@@ -9,6 +9,7 @@ import pytest
 
 from icure_async import EncryptedPatient, Patient
 from icure_async.errors import PermissionDeniedError
+from icure_async.keys import exchange_data
 from icure_async.models.flavour import Flavour
 from icure_async.models.wire import to_wire
 from icure_async.sandbox import Sandbox
@@ -136,3 +137,35 @@ async def test_what_today_wrote_is_read_and_modified_in_either_flavour(flavour: 
         assert not {"note", "companyName"} & stored.keys()
         async with opened(sandbox, "doc1") as api:
             assert (await api.patient_api.get_patient(ROBB)).note == NOTE
+
+
+@pytest.mark.usefixtures("keys_made_once", "cheap_hashes")
+async def test_a_patient_who_is_logged_in_reads_and_finds_what_it_is_given_now(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each time by a data owner who had given it nothing before."""
+    # Lists are as old as they get.
+    monkeypatch.setattr(exchange_data, "_FRESH_SECONDS", -1)
+    async with (
+        Sandbox(seed=seed_at("2-anonymous"), profile="strict") as sandbox,
+        opened(sandbox, "pat2") as patient_api,
+    ):
+        assert await patient_api.patient_api.match_patients() != []
+        shared: list[str] = []
+        for giver in ("doc2", "doc3", "pat1"):
+            async with opened(sandbox, giver) as api:
+                record = await api.patient_api.create_or_modify_patient(
+                    Patient(first_name="Robb", note=NOTE)
+                )
+                await api.patient_api.give_access_to(record, owner_of("pat2"))
+                shared.append(str(record.id))
+            match giver:
+                case "doc2":
+                    read = await patient_api.patient_api.get_patient(shared[-1])
+                    assert read.note == NOTE
+                case "doc3":
+                    found = await patient_api.patient_api.get_patients(shared)
+                    assert [one.note for one in found] == [NOTE] * 2
+                case _:
+                    ids = await patient_api.patient_api.match_patients()
+                    assert set(shared) <= set(ids)

@@ -225,13 +225,20 @@ async def test_the_error_of_a_callback_ends_the_call_before_a_code_is_sent(
     async def stop(_: CaptchaProgress) -> None:
         raise LookupError("enough")
 
+    with pytest.raises(LookupError, match="enough"):
+        await today.authentication_api.start_authentication(phone_number=PHONE, progress=stop)
+    assert bodies(responses) == []
+
+
+async def test_a_callback_that_is_not_async(
+    today: AnonymousMedTechApi, responses: aioresponses
+) -> None:
+    responses.get(CHALLENGE, payload=EASY)
+
     def plain(_: CaptchaProgress) -> Any: ...
 
-    start = today.authentication_api.start_authentication
-    with pytest.raises(LookupError, match="enough"):
-        await start(phone_number=PHONE, progress=stop)
     with pytest.raises(ConfigurationError, match="async def"):
-        await start(phone_number=PHONE, progress=plain)
+        await today.authentication_api.start_authentication(phone_number=PHONE, progress=plain)
     assert bodies(responses) == []
 
 

@@ -103,3 +103,10 @@ def test_keys_that_nobody_verified_are_left_out_and_open_files_are_told(
         for row in icure.json("keys", "list")
         if row["fingerprint"] == other.fingerprint
     ] == ["elsewhere"]
+
+
+def test_the_folder_of_our_own_key_files_is_refused(icure: Command, owner_id: str) -> None:
+    (stored,) = icure.json("keys", "list")
+    folder = Path(stored["file"]).parent
+    assert "own key files" in icure(*EXPORT, folder, code=1).stderr
+    assert icure.json("keys", "list") == [stored]

@@ -208,7 +208,7 @@ async def test_nobody_becomes_another_entity_by_what_encrypted_parts() -> None:
 
 
 async def test_objects_are_opened_at_any_depth_and_closed_again() -> None:
-    document = {
+    document: dict[str, Any] = {
         "id": "i",
         "note": "top",
         "services": [

@@ -157,7 +157,7 @@ def test_what_has_todays_metadata_is_encrypted_by_both_flavours_as_today() -> No
     both = PATIENT.manifest_of({"id": "p", "securityMetadata": {"secureDelegations": {}}})
     # A member that is empty may be one that the backend has filled in.
     assert (both.members, both.inside) == ((), PATIENT_MANIFEST.inside)
-    full = dict.fromkeys([*PATIENT_MANIFEST.members, "securityMetadata"], {"x": "y"})
+    full = {name: {"x": "y"} for name in (*PATIENT_MANIFEST.members, "securityMetadata")}
     assert set(PATIENT.manifest_of(full).members) == set(PATIENT_MANIFEST.members)
     assert set(of_today(PATIENT).manifest_of(full).members) == set(PATIENT_MANIFEST.members)
     assert of_today(PATIENT).manifest_of({"id": "p"}).inside == PATIENT_MANIFEST.inside

@@ -15,6 +15,7 @@ from icure_async.entities.wholeness import (
     owner_looks_whole,
     same_material,
 )
+from tests.support.cardinal_world import STAGES, TYPES, entities_at
 
 Json = dict[str, Any]
 
@@ -156,3 +157,63 @@ def test_empty_members_and_spellings_of_content_make_no_difference() -> None:
 def test_who_has_keys_is_a_data_owner() -> None:
     assert has_key_material({"publicKey": "30"})
     assert not has_key_material({"aesExchangeKeys": {}, "publicKey": ""})
+
+
+# --- Today's metadata -----------------------------------------------------------------------------
+
+
+def secured() -> Iterator[Json]:
+    for stage in STAGES:
+        for kind in TYPES:
+            for document in entities_at(stage)[kind].values():
+                if document.get("securityMetadata"):
+                    yield document
+
+
+def test_what_todays_clients_have_written_looks_whole() -> None:
+    found = list(secured())
+    assert len(found) > 40
+    assert all(map(looks_whole, found))
+
+
+def test_what_todays_clients_have_written_and_is_cut_does_not_look_whole() -> None:
+    for document in secured():
+        has_child = len(document["securityMetadata"]["secureDelegations"]) > 1
+        assert not looks_whole({**document, "encryptedSelf": None})
+        assert not looks_whole({**document, "encryptedSelf": document["encryptedSelf"][:20]})
+        # With whole metadata of 2023 as well, nothing shows it.
+        assert looks_whole({**document, "securityMetadata": {}}) is ("delegations" in document)
+        for key, delegation in document["securityMetadata"]["secureDelegations"].items():
+            for name in ("encryptionKeys", "permissions", "exchangeDataId", "delegate"):
+                if delegation.get(name) and delegation.get("exchangeDataId"):
+                    cut = copy.deepcopy(document)
+                    del cut["securityMetadata"]["secureDelegations"][key][name]
+                    assert not looks_whole(cut)
+            if not delegation.get("parentDelegations") and has_child:
+                cut = copy.deepcopy(document)
+                del cut["securityMetadata"]["secureDelegations"][key]
+                if not cut.get("delegations"):
+                    assert not looks_whole(cut)
+        if document.get("secretForeignKeys"):
+            assert not looks_whole({**document, "secretForeignKeys": []})
+
+
+def test_a_document_with_both_kinds_of_metadata_is_whole_if_both_are() -> None:
+    both = [document for document in secured() if document.get("delegations")]
+    assert both
+    for document in both:
+        assert looks_whole(document)
+        assert not looks_whole({**document, "delegations": {}})
+        assert not looks_whole({**document, "encryptionKeys": {}})
+
+
+def test_the_order_in_todays_metadata_says_nothing() -> None:
+    for document in secured():
+        other = copy.deepcopy(document)
+        for delegation in other["securityMetadata"]["secureDelegations"].values():
+            for name in ("parentDelegations", "secretIds"):
+                if delegation.get(name):
+                    delegation[name].reverse()
+        assert same_material(document, other, ENTITY_METADATA)
+        delegation["encryptionKeys"] = ["AAAA"]
+        assert not same_material(document, other, ENTITY_METADATA)

@@ -9,10 +9,13 @@ import pytest
 
 from icure_async import MedTechApi, Patient
 from icure_async.errors import CryptoError
+from icure_async.models.key_question import KeyQuestion
 from icure_async.sandbox import Sandbox
-from icure_async.storage import KeyStorage, MemoryKeyStorage
+from icure_async.storage import KeyStorage, MemoryKeyStorage, MemoryStorage
+from tests.support.bare_client import Client, basic
 from tests.support.builders import builder_for
 from tests.support.cardinal_world import CARDINAL, audit
+from tests.support.exchange_backend import pairs_of
 from tests.support.request_log import RequestLog
 from tests.support.seeds import PASSWORD, add_hcp, add_patient, stage
 
@@ -180,3 +183,47 @@ async def test_an_invited_patient_asks_for_access_and_gets_it(
     answer = await doctor.data_owner_api.answer_access_request(notice)
     assert answer.access.patient.shared == 1
     assert (await api.patient_api.get_patient("patient-alone")).note == "by the professional"
+
+
+async def test_a_key_that_somebody_planted_is_told_and_not_encrypted_for_under_a_policy(
+    sandbox: Sandbox, client_session: aiohttp.ClientSession
+) -> None:
+    planted = pairs_of("doc2")[0]
+    asked: list[KeyQuestion] = []
+
+    async def refuse(question: KeyQuestion) -> bool:
+        asked.append(question)
+        return False
+
+    attacker = Client(client_session, sandbox.icure_v2_url, basic("maester", PASSWORD))
+    storage, state = MemoryKeyStorage(), MemoryStorage()
+
+    async def open_api() -> MedTechApi:
+        return await (
+            builder_for(sandbox.icure_url, "maester", PASSWORD)
+            .with_flavour("cardinal")
+            .with_client_session(client_session)
+            .with_key_storage(storage)
+            .with_storage(state)
+            .with_in_memory_keys()
+            .with_public_key_policy(refuse)
+            .build()
+        )
+
+    (pair,) = await (await open_api()).init_user_crypto()
+    stub = (await attacker.get(f"/dataowner/stub/{DOCTOR}")).body
+    stub["stub"]["publicKeysForOaepWithSha256"].append(planted.public_key)
+    assert (await attacker.put("/dataowner/stub", stub)).status == 200
+
+    api = await open_api()
+    assert await api.init_user_crypto() == [pair]
+    assert [key.public_key for key in api.unknown_public_keys] == [planted.public_key]
+    await api.patient_api.create_or_modify_patient(Patient(first_name="A", note="n"))
+    (data,) = [
+        one
+        for one in (await sandbox.export())["entities"]["exchangedata"].values()
+        if one["delegator"] == DOCTOR
+    ]
+    assert data["exchangeKey"].keys() == {pair.fingerprint[:22]}
+    # Whole keys are asked about.
+    assert {question.public_key for question in asked} == {planted.public_key}

@@ -128,7 +128,7 @@ async def test_every_reader_reads_the_notifications_that_are_expected(
             wanted = [(one["id"], one["typedValue"]["stringValue"]) for one in fields["properties"]]
             assert [
                 (one.id, one.typed_value.string_value)
-                for one in read.properties
+                for one in read.properties or []
                 if one.typed_value is not None
             ] == wanted
 

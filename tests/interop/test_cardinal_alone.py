@@ -106,7 +106,7 @@ async def test_a_start_publishes_one_key_and_the_next_one_uses_it(legacy_place: 
 
 async def test_a_wrong_password_is_refused(legacy_place: Place) -> None:
     cardinal = await legacy_place.start_cardinal()
-    with pytest.raises(CardinalError, match="401"):
+    with pytest.raises(CardinalError, match="initial secret"):
         await cardinal.start(legacy_place.sandbox.backend_url, DOC, "no", legacy_place.folder)
 
 
@@ -163,7 +163,7 @@ async def test_an_outdated_change_is_a_conflict_and_a_deleted_record_stays(
     doc = await legacy_place.professional(DOC)
     created = await doc.cardinal.create_patient(firstName="Robb", note=MARKER)
     await doc.cardinal.modify_patient(created["id"], note="second")
-    with pytest.raises(CardinalError, match=r"[Cc]onflict|409"):
+    with pytest.raises(CardinalError, match="RevisionConflict"):
         await doc.cardinal.modify_patient(created["id"], note="third", rev=created["rev"])
     await doc.cardinal.delete_patient(created["id"])
     assert (await legacy_place.stored("patient", created["id"]))["deletionDate"]

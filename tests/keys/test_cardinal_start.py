@@ -316,6 +316,29 @@ class TestHostileAnswers:
         assert backend.bodies == []
         assert backend.document(ME)[TODAYS] == [pair.public_key]
 
+    async def test_a_list_that_lost_one_key_destroys_none(
+        self, backend: StubBackend, device: Device, pair: KeyPair, other_pair: KeyPair
+    ) -> None:
+        listed = [pair.public_key, other_pair.public_key]
+        backend.add("hcparty", ME, **{TODAYS: listed})
+        api = await device.open()
+
+        def cut(answer: Json) -> Json:
+            answer["dataOwner"][TODAYS].pop()
+            return answer
+
+        backend.after[CURRENT] = cut
+        with pytest.raises(InvalidResponseError, match="two things"):
+            await api.init_user_crypto(missing_key="allow")
+        assert backend.bodies == []
+        assert backend.document(ME)[TODAYS] == listed
+        # The stored pair is the one that the next start publishes.
+        (stored,) = await device.key_storage.list_key_pairs(ME)
+        with pytest.MonkeyPatch.context() as patched:
+            _without_notices(patched)
+            assert await api.init_user_crypto(missing_key="allow") == [stored]
+        assert backend.document(ME)[TODAYS] == [*listed, stored.public_key]
+
     @pytest.mark.parametrize(
         "stub",
         [
@@ -368,8 +391,14 @@ class TestHostileAnswers:
         backend.add("hcparty", ME, cryptoActorProperties=properties, parentId="organisation")
         backend.add("hcparty", "organisation")
         api = await device.open()
-        backend.after[STUB] = lambda answer: answer | {"stub": {**answer["stub"], "rev": "1-a"}}
+        backend.after[STUB] = lambda answer: {
+            **answer,
+            "stub": {**answer["stub"], "fromTheFuture": [{"a": 1}], "publicKey": None},
+        }
         await api.init_user_crypto()
+        assert backend.bodies[0]["stub"]["fromTheFuture"] == [{"a": 1}]
+        # Nothing is left out by sending it empty.
+        assert "publicKey" not in backend.bodies[0]["stub"]
         assert backend.bodies[0]["stub"]["cryptoActorProperties"] == properties
         assert backend.bodies[0]["stub"]["parentId"] == "organisation"
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import base64
 import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
+import aiohttp
 import anyio
 import pytest
 
@@ -26,6 +27,8 @@ from icure_async.keys.exchange_data import ACCESS_HEADER
 from icure_async.keys.exchange_data_cache import ENTITY_TYPES, ExchangeDataCache
 from icure_async.models.key_pair import fingerprint_v2
 from icure_async.models.key_question import KeyQuestion
+from icure_async.rest.calls import Calls
+from icure_async.rest.connection import Connection
 from icure_async.storage import MemoryStorage
 from tests.support.cardinal_world import CARDINAL, audit, private_keys_of
 from tests.support.exchange_backend import (
@@ -613,8 +616,41 @@ async def test_an_anonymous_owner_finds_what_others_made_since(backend: Exchange
     patient = await person(backend, PAT)
     assert await patient.directory.access_headers("Patient") == {}
     await data_to(await person(backend), PAT)
-    await patient.directory.look_again()
+    await patient.directory.look_again(["a" * 64])
     assert await patient.directory.access_headers("Patient") != {}
+
+
+async def test_access_that_was_given_since_renews_the_header(backend: ExchangeBackend) -> None:
+    patient = await person(backend, PAT)
+    before = await patient.directory.access_headers("Patient")
+    assert await patient.directory.newer_access_headers("Patient", before) is None
+    await data_to(await person(backend), PAT)
+    after = await patient.directory.newer_access_headers("Patient", before)
+    assert after
+    assert after == await patient.directory.access_headers("Patient")
+    # Others have none.
+    backend.questions.clear()
+    for one in (
+        await person(backend),
+        await person(backend, PAT, flavour="medtech"),
+        Person(backend, PAT),
+    ):
+        assert await one.directory.newer_access_headers("Patient", {}) is None
+    assert backend.asked == []
+
+
+async def test_a_delegation_is_looked_for_once_in_a_call(
+    backend: ExchangeBackend, client_session: aiohttp.ClientSession
+) -> None:
+    patient = await person(backend, PAT)
+    calls = Calls("This API", Connection(client_session))
+    listed = []
+    for _ in range(2):
+        with calls.call("read"):
+            for keys in (["a" * 64], ["a" * 64], ["a" * 64, "b" * 64], ["b" * 64]):
+                await patient.directory.look_again(keys)
+                listed.append(backend.count()[f"GET /exchangedata/byParticipant/{PAT}"])
+    assert listed == [1, 1, 2, 2, 3, 3, 4, 4]
 
 
 async def test_what_a_later_key_pair_opens_needs_no_request(backend: ExchangeBackend) -> None:
@@ -688,7 +724,7 @@ async def test_a_backend_without_exchange_data_is_remembered(backend: ExchangeBa
     for _ in range(3):
         assert await patient.directory.by_ids(["some"]) == {}
         assert await patient.directory.by_maps(["a" * 64]) == {}
-        await patient.directory.look_again()
+        await patient.directory.look_again(["a" * 64])
     assert backend.asked == ["POST /exchangedata/byIds", OWN]
 
 
@@ -793,7 +829,7 @@ async def test_answers_to_other_questions_are_refused(
 
     backend.intervene = lie
     one = await person(backend, PAT if route == "byParticipant" else DOC)
-    calls = {
+    calls: dict[str, Callable[[], Awaitable[object]]] = {
         "byIds": lambda: one.directory.by_ids([data.id]),
         "byParticipant": lambda: one.directory.access_headers("Patient"),
         "byDelegatorDelegate": lambda: one.directory.to_write_with([PAT]),

@@ -92,7 +92,7 @@ async def test_a_start_in_the_flavour_of_2023_reads_with_keys_of_today_and_destr
     assert before is not None
     assert after is not None
     assert public_keys_of(user) < {pair.public_key for pair in pairs}
-    # What it writes with is a key pair of its own.
+    # It writes with a key pair of its own.
     assert after["publicKey"] == pairs[0].public_key
     assert after["publicKey"] not in public_keys_of(user)
     for member in ("publicKeysForOaepWithSha256", "securityMetadata", "encryptedSelf"):

@@ -185,7 +185,8 @@ async def test_those_who_get_the_key_only_read_and_find_nothing_that_belongs_to_
             for each in contents
         ]
         assert (await one.read(document))[0]
-    full, key_only = (1, 1, ["p-0"]), (1, 0, [])
+    full = (1, 1, ["p-0"])
+    key_only: tuple[int, int, list[str]] = (1, 0, [])
     assert seen == {DOC: [full, full, key_only], OTHER: [full], PAT: [key_only]}
 
 

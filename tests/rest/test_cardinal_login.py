@@ -289,7 +289,7 @@ async def test_tokens_of_somebody_else_and_malformed_ones_are_refused_after_the_
 async def test_a_claim_that_names_no_group_is_not_held_against_the_groups(
     backend: Backend, session: Session
 ) -> None:
-    """What the cloud means by it is not known."""
+    """It is not known what the cloud means by it."""
     backend.on(SWITCH, login_answer(token(g="5")))
     assert (await session.sign_in()).group_id == "winterfell"
 
@@ -375,6 +375,7 @@ async def test_a_refused_login_says_why_without_a_body(
         await read(session)
 
     assert (caught.value.status, caught.value.request_id) == (status, "r-1")
+    assert str(caught.value).endswith("Request id: r-1.")
     assert backend.calls == [LOGIN]
 
 

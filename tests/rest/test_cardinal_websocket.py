@@ -155,11 +155,11 @@ async def first_text(
     return parsed
 
 
-async def test_a_subscription_says_in_which_form_events_are_wanted(session: Session) -> None:
+async def test_a_subscription_asks_for_whole_records(session: Session) -> None:
+    """Today's model lacks members, which saving the record of an event would then remove."""
     assert await first_text(session, PATIENT_EVENTS) == {
         "eventTypes": ["CREATE", "UPDATE"],
         "entityClass": "org.taktik.icure.entities.Patient",
-        "useCardinalModelSerialization": True,
     }
 
 

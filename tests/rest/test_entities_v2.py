@@ -11,7 +11,12 @@ from urllib.parse import parse_qsl
 import attrs
 import pytest
 
-from icure_async.errors import ConflictError, InvalidResponseError, NotFoundError
+from icure_async.errors import (
+    ConflictError,
+    InvalidResponseError,
+    NotFoundError,
+    PermissionDeniedError,
+)
 from icure_async.rest.entities_v2 import EntityResourceV2
 from icure_async.rest.responses import Response
 from icure_async.rest.session import Session
@@ -65,12 +70,23 @@ class Answers:
 class Proof:
     """Says of each request which kind of entity it was asked about."""
 
-    def __init__(self) -> None:
+    def __init__(self, newer: Mapping[str, str] | None = None) -> None:
         self.types: list[str] = []
+        self.newer = newer
+        self.kept_fresh = 0
 
     async def access_headers(self, entity_type: str, /) -> Mapping[str, str]:
         self.types.append(entity_type)
         return PROOF
+
+    async def newer_access_headers(
+        self, entity_type: str, sent: Mapping[str, str], /
+    ) -> Mapping[str, str] | None:
+        assert sent == PROOF
+        return self.newer
+
+    async def keep_fresh(self) -> None:
+        self.kept_fresh += 1
 
 
 def patients(*answers: Any) -> tuple[EntityResourceV2, Answers]:
@@ -146,7 +162,40 @@ async def test_every_request_proves_the_access_of_an_anonymous_owner() -> None:
     await resource.delete_many(["p"])
     assert len(session.asked) == 10
     assert {tuple(one.headers.items()) for one in session.asked} == {tuple(PROOF.items())}
-    assert set(cast("Proof", resource._access).types) == {"Patient"}
+    proof = cast("Proof", resource._access)
+    assert set(proof.types) == {"Patient"}
+    assert proof.kept_fresh == 2
+
+
+@pytest.mark.parametrize("newer", [None, {"Icure-Access-Control-Keys": "BBBB"}])
+async def test_after_a_refusal_newer_access_is_tried_once(newer: Mapping[str, str] | None) -> None:
+    refusal = PermissionDeniedError("Could not do it.", status=403)
+    resource, session = patients(refusal, {"id": "p", "rev": "1-a"})
+    resource._access = Proof(newer)
+    if newer is None:
+        with pytest.raises(PermissionDeniedError):
+            await resource.get("p")
+        assert len(session.asked) == 1
+    else:
+        assert (await resource.get("p"))["id"] == "p"
+        assert [one.headers for one in session.asked] == [PROOF, newer]
+
+
+async def test_a_second_refusal_is_told() -> None:
+    refusal = PermissionDeniedError("Could not do it.", status=403)
+    resource, session = patients(refusal, refusal)
+    resource._access = Proof({"Icure-Access-Control-Keys": "BBBB"})
+    with pytest.raises(PermissionDeniedError):
+        await resource.modify({"id": "p", "rev": "1-a"})
+    assert len(session.asked) == 2
+
+
+async def test_those_that_are_missing_among_many_are_asked_for_with_newer_access() -> None:
+    one, two = {"id": "p", "rev": "1-a"}, {"id": "q", "rev": "1-a"}
+    resource, session = patients([one], [two])
+    resource._access = Proof({"Icure-Access-Control-Keys": "BBBB"})
+    assert await resource.get_many(["p", "q"]) == [one, two]
+    assert [asked.body for asked in session.asked] == [{"ids": ["p", "q"]}, {"ids": ["q"]}]
 
 
 async def test_nulls_are_left_out_at_any_depth_and_values_that_are_empty_stay() -> None:

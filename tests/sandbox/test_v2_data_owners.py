@@ -42,7 +42,9 @@ async def test_somebody_is_told_who_it_is(guarded: Today, name: str, owner_type:
 
 
 async def test_everybody_reads_stubs_but_not_patients(guarded: Today) -> None:
-    assert set(await stub_of(guarded["colleague"], "pat")) == {"id", "rev", *KEY_MEMBERS}
+    full = await stub_of(guarded.undeclared("colleague"), "pat")
+    assert set(full) == {"id", "rev", *KEY_MEMBERS}
+    assert set(await stub_of(guarded["colleague"], "pat")) == {"id", "rev"}
     assert (await guarded["colleague"].get("/dataowner/pat")).status == 403
     ids = {"ids": ["pat", "doc", "unknown", "machine"]}
     stubs = (await guarded["colleague"].post("/dataowner/stub/byIds", ids)).body

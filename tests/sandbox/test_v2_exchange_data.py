@@ -9,6 +9,7 @@ import pytest
 from icure_async.sandbox import Sandbox
 from tests.support.bare_client import Json
 from tests.support.today import (
+    SECRET,
     Today,
     access_key,
     delegation_key,
@@ -144,7 +145,8 @@ async def test_a_page_has_a_thousand_rows_and_is_found_quickly(
     async with Sandbox(seed=seed, jwt=False) as sandbox:
         doc = Today(sandbox, session)["doc"]
         begin = time.perf_counter()
-        sizes, start = [], ""
+        sizes: list[int] = []
+        start: str | None = ""
         while start is not None:
             page = await doc.get(f"/exchangedata/byParticipant/doc?startDocumentId={start}")
             sizes.append(len(page.body["rows"]))
@@ -194,6 +196,34 @@ async def test_the_older_api_has_exchange_data_too(today: Today) -> None:
     assert (await today["pat"].get(f"/exchangedata/{body['id']}")).body == created.body
     found = await today.v1("pat").get("/exchangedata/byParticipant/pat")
     assert found.body["rows"] == [created.body]
+
+
+async def test_exchange_data_and_maps_of_another_group_are_never_found(
+    session: aiohttp.ClientSession,
+) -> None:
+    def group(name: str, delegate: str) -> Json:
+        user = {"id": f"u-{name}", "login": name, "healthcarePartyId": "doc", "groupId": name}
+        shared = exchange_data("doc", delegate, id="x")
+        shown = {"id": delegation_key("k"), "encryptedExchangeDataIds": {fingerprint(name): name}}
+        entities = {
+            "user": {user["id"]: user},
+            "hcparty": {"doc": {"id": "doc", "lastName": name}},
+            "exchangedata": {"x": shared},
+            "exchangedatamap": {shown["id"]: shown},
+        }
+        return {"entities": entities, "tokens": {user["id"]: [SECRET]}}
+
+    seed = {**group("north", "ned"), "groups": {"south": group("south", "cersei")}}
+    async with Sandbox(seed=seed, jwt=False) as sandbox:
+        today = Today(sandbox, session)
+        for name, delegate in (("north", "ned"), ("south", "cersei")):
+            found = await today[name].get("/exchangedata/byParticipant/doc")
+            assert [row["delegate"] for row in found.body["rows"]] == [delegate]
+            asked = {"ids": [delegation_key("k")]}
+            (found_map,) = (await today[name].post("/exchangedatamap/batch", asked)).body
+            assert found_map["encryptedExchangeDataIds"] == {fingerprint(name): name}
+        exported = await sandbox.export()
+        assert exported["groups"]["south"]["entities"]["exchangedata"]["x"]["delegate"] == "cersei"
 
 
 # Maps.

@@ -132,9 +132,33 @@ async def test_many_are_deleted_restored_and_purged(guarded: Today, kind: str) -
     assert (await doc.post(f"/{kind}/byIds", ids)).body == []
 
 
-@pytest.mark.parametrize("body", [{}, {"ids": ["x"]}, {"ids": [{"id": 3}]}, {"ids": {"a": "b"}}])
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"ids": ["x"]},
+        {"ids": [{"id": 3}]},
+        {"ids": [{"id": {}}]},
+        {"ids": [{"id": "x", "rev": []}]},
+        {"ids": {"a": "b"}},
+    ],
+)
 async def test_malformed_lists_of_revisions_are_refused(guarded: Today, body: Json) -> None:
     assert (await guarded["doc"].post("/patient/delete/batch/withrev", body)).status == 400
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"services": {}},
+        {"services": [3]},
+        {"services": [{"id": "s", "tags": 3}]},
+        {"services": [{"id": {}}]},
+        {"subContacts": [{"formId": []}]},
+    ],
+)
+async def test_malformed_services_are_refused(guarded: Today, wrong: Json) -> None:
+    assert (await guarded["doc"].post("/contact", body_of("contact", **wrong))).status == 400
 
 
 # Security metadata.

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,7 @@ from tests.support.today import (
 )
 
 
-def recovery_data(recipient: str, entity_id: str = "r", **members: object) -> Json:
+def recovery_data(recipient: str, entity_id: str = "r", **members: Any) -> Json:
     return {
         "id": entity_id,
         "recipient": recipient,
@@ -28,7 +29,7 @@ def recovery_data(recipient: str, entity_id: str = "r", **members: object) -> Js
     }
 
 
-async def created(client: Client, **members: object) -> Json:
+async def created(client: Client, **members: Any) -> Json:
     answer = await client.post("/recoverydata", recovery_data("doc", **members))
     assert answer.status == 200, answer.body
     stored: Json = answer.body
@@ -117,7 +118,7 @@ async def test_one_waits_no_longer_than_one_wants(today: Today) -> None:
 # Secure delegation key maps.
 
 
-def key_map(**members: object) -> Json:
+def key_map(**members: Any) -> Json:
     return {
         "id": "map",
         "delegationKey": delegation_key("k"),

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from icure_async.sandbox import secure_delegations
+from icure_async.sandbox import Fault, secure_delegations
 from tests.support.bare_client import Client, Json
 from tests.support.today import (
     Today,
@@ -176,7 +176,7 @@ async def test_the_smallest_key_names_a_delegation_and_none_may_be_there_yet(
 
 
 async def test_a_root_is_the_parent_of_what_is_shared_with_it(guarded: Today) -> None:
-    legacy = {"delegations": {"doc": [{"owner": "doc", "delegatedTo": "doc", "key": "00"}]}}
+    legacy: Json = {"delegations": {"doc": [{"owner": "doc", "delegatedTo": "doc", "key": "00"}]}}
     patient_id = (await created(guarded.v1("doc"), **legacy))["id"]
     requests = [share("doc", "colleague", "k"), share("doc", "doc", "r", permissions="ROOT")]
     result = await result_of(guarded["doc"], patient_id, *requests)
@@ -252,6 +252,50 @@ async def test_the_delegations_of_others_are_not_updated(guarded: Today) -> None
     }
     result = await result_of(guarded["colleague"], patient_id, {"update": update})
     assert result["rejectedRequests"]["0"]["code"] == 403
+
+
+# Conflicts.
+
+
+async def test_a_conflict_rejects_what_would_be_accepted_to_be_sent_again(guarded: Today) -> None:
+    patient_id = await of_doc(guarded)
+    before = (await guarded["doc"].get(f"/patient/{patient_id}")).body
+    path = "/rest/v2/patient/bulkSharedMetadataUpdate"
+    guarded.sandbox.inject_fault(Fault("conflict", method="PUT", path=path, times=1))
+    update = {"update": {"metadataAccessControlHash": "unknown"}}
+    requests = [share("doc", None, "k"), update]
+    result = await result_of(guarded["doc"], patient_id, *requests, parents=["root"])
+    assert result["entityRev"] == before["rev"]
+    assert "updatedEntity" not in result
+    rejected = result["rejectedRequests"]
+    assert (rejected["0"]["code"], rejected["0"]["shouldRetry"]) == (409, True)
+    assert rejected["1"]["code"] == 404
+    maps = await guarded["doc"].post("/exchangedatamap/batch", {"ids": [delegation_key("k")]})
+    assert maps.body == []
+    after = (await guarded["doc"].get(f"/patient/{patient_id}")).body
+    assert after == {**before, "rev": after["rev"]}
+    assert after["rev"] != before["rev"]
+    again = await result_of(guarded["doc"], patient_id, requests[0], parents=["root"])
+    assert "updatedEntity" in again
+
+
+async def test_a_conflict_of_other_requests_is_a_status(guarded: Today) -> None:
+    stored = await created(guarded["doc"], **metadata(root=delegation("doc", "doc")))
+    guarded.sandbox.inject_fault(Fault("conflict", method="PUT", path="/rest/v2/patient", times=1))
+    changed = {**stored, "note": "n"}
+    assert (await guarded["doc"].put("/patient", changed)).status == 409
+    assert (await guarded["doc"].put("/patient", changed)).status == 200
+
+
+async def test_faults_strike_requests_of_today_and_are_asked_for_over_http(
+    guarded: Today,
+) -> None:
+    control = Client(guarded.session, guarded.sandbox.control_url, guarded.master.headers)
+    fault = {"kind": "status", "status": 503, "path": "/rest/v2/exchangedata/*", "times": 1}
+    assert (await control.post("/faults", fault)).status == 200
+    path = "/exchangedata/byParticipant/doc"
+    assert (await guarded["doc"].get(path)).status == 503
+    assert (await guarded["doc"].get(path)).status == 200
 
 
 # Hidden members.

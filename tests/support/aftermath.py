@@ -78,6 +78,18 @@ async def check_notified(sandbox: Sandbox, owner_id: str, *, key_pairs: int) -> 
     assert told == expected, f"{told.total()} notifications"
 
 
+async def check_notified_today(sandbox: Sandbox, owner_id: str, *, key_pairs: int) -> None:
+    """Check that everybody concerned was told of each new key pair, in today's flavour."""
+    export = await sandbox.export()
+    told = Counter(
+        delegation["delegate"]
+        for task in export["entities"].get("maintenancetask", {}).values()
+        for delegation in task["securityMetadata"]["secureDelegations"].values()
+        if task["responsible"] == owner_id and delegation.get("delegate")
+    )
+    assert told == Counter({sandbox.master_hcp.data_owner_id: key_pairs}), f"told: {told}"
+
+
 async def _key_texts(device: Path, owner_id: str) -> dict[str, str]:
     """Return the items with key pairs of a data owner on a device, by fingerprint."""
     keys = FileStorage(device / "keys")

@@ -15,6 +15,8 @@ OLDEST = (3, 12)
 NEWEST = (3, 20)
 INSTALL_TIMEOUT = 600
 ANSWER_TIMEOUT = 30
+# Among other environments, and not where tests look for source files of ours.
+_ENVIRONMENT = Path(__file__).parents[2] / ".nox" / "cardinal-sdk"
 _VERSION = "import sys; print(*sys.version_info[:2])"
 _PACKAGE = "from importlib.metadata import version; print(version('cardinal-sdk'))"
 
@@ -38,8 +40,7 @@ def cardinal_python() -> Path:
 
 
 def _installed() -> Path:
-    environment = CARDINAL_DRIVER / ".venv"
-    python = environment / "bin" / "python"
+    python = _ENVIRONMENT / "bin" / "python"
     with (CARDINAL_DRIVER / "driver.py").open("rb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if _output(python, _PACKAGE) != WANTED.partition("==")[2]:
@@ -49,13 +50,13 @@ def _installed() -> Path:
                     "no Python 3.12 or newer runs on this machine (a pyenv shim alone does not): "
                     f"{WANTED} cannot be run"
                 )
-            _make(base, environment, python)
+            _make(base, python)
     return python
 
 
-def _make(base: Path, environment: Path, python: Path) -> None:
+def _make(base: Path, python: Path) -> None:
     for command in (
-        [base, "-m", "venv", "--clear", environment],
+        [base, "-m", "venv", "--clear", _ENVIRONMENT],
         [python, "-m", "pip", "install", "-q", "--only-binary=:all:", WANTED],
     ):
         done = subprocess.run(

@@ -39,8 +39,10 @@ class Fate:
             return
         if not self._cancelled:
             raise DeathError(point)
-        # Not one that works for the program: that ends with it.
-        task = self.program or asyncio.current_task()
+        task = asyncio.current_task()
+        if self.program is not None and self.program.get_loop() is asyncio.get_running_loop():
+            # Not one that works for the program: that ends with it.
+            task = self.program
         assert task is not None
         task.cancel()
         await asyncio.sleep(0)

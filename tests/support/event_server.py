@@ -191,6 +191,10 @@ async def event_stream(
 ) -> AsyncIterator[EventStream]:
     """A stream of the server's events, opened unless ``start`` is false."""
     time = time or Time()
+
+    async def subscription() -> str:
+        return SUBSCRIPTION
+
     async with open_transport(
         max_response_size=max_bytes, timeout=5.0, options=options
     ) as transport:
@@ -199,7 +203,7 @@ async def event_stream(
             lambda: session.open_websocket(
                 "/notification/subscribe", action="subscribe to events about patients"
             ),
-            SUBSCRIPTION,
+            subscription,
             policy=policy or Reconnection(),
             timing=time.timing(**timing),
             clock=time.clock,

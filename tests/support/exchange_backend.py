@@ -153,13 +153,13 @@ class ExchangeBackend:
             case "GET", "exchangedata", "byParticipant", owner_id:
                 return 200, self._page(question, unquote(owner_id))
             case "GET", "exchangedata", "byParticipant", owner_id, "counterparts":
-                found = {
+                others = {
                     name
                     for one in stored.values()
                     if owner_id in _members(one)
                     for name in _members(one)
                 }
-                return 200, sorted(found)
+                return 200, sorted(others)
             case "PUT", "exchangedatamap", "batch":
                 for key, entry in question.body["batch"].items():
                     name = hashlib.sha256(bytes.fromhex(key)).hexdigest()

@@ -25,6 +25,7 @@ from icure_async import (
     Telecom,
 )
 from icure_async.models import AddressType
+from icure_async.models.flavour import Flavour
 from icure_async.sandbox import Sandbox
 
 Json = dict[str, Any]
@@ -170,14 +171,25 @@ class Clinic:
 
 
 @pytest.fixture
+def flavour() -> Flavour:
+    """The flavour in which everybody works; tests of another one override it."""
+    return "medtech"
+
+
+@pytest.fixture
 async def clinic(
     sandbox: Sandbox,
     builder: Callable[[str, str], MedTechApiBuilder],
     anonymous_builder: Callable[[], AnonymousMedTechApiBuilder],
+    flavour: Flavour,
 ) -> AsyncIterator[Clinic]:
+    def anonymous() -> AnonymousMedTechApiBuilder:
+        return anonymous_builder().with_flavour(flavour)
+
     def with_gateway(login: str, password: str) -> MedTechApiBuilder:
         return (
             builder(login, password)
+            .with_flavour(flavour)
             .with_msg_gw_url(sandbox.msg_gw_url)
             .with_msg_gw_spec_id(sandbox.spec_id)
         )
@@ -185,4 +197,4 @@ async def clinic(
     master = sandbox.master_hcp
     async with with_gateway(master.login, master.password).build() as hcp:
         await hcp.init_user_crypto(master.key_pair)
-        yield Clinic(sandbox, hcp, with_gateway, anonymous_builder)
+        yield Clinic(sandbox, hcp, with_gateway, anonymous)

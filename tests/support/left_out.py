@@ -94,6 +94,12 @@ TESTS: Mapping[str, Mapping[str, str]] = {
     "tests/apis/test_data_export.py": {
         "test_an_export_is_iterated_over": "A plain iterator can't be awaited by mistake.",
     },
+    "tests/authentication/test_proof_of_work.py": {
+        "test_the_nonces_of_the_vector_are_found": _SAME,
+        "test_nonces_are_the_ones_of_the_specification": _SAME,
+        "test_a_nonce_far_away_is_found_in_slices": _SAME,
+        "test_a_callback_that_is_not_async": _PLAIN,
+    },
     "tests/authentication/test_second_factor.py": {
         "test_a_function_that_is_not_async": _PLAIN,
         "test_options_that_make_no_sense": _PLAIN,
@@ -104,9 +110,19 @@ TESTS: Mapping[str, Mapping[str, str]] = {
     "tests/authentication/test_secrecy.py": {
         "test_a_malformed_process_is_not_quoted": _SAME,
     },
+    "tests/authentication/test_today.py": {
+        "test_after_a_death_the_next_call_finishes_the_job": (
+            "It cancels the task of a program while others work for it. A blocking caller has no "
+            "task."
+        ),
+    },
     "tests/flows/test_event_loop.py": {
         "test_no_step_of_the_story_holds_up_the_loop": _OF_THE_CALLER,
         "test_reading_many_patients_leaves_room_for_others": _OF_THE_CALLER,
+    },
+    "tests/flows/test_golden_today.py": {
+        "test_there_are_eighty_expectations_for_patients": _SAME,
+        "test_each_stage_is_a_seed_that_comes_out_as_it_went_in": _SAME,
     },
 }
 """Tests of other files, by path and name."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -54,14 +55,21 @@ async def tell(
     *,
     told: Told = _nobody_listens,
     phone: str = PHONE,
+    captcha: str | None = "a-captcha-solution",
 ) -> Story:
-    """Live through the story; ``told`` is called after each step with its name."""
+    """Live through the story; ``told`` is called after each step with its name.
+
+    Without the solution of a captcha, the SDK solves one.
+    """
     story = Story()
+    log_in = functools.partial(
+        _log_in, sandbox, story=story, told=told, phone=phone, captcha=captcha
+    )
     async with contextlib.AsyncExitStack() as stack:
         anonymous = await stack.enter_async_context(anonymous_builder.build())
         story.objects += [anonymous_builder, anonymous, anonymous.authentication_api]
 
-        result = await _log_in(sandbox, anonymous, story, told, phone)
+        result = await log_in(anonymous)
         stack.push_async_callback(result.med_tech_api.aclose)
         story.result = result
 
@@ -80,7 +88,7 @@ async def tell(
         await _read(device, story)
         told("next read")
 
-        again = await _log_in(sandbox, anonymous, story, told, phone)
+        again = await log_in(anonymous)
         stack.push_async_callback(again.med_tech_api.aclose)
         reread = await _read(again.med_tech_api, story)
         told("read again")
@@ -91,10 +99,16 @@ async def tell(
 
 
 async def _log_in(
-    sandbox: Sandbox, anonymous: AnonymousMedTechApi, story: Story, told: Told, phone: str
+    sandbox: Sandbox,
+    anonymous: AnonymousMedTechApi,
+    *,
+    story: Story,
+    told: Told,
+    phone: str,
+    captcha: str | None,
 ) -> AuthenticationResult:
     process = await anonymous.authentication_api.start_authentication(
-        "a-captcha-solution",
+        captcha,
         phone_number=phone,
         first_name="Ned",
         last_name="Stark",

@@ -137,6 +137,8 @@ def _current_hcp(tx: Transaction, call: Call) -> Json:
     return show(call, kind, owner)
 
 
+_DEVICES: Final = Documents("device", _create, _modify)
+
 ROUTES: Final[list[Route]] = [
     *_DATA_OWNER_ROUTES,
     *(
@@ -145,6 +147,7 @@ ROUTES: Final[list[Route]] = [
     ),
     Route("GET", "/hcparty/current", _current_hcp),
     *Documents("hcparty", _create, _modify).routes(),
-    *Documents("device", _create, _modify).routes(),
+    *_DEVICES.bulk_routes(),
+    *_DEVICES.routes(),
 ]
 """Endpoints under ``/dataowner``, ``/hcparty`` and ``/device``, and legacy exchange keys."""

@@ -1,4 +1,4 @@
-"""Secure delegation key maps, which tell friends the hidden members of a delegation (§14.8)."""
+"""Secure delegation key maps, which name the hidden members of a delegation (§14.8)."""
 
 from __future__ import annotations
 

@@ -66,6 +66,13 @@ class Documents:
             ]
         return routes
 
+    def bulk_routes(self) -> list[Route]:
+        """Return the endpoints by which devices are saved, many at a time."""
+        return [
+            Route(method, f"/{self.kind}/bulk", self._save_all(save, self.show))
+            for method, save in (("POST", self.create), ("PUT", self.modify))
+        ]
+
     def searching_routes(self) -> list[Route]:
         """Return the endpoints that read many."""
         return [
@@ -193,12 +200,14 @@ def _purged(tx: Transaction, _call: Call, kind: str, entity: Json) -> Json:
 
 def _revisions(call: Call) -> dict[str, str | None]:
     pairs = call.json_object().get("ids")
-    if not is_list(pairs) or not all(is_object(one) for one in pairs):
+    if not is_list(pairs) or not all(map(_is_id_and_rev, pairs)):
         raise bad_request("ids must be a list of objects with id and rev")
-    revisions = {one.get("id"): one.get("rev") for one in pairs}
-    if not all(
-        isinstance(entity_id, str) and isinstance(rev, str | None)
-        for entity_id, rev in revisions.items()
-    ):
-        raise bad_request("ids must be a list of objects with id and rev")
-    return revisions
+    return {one["id"]: one.get("rev") for one in pairs}
+
+
+def _is_id_and_rev(value: Any) -> bool:
+    return (
+        is_object(value)
+        and isinstance(value.get("id"), str)
+        and isinstance(value.get("rev"), str | None)
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from icure_async.sandbox.dto import Schema
+from icure_async.sandbox.dto import Schema, sparse
 from icure_async.sandbox.tables import ENTITIES
 from icure_async.sandbox.v2.record_tables import RECORD_TABLES
 from icure_async.sandbox.v2.standard import pruner_of
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from icure_async.sandbox.calls import Call
     from icure_async.sandbox.store import Json
 
-__all__ = ["FORMS", "NEW_KINDS", "Form", "sparse"]
+__all__ = ["FORMS", "NEW_KINDS", "Form"]
 
 _TABLES: Final[dict[str, dict[str, str]]] = {
     "exchangedata": {
@@ -59,11 +59,6 @@ _TABLES: Final[dict[str, dict[str, str]]] = {
         "deletionDate": "integer",
     },
 }
-
-
-def sparse(entity: Json) -> Json:
-    """Return an entity without what is null or empty (§14.1)."""
-    return {name: value for name, value in entity.items() if value not in (None, [], {})}
 
 
 class Form:

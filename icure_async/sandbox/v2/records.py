@@ -73,7 +73,16 @@ def _by_opening_date(kind: str) -> Endpoint:
     return answer
 
 
+# Kinds of the real backend that the sandbox has none of.
+_ABSENT: Final = ("/form/byDataOwnerPatientOpeningDate", "/invoice/byDataOwnerPatientInvoiceDate")
+
+
+def _nothing(_tx: Transaction, _call: Call) -> list[str]:
+    return []
+
+
 ROUTES: Final[list[Route]] = [
+    *(Route("POST", path, _nothing) for path in _ABSENT),
     *(
         Route("POST", f"/{kind}/byDataOwnerPatientOpeningDate", _by_opening_date(kind))
         for kind in ("helement", "contact")

@@ -41,8 +41,8 @@ def sharing_routes(kind: str) -> list[Route]:
     whole = answers(lambda call, entity: {"updatedEntity": FORMS[kind].show(call, entity)})
     minimal = answers(lambda _call, _entity: {})
     return [
-        Route("PUT", f"/{kind}/{_PATH}", whole),
-        Route("PUT", f"/{kind}/{_PATH}Minimal", minimal),
+        Route("PUT", f"/{kind}/{_PATH}", whole, answers_conflicts=True),
+        Route("PUT", f"/{kind}/{_PATH}Minimal", minimal, answers_conflicts=True),
     ]
 
 
@@ -61,8 +61,11 @@ def _answer(
         return _all_rejected(asked, entity_id, 403, "You are not allowed to read this entity")
     rights = Rights(names_for_sharing(call, kind), may_ask_root(call, kind, entity))
     outcome = applied(secure_delegations(entity), asked, rights)
+    # The revision before, as the backend answers it: the new one is that of the updated entity.
     answer: Json = {"entityId": entity_id, "entityRev": entity["rev"]}
-    if outcome.accepted:
+    if call.saves_nothing:
+        _let_somebody_save_first(tx, kind, entity, outcome)
+    elif outcome.accepted:
         answer |= result(call, _save(tx, kind, entity, outcome))
     if outcome.rejected:
         answer["rejectedRequests"] = outcome.rejected
@@ -74,6 +77,12 @@ def _save(tx: Transaction, kind: str, entity: Json, outcome: Outcome) -> Json:
     for key, encrypted_ids in outcome.maps.items():
         add_to_map(tx, key, encrypted_ids)
     return entities.put_next(tx, kind, {**entity, "securityMetadata": metadata})
+
+
+def _let_somebody_save_first(tx: Transaction, kind: str, entity: Json, outcome: Outcome) -> None:
+    entities.put_next(tx, kind, {**entity})
+    reason = "The entity was saved by somebody else at the same time"
+    outcome.rejected |= dict.fromkeys(outcome.accepted, rejection(409, reason, should_retry=True))
 
 
 def _all_rejected(asked: EntityRequests, entity_id: str, code: int, reason: str) -> Json:

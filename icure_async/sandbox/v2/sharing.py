@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import attrs
 
-from icure_async.sandbox.dto import Schema
+from icure_async.sandbox.dto import Schema, sparse
 from icure_async.sandbox.errors import ApiError, bad_request
 from icure_async.sandbox.secure_delegations import (
     ancestors_of,
@@ -17,7 +17,6 @@ from icure_async.sandbox.secure_delegations import (
 from icure_async.sandbox.shapes import is_object, is_string_list, list_in
 from icure_async.sandbox.v2.exchange_data import check_fingerprints
 from icure_async.sandbox.v2.exchange_data_maps import key_bytes
-from icure_async.sandbox.v2.forms import sparse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -82,6 +82,9 @@ NOT_STANDARD: Final[dict[str, frozenset[str]]] = {
         {"meToOtherRelationshipDescription", "otherToMeRelationshipDescription"}
     ),
     "PatientHealthCareParty": frozenset({"referral"}),
-    "Service": frozenset({"dataClassName"}),
+    "Service": frozenset(
+        {"dataClassName", "encryptedContent", "formId", "medicalLocationId", "status"}
+    ),
+    "SubContact": frozenset({"classificationId", "endOfLife", "medicalLocationId", "status"}),
 }
 """Kind, or embedded type → properties that today's model lacks, and its clients refuse."""

@@ -155,7 +155,8 @@ def _patient(members: dict) -> DecryptedPatient:
 
 
 def _error(error: BaseException) -> dict:
-    message = str(error)
+    # Below are addresses of native code, in which any number may turn up.
+    message = str(error).partition("\n    at ")[0]
     status = STATUS.search(message)
     return {"message": message, "status": int(status[1]) if status else None, "url": None}
 

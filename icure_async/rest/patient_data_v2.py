@@ -1,0 +1,86 @@
+"""Today's lists of the medical data of a patient: ids first, by the patient's secret ids.
+
+Source: server-behaviour.md §14.2. None of it is in recordings of other SDKs
+(docs/spec/not-verified.md).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlencode
+
+from icure_async.rest.documents import checked_ids
+from icure_async.rest.entities_v2 import EntityResourceV2
+from icure_async.rest.patient_data import NOUNS, PatientDataResource
+from icure_async.rest.urls import path
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from icure_async.rest.entities_v2 import AccessHeaders
+    from icure_async.rest.patient_data import PatientDataKind
+    from icure_async.rest.responses import Response
+    from icure_async.rest.session import Session
+
+__all__ = ["PatientDataResourceV2"]
+
+_LISTS: Final[Mapping[PatientDataKind, str]] = {
+    "helement": "byDataOwnerPatientOpeningDate",
+    "contact": "byDataOwnerPatientOpeningDate",
+    "form": "byDataOwnerPatientOpeningDate",
+    "invoice": "byDataOwnerPatientInvoiceDate",
+}
+_TYPES: Final[Mapping[PatientDataKind, str]] = {
+    "helement": "HealthElement",
+    "contact": "Contact",
+    "form": "Form",
+    "invoice": "Invoice",
+}
+_IDS_AT_A_TIME: Final = 500
+
+
+class _DataOfPatients(EntityResourceV2):
+    """Medical data of one kind."""
+
+    def __init__(self, session: Session, kind: PatientDataKind, access: AccessHeaders) -> None:
+        super().__init__(session, kind, NOUNS[kind], secure_type=_TYPES[kind], access=access)
+        self._list = _LISTS[kind]
+
+    async def of_patient(
+        self, owner_id: str, secret_ids: Sequence[str], action: str
+    ) -> list[dict[str, Any]]:
+        response = await self._send(
+            "POST",
+            f"/{self._route}/{self._list}",
+            action=action,
+            query=urlencode({"dataOwnerId": owner_id}),
+            body={"ids": list(secret_ids)},
+            repeatable=True,
+        )
+        ids = checked_ids(response.json_list(), action)
+        found: list[dict[str, Any]] = []
+        for start in range(0, len(ids), _IDS_AT_A_TIME):
+            found += await self.get_many(ids[start : start + _IDS_AT_A_TIME])
+        return found
+
+    async def _ask_for_many(self, entity_ids: Sequence[str], action: str) -> Response:
+        if self._route != "invoice":
+            return await super()._ask_for_many(entity_ids, action)
+        return await self._send(
+            "GET", path(self._route, "byIds", ",".join(entity_ids)), action=action, repeatable=True
+        )
+
+
+class PatientDataResourceV2(PatientDataResource):
+    """Medical data of patients as wire JSON, checked; whole documents."""
+
+    def __init__(self, session: Session, access: AccessHeaders) -> None:
+        super().__init__(session)
+        self._access = access
+
+    async def of_patient(
+        self, kind: PatientDataKind, owner_id: str, secret_ids: Sequence[str]
+    ) -> list[dict[str, Any]]:
+        """Return the data of a kind that belongs to a patient, and is shared with a data owner."""
+        data = _DataOfPatients(self._session, kind, self._access)
+        return await data.of_patient(owner_id, secret_ids, f"list the {NOUNS[kind]}s of a patient")

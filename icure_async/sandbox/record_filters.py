@@ -1,0 +1,144 @@
+"""Filters of medical records: those that today's clients send (§9.3)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from icure_async.sandbox.asked_filter import (
+    AskedFilter,
+    Resolver,
+    by_identifiers,
+    by_ids,
+    of_owner,
+    owned,
+    with_code,
+)
+from icure_async.sandbox.errors import bad_request
+from icure_async.sandbox.links import sortable
+from icure_async.sandbox.queries import Query, between, exactly, targets_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["RECORD_RESOLVERS"]
+
+_FIRST: Final = -(2**63)
+_LAST: Final = 2**63 - 1
+_OWNER_NAMES: Final = ("dataOwnerId", "hcpId", "hcPartyId")
+"""Other names of ``healthcarePartyId``."""
+
+
+def _opened(kind: str, asked: AskedFilter, first: str, last: str) -> Query:
+    """Return the entities that were opened in the range of dates asked for, if one is."""
+    earliest, latest = asked.integer(first), asked.integer(last)
+    if earliest is None and latest is None:
+        return exactly(kind, "alive", "")
+    lowest = sortable(_FIRST if earliest is None else earliest)
+    return between(kind, "openingDate", lowest, sortable(_LAST if latest is None else latest))
+
+
+def _by_date(kind: str, secrets_name: str | None) -> Resolver:
+    """Return what finds the owner's entities, of some patients if so, in the order of dates."""
+
+    def resolve(asked: AskedFilter) -> list[str]:
+        found = _opened(kind, asked, "startDate", "endDate")
+        found = found.also("delegate", asked.owner(*_OWNER_NAMES))
+        if secrets_name is not None:
+            found = found.also("secretForeignKey", asked.strings(secrets_name))
+        ids = found.ids(asked.tx)
+        dates = targets_of(asked.tx, kind, "openingDate", ids)
+        return sorted(
+            ids,
+            key=lambda entity_id: dates.get(entity_id, ""),
+            reverse=bool(asked.boolean("descending")),
+        )
+
+    return resolve
+
+
+def _by_patient(asked: AskedFilter) -> list[str] | list[Query]:
+    """Find contacts of the owner's with a patient, and tags, codes and dates if so."""
+    secrets = asked.strings("patientSecretForeignKeys")
+    single = asked.string("patientSecretForeignKey")
+    found = _of_contacts(asked).also("secretForeignKey", [*secrets, *([single] if single else [])])
+    return _with_tags_and_codes("contact", asked, found)
+
+
+def _by_tags_and_codes(asked: AskedFilter) -> list[str] | list[Query]:
+    return _with_tags_and_codes("contact", asked, _of_contacts(asked))
+
+
+def _of_contacts(asked: AskedFilter) -> Query:
+    first, last = "startOfContactOpeningDate", "endOfContactOpeningDate"
+    return _opened("contact", asked, first, last).also("delegate", asked.owner(*_OWNER_NAMES))
+
+
+def _elements_by_tags_and_codes(asked: AskedFilter) -> list[str] | list[Query]:
+    found = exactly("helement", "alive", "").also("delegate", asked.owner(*_OWNER_NAMES))
+    return _with_tags_and_codes("helement", asked, found)
+
+
+def _with_tags_and_codes(kind: str, asked: AskedFilter, found: Query) -> list[str] | list[Query]:
+    wanted = [
+        with_code(kind, relation, code_type, asked.string(f"{prop}Code"))
+        for relation, prop in (("tags", "tag"), ("codes", "code"))
+        if (code_type := asked.string(f"{prop}Type")) is not None
+    ]
+    if not wanted:
+        return [found]
+    ids = set(found.ids(asked.tx)).intersection(*(query.ids(asked.tx) for query in wanted))
+    return sorted(ids)
+
+
+def _of_services(relation: str, prop: str) -> Callable[[AskedFilter], list[Query]]:
+    def of(asked: AskedFilter) -> list[Query]:
+        code_type = asked.required(f"{prop}Type")
+        return [with_code("contact", relation, code_type, asked.string(f"{prop}Code"))]
+
+    return of
+
+
+def _by_links(relation: str, prop: str) -> Callable[[AskedFilter], list[Query]]:
+    return lambda asked: [exactly("contact", relation, *asked.strings(prop))]
+
+
+def _by_services(asked: AskedFilter) -> list[str] | list[Query]:
+    ids = asked.strings("ids")
+    if not ids:
+        raise bad_request(f"{asked.type}: ids is missing")
+    return [exactly("contact", "service", *ids)]
+
+
+RECORD_RESOLVERS: Final[dict[str, dict[str, Resolver]]] = {
+    "helement": {
+        "HealthElementByDataOwnerPatientOpeningDate": _by_date(
+            "helement", "patientSecretForeignKeys"
+        ),
+        "HealthElementByHcPartyFilter": of_owner("helement", *_OWNER_NAMES),
+        "HealthElementByHcPartyIdentifiersFilter": owned(by_identifiers("helement"), *_OWNER_NAMES),
+        "HealthElementByHcPartySecretForeignKeysFilter": _by_date(
+            "helement", "patientSecretForeignKeys"
+        ),
+        "HealthElementByHcPartyTagCodeFilter": _elements_by_tags_and_codes,
+        "HealthElementByIdsFilter": by_ids("helement"),
+    },
+    "contact": {
+        "ContactByDataOwnerFormIdsFilter": owned(_by_links("form", "formIds"), *_OWNER_NAMES),
+        "ContactByDataOwnerOpeningDateFilter": _by_date("contact", None),
+        "ContactByDataOwnerPatientOpeningDateFilter": _by_date("contact", "secretForeignKeys"),
+        "ContactByDataOwnerServiceCodeFilter": owned(
+            _of_services("serviceCodes", "code"), *_OWNER_NAMES
+        ),
+        "ContactByDataOwnerServiceTagFilter": owned(
+            _of_services("serviceTags", "tag"), *_OWNER_NAMES
+        ),
+        "ContactByHcPartyFilter": of_owner("contact", *_OWNER_NAMES),
+        "ContactByHcPartyIdentifiersFilter": owned(by_identifiers("contact"), *_OWNER_NAMES),
+        "ContactByHcPartyPatientTagCodeDateFilter": _by_patient,
+        "ContactByHcPartyTagCodeDateFilter": _by_tags_and_codes,
+        "ContactByIdsFilter": by_ids("contact"),
+        "ContactByServiceIdsFilter": _by_services,
+    },
+    "document": {"DocumentByIdsFilter": by_ids("document")},
+}
+"""Kind → type of the filter → what finds its entities."""

@@ -1,0 +1,231 @@
+"""People of 2023 and of today who work on the same records of one backend."""
+
+from __future__ import annotations
+
+import pytest
+
+from icure_async import EncryptedPatient, MedTechApi, Patient
+from icure_async.errors import (
+    CryptoError,
+    DecryptionError,
+    KeyPairNotFoundError,
+    PermissionDeniedError,
+)
+from icure_async.sandbox import Fault
+from tests.support.cardinal_world import audit
+from tests.support.people_of_today import Device, Town, town
+from tests.support.request_log import RequestLog
+
+__all__ = ["town"]
+
+NOTE = "Winter is coming"
+LEGACY = ("delegations", "encryptionKeys", "cryptedForeignKeys")
+CLOSED = (DecryptionError, PermissionDeniedError)
+
+
+async def written(api: MedTechApi, note: str = NOTE, **members: object) -> Patient:
+    patient = Patient(**{"first_name": "Robb", "last_name": "Stark", "note": note, **members})  # type: ignore[arg-type]
+    return await api.patient_api.create_or_modify_patient(patient)
+
+
+async def stored(town: Town, patient: Patient) -> dict[str, object]:
+    found = await town.sandbox.stored("patient", str(patient.id))
+    assert found is not None
+    return found
+
+
+async def note_of(api: MedTechApi, patient: Patient) -> str | None:
+    return (await api.patient_api.get_patient(str(patient.id))).note
+
+
+@pytest.mark.parametrize("professional", [False, True], ids=["patient", "professional"])
+async def test_somebody_of_2023_goes_on_in_todays_flavour_with_the_same_key(
+    professional: bool, town: Town
+) -> None:
+    person, old = await town.registered(professional=professional, flavour="medtech")
+    record = await written(old)
+    owner = await town.sandbox.stored("hcparty" if professional else "patient", person.owner_id)
+    new = await town.opened(person)
+    assert await note_of(new, record) == NOTE
+    # At the start nothing is written for a data owner of 2023 (today.md §11).
+    assert owner == await town.sandbox.stored(
+        "hcparty" if professional else "patient", person.owner_id
+    )
+    of_today = await written(new, "of today")
+    assert await note_of(new, of_today) == "of today"
+    found = await stored(town, of_today)
+    assert "securityMetadata" in found
+    assert not any(found.get(name) for name in LEGACY)
+    # A professional is named in it, so that the flavour of 2023 may read it, too.
+    if professional:
+        assert await note_of(old, of_today) == "of today"
+    read = await new.patient_api.get_patient(str(record.id))
+    read.note = "changed today"
+    await new.patient_api.create_or_modify_patient(read)
+    assert await note_of(old, record) == "changed today"
+
+
+async def test_the_first_share_of_today_migrates_a_record_and_nobody_loses_it(town: Town) -> None:
+    author, old = await town.registered(professional=True, flavour="medtech")
+    colleague, old_colleague = await town.registered(professional=True, flavour="medtech")
+    of_today, cardinal = await town.registered(professional=True)
+    record = await written(old)
+    record = await old.patient_api.give_access_to(record, colleague.owner_id)
+    before = await stored(town, record)
+
+    new = await town.opened(author)
+    read = await new.patient_api.get_patient(str(record.id))
+    await new.patient_api.give_access_to(read, of_today.owner_id)
+    after = await stored(town, record)
+    assert "securityMetadata" in after
+    for name in ("delegations", "encryptionKeys"):
+        assert after[name] == before[name]
+
+    # Everybody reads and changes it, whichever flavour writes.
+    editors = {"cardinal": cardinal, "colleague": old_colleague, "author": old, "author today": new}
+    for name, api in editors.items():
+        read = await api.patient_api.get_patient(str(record.id))
+        read.note = f"changed by {name}"
+        await api.patient_api.create_or_modify_patient(read)
+        for reader in editors.values():
+            assert await note_of(reader, record) == f"changed by {name}"
+        now = await stored(town, record)
+        assert "note" not in now
+        assert now["securityMetadata"] == after["securityMetadata"]
+    # The colleague, who has no delegation of today, migrates nothing anew, and shares on.
+    friend, friends_api = await town.registered()
+    colleague_today = await town.opened(colleague)
+    read = await colleague_today.patient_api.get_patient(str(record.id))
+    await colleague_today.patient_api.give_access_to(read, friend.owner_id)
+    assert await note_of(friends_api, record) == "changed by author today"
+    exported = (await town.sandbox.export())["entities"]
+    pairs = [one.key_pair.private_key for one in (author, colleague, of_today, friend)]
+    assert audit(exported, pairs).problems == []
+
+
+async def test_what_today_encrypts_is_not_written_in_clear_by_the_flavour_of_2023(
+    town: Town,
+) -> None:
+    """The reference does (today.md §11)."""
+    _, cardinal = await town.registered(professional=True)
+    colleague, old = await town.registered(professional=True, flavour="medtech")
+    record = await written(cardinal, company_name="Winterfell", profession="King")
+    record = await cardinal.patient_api.give_access_to(record, colleague.owner_id)
+    read = await old.patient_api.get_patient(str(record.id))
+    assert (read.note, read.company_name) == (NOTE, "Winterfell")
+    read.note = "changed in 2023"
+    read.first_name = "Bran"
+    await old.patient_api.create_or_modify_patient(read)
+    now = await stored(town, record)
+    assert now["firstName"] == "Bran"
+    assert "Winterfell" not in str(now)
+    assert "changed in 2023" not in str(now)
+    again = await cardinal.patient_api.get_patient(str(record.id))
+    assert (again.note, again.company_name, again.first_name) == (
+        "changed in 2023",
+        "Winterfell",
+        "Bran",
+    )
+
+
+async def test_a_record_of_today_is_not_shared_in_the_flavour_of_2023_and_the_error_says_how(
+    town: Town, requests: RequestLog
+) -> None:
+    _, cardinal = await town.registered(professional=True)
+    colleague, old = await town.registered(professional=True, flavour="medtech")
+    other, _ = await town.registered(professional=True, flavour="medtech")
+    record = await written(cardinal)
+    await cardinal.patient_api.give_access_to(record, colleague.owner_id)
+    read = await old.patient_api.get_patient(str(record.id))
+    before = await stored(town, record)
+    requests.take()
+    with pytest.raises(CryptoError, match="with_flavour"):
+        await old.patient_api.give_access_to(read, other.owner_id)
+    assert not [line for line in requests.take() if line.startswith("PUT")]
+    assert await stored(town, record) == before
+
+
+async def test_in_the_flavour_of_2023_nobody_shares_with_somebody_of_today(town: Town) -> None:
+    _, old = await town.registered(professional=True, flavour="medtech")
+    of_today, cardinal = await town.registered(professional=True)
+    record = await written(old)
+    with pytest.raises(CryptoError) as caught:
+        await old.patient_api.give_access_to(record, of_today.owner_id)
+    assert of_today.owner_id in str(caught.value)
+    with pytest.raises(CLOSED):
+        await cardinal.patient_api.get_patient(str(record.id))
+
+
+@pytest.mark.parametrize("on_device", [True, False], ids=["on this device", "given"])
+async def test_somebody_of_today_goes_on_in_the_flavour_of_2023_with_a_key_for_each(
+    on_device: bool, town: Town
+) -> None:
+    person, cardinal = await town.registered(professional=True)
+    record = await written(cardinal)
+    if not on_device:
+        person.device = Device()
+    api = await town.opened(person, flavour="medtech")
+    assert await note_of(api, record) == NOTE
+    owner = await town.sandbox.stored("hcparty", person.owner_id)
+    assert owner is not None
+    # Nobody can tell how to encrypt for a key that is published in both forms.
+    assert owner["publicKeysForOaepWithSha256"] == [person.key_pair.public_key]
+    assert owner["publicKey"] != person.key_pair.public_key
+    stored_pairs = await person.device.keys.list_key_pairs(person.owner_id)
+    assert {pair.public_key for pair in stored_pairs} == {
+        person.key_pair.public_key,
+        owner["publicKey"],
+    }
+    again = await town.opened(person)
+    assert await note_of(again, record) == NOTE
+    assert await note_of(again, await written(api, "of 2023")) == "of 2023"
+
+
+async def test_without_its_key_somebody_of_today_gets_no_second_one_unasked(town: Town) -> None:
+    """Records that only the lost key opens would seem to be nobody's."""
+    person, _ = await town.registered(professional=True)
+    before = await town.sandbox.stored("hcparty", person.owner_id)
+    person.device = Device()
+    api = await town.opened(person, flavour="medtech", keys=False)
+    with pytest.raises(KeyPairNotFoundError):
+        await api.init_user_crypto()
+    assert await town.sandbox.stored("hcparty", person.owner_id) == before
+    assert await person.device.keys.list_key_pairs(person.owner_id) == []
+
+
+async def test_the_flavour_of_2023_asks_rest_v2_for_nothing_that_it_does_not_need(
+    town: Town, requests: RequestLog
+) -> None:
+    person, api = await town.registered(flavour="medtech")
+    record = await written(api)
+    again = await town.opened(person, flavour="medtech")
+    assert await note_of(again, record) == NOTE
+    hcp = await town.opened(town.master, flavour="medtech")
+    assert await note_of(hcp, record) == NOTE
+    assert not [line for line in requests.take() if "/rest/v2/" in line]
+
+
+async def test_a_backend_without_rest_v2_is_no_error(town: Town) -> None:
+    author, old = await town.registered(professional=True, flavour="medtech")
+    of_today, _ = await town.registered(professional=True)
+    migrated, plain = await written(old), await written(old, "plain")
+    new = await town.opened(author)
+    await new.patient_api.give_access_to(
+        await new.patient_api.get_patient(str(migrated.id)), of_today.owner_id
+    )
+    only_today = await written(new, "today")
+    for method in ("GET", "POST", "PUT"):
+        town.sandbox.inject_fault(
+            Fault("status", method=method, path="/rest/v2/*", status=404, nth=range(1, 1000))
+        )
+    fresh = await town.opened(author, flavour="medtech")
+    assert await note_of(fresh, migrated) == NOTE
+    assert await note_of(fresh, plain) == "plain"
+    with pytest.raises(DecryptionError):
+        await fresh.patient_api.get_patient(str(only_today.id))
+    tried = await fresh.patient_api.get_patient_and_try_decrypt(str(only_today.id))
+    assert isinstance(tried, EncryptedPatient)
+    read = await fresh.patient_api.get_patient(str(migrated.id))
+    read.note = "changed"
+    await fresh.patient_api.create_or_modify_patient(read)
+    assert await note_of(fresh, migrated) == "changed"

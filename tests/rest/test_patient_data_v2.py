@@ -1,0 +1,101 @@
+"""The medical data of a patient, as today's backend lists it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+import pytest
+
+from icure_async.errors import InvalidResponseError
+from icure_async.rest.dialects import CARDINAL
+from icure_async.rest.entities_v2 import NoAccess
+from icure_async.rest.patient_data import (
+    PatientDataKind,
+    PatientDataResource,
+    PatientDataResourceV2,
+    patient_data_resource,
+)
+from icure_async.rest.transport import Transport
+from tests.support.loopback import Backend, Clock, json_of, login_answer, open_session
+
+
+class Access(NoAccess):
+    """Makes a header that names the type."""
+
+    async def access_headers(self, entity_type: str, /) -> Mapping[str, str]:
+        return {"Icure-Access-Control-Keys": entity_type}
+
+
+@pytest.fixture
+async def backend(clock: Clock) -> AsyncIterator[Backend]:
+    async with Backend(clock, "/rest/v2") as running:
+        running.on("POST /auth/login", login_answer()).on("GET /user/matches", 404)
+        yield running
+
+
+@pytest.fixture
+def resource(transport: Transport, backend: Backend) -> PatientDataResource:
+    session = open_session(transport, backend.base_url, dialect=CARDINAL)
+    return patient_data_resource(session, Access())
+
+
+@pytest.mark.parametrize(
+    ("kind", "path", "entity_type"),
+    [
+        ("helement", "/helement/byDataOwnerPatientOpeningDate", "HealthElement"),
+        ("contact", "/contact/byDataOwnerPatientOpeningDate", "Contact"),
+        ("form", "/form/byDataOwnerPatientOpeningDate", "Form"),
+        ("invoice", "/invoice/byDataOwnerPatientInvoiceDate", "Invoice"),
+    ],
+)
+async def test_ids_come_first_and_then_the_documents(
+    backend: Backend,
+    resource: PatientDataResource,
+    kind: PatientDataKind,
+    path: str,
+    entity_type: str,
+) -> None:
+    document = {"id": "a", "rev": "1-a"}
+    backend.on(f"POST {path}", ["a", "b"]).on(f"POST /{kind}/byIds", [document])
+
+    assert await resource.of_patient(kind, "me", ["s1", "s2"]) == [document]
+
+    listed, read = backend.seen[-2:]
+    assert listed.query == "dataOwnerId=me"
+    assert json_of(listed) == {"ids": ["s1", "s2"]}
+    assert json_of(read) == {"ids": ["a", "b"]}
+    assert {one.headers["Icure-Access-Control-Keys"] for one in (listed, read)} == {entity_type}
+
+
+async def test_where_there_is_nothing_nothing_is_read(
+    backend: Backend, resource: PatientDataResource
+) -> None:
+    backend.on("POST /contact/byDataOwnerPatientOpeningDate", [])
+    assert await resource.of_patient("contact", "me", ["s1"]) == []
+    assert backend.calls[-1] == "POST /contact/byDataOwnerPatientOpeningDate"
+
+
+@pytest.mark.parametrize("answer", [{}, [5], [None], [{"id": "a"}], [".."], "a"])
+async def test_malformed_ids_are_refused(
+    backend: Backend, resource: PatientDataResource, answer: Any
+) -> None:
+    backend.on("POST /contact/byDataOwnerPatientOpeningDate", answer)
+    with pytest.raises(InvalidResponseError):
+        await resource.of_patient("contact", "me", ["s1"])
+
+
+@pytest.mark.parametrize("answer", [{}, [5], [{"id": "other", "rev": "1-a"}], [{"rev": "1-a"}]])
+async def test_other_documents_than_asked_for_are_refused(
+    backend: Backend, resource: PatientDataResource, answer: Any
+) -> None:
+    backend.on("POST /contact/byDataOwnerPatientOpeningDate", ["a"])
+    backend.on("POST /contact/byIds", answer)
+    with pytest.raises(InvalidResponseError):
+        await resource.of_patient("contact", "me", ["s1"])
+
+
+def test_the_dialect_decides(transport: Transport, resource: PatientDataResource) -> None:
+    of_2023 = patient_data_resource(open_session(transport, "https://host"), Access())
+    assert type(of_2023) is PatientDataResource
+    assert type(resource) is PatientDataResourceV2
