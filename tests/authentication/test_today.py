@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import aiohttp
 import pytest
@@ -57,7 +57,7 @@ class DeviceOfToday(Device):
 
 
 async def registered(
-    anonymous: AnonymousMedTechApi, sandbox: Sandbox, **person: str
+    anonymous: AnonymousMedTechApi, sandbox: Sandbox, **person: Any
 ) -> tuple[AuthenticationProcess, str]:
     process = await anonymous.authentication_api.start_authentication(
         first_name="Ned",
@@ -71,7 +71,7 @@ async def registered(
 @pytest.mark.parametrize("contact", [{"phone_number": PHONE}, {"email": EMAIL}], ids=str)
 @pytest.mark.parametrize("professional", [False, True], ids=["patient", "professional"])
 async def test_a_person_registers_and_logs_in_again(
-    contact: dict[str, str],
+    contact: dict[str, Any],
     professional: bool,
     sandbox: Sandbox,
     requests: RequestLog,
