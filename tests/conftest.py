@@ -12,6 +12,7 @@ import pytest
 from hypothesis import settings
 
 from icure_async import AnonymousMedTechApiBuilder, MedTechApiBuilder
+from icure_async.models.flavour import Flavour
 from icure_async.rest import retries
 from icure_async.sandbox import Sandbox, hashing, server
 from icure_async.storage import jwk
@@ -66,6 +67,12 @@ async def sdk_loop(pytestconfig: pytest.Config) -> asyncio.AbstractEventLoop:
 
         return loop()
     return asyncio.get_running_loop()
+
+
+@pytest.fixture
+def flavour() -> Flavour:
+    """The flavour in which everybody works; tests of another one override it."""
+    return "medtech"
 
 
 @pytest.fixture

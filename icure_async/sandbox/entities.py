@@ -40,6 +40,7 @@ __all__ = [
     "next_revision",
     "put_first",
     "put_next",
+    "require_change_of_keys",
     "require_changeable",
     "require_creatable",
     "require_new",
@@ -173,6 +174,11 @@ def modify(tx: Transaction, call: Call, kind: str, body: Any) -> Json:
 def require_changeable(call: Call, kind: str, current: Json, entity: Json) -> None:
     """Refuse the successor of an entity without its content, or of another revision or author."""
     _check_content(kind, entity, creating=False)
+    require_change_of_keys(call, kind, current, entity)
+
+
+def require_change_of_keys(call: Call, kind: str, current: Json, entity: Json) -> None:
+    """Refuse the successor of an entity of another revision or author, whatever its content."""
     _require_change(call, kind, current, entity)
     check_revision(kind, current, entity)
     if kind in _AUTHORED:

@@ -130,11 +130,13 @@ class Device:
     async def die(self, process: str, code: str, fate: Fate) -> str | None:
         """Complete the process until death, and return where it came, if it came."""
         task = fate.program = asyncio.create_task(self.complete(process, code, fate))
+        outcome: object
         (outcome,) = await asyncio.gather(task, return_exceptions=True)
         if outcome is None:
             return None
         while isinstance(outcome, BaseExceptionGroup) and len(outcome.exceptions) == 1:
-            (outcome,) = outcome.exceptions
+            # Death came to a task that works for the program.
+            outcome = outcome.exceptions[0]
         assert isinstance(outcome, DeathError | asyncio.CancelledError), outcome
         return fate.points[-1]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import aiohttp
 import pytest
@@ -17,7 +17,16 @@ from icure_async.storage import FileStorage, MemoryKeyStorage
 from tests.authentication.test_crashes import Device
 from tests.support.builders import anonymous_builder_for
 from tests.support.death import Fate
-from tests.support.logins import EMAIL, PHONE, another, left_in, owner_of, tokens_of, user_named
+from tests.support.logins import (
+    EMAIL,
+    PHONE,
+    another,
+    assert_can_work,
+    left_in,
+    owner_of,
+    tokens_of,
+    user_named,
+)
 from tests.support.request_log import RequestLog
 
 TODAYS_KEYS = "publicKeysForOaepWithSha256"
@@ -48,7 +57,7 @@ class DeviceOfToday(Device):
 
 
 async def registered(
-    anonymous: AnonymousMedTechApi, sandbox: Sandbox, **person: str
+    anonymous: AnonymousMedTechApi, sandbox: Sandbox, **person: Any
 ) -> tuple[AuthenticationProcess, str]:
     process = await anonymous.authentication_api.start_authentication(
         first_name="Ned",
@@ -62,7 +71,7 @@ async def registered(
 @pytest.mark.parametrize("contact", [{"phone_number": PHONE}, {"email": EMAIL}], ids=str)
 @pytest.mark.parametrize("professional", [False, True], ids=["patient", "professional"])
 async def test_a_person_registers_and_logs_in_again(
-    contact: dict[str, str],
+    contact: dict[str, Any],
     professional: bool,
     sandbox: Sandbox,
     requests: RequestLog,
@@ -102,6 +111,22 @@ async def test_a_person_registers_and_logs_in_again(
     assert len(await tokens_of(sandbox, process.login)) == 2
     lines = requests.take()
     assert not [line for line in lines if "/rest/v1/" in line]
+
+
+async def test_a_patient_without_a_name_registers(
+    sandbox: Sandbox, key_storage: MemoryKeyStorage
+) -> None:
+    """The stub with its key says nothing of names, which backends want in patients."""
+    builder = anonymous_builder_for(sandbox).with_flavour("cardinal").with_key_storage(key_storage)
+    async with builder.build() as anonymous:
+        process = await anonymous.authentication_api.start_authentication(
+            phone_number=PHONE, healthcare_professional_id=sandbox.master_hcp.data_owner_id
+        )
+        code = await sandbox.wait_for_code(PHONE)
+        result = await anonymous.authentication_api.complete_authentication(process, code)
+    async with result.med_tech_api as api:
+        await assert_can_work(api)
+        await api.patient_api.get_patient(result.data_owner_id)
 
 
 async def test_after_a_death_the_next_call_finishes_the_job(

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from icure_async.authentication.captcha import captcha_member
+from icure_async.authentication.captcha import chosen_captcha
 from icure_async.errors import ValidationError
 from icure_async.models.contacts import (
     clean_contact,
@@ -227,18 +227,28 @@ def test_only_texts_are_contacts(value: Any) -> None:
         normalise_phone_number(value)
 
 
-def test_each_captcha_has_its_member() -> None:
-    assert captcha_member("solved", "recaptcha") == {"g-recaptcha-response": "solved"}
-    assert captcha_member("solved", "friendly-captcha") == {"friendly-captcha-response": "solved"}
+@pytest.mark.parametrize("captcha_type", ["recaptcha", "friendly-captcha", None])
+async def test_each_captcha_has_its_member(captcha_type: Any) -> None:
+    captcha = chosen_captcha("solved", captcha_type, None, solves_itself=True)
+    name = "friendly-captcha" if captcha_type == "friendly-captcha" else "g-recaptcha"
+    no_gateway: Any = None
+    assert await captcha.member(no_gateway) == {f"{name}-response": "solved"}
 
 
 def test_an_unknown_captcha_is_refused() -> None:
     unknown: Any = "hcaptcha"
     with pytest.raises(ValidationError, match="recaptcha, friendly-captcha"):
-        captcha_member("solved", unknown)
+        chosen_captcha("solved", unknown, None, solves_itself=False)
 
 
-@pytest.mark.parametrize("solution", ["", "  ", None, 7])
+@pytest.mark.parametrize("solution", ["", "  ", 7])
 def test_an_unsolved_captcha_is_refused(solution: Any) -> None:
     with pytest.raises(ValidationError, match="is empty"):
-        captcha_member(solution, "recaptcha")
+        chosen_captcha(solution, "recaptcha", None, solves_itself=True)
+
+
+def test_a_missing_captcha_is_refused_where_the_sdk_is_not_to_solve_it() -> None:
+    with pytest.raises(ValidationError, match="recaptcha is missing"):
+        chosen_captcha(None, "recaptcha", None, solves_itself=True)
+    with pytest.raises(ValidationError, match="recaptcha is missing"):
+        chosen_captcha(None, None, None, solves_itself=False)

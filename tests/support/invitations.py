@@ -171,12 +171,6 @@ class Clinic:
 
 
 @pytest.fixture
-def flavour() -> Flavour:
-    """The flavour in which everybody works; tests of another one override it."""
-    return "medtech"
-
-
-@pytest.fixture
 async def clinic(
     sandbox: Sandbox,
     builder: Callable[[str, str], MedTechApiBuilder],

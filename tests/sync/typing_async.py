@@ -84,8 +84,10 @@ async def authentication(api: AnonymousMedTechApi) -> None:
     assert_type(result.key_pairs, list[KeyPair])
     assert_type(result.group_id, str | None)
 
-    await api.authentication_api.start_authentication()  # type: ignore[call-arg]
-    await api.authentication_api.resend(process)  # type: ignore[call-arg]
+    # Without the solution of a captcha the SDK may solve one.
+    await api.authentication_api.start_authentication(phone_number="+32470123456")
+    await api.authentication_api.start_authentication(recaptcha=1)  # type: ignore[arg-type]
+    await api.authentication_api.resend()  # type: ignore[call-arg]
 
 
 async def apis(api: MedTechApi, key_pair: KeyPair) -> None:

@@ -101,8 +101,10 @@ def authentication(api: AnonymousMedTechApi) -> None:
     assert_type(result.key_pairs, list[KeyPair])
     assert_type(result.group_id, str | None)
 
-    api.authentication_api.start_authentication()  # type: ignore[call-arg]
-    api.authentication_api.resend(process)  # type: ignore[call-arg]
+    # Without the solution of a captcha the SDK may solve one.
+    api.authentication_api.start_authentication(phone_number="+32470123456")
+    api.authentication_api.start_authentication(recaptcha=1)  # type: ignore[arg-type]
+    api.authentication_api.resend()  # type: ignore[call-arg]
 
 
 def apis(api: MedTechApi, key_pair: KeyPair) -> None:

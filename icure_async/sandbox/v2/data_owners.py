@@ -94,7 +94,7 @@ def _modify_stub(tx: Transaction, call: Call) -> Json:
         raise conflict("Document update Conflict")
     changed = {prop: value for prop, value in current.items() if prop not in STUB_KEYS}
     changed |= {prop: value for prop, value in stub.items() if prop in STUB_KEYS}
-    entities.require_changeable(call, kind, current, changed)
+    entities.require_change_of_keys(call, kind, current, changed)
     return _stub(call, kind, owner_type, entities.put_next(tx, kind, changed))
 
 

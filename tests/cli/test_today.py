@@ -1,0 +1,98 @@
+"""The command with today's iCure."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from icure_sync.sandbox import Sandbox
+from tests.support.command import Command
+
+
+def _kept_flavour(icure: Command) -> str:
+    return str(json.loads(icure.login_file().read_text())["flavour"])
+
+
+def registered(icure: Command, running: Sandbox, phone: str, *options: str) -> None:
+    """Register without a captcha: the command solves one."""
+    professional = running.master_hcp.data_owner_id
+    icure(
+        *("register", "--phone", phone, "--as", "patient", "--professional", professional),
+        *options,
+        code=1,
+    )
+    icure("login", "--resume", ICURE_CODE=running.wait_for_code(phone))
+
+
+def test_somebody_registers_works_and_logs_out(
+    icure: Command, running: Sandbox, phone: str, tmp_path: Path
+) -> None:
+    registered(icure, running, phone, "--flavour", "cardinal")
+    note = tmp_path / "note"
+    note.write_text("wolf")
+    assert _kept_flavour(icure) == "cardinal"
+    # The login knows it from here on.
+    patient = icure.json("patient", "create", "--last-name", "Stark", "--note-file", note)
+    assert patient["id"] in [one["id"] for one in icure.json("patient", "list")]
+    assert icure.json("patient", "get", patient["id"])["note"] == "wolf"
+    stored = running.stored("patient", patient["id"])
+    assert stored is not None
+    assert "securityMetadata" in stored
+    assert not stored.get("delegations")
+    report = icure.json("doctor")
+    assert report["ok"] is True
+    (flavour,) = [check for check in report["checks"] if check["name"] == "Flavour"]
+    assert flavour["found"].startswith("cardinal")
+    assert icure.json("whoami")["login"] == phone
+    icure("logout")
+
+
+def test_the_profile_or_the_environment_say_it_once_for_all(
+    icure: Command, running: Sandbox, phone: str
+) -> None:
+    icure("config", "set", "today", "--from-env", "--flavour", "Cardinal", env=running.environment)
+    assert icure.json("config", "show", "today")["settings"]["flavour"] == "cardinal"
+    registered(icure, running, phone, "--profile", "today")
+    assert json.loads(icure.login_file("today").read_text())["flavour"] == "cardinal"
+
+
+def test_a_login_is_not_used_in_the_other_flavour(
+    icure: Command, running: Sandbox, phone: str
+) -> None:
+    registered(icure, running, phone, "--flavour", "cardinal")
+    refused = icure("patient", "list", code=1, ICURE_FLAVOUR="medtech")
+    assert "icure login --flavour medtech" in refused.stderr
+    assert icure("patient", "list", ICURE_FLAVOUR="cardinal").returncode == 0
+
+
+def test_a_process_goes_on_in_the_flavour_that_it_was_started_in(
+    icure: Command, running: Sandbox, phone: str
+) -> None:
+    professional = running.master_hcp.data_owner_id
+    icure(
+        *("register", "--phone", phone, "--as", "patient", "--professional", professional),
+        code=1,
+        ICURE_FLAVOUR="cardinal",
+    )
+    icure("login", "--resume", ICURE_CODE=running.wait_for_code(phone), ICURE_FLAVOUR="medtech")
+    assert _kept_flavour(icure) == "cardinal"
+
+
+def test_a_login_of_an_earlier_version_is_one_of_2023(
+    icure: Command, running: Sandbox, phone: str
+) -> None:
+    icure.register(running, phone)
+    login = json.loads(icure.login_file().read_text())
+    assert login.pop("flavour") == "medtech"
+    icure.login_file().write_text(json.dumps(login))
+    assert icure.json("whoami")["login"] == phone
+    icure.login_file().write_text(json.dumps(login | {"flavour": "vanilla"}))
+    assert "damaged" in icure("whoami", code=1).stderr
+
+
+@pytest.mark.parametrize("flavour", ["vanilla", "v2"])
+def test_another_flavour_is_a_mistake(icure: Command, flavour: str) -> None:
+    refused = icure("login", "+32470123456", "--flavour", flavour, code=1)
+    assert "medtech or cardinal" in refused.stderr
