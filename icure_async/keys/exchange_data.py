@@ -62,7 +62,7 @@ ACCESS_HEADER: Final = "Icure-Access-Control-Keys"
 # As many as today's clients keep (today.md §4.1).
 _KEPT: Final = 500
 _KINDS_KEPT: Final = 8192
-# What others have shared since is not found by filters.
+# Filters find nothing that others have shared since then.
 _FRESH_SECONDS: Final = 30.0
 # Of one delegate. The others have no way to share.
 _OF_ONE_DELEGATE: Final = (BadRequestError, CryptoError, NotFoundError, PermissionDeniedError)
