@@ -231,7 +231,7 @@ class DataOwnerApi:
         It takes a backend of today, whichever flavour is written.
 
         Returns:
-            The key. Whoever has it, and may log in as the user, can read the user's records.
+            The key. A person who has it, and may log in as the user, can read the user's records.
 
         Raises:
             CryptoError: ``init_user_crypto()`` was not called. Nothing was sent.

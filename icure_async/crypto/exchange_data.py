@@ -211,8 +211,8 @@ async def open_exchange_data(
 
 def fingerprints_of(document: Mapping[str, Any]) -> set[str]:
     """Return the V2 fingerprints of the keys that exchange data is encrypted for, all of it."""
-    by_secret = [set(as_object(document.get(name))) for name in _WRAPPED]
-    return set.intersection(*by_secret)
+    first, *others = (as_object(document.get(name)) for name in _WRAPPED)
+    return {name for name in first if all(name in other for other in others)}
 
 
 # --- Signatures -----------------------------------------------------------------------------------

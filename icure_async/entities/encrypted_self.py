@@ -34,6 +34,7 @@ __all__ = [
     "hidden_members",
     "is_empty",
     "javascript_json",
+    "nested_ciphertexts",
 ]
 
 ENCRYPTED_SELF: Final = "encryptedSelf"
@@ -348,6 +349,20 @@ class _Cipher:
         plaintext = await in_thread_if_large(_size(content), javascript_json, content)
         ciphertext = await self.crypto.aes_encrypt(self.key, plaintext)
         return await in_thread_if_large(len(ciphertext), encode_base64, ciphertext)
+
+
+def nested_ciphertexts(document: Mapping[str, Any]) -> list[str]:
+    """Return every ``encryptedSelf`` in the members of a document, in one order."""
+    found: list[str] = []
+    pending = [document[name] for name in encrypted_parts(document) if name != ENCRYPTED_SELF]
+    while pending:
+        value = pending.pop()
+        if is_object(value):
+            found += [value[ENCRYPTED_SELF]] if isinstance(value.get(ENCRYPTED_SELF), str) else []
+            pending += value.values()
+        elif is_list(value):
+            pending += value
+    return sorted(found)
 
 
 def is_empty(value: object) -> bool:

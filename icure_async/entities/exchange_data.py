@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import attrs
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from icure_async.crypto.exchange_data import ExchangeSecrets
 
@@ -57,8 +57,8 @@ class ExchangeDataKeys(Protocol):
         """Return the ids of the current data owner and its parents."""
         ...
 
-    def known(self, delegation_keys: Iterable[str]) -> Mapping[str, UsableExchangeData]:
-        """Return what is known already, by delegation key; no request is made."""
+    def known(self, delegation_keys: Iterable[str]) -> Mapping[str, Sequence[UsableExchangeData]]:
+        """Return what is known already, by delegation key; nothing is empty, or asked for."""
         ...
 
     def known_by_ids(self, ids: Iterable[str]) -> Mapping[str, UsableExchangeData]:

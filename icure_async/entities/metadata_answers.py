@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from icure_async.entities.encrypted_self import nested_ciphertexts
 from icure_async.entities.record_ids import generation_of
 from icure_async.entities.secure_delegations import (
     SECURITY_METADATA,
@@ -43,7 +44,10 @@ def refuse_lost_metadata(
     """
     # Others may change its content at the same time, which gives it further revisions.
     was_changed = generation_of(stored["rev"]) > generation_of(before["rev"]) + own_changes
-    if not was_changed and not same_material(before, stored, _UNCHANGED):
+    if not was_changed and not (
+        same_material(before, stored, _UNCHANGED)
+        and nested_ciphertexts(before) == nested_ciphertexts(stored)
+    ):
         raise _two_things(before, noun)
     delegations = secure_delegations_of(stored)
     for key, delegation in secure_delegations_of(before).items():

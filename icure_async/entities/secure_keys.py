@@ -113,7 +113,7 @@ class SecureKeys:
             if name is not None
         }
         known = self._exchange_data.known(delegations).values()
-        return named.union(*(data.members for data in known))
+        return named.union(*(data.members for found in known for data in found))
 
     async def check_key(self, document: Mapping[str, Any], key: bytes, /) -> None:
         """Refuse the key of an entity if it came with no exchange data that may be written with.
@@ -225,7 +225,9 @@ class SecureKeys:
             if named.in_map is not None
         }
         unknown = [key for key in wanted if not self._exchange_data.known([key])]
-        led_to = await self._exchange_data.by_maps(unknown) if unknown else {}
+        led_to: Mapping[str, UsableExchangeData] = {}
+        if unknown:
+            led_to = await self._exchange_data.by_maps(unknown)
         return [
             [
                 OpenDelegation(key, delegation, led_to[key])
@@ -263,7 +265,7 @@ class SecureKeys:
         for key, delegation in delegations.items():
             named_id = parties_of(delegation).exchange_data_id
             by_id = self._exchange_data.known_by_ids([named_id] if named_id else ())
-            candidates = {data.id: data for data in (by_key.get(key), *by_id.values()) if data}
+            candidates = {data.id: data for data in (*by_key.get(key, ()), *by_id.values())}
             found += [OpenDelegation(key, delegation, data) for data in candidates.values()]
         return found
 

@@ -112,8 +112,7 @@ class SharedSecrets:
     ) -> Contents:
         texts = {name: [secret for _, secret in found] for name, found in by_map.items()}
         return Contents(
-            # In entities of the past the secret id is the key, which the backend must not see.
-            [one for one in texts.get(_DELEGATIONS, ()) if entity_key_of(one) != self.entity.key],
+            texts.get(_DELEGATIONS, ()),
             [
                 key
                 for one in texts.get(key_map_of(document), ())
@@ -123,8 +122,14 @@ class SharedSecrets:
         )
 
     def _note_held(self, contents: Contents) -> None:
-        keys = [key for key in contents.encryption_keys if key == self.entity.key]
-        self.held = _sum_of(self.held, attrs.evolve(contents, encryption_keys=keys))
+        key = self.entity.key
+        keys = [one for one in contents.encryption_keys if one == key]
+        # In entities of the past the secret id is the key, which the backend must not see.
+        secret_ids = [
+            one for one in contents.secret_ids if key not in (entity_key_of(one), one.encode())
+        ]
+        held = attrs.evolve(contents, encryption_keys=keys, secret_ids=secret_ids)
+        self.held = _sum_of(self.held, held)
 
     def _note_holder(self, holder: str, contents: Contents) -> None:
         self._had[holder] = _sum_of(self.had_by(holder), contents)

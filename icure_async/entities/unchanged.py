@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from icure_async.entities.delegations import has_keys
-from icure_async.entities.encrypted_self import ENCRYPTED_SELF
+from icure_async.entities.encrypted_self import ENCRYPTED_SELF, nested_ciphertexts
 from icure_async.entities.secure_delegations import has_secure_delegations
 from icure_async.entities.wholeness import ENTITY_METADATA, KEY_MATERIAL, same_material
 from icure_async.errors import CryptoError, InvalidResponseError
@@ -82,7 +82,8 @@ def require_same_material(
     Raises:
         InvalidResponseError: they differ.
     """
-    if not same_material(ours, theirs, (*ENTITY_METADATA, *KEY_MATERIAL)):
+    is_same = same_material(ours, theirs, (*ENTITY_METADATA, *KEY_MATERIAL))
+    if not is_same or nested_ciphertexts(ours) != nested_ciphertexts(theirs):
         raise InvalidResponseError(
             f"Could not {action} {what} {printable(ours['id'])}: the server says two things about "
             "its keys or its encrypted content, which can't be decrypted therefore. Read it again "

@@ -62,9 +62,9 @@ ACCESS_HEADER: Final = "Icure-Access-Control-Keys"
 # As many as today's clients keep (today.md §4.1).
 _KEPT: Final = 500
 _KINDS_KEPT: Final = 8192
-# Filters find nothing that others have shared since then.
+# Filters find nothing that others have shared since.
 _FRESH_SECONDS: Final = 30.0
-# Of one delegate. The others have no way to share.
+# Errors about one delegate, which keep nobody else from access.
 _OF_ONE_DELEGATE: Final = (BadRequestError, CryptoError, NotFoundError, PermissionDeniedError)
 
 Answer = TypeVar("Answer")
@@ -237,9 +237,10 @@ class ExchangeDataDirectory(SecretHolder):
 
     # --- To read with ---
 
-    def known(self, delegation_keys: Iterable[str]) -> Mapping[str, UsableExchangeData]:
-        """Return what is known already, by delegation key."""
-        return _present({key: self._cache.get_by_key(key) for key in delegation_keys})
+    def known(self, delegation_keys: Iterable[str]) -> Mapping[str, Sequence[UsableExchangeData]]:
+        """Return what is known already, by delegation key; nothing is empty."""
+        found = {key: self._cache.get_by_key(key) for key in delegation_keys}
+        return {key: data for key, data in found.items() if data}
 
     def known_by_ids(self, ids: Iterable[str]) -> Mapping[str, UsableExchangeData]:
         """Return what is known already, by id."""

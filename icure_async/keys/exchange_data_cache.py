@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -43,14 +43,15 @@ class ExchangeDataCache:
     def __init__(self, limit: int | None) -> None:
         self.limit = limit
         self._by_id: OrderedDict[str, UsableExchangeData] = OrderedDict()
-        self._id_by_key: dict[str, str] = {}
+        # A member of exchange data can make more of it with the same secret: all of it counts.
+        self._ids_by_key: defaultdict[str, dict[str, None]] = defaultdict(dict)
 
     def put(self, data: UsableExchangeData) -> None:
-        """Keep exchange data, in the place of what was known of it."""
+        """Keep exchange data; anything known of it before is replaced."""
         self.drop(data.id)
         self._by_id[data.id] = data
         for key in _delegation_keys(data):
-            self._id_by_key[key] = data.id
+            self._ids_by_key[key][data.id] = None
         while self.limit is not None and len(self._by_id) > self.limit:
             self.drop(next(iter(self._by_id)))
 
@@ -61,22 +62,23 @@ class ExchangeDataCache:
             self._by_id.move_to_end(data_id)
         return data
 
-    def get_by_key(self, delegation_key: str) -> UsableExchangeData | None:
+    def get_by_key(self, delegation_key: str) -> list[UsableExchangeData]:
         """Return exchange data by one of its delegation keys, and count it as used."""
-        return self.get(self._id_by_key.get(delegation_key, ""))
+        ids = self._ids_by_key.get(delegation_key, ())
+        return [data for data_id in ids if (data := self.get(data_id)) is not None]
 
     def drop(self, data_id: str) -> None:
         """Drop exchange data, if it is there."""
         data = self._by_id.pop(data_id, None)
         for key in _delegation_keys(data) if data is not None else ():
-            # Somebody may have made two with the same secret.
-            if self._id_by_key.get(key) == data_id:
-                del self._id_by_key[key]
+            self._ids_by_key[key].pop(data_id, None)
+            if not self._ids_by_key[key]:
+                del self._ids_by_key[key]
 
     def clear(self) -> None:
         """Drop everything."""
         self._by_id.clear()
-        self._id_by_key.clear()
+        self._ids_by_key.clear()
 
     @property
     def values(self) -> list[UsableExchangeData]:

@@ -105,7 +105,7 @@ class ExchangeDataGifts:
             named = fingerprints_of(document)
             if key.fingerprint in named:
                 gift.present += 1
-                # What the new key pair has made itself was given by nobody.
+                # Nobody gave the exchange data that the new key pair has made itself.
                 gift.begun = gift.begun or bool(named & older)
             data = await self._data(document)
             if data is None:
@@ -152,7 +152,7 @@ async def with_stored_keys(
 
     Args:
         data: what a key pair of ours opens.
-        keys: those that may be encrypted for. What is for them already is not written again.
+        keys: those that may be encrypted for. Nothing is written where it is for them already.
         crypto: the primitives.
         resource: stores it.
         directory: takes note of it.

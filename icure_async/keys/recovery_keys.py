@@ -122,8 +122,8 @@ class RecoveryKeys:
         found = await open_key_pairs(self._own.crypto, key, document["encryptedSelf"], owner_id)
         if found is None:
             raise DecryptionError(
-                "What the backend has for this recovery key is damaged, and can't be opened with "
-                "it. Use another recovery key or a backup, or have access given back to a new key "
+                "The recovery data on the backend is damaged, and this recovery key can't open it. "
+                "Use another recovery key or a backup, or have access given back to a new key "
                 "pair. Nothing was changed.",
                 entity_type="recovery data",
                 entity_ids=[str(document["id"])],

@@ -51,8 +51,8 @@ def _bytes_of(text: object) -> bytes:
 class RecoveryKey:
     """A key that opens copies of key pairs on the backend (today.md §10).
 
-    Whoever has it and may log in as the user can read the user's records: it is shown to the person
-    once, and kept away from the device. It is never in a repr.
+    A person who has it, and may log in as the user, can read the user's records: show it to the
+    user once, and keep it away from the device. It is never in a repr.
 
     Attributes:
         text: to be written down or printed: base32, as today's clients take it. Spaces, hyphens,

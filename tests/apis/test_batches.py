@@ -503,6 +503,8 @@ async def test_an_error_of_the_applications_own_cryptography_comes_as_it_is(
     async with builder.build() as api:
         await api.init_user_crypto(key_pair_of(world, "ned"))
         by_hand = [Patient.from_dict(patient.to_dict()) for patient in created]
+        for patient in by_hand:
+            patient.note = "another"
         crypto.fails = True
         with pytest.raises(LookupError):
             await api.patient_api.modify_patients(by_hand)

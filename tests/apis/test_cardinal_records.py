@@ -13,6 +13,7 @@ from icure_async import EncryptedPatient, Notification, Patient, Property
 from icure_async.errors import (
     CryptoError,
     DecryptionError,
+    InvalidResponseError,
     NetworkError,
     NotFoundError,
     PermissionDeniedError,
@@ -360,3 +361,65 @@ async def test_a_lost_answer_is_no_second_patient(
     again = await doc1.patient_api.create_or_modify_patient(saved)
     # And for a modification: the same record once more.
     assert (await doc1.patient_api.create_or_modify_patient(saved)).rev == again.rev
+
+
+async def test_further_fields_are_encrypted_in_addition_to_todays(today: TodayWorld) -> None:
+    fields = ["first_name", "last_name", "birth_sex", "partnerships", "date_of_birth"]
+    doc1 = await today.user("doc1", encrypted=fields)
+    created = await doc1.patient_api.create_or_modify_patient(
+        Patient(
+            first_name="SECRET",
+            last_name="SECRET",
+            civility="SECRET",
+            date_of_birth=19871231,
+            birth_sex="female",
+            partnerships=[Partnership(partner_id="SECRET")],
+        )
+    )
+    shown = in_clear(await today.stored(created.id))
+    assert not any(text in shown for text in ("SECRET", "1987", "female"))
+    assert "partnerships" not in json.loads(shown)
+    plain = await today.user("doc1")
+    read = await plain.patient_api.get_patient(created.id)
+    assert (read.first_name, read.date_of_birth, read.birth_sex) == ("SECRET", 19871231, "female")
+    read.civility = "SECRET too"
+    await plain.patient_api.create_or_modify_patient(read)
+    # An API object without the option keeps encrypted what was.
+    shown = in_clear(await today.stored(created.id))
+    assert not any(text in shown for text in ("SECRET", "1987", "female"))
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"insurabilities": []},
+        {"notes": None},
+        {"insurabilities": [{"encryptedSelf": "AAAA"}]},
+        {"securityMetadata": None},
+        {"encryptedSelf": "AAAA"},
+    ],
+)
+async def test_an_answer_that_lacks_encrypted_content_is_refused(
+    today: TodayWorld, monkeypatch: pytest.MonkeyPatch, members: Json
+) -> None:
+    doc1 = await today.user("doc1")
+    robb = await doc1.patient_api.get_patient(ROBB)
+    resource = type(doc1.patient_api._patients.resource)
+    modify, update = resource.modify, resource.update_metadata
+
+    async def cut(self: Any, document: Json) -> Json:
+        return {**await modify(self, document), **members}
+
+    async def cut_share(self: Any, requests: Any) -> Any:
+        results = await update(self, requests)
+        results[ROBB].entity.update(members)
+        return results
+
+    monkeypatch.setattr(resource, "modify", cut)
+    monkeypatch.setattr(resource, "update_metadata", cut_share)
+    with pytest.raises(InvalidResponseError):
+        await doc1.patient_api.give_access_to(robb, owner_of("pat1"))
+    robb = await doc1.patient_api.get_patient(ROBB)
+    robb.note = "changed"
+    with pytest.raises(InvalidResponseError):
+        await doc1.patient_api.create_or_modify_patient(robb)

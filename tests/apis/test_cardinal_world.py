@@ -133,7 +133,7 @@ async def test_what_today_wrote_is_read_and_modified_in_either_flavour(flavour: 
             await api.patient_api.create_or_modify_patient(patient)
         stored = await sandbox.stored("patient", ROBB)
         assert stored is not None
-        # What was encrypted stays so.
+        # Encrypted members stay encrypted.
         assert not {"note", "companyName"} & stored.keys()
         async with opened(sandbox, "doc1") as api:
             assert (await api.patient_api.get_patient(ROBB)).note == NOTE

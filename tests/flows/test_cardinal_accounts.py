@@ -284,6 +284,21 @@ async def test_professionals_and_devices_are_created_changed_and_deleted(cardina
         assert await devices.delete_medical_devices(ids[1:]) == ids[1:]
 
 
+async def test_new_data_is_shared_automatically_with_those_that_the_user_chose(
+    cardinal: Make,
+) -> None:
+    async with cardinal().build() as api:
+        user = await new_professional_user(api)
+        colleague = str(user.healthcare_party_id)
+        async with cardinal("sansa", PASSWORD).with_in_memory_keys().build() as sansa:
+            await sansa.init_user_crypto()
+        await api.user_api.share_all_future_data_with([colleague], "all")
+        me = await api.user_api.get_logged_user()
+        assert me.sharing_data_with == {"all": [colleague]}
+        await api.user_api.stop_sharing_data_with([colleague], "all")
+        assert not (await api.user_api.get_logged_user()).sharing_data_with.get("all")
+
+
 # Groups
 
 

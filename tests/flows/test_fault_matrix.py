@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime as dt
+import itertools
 import os
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
@@ -312,13 +313,6 @@ def key_pairs() -> list[KeyPair]:
     return asyncio.run(make_key_pairs(KEY_PAIRS))
 
 
-@pytest.fixture(params=["medtech", "cardinal"])
-def flavour(request: pytest.FixtureRequest) -> Flavour:
-    """The flavour of all programs."""
-    chosen: Flavour = request.param
-    return chosen
-
-
 @pytest.fixture
 async def places(
     flavour: Flavour,
@@ -342,7 +336,14 @@ async def places(
 
 
 @pytest.mark.parametrize(
-    "make", [Registration, Login, LoginWithoutKey, Sharing, Invitation, FirstLogin]
+    ("make", "flavour"),
+    [
+        *itertools.product(
+            [Registration, Login, LoginWithoutKey, Sharing], ["medtech", "cardinal"]
+        ),
+        (Invitation, "medtech"),
+        (FirstLogin, "medtech"),
+    ],
 )
 async def test_whatever_goes_wrong_with_a_request_the_flow_finishes(
     make: type[Flow], places: list[Place], flavour: Flavour, count: Count

@@ -500,9 +500,10 @@ async def test_exchange_data_is_read_once_and_known_by_all_its_delegation_keys(
     assert set(await other.directory.by_ids([data.id])) == {data.id}
     assert backend.count()["POST /exchangedata/byIds"] == 1
     keys = [data.secrets.delegation_key(name) for name in ENTITY_TYPES]
-    assert {key: one.id for key, one in other.directory.known(keys).items()} == dict.fromkeys(
-        keys, data.id
-    )
+    known = other.directory.known(keys)
+    assert {key: [one.id for one in found] for key, found in known.items()} == {
+        key: [data.id] for key in keys
+    }
 
 
 async def test_many_who_need_the_same_exchange_data_ask_once(backend: ExchangeBackend) -> None:
@@ -557,13 +558,13 @@ async def test_the_cache_is_bounded_and_forgets_delegation_keys_with_exchange_da
     cache.put(made[1])
     assert cache.get(made[0].id) is made[0]
     cache.put(made[2])
-    assert [cache.get_by_key(key) for key in keys] == [made[0], None, made[2]]
+    assert [cache.get_by_key(key) for key in keys] == [[made[0]], [], [made[2]]]
     assert len(cache) == 2
-    assert len(cache._id_by_key) == 2 * len(ENTITY_TYPES)
+    assert len(cache._ids_by_key) == 2 * len(ENTITY_TYPES)
     assert str(cache) == "ExchangeDataCache(2 of 2)"
     cache.clear()
     assert cache.values == []
-    assert cache._id_by_key == {}
+    assert cache._ids_by_key == {}
 
 
 async def test_nothing_shows_the_secrets(backend: ExchangeBackend) -> None:
@@ -596,7 +597,7 @@ async def test_an_anonymous_owner_knows_all_of_its_exchange_data_page_by_page(
     assert keys == {data.secrets.access_control_key("Patient") for data in made}
     assert await patient.directory.access_headers("Patient") == headers
     assert await patient.directory.access_headers("Contact") != headers
-    # What it needs to write with is known from there.
+    # Exchange data to write with is known from there.
     await data_to(patient, OTHER)
     assert backend.asked == [OWN, listed, listed, listed]
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from icure_async.crypto.encoding import encode_base64
+from icure_async.crypto.exchange_data import EncryptionKey, wrap_for
 from icure_async.entities.encrypted_self import encrypt_members
 from icure_async.entities.exchange_data import UsableExchangeData
 from icure_async.entities.kinds import NOTIFICATION_OF_TODAY, PATIENT, PATIENT_OF_TODAY
@@ -75,7 +76,7 @@ async def created(
 
 
 def shapes(document: Json) -> list[tuple[Any, ...]]:
-    """Who each delegation names, and whether it names exchange data and a parent."""
+    """Return whom each delegation names, and whether it has exchange data and a parent."""
     return [
         (
             one.get("delegator"),
@@ -393,6 +394,36 @@ async def test_an_anonymous_owner_reads_what_it_was_given_since_it_looked_last(
     (seen,) = await pat.read(document)
     assert seen is not None
     assert backend.asked == [f"GET /exchangedata/byParticipant/{PAT}"]
+
+
+async def test_exchange_data_with_the_secret_of_another_hides_nothing(
+    backend: ExchangeBackend,
+) -> None:
+    """Each of two people can make more of it with the same secret, and another exchange key."""
+    doc = await person(backend)
+    (document,) = await created(doc, PAT)
+    (data,) = [one for one in backend.entities["exchangedata"].values() if one["delegate"] == PAT]
+    (known,) = (await doc.directory.by_ids([data["id"]])).values()
+    keys = [EncryptionKey(pair.public_key, "sha-256") for pair in pairs_of(USERS[PAT])]
+    doubles = {
+        name: {
+            **data,
+            "id": name,
+            "exchangeKey": await wrap_for(doc.crypto, os.urandom(32), keys),
+            "accessControlSecret": await wrap_for(
+                doc.crypto, known.secrets.access_control_secret, keys
+            ),
+        }
+        for name in ("0", "z")
+    }
+    backend.entities["exchangedata"] |= doubles
+    pat = await person(backend, PAT)
+    assert await pat.directory.access_headers("Patient")
+    (seen,) = await pat.read(document)
+    assert seen is not None
+    for data_id in ("z", data["id"], "0"):
+        pat.directory._cache.drop(data_id)
+    assert pat.directory.known([known.secrets.delegation_key("Patient")]) == {}
 
 
 async def test_a_stranger_asks_for_nothing_that_is_not_for_it(backend: ExchangeBackend) -> None:

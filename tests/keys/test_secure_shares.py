@@ -10,7 +10,7 @@ import pytest
 
 from icure_async.entities.kinds import PATIENT_OF_TODAY
 from icure_async.entities.metadata import Parent, Readers
-from icure_async.entities.secure_delegations import secure_delegations_of
+from icure_async.entities.secure_delegations import seal_entries, secure_delegations_of
 from icure_async.errors import (
     BackendError,
     BadRequestError,
@@ -446,6 +446,26 @@ async def test_secrets_that_were_copied_from_another_patient_are_not_passed_on(
         [{**patients.stored["p2"], "securityMetadata": patients.stored["p1"]["securityMetadata"]}]
     )
     assert stolen == [None]
+
+
+@pytest.mark.parametrize("spelling", ["{0:s}", "{0:.8}-{0:.4}"])
+async def test_a_key_that_stands_among_secret_ids_is_not_passed_on_as_one(
+    patients: Patients, spelling: str
+) -> None:
+    """Those who get it would show it to the backend, as they do with secret ids."""
+    one = await sharer(patients)
+    await created(one)
+    (opened,) = await one.person.entities.open_many([patients.stored["p1"]])
+    assert opened is not None
+    assert opened.key is not None
+    text = spelling.format(opened.key.hex())
+    (delegation,) = secure_delegations_of(patients.stored["p1"]).values()
+    (open_delegations,) = await one.person.secure.known([patients.stored["p1"]])
+    exchange_key = open_delegations[0].data.secrets.exchange_key
+    delegation["secretIds"] += await seal_entries(one.person.crypto, exchange_key, [text.encode()])
+    await give(one, OTHER)
+    given = secret_ids(patients, OTHER)
+    assert (opened.key.hex() in given, len(given)) == (False, 1 if text == opened.key.hex() else 2)
 
 
 async def test_a_key_that_nothing_proves_is_not_passed_on(patients: Patients) -> None:

@@ -55,7 +55,7 @@ def test_what_is_no_key_is_refused_without_being_repeated(text: str) -> None:
 @given(st.none() | st.integers() | st.binary() | st.lists(st.text()))
 def test_another_type_is_refused(value: object) -> None:
     with pytest.raises(ValidationError):
-        RecoveryKey(value)  # type: ignore[arg-type]
+        RecoveryKey(value)
 
 
 @given(st.binary(min_size=32, max_size=32))

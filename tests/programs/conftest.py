@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from icure_async import KeyPair
+from icure_async.models.flavour import Flavour
 from icure_async.sandbox import Sandbox
 from tests.support.ground import Ground, ProgramServer
 from tests.support.shortcuts import make_key_pairs
@@ -34,5 +35,17 @@ async def servers() -> AsyncIterator[list[ProgramServer]]:
 
 
 @pytest.fixture
-def ground(_shortcuts: None, sandbox: Sandbox, tmp_path: Path, key_pairs: list[KeyPair]) -> Ground:
-    return Ground(sandbox, tmp_path, key_pairs)
+def flavour() -> Flavour:
+    """The flavour of the program, unless a test says another one."""
+    return "medtech"
+
+
+@pytest.fixture
+def ground(
+    _shortcuts: None,
+    sandbox: Sandbox,
+    tmp_path: Path,
+    key_pairs: list[KeyPair],
+    flavour: Flavour,
+) -> Ground:
+    return Ground(sandbox, tmp_path, key_pairs, flavour)

@@ -1,6 +1,6 @@
 """A program is killed at every moment of a login or a share, and started again.
 
-A run tries every third moment, other ones the next day; ``ICURE_KILLING=all`` tries all of them.
+A run tries some of the moments, other ones the next day; ``ICURE_KILLING=all`` tries all of them.
 """
 
 from __future__ import annotations
@@ -16,16 +16,19 @@ import attrs
 import pytest
 
 from icure_async import KeyPair, MedTechApi
+from icure_async.models.flavour import Flavour
 from icure_async.models.key_pair import fingerprint_of
-from tests.support.aftermath import State, check_asked, check_notified
+from tests.support.aftermath import State, check_asked, check_notified, check_notified_today
 from tests.support.counts import Count
 from tests.support.ground import Device, Ground, Json, ProgramServer
 from tests.support.invitations import by_sms, token_in
 from tests.support.killable_program import NOTE
-from tests.support.sharing_scenes import add_delegate, check_shared
+from tests.support.sharing_scenes import add_delegate, check_shared, check_shared_today
 
 pytestmark = pytest.mark.timeout(900)
 OPTION: Final = "ICURE_KILLING"
+# A program of today's flavour has more moments, since it makes more requests.
+STEPS: Final[dict[Flavour, int]] = {"medtech": 3, "cardinal": 8}
 
 
 @attrs.frozen
@@ -152,7 +155,8 @@ class LoginWithoutKey(Scenario):
         for device in self._devices:
             await self.server.finish(self.ground.job(device, reads=self._patients))
         now = await self.ground.state(self._helper.phone)
-        await check_notified(self.ground.sandbox, now.owner["id"], key_pairs=len(self._keys))
+        check = check_notified if self.ground.flavour == "medtech" else check_notified_today
+        await check(self.ground.sandbox, now.owner["id"], key_pairs=len(self._keys))
         self._helper = None
         for known in (self._devices, self._patients, self._keys):
             known.clear()
@@ -216,7 +220,7 @@ class Sharing(Scenario):
         again = ground.job(self._device, own, token=self._whole["token"])
         patient_id = (await self.server.finish(again))["patient"]
         self._before = await ground.sandbox.stored("patient", patient_id) or {}
-        self._delegate_id = await add_delegate(ground.sandbox, self._reader)
+        self._delegate_id = await add_delegate(ground.sandbox, self._reader, ground.flavour)
         return Scene(self._device, first, second)
 
     def job(self, scene: Scene) -> Json:
@@ -228,20 +232,21 @@ class Sharing(Scenario):
 
     async def passed(self, scene: Scene, keys: set[str], last_run: Json) -> None:
         sandbox = self.ground.sandbox
-        await check_shared(sandbox, self._before, self._delegate_id, self._reader, NOTE)
+        check = check_shared if self.ground.flavour == "medtech" else check_shared_today
+        await check(sandbox, self._before, self._delegate_id, self._reader, NOTE)
 
 
-def moments_to_try() -> Iterator[int]:
-    """Return the moments at which to kill: every third one, today's, or all on demand."""
-    step = 1 if os.environ.get(OPTION) == "all" else 3
+def moments_to_try(flavour: Flavour = "medtech") -> Iterator[int]:
+    """Return the moments at which to kill: some of them, today's, or all on demand."""
+    step = 1 if os.environ.get(OPTION) == "all" else STEPS[flavour]
     return itertools.count(1 + dt.date.today().toordinal() % step, step)  # noqa: DTZ011
 
 
 class Killing:
     """Kills the program at one moment after the other."""
 
-    def __init__(self) -> None:
-        self._moments = moments_to_try()
+    def __init__(self, flavour: Flavour) -> None:
+        self._moments = moments_to_try(flavour)
         self._survived = False
         self.tried = 0
         self.failures: list[str] = []
@@ -304,14 +309,26 @@ def _with(job: Json, key_pair: KeyPair) -> Json:
     return job | {"keys": [[key_pair.public_key, key_pair.private_key]]}
 
 
-@pytest.mark.parametrize("make", [Registration, Login, LoginWithoutKey, Sharing, FirstLogin])
+@pytest.mark.parametrize(
+    ("make", "flavour"),
+    [
+        *itertools.product(
+            [Registration, Login, LoginWithoutKey, Sharing], ["medtech", "cardinal"]
+        ),
+        (FirstLogin, "medtech"),
+    ],
+)
 async def test_killed_at_any_moment_it_finishes_when_started_again(
-    make: type[Scenario], ground: Ground, servers: list[ProgramServer], count: Count
+    make: type[Scenario],
+    flavour: Flavour,
+    ground: Ground,
+    servers: list[ProgramServer],
+    count: Count,
 ) -> None:
-    killing = Killing()
+    killing = Killing(flavour)
     await asyncio.gather(*(killing.go_on(make(ground, server)) for server in servers))
     failed = len(killing.failures)
-    count(f"{make.__name__}: killed at {killing.tried} points, {failed} failed")
+    count(f"{make.__name__} in {flavour}: killed at {killing.tried} points, {failed} failed")
     assert killing.failures == []
 
 

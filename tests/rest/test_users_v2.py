@@ -214,6 +214,18 @@ async def test_a_token_is_installed_with_a_chosen_secret(
     assert backend.seen[-1].headers["token"] == "secret-1"
 
 
+async def test_the_current_user_is_the_one_of_the_chosen_group(
+    backend: Backend, session: Session, users: UserResource
+) -> None:
+    backend.on("GET /user/matches", [{"groupId": "g", "userId": ME, "login": "ned"}])
+    backend.on("POST /auth/switch/g", login_answer())
+    backend.on("GET /user/current", {**USER, "id": "0d8b0b4e-0000-4f3b-9a56-0d3b5c8e2f11"})
+    with pytest.raises(InvalidResponseError, match="another one than that of the user"):
+        await users.current()
+    backend.on("GET /user/current", USER)
+    assert (await users.current())["id"] == ME
+
+
 # Deleting
 
 

@@ -116,7 +116,8 @@ async def test_a_stub_comes_with_the_type_of_its_owner_and_nothing_more(guarded:
     stub = await stub_of(guarded["doc"], "doc")
     assert (await put_stub(guarded["doc"], "patient", stub)).status == 400
     body = {"type": "hcp", "stub": stub}
-    for wrong in ({**body, "more": 1}, {"stub": stub}, {**body, "stub": None}, []):
+    malformed: list[Any] = [{**body, "more": 1}, {"stub": stub}, {**body, "stub": None}, []]
+    for wrong in malformed:
         assert (await guarded["doc"].put("/dataowner/stub", wrong)).status == 400
 
 

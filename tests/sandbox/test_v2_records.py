@@ -250,7 +250,7 @@ async def test_the_older_api_shows_security_metadata_and_keeps_them(guarded: Tod
     assert kept.body["securityMetadata"] == stored["securityMetadata"]
     newer = (await guarded["doc"].get(f"/patient/{stored['id']}")).body
     assert newer["securityMetadata"] == stored["securityMetadata"]
-    # What it filled in is sent to those alone who do not say that they read today's model.
+    # Clients that do not say that they read today's model are sent what it filled in.
     assert "gender" not in newer
     undeclared = (await guarded.undeclared("doc").get(f"/patient/{stored['id']}")).body
     assert undeclared["gender"] == "unknown"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import aiohttp
@@ -29,11 +30,14 @@ class TodayWorld:
     client_session: aiohttp.ClientSession
     url: str | None = None
 
-    async def user(self, name: str, flavour: Any = "cardinal", **_: Any) -> MedTechApi:
+    async def user(
+        self, name: str, flavour: Any = "cardinal", *, encrypted: Iterable[str] = ()
+    ) -> MedTechApi:
         """Return the API of a golden user, with its newest key pair in use."""
         user = CARDINAL["users"][name]
         builder = builder_for(self.url or self.sandbox.icure_url, user["login"], user["token"])
-        api = await builder.with_flavour(flavour).with_client_session(self.client_session).build()
+        builder.with_flavour(flavour).with_encrypted_fields(patient=encrypted)
+        api = await builder.with_client_session(self.client_session).build()
         pair = user["keyPairs"][-1]
         await api.init_user_crypto(KeyPair(pair["publicKey"], pair["privateKey"]))
         return api

@@ -1,4 +1,4 @@
-"""The recorded requests of today's clients, sent again to a sandbox by whoever sent them."""
+"""The recorded requests of today's clients, sent again to a sandbox by the same people."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _FILLED_IN = {
     "personalStatus": "unknown",
     "status": "pending",
 }
-"""What is added for clients that do not say that they read today's model."""
+"""Added for clients that do not say that they read today's model."""
 
 
 @attrs.frozen
@@ -62,7 +62,7 @@ class Recorded:
 
     @property
     def answer(self) -> Any:
-        """What was answered, in full."""
+        """The recorded answer, in full."""
         if isinstance(self.response, dict) and _AS_SENT in self.response:
             return {**self.body, **self.response[_AS_SENT]}
         if isinstance(self.response, list):

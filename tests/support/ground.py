@@ -12,6 +12,7 @@ from typing import Any, Self
 import attrs
 
 from icure_async import KeyPair, MedTechApi, Patient
+from icure_async.models.flavour import Flavour
 from icure_async.sandbox import Sandbox
 from tests.support.aftermath import Inspector, State, state_of
 from tests.support.builders import builder_for
@@ -78,11 +79,18 @@ class Device:
 class Ground(Newcomers):
     """A sandbox, users of it, and their devices."""
 
-    def __init__(self, sandbox: Sandbox, folder: Path, key_pairs: list[KeyPair]) -> None:
+    def __init__(
+        self,
+        sandbox: Sandbox,
+        folder: Path,
+        key_pairs: list[KeyPair],
+        flavour: Flavour = "medtech",
+    ) -> None:
         super().__init__(folder)
+        self.flavour: Flavour = flavour
         self.sandbox = sandbox
         self.key_pairs = key_pairs
-        self._inspector = Inspector(key_pairs)
+        self._inspector = Inspector(key_pairs, flavour)
 
     def new_device(self, phone: str) -> Device:
         return Device(self.new_folder(), phone)
@@ -90,6 +98,7 @@ class Ground(Newcomers):
     def job(self, device: Device, *key_pairs: KeyPair, **options: Any) -> Json:
         """Return the job of one program on a device, which remembers nothing but in the SDK."""
         return {
+            "flavour": self.flavour,
             "url": self.sandbox.icure_url,
             "gateway": self.sandbox.msg_gw_url,
             "spec": self.sandbox.spec_id,
@@ -158,6 +167,7 @@ class Ground(Newcomers):
             "gateway": self.sandbox.msg_gw_url,
             "spec": self.sandbox.spec_id,
             "process_id": self.sandbox.patient_process_by_sms_id,
+            "flavour": self.flavour,
             "hcp_login": master.login,
             "hcp_password": master.password,
             "invites": patient_id,

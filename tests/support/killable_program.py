@@ -134,6 +134,7 @@ class Program:
         job = self._job
         builder = (
             AnonymousMedTechApiBuilder()
+            .with_flavour(job["flavour"])
             .with_msg_gw_url(job["gateway"])
             .with_msg_gw_spec_id(job["spec"])
             .with_auth_process_by_sms_id(job["process_id"])
@@ -174,6 +175,7 @@ class Program:
         if token is not None:
             api = await (
                 MedTechApiBuilder()
+                .with_flavour(self._job["flavour"])
                 .with_icure_base_url(self._job["url"])
                 .with_user_name(self._job["phone"])
                 .with_password(token)

@@ -36,7 +36,7 @@ def _id_and_rev(_call: Call, _kind: str, entity: Json) -> Json:
 
 @attrs.frozen
 class Documents:
-    """What the documents of one kind have in common.
+    """The endpoints of the documents of one kind, and how these are stored and shown.
 
     Attributes:
         kind: it.

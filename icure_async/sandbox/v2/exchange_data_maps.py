@@ -27,7 +27,7 @@ def key_bytes(text: str) -> bytes:
     """Return the access control key that a text is in hex.
 
     Raises:
-        ApiError: 400 if it is none.
+        ApiError: 400 if it is not one.
     """
     if not _ACCESS_CONTROL_KEY.fullmatch(text):
         raise bad_request("An access control key is 16 bytes in small hex digits")

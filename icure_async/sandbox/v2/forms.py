@@ -64,7 +64,7 @@ _TABLES: Final[dict[str, dict[str, str]]] = {
 class Form:
     """The properties of one kind, of which only those are kept that have a value.
 
-    What the older API fills in for clients is sent to those alone who don't read today's model.
+    Clients that don't read today's model are sent what the older API fills in, too.
     """
 
     def __init__(self, name: str, table: dict[str, str], *, has_full_form: bool) -> None:
