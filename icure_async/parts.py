@@ -124,10 +124,10 @@ class Parts(SecretHolder):
             flavour=settings.flavour,
         )
         maps = ExchangeDataMaps(crypto, map_resource, self.exchange_data)
-        counterparts = gifts = transfers = None
+        counterparts = Counterparts(exchange_data, self.exchange_data, self.own_document)
+        gifts = ExchangeDataGifts(exchange_data, self.exchange_data, maps, self.own_document)
+        transfers = None
         if settings.flavour == "cardinal":
-            counterparts = Counterparts(exchange_data, self.own_document)
-            gifts = ExchangeDataGifts(exchange_data, self.exchange_data, maps, self.own_document)
             transfers = TodaysTransfers(exchange_data, self.exchange_data, self.own_document)
             self.own_document.recovery.transfers = transfers
         legacy = LegacyMetadata(crypto, key_ring, self.own_document)
