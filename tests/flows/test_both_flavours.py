@@ -294,3 +294,13 @@ async def test_a_second_key_of_somebody_who_has_the_first_is_told_to_nobody(town
     await cardinal.patient_api.give_access_to(await written(cardinal), colleague.owner_id)
     api = await town.opened(person, flavour="medtech")
     assert list(api.key_notices) == []
+
+
+async def test_one_person_works_in_both_flavours_at_once(town: Town) -> None:
+    """The first API object was open before the second one made its key."""
+    person, cardinal = await town.registered(professional=True)
+    medtech = await town.opened(person, flavour="medtech")
+    record = await written(medtech)
+    assert await note_of(cardinal, record) == NOTE
+    of_today = await written(cardinal, "today")
+    assert await note_of(medtech, of_today) == "today"
