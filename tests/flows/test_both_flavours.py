@@ -150,7 +150,7 @@ async def test_in_the_flavour_of_2023_nobody_shares_with_somebody_of_today(town:
     _, old = await town.registered(professional=True, flavour="medtech")
     of_today, cardinal = await town.registered(professional=True)
     record = await written(old)
-    with pytest.raises(CryptoError) as caught:
+    with pytest.raises(CryptoError, match="with_flavour") as caught:
         await old.patient_api.give_access_to(record, of_today.owner_id)
     assert of_today.owner_id in str(caught.value)
     with pytest.raises(CLOSED):
