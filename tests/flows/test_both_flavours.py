@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from icure_async import EncryptedPatient, MedTechApi, Patient
@@ -304,3 +306,16 @@ async def test_one_person_works_in_both_flavours_at_once(town: Town) -> None:
     assert await note_of(cardinal, record) == NOTE
     of_today = await written(cardinal, "today")
     assert await note_of(medtech, of_today) == "today"
+
+
+async def test_a_record_of_2023_is_shared_by_two_calls_at_once(town: Town) -> None:
+    """Both ask for the first delegation of the author, and one of them is late."""
+    author, old = await town.registered(professional=True, flavour="medtech")
+    readers = [await town.registered(professional=True) for _ in range(2)]
+    record = await written(old)
+    new = await town.opened(author)
+    read = await new.patient_api.get_patient(str(record.id))
+    await asyncio.gather(
+        *(new.patient_api.give_access_to(read, reader.owner_id) for reader, _ in readers)
+    )
+    assert [await note_of(api, record) for _, api in readers] == [NOTE, NOTE]
