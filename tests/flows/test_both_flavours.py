@@ -11,6 +11,7 @@ from icure_async.errors import (
     CryptoError,
     DecryptionError,
     KeyPairNotFoundError,
+    NotFoundError,
     PermissionDeniedError,
 )
 from icure_async.models.flavour import Flavour
@@ -319,3 +320,23 @@ async def test_a_record_of_2023_is_shared_by_two_calls_at_once(town: Town) -> No
         *(new.patient_api.give_access_to(read, reader.owner_id) for reader, _ in readers)
     )
     assert [await note_of(api, record) for _, api in readers] == [NOTE, NOTE]
+
+
+@pytest.mark.parametrize(
+    ("flavour", "advice"),
+    [
+        ("cardinal", r"the backend has /rest/v2: .* leave with_flavour\('cardinal'\) out"),
+        ("medtech", r"the backend has /rest/v1: .* call with_flavour\('cardinal'\)"),
+    ],
+)
+async def test_a_backend_that_lacks_the_version_of_a_flavour_is_told(
+    flavour: Flavour, advice: str, town: Town
+) -> None:
+    person, _ = await town.registered(professional=True, flavour=flavour)
+    version = "v2" if flavour == "cardinal" else "v1"
+    for method in ("GET", "POST"):
+        town.sandbox.inject_fault(
+            Fault("status", method=method, path=f"/rest/{version}/*", status=404, nth=range(1, 99))
+        )
+    with pytest.raises(NotFoundError, match=advice):
+        await town.opened(person, flavour=flavour)
