@@ -181,13 +181,18 @@ class KeyRegistration:
                 await self._recover(owner.id, published, choice.recovery_key)
             others = _left_out(published_keys_of(document), published)
             found = await self._found(owner.id, published, choice, taken=others)
-            key_pairs = await self._recovery.use(owner.id, found)
+            # All at once: each of them may be the one under which this device remembers keys.
+            stored = await self._stored(owner.id, others)
+            key_pairs = await self._recovery.use(owner.id, [*found, *stored])
             key_pairs += await self._recovery.recover(document)
-            key_pairs += await self._recovery.use(owner.id, await self._stored(owner.id, others))
-            if not key_pairs:
+            # One of the other flavour would be ambiguous if it was published in this one as well.
+            written = [
+                pair for pair in key_pairs if pair.fingerprint not in map(fingerprint_of, others)
+            ]
+            if not written:
                 raise _none_confirmed(owner.id)
             return await self._complete(
-                TypedDataOwner(owner.kind, document), key_pairs[0], invited=choice.invited
+                TypedDataOwner(owner.kind, document), written[0], invited=choice.invited
             )
 
         await self._own.change(complete, advice="Call init_user_crypto() again.")

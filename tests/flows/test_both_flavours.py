@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
+import aiohttp
 import pytest
 
-from icure_async import EncryptedPatient, MedTechApi, Patient
+from icure_async import EncryptedPatient, KeyQuestion, MedTechApi, Patient
 from icure_async.errors import (
     CryptoError,
     DecryptionError,
@@ -16,6 +17,7 @@ from icure_async.errors import (
 )
 from icure_async.models.flavour import Flavour
 from icure_async.sandbox import Fault
+from tests.support.builders import builder_for
 from tests.support.cardinal_world import audit
 from tests.support.people_of_today import Device, Town, town
 from tests.support.request_log import RequestLog
@@ -340,3 +342,31 @@ async def test_a_backend_that_lacks_the_version_of_a_flavour_is_told(
         )
     with pytest.raises(NotFoundError, match=advice):
         await town.opened(person, flavour=flavour)
+
+
+async def test_a_device_remembers_in_one_flavour_the_keys_that_it_confirmed_in_the_other(
+    town: Town, client_session: aiohttp.ClientSession, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Else the device doubts all that it remembers."""
+    person, _ = await town.registered(professional=True)
+    colleague, _ = await town.registered(professional=True, flavour="medtech")
+    asked: list[str] = []
+
+    async def confirm(question: KeyQuestion) -> bool:
+        asked.append(question.data_owner_id)
+        return True
+
+    flavours: tuple[Flavour, ...] = ("cardinal", "medtech")
+    for flavour in flavours:
+        builder = (
+            builder_for(town.sandbox.icure_url, person.login, person.secret, flavour=flavour)
+            .with_client_session(client_session)
+            .with_key_storage(person.device.keys)
+            .with_storage(person.device.state)
+            .with_public_key_policy(confirm)
+        )
+        async with builder.build() as api:
+            await api.init_user_crypto()
+            await api.patient_api.give_access_to(await written(api), colleague.owner_id)
+    assert asked == [colleague.owner_id]
+    assert not [line for line in caplog.messages if "can't be verified" in line]
