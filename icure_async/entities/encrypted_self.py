@@ -31,7 +31,6 @@ __all__ = [
     "decrypt_members",
     "encrypt_members",
     "encrypted_parts",
-    "hidden_members",
     "is_empty",
     "javascript_json",
     "nested_ciphertexts",
@@ -176,17 +175,6 @@ async def decrypt_members(
     return await _Cipher(crypto, key).opened_document(
         document, encrypted_parts(document) if parts is None else parts
     )
-
-
-async def hidden_members(
-    crypto: Crypto, key: bytes, document: Mapping[str, Any]
-) -> Mapping[str, Any]:
-    """Return the members in the document's own ``encryptedSelf``; none without one.
-
-    Raises:
-        ValueError: it can't be decrypted with ``key``.
-    """
-    return (await _Cipher(crypto, key).before(document, _ALWAYS_CLEAR)).members
 
 
 class _ChangedError(Exception):

@@ -31,9 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "NOTIFICATION",
-    "NOTIFICATION_OF_TODAY",
     "PATIENT",
-    "PATIENT_OF_TODAY",
     "EntityKind",
     "of_today",
 ]
@@ -228,6 +226,3 @@ NOTIFICATION: Final = EntityKind(
     complete=_with_status,
     validate=validate_notification_for_saving,
 )
-
-PATIENT_OF_TODAY: Final = of_today(PATIENT)
-NOTIFICATION_OF_TODAY: Final = of_today(NOTIFICATION)

@@ -21,7 +21,6 @@ __all__ = [
     "MAINTENANCE_TASK_MANIFEST",
     "NO_MANIFEST",
     "PATIENT_MANIFEST",
-    "SERVICE_MANIFEST",
     "Manifest",
 ]
 
@@ -90,7 +89,6 @@ MAINTENANCE_TASK_MANIFEST: Final = _manifest("properties")
 HEALTH_ELEMENT_MANIFEST: Final = _manifest(
     "descr", "note", "notes[].markdown", "careTeam[].*", "episode[].name", "episode[].comment"
 )
-SERVICE_MANIFEST: Final = _manifest("content", "notes[].markdown", "comment")
 CONTACT_MANIFEST: Final = _manifest(
     "descr",
     "notes[].markdown",

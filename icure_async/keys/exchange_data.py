@@ -293,15 +293,6 @@ class ExchangeDataDirectory(SecretHolder):
             for key in wanted:
                 note_in_call((self, key))
 
-    async def reload(self) -> None:
-        """Forget what is cached; an anonymous owner's exchange data is listed again."""
-        self._to_write.clear()
-        if self._listed_with is not None:
-            await self._list(anew=True)
-            return
-        self._cache.clear()
-        self._headers.clear()
-
     async def notice(self, document: Mapping[str, Any]) -> UsableExchangeData | None:
         """Take note of exchange data as the backend just gave it; None where it stays closed."""
         self._to_write.drop(str(document["delegate"]))

@@ -694,16 +694,6 @@ async def test_everybody_but_professionals_is_anonymous_and_asked_for_once(
         await doc.directory.is_anonymous("nobody")
 
 
-async def test_a_reload_forgets_what_was_known(backend: ExchangeBackend) -> None:
-    doc, patient = await person(backend), await person(backend, PAT)
-    await patient.directory.access_headers("Patient")
-    data = await data_to(doc, PAT)
-    for one in (doc, patient):
-        await one.directory.reload()
-    assert doc.directory.known_by_ids([data.id]) == {}
-    assert set(patient.directory.known_by_ids([data.id])) == {data.id}
-
-
 async def test_a_document_that_was_just_received_is_taken_note_of(
     backend: ExchangeBackend,
 ) -> None:

@@ -13,7 +13,7 @@ from icure_async.crypto.encoding import encode_base64
 from icure_async.crypto.exchange_data import EncryptionKey, wrap_for
 from icure_async.entities.encrypted_self import encrypt_members
 from icure_async.entities.exchange_data import UsableExchangeData
-from icure_async.entities.kinds import NOTIFICATION_OF_TODAY, PATIENT, PATIENT_OF_TODAY
+from icure_async.entities.kinds import PATIENT
 from icure_async.entities.metadata import Parent, ReadableEntity, Readers
 from icure_async.entities.secure_delegations import (
     Contents,
@@ -27,6 +27,7 @@ from icure_async.errors import CryptoError
 from icure_async.models.key_question import KeyQuestion
 from tests.support.cardinal_world import Reader, audit, private_keys_of
 from tests.support.exchange_backend import Answer, ExchangeBackend, Json, Person, Question, pairs_of
+from tests.support.kinds_of_today import NOTIFICATION_OF_TODAY, PATIENT_OF_TODAY
 
 DOC, OTHER, PAT, PAT2 = "doc-1", "doc-2", "pat-1", "pat-2"
 USERS = {DOC: "doc1", OTHER: "doc2", PAT: "pat1", PAT2: "pat3"}

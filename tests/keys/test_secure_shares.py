@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from icure_async.entities.kinds import PATIENT_OF_TODAY
 from icure_async.entities.metadata import Parent, Readers
 from icure_async.entities.secure_delegations import seal_entries, secure_delegations_of
 from icure_async.errors import (
@@ -24,6 +23,7 @@ from icure_async.errors import (
 from tests.support.cardinal_world import Reader, audit, private_keys_of
 from tests.support.exchange_backend import ExchangeBackend, Json, Person, pairs_of
 from tests.support.golden import GOLDEN
+from tests.support.kinds_of_today import PATIENT_OF_TODAY
 from tests.support.sharing_backend import Patients, Sharer
 
 DOC, OTHER, THIRD, PAT, PAT2 = "doc-1", "doc-2", "doc-3", "pat-1", "pat-2"
