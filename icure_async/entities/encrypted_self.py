@@ -34,6 +34,7 @@ __all__ = [
     "is_empty",
     "javascript_json",
     "nested_ciphertexts",
+    "opens",
 ]
 
 ENCRYPTED_SELF: Final = "encryptedSelf"
@@ -175,6 +176,17 @@ async def decrypt_members(
     return await _Cipher(crypto, key).opened_document(
         document, encrypted_parts(document) if parts is None else parts
     )
+
+
+async def opens(
+    crypto: Crypto, key: bytes, document: Mapping[str, Any], parts: Collection[str] | None = None
+) -> bool:
+    """Return whether a key decrypts what is encrypted in a document, as :func:`decrypt_members`."""
+    try:
+        await decrypt_members(crypto, key, document, parts)
+    except ValueError:
+        return False
+    return True
 
 
 class _ChangedError(Exception):

@@ -13,7 +13,7 @@ import attrs
 
 from icure_async.crypto.threads import SHORT_STEPS, Turns
 from icure_async.entities.delegations import entity_key_of
-from icure_async.entities.encrypted_self import decrypt_members, encrypted_parts
+from icure_async.entities.encrypted_self import encrypted_parts, opens
 from icure_async.entities.secure_delegations import (
     Contents,
     contents_of,
@@ -152,7 +152,7 @@ class SecureKeys:
             opening = [
                 key
                 for key in contents.encryption_keys
-                if not parts or await self._opens(document, key, parts)
+                if not parts or await opens(self._crypto, key, document, parts)
             ]
             if opening and await self._exchange_data.may_write_with(one.data):
                 found.add(one.data.delegator)
@@ -302,14 +302,7 @@ class SecureKeys:
         if not candidates.isdisjoint(keys):
             return True
         parts = encrypted_parts(document)
-        return key is not None and bool(parts) and await self._opens(document, key, parts)
-
-    async def _opens(self, document: Mapping[str, Any], key: bytes, parts: Sequence[str]) -> bool:
-        try:
-            await decrypt_members(self._crypto, key, document, parts)
-        except ValueError:
-            return False
-        return True
+        return key is not None and bool(parts) and await opens(self._crypto, key, document, parts)
 
 
 def _may_be_shown(secret: str) -> bool:
