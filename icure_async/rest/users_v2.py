@@ -10,7 +10,6 @@ from urllib.parse import urlencode
 
 from icure_async.errors import BadRequestError, ConflictError
 from icure_async.models.user_rules import KEPT_PASSWORD
-from icure_async.rest.dialects import CARDINAL
 from icure_async.rest.documents import AFTER_A_WRITE, checked_document
 from icure_async.rest.entities_v2 import EntityResourceV2, NoAccess
 from icure_async.rest.urls import path
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 
     from icure_async.rest.session import Session
 
-__all__ = ["UserResourceV2", "user_resource"]
+__all__ = ["UserResourceV2"]
 
 _CONTACT_QUERIES: Final[Mapping[str, tuple[str, str]]] = {
     "email": ("newEmail", "previousEmail"),
@@ -106,8 +105,3 @@ class UserResourceV2(UserResource, EntityResourceV2):
         return checked_document(
             response.json_object(), "user", user_id, action, advice=AFTER_A_WRITE
         )
-
-
-def user_resource(session: Session) -> UserResource:
-    """Return the users of a session's backend, in its dialect."""
-    return UserResourceV2(session) if session.dialect is CARDINAL else UserResource(session)

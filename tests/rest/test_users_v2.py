@@ -18,11 +18,11 @@ from icure_async.errors import (
 )
 from icure_async.rest.dialects import CARDINAL
 from icure_async.rest.entities import EntityResource
-from icure_async.rest.people_v2 import device_resource, professional_resource
+from icure_async.rest.resources import device_resource, professional_resource, user_resource
 from icure_async.rest.session import Session
 from icure_async.rest.transport import Transport
 from icure_async.rest.users import UserResource
-from icure_async.rest.users_v2 import UserResourceV2, user_resource
+from icure_async.rest.users_v2 import UserResourceV2
 from tests.support.leaks import assert_secret_free
 from tests.support.loopback import Backend, Clock, json_of, login_answer, open_session
 
