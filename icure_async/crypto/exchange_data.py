@@ -36,7 +36,6 @@ __all__ = [
     "access_header",
     "delegation_key",
     "encryption_keys_of",
-    "fingerprint_v2",
     "fingerprints_of",
     "is_contradicted",
     "is_verified",

@@ -40,7 +40,7 @@ from icure_async.keys.exchange_data_cache import ExchangeDataCache
 from icure_async.models.key_pair import fingerprint_v2
 from icure_async.rest.calls import is_noted_in_call, note_in_call
 from icure_async.rest.documents import is_id
-from icure_async.rest.exchange_data import has_no_such_route
+from icure_async.rest.responses import has_no_such_route
 from icure_async.secret_holders import SecretHolder
 
 if TYPE_CHECKING:

@@ -22,23 +22,16 @@ from icure_async.rest.urls import path
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping, Sequence
 
-    from icure_async.errors import BackendError
     from icure_async.rest.responses import Response
     from icure_async.rest.session import Session
 
-__all__ = ["ExchangeDataMapResource", "ExchangeDataResource", "has_no_such_route"]
+__all__ = ["ExchangeDataMapResource", "ExchangeDataResource"]
 
 _IDS_AT_A_TIME: Final = 500
 _MAPS_AT_A_TIME: Final = 500
-_NO_SUCH_ROUTE: Final = frozenset({404, 405, 501})
 # Where a page of the backend's own size is larger than an answer may be.
 _SMALLER_PAGE: Final = 256
 _MAX_PAGES: Final = 10_000
-
-
-def has_no_such_route(error: BackendError) -> bool:
-    """Return whether a backend refuses a list as one that does not know the route."""
-    return error.status in _NO_SUCH_ROUTE
 
 
 class ExchangeDataResource:
