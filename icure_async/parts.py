@@ -25,11 +25,11 @@ from icure_async.keys.cardinal_start import CardinalKeyRegistration
 from icure_async.keys.counterparts import Counterparts
 from icure_async.keys.current_user import CurrentUser
 from icure_async.keys.data_export import DataExport
-from icure_async.keys.entity_keys import LegacyMetadata
 from icure_async.keys.exchange_data import ExchangeDataDirectory
 from icure_async.keys.exchange_data_gifts import ExchangeDataGifts
 from icure_async.keys.exchange_data_maps import ExchangeDataMaps
 from icure_async.keys.known_keys import KnownKeys
+from icure_async.keys.legacy_metadata import LegacyMetadata
 from icure_async.keys.notaries import KeyNotaries
 from icure_async.keys.notices import KeyNotices
 from icure_async.keys.own_account import OwnAccount
