@@ -87,6 +87,8 @@ class Parts(SecretHolder):
         self._session = session
         self._is_of_today = settings.flavour == "cardinal"
         crypto, clock = settings.crypto, settings.clock
+
+        # --- The user ---
         self.logout: Final = Logout(session, clock=clock)
         self.users: Final = user_resource(session)
         self.current_user: Final = CurrentUser(self.users, clock=clock)
@@ -105,6 +107,8 @@ class Parts(SecretHolder):
             crypto=crypto,
             clock=clock,
         )
+
+        # --- Keys ---
         key_ring = KeyRing(crypto)
         self.trust: Final = KeyTrust(
             KnownKeys(settings.storage, key_ring),
@@ -119,6 +123,8 @@ class Parts(SecretHolder):
             crypto=crypto,
             trust=self.trust,
         )
+
+        # --- Exchange data, which every flavour reads ---
         resource, map_resource = ExchangeDataResource(session), ExchangeDataMapResource(session)
         self.exchange_data: Final = ExchangeDataDirectory(
             resource, map_resource, self.own_document, flavour=settings.flavour
@@ -130,6 +136,8 @@ class Parts(SecretHolder):
             gifts = ExchangeDataGifts(resource, self.exchange_data, maps, self.own_document)
             transfers = TodaysTransfers(resource, self.exchange_data, self.own_document)
             self.own_document.recovery.transfers = transfers
+
+        # --- Records ---
         legacy = LegacyMetadata(crypto, key_ring, self.own_document)
         metadata = self._both_flavours(legacy, maps)
         self.patients: Final = self.repository(settings.patient_kind or PATIENT, metadata)
@@ -155,6 +163,8 @@ class Parts(SecretHolder):
             patients=self.patients,
             notifications=self.notifications,
         )
+
+        # --- Events ---
         self.feeds: Final = Feeds()
         backend = EventBackend(
             session=session,
@@ -164,15 +174,15 @@ class Parts(SecretHolder):
             max_bytes=settings.max_response_size,
             access_headers=self._access_to_events,
         )
-        about_patients, about_notifications = (
-            events_of(self.patients),
-            events_of(self.notifications),
-        )
+        about_patients = events_of(self.patients)
+        about_notifications = events_of(self.notifications)
         self.patient_events: Final = EventSource(backend, about_patients)
         self.notification_events: Final = EventSource(
             backend, about_notifications, records=self.notifications
         )
         self.user_events: Final = EventSource(backend, USER_EVENTS)
+
+        # --- The start of the keys, and the ways back to lost ones ---
         self.key_notices: Final = KeyNotices(
             storage=settings.storage,
             notifications=self.notifications,
