@@ -12,7 +12,9 @@ from icure_async.entities.manifests import (
     MAINTENANCE_TASK_MANIFEST,
     NO_MANIFEST,
     PATIENT_MANIFEST,
+    SET_ON_SAVING,
     Manifest,
+    shows_inside,
 )
 from icure_async.entities.patient_names import REPEATED_IN_NAMES, complete_patient_names
 from icure_async.models.base import EntityModel
@@ -145,6 +147,12 @@ class EntityKind(Generic[Clear, Sealed]):
             )
         )
         return Manifest(members, manifest.inside)
+
+    def shows_content(self, document: Mapping[str, Any]) -> bool:
+        """Return whether an entity shows content that is always encrypted; dates don't count."""
+        manifest = self.manifest_of(document, is_own=True)
+        shown = any(document.get(name) for name in {*manifest.members} - SET_ON_SAVING)
+        return shown or shows_inside(manifest, document)
 
 
 def of_today(kind: EntityKind[Clear, Sealed]) -> EntityKind[Clear, Sealed]:

@@ -119,8 +119,12 @@ class SecureKeys:
         """Refuse the key of an entity if it came with no exchange data that may be written with.
 
         Raises:
-            CryptoError: all of it has a wrong signature, or is not confirmed.
+            CryptoError: all of it has a wrong signature, or is not confirmed; or there is a policy,
+                and nothing in the entity proves that the key is its own: a delegation says nothing
+                about the entity that it stands in, and may be copied from another one.
         """
+        if self._exchange_data.has_policy and not encrypted_parts(document):
+            raise _not_proven(document)
         refused: set[str] = set()
         for find in (self.known, self.fetched, self.mapped):
             for delegation in (await find([document]))[0]:
@@ -303,6 +307,15 @@ class SecureKeys:
             return True
         parts = encrypted_parts(document)
         return key is not None and bool(parts) and await opens(self._crypto, key, document, parts)
+
+
+def _not_proven(document: Mapping[str, Any]) -> CryptoError:
+    return CryptoError(
+        f"Nothing in entity {printable(document['id'])} is encrypted, so nothing proves that the "
+        "key in its delegations is its own: somebody may have copied it from another entity, which "
+        "others read. With a policy nothing is written with such a key. Nothing was sent. Save the "
+        "content as a new entity."
+    )
 
 
 def _may_be_shown(secret: str) -> bool:

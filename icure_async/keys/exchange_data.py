@@ -109,6 +109,11 @@ class ExchangeDataDirectory(SecretHolder):
         self._headers: dict[str, Mapping[str, str]] = {}
         self._is_unknown_to_backend = False
 
+    @property
+    def has_policy(self) -> bool:
+        """True where the application decides which keys are written with."""
+        return self._own.has_policy
+
     # --- Who ---
 
     async def own_names(self) -> Collection[str]:

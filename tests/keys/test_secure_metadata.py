@@ -494,6 +494,29 @@ async def test_a_policy_is_asked_about_the_exchange_data_that_a_key_came_by(
     ] * 2
 
 
+@pytest.mark.parametrize("has_policy", [True, False])
+async def test_a_backend_that_copies_delegations_gets_no_new_content_with_their_key(
+    backend: ExchangeBackend, *, has_policy: bool
+) -> None:
+    """Where nothing is encrypted, nothing shows that the key is another entity's."""
+
+    async def policy(_question: KeyQuestion) -> bool:
+        return True
+
+    doc = await person(backend, policy=policy if has_policy else None)
+    (theirs,) = await created(doc, OTHER, documents=[patient(2)])
+    (mine,) = await created(doc)
+    copied = {name: value for name, value in mine.items() if name != "encryptedSelf"}
+    copied["securityMetadata"] = theirs["securityMetadata"]
+    key = await key_of(doc, copied)
+    if not has_policy:
+        # Without one, the backend is believed.
+        await doc.metadata.check_key(copied, key)
+        return
+    with pytest.raises(CryptoError, match="proves"):
+        await doc.entities.seal_again({**copied, "note": "SECRET"}, ("note",), key)
+
+
 async def test_an_entity_that_never_had_a_key_gets_its_first_delegations(
     backend: ExchangeBackend,
 ) -> None:

@@ -295,6 +295,31 @@ async def test_a_patient_that_is_gone_is_said_to_be_rejected(patients: Patients)
     assert isinstance(shared.access[OTHER], NotFoundError)
 
 
+@pytest.mark.parametrize("end", ["gone", "lie"])
+async def test_what_was_read_again_and_not_shared_is_not_stored_by_the_caller(
+    patients: Patients, end: str
+) -> None:
+    """The caller stores what is not the document that it passed."""
+    one = await sharer(patients)
+    await created(one)
+    passed = copy.deepcopy(patients.stored["p1"])
+
+    def reject(entity_id: str, _request: Json) -> Json | None:
+        if len(patients.sent) == 1:
+            patients.stored[entity_id] = {**patients.stored[entity_id], "rev": "2-b"}
+            return {"code": 409, "reason": "changed", "shouldRetry": True}
+        if end == "lie":
+            patients.lie = _with_entity(encryptedSelf="AAAA")
+            return None
+        del patients.stored[entity_id]
+        return {"code": 404, "reason": "gone"}
+
+    patients.reject = reject
+    (shared,) = await one.share_documents(PATIENT_OF_TODAY, [passed], to=[OTHER])
+    assert isinstance(shared.access[OTHER], NotFoundError | InvalidResponseError)
+    assert shared.is_stored or shared.document is passed
+
+
 @pytest.mark.parametrize("is_carried_out", [True, False])
 async def test_an_answer_that_is_too_large_is_looked_up(
     patients: Patients, monkeypatch: pytest.MonkeyPatch, *, is_carried_out: bool
