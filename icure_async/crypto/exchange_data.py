@@ -372,6 +372,8 @@ async def new_exchange_data(
             "init_user_crypto() first. Nothing was sent."
         )
     is_own = delegate_id == delegator_id
+    # Anybody who writes our document may list a key there with the fingerprint of ours.
+    own_keys = sorted(own_keys, key=lambda key: not key_ring.holds(key.public_key))
     keys = await _usable(crypto, own_keys, own_keys if is_own else delegate_keys, to=delegate_id)
     secrets = ExchangeSecrets(
         await crypto.random_bytes(EXCHANGE_KEY_BYTES),

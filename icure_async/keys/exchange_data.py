@@ -218,6 +218,43 @@ class ExchangeDataDirectory(SecretHolder):
             raise others[0]
         return {delegate_id: found[delegate_id] for delegate_id in ids}
 
+    async def confined_to(self, own_keys: Sequence[EncryptionKey]) -> UsableExchangeData:
+        """Return exchange data to ourselves that nobody opens who is not known to be us.
+
+        Any other may be for public keys that the backend merely lists, or have been made for
+        somebody else and renamed, which its signatures do not show (§4.3).
+
+        Args:
+            own_keys: of key pairs of this device, to make one for where there is none.
+
+        Raises:
+            CryptoError: none of them is in use.
+        """
+        self._trust.refuse_while_asking()
+        own_id = await self._own.own_id()
+        async with self._making[own_id]:
+            stored = await self._resource.by_delegator_delegate(own_id, own_id)
+            for data in await self._open_all(stored):
+                if not data.document.get("deletionDate") and (
+                    await self._trust.is_confined(own_id, own_id, data.secrets.exchange_key)
+                    and await is_verified(self._crypto, self._key_ring, data.document, data.secrets)
+                ):
+                    return data
+            document, secrets = await new_exchange_data(
+                self._crypto,
+                self._key_ring,
+                await new_uuid(self._crypto),
+                own_id,
+                own_id,
+                own_keys,
+                own_keys,
+            )
+            self._trust.note_made(own_id, own_id, secrets.exchange_key, is_confined=True)
+            await self._trust.save(own_id)
+            made = UsableExchangeData(await self._resource.create(document), secrets)
+            self._put(made)
+            return made
+
     async def may_write_with(self, data: UsableExchangeData) -> bool:
         """Return whether keys that came by this exchange data may protect new content.
 
