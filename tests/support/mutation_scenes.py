@@ -825,7 +825,7 @@ async def check_aftermath(flow: Flow, case: Case | None, *, finished: bool) -> N
             if now != entity:
                 changed = True
                 allowed = flow.may_change | said | _WRITTEN_BY_SERVER | _AUDITED
-                for problem in _lost(entity, now, allowed if kind != "user" else {*now}):
+                for problem in _lost(entity, now, allowed if kind != "user" else {*now, *said}):
                     raise AssertionError(f"{kind}: {problem}")
                 published |= _public_keys(now) - _public_keys(entity)
         changed = changed or len(after.get(kind, {})) > len(before.get(kind, {}))
