@@ -428,8 +428,8 @@ class MedTechApi(_Api):
         *,
         missing_key: MissingKeyPolicy = "refuse",
         parent_key_pairs: Mapping[str, Sequence[KeyPair]] | None = None,
-        find_key: Callable[[MissingKey], Awaitable[KeyPair | RecoveryKey | None]] | None = None,
         recovery_key: RecoveryKey | str | None = None,
+        find_key: Callable[[MissingKey], Awaitable[KeyPair | RecoveryKey | None]] | None = None,
     ) -> list[KeyPair]:
         """Put the user's key pairs to use; before that, nothing can be encrypted or decrypted.
 

@@ -89,8 +89,8 @@ POSITIONAL: dict[str, tuple[Callable[[Any, Any], Any], str]] = {
         "takes only process, validation_code by position.*token_validity=",
     ),
     "nothing": (
-        lambda api, _: api.authentication_api.start_authentication(),
-        "needs recaptcha.*email=",
+        lambda api, _: api.authentication_api.complete_authentication(),
+        "needs process",
     ),
     "init": (
         lambda _, api: api.init_user_crypto(None, "allow"),

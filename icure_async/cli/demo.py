@@ -174,7 +174,7 @@ class Demo:
             table.add_row(name, _short(stored.get(name)), _short(seen.get(name)))
         table.add_row("encryptedSelf", _short(stored.get("encryptedSelf")), "(the note)")
         member = "encryptionKeys"
-        readers = stored.get(member) or {}
+        readers = as_object(stored.get(member))
         if self._flavour == "cardinal":
             member = "securityMetadata"
             readers = as_object(as_object(stored.get(member)).get("secureDelegations"))

@@ -104,7 +104,7 @@ def encrypted_parts(document: Mapping[str, Any]) -> list[str]:
         # Most members are texts, or empty.
         if not value or isinstance(value, str) or name == ENCRYPTED_SELF:
             continue
-        if isinstance(value, list | dict) and name not in _ALWAYS_CLEAR and _has_encrypted(value):
+        if name not in _ALWAYS_CLEAR and _has_encrypted(value):
             parts.append(name)
     return parts
 
@@ -323,7 +323,7 @@ class _Cipher:
 
         An ``encryptedSelf`` in it would outlast changes, and other SDKs would believe it.
         """
-        if isinstance(value, list | dict) and _has_encrypted(value):
+        if _has_encrypted(value):
             return await self._without_encrypted(value)
         return value
 
@@ -376,7 +376,7 @@ def _nothing_like(value: object) -> object:
     return {} if is_object(value) else None
 
 
-def _has_encrypted(value: list[Any] | dict[str, Any]) -> bool:
+def _has_encrypted(value: object) -> bool:
     """Return whether an object in a list or an object, or itself, has an ``encryptedSelf``."""
     pending: list[Any] = [value]
     while pending:

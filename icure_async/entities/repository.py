@@ -273,7 +273,8 @@ class Repository(Records[Clear, Sealed]):
     ) -> Sequence[Clear | None]:
         """Return records that were saved in a batch: as they were sent, and what is filled in."""
         # Today's backends fill nothing in.
-        defaults = {} if self.kind.is_of_today else self.kind.server_defaults
+        nothing: Mapping[str, object] = {}
+        defaults = nothing if self.kind.is_of_today else self.kind.server_defaults
         documents = [{**defaults, **document} for _, document in saved]
         return [self.require_readable(record) for record in await self.open_many(documents)]
 

@@ -316,13 +316,13 @@ def looks_whole(document: Mapping[str, Any]) -> bool:
 def _looks_whole(delegation: Mapping[str, Any], others: Container[str]) -> bool:
     named = parties_of(delegation)
     both = named.delegator is not None and named.delegate is not None
-    parents = delegation.get(_PARENTS) or []
+    parents: object = delegation.get(_PARENTS) or ()
     return (
         delegation.get("permissions") in _PERMISSIONS
         and both == (named.exchange_data_id is not None)
         and bool(delegation.get(_ENCRYPTION_KEYS))
-        and is_list(parents)
-        and all(isinstance(parent, str) and parent in others for parent in parents)
+        and (not parents or is_list(parents))
+        and all(isinstance(parent, str) and parent in others for parent in as_list(parents))
         and all(_are_ciphertexts(delegation.get(name) or []) for name in _SEALED)
     )
 

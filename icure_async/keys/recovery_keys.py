@@ -148,11 +148,11 @@ class RecoveryKeys:
         await self._resource.delete_all(await self._own.own_id())
 
     def _published(self, document: Mapping[str, Any]) -> list[RecoverableKeyPair]:
-        oaep = {key.public_key.lower(): key.oaep for key in encryption_keys_of(document)}
+        published = {key.public_key.lower(): key for key in encryption_keys_of(document)}
         return [
-            RecoverableKeyPair(pair, oaep[pair.public_key.lower()])
+            RecoverableKeyPair(pair, published[pair.public_key.lower()].oaep)
             for pair in self._own.key_ring.trusted_pairs
-            if pair.public_key.lower() in oaep
+            if pair.public_key.lower() in published
         ]
 
     async def _is_sound(self, key_pair: KeyPair) -> bool:

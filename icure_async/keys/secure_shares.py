@@ -6,6 +6,7 @@ docs/spec/today.md §8 and §11.
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from icure_async.entities.metadata import ReadableEntity, Shared
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SecureShares"]
 
+_NOTHING: Final[Mapping[str, Rejection]] = MappingProxyType({})
 _REASON_LENGTH: Final = 500
 _ERRORS: Final[Mapping[int, type[BackendError]]] = {
     403: PermissionDeniedError,
@@ -157,7 +159,7 @@ class SecureShares:
         outcomes: dict[int, Shared | ReadableEntity] = {}
         for index, plan in plans.items():
             result = results.get(plan.entity_id)
-            rejected = result.rejected if result else {}
+            rejected: Mapping[str, Rejection] = result.rejected if result else _NOTHING
             document = found.get(plan.entity_id)
             if document is None:
                 outcomes[index] = Shared(plan.document, _rejected(kind, plan, rejected))

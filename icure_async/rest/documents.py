@@ -13,7 +13,7 @@ from typing import Any, Final, TypeAlias, cast
 
 from icure_async.errors import InvalidResponseError, ValidationError
 from icure_async.foreign_text import printable
-from icure_async.json_shapes import is_list, is_object
+from icure_async.json_shapes import as_object, is_list, is_object
 from icure_async.models.json_values import Mismatch
 from icure_async.models.validation import validate_id
 
@@ -610,7 +610,7 @@ def checked_metadata_results(
             raise _error(action, problem, AFTER_A_WRITE) from None
         checked = cast("dict[str, Any]", result)
         entity_id = checked["entityId"]
-        rejected = checked.get("rejectedRequests") or {}
+        rejected = as_object(checked.get("rejectedRequests"))
         if (
             entity_id not in asked
             or entity_id in found

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
+from icure_async.json_shapes import as_object
 from icure_async.rest.documents import checked_metadata_results
 from icure_async.rest.entities_v2 import EntityResourceV2
 from icure_async.threads import PARSING
@@ -106,7 +107,7 @@ def _counted(ids: Sequence[str], noun: str) -> str:
 def _result(answer: Mapping[str, Any]) -> MetadataResult:
     rejected = {
         name: Rejection(one.get("code"), one.get("reason"), bool(one.get("shouldRetry")))
-        for name, one in (answer.get("rejectedRequests") or {}).items()
+        for name, one in as_object(answer.get("rejectedRequests")).items()
         if one is not None
     }
     return MetadataResult(answer.get("updatedEntity"), rejected)

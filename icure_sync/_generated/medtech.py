@@ -249,8 +249,8 @@ class MedTechApi(Twin[AsyncMedTechApi]):
         *,
         missing_key: MissingKeyPolicy = "refuse",
         parent_key_pairs: Mapping[str, Sequence[KeyPair]] | None = None,
-        find_key: Callable[[MissingKey], KeyPair | RecoveryKey | None] | None = None,
         recovery_key: RecoveryKey | str | None = None,
+        find_key: Callable[[MissingKey], KeyPair | RecoveryKey | None] | None = None,
     ) -> list[KeyPair]:
         """Put the user's key pairs to use; before that, nothing can be encrypted or decrypted.
 
@@ -298,8 +298,8 @@ class MedTechApi(Twin[AsyncMedTechApi]):
             key_pair,
             missing_key=missing_key,
             parent_key_pairs=parent_key_pairs,
-            find_key=None if find_key is None else callback(find_key),
             recovery_key=recovery_key,
+            find_key=None if find_key is None else callback(find_key),
         )
 
     def add_key_pair(self, data_owner_id: str, key_pair: KeyPair) -> None:

@@ -404,7 +404,7 @@ async def test_an_answer_that_lacks_encrypted_content_is_refused(
 ) -> None:
     doc1 = await today.user("doc1")
     robb = await doc1.patient_api.get_patient(ROBB)
-    resource = type(doc1.patient_api._patients.resource)
+    resource: Any = type(doc1.patient_api._patients.resource)
     modify, update = resource.modify, resource.update_metadata
 
     async def cut(self: Any, document: Json) -> Json:

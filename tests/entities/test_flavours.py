@@ -117,6 +117,9 @@ class ExchangeData:
     def delegates_of(self, document: Mapping[str, Any], /) -> set[str]:
         return {exchange_key_of(document)}
 
+    async def authors_of(self, document: Mapping[str, Any], /) -> set[str]:
+        return {exchange_key_of(document)}
+
     async def check_key(self, document: Mapping[str, Any], key: bytes, /) -> None:
         if key not in await self.keys_in(document):
             raise CryptoError("This key is of another entity.")

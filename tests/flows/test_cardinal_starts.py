@@ -181,7 +181,7 @@ async def test_an_invited_patient_asks_for_access_and_gets_it(
     assert (asked.recipient_id, asked.delivered, asked.problem) == (DOCTOR, True, None)
     (notice,) = await doctor.notification_api.get_pending_notifications_after(0)
     answer = await doctor.data_owner_api.answer_access_request(notice)
-    assert answer.access.patient.shared == 1
+    assert answer.access.success
     assert (await api.patient_api.get_patient("patient-alone")).note == "by the professional"
 
 

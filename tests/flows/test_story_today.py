@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+
 import pytest
 
 from icure_async import (
@@ -19,6 +21,7 @@ from icure_async.errors import (
     NotFoundError,
     PermissionDeniedError,
 )
+from icure_async.sandbox import Sandbox
 from tests.support.cardinal_world import audit
 from tests.support.people_of_today import Device, Person, Town, town
 
@@ -26,6 +29,13 @@ __all__ = ["town"]
 
 NOTE = "You must keep one's head"
 CLOSED = (DecryptionError, PermissionDeniedError)
+
+
+@pytest.fixture(params=["legacy", "strict"])
+async def sandbox(request: pytest.FixtureRequest) -> AsyncIterator[Sandbox]:
+    """With the rights of 2022-23, and with those of today."""
+    async with Sandbox(profile=request.param) as running:
+        yield running
 
 
 async def written(api: MedTechApi, **members: object) -> Patient:

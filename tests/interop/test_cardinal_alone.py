@@ -101,7 +101,7 @@ async def test_a_start_publishes_one_key_and_the_next_one_uses_it(legacy_place: 
     await again.start(url, DOC, doc.secret, doc.keys, new_key="deny", project_id="a-project")
     stored = await legacy_place.stored("hcparty", doc.owner_id)
     assert stored["publicKeysForOaepWithSha256"] == keys
-    assert stored["userId"]  # What only the older API knows stays.
+    assert stored["userId"]  # A member that only the older API knows stays.
 
 
 async def test_a_wrong_password_is_refused(legacy_place: Place) -> None:

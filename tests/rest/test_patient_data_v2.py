@@ -10,12 +10,8 @@ import pytest
 from icure_async.errors import InvalidResponseError
 from icure_async.rest.dialects import CARDINAL
 from icure_async.rest.entities_v2 import NoAccess
-from icure_async.rest.patient_data import (
-    PatientDataKind,
-    PatientDataResource,
-    PatientDataResourceV2,
-    patient_data_resource,
-)
+from icure_async.rest.patient_data import PatientDataKind
+from icure_async.rest.patient_data_v2 import PatientDataResourceV2
 from icure_async.rest.transport import Transport
 from tests.support.loopback import Backend, Clock, json_of, login_answer, open_session
 
@@ -35,9 +31,9 @@ async def backend(clock: Clock) -> AsyncIterator[Backend]:
 
 
 @pytest.fixture
-def resource(transport: Transport, backend: Backend) -> PatientDataResource:
+def resource(transport: Transport, backend: Backend) -> PatientDataResourceV2:
     session = open_session(transport, backend.base_url, dialect=CARDINAL)
-    return patient_data_resource(session, Access())
+    return PatientDataResourceV2(session, Access())
 
 
 @pytest.mark.parametrize(
@@ -46,12 +42,11 @@ def resource(transport: Transport, backend: Backend) -> PatientDataResource:
         ("helement", "/helement/byDataOwnerPatientOpeningDate", "HealthElement"),
         ("contact", "/contact/byDataOwnerPatientOpeningDate", "Contact"),
         ("form", "/form/byDataOwnerPatientOpeningDate", "Form"),
-        ("invoice", "/invoice/byDataOwnerPatientInvoiceDate", "Invoice"),
     ],
 )
 async def test_ids_come_first_and_then_the_documents(
     backend: Backend,
-    resource: PatientDataResource,
+    resource: PatientDataResourceV2,
     kind: PatientDataKind,
     path: str,
     entity_type: str,
@@ -68,8 +63,17 @@ async def test_ids_come_first_and_then_the_documents(
     assert {one.headers["Icure-Access-Control-Keys"] for one in (listed, read)} == {entity_type}
 
 
+async def test_invoices_are_read_in_another_way(
+    backend: Backend, resource: PatientDataResourceV2
+) -> None:
+    document = {"id": "a", "rev": "1-a"}
+    backend.on("POST /invoice/byDataOwnerPatientInvoiceDate", ["a", "b"])
+    backend.on("GET /invoice/byIds/a%2Cb", [document])
+    assert await resource.of_patient("invoice", "me", ["s1"]) == [document]
+
+
 async def test_where_there_is_nothing_nothing_is_read(
-    backend: Backend, resource: PatientDataResource
+    backend: Backend, resource: PatientDataResourceV2
 ) -> None:
     backend.on("POST /contact/byDataOwnerPatientOpeningDate", [])
     assert await resource.of_patient("contact", "me", ["s1"]) == []
@@ -78,7 +82,7 @@ async def test_where_there_is_nothing_nothing_is_read(
 
 @pytest.mark.parametrize("answer", [{}, [5], [None], [{"id": "a"}], [".."], "a"])
 async def test_malformed_ids_are_refused(
-    backend: Backend, resource: PatientDataResource, answer: Any
+    backend: Backend, resource: PatientDataResourceV2, answer: Any
 ) -> None:
     backend.on("POST /contact/byDataOwnerPatientOpeningDate", answer)
     with pytest.raises(InvalidResponseError):
@@ -87,15 +91,9 @@ async def test_malformed_ids_are_refused(
 
 @pytest.mark.parametrize("answer", [{}, [5], [{"id": "other", "rev": "1-a"}], [{"rev": "1-a"}]])
 async def test_other_documents_than_asked_for_are_refused(
-    backend: Backend, resource: PatientDataResource, answer: Any
+    backend: Backend, resource: PatientDataResourceV2, answer: Any
 ) -> None:
     backend.on("POST /contact/byDataOwnerPatientOpeningDate", ["a"])
     backend.on("POST /contact/byIds", answer)
     with pytest.raises(InvalidResponseError):
         await resource.of_patient("contact", "me", ["s1"])
-
-
-def test_the_dialect_decides(transport: Transport, resource: PatientDataResource) -> None:
-    of_2023 = patient_data_resource(open_session(transport, "https://host"), Access())
-    assert type(of_2023) is PatientDataResource
-    assert type(resource) is PatientDataResourceV2

@@ -4,7 +4,7 @@
 Runs on Python 3.12 in an environment that has that package and nothing of ours. One JSON command
 per line on stdin, {"id", "command", "arguments"}; one JSON answer per line on stdout,
 {"id", "result"} or {"id", "error": {message, status, url}}. The process keeps one session of the
-package, and ends with its stdin. Whatever the package prints goes to stderr.
+package, and ends with its stdin. The output of the package goes to stderr.
 
 ``get_data_owners_with_access_to`` is never called: it aborts the interpreter.
 """
