@@ -6,6 +6,7 @@ write, and asks an attacker with the whole database and keys of their own.
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import hashlib
 import json
@@ -23,6 +24,7 @@ from icure_async.errors import CryptoError, DecryptionError, ICureError
 from icure_async.models.key_question import digest_of
 from icure_async.sandbox import Sandbox
 from icure_async.storage import MemoryKeyStorage, MemoryStorage
+from tests.support.attacker import seal, unseal, wrap
 from tests.support.attacker_today import (
     Forgery,
     TodaysAttacker,
@@ -42,6 +44,7 @@ NOTE = "the king is not the king's son"
 FORGED_NOTE = "harmless"
 TODAYS_KEYS = "publicKeysForOaepWithSha256"
 
+of_a_professional = pytest.mark.parametrize("scene", ["doc1"], indirect=True)
 with_and_without_policy = pytest.mark.parametrize("policy", [True, False])
 
 
@@ -61,13 +64,15 @@ class Scene:
     """Today's golden world, in which the attacker may plant anything before the sandbox starts.
 
     Attributes:
+        name: of the user in that world.
         genuine: digests of the keys that the user has compared with their owners.
         asked: what the policy was asked.
     """
 
     session: aiohttp.ClientSession
     evil: KeyPair
-    seed: Json = attrs.field(factory=lambda: stage(CARDINAL, "1-explicit"))
+    name: str = "doc1"
+    seed: Json = attrs.field(factory=lambda: stage(CARDINAL, "2-anonymous"))
     asked: list[KeyQuestion] = attrs.field(factory=list)
     genuine: set[str] = attrs.field(factory=set)
     storage: MemoryStorage = attrs.field(factory=MemoryStorage)
@@ -76,8 +81,8 @@ class Scene:
     _apis: list[MedTechApi] = attrs.field(factory=list)
 
     def __attrs_post_init__(self) -> None:
-        self.user["autoDelegations"] = {"all": [FRIEND]}
-        for user in ("doc1", "doc2", "doc3"):
+        self.user["autoDelegations"] = {"all": [self.friend_id]}
+        for user in ("doc1", "doc2", "doc3", "pat1"):
             self.genuine.update(digest(pair.public_key) for pair in pairs_of(user))
         for data in self.exchange_data.values():
             opened = open_data(data, [pair_of(self.pair.private_key)])
@@ -85,19 +90,32 @@ class Scene:
                 self.genuine.add(digest_of(opened.exchange_key))
 
     @property
+    def me(self) -> str:
+        return owner_of(self.name)
+
+    @property
     def pair(self) -> KeyPair:
-        (pair,) = pairs_of("doc1")
+        (pair,) = pairs_of(self.name)
         return pair
 
     @property
+    def friend_id(self) -> str:
+        """The one with whom the user shares automatically: a patient's doctor, or a colleague."""
+        return FRIEND if self.name == "doc1" else ME
+
+    @property
     def friend(self) -> KeyPair:
-        (pair,) = pairs_of("doc2")
+        (pair,) = pairs_of("doc2" if self.name == "doc1" else "doc1")
         return pair
 
     @property
     def user(self) -> Json:
         users = self.seed["entities"]["user"].values()
-        (user,) = (user for user in users if user.get("healthcarePartyId") == ME)
+        (user,) = (
+            user
+            for user in users
+            if self.me in (user.get("healthcarePartyId"), user.get("patientId"))
+        )
         found: Json = user
         return found
 
@@ -106,8 +124,13 @@ class Scene:
         found: dict[str, Json] = self.seed["entities"]["exchangedata"]
         return found
 
-    def owner(self, owner_id: str) -> Json:
-        found: Json = self.seed["entities"]["hcparty"][owner_id]
+    @property
+    def ids(self) -> Json:
+        return {"me": self.me, "friend": self.friend_id}
+
+    def owner(self, owner_id: str, database: Json | None = None) -> Json:
+        entities = (database or self.seed)["entities"]
+        found: Json = entities["hcparty"].get(owner_id) or entities["patient"][owner_id]
         return found
 
     def patient(self, patient_id: str) -> Json:
@@ -148,7 +171,7 @@ class Scene:
         **options: Any,
     ) -> MedTechApi:
         """My API, with my keys in use; a policy is that of the scene, or how to set another."""
-        user = CARDINAL["users"]["doc1"]
+        user = CARDINAL["users"][self.name]
         builder = (
             builder_for(url or self.sandbox.icure_url, user["login"], user["token"])
             .with_flavour("cardinal")
@@ -164,7 +187,7 @@ class Scene:
         api = await builder.build()
         self._apis.append(api)
         if init:
-            has_keys = await (keys or self.keys).list_key_pairs(ME)
+            has_keys = await (keys or self.keys).list_key_pairs(self.me)
             await api.init_user_crypto(None if has_keys or keys else self.pair, **options)
         return api
 
@@ -211,9 +234,12 @@ def _quick(keys_made_once: None, cheap_hashes: None) -> None:
     pass
 
 
-@pytest.fixture
-async def scene(client_session: aiohttp.ClientSession, evil: KeyPair) -> AsyncIterator[Scene]:
-    made = Scene(client_session, evil)
+@pytest.fixture(params=["doc1", "pat1"], ids=["professional", "patient"])
+async def scene(
+    request: pytest.FixtureRequest, client_session: aiohttp.ClientSession, evil: KeyPair
+) -> AsyncIterator[Scene]:
+    """The scene of a professional, or of a patient, whom no delegation names."""
+    made = Scene(client_session, evil, request.param)
     yield made
     await made.stop()
 
@@ -269,14 +295,14 @@ async def test_what_is_stored_opens_for_nobody_without_a_key(scene: Scene) -> No
 
 def without_exchange_data_to_friend(scene: Scene) -> None:
     for name, data in list(scene.exchange_data.items()):
-        if (data["delegator"], data["delegate"]) == (ME, FRIEND):
+        if (data["delegator"], data["delegate"]) == (scene.me, scene.friend_id):
             del scene.exchange_data[name]
 
 
 @with_and_without_policy
 async def test_another_public_key_in_the_stub_of_a_delegate(scene: Scene, policy: bool) -> None:
     without_exchange_data_to_friend(scene)
-    scene.owner(FRIEND)[TODAYS_KEYS] = [scene.evil.public_key]
+    scene.owner(scene.friend_id)[TODAYS_KEYS] = [scene.evil.public_key]
     await scene.start()
     patient_id = await write(await scene.open(policy=policy))
     assert patient_id is not None
@@ -286,7 +312,7 @@ async def test_another_public_key_in_the_stub_of_a_delegate(scene: Scene, policy
 @with_and_without_policy
 async def test_a_second_public_key_in_the_stub_of_a_delegate(scene: Scene, policy: bool) -> None:
     without_exchange_data_to_friend(scene)
-    scene.owner(FRIEND)[TODAYS_KEYS].insert(0, scene.evil.public_key)
+    scene.owner(scene.friend_id)[TODAYS_KEYS].insert(0, scene.evil.public_key)
     await scene.start()
     patient_id = await write(await scene.open(policy=policy))
     assert await scene.friend_reads(patient_id)
@@ -297,7 +323,7 @@ async def test_a_second_public_key_in_the_stub_of_a_delegate(scene: Scene, polic
 async def test_a_public_key_added_to_a_stub_gets_nothing_of_what_is_shared_already(
     scene: Scene, policy: bool
 ) -> None:
-    scene.owner(FRIEND)[TODAYS_KEYS].append(scene.evil.public_key)
+    scene.owner(scene.friend_id)[TODAYS_KEYS].append(scene.evil.public_key)
     await scene.start()
     patient_id = await write(await scene.open(policy=policy))
     assert await scene.friend_reads(patient_id)
@@ -318,7 +344,7 @@ async def test_pinned_keys_are_compared_whole(scene: Scene) -> None:
     without_exchange_data_to_friend(scene)
     double = forge(scene.friend.public_key)
     assert v2_of(double.public_key) == v2_of(scene.friend.public_key)
-    scene.owner(FRIEND)[TODAYS_KEYS] = [double.public_key]
+    scene.owner(scene.friend_id)[TODAYS_KEYS] = [double.public_key]
     await scene.start()
     api = await scene.open(policy=lambda builder: builder.with_pinned_keys(scene.genuine))
     patient_id = await write(api)
@@ -344,7 +370,7 @@ async def test_a_key_that_looks_like_the_known_one_is_a_change(scene: Scene) -> 
     assert asked == []
     without_exchange_data_to_friend(scene)
     double = forge(scene.friend.public_key)
-    scene.owner(FRIEND)[TODAYS_KEYS] = [double.public_key]
+    scene.owner(scene.friend_id)[TODAYS_KEYS] = [double.public_key]
     await scene.start()
     patient_id = await write(await scene.open(policy=on_first_use))
     assert [question.public_key for question in asked] == [double.public_key]
@@ -358,7 +384,7 @@ async def test_a_key_with_the_fingerprints_of_a_delegates_in_its_stub(
 ) -> None:
     """The exchange data that is there names the fingerprint, and stays for the real key."""
     double = forge(scene.friend.public_key)
-    scene.owner(FRIEND)[TODAYS_KEYS] = [double.public_key]
+    scene.owner(scene.friend_id)[TODAYS_KEYS] = [double.public_key]
     await scene.start()
     patient_id = await write(await scene.open(policy=policy))
     assert await scene.friend_reads(patient_id)
@@ -371,7 +397,7 @@ async def test_a_key_with_the_fingerprints_of_ones_own_locks_nobody_out(
     scene: Scene, policy: bool
 ) -> None:
     double = forge(scene.pair.public_key)
-    scene.owner(ME)[TODAYS_KEYS].insert(0, double.public_key)
+    scene.owner(scene.me)[TODAYS_KEYS].insert(0, double.public_key)
     scene.exchange_data.clear()
     await scene.start()
     patient_id = await write(await scene.open(policy=policy))
@@ -387,15 +413,15 @@ async def test_giving_access_back_to_a_key_with_the_fingerprints_of_another(
     scene: Scene, policy: bool
 ) -> None:
     double = forge(scene.friend.public_key)
-    scene.owner(FRIEND)[TODAYS_KEYS].append(double.public_key)
+    scene.owner(scene.friend_id)[TODAYS_KEYS].append(double.public_key)
     await scene.start()
     api = await scene.open(policy=policy)
     patient_id = await write(api)
     if policy:
         with pytest.raises(CryptoError, match="not confirmed"):
-            await api.data_owner_api.give_access_back_to(FRIEND, double.public_key)
+            await api.data_owner_api.give_access_back_to(scene.friend_id, double.public_key)
     else:
-        given = await api.data_owner_api.give_access_back_to(FRIEND, double.public_key)
+        given = await api.data_owner_api.give_access_back_to(scene.friend_id, double.public_key)
         assert given.given == 0
     attacker = TodaysAttacker(private_keys=[double.private_key])
     assert not reads_note(attacker, await scene.sandbox.export(), patient_id)
@@ -408,7 +434,7 @@ async def test_giving_access_back_to_a_key_with_the_fingerprints_of_another(
 @with_and_without_policy
 async def test_a_second_key_in_ones_own_stub(scene: Scene, policy: bool) -> None:
     """It gets no private key, and only where nobody confirms keys what is written from now on."""
-    scene.owner(ME)[TODAYS_KEYS].append(scene.evil.public_key)
+    scene.owner(scene.me)[TODAYS_KEYS].append(scene.evil.public_key)
     await scene.start()
     patient_id = await write(await scene.open(policy=policy))
     assert not await scene.evil_reads(patient_id)
@@ -423,7 +449,7 @@ async def test_a_second_key_in_ones_own_stub(scene: Scene, policy: bool) -> None
     database = await scene.sandbox.export()
     attacker.learn(database)
     assert not attacker.knows_private_key(scene.pair.private_key)
-    assert not database["entities"]["hcparty"][ME].get("transferKeys")
+    assert not scene.owner(scene.me, database).get("transferKeys")
 
 
 @with_and_without_policy
@@ -432,14 +458,14 @@ async def test_no_transfer_key_is_made_for_a_key_that_is_only_listed(
 ) -> None:
     """Two devices' key pairs on one device lead to each other, and to nobody else's."""
     second = as_key_pair(rsa.generate_private_key(65537, 2048))
-    scene.owner(ME)[TODAYS_KEYS] += [scene.evil.public_key, second.public_key]
+    scene.owner(scene.me)[TODAYS_KEYS] += [scene.evil.public_key, second.public_key]
     scene.genuine.add(digest(second.public_key))
     for pair in (scene.pair, second):
-        await scene.keys.store_key_pair(ME, pair)
+        await scene.keys.store_key_pair(scene.me, pair)
     await scene.start()
     await scene.open(policy=policy)
     database = await scene.sandbox.export()
-    transfers = database["entities"]["hcparty"][ME]["transferKeys"]
+    transfers = scene.owner(scene.me, database)["transferKeys"]
     named = {scene.pair.fingerprint, second.fingerprint}
     assert {*transfers, *(name for inner in transfers.values() for name in inner)} == named
     attacker = TodaysAttacker(private_keys=[scene.evil.private_key])
@@ -453,36 +479,34 @@ async def test_a_key_pair_of_the_attackers_that_transfer_keys_lead_to(
 ) -> None:
     """With exchange data to oneself of the attacker's making, anybody can write them."""
     scene.exchange_data.clear()
-    known = scene.forge(ME, ME)
-    scene.owner(ME)[TODAYS_KEYS].append(scene.evil.public_key)
-    content = attacker_sealed(known.exchange_key, bytes.fromhex(scene.evil.private_key))
-    scene.owner(ME)["transferKeys"] = {scene.pair.fingerprint: {scene.evil.fingerprint: content}}
+    known = scene.forge(scene.me, scene.me)
+    scene.owner(scene.me)[TODAYS_KEYS].append(scene.evil.public_key)
+    content = seal(known.exchange_key, bytes.fromhex(scene.evil.private_key)).hex()
+    scene.owner(scene.me)["transferKeys"] = {
+        scene.pair.fingerprint: {scene.evil.fingerprint: content}
+    }
     await scene.start()
     api = await scene.open(policy=policy)
     patient_id = await write(api)
     assert patient_id is not None
     assert await scene.evil_reads(patient_id, known.exchange_key) == (not policy)
-    on_device = await scene.keys.list_key_pairs(ME)
+    on_device = await scene.keys.list_key_pairs(scene.me)
     assert (scene.evil in on_device) == (not policy)
-
-
-def attacker_sealed(key: bytes, content: bytes) -> str:
-    from tests.support.attacker import seal
-
-    return seal(key, content).hex()
 
 
 # --- Exchange data --------------------------------------------------------------------------------
 
 
 @with_and_without_policy
-@pytest.mark.parametrize("delegate_id", [ME, FRIEND])
+@pytest.mark.parametrize("delegate", ["me", "friend"])
 async def test_exchange_data_with_the_attackers_signature_is_not_written_with(
-    scene: Scene, policy: bool, delegate_id: str
+    scene: Scene, policy: bool, delegate: str
 ) -> None:
     """It stands under my fingerprint, and my key pair has not made it."""
     scene.exchange_data.clear()
-    known = scene.forge(ME, delegate_id, signs_as=[scene.pair.public_key, scene.evil.public_key])
+    known = scene.forge(
+        scene.me, scene.ids[delegate], signs_as=[scene.pair.public_key, scene.evil.public_key]
+    )
     await scene.start()
     patient_id = await write(await scene.open(policy=policy))
     assert patient_id is not None
@@ -494,7 +518,7 @@ async def test_exchange_data_without_a_signature_of_mine_is_not_written_with(
     scene: Scene, policy: bool
 ) -> None:
     scene.exchange_data.clear()
-    known = scene.forge(ME, ME, signs_as=[scene.evil.public_key])
+    known = scene.forge(scene.me, scene.me, signs_as=[scene.evil.public_key])
     await scene.start()
     patient_id = await write(await scene.open(policy=policy))
     assert patient_id is not None
@@ -502,9 +526,9 @@ async def test_exchange_data_without_a_signature_of_mine_is_not_written_with(
 
 
 @with_and_without_policy
-@pytest.mark.parametrize("delegate_id", [ME, FRIEND])
+@pytest.mark.parametrize("delegate", ["me", "friend"])
 async def test_a_signature_of_mine_that_a_delegate_has_moved_to_other_exchange_data(
-    scene: Scene, policy: bool, delegate_id: str
+    scene: Scene, policy: bool, delegate: str
 ) -> None:
     """It covers the signature key alone, which each delegate knows (today.md §4.3)."""
     scene.genuine.add(digest(scene.evil.public_key))
@@ -514,11 +538,11 @@ async def test_a_signature_of_mine_that_a_delegate_has_moved_to_other_exchange_d
     (genuine,) = (one for one in scene.exchange_data.values() if one["delegate"] == evil_id)
     opened = open_data(genuine, [pair_of(scene.evil.private_key)])
     assert opened is not None
-    scene.user["autoDelegations"] = {"all": [FRIEND]}
+    scene.user["autoDelegations"] = {"all": [scene.friend_id]}
     scene.exchange_data.clear()
     known = scene.forge(
-        ME,
-        delegate_id,
+        scene.me,
+        scene.ids[delegate],
         signature_key=opened.signature_key,
         delegator_signature=genuine["delegatorSignature"],
     )
@@ -535,14 +559,14 @@ async def test_a_signature_of_mine_that_a_delegate_has_moved_to_other_exchange_d
 
 
 @with_and_without_policy
-@pytest.mark.parametrize("delegator", ["evil", FRIEND, ME])
+@pytest.mark.parametrize("delegator", ["evil", "friend", "me"])
 async def test_a_delegation_of_the_attackers_in_a_record_of_mine(
     scene: Scene, policy: bool, delegator: str
 ) -> None:
     """Its key is not the record's: nothing is written with it, and nobody is given it."""
     patient_id = await scene.written(policy=policy)
     evil_id = scene.add_evil_professional()
-    known = scene.forge(evil_id if delegator == "evil" else delegator, ME)
+    known = scene.forge(evil_id if delegator == "evil" else scene.ids[delegator], scene.me)
     key = os.urandom(32)
     delegations = scene.delegations(patient_id)
     # The first one, in case the first key counted.
@@ -566,7 +590,7 @@ async def test_a_delegation_of_the_attackers_in_a_record_of_mine(
 @with_and_without_policy
 async def test_content_of_the_attackers_under_a_key_of_theirs(scene: Scene, policy: bool) -> None:
     patient_id = await scene.written(policy=policy)
-    known, key = scene.forge(FRIEND, ME), os.urandom(32)
+    known, key = scene.forge(scene.friend_id, scene.me), os.urandom(32)
     scene.delegations(patient_id)[known.delegation_key()] = known.delegation(key)
     scene.patient(patient_id)["encryptedSelf"] = sealed_content(key, {"note": FORGED_NOTE})
     await scene.start()
@@ -583,12 +607,85 @@ async def test_content_of_the_attackers_under_a_key_of_theirs(scene: Scene, poli
 
 
 @with_and_without_policy
+async def test_content_of_the_attackers_among_many_that_are_saved(
+    scene: Scene, policy: bool
+) -> None:
+    """It is refused by itself, and keeps nothing else from being saved."""
+    patient_id = await scene.written(policy=policy)
+    known, key = scene.forge(scene.friend_id, scene.me), os.urandom(32)
+    forged_id = "00000000-forged"
+    scene.seed["entities"]["patient"][forged_id] = {
+        "id": forged_id,
+        "rev": "1-a",
+        "firstName": "Joffrey",
+        "lastName": "",
+        "securityMetadata": {"secureDelegations": {known.delegation_key(): known.delegation(key)}},
+        "encryptedSelf": sealed_content(key, {"note": FORGED_NOTE}),
+    }
+    await scene.start()
+    api = await scene.open(policy=policy)
+    patients = await api.patient_api.get_patients([patient_id, forged_id])
+    for patient in patients:
+        patient.note = NOTE
+    result = await api.patient_api.modify_patients(patients)
+    assert len(result.failed) == policy
+    assert await scene.evil_reads(forged_id, known.exchange_key) == (not policy)
+    assert not await scene.evil_reads(patient_id, known.exchange_key)
+    assert await scene.friend_reads(patient_id)
+
+
+@with_and_without_policy
+async def test_content_of_the_attackers_in_ones_own_record(
+    client_session: aiohttp.ClientSession, evil: KeyPair, policy: bool
+) -> None:
+    scene = Scene(client_session, evil, "pat1")
+    known, key = scene.forge(scene.friend_id, scene.me), os.urandom(32)
+    scene.delegations(scene.me)[known.delegation_key()] = known.delegation(key)
+    scene.patient(scene.me)["encryptedSelf"] = sealed_content(key, {"note": FORGED_NOTE})
+    await scene.start()
+    api = await scene.open(policy=policy)
+    assert await change(api, scene.me) == (not policy)
+    assert await scene.evil_reads(scene.me, known.exchange_key) == (not policy)
+    await scene.stop()
+
+
+@with_and_without_policy
+async def test_content_of_the_attackers_by_exchange_keys_of_2023(
+    scene: Scene, policy: bool
+) -> None:
+    """Both flavours are read, so that both have to be confirmed."""
+    patient_id = await scene.written(policy=policy)
+    known, key = os.urandom(32), os.urandom(32)
+    wrapped = {scene.pair.fingerprint: wrap(scene.pair.public_key, known)}
+    scene.owner(scene.me)["aesExchangeKeys"] = {scene.pair.public_key: {scene.me: wrapped}}
+
+    def entry(secret: str) -> Json:
+        sealed = seal(known, f"{patient_id}:{secret}".encode()).hex()
+        one = {"owner": scene.me, "delegatedTo": scene.me, "key": sealed, "tags": []}
+        return {scene.me: [one]}
+
+    scene.patient(patient_id).update(
+        delegations=entry("00000000-1111-4111-8111-111111111111"),
+        encryptionKeys=entry(key.hex()),
+        encryptedSelf=sealed_content(key, {"note": FORGED_NOTE}),
+    )
+    await scene.start()
+    api = await scene.open(policy=policy)
+    assert (await api.patient_api.get_patient(patient_id)).note == FORGED_NOTE
+    assert await change(api, patient_id) == (not policy)
+    stored = await scene.sandbox.stored("patient", patient_id)
+    assert stored is not None
+    content = unseal(key, base64.b64decode(stored["encryptedSelf"])) or b""
+    assert (NOTE.encode() in content) == (not policy)
+
+
+@with_and_without_policy
 async def test_content_of_the_attackers_in_the_name_of_ourselves(
     scene: Scene, policy: bool
 ) -> None:
     """The signature under my fingerprint is wrong, which is noticed without a policy, too."""
     patient_id = await scene.written(policy=policy)
-    known, key = scene.forge(ME, ME, signs_as=[scene.pair.public_key]), os.urandom(32)
+    known, key = scene.forge(scene.me, scene.me, signs_as=[scene.pair.public_key]), os.urandom(32)
     scene.delegations(patient_id)[known.delegation_key()] = known.delegation(key)
     scene.patient(patient_id)["encryptedSelf"] = sealed_content(key, {"note": FORGED_NOTE})
     await scene.start()
@@ -601,7 +698,7 @@ async def test_content_of_the_attackers_in_the_name_of_ourselves(
 async def test_a_map_that_names_the_attackers_exchange_data(scene: Scene, policy: bool) -> None:
     """The delegation hides its delegator, and its key leads to what the attacker has made."""
     patient_id = await scene.written(policy=policy)
-    known, key = scene.forge("00000000-patient", ME), os.urandom(32)
+    known, key = scene.forge("00000000-patient", scene.me), os.urandom(32)
     name = known.delegation_key()
     delegation = known.delegation(key)
     del delegation["delegator"], delegation["exchangeDataId"]
@@ -616,21 +713,22 @@ async def test_a_map_that_names_the_attackers_exchange_data(scene: Scene, policy
     assert await scene.evil_reads(patient_id, known.exchange_key) == (not policy)
 
 
+@of_a_professional
 @with_and_without_policy
 async def test_a_map_that_names_other_exchange_data_of_ours(scene: Scene, policy: bool) -> None:
     """That of a colleague, who reads no more than before."""
     patient_id = await scene.written(policy=policy)
     delegations = scene.delegations(patient_id)
-    (own,) = (name for name, one in delegations.items() if one["delegate"] == ME)
+    (own,) = (name for name, one in delegations.items() if one["delegate"] == scene.me)
     named = delegations[own]
     del named["delegator"], named["exchangeDataId"]
     (to_friend,) = (
         name
         for name, data in scene.exchange_data.items()
-        if (data["delegator"], data["delegate"]) == (ME, FRIEND)
+        if (data["delegator"], data["delegate"]) == (scene.me, scene.friend_id)
     )
     for name, data in list(scene.exchange_data.items()):
-        if (data["delegator"], data["delegate"]) == (ME, ME):
+        if (data["delegator"], data["delegate"]) == (scene.me, scene.me):
             del scene.exchange_data[name]
     for name in list(delegations):
         if name != own:
@@ -753,7 +851,7 @@ async def test_an_entity_that_was_shared_comes_back_with_other_keys(
 ) -> None:
     """As if others had changed it at the same time, or as it is said to be."""
     patient_id = await scene.written(policy=policy)
-    known, key = scene.forge(FRIEND, ME), os.urandom(32)
+    known, key = scene.forge(scene.friend_id, scene.me), os.urandom(32)
     await scene.start()
 
     async def swap(exchange: Exchange) -> None:
@@ -809,7 +907,7 @@ async def test_the_recovery_data_of_somebody_else(scene: Scene) -> None:
         return {**document, "encryptedSelf": second["encryptedSelf"]}
 
     def other_recipient(document: Json) -> Json:
-        return {**document, "recipient": FRIEND}
+        return {**document, "recipient": scene.friend_id}
 
     def another(_: Json) -> Json:
         return {**second}
@@ -836,7 +934,7 @@ async def test_the_recovery_data_of_somebody_else(scene: Scene) -> None:
             assert not [one for one in proxy.exchanges if one.path.endswith("stub")]
         assert in_use in ([], [scene.pair])
         assert is_whole is None or in_use == ([scene.pair] if is_whole else [])
-        assert await keys.list_key_pairs(ME) == in_use
+        assert await keys.list_key_pairs(scene.me) == in_use
 
 
 @with_and_without_policy
@@ -854,9 +952,9 @@ async def test_counterparts_that_name_a_stranger(scene: Scene, policy: bool) -> 
         keys = MemoryKeyStorage()
         api = await scene.open(policy=policy, url=proxy.url, keys=keys, missing_key="allow")
     told = {notice.recipient_id: notice.delivered for notice in api.key_notices}
-    assert told[FRIEND]
+    assert told[scene.friend_id]
     assert told[evil_id] == (not policy)
-    (new,) = await keys.list_key_pairs(ME)
+    (new,) = await keys.list_key_pairs(scene.me)
     attacker = TodaysAttacker(private_keys=[scene.evil.private_key])
     database = await scene.sandbox.export()
     contents = [
@@ -867,7 +965,7 @@ async def test_counterparts_that_name_a_stranger(scene: Scene, policy: bool) -> 
     assert len(contents) == (not policy)
     for content in contents:
         values = [one["typedValue"]["stringValue"] for one in content.pop("properties")]
-        assert set(values) == {ME, new.public_key}
+        assert set(values) == {scene.me, new.public_key}
         assert content == {}
     assert not reads_note(attacker, database, patient_id)
     assert not await scene.evil_reads(await write(api))
