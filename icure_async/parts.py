@@ -306,4 +306,5 @@ class Parts(SecretHolder):
             crypto=self._settings.crypto,
             learn=self.own_document.learn,
             read_owner=self.own_document.read_document_anew,
+            of_today=self._settings.flavour == "cardinal",
         )

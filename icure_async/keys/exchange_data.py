@@ -458,18 +458,23 @@ class ExchangeDataDirectory(SecretHolder):
         return keys
 
     async def _encryptable(self, owner_id: str, document: Mapping[str, Any]) -> list[EncryptionKey]:
-        """Return the owner's keys that really are such, and may be encrypted for."""
+        """Return the owner's keys that really are such, and may be encrypted for.
+
+        Those whose private half is in use come first: somebody else can make one with the
+        fingerprint of such a key, and only the first of both is encrypted for.
+        """
         keys = [
             key
             for key in encryption_keys_of(document)
             if await is_public_key(self._crypto, key.public_key)
         ]
-        foreign = [key.public_key for key in keys if not self._key_ring.holds(key.public_key)]
+        held = [key for key in keys if self._key_ring.holds(key.public_key)]
+        foreign = [key for key in keys if key not in held]
         own_id = await self._own.own_id()
-        usable = set(await self._trust.encryptable(own_id, owner_id, foreign))
-        return [
-            key for key in keys if key.public_key in usable or self._key_ring.holds(key.public_key)
-        ]
+        usable = set(
+            await self._trust.encryptable(own_id, owner_id, [key.public_key for key in foreign])
+        )
+        return [*held, *(key for key in foreign if key.public_key in usable)]
 
     async def _own_fingerprints(self) -> set[str]:
         document = (await self._own.own()).document

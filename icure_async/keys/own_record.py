@@ -12,6 +12,7 @@ from icure_async.entities.wholeness import ENTITY_METADATA, KEY_MATERIAL, same_m
 from icure_async.errors import InvalidResponseError
 from icure_async.foreign_text import printable
 from icure_async.keys.start import delegates_of_patients
+from icure_async.models.wire import from_wire
 from icure_async.rest.changes import change_document
 
 if TYPE_CHECKING:
@@ -67,7 +68,8 @@ class OwnRecord:
         Raises:
             CryptoError: its patient could not read it.
             ConflictError: others keep changing it.
-            InvalidResponseError: the backend has stored something else, or says so.
+            InvalidResponseError: a member of it is malformed; or the backend has stored something
+                else, or says so.
         """
 
         async def read() -> dict[str, Any]:
@@ -76,6 +78,8 @@ class OwnRecord:
         async def change(record: dict[str, Any]) -> dict[str, Any] | None:
             if not is_new_record(record):
                 return None
+            # Read as a whole: encrypted, something malformed would make all of it unreadable.
+            from_wire(self._kind.clear, record)
 
             async def encrypted(user: Mapping[str, Any]) -> dict[str, Any]:
                 return await self._metadata.add_key(

@@ -448,6 +448,32 @@ async def test_a_policy_is_asked_about_whole_keys(backend: ExchangeBackend) -> N
     assert data.id in await delegate.directory.by_ids([data.id])
 
 
+@pytest.mark.parametrize("delegate_id", [DOC, OTHER])
+async def test_a_key_that_looks_like_ours_does_not_lock_us_out(
+    backend: ExchangeBackend, delegate_id: str
+) -> None:
+    """The backend lists one with our fingerprints, before ours, and nobody confirms keys."""
+    (real,) = pairs_of("doc1")
+    forged = forge(real.public_key).public_key
+    backend.entities["hcparty"][DOC]["publicKeysForOaepWithSha256"] = [forged, real.public_key]
+    data = await data_to(await person(backend), delegate_id)
+    again = await person(backend)
+    assert data.id in await again.directory.by_ids([data.id])
+
+
+async def test_a_key_that_looks_like_ours_does_not_take_our_place_in_maps(
+    backend: ExchangeBackend,
+) -> None:
+    (real,) = pairs_of("doc1")
+    forged = forge(real.public_key).public_key
+    backend.entities["hcparty"][DOC]["publicKeysForOaepWithSha256"] = [forged, real.public_key]
+    doc = await person(backend)
+    data = await data_to(doc, PAT)
+    await doc.maps.write("Patient", [data])
+    key = data.secrets.delegation_key("Patient")
+    assert key in await (await person(backend)).directory.by_maps([key])
+
+
 async def test_a_policy_covers_exchange_data_that_another_device_made(
     backend: ExchangeBackend,
 ) -> None:

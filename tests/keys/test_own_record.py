@@ -97,6 +97,20 @@ def record(backend: PatientBackend) -> Json:
     return backend.entities["patient"][ME]
 
 
+async def test_a_record_that_could_not_be_read_is_not_encrypted(
+    backend: PatientBackend, mine: KeyPair
+) -> None:
+    """What is malformed in clear can be corrected; encrypted, it would make the rest unreadable."""
+    record(backend)["patientProfessions"] = " "
+    before = dict(record(backend))
+    with pytest.raises(InvalidResponseError, match="patientProfessions"):
+        await (await opened(backend, mine, DOCTOR)).complete()
+    assert record(backend) == before
+    del record(backend)["patientProfessions"]
+    await (await opened(backend, mine, DOCTOR)).complete()
+    assert record(backend)["securityMetadata"]
+
+
 async def test_the_record_is_encrypted_and_shared_with_the_automatic_delegates_once(
     backend: PatientBackend, mine: KeyPair, doctors: KeyPair
 ) -> None:
