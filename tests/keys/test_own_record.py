@@ -100,7 +100,7 @@ def record(backend: PatientBackend) -> Json:
 async def test_a_record_that_could_not_be_read_is_not_encrypted(
     backend: PatientBackend, mine: KeyPair
 ) -> None:
-    """What is malformed in clear can be corrected; encrypted, it would make the rest unreadable."""
+    """Encrypted, a malformed member would make all the rest unreadable."""
     record(backend)["patientProfessions"] = " "
     before = dict(record(backend))
     with pytest.raises(InvalidResponseError, match="patientProfessions"):
