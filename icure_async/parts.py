@@ -130,10 +130,10 @@ class Parts(SecretHolder):
             resource, map_resource, self.own_document, flavour=settings.flavour
         )
         maps = ExchangeDataMaps(crypto, map_resource, self.exchange_data)
-        counterparts = gifts = transfers = None
+        counterparts = Counterparts(resource, self.exchange_data, self.own_document)
+        gifts = ExchangeDataGifts(resource, self.exchange_data, maps, self.own_document)
+        transfers = None
         if self._is_of_today:
-            counterparts = Counterparts(resource, self.own_document)
-            gifts = ExchangeDataGifts(resource, self.exchange_data, maps, self.own_document)
             transfers = TodaysTransfers(resource, self.exchange_data, self.own_document)
             self.own_document.recovery.transfers = transfers
 

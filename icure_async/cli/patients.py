@@ -117,7 +117,7 @@ def delete(patient_id: _Id, yes: Yes = False, profile: ProfileName = None) -> No
         confirm(f"Delete patient {patient_id}?", option="--yes")
 
     async def run() -> None:
-        async with ready.api(with_keys=False) as api:
+        async with ready.api(with_keys=False, shows_access=True) as api:
             await api.patient_api.delete_patient(patient_id)
 
     with working("Deleting the patient"):

@@ -91,14 +91,14 @@ class AccessBack:
 
     Args:
         own_document: of the current data owner.
-        exchange_data: gives what is in documents of its own; None where the flavour has none.
+        exchange_data: gives what is in documents of its own.
         transfers: leads another device of ours to the key pairs of this one; None as before.
     """
 
     def __init__(
         self,
         own_document: OwnDocument,
-        exchange_data: ExchangeDataGifts | None = None,
+        exchange_data: ExchangeDataGifts,
         transfers: TodaysTransfers | None = None,
     ) -> None:
         self._own = own_document
@@ -121,14 +121,11 @@ class AccessBack:
         await self._own.refresh()
         is_own = owner_id == await self._own.own_id()
         gifts: list[_Gift | ExchangeDataGift] = []
-        if self._exchange_data is not None:
+        exchange_data = await self._exchange_data.concerning(owner_id)
+        if exchange_data:
             owner = await (self._own.own() if is_own else self._own.require_anew(owner_id))
             key = await self._key_of(owner_id, owner.document, public_key)
-            gifts.append(
-                await self._exchange_data.to_device(key, owner.document)
-                if is_own
-                else await self._exchange_data.to_owner(owner_id, key, owner.document)
-            )
+            gifts.append(await self._exchange_data.give(exchange_data, key, owner.document))
         if is_own:
             gifts.append(await self._to_other_device(public_key))
         else:

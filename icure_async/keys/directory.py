@@ -211,12 +211,14 @@ class Directory:
         return found
 
     async def refresh(self) -> None:
-        """Forget what is cached, and recover key pairs that were published since."""
+        """Forget what is cached, and put key pairs to use that were published since."""
         self._own = None
         self._others.clear()
         self._views.clear()
         if self.key_ring:
-            await self.recovery.recover((await self.own()).document)
+            document = (await self.own()).document
+            await self.recovery.use_stored(document)
+            await self.recovery.recover(document)
 
     async def correspondents(self) -> list[str]:
         """Return the ids of all who have exchange keys from or to the current data owner.

@@ -114,6 +114,19 @@ class ExchangeDataDirectory(SecretHolder):
         """True where the application decides which keys are written with."""
         return self._own.has_policy
 
+    async def ask(self, ask: Callable[[], Awaitable[Answer]]) -> Answer | None:
+        """Return an answer; None where the backend of a user of 2023 has no exchange data."""
+        if self._is_unknown_to_backend:
+            return None
+        try:
+            return await ask()
+        except BackendError as error:
+            if self.flavour != "medtech" or not has_no_such_route(error):
+                raise
+            self._is_unknown_to_backend = True
+            _log.debug("This backend has no exchange data (HTTP %s)", error.status)
+            return None
+
     # --- Who ---
 
     async def own_names(self) -> Collection[str]:
@@ -303,7 +316,7 @@ class ExchangeDataDirectory(SecretHolder):
 
     async def between(self, delegator_id: str, delegate_id: str) -> list[UsableExchangeData]:
         """Return what can be opened of the exchange data from one data owner to another."""
-        stored = await self._ask(
+        stored = await self.ask(
             lambda: self._resource.by_delegator_delegate(delegator_id, delegate_id)
         )
         return await self._open_all(stored or [])
@@ -488,7 +501,7 @@ class ExchangeDataDirectory(SecretHolder):
         if not ids:
             return []
         try:
-            return await self._ask(lambda: self._resource.get_many(ids)) or []
+            return await self.ask(lambda: self._resource.get_many(ids)) or []
         except PermissionDeniedError:
             if len(ids) == 1:
                 return []
@@ -509,7 +522,7 @@ class ExchangeDataDirectory(SecretHolder):
             own_id = await self._own.own_id()
             self._listed_at = time.monotonic()
             self._cache.limit = None
-            rows = await self._ask(lambda: self._all_of(own_id))
+            rows = await self.ask(lambda: self._all_of(own_id))
             if rows is None:
                 return
             changed = [row for row in rows if not self._has(row)]
@@ -558,20 +571,7 @@ class ExchangeDataDirectory(SecretHolder):
         self._headers.clear()
 
     async def _read_maps(self, delegation_keys: Sequence[str]) -> list[dict[str, Any]]:
-        return await self._ask(lambda: self._maps.get_many(delegation_keys)) or []
-
-    async def _ask(self, ask: Callable[[], Awaitable[Answer]]) -> Answer | None:
-        """Return an answer; None where the backend of a user of 2023 has no exchange data."""
-        if self._is_unknown_to_backend:
-            return None
-        try:
-            return await ask()
-        except BackendError as error:
-            if self.flavour != "medtech" or not has_no_such_route(error):
-                raise
-            self._is_unknown_to_backend = True
-            _log.debug("This backend has no exchange data (HTTP %s)", error.status)
-            return None
+        return await self.ask(lambda: self._maps.get_many(delegation_keys)) or []
 
 
 Key = TypeVar("Key")

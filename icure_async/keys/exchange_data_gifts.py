@@ -61,43 +61,39 @@ class ExchangeDataGifts:
         self._maps = maps
         self._own = own
 
-    async def to_owner(
-        self, owner_id: str, key: EncryptionKey, owner: Mapping[str, Any]
-    ) -> ExchangeDataGift:
-        """Give the exchange data in both directions between another data owner and us.
+    async def concerning(self, owner_id: str) -> Sequence[Mapping[str, Any]]:
+        """Return the exchange data in both directions between another data owner and us.
 
-        Args:
-            owner_id: the other data owner.
-            key: its new key, which may be encrypted for.
-            owner: its document.
-
-        Raises:
-            ConflictError: exchange data keeps changing under our hands.
+        For our own id that is all we have. A backend of 2023 has none.
         """
         own_id = await self._own.own_id()
-        documents = [
+        found = await self._directory.ask(
+            lambda: self._all_of(own_id) if owner_id == own_id else self._between(own_id, owner_id)
+        )
+        return found or []
+
+    async def _between(self, own_id: str, owner_id: str) -> list[dict[str, Any]]:
+        return [
             *await self._resource.by_delegator_delegate(own_id, owner_id),
             *await self._resource.by_delegator_delegate(owner_id, own_id),
         ]
-        return await self._give(documents, key, owner)
 
-    async def to_device(self, key: EncryptionKey, owner: Mapping[str, Any]) -> ExchangeDataGift:
-        """Give all exchange data of the current data owner to another device of it.
+    async def _all_of(self, own_id: str) -> list[dict[str, Any]]:
+        return [row async for page in self._resource.by_participant(own_id) for row in page]
+
+    async def give(
+        self, documents: Sequence[Mapping[str, Any]], key: EncryptionKey, owner: Mapping[str, Any]
+    ) -> ExchangeDataGift:
+        """Encrypt exchange data for one key more.
 
         Args:
-            key: of the device, which may be encrypted for.
-            owner: our document.
+            documents: the exchange data.
+            key: the new one, which may be encrypted for.
+            owner: the document of the data owner whose key it is.
 
         Raises:
             ConflictError: exchange data keeps changing under our hands.
         """
-        own_id = await self._own.own_id()
-        documents = [row async for page in self._resource.by_participant(own_id) for row in page]
-        return await self._give(documents, key, owner)
-
-    async def _give(
-        self, documents: Sequence[Mapping[str, Any]], key: EncryptionKey, owner: Mapping[str, Any]
-    ) -> ExchangeDataGift:
         gift = ExchangeDataGift()
         older = {one.fingerprint for one in encryption_keys_of(owner)} - {key.fingerprint}
         readable: list[UsableExchangeData] = []

@@ -65,7 +65,7 @@ class KeyNotices:
         metadata: EncryptionMetadata,
         directory: OwnDocument,
         current_user: CurrentUser,
-        counterparts: Counterparts | None = None,
+        counterparts: Counterparts,
     ) -> None:
         self._storage = storage
         self._delivery = Delivery(
@@ -138,8 +138,7 @@ class KeyNotices:
     async def _correspondents(self, public_key: str) -> list[str]:
         """Return the ids of all who share something with the current data owner."""
         partners = await self._directory.correspondents()
-        if self._counterparts is not None:
-            partners += await self._counterparts.of(public_key)
+        partners += await self._counterparts.of(public_key)
         return list(dict.fromkeys(partners))
 
     async def _send(self, owner_id: str, public_key: str) -> tuple[list[KeyPairUpdateNotice], bool]:

@@ -375,6 +375,12 @@ class OwnDocument(Directory):
             )
         if self._has_public_key(delegate_id, delegate):
             return delegate.document
+        if published_keys_of(delegate.document):
+            return CryptoError(
+                f"Nothing can be shared with data owner {printable(delegate_id)} in the flavour of "
+                '2023: it has keys of today\'s iCure only. Log in with with_flavour("cardinal") on '
+                "the builder for that."
+            )
         return CryptoError(
             f"Nothing can be shared with data owner {printable(delegate_id)} yet: it has no public "
             "key. Share again once it has logged in for the first time."
@@ -420,7 +426,7 @@ def _usable(found: Mapping[str, bytes | _LeftOut]) -> dict[str, bytes]:
             raise key.error
         elif key.reason == "unreachable":
             _log.warning(
-                "Not sharing with data owner %s: it cannot be read, or has no public key yet",
+                "Not sharing with data owner %s: it cannot be read, or has no public key of 2023",
                 printable(delegate_id),
             )
     return usable

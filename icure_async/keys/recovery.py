@@ -6,8 +6,10 @@ import logging
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+from icure_async.crypto.exchange_keys import published_keys_of
 from icure_async.crypto.transfer_keys import recover_key_pairs
 from icure_async.errors import StorageError
+from icure_async.models.key_pair import fingerprint_of, is_fingerprint
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -67,6 +69,31 @@ class KeyRecovery:
                 await self._key_ring.add(key_pair)
         trusted = self._key_ring.trusted_pairs
         return [key_pair for key_pair in given if key_pair in trusted]
+
+    async def use_stored(self, owner: Mapping[str, Any]) -> None:
+        """Put published key pairs to use that another program has stored on this device since.
+
+        Args:
+            owner: the current data owner's document.
+        """
+        own_id = str(owner["id"])
+        found: list[KeyPair] = []
+        for fingerprint in filter(is_fingerprint, map(fingerprint_of, published_keys_of(owner))):
+            if fingerprint in self._key_ring:
+                continue
+            try:
+                key_pair = await self._key_storage.get_key_pair(own_id, fingerprint)
+            except StorageError:
+                _log.warning(
+                    "The key pair %s of data owner %s can't be read on this device",
+                    fingerprint,
+                    own_id,
+                )
+                continue
+            if key_pair is not None:
+                found.append(key_pair)
+        if found:
+            await self.use(own_id, found)
 
     async def store_foreign(self, own_id: str, key_pair: KeyPair) -> None:
         """Store a key pair that others have handed over, and put it to use.

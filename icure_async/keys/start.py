@@ -340,6 +340,9 @@ class KeyRegistration:
             return document
         readers = delegates_of_record(document)[:MAX_RECIPIENTS] if invited and is_patient else []
         if not published:
+            todays = published_keys_of(document)
+            if todays and not any(name in self._key_ring for name in todays):
+                await self._notices.remember(owner.id, key_pair.public_key)
             document = dict(document) | {"publicKey": key_pair.public_key}
         elif is_new:
             # Written down first: a program that finds the key published knows which notices to

@@ -49,6 +49,21 @@ def test_somebody_registers_works_and_logs_out(
     icure("logout")
 
 
+def test_a_patient_deletes_a_record_of_its_own(
+    icure: Command, running: Sandbox, phone: str, tmp_path: Path
+) -> None:
+    """It is named nowhere in the record: its keys show that it may."""
+    registered(icure, running, phone, "--flavour", "cardinal")
+    patient = icure.json("patient", "create", "--last-name", "Stark")
+    # Whoever may delete a record need not be able to read it.
+    missing = tmp_path / "no keys"
+    icure("patient", "delete", patient["id"], "--yes", code=1, ICURE_KEYS=str(missing))
+    icure("patient", "delete", patient["id"], "--yes")
+    stored = running.stored("patient", patient["id"])
+    assert stored is not None
+    assert stored["deletionDate"]
+
+
 def test_the_profile_or_the_environment_say_it_once_for_all(
     icure: Command, running: Sandbox, phone: str
 ) -> None:

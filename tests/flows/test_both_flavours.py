@@ -11,6 +11,7 @@ from icure_async.errors import (
     KeyPairNotFoundError,
     PermissionDeniedError,
 )
+from icure_async.models.flavour import Flavour
 from icure_async.sandbox import Fault
 from tests.support.cardinal_world import audit
 from tests.support.people_of_today import Device, Town, town
@@ -149,7 +150,7 @@ async def test_in_the_flavour_of_2023_nobody_shares_with_somebody_of_today(town:
     _, old = await town.registered(professional=True, flavour="medtech")
     of_today, cardinal = await town.registered(professional=True)
     record = await written(old)
-    with pytest.raises(CryptoError) as caught:
+    with pytest.raises(CryptoError, match="with_flavour") as caught:
         await old.patient_api.give_access_to(record, of_today.owner_id)
     assert of_today.owner_id in str(caught.value)
     with pytest.raises(CLOSED):
@@ -229,3 +230,77 @@ async def test_a_backend_without_rest_v2_is_no_error(town: Town) -> None:
     read.note = "changed"
     await fresh.patient_api.create_or_modify_patient(read)
     assert await note_of(fresh, migrated) == "changed"
+
+
+async def test_the_flavour_of_2023_gives_back_what_was_shared_today_too(town: Town) -> None:
+    """Otherwise the helper takes half of it for all."""
+    helper, old = await town.registered(professional=True, flavour="medtech")
+    loser, _ = await town.registered(professional=True, flavour="medtech")
+    of_2023 = await old.patient_api.give_access_to(await written(old), loser.owner_id)
+    new = await town.opened(helper)
+    of_today = await new.patient_api.give_access_to(await written(new), loser.owner_id)
+    loser.device = Device()
+    again = await town.opened(loser, flavour="medtech", keys=False)
+    (pair, *_) = await again.init_user_crypto(missing_key="allow")
+    given = await old.data_owner_api.give_access_back_to(loser.owner_id, pair.public_key)
+    assert (given.given, given.closed) == (2, 0)
+    assert await note_of(again, of_2023) == NOTE
+    assert await note_of(again, of_today) == NOTE
+    repeated = await old.data_owner_api.give_access_back_to(loser.owner_id, pair.public_key)
+    assert repeated.given == 0
+    exported = (await town.sandbox.export())["entities"]
+    pairs = [pair.private_key, helper.key_pair.private_key, loser.key_pair.private_key]
+    assert audit(exported, pairs).problems == []
+
+
+async def test_access_is_given_back_where_there_is_no_rest_v2(town: Town) -> None:
+    _, old = await town.registered(professional=True, flavour="medtech")
+    loser, _ = await town.registered(professional=True, flavour="medtech")
+    record = await old.patient_api.give_access_to(await written(old), loser.owner_id)
+    for method in ("GET", "POST", "PUT"):
+        town.sandbox.inject_fault(
+            Fault("status", method=method, path="/rest/v2/*", status=404, nth=range(1, 1000))
+        )
+    loser.device = Device()
+    again = await town.opened(loser, flavour="medtech", keys=False)
+    (pair, *_) = await again.init_user_crypto(missing_key="allow")
+    assert [notice.delivered for notice in again.key_notices] == [True, True]
+    given = await old.data_owner_api.give_access_back_to(loser.owner_id, pair.public_key)
+    assert given.given == 1
+    assert await note_of(again, record) == NOTE
+
+
+@pytest.mark.parametrize("flavour", ["medtech", "cardinal"])
+async def test_those_who_share_today_are_told_of_a_new_key_of_2023(
+    flavour: Flavour, town: Town
+) -> None:
+    """One who shares today only is told of it, or the user that it can't be."""
+    loser, cardinal = await town.registered(professional=True)
+    helper, _ = await town.registered(professional=True, flavour=flavour)
+    record = await cardinal.patient_api.give_access_to(await written(cardinal), helper.owner_id)
+    loser.device = Device()
+    again = await town.opened(loser, flavour="medtech", keys=False)
+    (pair, *_) = await again.init_user_crypto(missing_key="allow")
+    delivered = {notice.recipient_id: notice.delivered for notice in again.key_notices}
+    assert delivered[helper.owner_id] is (flavour == "medtech")
+    helpers_api = await town.opened(helper)
+    await helpers_api.data_owner_api.give_access_back_to(loser.owner_id, pair.public_key)
+    assert await note_of(again, record) == NOTE
+
+
+async def test_a_second_key_of_somebody_who_has_the_first_is_told_to_nobody(town: Town) -> None:
+    person, cardinal = await town.registered(professional=True)
+    colleague, _ = await town.registered(professional=True)
+    await cardinal.patient_api.give_access_to(await written(cardinal), colleague.owner_id)
+    api = await town.opened(person, flavour="medtech")
+    assert list(api.key_notices) == []
+
+
+async def test_one_person_works_in_both_flavours_at_once(town: Town) -> None:
+    """The first API object was open before the second one made its key."""
+    person, cardinal = await town.registered(professional=True)
+    medtech = await town.opened(person, flavour="medtech")
+    record = await written(medtech)
+    assert await note_of(cardinal, record) == NOTE
+    of_today = await written(cardinal, "today")
+    assert await note_of(medtech, of_today) == "today"

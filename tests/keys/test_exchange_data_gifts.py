@@ -63,7 +63,8 @@ async def give(backend: ExchangeBackend) -> ExchangeDataGift:
     gifts = ExchangeDataGifts(
         ExchangeDataResource(session), patient.directory, patient.maps, patient.own
     )
-    return await gifts.to_owner(DOCTOR, NEW_KEY, backend.entities["hcparty"][DOCTOR])
+    owner = backend.entities["hcparty"][DOCTOR]
+    return await gifts.give(await gifts.concerning(DOCTOR), NEW_KEY, owner)
 
 
 async def ring_of(*pairs: KeyPair) -> KeyRing:
