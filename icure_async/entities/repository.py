@@ -19,8 +19,9 @@ from icure_async.entities.encrypted_fields import (
     refuse_exposing,
     refuse_exposing_content,
     with_missing,
+    without_hidden_dates,
 )
-from icure_async.entities.encrypted_self import ENCRYPTED_SELF
+from icure_async.entities.encrypted_self import ENCRYPTED_SELF, encrypted_parts
 from icure_async.entities.metadata import Readers
 from icure_async.entities.record_ids import one_id
 from icure_async.entities.records import Records
@@ -508,7 +509,7 @@ class Repository(Records[Clear, Sealed]):
             document = self.kind.complete(document)
         refuse_exposing_content(self.kind, document, stored)
         await self._refuse_exposing(document, stored)
-        return self._stamped_in_clear(document)
+        return self._stamped_in_clear(without_hidden_dates(document, stored))
 
     async def _completed(self, record: Clear | Sealed, stored: Mapping[str, Any]) -> Clear | Sealed:
         """Return the record with what its class does not know about the stored document.
@@ -576,7 +577,12 @@ class Repository(Records[Clear, Sealed]):
         kind = self.kind
         document = kind.complete(document)
         noun, members = kind.noun, kind.always_encrypted
-        has_content = any(document.get(name) for name in members)
+        # In the elements of lists it is in clear next to what it was.
+        has_content = (
+            any(document.get(name) for name in members)
+            or kind.shows_content(document)
+            or bool(encrypted_parts(document))
+        )
         replaces_content = any(document.get(name) is not None for name in members)
         closed = opened is None or (opened.key is None and self.metadata.has_keys(document))
         if closed and (replaces_content or not keep_unreadable):
@@ -591,6 +597,9 @@ class Repository(Records[Clear, Sealed]):
             or opened is None
             or (keep_unreadable and is_in_clear(document) and not has_content)
         ):
+            if closed and stored is not None:
+                refuse_exposing_content(kind, document, stored)
+                document = without_hidden_dates(document, stored)
             await self._refuse_exposing(document, stored)
             return self._stamped_in_clear(document)
         document = self._stamped(document)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from icure_async.crypto.exchange_keys import public_keys_of
+from icure_async.entities.delegations import LEGACY_MAPS
 from icure_async.entities.encrypted_self import encrypted_parts
+from icure_async.entities.secure_delegations import SECURITY_METADATA
 from icure_async.entities.wholeness import ENTITY_METADATA, KEY_MATERIAL, same_material
 from icure_async.errors import InvalidResponseError
 from icure_async.foreign_text import printable
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["OwnRecord", "has_metadata", "is_new_record"]
 
-_METADATA: Final = ("securityMetadata", "delegations", "encryptionKeys", "cryptedForeignKeys")
+_METADATA: Final = (*LEGACY_MAPS, SECURITY_METADATA)
 
 
 def has_metadata(record: Mapping[str, Any]) -> bool:

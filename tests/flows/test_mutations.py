@@ -39,7 +39,7 @@ from tests.support.shortcuts import make_key_pairs
 pytestmark = pytest.mark.timeout(900)
 
 OPTION = "ICURE_MUTATIONS"
-SAMPLES: dict[Flavour, int] = {"medtech": 60, "cardinal": 40}
+SAMPLES: dict[Flavour, int] = {"medtech": 24, "cardinal": 16}
 SECONDS = 20.0
 KEY_PAIRS = 4
 

@@ -8,7 +8,6 @@ from typing import Any, cast
 import attrs
 import pytest
 
-from icure_async.entities.kinds import PATIENT_OF_TODAY
 from icure_async.errors import ConflictError, CryptoError, InvalidResponseError
 from icure_async.keys.current_user import CurrentUser
 from icure_async.keys.own_record import OwnRecord
@@ -25,6 +24,7 @@ from tests.support.exchange_backend import (
     Question,
     pairs_of,
 )
+from tests.support.kinds_of_today import PATIENT_OF_TODAY
 
 ME = "patient-me"
 DOCTOR = "hcp-doctor"
