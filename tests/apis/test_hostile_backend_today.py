@@ -790,7 +790,7 @@ async def test_a_record_in_the_place_of_another_is_believed(scene: Scene) -> Non
 async def test_a_reader_of_one_record_can_have_another_put_under_a_known_key(
     scene: Scene, way: str
 ) -> None:
-    """What stood there stays closed; the policy can't tell, since delegations name no record."""
+    """Delegations name no record: the policy can't tell. The content of before stays closed."""
     scene.genuine.add(digest(scene.evil.public_key))
     evil_id = scene.add_evil_professional()
     first, second = await two_records(scene)
