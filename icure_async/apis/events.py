@@ -46,6 +46,10 @@ class Subscription(Generic[RecordT]):
 
     With :meth:`start` a function is called for each of them instead.
 
+    In the cardinal flavour, the records of patients do not name them. A patient who subscribes is
+    told of what is shared under the keys that it had when the connection was made: the first record
+    that somebody new shares with it is found by reading, and told of after the next connection.
+
     Events that are not taken wait, up to a limit; from there on the backend has to wait. One that
     does not wait closes the connection, which is then made again, as a :class:`Reconnected` tells.
 

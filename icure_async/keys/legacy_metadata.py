@@ -46,7 +46,8 @@ class LegacyMetadata(LegacyKeys):
             if delegate_id not in exchange_keys:
                 raise CryptoError(
                     f"Data owner {delegate_id} can't be given a {kind.noun}: it can't be read, or "
-                    "has no public key yet. Check the id, or try again once it has logged in. "
+                    "has no public key of 2023. Check the id, try again once it has logged in, or "
+                    'log in with with_flavour("cardinal") on the builder where it is of today. '
                     f"The {kind.noun} was not created."
                 )
         prepared: list[dict[str, Any] | CryptoError] = []

@@ -13,6 +13,7 @@ import attrs
 
 from icure_async.entities.metadata import ReadableEntity, Shared
 from icure_async.entities.metadata_answers import refuse_lost_metadata, refuse_missing_delegation
+from icure_async.entities.secure_delegations import secure_delegations_of
 from icure_async.entities.shared_secrets import difference_of, is_empty
 from icure_async.errors import (
     BadRequestError,
@@ -173,6 +174,7 @@ class SecureShares:
             should_retry = rejected.keys() == plan.requests.keys() and all(
                 one.should_retry for one in rejected.values()
             )
+            should_retry = should_retry or _was_overtaken(plan, document, rejected)
             if should_retry and document["rev"] != plan.document["rev"]:
                 outcomes[index] = entity
             else:
@@ -198,6 +200,20 @@ class SecureShares:
             if request.delegate_id in access and is_empty(difference_of(plan.secrets.held, had)):
                 access[request.delegate_id] = "present" if name in rejected else "given"
         return Shared(entity.document, access, is_stored=True)
+
+
+def _was_overtaken(
+    plan: SharePlan, stored: Mapping[str, Any], rejected: Mapping[str, Rejection]
+) -> bool:
+    """Return whether another call gave us the delegation of our own that the others need."""
+    first = plan.requests.get("0")
+    return (
+        first is not None
+        and "0" in rejected
+        and first.delegate_id not in plan.access
+        and first.key not in secure_delegations_of(plan.document)
+        and first.key in secure_delegations_of(stored)
+    )
 
 
 def _with_errors(plan: SharePlan, error: ICureError) -> dict[str, Granted | ICureError]:

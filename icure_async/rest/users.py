@@ -29,6 +29,7 @@ from icure_async.rest.urls import path
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from icure_async.rest.dialects import Dialect
     from icure_async.rest.session import Session
 
 __all__ = ["PASSWORD_MEMBER", "UserResource", "is_same_name", "may_be_named", "user_refusal"]
@@ -63,7 +64,7 @@ class UserResource(EntityResource):
                 "GET", "/user/current", action=action, repeatable=True
             )
         except NotFoundError as error:
-            raise _no_backend(error) from error
+            raise _no_backend(error, self._session.dialect) from error
         answer = response.json_object()
         self._session.read_expiry(answer)
         user = checked_document(answer, "user", None, action)
@@ -331,12 +332,17 @@ def _only_today(method: str, value: str) -> ConfigurationError:
     )
 
 
-def _no_backend(error: NotFoundError) -> NotFoundError:
+def _no_backend(error: NotFoundError, dialect: Dialect) -> NotFoundError:
     """Return the same error with advice for a path without an id that could be wrong."""
+    other = (
+        "leave with_flavour('cardinal') out"
+        if dialect.flavour == "cardinal"
+        else "call with_flavour('cardinal') on the builder"
+    )
     return NotFoundError(
         f"Could not read the current user: nothing is found there (HTTP {error.status}). Check "
         "that with_icure_base_url() is the URL of the backend, not the message gateway's or a "
-        "page's.",
+        f"page's, and that the backend has {dialect.root}: where it has not, {other}.",
         status=error.status,
         request_id=error.request_id,
         server_message=error.server_message,

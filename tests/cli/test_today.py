@@ -55,7 +55,6 @@ def test_a_patient_deletes_a_record_of_its_own(
     """It is named nowhere in the record: its keys show that it may."""
     registered(icure, running, phone, "--flavour", "cardinal")
     patient = icure.json("patient", "create", "--last-name", "Stark")
-    # Whoever may delete a record need not be able to read it.
     missing = tmp_path / "no keys"
     icure("patient", "delete", patient["id"], "--yes", code=1, ICURE_KEYS=str(missing))
     icure("patient", "delete", patient["id"], "--yes")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from icure_async import EncryptedPatient, MedTechApi, Patient
@@ -9,6 +11,7 @@ from icure_async.errors import (
     CryptoError,
     DecryptionError,
     KeyPairNotFoundError,
+    NotFoundError,
     PermissionDeniedError,
 )
 from icure_async.models.flavour import Flavour
@@ -304,3 +307,36 @@ async def test_one_person_works_in_both_flavours_at_once(town: Town) -> None:
     assert await note_of(cardinal, record) == NOTE
     of_today = await written(cardinal, "today")
     assert await note_of(medtech, of_today) == "today"
+
+
+async def test_a_record_of_2023_is_shared_by_two_calls_at_once(town: Town) -> None:
+    """Both ask for the first delegation of the author, and one of them is late."""
+    author, old = await town.registered(professional=True, flavour="medtech")
+    readers = [await town.registered(professional=True) for _ in range(2)]
+    record = await written(old)
+    new = await town.opened(author)
+    read = await new.patient_api.get_patient(str(record.id))
+    await asyncio.gather(
+        *(new.patient_api.give_access_to(read, reader.owner_id) for reader, _ in readers)
+    )
+    assert [await note_of(api, record) for _, api in readers] == [NOTE, NOTE]
+
+
+@pytest.mark.parametrize(
+    ("flavour", "advice"),
+    [
+        ("cardinal", r"the backend has /rest/v2: .* leave with_flavour\('cardinal'\) out"),
+        ("medtech", r"the backend has /rest/v1: .* call with_flavour\('cardinal'\)"),
+    ],
+)
+async def test_a_backend_that_lacks_the_version_of_a_flavour_is_told(
+    flavour: Flavour, advice: str, town: Town
+) -> None:
+    person, _ = await town.registered(professional=True, flavour=flavour)
+    version = "v2" if flavour == "cardinal" else "v1"
+    for method in ("GET", "POST"):
+        town.sandbox.inject_fault(
+            Fault("status", method=method, path=f"/rest/{version}/*", status=404, nth=range(1, 99))
+        )
+    with pytest.raises(NotFoundError, match=advice):
+        await town.opened(person, flavour=flavour)
