@@ -498,7 +498,7 @@ async def test_a_policy_is_asked_about_the_exchange_data_that_a_key_came_by(
 async def test_a_backend_that_copies_delegations_gets_no_new_content_with_their_key(
     backend: ExchangeBackend, *, has_policy: bool
 ) -> None:
-    """Where nothing is encrypted, nothing shows that the key is another entity's."""
+    """Nothing encrypted can show that the key is another entity's."""
 
     async def policy(_question: KeyQuestion) -> bool:
         return True
