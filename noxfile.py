@@ -100,7 +100,7 @@ def typecheck(session: nox.Session) -> None:
 
 
 @nox.session
-@budget(16)
+@budget(14)
 def tests(session: nox.Session) -> None:
     """All tests that need nothing but Python, with branch coverage; or those that are named.
 
@@ -133,7 +133,7 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session
-@budget(4)
+@budget(3.5)
 def interop(session: nox.Session) -> None:
     """Drive the sandbox with the published SDKs, and read each other's patients.
 
@@ -146,11 +146,12 @@ def interop(session: nox.Session) -> None:
 
 
 @nox.session
-@budget(0.4)
+@budget(0.6)
 def demo(session: nox.Session) -> None:
-    """Run the whole story on a fresh sandbox."""
+    """Run the whole story on a fresh sandbox, in both flavours."""
     session.install(".[cli]")
-    session.run("icure", "demo")
+    for flavour in ("medtech", "cardinal"):
+        session.run("icure", "demo", "--flavour", flavour)
 
 
 @nox.session

@@ -25,11 +25,11 @@ from icure_async.keys.cardinal_start import CardinalKeyRegistration
 from icure_async.keys.counterparts import Counterparts
 from icure_async.keys.current_user import CurrentUser
 from icure_async.keys.data_export import DataExport
-from icure_async.keys.entity_keys import LegacyMetadata
 from icure_async.keys.exchange_data import ExchangeDataDirectory
 from icure_async.keys.exchange_data_gifts import ExchangeDataGifts
 from icure_async.keys.exchange_data_maps import ExchangeDataMaps
 from icure_async.keys.known_keys import KnownKeys
+from icure_async.keys.legacy_metadata import LegacyMetadata
 from icure_async.keys.notaries import KeyNotaries
 from icure_async.keys.notices import KeyNotices
 from icure_async.keys.own_account import OwnAccount
@@ -50,14 +50,16 @@ from icure_async.keys.user_tokens import Logout, UserTokens
 from icure_async.keys.users import Users
 from icure_async.keys.whole_owners import WholeDataOwners
 from icure_async.models.base import EntityModel
-from icure_async.rest.entities import EntityResource
 from icure_async.rest.exchange_data import ExchangeDataMapResource, ExchangeDataResource
-from icure_async.rest.patient_data import PatientDataResource
-from icure_async.rest.patient_data_v2 import PatientDataResourceV2
-from icure_async.rest.people_v2 import device_resource, professional_resource
 from icure_async.rest.recovery_data import RecoveryDataResource
+from icure_async.rest.resources import (
+    device_resource,
+    entity_resource,
+    patient_data_resource,
+    professional_resource,
+    user_resource,
+)
 from icure_async.rest.shared_metadata import SharedMetadataResource
-from icure_async.rest.users_v2 import user_resource
 from icure_async.secret_holders import SecretHolder
 
 if TYPE_CHECKING:
@@ -67,6 +69,7 @@ if TYPE_CHECKING:
     from icure_async.entities.metadata import EncryptionMetadata
     from icure_async.entities.plain_kinds import PlainKind
     from icure_async.medtech import Settings
+    from icure_async.rest.entities import EntityResource
     from icure_async.rest.session import Session
 
 __all__ = ["Parts"]
@@ -82,7 +85,10 @@ class Parts(SecretHolder):
     def __init__(self, settings: Settings, session: Session) -> None:
         self._settings = settings
         self._session = session
+        self._is_of_today = settings.flavour == "cardinal"
         crypto, clock = settings.crypto, settings.clock
+
+        # --- The user ---
         self.logout: Final = Logout(session, clock=clock)
         self.users: Final = user_resource(session)
         self.current_user: Final = CurrentUser(self.users, clock=clock)
@@ -101,6 +107,8 @@ class Parts(SecretHolder):
             crypto=crypto,
             clock=clock,
         )
+
+        # --- Keys ---
         key_ring = KeyRing(crypto)
         self.trust: Final = KeyTrust(
             KnownKeys(settings.storage, key_ring),
@@ -115,21 +123,21 @@ class Parts(SecretHolder):
             crypto=crypto,
             trust=self.trust,
         )
-        exchange_data = ExchangeDataResource(session)
-        map_resource = ExchangeDataMapResource(session)
+
+        # --- Exchange data, which every flavour reads ---
+        resource, map_resource = ExchangeDataResource(session), ExchangeDataMapResource(session)
         self.exchange_data: Final = ExchangeDataDirectory(
-            exchange_data,
-            map_resource,
-            self.own_document,
-            flavour=settings.flavour,
+            resource, map_resource, self.own_document, flavour=settings.flavour
         )
         maps = ExchangeDataMaps(crypto, map_resource, self.exchange_data)
-        counterparts = Counterparts(exchange_data, self.exchange_data, self.own_document)
-        gifts = ExchangeDataGifts(exchange_data, self.exchange_data, maps, self.own_document)
+        counterparts = Counterparts(resource, self.exchange_data, self.own_document)
+        gifts = ExchangeDataGifts(resource, self.exchange_data, maps, self.own_document)
         transfers = None
-        if settings.flavour == "cardinal":
-            transfers = TodaysTransfers(exchange_data, self.exchange_data, self.own_document)
+        if self._is_of_today:
+            transfers = TodaysTransfers(resource, self.exchange_data, self.own_document)
             self.own_document.recovery.transfers = transfers
+
+        # --- Records ---
         legacy = LegacyMetadata(crypto, key_ring, self.own_document)
         metadata = self._both_flavours(legacy, maps)
         self.patients: Final = self.repository(settings.patient_kind or PATIENT, metadata)
@@ -137,9 +145,7 @@ class Parts(SecretHolder):
         self.patient_shares: Final = Shares(self.patients, crypto=crypto, own=self.own_document)
         self.all_data: Final = AllDataOfPatients(
             self.patient_shares,
-            PatientDataResourceV2(session, self.exchange_data)
-            if settings.flavour == "cardinal"
-            else PatientDataResource(session),
+            patient_data_resource(session, self.exchange_data),
             metadata=metadata,
             own=self.own_document,
         )
@@ -157,6 +163,8 @@ class Parts(SecretHolder):
             patients=self.patients,
             notifications=self.notifications,
         )
+
+        # --- Events ---
         self.feeds: Final = Feeds()
         backend = EventBackend(
             session=session,
@@ -166,15 +174,15 @@ class Parts(SecretHolder):
             max_bytes=settings.max_response_size,
             access_headers=self._access_to_events,
         )
-        about_patients, about_notifications = (
-            events_of(self.patients),
-            events_of(self.notifications),
-        )
+        about_patients = events_of(self.patients)
+        about_notifications = events_of(self.notifications)
         self.patient_events: Final = EventSource(backend, about_patients)
         self.notification_events: Final = EventSource(
             backend, about_notifications, records=self.notifications
         )
         self.user_events: Final = EventSource(backend, USER_EVENTS)
+
+        # --- The start of the keys, and the ways back to lost ones ---
         self.key_notices: Final = KeyNotices(
             storage=settings.storage,
             notifications=self.notifications,
@@ -195,7 +203,7 @@ class Parts(SecretHolder):
             key_storage=settings.key_storage,
             storage=settings.storage,
             notices=self.key_notices,
-            exchange_data=ExchangeDataResource(session),
+            exchange_data=resource,
             flavour=settings.flavour,
         )
         self.notaries: Final = KeyNotaries(self.own_document, self.exchange_data)
@@ -226,12 +234,15 @@ class Parts(SecretHolder):
         self, kind: EntityKind[Clear, Sealed], metadata: EncryptionMetadata
     ) -> Repository[Clear, Sealed]:
         """Return the repository of one kind of entity, as the flavour of the user writes it."""
-        is_of_today = self._settings.flavour == "cardinal"
         return Repository(
-            of_today(kind) if is_of_today else kind,
-            self._resource_of_today(kind)
-            if is_of_today
-            else EntityResource(self._session, kind.route, kind.noun),
+            of_today(kind) if self._is_of_today else kind,
+            entity_resource(
+                self._session,
+                kind.route,
+                kind.noun,
+                secure_type=kind.secure_type,
+                access=self.exchange_data,
+            ),
             crypto=self._settings.crypto,
             metadata=metadata,
             own=self.own_document,
@@ -245,9 +256,9 @@ class Parts(SecretHolder):
         metadata: EncryptionMetadata,
         transfers: TodaysTransfers | None,
     ) -> KeyRegistration:
+        """Return the work of ``init_user_crypto`` in the flavour of the user."""
         settings = self._settings
-        is_of_today = settings.flavour == "cardinal"
-        registration = (CardinalKeyRegistration if is_of_today else KeyRegistration)(
+        registration = (CardinalKeyRegistration if self._is_of_today else KeyRegistration)(
             self.own_document,
             key_storage=settings.key_storage,
             current_user=self.current_user,
@@ -272,11 +283,11 @@ class Parts(SecretHolder):
         """Return the metadata of entities, written in the flavour of the user."""
         crypto, own = self._settings.crypto, self.own_document
         planner = SharePlanner(crypto, self.exchange_data, maps, own, legacy.secret_finder)
-        shares = SecureShares(planner, maps, self._resource_of_today)
+        shares = SecureShares(planner, maps, self._metadata_resource)
         secure = SecureMetadata(crypto, self.exchange_data, maps, own, shares)
         return Flavours(legacy, secure, writes=self._settings.flavour)
 
-    def _resource_of_today(self, kind: EntityKind[Any, Any]) -> SharedMetadataResource:
+    def _metadata_resource(self, kind: EntityKind[Any, Any]) -> SharedMetadataResource:
         return SharedMetadataResource(
             self._session,
             kind.route,
@@ -295,4 +306,5 @@ class Parts(SecretHolder):
             crypto=self._settings.crypto,
             learn=self.own_document.learn,
             read_owner=self.own_document.read_document_anew,
+            of_today=self._settings.flavour == "cardinal",
         )

@@ -94,7 +94,7 @@ POSITIONAL: dict[str, tuple[Callable[[Any, Any], Any], str]] = {
     ),
     "init": (
         lambda _, api: api.init_user_crypto(None, "allow"),
-        "takes only key_pair by position.*missing_key=, parent_key_pairs=, find_key=",
+        "takes only key_pair by position.*missing_key=, parent_key_pairs=, recovery_key=, find_ke",
     ),
     "page size": (
         lambda _, api: api.notification_api.filter_notifications(None, 10),

@@ -19,7 +19,7 @@ from icure_async.errors import (
     CodeExpiredError,
     InvalidResponseError,
 )
-from icure_async.rest.users_v2 import user_resource
+from icure_async.rest.resources import user_resource
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -20,6 +20,7 @@ from icure_async.errors import (
     TooManyAttemptsError,
     UnknownProcessError,
 )
+from icure_async.rest.responses import has_no_such_route
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,7 +33,6 @@ _Event = AuthenticationEvent
 _TOO_MANY: Final = 429
 _NOT_FOUND: Final = 404
 _REFUSALS: Final = range(400, 500)
-_NO_SUCH_PROCESS: Final = frozenset({_NOT_FOUND, 405, 501})
 _REFUSED_CONTENT: Final = frozenset({400, 422})
 
 # Not said of the last one that may be tried: where the gateway says so, it is too many attempts.
@@ -110,7 +110,7 @@ def code_refusal(
 
 def challenge_failure(process: AuthenticationProcess, error: BackendError) -> BackendError:
     """Return the error where the gateway has no challenge for the SDK to solve."""
-    if error.status not in _NO_SUCH_PROCESS:
+    if not has_no_such_route(error):
         return error
     unknown = advance(process, _Event.PROCESS_UNKNOWN)
     advice = f"{_process_unknown(process, error)} {_NO_CHALLENGE}"
@@ -126,7 +126,7 @@ def start_failure(process: AuthenticationProcess, error: BackendError) -> Backen
         doubt = "" if captcha_named else " If that goes on, check with_msg_gw_url()."
         refused = advance(process, _Event.CAPTCHA_REFUSED)
         return CaptchaRefusedError(_CAPTCHA_REFUSED + doubt, process=refused, **about)
-    if status in _NO_SUCH_PROCESS:
+    if has_no_such_route(error):
         unknown = advance(process, _Event.PROCESS_UNKNOWN)
         return UnknownProcessError(_process_unknown(process, error), process=unknown, **about)
     names_professional = "hcpId" in (error.server_message or "")

@@ -13,6 +13,7 @@ from icure_async.cli.profiles import SETTINGS
 from icure_async.errors import ICureError
 from icure_async.foreign_text import printable
 from icure_async.rest.proxies import is_loopback
+from icure_async.rest.responses import NO_SUCH_ROUTE
 from icure_async.rest.urls import (
     DEFAULT_GATEWAY_URL,
     normalise_base_url,
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 __all__ = ["check_encryption", "check_servers"]
 
 _MOST_SKEW_SECONDS: Final = 120
-_UNKNOWN: Final = frozenset({404, 405, 501})
 _WANTS_CREDENTIALS: Final = 401
 _LONGEST_VERSION: Final = 100
 
@@ -121,7 +121,7 @@ def _judge(choices: Choices, gateway: str, answers: Mapping[str, Response]) -> I
     A gateway that does not know one of the ids answers 404, and refuses all else of the request.
     """
     first = next(iter(answers.values()))
-    unknown = [name for name, answer in answers.items() if answer.status in _UNKNOWN]
+    unknown = [name for name, answer in answers.items() if answer.status in NO_SUCH_ROUTE]
     if first.looks_like_a_page or any(answer.status >= 500 for answer in answers.values()):
         found = f"something else than a message gateway answers at {gateway} (HTTP {first.status})"
         yield bad("Gateway", found, _set(choices, "gateway_url"))

@@ -16,6 +16,7 @@ import attrs
 
 from icure_async.crypto.encoding import decode_base64, encode_base64
 from icure_async.crypto.exchange_keys import TODAYS_KEYS, is_public_key, public_keys_of
+from icure_async.crypto.key_ring import AES_KEY_LENGTHS, EXCHANGE_KEY_BYTES
 from icure_async.errors import CryptoError
 from icure_async.foreign_text import printable
 from icure_async.json_shapes import as_list, as_object
@@ -29,17 +30,16 @@ if TYPE_CHECKING:
     from icure_async.models.key_pair import KeyPair
 
 __all__ = [
-    "ACCESS_CONTROL_KEY_BYTES",
     "EncryptionKey",
     "ExchangeSecrets",
     "access_control_key",
     "access_header",
     "delegation_key",
     "encryption_keys_of",
-    "fingerprint_v2",
     "fingerprints_of",
     "is_contradicted",
     "is_verified",
+    "keys_in_header",
     "new_exchange_data",
     "open_exchange_data",
     "open_wrapped",
@@ -47,16 +47,13 @@ __all__ = [
     "wrap_for",
 ]
 
-ACCESS_CONTROL_KEY_BYTES: Final = 16
-
 _EXCHANGE_KEY: Final = "exchangeKey"
 _ACCESS_CONTROL_SECRET: Final = "accessControlSecret"  # noqa: S105
 _SIGNATURE_KEY: Final = "sharedSignatureKey"
 _WRAPPED: Final = (_EXCHANGE_KEY, _ACCESS_CONTROL_SECRET, _SIGNATURE_KEY)
-_EXCHANGE_KEY_BYTES: Final = 32
 _ACCESS_CONTROL_SECRET_BYTES: Final = 16
+_ACCESS_CONTROL_KEY_BYTES: Final = 16
 _SIGNATURE_KEY_BYTES: Final = 128
-_AES_KEY_LENGTHS: Final = frozenset({16, 24, _EXCHANGE_KEY_BYTES})
 _KEYS_A_VALUE: Final = 360
 # Of 2048 bits or more; the rest is checked where something is encrypted for it.
 _SPKI: Final = re.compile(
@@ -144,7 +141,7 @@ def access_control_key(secret: bytes, entity_type: str) -> bytes:
         entity_type: "Patient", "MaintenanceTask", …
     """
     text = f"{secret.hex()}{entity_type}"
-    return hashlib.sha256(text.encode()).digest()[:ACCESS_CONTROL_KEY_BYTES]
+    return hashlib.sha256(text.encode()).digest()[:_ACCESS_CONTROL_KEY_BYTES]
 
 
 def delegation_key(access_control_key: bytes) -> str:
@@ -163,6 +160,13 @@ def access_header(keys: Sequence[bytes]) -> str | None:
         for start in range(0, len(distinct), _KEYS_A_VALUE)
     ]
     return ",".join(values) or None
+
+
+def keys_in_header(value: str) -> list[bytes]:
+    """Return the access control keys in a value that :func:`access_header` has made."""
+    joined = b"".join(map(decode_base64, value.split(",")))
+    starts = range(0, len(joined), _ACCESS_CONTROL_KEY_BYTES)
+    return [joined[start : start + _ACCESS_CONTROL_KEY_BYTES] for start in starts]
 
 
 # --- Secrets, encrypted for keys ------------------------------------------------------------------
@@ -200,7 +204,7 @@ async def open_exchange_data(
     §4.4), and :func:`is_verified` says what may be written with.
     """
     exchange_key = await key_ring.open_of_today(document.get(_EXCHANGE_KEY))
-    if exchange_key is None or len(exchange_key) not in _AES_KEY_LENGTHS:
+    if exchange_key is None or len(exchange_key) not in AES_KEY_LENGTHS:
         return None
     secret = await key_ring.open_of_today(document.get(_ACCESS_CONTROL_SECRET))
     if secret is None:
@@ -248,7 +252,7 @@ async def is_contradicted(
 
 def _is_whole(secrets: ExchangeSecrets) -> bool:
     return (
-        len(secrets.exchange_key) == _EXCHANGE_KEY_BYTES
+        len(secrets.exchange_key) == EXCHANGE_KEY_BYTES
         and len(secrets.access_control_secret) == _ACCESS_CONTROL_SECRET_BYTES
         and len(secrets.signature_key) == _SIGNATURE_KEY_BYTES
     )
@@ -368,9 +372,11 @@ async def new_exchange_data(
             "init_user_crypto() first. Nothing was sent."
         )
     is_own = delegate_id == delegator_id
+    # Anybody who writes our document may list a key there with the fingerprint of ours.
+    own_keys = sorted(own_keys, key=lambda key: not key_ring.holds(key.public_key))
     keys = await _usable(crypto, own_keys, own_keys if is_own else delegate_keys, to=delegate_id)
     secrets = ExchangeSecrets(
-        await crypto.random_bytes(_EXCHANGE_KEY_BYTES),
+        await crypto.random_bytes(EXCHANGE_KEY_BYTES),
         await crypto.random_bytes(_ACCESS_CONTROL_SECRET_BYTES),
         await crypto.random_bytes(_SIGNATURE_KEY_BYTES),
     )

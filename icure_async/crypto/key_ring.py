@@ -19,13 +19,16 @@ if TYPE_CHECKING:
     from icure_async.crypto.protocol import Crypto, OaepHash
     from icure_async.models.key_pair import KeyPair
 
-__all__ = ["EXCHANGE_KEY_BYTES", "KeyRing"]
+__all__ = ["AES_KEY_LENGTHS", "EXCHANGE_KEY_BYTES", "KeyRing"]
 
 EXCHANGE_KEY_BYTES: Final = 32
+
+AES_KEY_LENGTHS: Final = frozenset({16, 24, EXCHANGE_KEY_BYTES})
+"""The lengths of AES keys in bytes; this SDK makes the longest."""
+
 _OPENED_KEPT: Final = 8192
 # Which hash a ciphertext was made with is not recorded; SHA-256 is what today's keys take.
 _HASHES: Final[tuple[OaepHash, ...]] = ("sha-256", "sha-1")
-_AES_KEY_LENGTHS: Final = frozenset({16, 24, EXCHANGE_KEY_BYTES})
 
 
 class KeyRing(SecretHolder):
@@ -222,7 +225,7 @@ class KeyRing(SecretHolder):
             # For a key of today, to which access was given back (today.md §10).
             of_today = is_named and serves_today(self._crypto)
             opened = await self._rsa_opened(key_pair, content, "sha-256") if of_today else b""
-        return opened if len(opened) in _AES_KEY_LENGTHS else None
+        return opened if len(opened) in AES_KEY_LENGTHS else None
 
     async def _rsa_opened(self, key_pair: KeyPair, content: bytes, oaep: OaepHash) -> bytes:
         """Return what a ciphertext hides; nothing where this is not its key, or its hash."""

@@ -20,11 +20,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "KEY_MAPS",
+    "LEGACY_MAPS",
     "decrypt_entry",
     "encrypt_entry",
     "entity_key_of",
     "entries_for",
     "has_keys",
+    "has_legacy_metadata",
     "has_own_entry",
     "key_map_of",
     "name_in_entries",
@@ -33,6 +35,9 @@ __all__ = [
 
 KEY_MAPS: Final = ("encryptionKeys", "delegations")
 """The maps whose entries may hide an entity's key."""
+
+LEGACY_MAPS: Final = (*KEY_MAPS, "cryptedForeignKeys")
+"""The maps of entries: an entity's metadata in the flavour of 2023."""
 
 _KEY_FORM: Final = re.compile(r"[0-9a-fA-F]{32}|[0-9a-fA-F]{64}")
 _UUID_LENGTH: Final = 36
@@ -51,6 +56,11 @@ def entries_for(entries: object, delegate_id: str) -> list[Mapping[str, Any]]:
 def has_keys(document: Mapping[str, Any]) -> bool:
     """Return whether some ``encryptionKeys`` list is non-empty (else ``delegations`` serve)."""
     return any(as_object(document.get("encryptionKeys")).values())
+
+
+def has_legacy_metadata(document: Mapping[str, Any]) -> bool:
+    """Return whether an entity has metadata of the flavour of 2023."""
+    return any(as_object(document.get(name)) for name in LEGACY_MAPS)
 
 
 def key_map_of(document: Mapping[str, Any]) -> str:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, get_origin
 
 import attrs
 
+from icure_async.entities.encrypted_self import ENCRYPTED_SELF, encrypted_parts
+from icure_async.entities.manifests import NO_MANIFEST, SET_ON_SAVING
 from icure_async.errors import ConflictError, DecryptionError, ValidationError
 from icure_async.mistakes import did_you_mean
 from icure_async.models.base import EntityModel
@@ -29,10 +31,10 @@ __all__ = [
     "refuse_exposing",
     "refuse_exposing_content",
     "with_missing",
+    "without_hidden_dates",
 ]
 
 _EMPTY: Final[tuple[object, ...]] = (None, "", [], {})
-_SET_ON_SAVING: Final = frozenset({"created", "modified"})
 # Other SDKs read null for these as an error.
 _NOTHING: Final[Mapping[object, object]] = {list: [], dict: {}}
 
@@ -153,6 +155,8 @@ def refuse_exposing_content(
 ) -> None:
     """Refuse to store in clear what today's SDKs encrypt, in a record that no key opens.
 
+    The same goes for lists in which something is encrypted, also by other rules than those.
+
     Args:
         kind: the record.
         document: what is to be stored.
@@ -161,16 +165,14 @@ def refuse_exposing_content(
     Raises:
         DecryptionError: there is such a value, and it does not lie in clear already.
     """
-    if not (kind.is_of_today or stored.get("securityMetadata")):
-        return
-    manifest = kind.of_today
+    is_of_today = kind.is_of_today or stored.get("securityMetadata")
+    manifest = kind.of_today if is_of_today else NO_MANIFEST
     lists = {path.partition(".")[0] for path in manifest.inside}
+    parts = {*encrypted_parts(stored)} - {ENCRYPTED_SELF}
     changed = [
         name
-        for name in (*manifest.members, *lists)
-        if name not in _SET_ON_SAVING
-        and document.get(name) not in _EMPTY
-        and document[name] != stored.get(name)
+        for name in {*manifest.members, *lists, *parts} - SET_ON_SAVING
+        if document.get(name) not in _EMPTY and document[name] != stored.get(name)
     ]
     if changed:
         raise DecryptionError(
@@ -180,6 +182,16 @@ def refuse_exposing_content(
             entity_type=kind.noun,
             entity_ids=[document["id"]],
         )
+
+
+def without_hidden_dates(document: Mapping[str, Any], stored: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a document that no key opens without the dates that are encrypted in it."""
+    hidden = SET_ON_SAVING if stored.get(ENCRYPTED_SELF) else ()
+    return {
+        name: value
+        for name, value in document.items()
+        if name not in hidden or stored.get(name) is not None
+    }
 
 
 def _completing(

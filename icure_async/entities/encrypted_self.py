@@ -31,10 +31,10 @@ __all__ = [
     "decrypt_members",
     "encrypt_members",
     "encrypted_parts",
-    "hidden_members",
     "is_empty",
     "javascript_json",
     "nested_ciphertexts",
+    "opens",
 ]
 
 ENCRYPTED_SELF: Final = "encryptedSelf"
@@ -178,15 +178,15 @@ async def decrypt_members(
     )
 
 
-async def hidden_members(
-    crypto: Crypto, key: bytes, document: Mapping[str, Any]
-) -> Mapping[str, Any]:
-    """Return the members in the document's own ``encryptedSelf``; none without one.
-
-    Raises:
-        ValueError: it can't be decrypted with ``key``.
-    """
-    return (await _Cipher(crypto, key).before(document, _ALWAYS_CLEAR)).members
+async def opens(
+    crypto: Crypto, key: bytes, document: Mapping[str, Any], parts: Collection[str] | None = None
+) -> bool:
+    """Return whether a key decrypts what is encrypted in a document, as :func:`decrypt_members`."""
+    try:
+        await decrypt_members(crypto, key, document, parts)
+    except ValueError:
+        return False
+    return True
 
 
 class _ChangedError(Exception):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 import attrs
 
+from icure_async.crypto.exchange_data import keys_in_header
 from icure_async.entities.event_feed import EventFeed
 from icure_async.entities.events import CatchUp, EventReader
 from icure_async.models.base import EntityModel
@@ -29,7 +29,6 @@ __all__ = ["EventBackend", "EventSource", "Wanted"]
 RecordT = TypeVar("RecordT", bound=EntityModel)
 
 _PATH: Final = "/notification/subscribe"
-_KEY_BYTES: Final = 16
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
@@ -155,12 +154,5 @@ class EventSource(Generic[RecordT]):
         if self._backend.access_headers is None or not self.kind.filtered_by_owner:
             return {}
         headers = await self._backend.access_headers(self.kind.wire_class.rpartition(".")[2])
-        keys = [key for value in headers.values() for key in _keys_in(value)]
+        keys = [key.hex() for value in headers.values() for key in keys_in_header(value)]
         return {"accessControlKeys": keys} if keys else {}
-
-
-def _keys_in(header: str) -> Sequence[str]:
-    """Return the access control keys in a header, in hex (today.md §9)."""
-    joined = b"".join(base64.b64decode(part) for part in header.split(","))
-    starts = range(0, len(joined), _KEY_BYTES)
-    return [joined[start : start + _KEY_BYTES].hex() for start in starts]

@@ -53,6 +53,11 @@ class UsableExchangeData:
 class ExchangeDataKeys(Protocol):
     """The exchange data that the current data owner and its parents can open."""
 
+    @property
+    def has_policy(self) -> bool:
+        """True where the application decides which keys are written with."""
+        ...
+
     async def own_names(self) -> Collection[str]:
         """Return the ids of the current data owner and its parents."""
         ...

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import attrs
 
+from icure_async.entities.delegations import has_legacy_metadata
 from icure_async.entities.metadata import EncryptionMetadata, Shared
 from icure_async.entities.secure_delegations import has_secure_delegations
 from icure_async.errors import CryptoError
 from icure_async.foreign_text import printable
-from icure_async.json_shapes import as_object
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from icure_async.models.flavour import Flavour
 
 __all__ = ["Flavours", "SecureFlavour"]
-
-_LEGACY_MEMBERS: Final = ("delegations", "encryptionKeys", "cryptedForeignKeys")
 
 
 class SecureFlavour(EncryptionMetadata, Protocol):
@@ -86,7 +84,7 @@ class Flavours:
         self.writes: Final = writes
         self._written = secure if writes == "cardinal" else legacy
         known, *others = (_Concerned(one, has_secure_delegations) for one in secure.sources)
-        *quick, fresh = (_Concerned(one, _has_legacy_metadata) for one in legacy.sources)
+        *quick, fresh = (_Concerned(one, has_legacy_metadata) for one in legacy.sources)
         self.sources: Sequence[KeySource] = (known, *quick, *others, fresh)
 
     def has_keys(self, document: Mapping[str, Any], /) -> bool:
@@ -102,7 +100,7 @@ class Flavours:
         found: set[str] = set()
         if has_secure_delegations(document):
             found |= await self.secure.authors_of(document)
-        if _has_legacy_metadata(document):
+        if has_legacy_metadata(document):
             found |= await self.legacy.authors_of(document)
         return found
 
@@ -118,7 +116,7 @@ class Flavours:
         try:
             await self.secure.check_key(document, key)
         except CryptoError:
-            if not _has_legacy_metadata(document):
+            if not has_legacy_metadata(document):
                 raise
             await self.legacy.check_key(document, key)
 
@@ -176,7 +174,7 @@ class Flavours:
         found: dict[str, None] = {}
         if has_secure_delegations(document):
             found.update(dict.fromkeys(await self.secure.secret_ids_of(document)))
-        if _has_legacy_metadata(document):
+        if has_legacy_metadata(document):
             found.update(dict.fromkeys(await self.legacy.secret_ids_of(document)))
         return list(found)
 
@@ -201,13 +199,9 @@ class Flavours:
         return Shared(entity.document, access)
 
 
-def _has_legacy_metadata(document: Mapping[str, Any]) -> bool:
-    return any(as_object(document.get(name)) for name in _LEGACY_MEMBERS)
-
-
 def _is_of_today(document: Mapping[str, Any]) -> bool:
     """Return whether all the metadata of an entity is of today's flavour."""
-    return has_secure_delegations(document) and not _has_legacy_metadata(document)
+    return has_secure_delegations(document) and not has_legacy_metadata(document)
 
 
 def _other_flavour(

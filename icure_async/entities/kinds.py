@@ -12,7 +12,9 @@ from icure_async.entities.manifests import (
     MAINTENANCE_TASK_MANIFEST,
     NO_MANIFEST,
     PATIENT_MANIFEST,
+    SET_ON_SAVING,
     Manifest,
+    shows_inside,
 )
 from icure_async.entities.patient_names import REPEATED_IN_NAMES, complete_patient_names
 from icure_async.models.base import EntityModel
@@ -31,9 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "NOTIFICATION",
-    "NOTIFICATION_OF_TODAY",
     "PATIENT",
-    "PATIENT_OF_TODAY",
     "EntityKind",
     "of_today",
 ]
@@ -148,6 +148,12 @@ class EntityKind(Generic[Clear, Sealed]):
         )
         return Manifest(members, manifest.inside)
 
+    def shows_content(self, document: Mapping[str, Any]) -> bool:
+        """Return whether an entity shows content that is always encrypted; dates don't count."""
+        manifest = self.manifest_of(document, is_own=True)
+        shown = any(document.get(name) for name in {*manifest.members} - SET_ON_SAVING)
+        return shown or shows_inside(manifest, document)
+
 
 def of_today(kind: EntityKind[Clear, Sealed]) -> EntityKind[Clear, Sealed]:
     """Return a kind of which all is encrypted that today's SDKs encrypt."""
@@ -228,6 +234,3 @@ NOTIFICATION: Final = EntityKind(
     complete=_with_status,
     validate=validate_notification_for_saving,
 )
-
-PATIENT_OF_TODAY: Final = of_today(PATIENT)
-NOTIFICATION_OF_TODAY: Final = of_today(NOTIFICATION)

@@ -20,9 +20,9 @@ from icure_async.entities.delegations import (
 )
 from icure_async.entities.encrypted_self import (
     NOTHING_INSIDE,
-    decrypt_members,
     encrypt_members,
     encrypted_parts,
+    opens,
 )
 from icure_async.entities.metadata import ReadableEntity
 from icure_async.entities.secrets import SecretFinder
@@ -233,13 +233,7 @@ class LegacyKeys:
     async def _is_key(self, document: Mapping[str, Any], secret: str) -> bool:
         """Return whether a secret decrypts what is encrypted in an entity."""
         key, parts = entity_key_of(secret), encrypted_parts(document)
-        if key is None or not parts:
-            return False
-        try:
-            await decrypt_members(self._crypto, key, document, parts)
-        except ValueError:
-            return False
-        return True
+        return key is not None and bool(parts) and await opens(self._crypto, key, document, parts)
 
     async def _entries(
         self, entity_id: str, secret: str, exchange_keys: Mapping[str, bytes]

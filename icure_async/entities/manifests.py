@@ -6,13 +6,16 @@ Source: docs/spec/today.md §6.
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
-from icure_async.entities.encrypted_self import NOTHING_INSIDE
+from icure_async.entities.encrypted_self import ENCRYPTED_SELF, NOTHING_INSIDE
+from icure_async.json_shapes import is_list, is_object
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
     from icure_async.entities.encrypted_self import EncryptedIn
 
 __all__ = [
@@ -21,11 +24,16 @@ __all__ = [
     "MAINTENANCE_TASK_MANIFEST",
     "NO_MANIFEST",
     "PATIENT_MANIFEST",
-    "SERVICE_MANIFEST",
+    "SET_ON_SAVING",
     "Manifest",
+    "shows_inside",
 ]
 
+SET_ON_SAVING: Final = frozenset({"created", "modified"})
+"""Members that today's SDKs encrypt, and that are in clear in records of 2023."""
+
 _ALL: Final = "*"
+_EMPTY: Final[tuple[object, ...]] = (None, "", [], {})
 
 
 @attrs.frozen
@@ -51,6 +59,29 @@ def _manifest(*paths: str) -> Manifest:
             inside[place] = None if name == _ALL else (*(inside.get(place) or ()), name)
     members = tuple(path for path in paths if "[]" not in path)
     return Manifest(members, MappingProxyType(inside))
+
+
+def shows_inside(manifest: Manifest, document: Mapping[str, Any]) -> bool:
+    """Return whether an element of a list shows something that is to be encrypted in it."""
+    for place, names in manifest.inside.items():
+        for element in _elements(document, place.split(".")):
+            wanted = element.keys() - {ENCRYPTED_SELF} if names is None else names
+            if any(element.get(name) not in _EMPTY for name in wanted):
+                return True
+    return False
+
+
+def _elements(value: object, names: Sequence[str]) -> Iterator[Mapping[str, Any]]:
+    """Yield the objects that a path leads to, through lists."""
+    pending: list[tuple[object, Sequence[str]]] = [(value, names)]
+    while pending:
+        found, left = pending.pop()
+        if is_list(found):
+            pending += [(item, left) for item in found]
+        elif is_object(found) and left:
+            pending.append((found.get(left[0]), left[1:]))
+        elif is_object(found):
+            yield found
 
 
 NO_MANIFEST: Final = Manifest()
@@ -90,7 +121,6 @@ MAINTENANCE_TASK_MANIFEST: Final = _manifest("properties")
 HEALTH_ELEMENT_MANIFEST: Final = _manifest(
     "descr", "note", "notes[].markdown", "careTeam[].*", "episode[].name", "episode[].comment"
 )
-SERVICE_MANIFEST: Final = _manifest("content", "notes[].markdown", "comment")
 CONTACT_MANIFEST: Final = _manifest(
     "descr",
     "notes[].markdown",

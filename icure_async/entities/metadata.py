@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import attrs
 
+from icure_async.errors import CryptoError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from icure_async.entities.kinds import EntityKind
-    from icure_async.errors import CryptoError, ICureError
+    from icure_async.errors import ICureError
 
 __all__ = [
     "EncryptionMetadata",
@@ -25,6 +27,7 @@ __all__ = [
     "ReadableEntity",
     "Readers",
     "Shared",
+    "not_encryptable",
 ]
 
 Granted = Literal["given", "present"]
@@ -206,3 +209,11 @@ class EncryptionMetadata(EntityKeys, Protocol):
         That holds of one that the current data owner has no access to itself.
         """
         ...
+
+
+def not_encryptable(noun: str) -> CryptoError:
+    """Return the error for a new entity with content that can't be encrypted for it."""
+    return CryptoError(
+        f"A list of this {noun} has elements that are encrypted for the one they were copied from, "
+        "or a value that JSON has not: build them anew from their values. Nothing was sent."
+    )

@@ -18,7 +18,7 @@ from icure_async.entities.record_ids import id_list, in_order, one_id
 from icure_async.entities.replaced import Replaced
 from icure_async.entities.stored_members import with_stored_members
 from icure_async.entities.unchanged import compare_with_stored
-from icure_async.entities.wholeness import owner_looks_whole, same_material
+from icure_async.entities.wholeness import has_key_material, same_material
 from icure_async.errors import (
     ConflictError,
     ICureError,
@@ -62,6 +62,7 @@ class PlainRecords(Generic[Record]):
         crypto: makes ids.
         learn: takes note of a document of a kind as the backend just gave it.
         read_owner: reads a data owner, for those who have parents.
+        of_today: whether they have keys of today, which stand in one member alone.
     """
 
     def __init__(
@@ -72,13 +73,15 @@ class PlainRecords(Generic[Record]):
         crypto: Crypto,
         learn: Callable[[str, Mapping[str, Any]], None],
         read_owner: ReadOwner | None = None,
+        of_today: bool = False,
     ) -> None:
         self.kind = kind
         self.resource = resource
         self._crypto = crypto
         self._learn = learn
         self._read_owner = read_owner
-        self._replaced = Replaced(kind.noun)
+        self._of_today = of_today
+        self._replaced = Replaced(kind.noun, of_today=of_today)
 
     # --- Reading ----------------------------------------------------------------------------------
 
@@ -223,7 +226,7 @@ class PlainRecords(Generic[Record]):
         missing = [record.id for record in records if self.needs_stored(record)]
         if missing:
             for document in await self._stored(missing):
-                self._take(document)
+                self._take(document, is_confirmed=self._is_confirmed(document))
 
     async def as_saved(
         self, saved: Sequence[tuple[Record, Mapping[str, Any]]]
@@ -448,11 +451,20 @@ class PlainRecords(Generic[Record]):
     async def _read_whole(self, record_id: str) -> dict[str, Any]:
         """Return a document as it is stored, with all its keys, to be written back."""
         document = await self.resource.get(one_id(record_id, self.kind.noun))
-        looks_whole = owner_looks_whole(document, with_transfers=True)
-        if self.kind.keys and (not looks_whole or self._replaced.has_lost_keys(document)):
+        read = self._replaced
+        looks_whole = read.looks_whole(document) and not read.has_lost_keys(document)
+        if self.kind.keys and not looks_whole and not self._is_confirmed(document):
             await compare_with_stored(document, self.resource.get, self.kind.noun)
         self._take(document, is_confirmed=True)
         return document
+
+    def _is_confirmed(self, document: Mapping[str, Any]) -> bool:
+        """Return whether a document without any keys had none when it was read before."""
+        return (
+            self._of_today
+            and not has_key_material(document)
+            and self._replaced.is_repeated_by(document)
+        )
 
     def _taken(self, document: Mapping[str, Any], *, is_confirmed: bool = False) -> Record:
         """Return the record of a document of the backend, and take note of that."""

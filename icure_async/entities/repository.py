@@ -19,11 +19,13 @@ from icure_async.entities.encrypted_fields import (
     refuse_exposing,
     refuse_exposing_content,
     with_missing,
+    without_hidden_dates,
 )
-from icure_async.entities.encrypted_self import ENCRYPTED_SELF
+from icure_async.entities.encrypted_self import ENCRYPTED_SELF, encrypted_parts
 from icure_async.entities.metadata import Readers
 from icure_async.entities.record_ids import one_id
 from icure_async.entities.records import Records
+from icure_async.entities.secure_delegations import has_secure_delegations
 from icure_async.entities.sharing import auto_delegates_of
 from icure_async.entities.stored_members import with_stored_members
 from icure_async.entities.unchanged import (
@@ -47,6 +49,7 @@ from icure_async.models.base import EntityModel, has_id, has_rev
 from icure_async.models.validation import UnusualValueError
 from icure_async.models.wire import from_wire, to_wire
 from icure_async.rest.changes import change_document
+from icure_async.rest.data_owners import DATA_OWNER_KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -235,7 +238,9 @@ class Repository(Records[Clear, Sealed]):
         prepared: list[dict[str, Any] | ICureError] = []
         opened = await self._entities.open_many(documents)
         both = list(zip(documents, opened, strict=True))
-        stored = await self._stored([one["id"] for one, entity in both if _may_be_cut(one, entity)])
+        stored = await self._stored(
+            [one["id"] for one, entity in both if await self._may_be_cut(one, entity)]
+        )
         turns = Turns()
         for document, entity in both:
             await turns.give()
@@ -407,7 +412,7 @@ class Repository(Records[Clear, Sealed]):
         Raises:
             InvalidResponseError: the backend says two things about it.
         """
-        if _may_be_cut(document, opened):
+        if await self._may_be_cut(document, opened):
             await compare_with_stored(document, self.resource.get, self.kind.noun, stored)
 
     async def delete(self, record_id: str) -> str:
@@ -504,7 +509,7 @@ class Repository(Records[Clear, Sealed]):
             document = self.kind.complete(document)
         refuse_exposing_content(self.kind, document, stored)
         await self._refuse_exposing(document, stored)
-        return self._stamped_in_clear(document)
+        return self._stamped_in_clear(without_hidden_dates(document, stored))
 
     async def _completed(self, record: Clear | Sealed, stored: Mapping[str, Any]) -> Clear | Sealed:
         """Return the record with what its class does not know about the stored document.
@@ -572,14 +577,19 @@ class Repository(Records[Clear, Sealed]):
         kind = self.kind
         document = kind.complete(document)
         noun, members = kind.noun, kind.always_encrypted
-        has_content = any(document.get(name) for name in members)
+        # In the elements of lists it is in clear next to what it was.
+        has_content = (
+            any(document.get(name) for name in members)
+            or kind.shows_content(document)
+            or bool(encrypted_parts(document))
+        )
         replaces_content = any(document.get(name) is not None for name in members)
         closed = opened is None or (opened.key is None and self.metadata.has_keys(document))
         if closed and (replaces_content or not keep_unreadable):
             raise self._unreadable(document["id"])
         if not keep_unreadable:
             require_all_parts(document, members, noun)
-        if _may_be_cut(document, opened):
+        if await self._may_be_cut(document, opened):
             stored = stored or await self.resource.get(document["id"])
         await self.confirm_whole(document, opened, stored)
         if (
@@ -587,6 +597,9 @@ class Repository(Records[Clear, Sealed]):
             or opened is None
             or (keep_unreadable and is_in_clear(document) and not has_content)
         ):
+            if closed and stored is not None:
+                refuse_exposing_content(kind, document, stored)
+                document = without_hidden_dates(document, stored)
             await self._refuse_exposing(document, stored)
             return self._stamped_in_clear(document)
         document = self._stamped(document)
@@ -626,6 +639,26 @@ class Repository(Records[Clear, Sealed]):
             return False
         own_id = await self._own.own_id()
         return own_id == document["id"] and self._own.is_own(self.kind.route, own_id)
+
+    async def _may_be_cut(self, document: Mapping[str, Any], opened: OpenedEntity | None) -> bool:
+        """Return whether something may be missing in a document as it was read."""
+        return (
+            opened is None
+            or not looks_whole(document)
+            or has_key_material(document)
+            or await self._may_lack_keys(document)
+        )
+
+    async def _may_lack_keys(self, document: Mapping[str, Any]) -> bool:
+        """Return whether it is of a data owner of today, whose keys stand nowhere else.
+
+        The user's own record is, and one that is shared with somebody who has its id.
+        """
+        is_of_today = self.kind.is_of_today or has_secure_delegations(document)
+        if not is_of_today or self.kind.route not in DATA_OWNER_KINDS:
+            return False
+        readers = {await self._own.own_id(), *self.metadata.delegates_of(document)}
+        return document["id"] in readers
 
     async def _refuse_exposing(
         self, document: Mapping[str, Any], stored: Mapping[str, Any] | None, *, is_own: bool = False
@@ -670,10 +703,6 @@ class Repository(Records[Clear, Sealed]):
 
     def _now(self) -> int:
         return int(self._clock() * 1000)
-
-
-def _may_be_cut(document: Mapping[str, Any], opened: OpenedEntity | None) -> bool:
-    return opened is None or not looks_whole(document) or has_key_material(document)
 
 
 def _is_built_by_hand(record: EntityModel) -> bool:

@@ -7,13 +7,14 @@ where an entry that we can open proves it.
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from icure_async.crypto.threads import Turns
 from icure_async.entities.delegations import (
     KEY_MAPS,
+    LEGACY_MAPS,
     encrypt_entry,
     entity_key_of,
     entries_for,
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
     from icure_async.entities.ways import KeyDirectory, Way, Ways
 
 __all__ = ["EntitySecrets", "SecretFinder"]
-
-_MAPS: Final = (*KEY_MAPS, "cryptedForeignKeys")
 
 Secret = tuple[str, str]
 """The entity that an entry names, and the secret of the entry."""
@@ -129,7 +128,7 @@ class SecretFinder:
         found = [EntitySecrets(entity) for entity in entities]
         documents = [entity.document for entity in entities]
         turns = Turns()
-        for name in _MAPS:
+        for name in LEGACY_MAPS:
             ways = await self._ways.all(documents, functools.partial(_entries, name))
             for secrets, of_document in zip(found, ways, strict=True):
                 for way in of_document:
@@ -179,7 +178,7 @@ class SecretFinder:
         self, secrets: EntitySecrets, delegate_id: str, exchange_key: bytes, own_id: str
     ) -> None:
         """Note the secrets that a delegate has from us, with this exchange key."""
-        for name in _MAPS:
+        for name in LEGACY_MAPS:
             entries = entries_for(secrets.entity.document.get(name), delegate_id)
             for entry in entries:
                 secret = await open_entry(self._crypto, exchange_key, entry)

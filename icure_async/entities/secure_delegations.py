@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import attrs
 
 from icure_async.crypto.encoding import decode_base64, encode_base64
+from icure_async.crypto.key_ring import AES_KEY_LENGTHS
 from icure_async.json_shapes import as_list, as_object, is_list, is_object
 
 if TYPE_CHECKING:
@@ -58,7 +59,6 @@ _PREFIX: Final = b"Cure"
 """The beginning of each entry, since CBC notices a wrong key only most of the time."""
 
 _DELEGATION_KEY: Final = re.compile(r"[0-9a-f]{64}")
-_AES_KEY_LENGTHS: Final = frozenset({16, 24, 32})
 _BLOCK_BYTES: Final = 16
 
 
@@ -218,7 +218,7 @@ async def contents_of(
     ]
     return Contents(
         _texts(secret_ids),
-        [key for key in keys if len(key) in _AES_KEY_LENGTHS],
+        [key for key in keys if len(key) in AES_KEY_LENGTHS],
         _texts(owning),
     )
 

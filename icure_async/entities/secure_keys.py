@@ -13,7 +13,7 @@ import attrs
 
 from icure_async.crypto.threads import SHORT_STEPS, Turns
 from icure_async.entities.delegations import entity_key_of
-from icure_async.entities.encrypted_self import decrypt_members, encrypted_parts
+from icure_async.entities.encrypted_self import encrypted_parts, opens
 from icure_async.entities.secure_delegations import (
     Contents,
     contents_of,
@@ -119,8 +119,12 @@ class SecureKeys:
         """Refuse the key of an entity if it came with no exchange data that may be written with.
 
         Raises:
-            CryptoError: all of it has a wrong signature, or is not confirmed.
+            CryptoError: all of it has a wrong signature, or is not confirmed; or there is a policy,
+                and nothing in the entity proves that the key is its own: a delegation says nothing
+                about the entity that it stands in, and may be copied from another one.
         """
+        if self._exchange_data.has_policy and not encrypted_parts(document):
+            raise _not_proven(document)
         refused: set[str] = set()
         for find in (self.known, self.fetched, self.mapped):
             for delegation in (await find([document]))[0]:
@@ -152,7 +156,7 @@ class SecureKeys:
             opening = [
                 key
                 for key in contents.encryption_keys
-                if not parts or await self._opens(document, key, parts)
+                if not parts or await opens(self._crypto, key, document, parts)
             ]
             if opening and await self._exchange_data.may_write_with(one.data):
                 found.add(one.data.delegator)
@@ -302,14 +306,16 @@ class SecureKeys:
         if not candidates.isdisjoint(keys):
             return True
         parts = encrypted_parts(document)
-        return key is not None and bool(parts) and await self._opens(document, key, parts)
+        return key is not None and bool(parts) and await opens(self._crypto, key, document, parts)
 
-    async def _opens(self, document: Mapping[str, Any], key: bytes, parts: Sequence[str]) -> bool:
-        try:
-            await decrypt_members(self._crypto, key, document, parts)
-        except ValueError:
-            return False
-        return True
+
+def _not_proven(document: Mapping[str, Any]) -> CryptoError:
+    return CryptoError(
+        f"Nothing in entity {printable(document['id'])} is encrypted, so nothing proves that the "
+        "key in its delegations is its own: somebody may have copied it from another entity, which "
+        "others read. With a policy nothing is written with such a key. Nothing was sent. Save the "
+        "content as a new entity."
+    )
 
 
 def _may_be_shown(secret: str) -> bool:

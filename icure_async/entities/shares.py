@@ -14,6 +14,7 @@ import attrs
 from icure_async.crypto.threads import Turns
 from icure_async.entities.at_once import ENDING, each_at_once
 from icure_async.entities.encrypted_self import as_encrypted
+from icure_async.entities.manifests import SET_ON_SAVING
 from icure_async.entities.metadata import ReadableEntity
 from icure_async.entities.progress import checked_progress, report
 from icure_async.entities.share_outcomes import NO_ACCESS, SharedRecord, ShareOutcomes
@@ -37,8 +38,6 @@ if TYPE_CHECKING:
 __all__ = ["Shares", "StoredShare", "checked_delegates"]
 
 _AT_A_TIME: Final = 250
-# Today's SDKs encrypt them, and in records of 2023 they are in clear.
-_SET_ON_SAVING: Final = frozenset({"created", "modified"})
 
 RecordT = TypeVar("RecordT", bound=EntityModel)
 Clear = TypeVar("Clear", bound=EntityModel)
@@ -326,10 +325,12 @@ class Shares(Generic[Clear, Sealed]):
         # A member in clear that is to be encrypted was changed, or is stored so.
         # Backends fill some in (server-behaviour.md §11.1).
         filled_in = kind.server_defaults
-        if stored and any(
-            stored.get(name) and stored[name] != filled_in.get(name)
-            for name in kind.encrypted
-            if name not in _SET_ON_SAVING
+        if stored and (
+            kind.shows_content(stored)
+            or any(
+                stored.get(name) and stored[name] != filled_in.get(name)
+                for name in {*kind.encrypted} - SET_ON_SAVING
+            )
         ):
             return None
         return stored

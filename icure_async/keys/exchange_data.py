@@ -40,7 +40,7 @@ from icure_async.keys.exchange_data_cache import ExchangeDataCache
 from icure_async.models.key_pair import fingerprint_v2
 from icure_async.rest.calls import is_noted_in_call, note_in_call
 from icure_async.rest.documents import is_id
-from icure_async.rest.exchange_data import has_no_such_route
+from icure_async.rest.responses import has_no_such_route
 from icure_async.secret_holders import SecretHolder
 
 if TYPE_CHECKING:
@@ -108,6 +108,11 @@ class ExchangeDataDirectory(SecretHolder):
         self._listed_at = 0.0
         self._headers: dict[str, Mapping[str, str]] = {}
         self._is_unknown_to_backend = False
+
+    @property
+    def has_policy(self) -> bool:
+        """True where the application decides which keys are written with."""
+        return self._own.has_policy
 
     async def ask(self, ask: Callable[[], Awaitable[Answer]]) -> Answer | None:
         """Return an answer; None where the backend of a user of 2023 has no exchange data."""
@@ -226,6 +231,43 @@ class ExchangeDataDirectory(SecretHolder):
             raise others[0]
         return {delegate_id: found[delegate_id] for delegate_id in ids}
 
+    async def confined_to(self, own_keys: Sequence[EncryptionKey]) -> UsableExchangeData:
+        """Return exchange data to ourselves that nobody opens who is not known to be us.
+
+        Any other may be for public keys that the backend merely lists, or have been made for
+        somebody else and renamed, which its signatures do not show (§4.3).
+
+        Args:
+            own_keys: of key pairs of this device, to make one for where there is none.
+
+        Raises:
+            CryptoError: none of them is in use.
+        """
+        self._trust.refuse_while_asking()
+        own_id = await self._own.own_id()
+        async with self._making[own_id]:
+            stored = await self._resource.by_delegator_delegate(own_id, own_id)
+            for data in await self._open_all(stored):
+                if not data.document.get("deletionDate") and (
+                    await self._trust.is_confined(own_id, own_id, data.secrets.exchange_key)
+                    and await is_verified(self._crypto, self._key_ring, data.document, data.secrets)
+                ):
+                    return data
+            document, secrets = await new_exchange_data(
+                self._crypto,
+                self._key_ring,
+                await new_uuid(self._crypto),
+                own_id,
+                own_id,
+                own_keys,
+                own_keys,
+            )
+            self._trust.note_made(own_id, own_id, secrets.exchange_key, is_confined=True)
+            await self._trust.save(own_id)
+            made = UsableExchangeData(await self._resource.create(document), secrets)
+            self._put(made)
+            return made
+
     async def may_write_with(self, data: UsableExchangeData) -> bool:
         """Return whether keys that came by this exchange data may protect new content.
 
@@ -305,15 +347,6 @@ class ExchangeDataDirectory(SecretHolder):
             await self._list(anew=True)
             for key in wanted:
                 note_in_call((self, key))
-
-    async def reload(self) -> None:
-        """Forget what is cached; an anonymous owner's exchange data is listed again."""
-        self._to_write.clear()
-        if self._listed_with is not None:
-            await self._list(anew=True)
-            return
-        self._cache.clear()
-        self._headers.clear()
 
     async def notice(self, document: Mapping[str, Any]) -> UsableExchangeData | None:
         """Take note of exchange data as the backend just gave it; None where it stays closed."""
@@ -438,18 +471,23 @@ class ExchangeDataDirectory(SecretHolder):
         return keys
 
     async def _encryptable(self, owner_id: str, document: Mapping[str, Any]) -> list[EncryptionKey]:
-        """Return the owner's keys that really are such, and may be encrypted for."""
+        """Return the owner's keys that really are such, and may be encrypted for.
+
+        Those whose private half is in use come first: somebody else can make one with the
+        fingerprint of such a key, and only the first of both is encrypted for.
+        """
         keys = [
             key
             for key in encryption_keys_of(document)
             if await is_public_key(self._crypto, key.public_key)
         ]
-        foreign = [key.public_key for key in keys if not self._key_ring.holds(key.public_key)]
+        held = [key for key in keys if self._key_ring.holds(key.public_key)]
+        foreign = [key for key in keys if key not in held]
         own_id = await self._own.own_id()
-        usable = set(await self._trust.encryptable(own_id, owner_id, foreign))
-        return [
-            key for key in keys if key.public_key in usable or self._key_ring.holds(key.public_key)
-        ]
+        usable = set(
+            await self._trust.encryptable(own_id, owner_id, [key.public_key for key in foreign])
+        )
+        return [*held, *(key for key in foreign if key.public_key in usable)]
 
     async def _own_fingerprints(self) -> set[str]:
         document = (await self._own.own()).document

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
@@ -14,6 +14,8 @@ from icure_async.crypto.exchange_data import (
     with_added_key,
 )
 from icure_async.entities.exchange_data import UsableExchangeData
+from icure_async.errors import InvalidResponseError
+from icure_async.foreign_text import printable
 from icure_async.rest.changes import change_document
 
 if TYPE_CHECKING:
@@ -27,6 +29,14 @@ if TYPE_CHECKING:
     from icure_async.rest.exchange_data import ExchangeDataResource
 
 __all__ = ["ExchangeDataGift", "ExchangeDataGifts", "with_stored_keys"]
+
+_MATERIAL: Final = (
+    "exchangeKey",
+    "accessControlSecret",
+    "sharedSignatureKey",
+    "sharedSignature",
+    "delegatorSignature",
+)
 
 
 @attrs.define
@@ -156,6 +166,7 @@ async def with_stored_keys(
 
     Raises:
         ConflictError: they do.
+        InvalidResponseError: two answers with the same revision have other secrets.
     """
     known: Mapping[str, Any] | None = data.document
 
@@ -170,7 +181,10 @@ async def with_stored_keys(
         added = document
         for key in keys:
             added = await with_added_key(crypto, added, data.secrets, key)
-        return None if added == document else added
+        if added == document:
+            return None
+        await _confirm(resource, document)
+        return added
 
     async def write(document: dict[str, Any]) -> dict[str, Any]:
         stored = await resource.modify(document)
@@ -181,3 +195,19 @@ async def with_stored_keys(
         f"Exchange data {data.id}", read=read, change=change, write=write, advice=advice
     )
     return UsableExchangeData(stored, data.secrets)
+
+
+async def _confirm(resource: ExchangeDataResource, document: Mapping[str, Any]) -> None:
+    """Read exchange data once more before it goes back as a whole.
+
+    Nobody can tell whether a secret that is for another key is whole, and its owner would lose it.
+    """
+    (stored,) = await resource.get_many([document["id"]]) or (document,)
+    if stored.get("rev") == document.get("rev") and any(
+        stored.get(name) != document.get(name) for name in _MATERIAL
+    ):
+        raise InvalidResponseError(
+            f"The server says two things about the secrets of exchange data "
+            f"{printable(document['id'])}. Nothing was changed. Try again; where it stays so, call "
+            "the administrator of the backend."
+        )

@@ -19,6 +19,7 @@ from icure_async.errors import StorageError
 from icure_async.json_shapes import parse_json_object
 from icure_async.models.key_question import KeyKind, digest_of
 from icure_async.storage.locks import lock_of
+from icure_async.storage.memory import MemoryStorage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -99,6 +100,11 @@ class KnownKeys:
         # Known as long as the program runs, since it could not be written down.
         self._unsaved: defaultdict[str, dict[KnownKey, Origin]] = defaultdict(dict)
         self._doubtful: set[str] = set()
+
+    @property
+    def is_lasting(self) -> bool:
+        """True where the next program on this device knows what this one remembers."""
+        return not isinstance(self._storage, MemoryStorage)
 
     async def origin_of(self, own_id: str, key: KnownKey) -> Origin | None:
         """Return how this device got to know a key, or None where it does not know it.

@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from icure_async.crypto.exchange_keys import public_keys_of
+from icure_async.entities.delegations import LEGACY_MAPS
 from icure_async.entities.encrypted_self import encrypted_parts
+from icure_async.entities.secure_delegations import SECURITY_METADATA
 from icure_async.entities.wholeness import ENTITY_METADATA, KEY_MATERIAL, same_material
 from icure_async.errors import InvalidResponseError
 from icure_async.foreign_text import printable
 from icure_async.keys.start import delegates_of_patients
+from icure_async.models.wire import from_wire
 from icure_async.rest.changes import change_document
 
 if TYPE_CHECKING:
@@ -23,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["OwnRecord", "has_metadata", "is_new_record"]
 
-_METADATA: Final = ("securityMetadata", "delegations", "encryptionKeys", "cryptedForeignKeys")
+_METADATA: Final = (*LEGACY_MAPS, SECURITY_METADATA)
 
 
 def has_metadata(record: Mapping[str, Any]) -> bool:
@@ -65,7 +68,8 @@ class OwnRecord:
         Raises:
             CryptoError: its patient could not read it.
             ConflictError: others keep changing it.
-            InvalidResponseError: the backend has stored something else, or says so.
+            InvalidResponseError: a member of it is malformed; or the backend has stored something
+                else, or says so.
         """
 
         async def read() -> dict[str, Any]:
@@ -74,6 +78,8 @@ class OwnRecord:
         async def change(record: dict[str, Any]) -> dict[str, Any] | None:
             if not is_new_record(record):
                 return None
+            # Read as a whole: encrypted, something malformed would make all of it unreadable.
+            from_wire(self._kind.clear, record)
 
             async def encrypted(user: Mapping[str, Any]) -> dict[str, Any]:
                 return await self._metadata.add_key(

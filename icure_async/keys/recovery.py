@@ -42,6 +42,8 @@ class KeyRecovery:
         self._key_ring = key_ring
         self._key_storage = key_storage
         self._trust = trust
+        # Fingerprints of recovered key pairs that are in use, and not stored on this device.
+        self._unstored: set[str] = set()
 
     async def use(self, own_id: str, key_pairs: Iterable[KeyPair]) -> list[KeyPair]:
         """Add key pairs of this device to the ring, and return those that may be encrypted for.
@@ -107,14 +109,19 @@ class KeyRecovery:
     async def recover(self, owner: Mapping[str, Any]) -> list[KeyPair]:
         """Add recoverable key pairs to the key ring and to the key storage, and return them.
 
+        Those that an earlier call could not store are among them.
+
         Somebody who may write the document can make it lead to a key pair of their own. So one
-        that the policy does not confirm only reads, and is not stored.
+        that the policy does not confirm only reads, and is not stored. In today's flavour, neither
+        is one where the storage forgets that it came through the backend.
 
         Args:
             owner: the current data owner's document.
         """
         own_id = str(owner["id"])
-        recovered: list[KeyPair] = []
+        recovered = [
+            pair for pair in self._key_ring.trusted_pairs if pair.fingerprint in self._unstored
+        ]
         transfers = self.transfers
         todays_keys = None if transfers is None else partial(transfers.exchange_keys, own_id)
         for key_pair in await recover_key_pairs(
@@ -126,10 +133,15 @@ class KeyRecovery:
             recovered.append(key_pair)
             await self._key_ring.add(key_pair)
             await self._trust.remember_recovered(own_id, public_key)
+            if transfers is not None and not self._trust.is_lasting:
+                # The next program would take it for one of this device, and lead it to the others.
+                self._unstored.add(key_pair.fingerprint)
+                continue
             try:
                 await self._key_storage.store_key_pair(own_id, key_pair)
             except StorageError:
                 # In use all the same, and recovered again next time.
+                self._unstored.add(key_pair.fingerprint)
                 _log.warning(
                     "The recovered key pair %s of data owner %s could not be stored on this device",
                     key_pair.fingerprint,

@@ -22,8 +22,8 @@ from icure_async.errors import (
     ValidationError,
 )
 from icure_async.models.recovery_key import RecoveryKey
-from icure_async.rest.exchange_data import has_no_such_route
 from icure_async.rest.recovery_data import KEY_PAIRS
+from icure_async.rest.responses import has_no_such_route
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

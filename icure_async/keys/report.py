@@ -32,7 +32,7 @@ from icure_async.keys.trust import KeyTrust
 from icure_async.models.key_pair import fingerprint_of, fingerprint_v2
 from icure_async.models.key_report import KeyReport, PublishedKey
 from icure_async.rest.data_owners import DATA_OWNER_KINDS
-from icure_async.rest.exchange_data import has_no_such_route
+from icure_async.rest.responses import has_no_such_route
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence

@@ -9,7 +9,9 @@ import attrs
 
 from icure_async.crypto.encoding import new_uuid
 from icure_async.crypto.threads import Turns
+from icure_async.entities.delegations import has_keys
 from icure_async.entities.encrypted_self import encrypt_members, encrypted_parts
+from icure_async.entities.metadata import not_encryptable
 from icure_async.entities.secure_delegations import (
     SECURITY_METADATA,
     Contents,
@@ -102,13 +104,7 @@ class SecureMetadata(SecureKeys):
                     clear, _manifest_of(kind, clear), delegations, parent=readers.parent
                 )
             except ValueError:
-                prepared.append(
-                    CryptoError(
-                        f"A list of this {kind.noun} has elements that are encrypted for the one "
-                        "they were copied from, or a value that JSON has not: build them anew from "
-                        "their values. Nothing was sent."
-                    )
-                )
+                prepared.append(not_encryptable(kind.noun))
             else:
                 prepared.append(sealed)
         return prepared
@@ -147,7 +143,7 @@ class SecureMetadata(SecureKeys):
                 "key, and can't be encrypted. Nothing was sent. Save its content as a new "
                 f"{kind.noun}."
             )
-        if encrypted_parts(document) or any(as_object(document.get("encryptionKeys")).values()):
+        if has_keys(document) or encrypted_parts(document):
             message = "the entity has a key already"
             raise ValueError(message)
         own = await self._own.own()

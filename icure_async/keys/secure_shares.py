@@ -9,6 +9,8 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
+import attrs
+
 from icure_async.entities.metadata import ReadableEntity, Shared
 from icure_async.entities.metadata_answers import refuse_lost_metadata, refuse_missing_delegation
 from icure_async.entities.secure_delegations import secure_delegations_of
@@ -94,7 +96,10 @@ class SecureShares:
                 is_fresh = plan.document is not entities[index].document
                 outcome = outcomes.get(index, Shared(plan.document, plan.access, is_fresh))
                 if isinstance(outcome, Shared):
-                    shared[index] = outcome
+                    # The caller stores any other document than its own.
+                    mine = entities[index].document
+                    is_mine = not outcome.is_stored
+                    shared[index] = attrs.evolve(outcome, document=mine) if is_mine else outcome
                     del left[index]
                 else:
                     left[index] = outcome

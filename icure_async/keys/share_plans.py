@@ -5,11 +5,12 @@ Source: docs/spec/today.md §5, §8 and §11.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from icure_async.crypto.threads import Turns
+from icure_async.entities.delegations import has_legacy_metadata
 from icure_async.entities.secure_delegations import (
     contents_of,
     delegations_naming,
@@ -21,7 +22,6 @@ from icure_async.entities.secure_keys import SecureKeys
 from icure_async.entities.shared_secrets import SharedSecrets, difference_of, is_empty
 from icure_async.errors import CryptoError, ICureError, NotFoundError
 from icure_async.foreign_text import printable
-from icure_async.json_shapes import as_object
 from icure_async.rest.shared_metadata import MetadataRequests
 
 if TYPE_CHECKING:
@@ -39,8 +39,6 @@ if TYPE_CHECKING:
     from icure_async.keys.own_document import OwnDocument
 
 __all__ = ["SharePlan", "SharePlanner", "ShareRequest"]
-
-_LEGACY_MAPS: Final = ("encryptionKeys", "delegations", "cryptedForeignKeys")
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -189,7 +187,7 @@ class SharePlanner:
         if lacking:
             documents = [secrets.entity.document for secrets in lacking]
             await self._note_all(lacking, await self._keys.all(documents))
-        of_2023 = [secrets for secrets in found if _has_legacy_maps(secrets.entity.document)]
+        of_2023 = [secrets for secrets in found if has_legacy_metadata(secrets.entity.document)]
         if of_2023:
             legacy = await self._legacy.find([secrets.entity for secrets in of_2023])
             for secrets, one in zip(of_2023, legacy, strict=True):
@@ -333,10 +331,6 @@ def _lacking(kind: EntityKind[Any, Any], plan: SharePlan, delegates: Sequence[st
         return []
     plan.access = dict.fromkeys(delegates, "present")
     return [name for name in delegates if not is_empty(plan.secrets.missing(name))]
-
-
-def _has_legacy_maps(document: Mapping[str, Any]) -> bool:
-    return any(as_object(document.get(name)) for name in _LEGACY_MAPS)
 
 
 def _refusal(kind: EntityKind[Any, Any], document: Mapping[str, Any]) -> CryptoError:

@@ -1,8 +1,9 @@
 """Transfer keys of today's flavour: private keys under the exchange key to oneself (today.md §10).
 
 The holder of one key pair of a data owner opens exchange data to itself, and with that the private
-keys that stand in the stub. Only key pairs in use that may be encrypted for lead to each other: one
-that the backend merely lists may be anybody's.
+keys that stand in the stub. Only key pairs of this device lead to each other: one that the backend
+merely lists, or that came through it, may be anybody's. The private keys go under exchange data
+that is for none of these either.
 """
 
 from __future__ import annotations
@@ -84,26 +85,22 @@ class TodaysTransfers:
             )
 
     async def complete(self) -> None:
-        """Let each of the key pairs in use lead to the others; nothing is sent where they do.
+        """Let each key pair of this device lead to the others; nothing is sent where they do.
 
         Raises:
-            CryptoError: no exchange data to ourselves may be written with.
             ConflictError: a document keeps changing under our hands.
         """
         document = (await self._own.own()).document
-        in_use = self._published_pairs(document)
-        holders = [
-            key
-            for key in encryption_keys_of(document)
-            if any(pair.public_key.lower() == key.public_key.lower() for pair in in_use)
-        ]
-        await self._lead(holders, in_use)
+        if len(self._published_pairs(document)) < 2:
+            return
+        pairs = await self._pairs_of_device(document)
+        await self._lead(_keys_of(pairs, document), pairs)
 
     async def lead(self, key: EncryptionKey) -> None:
         """Let another key of ours, which may be encrypted for, lead to the key pairs in use.
 
         Raises:
-            CryptoError: no exchange data to ourselves may be written with.
+            CryptoError: no key pair in use is published.
             ConflictError: a document keeps changing under our hands.
         """
         await self._lead([key], self._published_pairs((await self._own.own()).document))
@@ -130,11 +127,10 @@ class TodaysTransfers:
         await self._own.change(change, advice=_ADVICE)
 
     async def _data_for(self, holders: Sequence[EncryptionKey]) -> UsableExchangeData:
-        """Return exchange data to ourselves that all holders can open."""
-        own_id = await self._own.own_id()
-        data = (await self._directory.to_write_with([own_id]))[own_id]
-        if isinstance(data, ICureError):
-            raise data
+        """Return exchange data to ourselves that all holders can open, and nobody else."""
+        document = (await self._own.own()).document
+        pairs = await self._pairs_of_device(document) or self._published_pairs(document)
+        data = await self._directory.confined_to(_keys_of(pairs, document))
         return await with_stored_keys(
             data,
             holders,
@@ -144,6 +140,15 @@ class TodaysTransfers:
             advice=_ADVICE,
         )
 
+    async def _pairs_of_device(self, document: Mapping[str, Any]) -> list[KeyPair]:
+        """Return the published key pairs in use that did not come through the backend."""
+        own_id, trust = str(document["id"]), self._own.trust
+        return [
+            pair
+            for pair in self._published_pairs(document)
+            if await trust.is_of_device(own_id, pair.public_key)
+        ]
+
     def _published_pairs(self, document: Mapping[str, Any]) -> list[KeyPair]:
         published = {key.public_key.lower() for key in encryption_keys_of(document)}
         return [
@@ -151,6 +156,12 @@ class TodaysTransfers:
             for pair in self._own.key_ring.trusted_pairs
             if pair.public_key.lower() in published
         ]
+
+
+def _keys_of(pairs: Sequence[KeyPair], document: Mapping[str, Any]) -> list[EncryptionKey]:
+    """Return the public halves, each with the hash that it is published for."""
+    halves = {pair.public_key.lower() for pair in pairs}
+    return [key for key in encryption_keys_of(document) if key.public_key.lower() in halves]
 
 
 def _missing(

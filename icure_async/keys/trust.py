@@ -65,6 +65,11 @@ class KeyTrust:
         """True where the application decides."""
         return self._policy is not None
 
+    @property
+    def is_lasting(self) -> bool:
+        """True where the next program on this device knows what this one remembers."""
+        return self._known.is_lasting
+
     def refuse_while_asking(self) -> None:
         """Refuse a call of the application from within the function that is asked.
 
@@ -164,14 +169,38 @@ class KeyTrust:
         except (ValueError, StorageError):
             return False
 
-    def note_made(self, own_id: str, delegate_id: str, exchange_key: bytes) -> None:
-        """Take note of an exchange key that this device has made, to be saved before it goes out.
+    async def is_of_device(self, own_id: str, public_key: str) -> bool:
+        """Return whether a key pair did not come through the backend, or the policy confirmed it.
 
-        Without a policy it is given to public keys that nobody has confirmed: a later policy is
-        asked about it.
+        Raises:
+            StorageError: what is remembered can't be read.
+        """
+        origin = await self._known.origin_of(own_id, KnownKey.public(own_id, public_key))
+        return origin != "recovered"
+
+    async def is_confined(self, own_id: str, delegate_id: str, exchange_key: bytes) -> bool:
+        """Return whether an exchange key was made here for confirmed keys only, or is confirmed.
+
+        Raises:
+            StorageError: what is remembered can't be read.
         """
         key = KnownKey.exchange(own_id, delegate_id, exchange_key)
-        self._known.note(own_id, key, "made" if self.has_policy else "seen")
+        return await self._known.origin_of(own_id, key) in _TRUSTED
+
+    def note_made(
+        self, own_id: str, delegate_id: str, exchange_key: bytes, *, is_confined: bool = False
+    ) -> None:
+        """Take note of an exchange key that this device has made, to be saved before it goes out.
+
+        Args:
+            own_id: id of the current data owner.
+            delegate_id: for whom it is.
+            exchange_key: the exchange key.
+            is_confined: whether only key pairs of this device get it. Else, without a policy, it is
+                given to public keys that nobody has confirmed: a later policy is asked about it.
+        """
+        key = KnownKey.exchange(own_id, delegate_id, exchange_key)
+        self._known.note(own_id, key, "made" if self.has_policy or is_confined else "seen")
 
     async def save(self, own_id: str) -> None:
         """Write down what was noted of keys, before anything that is made with them is sent."""

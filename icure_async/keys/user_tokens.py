@@ -13,8 +13,8 @@ from icure_async.json_shapes import is_object
 from icure_async.keys.current_user import CurrentUser
 from icure_async.models.user_token import LogoutResult, UserToken
 from icure_async.rest.changes import change_document
+from icure_async.rest.resources import user_resource
 from icure_async.rest.user_tokens import TOKENS_MEMBER, name_in_key, token_expiry, token_key_of
-from icure_async.rest.users_v2 import user_resource
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -22,7 +22,6 @@ __all__ = [
     "ANOTHER_USER",
     "DocumentKind",
     "check_deletion",
-    "checked_delegation_key_maps",
     "checked_document",
     "checked_documents",
     "checked_exchange_data",
@@ -63,7 +62,6 @@ _NOUNS: Final[Mapping[DocumentKind, str]] = {
     "maintenancetask": "notification",
     "patient": "patient",
     "recoverydata": "recovery data",
-    "securedelegationkeymap": "delegation key map",
     "stub": "data owner",
     "user": "user",
 }
@@ -334,12 +332,6 @@ _CHECKS: Final[Mapping[DocumentKind, _Check]] = {
         "encryptedSelf",
     ),
     "patient": _object_of({**_ENTITY, **_DATA_OWNER, **_PERSON}, "id", "rev"),
-    "securedelegationkeymap": _object_of(
-        {**_ENTITY, "delegate": _text, "delegationKey": _own_id, "delegator": _text},
-        "id",
-        "rev",
-        "delegationKey",
-    ),
     "stub": _object_of(_DATA_OWNER, "id", "rev"),
     "user": _object_of(
         {
@@ -531,24 +523,6 @@ def checked_stored_exchange_data(
             problem = f"{name} in the server's answer is not what was sent"
             raise _error(action, problem, AFTER_A_WRITE)
     return stored
-
-
-def checked_delegation_key_maps(
-    documents: Sequence[object], delegation_keys: Sequence[str], action: str
-) -> list[dict[str, Any]]:
-    """Return entities that describe delegations if all of them are about those asked for.
-
-    Raises:
-        InvalidResponseError: one is about another, is there twice, or is malformed.
-    """
-    wanted = set(delegation_keys)
-    found: dict[str, dict[str, Any]] = {}
-    for document in documents:
-        checked = checked_document(document, "securedelegationkeymap", None, action)
-        if checked["delegationKey"] not in wanted or checked["id"] in found:
-            raise _error(action, "the server answers with something else than what was asked for")
-        found[checked["id"]] = checked
-    return list(found.values())
 
 
 def checked_ids(ids: Sequence[object], action: str) -> list[str]:

@@ -11,9 +11,6 @@ from urllib.parse import urlencode
 
 from icure_async.errors import InvalidResponseError, ResponseTooLargeError
 from icure_async.rest.documents import (
-    AFTER_A_WRITE,
-    checked_delegation_key_maps,
-    checked_document,
     checked_documents,
     checked_exchange_data,
     checked_ids,
@@ -25,28 +22,16 @@ from icure_async.rest.urls import path
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping, Sequence
 
-    from icure_async.errors import BackendError
     from icure_async.rest.responses import Response
     from icure_async.rest.session import Session
 
-__all__ = [
-    "ExchangeDataMapResource",
-    "ExchangeDataResource",
-    "SecureDelegationKeyMapResource",
-    "has_no_such_route",
-]
+__all__ = ["ExchangeDataMapResource", "ExchangeDataResource"]
 
 _IDS_AT_A_TIME: Final = 500
 _MAPS_AT_A_TIME: Final = 500
-_NO_SUCH_ROUTE: Final = frozenset({404, 405, 501})
 # Where a page of the backend's own size is larger than an answer may be.
 _SMALLER_PAGE: Final = 256
 _MAX_PAGES: Final = 10_000
-
-
-def has_no_such_route(error: BackendError) -> bool:
-    """Return whether a backend refuses a list as one that does not know the route."""
-    return error.status in _NO_SUCH_ROUTE
 
 
 class ExchangeDataResource:
@@ -212,66 +197,12 @@ class ExchangeDataMapResource:
         return found
 
 
-class SecureDelegationKeyMapResource:
-    """Entities that tell those with access to a delegation between whom it is."""
-
-    def __init__(self, session: Session) -> None:
-        self._session = session
-
-    async def by_delegation_keys(
-        self, delegation_keys: Sequence[str], headers: Mapping[str, str]
-    ) -> list[dict[str, Any]]:
-        """Return the entities that describe delegations, as far as there are any.
-
-        Args:
-            delegation_keys: of the delegations.
-            headers: with the access control keys of an anonymous data owner.
-        """
-        action = f"read who is behind {len(delegation_keys)} delegations"
-        response = await _post_ids(
-            self._session,
-            "/securedelegationkeymap/bydelegationkeys",
-            delegation_keys,
-            action,
-            headers=headers,
-        )
-        return checked_delegation_key_maps(response.json_list(), delegation_keys, action)
-
-    async def create(
-        self, document: Mapping[str, Any], headers: Mapping[str, str]
-    ) -> dict[str, Any]:
-        """Store a new one. Not repeated blindly: its id would be in use."""
-        action = f"describe delegation {document['delegationKey']}"
-        response = await self._session.request(
-            "POST",
-            "/securedelegationkeymap",
-            action=action,
-            body=document,
-            headers=headers,
-            version=2,
-        )
-        return checked_document(
-            response.json_object(),
-            "securedelegationkeymap",
-            document["id"],
-            action,
-            advice=AFTER_A_WRITE,
-        )
-
-
-async def _post_ids(
-    session: Session,
-    route: str,
-    ids: Sequence[str],
-    action: str,
-    headers: Mapping[str, str] | None = None,
-) -> Response:
+async def _post_ids(session: Session, route: str, ids: Sequence[str], action: str) -> Response:
     return await session.request(
         "POST",
         route,
         action=action,
         body={"ids": list(ids)},
-        headers=headers,
         repeatable=True,
         version=2,
     )

@@ -27,7 +27,10 @@ from icure_async.threads import PARSING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Response", "parsed", "reference_to"]
+__all__ = ["NO_SUCH_ROUTE", "Response", "has_no_such_route", "parsed", "reference_to"]
+
+NO_SUCH_ROUTE: Final = frozenset({404, 405, 501})
+"""The statuses of a server that has no such route."""
 
 _SERVER_MESSAGE_LENGTH: Final = 500
 _RETRYABLE: Final = frozenset({429, 502, 503, 504})
@@ -266,3 +269,8 @@ def _http_date(text: str) -> float | None:
         return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
     except (TypeError, ValueError, OverflowError):
         return None
+
+
+def has_no_such_route(error: BackendError) -> bool:
+    """Return whether a server may not know the route of a request, which names no document."""
+    return error.status in NO_SUCH_ROUTE

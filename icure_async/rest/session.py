@@ -30,11 +30,10 @@ from icure_async.rest.elevation import (
     elevation_error,
     required_level,
 )
-from icure_async.rest.responses import reference_to
+from icure_async.rest.responses import NO_SUCH_ROUTE, reference_to
 from icure_async.rest.session_tokens import LoginAnswer, SessionTokens
 from icure_async.rest.sign_in import (
     NEEDS_CODE,
-    NO_SUCH_ENDPOINT,
     SignIn,
     login_refusal,
     renewed_token,
@@ -215,7 +214,7 @@ class Session(SecretHolder):
         refresh = self._tokens.refresh if self._tokens else None
         if self.dialect.has_groups and refresh is not None:
             response = await self._requests.invalidate(refresh)
-            if response.status not in {*NO_SUCH_ENDPOINT, _UNAUTHORIZED}:
+            if response.status not in {*NO_SUCH_ROUTE, _UNAUTHORIZED}:
                 response.raise_for_status()
 
     def use_token(self, token: str, *, expires_at: int) -> None:
@@ -514,11 +513,11 @@ class Session(SecretHolder):
 
     def _accepted(self, login: Login, response: Response) -> SignedIn | None:
         """Return the outcome of a login, or None where the backend has no JSON Web Tokens."""
-        error = None if response.status in NO_SUCH_ENDPOINT else response.error()
+        error = None if response.status in NO_SUCH_ROUTE else response.error()
         if error is not None:
             expired = self._expired(error) if error.status == _UNAUTHORIZED else None
             raise expired or login_refusal(error) or error
-        if response.status not in NO_SUCH_ENDPOINT:
+        if response.status not in NO_SUCH_ROUTE:
             self._worked = True
             self.credentials.prefer(login)
         return self._requests.read(login, response, self._answer)

@@ -17,7 +17,7 @@ from icure_async.errors import (
 )
 from icure_async.rest.documents import checked_id
 from icure_async.rest.groups import chosen_membership, read_memberships
-from icure_async.rest.responses import reference_to
+from icure_async.rest.responses import NO_SUCH_ROUTE, reference_to
 from icure_async.rest.session_tokens import LoginAnswer, SessionTokens, SignedIn
 from icure_async.rest.tokens import SessionToken
 from icure_async.rest.transport import Request, Transport
@@ -32,10 +32,8 @@ if TYPE_CHECKING:
     from icure_async.rest.groups import Membership
     from icure_async.rest.responses import Response
 
-__all__ = ["NEEDS_CODE", "NO_SUCH_ENDPOINT", "SignIn", "login_refusal", "renewed_token"]
+__all__ = ["NEEDS_CODE", "SignIn", "login_refusal", "renewed_token"]
 
-NO_SUCH_ENDPOINT: Final = frozenset({404, 405, 501})
-"""The statuses of a backend that has no such endpoint."""
 _CHECK: Final = (
     "Check with_user_name() and with_password(), or get a new token with a new authentication "
     "process."
@@ -129,7 +127,7 @@ class SignIn:
             InvalidResponseError: the answer is malformed, or of another user.
             NotFoundError: the backend does not speak the dialect.
         """
-        if response.status in NO_SUCH_ENDPOINT:
+        if response.status in NO_SUCH_ROUTE:
             self._allow_no_tokens(response)
             return None
         answer = response.json_object()
@@ -188,7 +186,7 @@ class SignIn:
             action="list the groups of the user who logs in",
             headers={"Authorization": "Bearer " + tokens.access.text},
         )
-        if response.status in NO_SUCH_ENDPOINT:
+        if response.status in NO_SUCH_ROUTE:
             return []
         return read_memberships(response.raise_for_status())
 
@@ -237,7 +235,7 @@ class SignIn:
         """
         if self._dialect.takes_basic:
             return
-        if response.status in NO_SUCH_ENDPOINT:
+        if response.status in NO_SUCH_ROUTE:
             raise _no_such_dialect(response, self._dialect)
         raise response.invalid("the server gives no token; check the URL given to the builder")
 

@@ -8,9 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 
-from icure_async.errors import BadRequestError, ConflictError
+from icure_async.errors import BadRequestError, ConflictError, ICureError
 from icure_async.models.user_rules import KEPT_PASSWORD
-from icure_async.rest.dialects import CARDINAL
 from icure_async.rest.documents import AFTER_A_WRITE, checked_document
 from icure_async.rest.entities_v2 import EntityResourceV2, NoAccess
 from icure_async.rest.urls import path
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 
     from icure_async.rest.session import Session
 
-__all__ = ["UserResourceV2", "user_resource"]
+__all__ = ["UserResourceV2"]
 
 _CONTACT_QUERIES: Final[Mapping[str, tuple[str, str]]] = {
     "email": ("newEmail", "previousEmail"),
@@ -43,7 +42,11 @@ class UserResourceV2(UserResource, EntityResourceV2):
         if password in (None, KEPT_PASSWORD):
             return await super().modify(document)
         stored = await super().modify({**document, PASSWORD_MEMBER: KEPT_PASSWORD})
-        return await self.change_password({**stored, PASSWORD_MEMBER: password})
+        try:
+            return await self.change_password({**stored, PASSWORD_MEMBER: password})
+        except ICureError as error:
+            error.args = (_half_done(str(error)),)
+            raise
 
     async def change_contact(
         self, document: Mapping[str, Any], member: str, before: object
@@ -108,6 +111,11 @@ class UserResourceV2(UserResource, EntityResourceV2):
         )
 
 
-def user_resource(session: Session) -> UserResource:
-    """Return the users of a session's backend, in its dialect."""
-    return UserResourceV2(session) if session.dialect is CARDINAL else UserResource(session)
+def _half_done(message: str) -> str:
+    """Return the message of an error that has kept a password from being changed with the rest."""
+    for nothing, more in (("Nothing was", "The password was not"), ("nothing was", "it was not")):
+        message = message.replace(f"{nothing} changed", f"{more} changed")
+    return (
+        f"{message} The other changes of the user were stored before that: read it again before "
+        "you save it once more."
+    )

@@ -18,7 +18,7 @@ from icure_async.sandbox.pages import filter_page, match_ids
 from icure_async.sandbox.shapes import object_in
 from icure_async.sandbox.store import Json, Transaction
 
-__all__ = ["ROUTES", "STUB_KEYS", "exchange_keys_of", "find_data_owner"]
+__all__ = ["ROUTES", "STUB_KEYS", "exchange_keys_of", "find_data_owner", "with_stub"]
 
 _FINGERPRINT = 32
 STUB_KEYS = frozenset(
@@ -255,6 +255,16 @@ def _modify_stub(tx: Transaction, call: Call) -> Json:
     if found is None:
         raise not_found(f"Data owner with id {stub['id']} not found")
     kind, owner_type, current = found
+    entities.modify(tx, call, kind, with_stub(call, owner_type, current, stub))
+    return _stub_of(tx, kind, owner_type, stub["id"])
+
+
+def with_stub(call: Call, owner_type: OwnerType, current: Json, stub: Json) -> Json:
+    """Return a data owner with the keys of a stub that a client sends.
+
+    Raises:
+        ApiError: 400 if the stub is of another type or parent, 409 if it is outdated.
+    """
     if call.json_object().get("type") != owner_type:
         raise bad_request(f"The type of this data owner is {owner_type}")
     if stub.get("parentId") != current.get("parentId"):
@@ -262,9 +272,7 @@ def _modify_stub(tx: Transaction, call: Call) -> Json:
     if stub["rev"] != current["rev"]:
         raise conflict("Document update Conflict")
     changed = {prop: value for prop, value in current.items() if prop not in STUB_KEYS}
-    changed |= {prop: value for prop, value in stub.items() if prop in STUB_KEYS}
-    entities.modify(tx, call, kind, changed)
-    return _stub_of(tx, kind, owner_type, stub["id"])
+    return changed | {prop: value for prop, value in stub.items() if prop in STUB_KEYS}
 
 
 def _stub_of(tx: Transaction, kind: str, owner_type: OwnerType, owner_id: str) -> Json:

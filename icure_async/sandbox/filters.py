@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
@@ -18,7 +18,13 @@ from icure_async.sandbox.asked_filter import (
 )
 from icure_async.sandbox.contacts import phone_key
 from icure_async.sandbox.errors import bad_request
-from icure_async.sandbox.links import LONGEST_INDEXED, address_part, normalised, sortable
+from icure_async.sandbox.links import (
+    LONGEST_INDEXED,
+    address_part,
+    normalised,
+    sortable,
+    sortable_range,
+)
 from icure_async.sandbox.queries import Query, between, exactly, prefix
 from icure_async.sandbox.record_filters import RECORD_RESOLVERS
 from icure_async.sandbox.shapes import is_object
@@ -31,9 +37,6 @@ if TYPE_CHECKING:
     from icure_async.sandbox.store import Transaction
 
 __all__ = ["Found", "find", "finds"]
-
-_FIRST: Final = -(2**63)
-_LAST: Final = 2**63 - 1
 
 
 def _none_or(text: str | None) -> str:
@@ -98,9 +101,7 @@ def _patients_by_birth(asked: AskedFilter) -> list[Query]:
 
 def _patients_by_birth_between(asked: AskedFilter) -> list[Query]:
     earliest, latest = asked.integer("minDateOfBirth"), asked.integer("maxDateOfBirth")
-    lowest = sortable(_FIRST if earliest is None else earliest)
-    highest = sortable(_LAST if latest is None else latest)
-    return [between("patient", "dateOfBirth", lowest, highest)]
+    return [between("patient", "dateOfBirth", *sortable_range(earliest, latest))]
 
 
 def _patients_by_profile(asked: AskedFilter) -> list[Query]:
@@ -160,8 +161,8 @@ def _devices_by_responsible(asked: AskedFilter) -> list[Query]:
 
 
 def _tasks_after_date(asked: AskedFilter) -> list[Query]:
-    date = sortable(asked.required_integer("date"))
-    return [between("maintenancetask", "created", date, sortable(_LAST))]
+    dates = sortable_range(asked.required_integer("date"), None)
+    return [between("maintenancetask", "created", *dates)]
 
 
 def _tasks_by_type(asked: AskedFilter) -> list[Query]:

@@ -23,6 +23,7 @@ __all__ = [
     "normalised",
     "pair",
     "sortable",
+    "sortable_range",
 ]
 
 LINKS_VERSION = "5"
@@ -100,6 +101,14 @@ def normalised(text: str) -> str:
 def sortable(number: int) -> str:
     """Return a text that sorts as the number does."""
     return f"{min(max(number + _OFFSET, 0), 2 * _OFFSET):0{_DIGITS}d}"
+
+
+def sortable_range(first: int | None, last: int | None) -> tuple[str, str]:
+    """Return both ends of a range of numbers as texts that sort so; None is an open end."""
+    return (
+        sortable(-_OFFSET if first is None else first),
+        sortable(_OFFSET - 1 if last is None else last),
+    )
 
 
 def pair(first: str | None, second: str | None = None) -> str:

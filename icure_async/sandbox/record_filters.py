@@ -14,7 +14,7 @@ from icure_async.sandbox.asked_filter import (
     with_code,
 )
 from icure_async.sandbox.errors import bad_request
-from icure_async.sandbox.links import sortable
+from icure_async.sandbox.links import sortable_range
 from icure_async.sandbox.queries import Query, between, exactly, targets_of
 
 if TYPE_CHECKING:
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 __all__ = ["RECORD_RESOLVERS"]
 
-_FIRST: Final = -(2**63)
-_LAST: Final = 2**63 - 1
 _OWNER_NAMES: Final = ("dataOwnerId", "hcpId", "hcPartyId")
 """Other names of ``healthcarePartyId``."""
 
@@ -33,8 +31,7 @@ def _opened(kind: str, asked: AskedFilter, first: str, last: str) -> Query:
     earliest, latest = asked.integer(first), asked.integer(last)
     if earliest is None and latest is None:
         return exactly(kind, "alive", "")
-    lowest = sortable(_FIRST if earliest is None else earliest)
-    return between(kind, "openingDate", lowest, sortable(_LAST if latest is None else latest))
+    return between(kind, "openingDate", *sortable_range(earliest, latest))
 
 
 def _by_date(kind: str, secrets_name: str | None) -> Resolver:

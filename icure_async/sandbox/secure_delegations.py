@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from icure_async.sandbox.store import Json
 
 __all__ = [
+    "SECURITY_METADATA",
     "ancestors_of",
     "check_members",
     "delegation_key",
@@ -29,7 +30,7 @@ __all__ = [
     "secure_delegations",
 ]
 
-_METADATA: Final = "securityMetadata"
+SECURITY_METADATA: Final = "securityMetadata"
 _DELEGATIONS: Final = "secureDelegations"
 _KEY: Final = re.compile(r"[0-9a-f]{64}")
 _SCHEMA: Final = Schema("SecureDelegation", EMBEDDED["SecureDelegation"])
@@ -61,7 +62,7 @@ def names_in(key: str, delegation: Json) -> Iterator[str]:
 
 def secure_delegations(entity: Json) -> dict[str, Json]:
     """Return the secure delegations of a stored entity, by delegation key."""
-    metadata = entity.get(_METADATA)
+    metadata = entity.get(SECURITY_METADATA)
     delegations = metadata.get(_DELEGATIONS) if is_object(metadata) else None
     if not is_object(delegations):
         return {}
@@ -75,9 +76,9 @@ def read_metadata(metadata: Any) -> Json:
         ApiError: 400 that says which rule it breaks.
     """
     if not is_object(metadata) or not is_object(metadata.get(_DELEGATIONS)):
-        raise bad_request(f"{_METADATA} must be an object with {_DELEGATIONS}")
+        raise bad_request(f"{SECURITY_METADATA} must be an object with {_DELEGATIONS}")
     if not metadata[_DELEGATIONS]:
-        raise bad_request(f"{_METADATA} must not be empty")
+        raise bad_request(f"{SECURITY_METADATA} must not be empty")
     delegations = {
         key: _read(key, delegation) for key, delegation in metadata[_DELEGATIONS].items()
     }
@@ -86,7 +87,7 @@ def read_metadata(metadata: Any) -> Json:
 
 
 def _read(key: str, delegation: Any) -> Json:
-    path = f"{_METADATA}.{_DELEGATIONS}[{key}]"
+    path = f"{SECURITY_METADATA}.{_DELEGATIONS}[{key}]"
     if not _KEY.fullmatch(key):
         raise bad_request(f"{path}: a delegation key is a SHA-256 hash in small hex digits")
     read = _SCHEMA.read(delegation, path)
@@ -138,7 +139,7 @@ def require_same_metadata(current: Json, entity: Json) -> None:
     Raises:
         ApiError: 400 where they differ.
     """
-    if current.get(_METADATA) is None:
+    if current.get(SECURITY_METADATA) is None:
         return
     if _comparable(entity) != _comparable(current):
         raise bad_request("securityMetadata can only be changed by sharing the entity")

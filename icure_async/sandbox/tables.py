@@ -10,7 +10,17 @@ The tables say what the contract says, in its own notation (server-behaviour.md 
 
 from __future__ import annotations
 
-__all__ = ["EMBEDDED", "ENTITIES", "ENUMS"]
+__all__ = ["EMBEDDED", "ENCRYPTABLE", "ENTITIES", "ENUMS"]
+
+ENCRYPTABLE: dict[str, str] = {
+    "secretForeignKeys": "string[] = []",
+    "cryptedForeignKeys": "{string: Delegation[]} = {}",
+    "delegations": "{string: Delegation[]} = {}",
+    "encryptionKeys": "{string: Delegation[]} = {}",
+    "encryptedSelf": "string",
+    "securityMetadata": "SecurityMetadata",
+}
+"""The properties that all encrypted entities have."""
 
 _PATIENT: dict[str, str] = {
     "id": "string!",
@@ -75,12 +85,7 @@ _PATIENT: dict[str, str] = {
     "privateKeyShamirPartitions": "{string: string} = {}",
     "publicKey": "string",
     "publicKeysForOaepWithSha256": "string[] = []",
-    "secretForeignKeys": "string[] = []",
-    "cryptedForeignKeys": "{string: Delegation[]} = {}",
-    "delegations": "{string: Delegation[]} = {}",
-    "encryptionKeys": "{string: Delegation[]} = {}",
-    "encryptedSelf": "string",
-    "securityMetadata": "SecurityMetadata",
+    **ENCRYPTABLE,
     "medicalLocationId": "string",
     "cryptoActorProperties": "PropertyStub[]",
     "nonDuplicateIds": "string[] = []",
@@ -231,12 +236,7 @@ _MAINTENANCE_TASK: dict[str, str] = {
     "taskType": "string",
     "properties": "PropertyStub[] = []",
     "status": "TaskStatus = pending",
-    "secretForeignKeys": "string[] = []",
-    "cryptedForeignKeys": "{string: Delegation[]} = {}",
-    "delegations": "{string: Delegation[]} = {}",
-    "encryptionKeys": "{string: Delegation[]} = {}",
-    "encryptedSelf": "string",
-    "securityMetadata": "SecurityMetadata",
+    **ENCRYPTABLE,
 }
 
 _CRYPTO_ACTOR_STUB: dict[str, str] = {

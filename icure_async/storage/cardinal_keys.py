@@ -114,14 +114,21 @@ def _write(folder: Path, data_owner_id: str, key_pairs: Sequence[KeyPair]) -> li
         # All of them first, so that nothing is written where something is in the way.
         missing = [path for path, key_pair in files.items() if not _is_there(path, key_pair)]
         for path in missing:
-            write_private_file(path, _content_of(files[path]))
-    except FileExistsError as error:
-        raise BackupError(_in_the_way(str(error.filename or folder))) from None
+            _write_one(path, files[path])
     except OSError as error:
         raise BackupError(
             f"Could not write the key files in {folder}: {advice_for(error)}."
         ) from None
     return list(files)
+
+
+def _write_one(path: Path, key_pair: KeyPair) -> None:
+    try:
+        write_private_file(path, _content_of(key_pair))
+    except FileExistsError:
+        # Another program was faster, perhaps with the same key pair.
+        if not _is_there(path, key_pair):
+            raise
 
 
 def _is_there(path: Path, key_pair: KeyPair) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import AsyncIterator
 from typing import Final
@@ -9,7 +10,8 @@ from typing import Final
 import aiohttp
 import pytest
 
-from icure_async.errors import CryptoError
+from icure_async.errors import CryptoError, ValidationError
+from icure_async.models.relations import Partnership
 from icure_async.sandbox import Sandbox
 from tests.support.cardinal_sandbox import TodayWorld, of_stage, owner_of
 from tests.support.request_log import RequestLog
@@ -153,3 +155,23 @@ async def test_a_migrated_record_is_shared_in_the_flavour_of_2023_as_ever(
     assert owner_of("arya") in stored["delegations"]
     arya = await today.user("arya", "medtech")
     assert (await arya.patient_api.get_patient(ROBB)).note == robb.note
+
+
+@pytest.mark.parametrize("flavour", ["cardinal", "medtech"])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("civility", "SECRET"), ("partnerships", [Partnership(partner_id="SECRET")])],
+)
+async def test_a_change_that_was_not_saved_does_not_get_into_clear_with_a_share(
+    today: TodayWorld, flavour: str, name: str, value: object
+) -> None:
+    hcp = await today.user("hcp", flavour)
+    robb = await hcp.patient_api.get_patient(ROBB)
+    setattr(robb, name, value)
+    before = await today.stored(ROBB)
+    delegate = owner_of("arya" if flavour == "medtech" else "newdoc")
+    with contextlib.suppress(ValidationError):
+        await hcp.patient_api.give_access_to(robb, delegate)
+    stored = await today.stored(ROBB)
+    assert "SECRET" not in json.dumps(stored)
+    assert stored["encryptedSelf"] == before["encryptedSelf"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import AsyncIterator
 from typing import Any, Final
@@ -51,6 +52,17 @@ async def open_world(
     seed: Json, client_session: aiohttp.ClientSession
 ) -> AsyncIterator[TodayWorld]:
     """A backend on which professionals read what they have no key of."""
+    async with Sandbox(seed=seed) as running:
+        yield TodayWorld(running, client_session)
+
+
+@pytest.fixture
+async def closed_lists(
+    seed: Json, client_session: aiohttp.ClientSession
+) -> AsyncIterator[TodayWorld]:
+    """A backend with patients that have no content of their own."""
+    for patient_id in (ROBB, NO_NOTE):
+        del seed["entities"]["patient"][patient_id]["encryptedSelf"]
     async with Sandbox(seed=seed) as running:
         yield TodayWorld(running, client_session)
 
@@ -336,6 +348,47 @@ async def test_one_who_cannot_read_a_patient_puts_nothing_into_clear(
     assert stored["securityMetadata"] == before["securityMetadata"]
     if flavour == "cardinal":
         assert not {"created", "modified"} & stored.keys()
+
+
+@pytest.mark.parametrize("flavour", ["cardinal", "medtech"])
+@pytest.mark.parametrize("changed", [None, "company_name", "partnerships"])
+async def test_what_somebody_else_has_decrypted_is_not_put_into_clear_without_a_key(
+    open_world: TodayWorld, flavour: str, changed: str | None
+) -> None:
+    doc1, doc3 = await open_world.user("doc1", flavour), await open_world.user("doc3", flavour)
+    before = await open_world.stored(NO_NOTE)
+    read = await doc1.patient_api.get_patient(NO_NOTE)
+    assert read.note is None
+    values = {"company_name": "SECRET", "partnerships": [Partnership(partner_id="SECRET")]}
+    changes: dict[str, Any] = {} if changed is None else {changed: values[changed]}
+    patient = read.evolve(first_name="Other", created=None, **changes)
+    with contextlib.suppress(DecryptionError):
+        await doc3.patient_api.modify_potentially_encrypted_patient(patient)
+    stored = await open_world.stored(NO_NOTE)
+    assert "SECRET" not in in_clear(stored)
+    assert not {"created", "modified"} & stored.keys() or stored["modified"] != read.modified
+    assert stored["encryptedSelf"] == before["encryptedSelf"]
+    assert (stored == before) or changed is None
+
+
+@pytest.mark.parametrize("flavour", ["cardinal", "medtech"])
+async def test_content_stays_encrypted_where_other_clients_have_encrypted_lists_alone_or_nothing(
+    closed_lists: TodayWorld, flavour: str
+) -> None:
+    today = closed_lists
+    doc1 = await today.user("doc1", flavour)
+    shown = in_clear(await today.stored(ROBB))
+    robb = await doc1.patient_api.get_patient(ROBB)
+    other = robb.evolve(first_name="Other")
+    await doc1.patient_api.modify_potentially_encrypted_patient(other)
+    stored = await today.stored(ROBB)
+    assert "ins-1" not in shown + in_clear(stored)
+    assert stored["insurabilities"][0].keys() <= {"encryptedSelf", "parameters"}
+    none = await doc1.patient_api.get_patient(NO_NOTE)
+    none.civility, none.partnerships = "SECRET", [Partnership(partner_id="SECRET")]
+    saved = await doc1.patient_api.modify_potentially_encrypted_patient(none)
+    assert saved.civility == "SECRET"
+    assert "SECRET" not in in_clear(await today.stored(NO_NOTE))
 
 
 async def test_a_lost_answer_is_no_second_patient(

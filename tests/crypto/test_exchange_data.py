@@ -19,7 +19,6 @@ from icure_async.crypto.exchange_data import (
     access_header,
     delegation_key,
     encryption_keys_of,
-    fingerprint_v2,
     fingerprints_of,
     is_verified,
     new_exchange_data,
@@ -31,7 +30,7 @@ from icure_async.crypto.exchange_data import (
 from icure_async.crypto.key_ring import KeyRing
 from icure_async.crypto.software import SoftwareCrypto
 from icure_async.errors import CryptoError
-from icure_async.models.key_pair import KeyPair
+from icure_async.models.key_pair import KeyPair, fingerprint_v2
 from tests.support.cardinal_world import CARDINAL, STAGES, audit, entities_at, private_keys_of
 from tests.support.golden_people import ARYA, CRYPTO, HCP, NED, ring_of
 from tests.support.key_material import forge

@@ -11,6 +11,9 @@ import aiohttp
 import pytest
 
 from icure_async import KeyPair, MedTechApi, Notification, Patient, RecoveryKey
+from icure_async.crypto.exchange_data import EncryptionKey, new_exchange_data
+from icure_async.crypto.key_ring import KeyRing
+from icure_async.crypto.software import SoftwareCrypto
 from icure_async.errors import (
     CryptoError,
     DecryptionError,
@@ -24,7 +27,15 @@ from icure_async.models.missing_key import MissingKey
 from icure_async.sandbox import Sandbox
 from icure_async.storage import MemoryKeyStorage
 from tests.support.builders import builder_for
-from tests.support.cardinal_world import CARDINAL, Reader, audit, fields_of
+from tests.support.cardinal_world import (
+    CARDINAL,
+    Reader,
+    aes_open,
+    audit,
+    fields_of,
+    pair_of,
+    rsa_open,
+)
 from tests.support.exchange_backend import pairs_of
 from tests.support.request_log import RequestLog
 from tests.support.seeds import PASSWORD, Json, add_hcp, add_patient, stage
@@ -375,6 +386,81 @@ async def test_a_key_that_is_only_listed_gets_no_transfer_key(
             *(n for to in stored["transferKeys"].values() for n in to),
         }
         assert named == {old.fingerprint, new.fingerprint}
+
+
+def private_keys_in(entities: Json, *known: str) -> set[str]:
+    """Return the private keys that transfer keys of the doctor give to the holder of others."""
+    exchange_keys = [
+        opened[1]
+        for pair in map(pair_of, known)
+        for data in entities["exchangedata"].values()
+        if pair.v2 in data["exchangeKey"]
+        and (opened := rsa_open(pair, base64.b64decode(data["exchangeKey"][pair.v2])))
+    ]
+    ciphertexts = [
+        ciphertext
+        for by_target in entities["hcparty"][DOCTOR].get("transferKeys", {}).values()
+        for ciphertext in by_target.values()
+    ]
+    opened_keys = (
+        aes_open(key, bytes.fromhex(ciphertext))
+        for key in exchange_keys
+        for ciphertext in ciphertexts
+    )
+    return {private_key.hex() for private_key in opened_keys if private_key}
+
+
+async def test_what_opens_transfer_keys_is_not_encrypted_for_a_key_that_is_only_listed(
+    people: People, sandbox: Sandbox
+) -> None:
+    """Records are, where there is no policy; private keys never go under the same key."""
+    await people.start("maester")
+    old, stranger = people.newest(), pairs_of("doc3")[0]
+    seed = await sandbox.export()
+    seed["entities"]["hcparty"][DOCTOR][TODAYS].append(stranger.public_key)
+    async with Sandbox(seed=seed) as hostile, aiohttp.ClientSession() as session:
+        there = People(hostile, session)
+        await written(await there.start("maester", old), "with the old key")
+        await there.start("maester", missing_key="allow")
+        new = there.newest()
+        await there.start("maester", old, new)
+        entities = (await hostile.export())["entities"]
+        assert private_keys_in(entities, old.private_key) >= {new.private_key}
+        assert private_keys_in(entities, stranger.private_key) == set()
+
+
+async def test_a_key_pair_that_came_by_a_transfer_key_gets_none_in_return(
+    people: People, sandbox: Sandbox
+) -> None:
+    """Somebody who writes the stub, and exchange data, makes it lead to a key pair of theirs."""
+    old, new = await two_devices(people)
+    stranger = pairs_of("doc3")[0]
+    seed = await sandbox.export()
+    doctor = seed["entities"]["hcparty"][DOCTOR]
+    doctor[TODAYS].append(stranger.public_key)
+    crypto = SoftwareCrypto()
+    thief = KeyRing(crypto)
+    await thief.add(stranger)
+    keys = [EncryptionKey(pair.public_key, "sha-256") for pair in (stranger, old, new)]
+    planted, secrets = await new_exchange_data(crypto, thief, "planted", DOCTOR, DOCTOR, keys, keys)
+    seed["entities"]["exchangedata"]["planted"] = planted | {"rev": "1-a"}
+    lure = await crypto.aes_encrypt(secrets.exchange_key, bytes.fromhex(stranger.private_key))
+    doctor["transferKeys"] = {old.fingerprint: {stranger.fingerprint: lure.hex()}}
+    async with Sandbox(seed=seed) as hostile:
+        storage = MemoryKeyStorage()
+        for pair in (old, new):
+            await storage.store_key_pair(DOCTOR, pair)
+        for _ in range(2):
+            # Nothing but the key pairs outlives a program.
+            builder = builder_for(hostile.icure_url, "maester", PASSWORD).with_key_storage(storage)
+            async with builder.with_flavour("cardinal").with_in_memory_keys().build() as api:
+                for _ in range(2):
+                    found = await api.init_user_crypto()
+                    assert found == [old, new, stranger]
+            entities = (await hostile.export())["entities"]
+            stolen = private_keys_in(entities, stranger.private_key)
+            assert stolen <= {stranger.private_key}
+            assert stranger.fingerprint not in entities["hcparty"][DOCTOR]["transferKeys"]
 
 
 # --- Recovery keys --------------------------------------------------------------------------------

@@ -123,6 +123,23 @@ async def test_a_second_device_of_ours_reads_and_writes_with_what_the_first_made
     assert (await data_to(other_device)).id != first.id
 
 
+async def test_a_listed_key_with_our_fingerprint_crowds_ours_out_of_nothing(
+    backend: ExchangeBackend,
+) -> None:
+    """The backend lists a key of its own in front of ours, with the same fingerprint."""
+    (ours,) = pairs_of("doc1")
+    planted = forge(ours.public_key)
+    listed = backend.entities["hcparty"][DOC]["publicKeysForOaepWithSha256"]
+    listed.insert(0, planted.public_key)
+    for delegate_id in (DOC, OTHER):
+        data = await data_to(await person(backend), delegate_id)
+        # Another program of ours has nothing but the ciphertexts.
+        again = await person(backend)
+        assert (await again.directory.by_ids([data.id]))[data.id].secrets == data.secrets
+        thief = await Person(backend, DOC).with_keys(planted)
+        assert await thief.directory.by_ids([data.id]) == {}
+
+
 async def test_tasks_that_need_the_same_exchange_data_make_one(backend: ExchangeBackend) -> None:
     doc = await person(backend)
     found: list[UsableExchangeData] = []
@@ -431,6 +448,32 @@ async def test_a_policy_is_asked_about_whole_keys(backend: ExchangeBackend) -> N
     assert data.id in await delegate.directory.by_ids([data.id])
 
 
+@pytest.mark.parametrize("delegate_id", [DOC, OTHER])
+async def test_a_key_that_looks_like_ours_does_not_lock_us_out(
+    backend: ExchangeBackend, delegate_id: str
+) -> None:
+    """The backend lists one with our fingerprints, before ours, and nobody confirms keys."""
+    (real,) = pairs_of("doc1")
+    forged = forge(real.public_key).public_key
+    backend.entities["hcparty"][DOC]["publicKeysForOaepWithSha256"] = [forged, real.public_key]
+    data = await data_to(await person(backend), delegate_id)
+    again = await person(backend)
+    assert data.id in await again.directory.by_ids([data.id])
+
+
+async def test_a_key_that_looks_like_ours_does_not_take_our_place_in_maps(
+    backend: ExchangeBackend,
+) -> None:
+    (real,) = pairs_of("doc1")
+    forged = forge(real.public_key).public_key
+    backend.entities["hcparty"][DOC]["publicKeysForOaepWithSha256"] = [forged, real.public_key]
+    doc = await person(backend)
+    data = await data_to(doc, PAT)
+    await doc.maps.write("Patient", [data])
+    key = data.secrets.delegation_key("Patient")
+    assert key in await (await person(backend)).directory.by_maps([key])
+
+
 async def test_a_policy_covers_exchange_data_that_another_device_made(
     backend: ExchangeBackend,
 ) -> None:
@@ -692,16 +735,6 @@ async def test_everybody_but_professionals_is_anonymous_and_asked_for_once(
     assert set(backend.count().values()) == {1}
     with pytest.raises(NotFoundError):
         await doc.directory.is_anonymous("nobody")
-
-
-async def test_a_reload_forgets_what_was_known(backend: ExchangeBackend) -> None:
-    doc, patient = await person(backend), await person(backend, PAT)
-    await patient.directory.access_headers("Patient")
-    data = await data_to(doc, PAT)
-    for one in (doc, patient):
-        await one.directory.reload()
-    assert doc.directory.known_by_ids([data.id]) == {}
-    assert set(patient.directory.known_by_ids([data.id])) == {data.id}
 
 
 async def test_a_document_that_was_just_received_is_taken_note_of(

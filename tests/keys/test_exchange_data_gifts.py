@@ -9,7 +9,7 @@ import pytest
 
 from icure_async.crypto.exchange_data import EncryptionKey, is_verified, open_exchange_data
 from icure_async.crypto.key_ring import KeyRing
-from icure_async.errors import ConflictError, ServerError
+from icure_async.errors import ConflictError, InvalidResponseError, ServerError
 from icure_async.keys.exchange_data_gifts import ExchangeDataGift, ExchangeDataGifts
 from icure_async.models.key_pair import KeyPair, fingerprint_v2
 from icure_async.rest.exchange_data import ExchangeDataResource
@@ -122,6 +122,32 @@ async def test_a_conflict_is_merged_with_what_others_stored(backend: RevisedBack
     backend.intervene = failing("PUT /exchangedata", someone_else)
     assert (await give(backend)).given == 1
     assert data_in(backend)["unknown"] == "kept"
+    check(backend)
+
+
+@pytest.mark.parametrize("member", ["exchangeKey", "accessControlSecret", "sharedSignatureKey"])
+async def test_an_answer_with_other_secrets_for_somebody_else_is_not_written_back(
+    backend: RevisedBackend, member: str
+) -> None:
+    """Nobody but they can tell whether a ciphertext is theirs, and it would be lost."""
+    before = dict(data_in(backend))
+    lies = 1
+
+    def lie(question: Question, go_on: Callable[[], Answer]) -> Answer:
+        nonlocal lies
+        status, answer = go_on()
+        if not (lies and answer and "byDelegatorDelegate" in question.path):
+            return status, answer
+        lies -= 1
+        secret = {**answer[0][member], fingerprint_v2(OLD.public_key): "AAAA" * 16}
+        return status, [{**answer[0], member: secret}]
+
+    backend.intervene = lie
+    with pytest.raises(InvalidResponseError, match="two things"):
+        await give(backend)
+    assert not lies
+    assert data_in(backend) == before
+    assert (await give(backend)).given == 1
     check(backend)
 
 

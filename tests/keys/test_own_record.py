@@ -8,7 +8,6 @@ from typing import Any, cast
 import attrs
 import pytest
 
-from icure_async.entities.kinds import PATIENT_OF_TODAY
 from icure_async.errors import ConflictError, CryptoError, InvalidResponseError
 from icure_async.keys.current_user import CurrentUser
 from icure_async.keys.own_record import OwnRecord
@@ -25,6 +24,7 @@ from tests.support.exchange_backend import (
     Question,
     pairs_of,
 )
+from tests.support.kinds_of_today import PATIENT_OF_TODAY
 
 ME = "patient-me"
 DOCTOR = "hcp-doctor"
@@ -95,6 +95,20 @@ async def opened(backend: PatientBackend, pair: KeyPair, *delegates: str) -> Own
 
 def record(backend: PatientBackend) -> Json:
     return backend.entities["patient"][ME]
+
+
+async def test_a_record_that_could_not_be_read_is_not_encrypted(
+    backend: PatientBackend, mine: KeyPair
+) -> None:
+    """Encrypted, a malformed member would make all the rest unreadable."""
+    record(backend)["patientProfessions"] = " "
+    before = dict(record(backend))
+    with pytest.raises(InvalidResponseError, match="patientProfessions"):
+        await (await opened(backend, mine, DOCTOR)).complete()
+    assert record(backend) == before
+    del record(backend)["patientProfessions"]
+    await (await opened(backend, mine, DOCTOR)).complete()
+    assert record(backend)["securityMetadata"]
 
 
 async def test_the_record_is_encrypted_and_shared_with_the_automatic_delegates_once(

@@ -13,7 +13,7 @@ from icure_async.crypto.encoding import encode_base64
 from icure_async.crypto.exchange_data import EncryptionKey, wrap_for
 from icure_async.entities.encrypted_self import encrypt_members
 from icure_async.entities.exchange_data import UsableExchangeData
-from icure_async.entities.kinds import NOTIFICATION_OF_TODAY, PATIENT, PATIENT_OF_TODAY
+from icure_async.entities.kinds import PATIENT
 from icure_async.entities.metadata import Parent, ReadableEntity, Readers
 from icure_async.entities.secure_delegations import (
     Contents,
@@ -27,6 +27,7 @@ from icure_async.errors import CryptoError
 from icure_async.models.key_question import KeyQuestion
 from tests.support.cardinal_world import Reader, audit, private_keys_of
 from tests.support.exchange_backend import Answer, ExchangeBackend, Json, Person, Question, pairs_of
+from tests.support.kinds_of_today import NOTIFICATION_OF_TODAY, PATIENT_OF_TODAY
 
 DOC, OTHER, PAT, PAT2 = "doc-1", "doc-2", "pat-1", "pat-2"
 USERS = {DOC: "doc1", OTHER: "doc2", PAT: "pat1", PAT2: "pat3"}
@@ -491,6 +492,29 @@ async def test_a_policy_is_asked_about_the_exchange_data_that_a_key_came_by(
     assert [(one.kind, one.data_owner_id, one.delegate_id) for one in asked] == [
         ("exchange_key", PAT, DOC)
     ] * 2
+
+
+@pytest.mark.parametrize("has_policy", [True, False])
+async def test_a_backend_that_copies_delegations_gets_no_new_content_with_their_key(
+    backend: ExchangeBackend, *, has_policy: bool
+) -> None:
+    """Nothing encrypted can show that the key is another entity's."""
+
+    async def policy(_question: KeyQuestion) -> bool:
+        return True
+
+    doc = await person(backend, policy=policy if has_policy else None)
+    (theirs,) = await created(doc, OTHER, documents=[patient(2)])
+    (mine,) = await created(doc)
+    copied = {name: value for name, value in mine.items() if name != "encryptedSelf"}
+    copied["securityMetadata"] = theirs["securityMetadata"]
+    key = await key_of(doc, copied)
+    if not has_policy:
+        # Without one, the backend is believed.
+        await doc.metadata.check_key(copied, key)
+        return
+    with pytest.raises(CryptoError, match="proves"):
+        await doc.entities.seal_again({**copied, "note": "SECRET"}, ("note",), key)
 
 
 async def test_an_entity_that_never_had_a_key_gets_its_first_delegations(

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from icure_async.entities.kinds import PATIENT_OF_TODAY
 from icure_async.entities.metadata import Parent, Readers
 from icure_async.entities.secure_delegations import seal_entries, secure_delegations_of
 from icure_async.errors import (
@@ -24,6 +23,7 @@ from icure_async.errors import (
 from tests.support.cardinal_world import Reader, audit, private_keys_of
 from tests.support.exchange_backend import ExchangeBackend, Json, Person, pairs_of
 from tests.support.golden import GOLDEN
+from tests.support.kinds_of_today import PATIENT_OF_TODAY
 from tests.support.sharing_backend import Patients, Sharer
 
 DOC, OTHER, THIRD, PAT, PAT2 = "doc-1", "doc-2", "doc-3", "pat-1", "pat-2"
@@ -293,6 +293,31 @@ async def test_a_patient_that_is_gone_is_said_to_be_rejected(patients: Patients)
     patients.reject = reject
     shared = await give(one, OTHER)
     assert isinstance(shared.access[OTHER], NotFoundError)
+
+
+@pytest.mark.parametrize("end", ["gone", "lie"])
+async def test_what_was_read_again_and_not_shared_is_not_stored_by_the_caller(
+    patients: Patients, end: str
+) -> None:
+    """The caller stores what is not the document that it passed."""
+    one = await sharer(patients)
+    await created(one)
+    passed = copy.deepcopy(patients.stored["p1"])
+
+    def reject(entity_id: str, _request: Json) -> Json | None:
+        if len(patients.sent) == 1:
+            patients.stored[entity_id] = {**patients.stored[entity_id], "rev": "2-b"}
+            return {"code": 409, "reason": "changed", "shouldRetry": True}
+        if end == "lie":
+            patients.lie = _with_entity(encryptedSelf="AAAA")
+            return None
+        del patients.stored[entity_id]
+        return {"code": 404, "reason": "gone"}
+
+    patients.reject = reject
+    (shared,) = await one.share_documents(PATIENT_OF_TODAY, [passed], to=[OTHER])
+    assert isinstance(shared.access[OTHER], NotFoundError | InvalidResponseError)
+    assert shared.is_stored or shared.document is passed
 
 
 @pytest.mark.parametrize("is_carried_out", [True, False])

@@ -28,7 +28,7 @@ from tests.support.sharing_scenes import add_delegate, check_shared, check_share
 pytestmark = pytest.mark.timeout(900)
 OPTION: Final = "ICURE_KILLING"
 # A program of today's flavour has more moments, since it makes more requests.
-STEPS: Final[dict[Flavour, int]] = {"medtech": 3, "cardinal": 8}
+STEPS: Final[dict[Flavour, int]] = {"medtech": 6, "cardinal": 16}
 
 
 @attrs.frozen

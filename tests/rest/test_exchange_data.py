@@ -1,26 +1,21 @@
-"""Exchange data, maps and delegation key maps: the questions, and answers to other ones."""
+"""Exchange data and maps: the questions, and answers to other ones."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import pytest
 
 from icure_async.errors import InvalidResponseError, ResponseTooLargeError
-from icure_async.rest.exchange_data import (
-    ExchangeDataMapResource,
-    ExchangeDataResource,
-    SecureDelegationKeyMapResource,
-)
+from icure_async.rest.exchange_data import ExchangeDataMapResource, ExchangeDataResource
 from icure_async.rest.responses import Response
 from icure_async.rest.session import Session
 
 Json = dict[str, Any]
 
 KEY, OTHER_KEY = "a" * 64, "b" * 64
-HEADERS = {"Icure-Access-Control-Keys": "AAAA"}
 
 
 class Answers:
@@ -30,7 +25,6 @@ class Answers:
         self._answers = list(answers)
         self.asked: list[tuple[str, str, str, Any]] = []
         self.versions: set[Any] = set()
-        self.headers: list[Any] = []
 
     async def request(
         self,
@@ -40,13 +34,11 @@ class Answers:
         action: str,
         query: str = "",
         body: object = None,
-        headers: Mapping[str, str] | None = None,
         repeatable: bool = False,
         version: int | None = None,
     ) -> Response:
         self.asked.append((method, path, query, body))
         self.versions.add(version)
-        self.headers.append(headers)
         answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
         if callable(answer):
             answer = answer(query, body)
@@ -229,50 +221,3 @@ async def test_maps_of_something_else_are_refused(answer: Any) -> None:
     sent, _ = session(answer)
     with pytest.raises(InvalidResponseError):
         await ExchangeDataMapResource(sent).get_many([KEY])
-
-
-# --- Delegation key maps --------------------------------------------------------------------------
-
-
-def key_map(**members: Any) -> Json:
-    return {"id": "m1", "rev": "1-a", "delegationKey": KEY, "encryptedSelf": "AAAA", **members}
-
-
-async def test_descriptions_of_delegations_are_read_and_written_with_the_keys_of_the_owner() -> (
-    None
-):
-    sent, asked = session([key_map()], key_map())
-    resource = SecureDelegationKeyMapResource(sent)
-    assert await resource.by_delegation_keys([KEY], HEADERS) == [key_map()]
-    new = {name: value for name, value in key_map().items() if name != "rev"}
-    assert (await resource.create(new, HEADERS))["rev"] == "1-a"
-    assert asked.asked == [
-        ("POST", "/securedelegationkeymap/bydelegationkeys", "", {"ids": [KEY]}),
-        ("POST", "/securedelegationkeymap", "", new),
-    ]
-    assert asked.headers == [HEADERS, HEADERS]
-    assert asked.versions == {2}
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [
-        [key_map(delegationKey=OTHER_KEY)],
-        [key_map(), key_map()],
-        [key_map(delegationKey=None)],
-        [key_map(delegator=1)],
-        [key_map(securityMetadata=[])],
-        [key_map(securityMetadata={"secureDelegations": {KEY: []}})],
-        {},
-    ],
-)
-async def test_descriptions_of_other_delegations_are_refused(answer: Any) -> None:
-    sent, _ = session(answer)
-    with pytest.raises(InvalidResponseError):
-        await SecureDelegationKeyMapResource(sent).by_delegation_keys([KEY], HEADERS)
-
-
-async def test_a_description_that_is_stored_as_another_is_refused() -> None:
-    sent, _ = session(key_map(id="m2"))
-    with pytest.raises(InvalidResponseError):
-        await SecureDelegationKeyMapResource(sent).create(key_map(), HEADERS)

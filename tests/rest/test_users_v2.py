@@ -9,6 +9,7 @@ import pytest
 from aiohttp import web
 
 from icure_async.errors import (
+    BackendError,
     BadRequestError,
     ConfigurationError,
     ElevationRequiredError,
@@ -18,11 +19,11 @@ from icure_async.errors import (
 )
 from icure_async.rest.dialects import CARDINAL
 from icure_async.rest.entities import EntityResource
-from icure_async.rest.people_v2 import device_resource, professional_resource
+from icure_async.rest.resources import device_resource, professional_resource, user_resource
 from icure_async.rest.session import Session
 from icure_async.rest.transport import Transport
 from icure_async.rest.users import UserResource
-from icure_async.rest.users_v2 import UserResourceV2, user_resource
+from icure_async.rest.users_v2 import UserResourceV2
 from tests.support.leaks import assert_secret_free
 from tests.support.loopback import Backend, Clock, json_of, login_answer, open_session
 
@@ -84,6 +85,26 @@ async def test_a_new_password_goes_by_its_own_request(
     first, second = backend.seen[-2:]
     assert json_of(first)["passwordHash"] == "*"
     assert json_of(second) == {"newPassword": PASSWORD}
+
+
+@pytest.mark.parametrize("kind", [ElevationRequiredError, WeakPasswordError])
+async def test_a_password_that_is_refused_after_the_rest_was_stored_says_so(
+    backend: Backend, users: UserResource, kind: type[BackendError]
+) -> None:
+    async def refuse(_: web.Request) -> web.Response:
+        if kind is ElevationRequiredError:
+            return web.Response(status=401, headers={"Icure-Minimum-Required-Auth-Level": "50"})
+        return web.json_response({"message": "Password is too short"}, status=400)
+
+    backend.on("PUT /user", {**USER, "rev": "2-b"}).on(f"PUT /user/{ME}/password", refuse)
+
+    with pytest.raises(kind) as caught:
+        await users.modify({**USER, "passwordHash": PASSWORD})
+
+    assert "nothing was changed" not in str(caught.value).lower()
+    assert "not changed" in str(caught.value)
+    assert "other changes of the user were stored" in str(caught.value)
+    assert_secret_free(caught.value, PASSWORD)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import stat
@@ -72,6 +73,13 @@ async def test_writing_again_changes_nothing_and_nothing_is_ever_replaced(
             await write_cardinal_folder(tmp_path, OWNER, [other, pair])
         assert path.read_text() == taken
         assert not (tmp_path / entry(other)).exists()
+
+
+async def test_programs_that_write_the_same_key_pair_at_once_all_succeed(
+    tmp_path: Path, pair: KeyPair
+) -> None:
+    writing = [write_cardinal_folder(tmp_path / "keys", OWNER, [pair]) for _ in range(8)]
+    assert len({str(path) for (path,) in await asyncio.gather(*writing)}) == 1
 
 
 async def test_a_link_in_the_way_is_not_followed(

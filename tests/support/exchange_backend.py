@@ -16,10 +16,10 @@ from icure_async.crypto.software import SoftwareCrypto
 from icure_async.entities.flavours import Flavours
 from icure_async.entities.sealing import EntityCrypto
 from icure_async.keys.current_user import CurrentUser
-from icure_async.keys.entity_keys import LegacyMetadata
 from icure_async.keys.exchange_data import ExchangeDataDirectory
 from icure_async.keys.exchange_data_maps import ExchangeDataMaps
 from icure_async.keys.known_keys import KnownKeys
+from icure_async.keys.legacy_metadata import LegacyMetadata
 from icure_async.keys.own_document import OwnDocument
 from icure_async.keys.recovery import KeyRecovery
 from icure_async.keys.secure_metadata import SecureMetadata

@@ -89,7 +89,7 @@ class Proxy:
     async def _forward(self, request: web.Request) -> web.StreamResponse:
         data = await request.read()
         body = json.loads(data) if data else None
-        exchange = Exchange(request.method, request.path.removeprefix("/rest/v1"), body)
+        exchange = Exchange(request.method, _path(request.path), body)
         exchange.query = request.query_string
         self.exchanges.append(exchange)
         try:
@@ -124,4 +124,15 @@ class Proxy:
                 return
 
 
-_FORWARDED = {"authorization", "content-type", "token", "refresh-token"}
+_FORWARDED = {
+    "authorization",
+    "content-type",
+    "token",
+    "refresh-token",
+    "icure-access-control-keys",
+}
+
+
+def _path(path: str) -> str:
+    """Return a path without the version of the API."""
+    return path.removeprefix("/rest/v1").removeprefix("/rest/v2")

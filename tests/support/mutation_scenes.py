@@ -23,10 +23,13 @@ from icure_async import (
     TypedValueObject,
 )
 from icure_async.crypto.software import SoftwareCrypto
+from icure_async.entities.secure_delegations import secure_delegations_of
+from icure_async.models.flavour import Flavour
 from icure_async.sandbox import Sandbox
 from icure_async.storage import MemoryKeyStorage, MemoryStorage
 from tests.support.attacker import Attacker
 from tests.support.builders import anonymous_builder_for, builder_for
+from tests.support.cardinal_world import Reader, audit
 from tests.support.invitations import address, by_email, token_in
 from tests.support.mutations import Case, Mutator
 from tests.support.sharing_scenes import add_delegate
@@ -44,6 +47,8 @@ WORDS = "The crow flies at midnight"
 
 _NAMES = {"firstName", "lastName", "names", "alias", "maidenName"}
 _WRITTEN_BY_SERVER = {"rev", "modified"}
+# The audit looks at it, since it covers keys that are added.
+_AUDITED = {"sharedSignature"}
 
 
 def words(text: str) -> list[Property]:
@@ -56,8 +61,9 @@ def words(text: str) -> list[Property]:
 class World:
     """A stage: the whole sandbox, and who is there.
 
-    The last members are of the stages with an invited patient: its id, the token that it was sent
-    and its request; and the id of a patient who may be invited.
+    The members after the flavour, in which everybody works, are of the stages with an invited
+    patient: its id, the token that it was sent and its request; and the id of a patient who may be
+    invited.
     """
 
     seed: Json
@@ -72,6 +78,7 @@ class World:
     shared_id: str
     hidden_id: str
     pending_ids: list[str]
+    flavour: Flavour = "medtech"
     invited_id: str = ""
     invitation: str = ""
     invited_token: str = ""
@@ -87,9 +94,15 @@ class Place:
     """A sandbox that starts with a stage, and programs that ask it."""
 
     def __init__(
-        self, world: World | None, mutator: Mutator, parsed: SoftwareCrypto, pairs: list[KeyPair]
+        self,
+        world: World | None,
+        mutator: Mutator,
+        parsed: SoftwareCrypto,
+        pairs: list[KeyPair],
+        flavour: Flavour = "medtech",
     ) -> None:
         self.world = world
+        self.flavour: Flavour = world.flavour if world else flavour
         self.mutator = mutator
         self.pairs = pairs
         self._parsed = parsed
@@ -111,22 +124,31 @@ class Place:
     def anonymous(self, keys: MemoryKeyStorage, *pairs: KeyPair) -> AnonymousMedTechApiBuilder:
         sandbox = self.sandbox
         return (
-            anonymous_builder_for(sandbox)
+            anonymous_builder_for(sandbox, flavour=self.flavour)
             .with_crypto(HandedOutCrypto(pairs, parsed=self._parsed))
             .with_key_storage(keys)
             .with_storage(MemoryStorage())
             .with_client_session(self.session)
         )
 
-    async def api(self, login: str, password: str, pair: KeyPair | None = None) -> MedTechApi:
+    async def api(
+        self,
+        login: str,
+        password: str,
+        pair: KeyPair | None = None,
+        *,
+        keys: MemoryKeyStorage | None = None,
+    ) -> MedTechApi:
         sandbox = self.sandbox
         builder = (
-            builder_for(sandbox.icure_url, login, password)
+            builder_for(sandbox.icure_url, login, password, flavour=self.flavour)
             .with_msg_gw_url(sandbox.msg_gw_url)
             .with_msg_gw_spec_id(sandbox.spec_id)
             .with_crypto(HandedOutCrypto([], parsed=self._parsed))
             .with_client_session(self.session)
         )
+        if keys is not None:
+            builder = builder.with_key_storage(keys).with_storage(MemoryStorage())
         api = await self.keep(await builder.build())
         if pair is not None:
             await api.init_user_crypto(pair)
@@ -170,11 +192,14 @@ class Place:
 
 
 async def build_worlds(
-    mutator: Mutator, parsed: SoftwareCrypto, pairs: list[KeyPair]
+    mutator: Mutator,
+    parsed: SoftwareCrypto,
+    pairs: list[KeyPair],
+    flavour: Flavour = "medtech",
 ) -> dict[str, World]:
-    """Live through what comes before the flows, once."""
+    """Live through what comes before the flows, once; invitations in the flavour of 2023 alone."""
     worlds: dict[str, World] = {}
-    async with Place(None, mutator, parsed, pairs) as place:
+    async with Place(None, mutator, parsed, pairs, flavour) as place:
         sandbox, master = place.sandbox, place.sandbox.master_hcp
         result = await place.log_in(MemoryKeyStorage(), pairs[0])
         ned, hcp = result.med_tech_api, await place.hcp()
@@ -188,7 +213,7 @@ async def build_worlds(
             )).id)
             for sender, receiver in ((hcp, ned_id), (hcp, ned_id), (ned, master.data_owner_id))
         ]  # fmt: skip
-        reed_id = await add_delegate(sandbox, pairs[3])
+        reed_id = await add_delegate(sandbox, pairs[3], flavour)
         world = World(
             seed=await sandbox.export(),
             master_password=master.password,
@@ -202,6 +227,7 @@ async def build_worlds(
             shared_id=str(shared.id),
             hidden_id=hidden,
             pending_ids=pending,
+            flavour=flavour,
         )
         worlds["base"] = world
         again = await place.log_in(MemoryKeyStorage(), pairs[1])
@@ -209,7 +235,8 @@ async def build_worlds(
         worlds["lost"] = attrs.evolve(
             world, seed=await sandbox.export(), token=again.token, key_pairs=pairs[:2]
         )
-    worlds |= await _build_invited(worlds["base"], mutator, parsed, pairs)
+    if flavour == "medtech":
+        worlds |= await _build_invited(worlds["base"], mutator, parsed, pairs)
     return worlds
 
 
@@ -449,10 +476,14 @@ class Sharing(_Prepared):
             return
         database = await self.place.sandbox.export()
         stored = database["entities"]["patient"][self.patient_id]
-        for name in ("delegations", "encryptionKeys"):
-            assert len(stored[name].get(self.delegate_id, ())) == 1, f"{name} are not shared"
-        reader = Attacker(private_keys=[self.delegate_key.private_key])
-        assert reader.reads(database, self.patient_id) is not None, "the delegate can't read it"
+        if self.world.flavour == "medtech":
+            for name in ("delegations", "encryptionKeys"):
+                assert len(stored[name].get(self.delegate_id, ())) == 1, f"{name} are not shared"
+        else:
+            named = [one.get("delegate") for one in secure_delegations_of(stored).values()]
+            assert named.count(self.delegate_id) == 1, "it is not shared"
+        reads = _reads(self.world, database, self.delegate_key, self.patient_id)
+        assert reads, "the delegate can't read it"
 
 
 class FirstSharing(Sharing):
@@ -614,6 +645,30 @@ class LoginWithoutKey(_Login):
         return self.place.pairs[2:3]
 
 
+class LoginWithRecoveryKey(Flow):
+    """On a new device, with a recovery key."""
+
+    async def prepare(self) -> None:
+        api = await self.place.ned()
+        self.recovery_key = await api.data_owner_api.create_recovery_key()
+        self.keys = MemoryKeyStorage()
+        self.is_done = False
+
+    async def run(self) -> None:
+        world = self.world
+        api = await self.place.api(PHONE, world.token, keys=self.keys)
+        in_use = await api.init_user_crypto(recovery_key=self.recovery_key)
+        assert in_use == world.key_pairs
+        assert (await api.patient_api.get_patient(world.shared_id)).note == NOTE
+        self.is_done = True
+
+    async def check_device(self, published: set[str]) -> None:
+        assert not published, "a key pair was published"
+        stored = await self.keys.list_key_pairs(self.world.ned_id)
+        assert stored in ([], self.world.key_pairs), "another key pair is on the device"
+        assert stored or not self.is_done, "the key pair is not on the device"
+
+
 class SecondLoginWithoutKey(LoginWithoutKey):
     """On a new device, after another one."""
 
@@ -726,6 +781,34 @@ FLOWS: list[type[Flow]] = [
 ]
 
 
+FLOWS_OF_TODAY: list[type[Flow]] = [
+    Registration,
+    LoginWithoutKey,
+    LoginWithRecoveryKey,
+    Reading,
+    Creation,
+    ModificationOfOwnRecord,
+    FirstSharing,
+    AccessBack,
+]
+"""Those that differ most in the cardinal flavour."""
+
+MORE_FLOWS_OF_TODAY: list[type[Flow]] = [
+    LoginWithKey,
+    SecondLoginWithoutKey,
+    Modification,
+    ModificationInClear,
+    RenameOfOneself,
+    ModificationBlindly,
+    Sharing,
+    SharingOfOwnRecord,
+    SharingOfAllData,
+    AutomaticSharing,
+    Deletion,
+    Notifications,
+]
+
+
 async def check_aftermath(flow: Flow, case: Case | None, *, finished: bool) -> None:
     """Check that nothing is lost, and that all former readers of a record can read it now."""
     before = flow.world.others
@@ -735,32 +818,55 @@ async def check_aftermath(flow: Flow, case: Case | None, *, finished: bool) -> N
         said |= _NAMES
     published: set[str] = set()
     changed = False
-    for kind in ("patient", "hcparty", "maintenancetask", "user"):
-        for entity_id, entity in before[kind].items():
+    for kind in _KINDS:
+        for entity_id, entity in before.get(kind, {}).items():
             now = after[kind].get(entity_id)
             assert now is not None, f"a {kind} is gone"
             if now != entity:
                 changed = True
-                allowed = flow.may_change | said | _WRITTEN_BY_SERVER
-                for problem in _lost(entity, now, allowed if kind != "user" else {*now}):
+                allowed = flow.may_change | said | _WRITTEN_BY_SERVER | _AUDITED
+                for problem in _lost(entity, now, allowed if kind != "user" else {*now, *said}):
                     raise AssertionError(f"{kind}: {problem}")
                 published |= _public_keys(now) - _public_keys(entity)
-        changed = changed or len(after[kind]) > len(before[kind])
+        changed = changed or len(after.get(kind, {})) > len(before.get(kind, {}))
     for entity_id in after["patient"].keys() - before["patient"].keys():
         new = after["patient"][entity_id]
         published |= _public_keys(new)
         if finished:
-            _check_shared(flow, new, said)
+            _check_shared(flow, after, new, said)
     await flow.check_device(published if finished else set())
     if changed:
+        if flow.world.flavour == "cardinal":
+            _check_by_the_rules(flow, after)
         await _check_readable(flow, after, finished=finished)
 
 
-def _check_shared(flow: Flow, patient: Json, said: set[str]) -> None:
-    own_id = patient["id"] if patient.get("publicKey") else flow.world.ned_id
-    readers = {own_id} if "autoDelegations" in said else {own_id, flow.world.hcp_id}
+def _check_shared(flow: Flow, entities: Json, patient: Json, said: set[str]) -> None:
+    world = flow.world
+    if world.flavour == "cardinal":
+        pairs = [flow.place.pairs[2] if patient.get(_TODAYS_KEYS) else world.key_pairs[0]]
+        pairs += [] if "autoDelegations" in said else [world.master_pair]
+        for pair in pairs:
+            assert _reads(world, {"entities": entities}, pair, patient["id"]), "somebody can't read"
+        return
+    own_id = patient["id"] if patient.get("publicKey") else world.ned_id
+    readers = {own_id} if "autoDelegations" in said else {own_id, world.hcp_id}
     for member in ("delegations", "encryptionKeys"):
         assert readers <= patient[member].keys(), f"{member} lack somebody"
+
+
+def _check_by_the_rules(flow: Flow, entities: Json) -> None:
+    """Check all of today's metadata with everybody's keys."""
+    pairs = [*flow.place.pairs, flow.world.master_pair]
+    assert audit(entities, [pair.private_key for pair in pairs]).problems == []
+
+
+def _reads(world: World, database: Json, pair: KeyPair, patient_id: str) -> bool:
+    """Return whether somebody with a key pair reads a patient, as no code of ours sees it."""
+    if world.flavour == "medtech":
+        reader = Attacker(private_keys=[pair.private_key])
+        return reader.reads(database, patient_id) is not None
+    return Reader(database["entities"], pair.private_key).read("patient", patient_id) is not None
 
 
 async def _check_readable(flow: Flow, after: Json, *, finished: bool) -> None:
@@ -776,9 +882,10 @@ async def _check_readable(flow: Flow, after: Json, *, finished: bool) -> None:
                 continue
             if after["patient"][patient_id].get("deletionDate"):
                 continue
-            delegates = after["patient"][patient_id]["delegations"]
-            if patient_id == created and api is hcp and world.hcp_id not in delegates:
-                continue
+            if patient_id == created and api is hcp:
+                database = {"entities": after}
+                if not _reads(world, database, world.master_pair, patient_id):
+                    continue
             note = (await api.patient_api.get_patient(patient_id)).note
             notes = flow.notes(patient_id)
             assert note in notes, "a note is another one"
@@ -792,6 +899,7 @@ async def _check_readable(flow: Flow, after: Json, *, finished: bool) -> None:
 
 def _public_keys(owner: Json) -> set[str]:
     keys = {owner.get("publicKey"), *owner.get("aesExchangeKeys", {})}
+    keys |= {*owner.get(_TODAYS_KEYS, ())}
     return {key for key in keys if key}
 
 
@@ -799,18 +907,40 @@ def _lost(before: Json, now: Json, allowed: set[str] | frozenset[str]) -> Iterat
     """Yield the members of a document that are missing or changed."""
     for name, value in before.items():
         present = now.get(name)
-        if name in ("delegations", "encryptionKeys", "cryptedForeignKeys", *_KEYS):
+        if name in _GROWING:
             yield from (f"{name}{path} is lost" for path in _missing(value, present))
         elif present != value and name not in allowed:
             yield f"{name} is another one"
 
 
-_KEYS = (
+_TODAYS_KEYS = "publicKeysForOaepWithSha256"
+
+_KINDS = (
+    "patient",
+    "hcparty",
+    "maintenancetask",
+    "user",
+    "exchangedata",
+    "exchangedatamap",
+    "recoverydata",
+)
+
+_GROWING = (
+    "delegations",
+    "encryptionKeys",
+    "cryptedForeignKeys",
+    "securityMetadata",
     "aesExchangeKeys",
     "hcPartyKeys",
     "transferKeys",
     "publicKey",
     "privateKeyShamirPartitions",
+    _TODAYS_KEYS,
+    "exchangeKey",
+    "accessControlSecret",
+    "sharedSignatureKey",
+    "delegatorSignature",
+    "encryptedExchangeDataIds",
 )
 
 

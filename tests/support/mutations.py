@@ -176,9 +176,8 @@ class Mutator:
         if not self._armed or not isinstance(response, web.Response):
             return response
         assert isinstance(response.body, bytes)
-        path = "/".join(
-            "*" if len(part) >= 36 else part for part in request.path.split("/")
-        ).removeprefix("/rest/v1")
+        path = "/".join("*" if len(part) >= 36 else part for part in request.path.split("/"))
+        path = path.removeprefix("/rest/v1").removeprefix("/rest/v2")
         number = len(self.answers) + 1
         answer = Answer(number, f"{request.method} {path}", response.body)
         self.answers.append(answer)

@@ -7,8 +7,13 @@ from typing import TYPE_CHECKING, Any, Final
 from icure_async.sandbox import entities
 from icure_async.sandbox.access import DATA_OWNER_KINDS, can_read, require_read
 from icure_async.sandbox.calls import Call, Endpoint, OwnerType, Route
-from icure_async.sandbox.data_owners import STUB_KEYS, exchange_keys_of, find_data_owner
-from icure_async.sandbox.errors import bad_request, conflict, not_found
+from icure_async.sandbox.data_owners import (
+    STUB_KEYS,
+    exchange_keys_of,
+    find_data_owner,
+    with_stub,
+)
+from icure_async.sandbox.errors import bad_request, not_found
 from icure_async.sandbox.shapes import is_object
 from icure_async.sandbox.v2.documents import Documents, show
 from icure_async.sandbox.v2.forms import FORMS
@@ -86,14 +91,7 @@ def _modify_stub(tx: Transaction, call: Call) -> Json:
         raise bad_request(f"A stub has no {', '.join(unknown)}")
     stub = FORMS["stub"].read(given)
     kind, owner_type, current = _known(tx, stub["id"])
-    if body["type"] != owner_type:
-        raise bad_request(f"The type of this data owner is {owner_type}")
-    if stub.get("parentId") != current.get("parentId"):
-        raise bad_request("The parent of a data owner can't be changed here")
-    if stub["rev"] != current["rev"]:
-        raise conflict("Document update Conflict")
-    changed = {prop: value for prop, value in current.items() if prop not in STUB_KEYS}
-    changed |= {prop: value for prop, value in stub.items() if prop in STUB_KEYS}
+    changed = with_stub(call, owner_type, current, stub)
     entities.require_change_of_keys(call, kind, current, changed)
     return _stub(call, kind, owner_type, entities.put_next(tx, kind, changed))
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from icure_async.sandbox.dto import Schema, sparse
-from icure_async.sandbox.tables import ENTITIES
+from icure_async.sandbox.tables import ENCRYPTABLE, ENTITIES
+from icure_async.sandbox.v2.differences import NOT_STANDARD, ONLY_V1, ONLY_V2
+from icure_async.sandbox.v2.pruning import pruner_of
 from icure_async.sandbox.v2.record_tables import RECORD_TABLES
-from icure_async.sandbox.v2.standard import pruner_of
-from icure_async.sandbox.v2.tables import NOT_STANDARD, ONLY_V1, ONLY_V2
 
 if TYPE_CHECKING:
     from icure_async.sandbox.calls import Call
@@ -50,12 +50,7 @@ _TABLES: Final[dict[str, dict[str, str]]] = {
         "delegationKey": "string!",
         "delegator": "string",
         "delegate": "string",
-        "secretForeignKeys": "string[] = []",
-        "cryptedForeignKeys": "{string: Delegation[]} = {}",
-        "delegations": "{string: Delegation[]} = {}",
-        "encryptionKeys": "{string: Delegation[]} = {}",
-        "encryptedSelf": "string",
-        "securityMetadata": "SecurityMetadata",
+        **ENCRYPTABLE,
         "deletionDate": "integer",
     },
 }

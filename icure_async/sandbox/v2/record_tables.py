@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from icure_async.sandbox.tables import ENCRYPTABLE
+
 __all__ = ["RECORD_TABLES"]
 
 _STORED: Final[dict[str, str]] = {
@@ -18,14 +20,6 @@ _STORED: Final[dict[str, str]] = {
     "codes": "CodeStub[] = []",
     "endOfLife": "integer",
     "deletionDate": "integer",
-}
-_ENCRYPTABLE: Final[dict[str, str]] = {
-    "secretForeignKeys": "string[] = []",
-    "cryptedForeignKeys": "{string: Delegation[]} = {}",
-    "delegations": "{string: Delegation[]} = {}",
-    "encryptionKeys": "{string: Delegation[]} = {}",
-    "encryptedSelf": "string",
-    "securityMetadata": "SecurityMetadata",
 }
 _HEALTH_ELEMENT: Final[dict[str, str]] = {
     **_STORED,
@@ -48,7 +42,7 @@ _HEALTH_ELEMENT: Final[dict[str, str]] = {
     "careTeam": "CareTeamMember[] = []",
     "qualifiedLinks": "HealthElementQualifiedLink[] = []",
     "asserters": "HealthElementAsserter[] = []",
-    **_ENCRYPTABLE,
+    **ENCRYPTABLE,
 }
 _CONTACT: Final[dict[str, str]] = {
     **_STORED,
@@ -67,7 +61,7 @@ _CONTACT: Final[dict[str, str]] = {
     "healthcarePartyId": "string",
     "modifiedContactId": "string",
     "notes": "Annotation[] = []",
-    **_ENCRYPTABLE,
+    **ENCRYPTABLE,
 }
 _DOCUMENT: Final[dict[str, str]] = {
     **_STORED,
@@ -90,7 +84,7 @@ _DOCUMENT: Final[dict[str, str]] = {
     "extraMainAttachmentInfo": "DocumentExtraMainAttachmentInfo",
     "secondaryAttachments": "{string: DataAttachment} = {}",
     "deletedAttachments": "DeletedAttachment[] = []",
-    **_ENCRYPTABLE,
+    **ENCRYPTABLE,
 }
 
 RECORD_TABLES: Final[dict[str, dict[str, str]]] = {

@@ -9,7 +9,7 @@ from icure_async.sandbox.access import can_read, names_of
 from icure_async.sandbox.calls import Call, Endpoint, Route
 from icure_async.sandbox.errors import bad_request
 from icure_async.sandbox.queries import exactly
-from icure_async.sandbox.secure_delegations import read_metadata
+from icure_async.sandbox.secure_delegations import SECURITY_METADATA, read_metadata
 from icure_async.sandbox.v2.documents import Documents
 from icure_async.sandbox.v2.forms import FORMS
 from icure_async.sandbox.v2.shared_metadata import sharing_routes
@@ -20,14 +20,13 @@ if TYPE_CHECKING:
 __all__ = ["ROUTES", "read_record"]
 
 _KINDS: Final = ("patient", "maintenancetask", "helement", "contact", "document")
-_METADATA: Final = "securityMetadata"
 
 
 def read_record(kind: str, body: Any) -> Json:
     """Check an entity with security metadata that a client sends."""
     entity = FORMS[kind].read(body)
-    if body.get(_METADATA) is not None:
-        entity[_METADATA] = read_metadata(body[_METADATA])
+    if body.get(SECURITY_METADATA) is not None:
+        entity[SECURITY_METADATA] = read_metadata(body[SECURITY_METADATA])
     return entity
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from icure_async.sandbox import entities
 from icure_async.sandbox.access import can_read, may_ask_root, names_for_sharing
 from icure_async.sandbox.calls import Call, Endpoint, Route
-from icure_async.sandbox.secure_delegations import secure_delegations
+from icure_async.sandbox.secure_delegations import SECURITY_METADATA, secure_delegations
 from icure_async.sandbox.v2.exchange_data_maps import add_to_map
 from icure_async.sandbox.v2.forms import FORMS
 from icure_async.sandbox.v2.sharing import (
@@ -76,7 +76,7 @@ def _save(tx: Transaction, kind: str, entity: Json, outcome: Outcome) -> Json:
     metadata = {"secureDelegations": outcome.delegations}
     for key, encrypted_ids in outcome.maps.items():
         add_to_map(tx, key, encrypted_ids)
-    return entities.put_next(tx, kind, {**entity, "securityMetadata": metadata})
+    return entities.put_next(tx, kind, {**entity, SECURITY_METADATA: metadata})
 
 
 def _let_somebody_save_first(tx: Transaction, kind: str, entity: Json, outcome: Outcome) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from icure_async.crypto.threads import Turns
 from icure_async.entities.legacy_keys import LegacyKeys
-from icure_async.entities.metadata import Shared
+from icure_async.entities.metadata import Shared, not_encryptable
 from icure_async.errors import CryptoError
 from icure_async.foreign_text import printable
 from icure_async.json_shapes import as_object
@@ -66,13 +66,7 @@ class LegacyMetadata(LegacyKeys):
             except CryptoError as error:
                 prepared.append(error)
             except ValueError:
-                prepared.append(
-                    CryptoError(
-                        f"A list of this {kind.noun} has elements that are encrypted for the one "
-                        "they were copied from, or a value that JSON has not: build them anew from "
-                        "their values. Nothing was sent."
-                    )
-                )
+                prepared.append(not_encryptable(kind.noun))
             else:
                 prepared.append(sealed)
         return prepared

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from icure_async.sandbox.shapes import is_list, is_object
 from icure_async.sandbox.tables import EMBEDDED
-from icure_async.sandbox.v2.tables import NOT_STANDARD
+from icure_async.sandbox.v2.differences import NOT_STANDARD
 
 __all__ = ["Pruner", "pruner_of"]
 
