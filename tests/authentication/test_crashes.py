@@ -252,6 +252,7 @@ EXPECTED: dict[Prepare, list[str]] = {
         "set_known_keys",
         "PUT /patient",
         "get_item",
+        "GET /exchangedata",
         "POST /maintenancetask",
         "POST /maintenancetask",
         "remove_item",
@@ -267,7 +268,7 @@ def in_short(points: list[str]) -> list[str]:
         method, _, path = name.partition(" ")
         known = (
             *("validate", "login", "token", "dataowner", "maintenancetask"),
-            *("patient", "hcparty", "device", "user"),
+            *("exchangedata", "patient", "hcparty", "device", "user"),
         )
         resource = next((f" /{part}" for part in known if f"/{part}" in path), "")
         short.append(f"{when} {method}{resource}")
