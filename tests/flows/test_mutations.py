@@ -39,7 +39,7 @@ from tests.support.shortcuts import make_key_pairs
 pytestmark = pytest.mark.timeout(900)
 
 OPTION = "ICURE_MUTATIONS"
-SAMPLES: dict[Flavour, int] = {"medtech": 24, "cardinal": 16}
+SAMPLES: dict[Flavour, int] = {"medtech": 10, "cardinal": 10}
 SECONDS = 20.0
 KEY_PAIRS = 4
 
