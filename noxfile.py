@@ -106,7 +106,7 @@ def typecheck(session: nox.Session) -> None:
 
 
 @nox.session
-@budget(15)
+@budget(17)
 def tests(session: nox.Session) -> None:
     """All tests that need nothing but Python, with branch coverage; or those that are named.
 
@@ -139,7 +139,7 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session
-@budget(3.5)
+@budget(3)
 def interop(session: nox.Session) -> None:
     """Drive the sandbox with the published SDKs, and read each other's patients.
 

@@ -39,7 +39,7 @@ from tests.support.shortcuts import make_key_pairs
 pytestmark = pytest.mark.timeout(900)
 
 OPTION = "ICURE_FAULTS"
-SAMPLE = 30
+SAMPLE = 20
 PLACES = 4
 KEY_PAIRS = 7
 LATE_SECONDS = 2.5

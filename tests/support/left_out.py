@@ -6,6 +6,11 @@ from collections.abc import Mapping
 from typing import Final
 
 _SAME = "It makes no call: what it tests is the same code in both packages."
+_INSIDE = "It tests objects of icure_async that have no twin: icure_sync uses the same ones."
+_BELOW = (
+    "It strikes below what icure_sync adds: its requests are made, and its answers checked, by the "
+    "same async code."
+)
 _PLAIN = "A plain function is what icure_sync takes."
 _OF_THE_CALLER = (
     "It measures the steps of the task that awaits the SDK. A blocking caller has none; those on "
@@ -18,6 +23,19 @@ FOLDERS: Final = tuple(
 """The folders of the flow tests."""
 
 FILES: Mapping[str, str] = {
+    "tests/apis/test_cardinal_children.py": _INSIDE,
+    "tests/apis/test_cardinal_records.py": _BELOW,
+    "tests/apis/test_hostile_backend_today.py": _BELOW,
+    "tests/authentication/test_cardinal_codes.py": _BELOW,
+    "tests/authentication/test_proof_of_work.py": _SAME,
+    "tests/flows/test_golden_today.py": _BELOW,
+    "tests/keys/test_cardinal_world.py": _INSIDE,
+    "tests/keys/test_exchange_data.py": _INSIDE,
+    "tests/keys/test_exchange_data_gifts.py": _INSIDE,
+    "tests/keys/test_own_record.py": _INSIDE,
+    "tests/keys/test_recovery_keys.py": _INSIDE,
+    "tests/keys/test_secure_metadata.py": _INSIDE,
+    "tests/keys/test_secure_shares.py": _INSIDE,
     "tests/authentication/test_process.py": _SAME,
     "tests/authentication/test_progress.py": (
         "It tests what the authentication API writes down, which has no twin: the same async "
