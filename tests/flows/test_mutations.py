@@ -8,6 +8,7 @@ size of the sample of each flow.
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import os
 import random
 import traceback
@@ -44,10 +45,11 @@ SECONDS = 20.0
 KEY_PAIRS = 4
 
 _wanted = os.environ.get(OPTION)
+_today = dt.datetime.now(dt.UTC).toordinal()
 PARTS = 8 if _wanted == "all" else 1
 
 SCENES: list[tuple[Flavour, type[Flow]]] = [
-    *(("medtech", make) for make in FLOWS),
+    *(("medtech", make) for make in (FLOWS if _wanted else FLOWS[_today % 2 :: 2])),
     *(("cardinal", make) for make in FLOWS_OF_TODAY),
     *(("cardinal", make) for make in (MORE_FLOWS_OF_TODAY if _wanted else ())),
 ]

@@ -27,8 +27,6 @@ FILES: Mapping[str, str] = {
     "tests/apis/test_cardinal_records.py": _BELOW,
     "tests/apis/test_hostile_backend_today.py": _BELOW,
     "tests/authentication/test_cardinal_codes.py": _BELOW,
-    "tests/authentication/test_proof_of_work.py": _SAME,
-    "tests/flows/test_golden_today.py": _BELOW,
     "tests/keys/test_cardinal_world.py": _INSIDE,
     "tests/keys/test_exchange_data.py": _INSIDE,
     "tests/keys/test_exchange_data_gifts.py": _INSIDE,

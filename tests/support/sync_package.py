@@ -1,8 +1,8 @@
 """The pytest plugin of ``--package sync``, which runs flow tests against ``icure_sync``.
 
-It collects the flow tests of ``icure_async``, without those that ``left_out`` names. Of the cases of
-a test it takes the first and a third of the others, other ones each day; ``ICURE_SYNC=all`` takes
-all.
+It collects the flow tests of ``icure_async``, without those that ``left_out`` names. Of the cases
+of a test it takes the first and a third of the others, other ones each day; ``ICURE_SYNC=all``
+takes all.
 """
 
 from __future__ import annotations
