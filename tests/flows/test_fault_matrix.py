@@ -11,9 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import datetime as dt
 import itertools
-import os
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -33,6 +31,7 @@ from tests.support.counts import Count
 from tests.support.fault_scenes import Place, Program, everything_of
 from tests.support.invitation_scenes import InvitedProgram, InvitingProgram, new_patient
 from tests.support.invitations import token_in
+from tests.support.samples import all_wanted, today
 from tests.support.sharing_scenes import SharingProgram, add_delegate, next_patient
 from tests.support.shortcuts import make_key_pairs
 
@@ -243,15 +242,14 @@ class Matrix:
 
     def _chosen(self) -> Iterator[Trouble]:
         """Return some troubles, other ones for each request, fault and day."""
-        if os.environ.get(OPTION) == "all":
+        if all_wanted(OPTION):
             return self._all()
         step = 1 + 2 * len(FAULTS) * len(self.requests) // SAMPLE
-        day = dt.datetime.now(dt.UTC).toordinal()
         # A row for each fault is as long as there are requests: shifted by one, they take turns.
         return (
             trouble
             for index, trouble in enumerate(self._all())
-            if (index // len(self.requests) + trouble.number + day) % step == 0
+            if (index // len(self.requests) + trouble.number + today()) % step == 0
         )
 
     def _all(self) -> Iterator[Trouble]:

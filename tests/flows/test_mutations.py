@@ -8,7 +8,6 @@ size of the sample of each flow.
 from __future__ import annotations
 
 import asyncio
-import datetime as dt
 import os
 import random
 import traceback
@@ -35,31 +34,31 @@ from tests.support.mutation_scenes import (
     check_aftermath,
 )
 from tests.support.mutations import WRONG, Answer, Case, Mutator, cases_of
+from tests.support.samples import today
 from tests.support.shortcuts import make_key_pairs
 
 pytestmark = pytest.mark.timeout(900)
 
 OPTION = "ICURE_MUTATIONS"
-SAMPLES: dict[Flavour, int] = {"medtech": 10, "cardinal": 10}
+SAMPLE = 10
 SECONDS = 20.0
 KEY_PAIRS = 4
 
 _wanted = os.environ.get(OPTION)
-_today = dt.datetime.now(dt.UTC).toordinal()
 PARTS = 8 if _wanted == "all" else 1
 
 SCENES: list[tuple[Flavour, type[Flow]]] = [
-    *(("medtech", make) for make in (FLOWS if _wanted else FLOWS[_today % 2 :: 2])),
+    *(("medtech", make) for make in (FLOWS if _wanted else FLOWS[today() % 2 :: 2])),
     *(("cardinal", make) for make in FLOWS_OF_TODAY),
     *(("cardinal", make) for make in (MORE_FLOWS_OF_TODAY if _wanted else ())),
 ]
 
 
-def _sample_of(flavour: Flavour, everything: int) -> int:
+def _sample_of(everything: int) -> int:
     """Return how many cases of a flow to try."""
     if _wanted == "all":
         return everything
-    return min(everything, int(_wanted) if _wanted else SAMPLES[flavour])
+    return min(everything, int(_wanted) if _wanted else SAMPLE)
 
 
 class Bench:
@@ -180,7 +179,7 @@ async def test_whatever_an_answer_says_nothing_is_lost_and_nothing_wrong_is_beli
     everything = await bench.record(flavour, make)
     cases = everything[part::PARTS]
     if _wanted != "all":
-        cases = random.Random(make.__name__).sample(cases, _sample_of(flavour, len(cases)))
+        cases = random.Random(make.__name__).sample(cases, _sample_of(len(cases)))
     outcomes: Counter[str] = Counter()
     failures: list[str] = []
     for case in cases:

@@ -6,9 +6,7 @@ A run tries some of the moments, other ones the next day; ``ICURE_KILLING=all`` 
 from __future__ import annotations
 
 import asyncio
-import datetime as dt
 import itertools
-import os
 from collections.abc import Iterator
 from typing import ClassVar, Final
 
@@ -23,6 +21,7 @@ from tests.support.counts import Count
 from tests.support.ground import Device, Ground, Json, ProgramServer
 from tests.support.invitations import by_sms, token_in
 from tests.support.killable_program import NOTE
+from tests.support.samples import all_wanted, today
 from tests.support.sharing_scenes import add_delegate, check_shared, check_shared_today
 
 pytestmark = pytest.mark.timeout(900)
@@ -238,8 +237,8 @@ class Sharing(Scenario):
 
 def moments_to_try(flavour: Flavour = "medtech") -> Iterator[int]:
     """Return the moments at which to kill: some of them, today's, or all on demand."""
-    step = 1 if os.environ.get(OPTION) == "all" else STEPS[flavour]
-    return itertools.count(1 + dt.date.today().toordinal() % step, step)  # noqa: DTZ011
+    step = 1 if all_wanted(OPTION) else STEPS[flavour]
+    return itertools.count(1 + today() % step, step)
 
 
 class Killing:

@@ -8,8 +8,6 @@ takes all.
 from __future__ import annotations
 
 import asyncio
-import datetime as dt
-import os
 import sys
 import zlib
 from collections.abc import Callable, Generator, Iterator
@@ -27,6 +25,7 @@ import icure_sync.sandbox
 from icure_async.rest import connection
 from icure_sync._runtime import get_runtime
 from tests.support.left_out import FILES, FOLDERS, TESTS
+from tests.support.samples import all_wanted, today
 from tests.support.sync_adapter import Adapted, Registry, listeners
 
 OPTION = "ICURE_SYNC"
@@ -65,8 +64,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Func
 
 
 def _has_its_day(item: pytest.Function) -> bool:
-    day = dt.datetime.now(dt.UTC).toordinal()
-    return os.environ.get(OPTION) == "all" or (zlib.crc32(item.nodeid.encode()) + day) % 3 == 0
+    return all_wanted(OPTION) or (zlib.crc32(item.nodeid.encode()) + today()) % 3 == 0
 
 
 def _is_left_out(item: pytest.Function) -> bool:

@@ -1,0 +1,16 @@
+"""Samples of what has too many cases for CI: other ones each day, all of them on demand."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+
+
+def today() -> int:
+    """Return a number that is another one each day."""
+    return dt.datetime.now(dt.UTC).toordinal()
+
+
+def all_wanted(option: str) -> bool:
+    """Return whether an environment variable asks for all cases."""
+    return os.environ.get(option) == "all"
