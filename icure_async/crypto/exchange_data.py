@@ -43,6 +43,7 @@ __all__ = [
     "new_exchange_data",
     "open_exchange_data",
     "open_wrapped",
+    "published_pairs",
     "with_added_key",
     "wrap_for",
 ]
@@ -335,6 +336,18 @@ def _is_same(text: object, signature: bytes) -> bool:
 # --- Documents ------------------------------------------------------------------------------------
 
 
+def published_pairs(
+    key_ring: KeyRing, keys: Iterable[EncryptionKey]
+) -> list[tuple[KeyPair, EncryptionKey]]:
+    """Return the trusted key pairs of a ring that stand among public keys, whole, each with its."""
+    by_public_key = {key.public_key.lower(): key for key in keys}
+    return [
+        (key_pair, by_public_key[key_pair.public_key.lower()])
+        for key_pair in key_ring.trusted_pairs
+        if key_pair.public_key.lower() in by_public_key
+    ]
+
+
 async def new_exchange_data(
     crypto: Crypto,
     key_ring: KeyRing,
@@ -361,11 +374,7 @@ async def new_exchange_data(
     Raises:
         CryptoError: the delegator, or the delegate, could not read it.
     """
-    signers = [
-        key_pair
-        for key_pair in key_ring.trusted_pairs
-        if any(key_pair.public_key.lower() == key.public_key.lower() for key in own_keys)
-    ]
+    signers = [key_pair for key_pair, _ in published_pairs(key_ring, own_keys)]
     if not signers:
         raise CryptoError(
             "No key pair of the current data owner is in use that is published: call "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any, Final
 
-from icure_async.crypto.exchange_data import encryption_keys_of
+from icure_async.crypto.exchange_data import encryption_keys_of, published_pairs
 from icure_async.crypto.recovery_data import (
     RECOVERY_KEY_BYTES,
     RecoverableKeyPair,
@@ -148,12 +148,8 @@ class RecoveryKeys:
         await self._resource.delete_all(await self._own.own_id())
 
     def _published(self, document: Mapping[str, Any]) -> list[RecoverableKeyPair]:
-        published = {key.public_key.lower(): key for key in encryption_keys_of(document)}
-        return [
-            RecoverableKeyPair(pair, published[pair.public_key.lower()].oaep)
-            for pair in self._own.key_ring.trusted_pairs
-            if pair.public_key.lower() in published
-        ]
+        published = published_pairs(self._own.key_ring, encryption_keys_of(document))
+        return [RecoverableKeyPair(pair, key.oaep) for pair, key in published]
 
     async def _is_sound(self, key_pair: KeyPair) -> bool:
         try:

@@ -12,7 +12,7 @@ import itertools
 import logging
 from typing import TYPE_CHECKING, Any, Final
 
-from icure_async.crypto.exchange_data import encryption_keys_of
+from icure_async.crypto.exchange_data import encryption_keys_of, published_pairs
 from icure_async.crypto.exchange_keys import public_keys_of
 from icure_async.crypto.transfer_keys import add_transfer_keys, transfer_keys_of
 from icure_async.errors import BackendError, ICureError
@@ -150,12 +150,8 @@ class TodaysTransfers:
         ]
 
     def _published_pairs(self, document: Mapping[str, Any]) -> list[KeyPair]:
-        published = {key.public_key.lower() for key in encryption_keys_of(document)}
-        return [
-            pair
-            for pair in self._own.key_ring.trusted_pairs
-            if pair.public_key.lower() in published
-        ]
+        published = published_pairs(self._own.key_ring, encryption_keys_of(document))
+        return [pair for pair, _ in published]
 
 
 def _keys_of(pairs: Sequence[KeyPair], document: Mapping[str, Any]) -> list[EncryptionKey]:
