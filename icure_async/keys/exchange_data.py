@@ -36,6 +36,7 @@ from icure_async.errors import (
 )
 from icure_async.foreign_text import printable
 from icure_async.json_shapes import as_object
+from icure_async.keys.delegate_errors import no_usable_key, unreachable, without_key
 from icure_async.keys.exchange_data_cache import ExchangeDataCache
 from icure_async.models.key_pair import fingerprint_v2
 from icure_async.rest.calls import is_noted_in_call, note_in_call
@@ -144,7 +145,7 @@ class ExchangeDataDirectory(SecretHolder):
             own = await self._own.own()
             owner = own if owner_id == own.id else await self._own.other(owner_id)
             if owner is None:
-                raise _unreachable(owner_id)
+                raise unreachable(owner_id)
             kind = owner.kind
             self._kinds.put(owner_id, kind)
         return kind != "hcparty"
@@ -452,22 +453,14 @@ class ExchangeDataDirectory(SecretHolder):
         delegate = await self._own.other(delegate_id)
         if delegate is None or delegate.document.get("deletionDate"):
             self._own.forget(delegate_id)
-            raise _unreachable(delegate_id)
+            raise unreachable(delegate_id)
         if not encryption_keys_of(delegate.document):
             # It may publish one at any moment: it is looked up again next time.
             self._own.forget(delegate_id)
-            raise CryptoError(
-                f"Nothing can be shared with data owner {printable(delegate_id)} yet: it has no "
-                "public key. Share again once it has logged in for the first time."
-            )
+            raise without_key(delegate_id)
         keys = await self._encryptable(delegate_id, delegate.document)
         if not keys:
-            raise CryptoError(
-                f"Nothing can be shared with data owner {printable(delegate_id)}: none of its "
-                "public keys can be used. They are malformed, or not confirmed by the policy given "
-                "to with_public_key_policy(). Compare PublicKey.digest with the person, and "
-                "confirm the key."
-            )
+            raise no_usable_key(delegate_id)
         return keys
 
     async def _encryptable(self, owner_id: str, document: Mapping[str, Any]) -> list[EncryptionKey]:
@@ -522,16 +515,13 @@ class ExchangeDataDirectory(SecretHolder):
             own_id = await self._own.own_id()
             self._listed_at = time.monotonic()
             self._cache.limit = None
-            rows = await self.ask(lambda: self._all_of(own_id))
+            rows = await self.ask(lambda: self._resource.all_of(own_id))
             if rows is None:
                 return
             changed = [row for row in rows if not self._has(row)]
             self._closed = {}
             await self._open_all(changed, keep_closed=True)
             self._listed_with = frozenset(self._fingerprints())
-
-    async def _all_of(self, own_id: str) -> list[dict[str, Any]]:
-        return [row async for page in self._resource.by_participant(own_id) for row in page]
 
     async def _open_closed(self) -> None:
         """Try what is closed again if there are other key pairs by now."""
@@ -580,10 +570,3 @@ Value = TypeVar("Value")
 
 def _present(found: Mapping[Key, Value | None]) -> dict[Key, Value]:
     return {key: value for key, value in found.items() if value is not None}
-
-
-def _unreachable(owner_id: str) -> NotFoundError:
-    return NotFoundError(
-        f"Nothing can be shared with data owner {printable(owner_id)}: it does not exist, was "
-        "deleted, or may not be read by the current user. Check the id."
-    )

@@ -78,7 +78,11 @@ class ExchangeDataGifts:
         """
         own_id = await self._own.own_id()
         found = await self._directory.ask(
-            lambda: self._all_of(own_id) if owner_id == own_id else self._between(own_id, owner_id)
+            lambda: (
+                self._resource.all_of(own_id)
+                if owner_id == own_id
+                else self._between(own_id, owner_id)
+            )
         )
         return found or []
 
@@ -87,9 +91,6 @@ class ExchangeDataGifts:
             *await self._resource.by_delegator_delegate(own_id, owner_id),
             *await self._resource.by_delegator_delegate(owner_id, own_id),
         ]
-
-    async def _all_of(self, own_id: str) -> list[dict[str, Any]]:
-        return [row async for page in self._resource.by_participant(own_id) for row in page]
 
     async def give(
         self, documents: Sequence[Mapping[str, Any]], key: EncryptionKey, owner: Mapping[str, Any]

@@ -19,8 +19,9 @@ from icure_async.crypto.exchange_keys import (
 from icure_async.crypto.key_ring import EXCHANGE_KEY_BYTES
 from icure_async.crypto.transfer_keys import add_transfer_keys
 from icure_async.entities.wholeness import looks_whole, owner_looks_whole, stub_looks_whole
-from icure_async.errors import CryptoError, ICureError, NotFoundError
+from icure_async.errors import CryptoError, ICureError
 from icure_async.foreign_text import printable
+from icure_async.keys.delegate_errors import no_usable_key, unreachable, without_key
 from icure_async.keys.directory import Directory
 from icure_async.models.key_pair import fingerprint_of
 from icure_async.rest.changes import change_document
@@ -171,7 +172,7 @@ class OwnDocument(Directory):
                 raise delegate
             of_all = published_keys_of if self._owners.has_stubs else public_keys_of
             if not await self._encryptable(delegate_id, of_all(delegate)):
-                raise _no_usable_key(delegate_id)
+                raise no_usable_key(delegate_id)
 
     async def prepare(
         self, document: dict[str, Any], delegate_ids: Sequence[str]
@@ -347,7 +348,7 @@ class OwnDocument(Directory):
         public_keys = await self._encryptable(delegate_id, public_keys_of(delegate))
         # Never left out ourselves: we must be able to read our own records.
         if not public_keys and not is_own:
-            return document, _LeftOut("unconfirmed", _no_usable_key(delegate_id))
+            return document, _LeftOut("unconfirmed", no_usable_key(delegate_id))
         own_keys = self.key_ring.own_among(public_keys_of(document))
         if not own_keys:
             raise _no_own_key(document, self.key_ring)
@@ -369,10 +370,7 @@ class OwnDocument(Directory):
         delegate = await self._other(delegate_id)
         if delegate is None or delegate.document.get("deletionDate"):
             self._others.pop(delegate_id, None)
-            return NotFoundError(
-                f"Nothing can be shared with data owner {printable(delegate_id)}: it does not "
-                "exist, was deleted, or may not be read by the current user. Check the id."
-            )
+            return unreachable(delegate_id)
         if self._has_public_key(delegate_id, delegate):
             return delegate.document
         if published_keys_of(delegate.document):
@@ -381,10 +379,7 @@ class OwnDocument(Directory):
                 '2023: it has keys of today\'s iCure only. Log in with with_flavour("cardinal") on '
                 "the builder for that."
             )
-        return CryptoError(
-            f"Nothing can be shared with data owner {printable(delegate_id)} yet: it has no public "
-            "key. Share again once it has logged in for the first time."
-        )
+        return without_key(delegate_id)
 
     async def _encryptable(self, owner_id: str, public_keys: Iterable[str]) -> list[str]:
         """Return those public keys of an owner that really are such, and may be encrypted for."""
@@ -441,14 +436,6 @@ def _unconfirmed_exchange_key(delegate_id: str) -> CryptoError:
         f"Nothing can be shared with data owner {printable(delegate_id)}: the exchange key that is "
         "stored for it was not made on this device, and not confirmed by the policy given to "
         "with_public_key_policy(). Confirm it where another device of the user's made it."
-    )
-
-
-def _no_usable_key(delegate_id: str) -> CryptoError:
-    return CryptoError(
-        f"Nothing can be shared with data owner {printable(delegate_id)}: none of its public keys "
-        "can be used. They are malformed, or not confirmed by the policy given to "
-        "with_public_key_policy(). Compare PublicKey.digest with the person, and confirm the key."
     )
 
 

@@ -97,6 +97,10 @@ class ExchangeDataResource:
             "again; where it stays so, call the administrator of the backend."
         )
 
+    async def all_of(self, owner_id: str) -> list[dict[str, Any]]:
+        """Return all exchange data from or to a data owner, as :meth:`by_participant`."""
+        return [row async for page in self.by_participant(owner_id) for row in page]
+
     async def counterparts(
         self, owner_id: str, types: Sequence[str], *, known_to: str | None = None
     ) -> list[str]:
