@@ -16,13 +16,14 @@ from icure_async.errors import ConfigurationError, UnknownNameError, WrongArgume
 from icure_async.tracebacks import Unseen
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
     from types import CodeType
 
-__all__ = ["OneByOne", "awaited", "did_you_mean", "explained", "no_attribute"]
+__all__ = ["OneByOne", "awaited", "checked_progress", "did_you_mean", "explained", "no_attribute"]
 
 ItemT = TypeVar("ItemT")
 ClassT = TypeVar("ClassT", bound=type)
+StateT = TypeVar("StateT")
 
 _HUMP: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _ALIKE: Final = 0.75
@@ -62,6 +63,25 @@ async def awaited(returned: object, receiver: str, consequence: str) -> object:
         )
     answer: object = await returned
     return answer
+
+
+def checked_progress(
+    progress: Callable[[StateT], Awaitable[None]] | None, state: type[StateT]
+) -> Callable[[StateT], Awaitable[None]] | None:
+    """Return a callback that is told how far the work is.
+
+    Args:
+        progress: of the application.
+        state: the class of its argument.
+
+    Raises:
+        ConfigurationError: it can't be called.
+    """
+    if progress is not None and not callable(progress):
+        raise ConfigurationError(
+            f"progress must be an async function that takes a {state.__name__}. Nothing was sent."
+        )
+    return progress
 
 
 def no_attribute(self: object, name: str) -> NoReturn:

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias, get_args
 
 import attrs
 
-from icure_async.authentication.proof_of_work import checked_progress, solved
+from icure_async.authentication.proof_of_work import solved
 from icure_async.errors import ValidationError
+from icure_async.mistakes import checked_progress
+from icure_async.models.captcha import CaptchaProgress
 
 if TYPE_CHECKING:
     from icure_async.authentication.proof_of_work import Progress
@@ -79,7 +81,7 @@ def chosen_captcha(
     """
     if captcha_type is not None and captcha_type not in _TYPES:
         raise ValidationError(f"recaptcha_type must be one of {', '.join(_TYPES)}.")
-    progress = checked_progress(progress)
+    progress = checked_progress(progress, CaptchaProgress)
     if solution is None and (captcha_type == "kerberus" or (solves_itself and not captcha_type)):
         return Captcha("kerberus", None, progress)
     if captcha_type == "kerberus":

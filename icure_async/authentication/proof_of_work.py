@@ -11,7 +11,6 @@ import time
 from itertools import count
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from icure_async.errors import ConfigurationError
 from icure_async.mistakes import awaited
 from icure_async.models.captcha import CaptchaProgress
 from icure_async.threads import OTHERS
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 
     from icure_async.rest.message_gateway import Challenge
 
-__all__ = ["Progress", "checked_progress", "smallest_nonce", "solved"]
+__all__ = ["Progress", "smallest_nonce", "solved"]
 
 Progress: TypeAlias = "Callable[[CaptchaProgress], Awaitable[None]]"
 """An async function. Its error ends the call."""
@@ -31,19 +30,6 @@ _DIGEST_BYTES: Final = 16
 # About ten milliseconds: a cancelled call ends after that.
 _SLICE: Final = 1 << 14
 _TURN: Final = 1 << 10
-
-
-def checked_progress(progress: Progress | None) -> Progress | None:
-    """Return a callback.
-
-    Raises:
-        ConfigurationError: it can't be called.
-    """
-    if progress is not None and not callable(progress):
-        raise ConfigurationError(
-            "progress must be an async function that takes a CaptchaProgress. Nothing was sent."
-        )
-    return progress
 
 
 async def solved(

@@ -14,7 +14,7 @@ import attrs
 
 from icure_async.crypto.threads import Turns
 from icure_async.entities.at_once import ENDING, each_at_once
-from icure_async.entities.progress import checked_progress, report
+from icure_async.entities.progress import report
 from icure_async.errors import (
     BadRequestError,
     ConflictError,
@@ -22,6 +22,7 @@ from icure_async.errors import (
     ResponseTooLargeError,
     ValidationError,
 )
+from icure_async.mistakes import checked_progress
 from icure_async.models.base import EntityModel, has_id, has_rev
 from icure_async.models.batch import BatchItem, BatchProgress, BatchResult
 
@@ -181,7 +182,7 @@ class Batches(Generic[Clear]):
         noun = self._repository.kind.noun
         if isinstance(records, str | Mapping) or not isinstance(records, Iterable):
             raise ValidationError(f"{noun}s must be a list of {noun}s. Nothing was sent.")
-        checked_progress(progress)
+        checked_progress(progress, BatchProgress)
         listed = list(records)
         outcomes = _Outcomes(listed)
         seen: set[object] = set()

@@ -12,7 +12,7 @@ from anyio.lowlevel import checkpoint
 
 from icure_async.entities.encrypted_fields import exposed_fields
 from icure_async.entities.pages import pages_of
-from icure_async.entities.progress import checked_progress, report
+from icure_async.entities.progress import report
 from icure_async.entities.record_ids import IDS_PER_REQUEST, id_list, in_order, valid_id
 from icure_async.entities.sealing import EntityCrypto
 from icure_async.entities.unchanged import (
@@ -24,6 +24,7 @@ from icure_async.errors import (
     InvalidResponseError,
 )
 from icure_async.foreign_text import printable
+from icure_async.mistakes import checked_progress
 from icure_async.models.base import EntityModel
 from icure_async.models.batch import BatchProgress
 from icure_async.models.filters import refuse_encrypted
@@ -144,7 +145,7 @@ class Records(Generic[Clear, Sealed]):
             NotFoundError: some of a page do not exist, or are not accessible.
         """
         ids = id_list(record_ids, self.kind.noun)
-        return self._pages(ids, page_size, take, checked_progress(progress))
+        return self._pages(ids, page_size, take, checked_progress(progress, BatchProgress))
 
     async def _pages(
         self,

@@ -16,10 +16,12 @@ from icure_async.entities.at_once import ENDING, each_at_once
 from icure_async.entities.encrypted_self import as_encrypted
 from icure_async.entities.manifests import SET_ON_SAVING
 from icure_async.entities.metadata import ReadableEntity
-from icure_async.entities.progress import checked_progress, report
+from icure_async.entities.progress import report
 from icure_async.entities.share_outcomes import NO_ACCESS, SharedRecord, ShareOutcomes
 from icure_async.errors import ConflictError, ICureError, ValidationError
+from icure_async.mistakes import checked_progress
 from icure_async.models.base import EntityModel, has_id, has_rev
+from icure_async.models.batch import BatchProgress
 from icure_async.models.shares import ShareResult
 from icure_async.models.validation import validate_id
 from icure_async.models.wire import to_wire
@@ -165,7 +167,7 @@ class Shares(Generic[Clear, Sealed]):
     ) -> ShareOutcomes[Clear | Sealed]:
         own_id = await self._own.own_id()
         request = _Request(checked_delegates(delegate_ids, own_id), may_be_sealed)
-        checked_progress(progress)
+        checked_progress(progress, BatchProgress)
         outcomes = ShareOutcomes(records, request.delegates)
         seen: set[str] = set()
         for start in range(0, len(records), _AT_A_TIME):
