@@ -43,7 +43,7 @@ from icure_async.keys.report import KeyExaminer
 from icure_async.keys.secure_metadata import SecureMetadata
 from icure_async.keys.secure_shares import SecureShares
 from icure_async.keys.share_plans import SharePlanner
-from icure_async.keys.start import InitialisedKeys, KeyRegistration
+from icure_async.keys.start import InitialisedKeys, KeyRegistration, RegistrationParts
 from icure_async.keys.todays_transfers import TodaysTransfers
 from icure_async.keys.trust import KeyTrust
 from icure_async.keys.user_tokens import Logout, UserTokens
@@ -258,8 +258,7 @@ class Parts(SecretHolder):
     ) -> KeyRegistration:
         """Return the work of ``init_user_crypto`` in the flavour of the user."""
         settings = self._settings
-        registration = (CardinalKeyRegistration if self._is_of_today else KeyRegistration)(
-            self.own_document,
+        parts = RegistrationParts(
             key_storage=settings.key_storage,
             current_user=self.current_user,
             metadata=legacy,
@@ -268,16 +267,18 @@ class Parts(SecretHolder):
             recovery_keys=self.recovery_keys,
             in_memory_is_meant=settings.in_memory_keys_are_meant,
         )
-        if isinstance(registration, CardinalKeyRegistration):
-            registration.transfers = transfers
-            registration.own_record = OwnRecord(
-                self.own_document,
-                kind=self.patients.kind,
-                patients=self.patients.resource,
-                metadata=metadata,
-                current_user=self.current_user,
-            )
-        return registration
+        if transfers is None:
+            return KeyRegistration(self.own_document, **parts)
+        own_record = OwnRecord(
+            self.own_document,
+            kind=self.patients.kind,
+            patients=self.patients.resource,
+            metadata=metadata,
+            current_user=self.current_user,
+        )
+        return CardinalKeyRegistration(
+            self.own_document, transfers=transfers, own_record=own_record, **parts
+        )
 
     def _both_flavours(self, legacy: LegacyMetadata, maps: ExchangeDataMaps) -> Flavours:
         """Return the metadata of entities, written in the flavour of the user."""

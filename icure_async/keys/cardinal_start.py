@@ -6,7 +6,7 @@ which loses a private key where publishing fails, this stores it first.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Unpack
 
 from icure_async.crypto.exchange_keys import TODAYS_KEYS, published_keys_of
 from icure_async.entities.kinds import PATIENT
@@ -18,7 +18,9 @@ from icure_async.models.key_pair import fingerprint_of
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from icure_async.keys.own_document import OwnDocument
     from icure_async.keys.own_record import OwnRecord
+    from icure_async.keys.start import RegistrationParts
     from icure_async.keys.todays_transfers import TodaysTransfers
     from icure_async.models.key_pair import KeyPair
     from icure_async.rest.data_owners import DataOwnerKind, TypedDataOwner
@@ -40,8 +42,17 @@ class CardinalKeyRegistration(KeyRegistration):
     The key pairs of 2023 go on working where there are some; nothing is written for their owners.
     """
 
-    own_record: OwnRecord | None = None
-    transfers: TodaysTransfers | None = None
+    def __init__(
+        self,
+        own_document: OwnDocument,
+        *,
+        transfers: TodaysTransfers,
+        own_record: OwnRecord,
+        **parts: Unpack[RegistrationParts],
+    ) -> None:
+        super().__init__(own_document, **parts)
+        self._transfers = transfers
+        self._own_record = own_record
 
     def published_keys_of(self, document: Mapping[str, Any]) -> list[str]:
         """Return the public keys of both flavours."""
@@ -63,10 +74,9 @@ class CardinalKeyRegistration(KeyRegistration):
 
     async def _finish(self, kind: DataOwnerKind) -> None:
         """Let key pairs lead to each other, and give a patient's own record its first metadata."""
-        if self.transfers is not None:
-            await self.transfers.complete_if_possible()
-        if kind == PATIENT.route and self.own_record is not None:
-            await self.own_record.complete()
+        await self._transfers.complete_if_possible()
+        if kind == PATIENT.route:
+            await self._own_record.complete()
 
     def _remarks(self, owner: TypedDataOwner, *, has_first_key: bool, invited: bool) -> list[str]:
         """Return the warnings for a person who registers."""

@@ -7,7 +7,7 @@ goes out in one write. Source: cryptography.md §9 and §10.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypedDict, Unpack
 
 import anyio
 import attrs
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from icure_async.rest.data_owners import DataOwnerKind
     from icure_async.storage.protocols import KeyStorage
 
-__all__ = ["InitialisedKeys", "KeyRegistration", "delegates_of_patients"]
+__all__ = ["InitialisedKeys", "KeyRegistration", "RegistrationParts", "delegates_of_patients"]
 
 _RECENT_SECONDS: Final = 3600
 _SHARED_WITH_NOBODY: Final = (
@@ -89,31 +89,36 @@ class _Choice:
     recovery_key: RecoveryKey | None
 
 
+class RegistrationParts(TypedDict):
+    """The objects that a registration works with, next to the own document.
+
+    Attributes:
+        in_memory_is_meant: whether the application looks after keys that live in memory.
+    """
+
+    key_storage: KeyStorage
+    current_user: CurrentUser
+    metadata: LegacyKeys
+    notices: KeyNotices
+    parents: ParentKeys
+    recovery_keys: RecoveryKeys
+    in_memory_is_meant: bool
+
+
 class KeyRegistration:
     """The work of ``init_user_crypto``. Repeating it after a crash finishes the job."""
 
-    def __init__(
-        self,
-        own_document: OwnDocument,
-        *,
-        key_storage: KeyStorage,
-        current_user: CurrentUser,
-        metadata: LegacyKeys,
-        notices: KeyNotices,
-        parents: ParentKeys,
-        recovery_keys: RecoveryKeys,
-        in_memory_is_meant: bool = False,
-    ) -> None:
+    def __init__(self, own_document: OwnDocument, **parts: Unpack[RegistrationParts]) -> None:
         self._own = own_document
         self._key_ring = own_document.key_ring
         self._recovery = own_document.recovery
-        self._key_storage = key_storage
-        self._current_user = current_user
-        self._metadata = metadata
-        self._notices = notices
-        self._parents = parents
-        self._recovery_keys = recovery_keys
-        self._in_memory_is_meant = in_memory_is_meant
+        self._key_storage = parts["key_storage"]
+        self._current_user = parts["current_user"]
+        self._metadata = parts["metadata"]
+        self._notices = parts["notices"]
+        self._parents = parts["parents"]
+        self._recovery_keys = parts["recovery_keys"]
+        self._in_memory_is_meant = parts["in_memory_is_meant"]
         self._lock = anyio.Lock()
 
     async def initialise(
