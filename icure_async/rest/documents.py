@@ -293,20 +293,19 @@ _EXCHANGE_DATA: Final[Mapping[str, _Check]] = {
     "sharedSignature": _text,
     "sharedSignatureKey": _WRAPPED,
 }
+_OF_ALL_EXCHANGE_DATA: Final = (
+    "delegator",
+    "delegate",
+    "exchangeKey",
+    "accessControlSecret",
+    "sharedSignatureKey",
+    "sharedSignature",
+)
 # Entities of other kinds.
 _CHECK_ENTITY: Final = _object_of(_ENTITY, "id", "rev")
 _CHECKS: Final[Mapping[DocumentKind, _Check]] = {
     "device": _object_of(_DATA_OWNER, "id", "rev"),
-    "exchangedata": _object_of(
-        _EXCHANGE_DATA,
-        "id",
-        "delegator",
-        "delegate",
-        "exchangeKey",
-        "accessControlSecret",
-        "sharedSignatureKey",
-        "sharedSignature",
-    ),
+    "exchangedata": _object_of(_EXCHANGE_DATA, "id", *_OF_ALL_EXCHANGE_DATA),
     "exchangedatamap": _object_of(
         {
             "id": _own_id,
@@ -353,15 +352,6 @@ _CHECKS: Final[Mapping[DocumentKind, _Check]] = {
 }
 _PAGE: Final = _object_of(
     {"nextKeyPair": _object_of({"startKeyDocId": _id}), "rows": _list_of(_object_of({}))}, "rows"
-)
-_SHARED_MEMBERS: Final = (
-    "delegator",
-    "delegate",
-    "exchangeKey",
-    "accessControlSecret",
-    "sharedSignatureKey",
-    "sharedSignature",
-    "delegatorSignature",
 )
 
 
@@ -518,7 +508,7 @@ def checked_stored_exchange_data(
         InvalidResponseError: it is something else, or malformed.
     """
     stored = checked_document(document, "exchangedata", sent["id"], action, advice=AFTER_A_WRITE)
-    for name in _SHARED_MEMBERS:
+    for name in (*_OF_ALL_EXCHANGE_DATA, "delegatorSignature"):
         if (stored.get(name) or None) != (sent.get(name) or None):
             problem = f"{name} in the server's answer is not what was sent"
             raise _error(action, problem, AFTER_A_WRITE)

@@ -18,6 +18,7 @@ from icure_async.rest.documents import (
     checked_page,
     checked_revisions,
 )
+from icure_async.rest.halves import read_in_halves
 from icure_async.rest.urls import path
 from icure_async.threads import PARSING
 
@@ -84,7 +85,7 @@ class EntityResource:
 
         Where an answer is larger than allowed, half of them are asked for at a time.
         """
-        documents = await self._get_many(entity_ids)
+        documents = await read_in_halves(entity_ids, self._get_many)
         asked = (documents, self._route, entity_ids, f"read {len(entity_ids)} {self._noun}s")
         if len(documents) <= _CHECKED_INLINE:
             return checked_documents(*asked)
@@ -210,15 +211,8 @@ class EntityResource:
         return checked_revisions(response.json_list(), wanted, action)
 
     async def _get_many(self, entity_ids: Sequence[str]) -> list[Any]:
-        try:
-            response = await self._ask_for_many(entity_ids, f"read {len(entity_ids)} {self._noun}s")
-        except ResponseTooLargeError:
-            if len(entity_ids) < 2:
-                raise
-        else:
-            return response.json_list()
-        half = len(entity_ids) // 2
-        return [*await self._get_many(entity_ids[:half]), *await self._get_many(entity_ids[half:])]
+        response = await self._ask_for_many(entity_ids, f"read {len(entity_ids)} {self._noun}s")
+        return response.json_list()
 
     async def _ask_for_many(self, entity_ids: Sequence[str], action: str) -> Response:
         return await self._send(

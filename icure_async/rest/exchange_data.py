@@ -17,6 +17,7 @@ from icure_async.rest.documents import (
     checked_participant_page,
     checked_stored_exchange_data,
 )
+from icure_async.rest.halves import read_in_halves
 from icure_async.rest.urls import path
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class ExchangeDataResource:
         """Return exchange data by their ids; unknown ones are left out."""
         found: list[dict[str, Any]] = []
         for start in range(0, len(ids), _IDS_AT_A_TIME):
-            found += await self._get_many(ids[start : start + _IDS_AT_A_TIME])
+            found += await read_in_halves(ids[start : start + _IDS_AT_A_TIME], self._get_many)
         return found
 
     async def by_delegator_delegate(
@@ -135,15 +136,8 @@ class ExchangeDataResource:
 
     async def _get_many(self, ids: Sequence[str]) -> list[dict[str, Any]]:
         action = f"read {len(ids)} exchange data"
-        try:
-            response = await _post_ids(self._session, "/exchangedata/byIds", ids, action)
-        except ResponseTooLargeError:
-            if len(ids) < 2:
-                raise
-        else:
-            return checked_documents(response.json_list(), "exchangedata", ids, action)
-        half = len(ids) // 2
-        return [*await self._get_many(ids[:half]), *await self._get_many(ids[half:])]
+        response = await _post_ids(self._session, "/exchangedata/byIds", ids, action)
+        return checked_documents(response.json_list(), "exchangedata", ids, action)
 
     async def _page(
         self, owner_id: str, start_id: str | None, action: str, limit: int | None = None
