@@ -32,18 +32,22 @@ from icure_async.rest.connection import Connection
 from icure_async.storage import MemoryStorage
 from tests.support.cardinal_world import CARDINAL, audit, private_keys_of
 from tests.support.exchange_backend import (
+    DOC,
+    OTHER,
+    PAT,
+    PAT2,
     Answer,
     ExchangeBackend,
     Json,
     Person,
     Question,
     pairs_of,
+    peopled_backend,
+    person,
     person_at,
 )
 from tests.support.key_material import forge
 
-DOC, OTHER, PAT, PAT2 = "doc-1", "doc-2", "pat-1", "pat-2"
-USERS = {DOC: "doc1", OTHER: "doc2", PAT: "pat1", PAT2: "pat3"}
 LOOKED_UP = f"GET /exchangedata/byDelegatorDelegate/{DOC}/{OTHER}"
 STUB = f"GET /dataowner/stub/{OTHER}"
 OWN = "GET /dataowner/current"
@@ -51,16 +55,7 @@ OWN = "GET /dataowner/current"
 
 @pytest.fixture
 def backend() -> ExchangeBackend:
-    backend = ExchangeBackend()
-    for owner_id in (DOC, OTHER):
-        backend.add_owner("hcparty", owner_id, *pairs_of(USERS[owner_id]))
-    for owner_id in (PAT, PAT2):
-        backend.add_owner("patient", owner_id, *pairs_of(USERS[owner_id]))
-    return backend
-
-
-async def person(backend: ExchangeBackend, owner_id: str = DOC, **options: Any) -> Person:
-    return await Person(backend, owner_id, **options).with_keys(*pairs_of(USERS[owner_id]))
+    return peopled_backend(DOC, OTHER, PAT, PAT2)
 
 
 async def data_to(one: Person, delegate_id: str = OTHER) -> UsableExchangeData:

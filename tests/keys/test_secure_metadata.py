@@ -26,27 +26,30 @@ from icure_async.entities.secure_delegations import (
 from icure_async.errors import CryptoError
 from icure_async.models.key_question import KeyQuestion
 from tests.support.cardinal_world import Reader, audit, private_keys_of
-from tests.support.exchange_backend import Answer, ExchangeBackend, Json, Person, Question, pairs_of
+from tests.support.exchange_backend import (
+    DOC,
+    OTHER,
+    PAT,
+    PAT2,
+    USERS,
+    Answer,
+    ExchangeBackend,
+    Json,
+    Person,
+    Question,
+    pairs_of,
+    peopled_backend,
+    person,
+)
 from tests.support.kinds_of_today import NOTIFICATION_OF_TODAY, PATIENT_OF_TODAY
 
-DOC, OTHER, PAT, PAT2 = "doc-1", "doc-2", "pat-1", "pat-2"
-USERS = {DOC: "doc1", OTHER: "doc2", PAT: "pat1", PAT2: "pat3"}
 ALL_KEYS = private_keys_of(*USERS.values())
 NOTE = "Winter is coming"
 
 
 @pytest.fixture
 def backend() -> ExchangeBackend:
-    backend = ExchangeBackend()
-    for owner_id in (DOC, OTHER):
-        backend.add_owner("hcparty", owner_id, *pairs_of(USERS[owner_id]))
-    for owner_id in (PAT, PAT2):
-        backend.add_owner("patient", owner_id, *pairs_of(USERS[owner_id]))
-    return backend
-
-
-async def person(backend: ExchangeBackend, owner_id: str = DOC, **options: Any) -> Person:
-    return await Person(backend, owner_id, **options).with_keys(*pairs_of(USERS[owner_id]))
+    return peopled_backend(DOC, OTHER, PAT, PAT2)
 
 
 def reader(backend: ExchangeBackend, owner_id: str) -> Reader:

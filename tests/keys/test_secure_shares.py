@@ -21,24 +21,29 @@ from icure_async.errors import (
     ResponseTooLargeError,
 )
 from tests.support.cardinal_world import Reader, audit, private_keys_of
-from tests.support.exchange_backend import ExchangeBackend, Json, Person, pairs_of
+from tests.support.exchange_backend import (
+    DOC,
+    OTHER,
+    PAT,
+    PAT2,
+    THIRD,
+    USERS,
+    ExchangeBackend,
+    Json,
+    Person,
+    pairs_of,
+    peopled_backend,
+)
 from tests.support.golden import GOLDEN
 from tests.support.kinds_of_today import PATIENT_OF_TODAY
 from tests.support.sharing_backend import Patients, Sharer
 
-DOC, OTHER, THIRD, PAT, PAT2 = "doc-1", "doc-2", "doc-3", "pat-1", "pat-2"
-USERS = {DOC: "doc1", OTHER: "doc2", THIRD: "doc3", PAT: "pat1", PAT2: "pat3"}
 NOTE = "Winter is coming"
 
 
 @pytest.fixture
 def backend() -> ExchangeBackend:
-    backend = ExchangeBackend()
-    for owner_id in (DOC, OTHER, THIRD):
-        backend.add_owner("hcparty", owner_id, *pairs_of(USERS[owner_id]))
-    for owner_id in (PAT, PAT2):
-        backend.add_owner("patient", owner_id, *pairs_of(USERS[owner_id]))
-    return backend
+    return peopled_backend(DOC, OTHER, THIRD, PAT, PAT2)
 
 
 @pytest.fixture

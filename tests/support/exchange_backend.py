@@ -284,6 +284,26 @@ class Person:
         return [one.document if one and one.key else None for one in opened]
 
 
+DOC, OTHER, THIRD, PAT, PAT2 = "doc-1", "doc-2", "doc-3", "pat-1", "pat-2"
+"""Three professionals and two patients, with the keys of people in the golden world."""
+
+USERS = {DOC: "doc1", OTHER: "doc2", THIRD: "doc3", PAT: "pat1", PAT2: "pat3"}
+
+
+def peopled_backend(*owner_ids: str) -> ExchangeBackend:
+    """Return a backend with some of these people."""
+    backend = ExchangeBackend()
+    for owner_id in owner_ids:
+        kind = "patient" if owner_id in (PAT, PAT2) else "hcparty"
+        backend.add_owner(kind, owner_id, *pairs_of(USERS[owner_id]))
+    return backend
+
+
+async def person(backend: ExchangeBackend, owner_id: str = DOC, **options: Any) -> Person:
+    """Return one of these people, with keys."""
+    return await Person(backend, owner_id, **options).with_keys(*pairs_of(USERS[owner_id]))
+
+
 def pairs_of(user: str) -> list[KeyPair]:
     return [
         KeyPair(pair["publicKey"], pair["privateKey"])

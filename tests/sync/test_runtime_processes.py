@@ -111,38 +111,41 @@ def test_a_second_ctrl_c_does_not_wait() -> None:
     assert ended.seconds_after_last_line < EXIT_SECONDS + SLACK_SECONDS
 
 
+ABANDONED = """
+from icure_sync._iterators import iterate
+
+async def items():
+    try:
+        yield 1
+    finally:
+        say("cleaning up")
+        try:
+            await anyio.sleep(60)
+        finally:
+            say("cleaned up")
+
+def take_one(before_the_end=lambda: None):
+    for _ in iterate(items):
+        before_the_end()
+        break
+    say("went on")
+"""
+
+
 @pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_while_an_abandoned_iterator_is_closed_is_not_lost(
     signal_number: signal.Signals,
 ) -> None:
-    program = Program("""
-        from icure_sync._iterators import iterate
+    program = Program(f"""{ABANDONED}
+def end(*_):
+    raise KeyboardInterrupt
 
-        def end(*_):
-            raise KeyboardInterrupt
-
-        signal.signal(signal.SIGTERM, end)
-
-        async def items():
-            try:
-                yield 1
-            finally:
-                say("cleaning up")
-                try:
-                    await anyio.sleep(60)
-                finally:
-                    say("cleaned up")
-
-        def take_one():
-            for _ in iterate(items):
-                break
-            say("went on")
-
-        try:
-            take_one()
-        except KeyboardInterrupt:
-            say("interrupted")
-        """)
+signal.signal(signal.SIGTERM, end)
+try:
+    take_one()
+except KeyboardInterrupt:
+    say("interrupted")
+""")
     assert program.read_line() == "cleaning up"
     program.send(signal_number)
     ended = program.wait()
@@ -152,38 +155,24 @@ def test_a_signal_while_an_abandoned_iterator_is_closed_is_not_lost(
 
 
 def test_a_signal_as_the_closing_of_an_abandoned_iterator_begins_is_not_lost() -> None:
-    program = Program("""
-        from icure_sync._iterators import iterate
-        from icure_sync._runtime import Runtime
+    program = Program(f"""{ABANDONED}
+from icure_sync._runtime import Runtime
 
-        post = Runtime.post
+post = Runtime.post
 
-        def interrupted(self, function):
-            Runtime.post = post
-            post(self, function)
-            raise KeyboardInterrupt
+def interrupted(self, function):
+    Runtime.post = post
+    post(self, function)
+    raise KeyboardInterrupt
 
-        async def items():
-            try:
-                yield 1
-            finally:
-                say("cleaning up")
-                try:
-                    await anyio.sleep(60)
-                finally:
-                    say("cleaned up")
+def interrupt_the_next():
+    Runtime.post = interrupted
 
-        def take_one():
-            for _ in iterate(items):
-                Runtime.post = interrupted
-                break
-            say("went on")
-
-        try:
-            take_one()
-        except KeyboardInterrupt:
-            say("interrupted")
-        """)
+try:
+    take_one(interrupt_the_next)
+except KeyboardInterrupt:
+    say("interrupted")
+""")
     ended = program.wait()
 
     assert "interrupted" in ended.lines, ended.errors
