@@ -8,6 +8,7 @@ import pytest
 
 from icure_async import MedTechApi, Notification, Patient
 from icure_async.errors import DecryptionError
+from icure_async.models.flavour import FLAVOURS
 from icure_async.storage import MemoryKeyStorage, MemoryStorage
 from tests.support.invitations import EMAIL, NOTE, PHONE, Clinic, address, by_email, by_sms, clinic
 from tests.support.request_log import RequestLog
@@ -77,6 +78,7 @@ async def test_the_patient_has_its_own_secret_id_and_then_that_of_the_profession
     assert [entry["owner"] for entry in after["encryptionKeys"][own_id]] == [clinic.hcp_id]
 
 
+@pytest.mark.parametrize("flavour", FLAVOURS)
 async def test_an_answer_that_is_repeated_shares_nothing_twice(
     clinic: Clinic, requests: RequestLog
 ) -> None:
@@ -90,6 +92,7 @@ async def test_an_answer_that_is_repeated_shares_nothing_twice(
         assert not [line for line in requests.take() if line.startswith("PUT")]
 
 
+@pytest.mark.parametrize("flavour", FLAVOURS)
 async def test_the_first_login_is_repeated_on_the_same_device(clinic: Clinic) -> None:
     token = await clinic.invited()
     keys, storage = MemoryKeyStorage(), MemoryStorage()

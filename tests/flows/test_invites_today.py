@@ -7,7 +7,7 @@ import pytest
 from icure_async import MedTechApi, Notification, Patient
 from icure_async.errors import DecryptionError, PermissionDeniedError, UserExistsError
 from icure_async.models.flavour import Flavour
-from icure_async.storage import MemoryKeyStorage, MemoryStorage
+from icure_async.storage import MemoryKeyStorage
 from tests.support.cardinal_world import audit
 from tests.support.invitations import EMAIL, NOTE, PHONE, Clinic, address, by_email, by_sms, clinic
 from tests.support.request_log import RequestLog
@@ -70,30 +70,6 @@ async def test_the_whole_story(clinic: Clinic, channel: str, requests: RequestLo
     exported = (await clinic.sandbox.export())["entities"]
     found = audit(exported, [pair.private_key for pair in pairs])
     assert (found.problems, found.unverified) == ([], set())
-
-
-async def test_the_first_login_is_repeated_on_the_same_device(clinic: Clinic) -> None:
-    token = await clinic.invited()
-    keys, storage = MemoryKeyStorage(), MemoryStorage()
-    async with clinic.logged_in(token, keys=keys, storage=storage) as first:
-        pass
-    async with clinic.logged_in(token, keys=keys, storage=storage) as second:
-        assert second.key_pairs == first.key_pairs
-        assert second.access_requests == first.access_requests
-    assert len(await clinic.tasks()) == 1
-
-
-async def test_an_answer_that_is_repeated_shares_nothing_twice(
-    clinic: Clinic, requests: RequestLog
-) -> None:
-    token = await clinic.invited()
-    async with clinic.logged_in(token):
-        request = await request_of(clinic.hcp)
-        await clinic.hcp.data_owner_api.answer_access_request(request)
-        requests.take()
-        again = await clinic.hcp.data_owner_api.answer_access_request(request)
-        assert again.notification.status == "completed"
-        assert not [line for line in requests.take() if line.startswith("PUT")]
 
 
 async def test_after_the_first_login_the_patient_logs_in_by_code(clinic: Clinic) -> None:
