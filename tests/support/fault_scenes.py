@@ -152,6 +152,7 @@ class Program:
         self.processes = 0
         self.result: AuthenticationResult | None = None
         self.timeout = 30.0
+        self.made_at_most = 1
         self.opens_own_record = True
         self._crypto = place.crypto(list(key_pairs))
         self._earlier = earlier
