@@ -29,6 +29,7 @@ from icure_async.sandbox.fault_injection import (
     fault_middleware,
 )
 from icure_async.sandbox.hashing import SlowHashWantedError
+from icure_async.sandbox.page_files import add_page, is_of_the_page
 from icure_async.sandbox.v2 import exchange_data, routes
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ class Backend:
 
 def build_app(backend: Backend) -> web.Application:
     """Return the REST API, the message gateway and the sandbox's own API as one application."""
-    strike = fault_middleware(backend.faults, spared=SANDBOX_ROOT + "/")
+    strike = fault_middleware(backend.faults, is_spared=_is_spared)
     check = _door(backend.visitors)
     app = web.Application(middlewares=[_answer_errors, check, strike, _answer_errors])
     app.on_response_prepare.append(partial(_add_headers, backend.visitors))
@@ -93,7 +94,13 @@ def build_app(backend: Backend) -> web.Application:
     _add_routes(app, GATEWAY_ROOT, backend.gateway.routes, backend)
     _add_routes(app, SANDBOX_ROOT, FaultEndpoints(backend.faults).routes, backend)
     _add_websocket(app, backend)
+    add_page(app)
     return app
+
+
+def _is_spared(path: str) -> bool:
+    """Return whether a request is for the sandbox itself, and not for what it plays."""
+    return path.startswith(f"{SANDBOX_ROOT}/") or is_of_the_page(path)
 
 
 def _add_websocket(app: web.Application, backend: Backend) -> None:
