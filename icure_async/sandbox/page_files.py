@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from importlib.resources.abc import Traversable
 
-__all__ = ["PAGE_ROOT", "add_page", "is_of_the_page", "page_files"]
+__all__ = ["add_page", "page_files"]
 
-PAGE_ROOT: Final = "/page"
+_PAGE_ROOT: Final = "/page"
 
 _INDEX: Final = "index.html"
 _TYPES: Final = {
@@ -52,11 +52,6 @@ class PageFile:
     tag: str
 
 
-def is_of_the_page(path: str) -> bool:
-    """Return whether a request is for the page itself, which no fault strikes."""
-    return path == "/" or path.startswith(f"{PAGE_ROOT}/")
-
-
 @functools.cache
 def page_files() -> dict[str, PageFile]:
     """Return the files of the page by their names, with slashes where they are in a folder."""
@@ -79,7 +74,7 @@ def _walk(folder: Traversable, prefix: str) -> Iterator[tuple[str, Traversable]]
 def add_page(app: web.Application) -> None:
     """Serve the page at ``/``, and the files that it loads under ``/page/``."""
     app.router.add_get("/", _index)
-    app.router.add_get(f"{PAGE_ROOT}/{{name:.+}}", _file)
+    app.router.add_get(f"{_PAGE_ROOT}/{{name:.+}}", _file)
 
 
 async def _index(_request: web.Request) -> web.Response:
