@@ -17,6 +17,7 @@ const KEY_METADATA = new Set([
   "encryptedExchangeDataIds", "cryptoActorProperties",
 ]);
 const DEEPEST = 40;
+const FEW = 1;
 
 /**
  * Show a document.
@@ -64,16 +65,17 @@ function lines(name, value, path, decrypted, comma, depth) {
   const [start, end] = Array.isArray(value) ? "[]" : "{}";
   const entries = Object.entries(value);
   if (entries.length === 0) return [line(name, `${start}${end}`, comma, decrypted.has(path))];
-  const inner = entries.flatMap(([key, item], index) =>
-    lines(
-      Array.isArray(value) ? "" : key,
-      item,
-      `${path}/${key}`,
-      decrypted,
-      index < entries.length - 1 ? "," : "",
-      depth + 1,
-    ),
-  );
+  const show = (/** @type {[string, unknown][]} */ some) =>
+    some.flatMap(([key, item], index) => {
+      const label = Array.isArray(value) ? "" : key;
+      const after = index < some.length - 1 ? "," : "";
+      return lines(label, item, `${path}/${key}`, decrypted, after, depth + 1);
+    });
+  const empty = isObject(value) ? entries.filter(([, item]) => isEmpty(item)) : [];
+  const isMuch = empty.length > FEW && empty.length < entries.length;
+  const inner = isMuch
+    ? [...show(entries.filter(([, item]) => !isEmpty(item))), foldedEmpty(show(empty), empty.length)]
+    : show(entries);
   const children = el("div", { class: "inner" }, ...inner);
   if (KEY_METADATA.has(name)) return [folded(name, entries.length, children, start, end, comma)];
   const block = el(
@@ -84,6 +86,20 @@ function lines(name, value, path, decrypted, comma, depth) {
     line("", end ?? "", comma, false),
   );
   return [block];
+}
+
+/** @param {unknown} value */
+function isEmpty(value) {
+  return value === null || (typeof value === "object" && Object.keys(value).length === 0);
+}
+
+/**
+ * @param {HTMLElement[]} lines
+ * @param {number} count
+ */
+function foldedEmpty(lines, count) {
+  const name = el("span", { class: "name" }, `${count} empty members`);
+  return el("details", { class: "fold" }, el("summary", {}, name), ...lines);
 }
 
 /**

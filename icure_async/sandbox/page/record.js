@@ -60,6 +60,7 @@ export async function showRecord(kind, record, chosen, source, actions, ownerNam
     ),
   );
   root.hidden = false;
+  byId("no-record").hidden = true;
   for (const fold of root.querySelectorAll("details")) {
     fold.open = folds.has(fold.querySelector(".name")?.textContent ?? "");
   }
@@ -69,6 +70,7 @@ export async function showRecord(kind, record, chosen, source, actions, ownerNam
 export function hideRecord() {
   turn += 1;
   byId("record").hidden = true;
+  byId("no-record").hidden = false;
 }
 
 /** @param {HTMLElement} root */
@@ -149,12 +151,13 @@ async function outcome(reading, ownerName) {
     ];
   }
   const from = await ownerName(way.from);
-  const between = way.from === way.to ? `${from}’s own` : `${from} → ${await ownerName(way.to)}`;
   const how = way.flavour === "2023" ? "exchange key" : "exchange data";
+  const opener =
+    way.from === way.to ? `${from}’s own ${how}` : `the ${how} from ${from} to ${await ownerName(way.to)}`;
   const first = transferred ? "Through a second key of the same person. " : "";
   const count = paths?.size ?? 0;
-  const what = count === 1 ? "1 member is" : `${count} members are`;
-  const why = `${first}Opened by the ${how} ${between}. ${what} encrypted.`;
+  const what = count === 1 ? "The marked member is" : `The ${count} marked members are`;
+  const why = `${first}Opened by ${opener}. ${what} encrypted for the server.`;
   return [why, jsonView(withoutCiphertext(record), paths)];
 }
 
