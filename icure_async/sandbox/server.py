@@ -22,6 +22,7 @@ from icure_async.sandbox.app import (
 from icure_async.sandbox.auth import Tickets, second_factor_secret
 from icure_async.sandbox.calls import Settings
 from icure_async.sandbox.clock import Clock
+from icure_async.sandbox.database import IN_MEMORY
 from icure_async.sandbox.events import Events
 from icure_async.sandbox.faults import Fault, Faults, InjectedFault
 from icure_async.sandbox.gateway import SPEC_ID, Gateway
@@ -51,7 +52,6 @@ _LOGGER = logging.getLogger("icure_async.sandbox")
 # aiohttp logs the path of a malformed request, which may contain a code.
 _SILENT = logging.Logger("icure_async.sandbox.http")  # noqa: LOG001 - connected to nothing
 _SILENT.addHandler(logging.NullHandler())
-_IN_MEMORY = ":memory:"
 _DEFAULT_GROUP = "sandbox"
 _SHUTDOWN_TIMEOUT = 1.0
 _STRANGERS_AT_ONCE = 4
@@ -77,7 +77,9 @@ class Sandbox:
             print(sandbox.icure_url)
 
     Args:
-        database: path of an SQLite file that keeps everything, by default in memory.
+        database: path of an SQLite file that keeps everything, by default in memory. It survives
+            a kill and a loss of power, for one sandbox at a time. It is for development and tests:
+            no production backend, and no place for real data.
         port: port to listen on, by default a free one.
         seed: what a new database starts with: a dict of the form that `export` returns, or the path
             of a JSON file that contains one. A database that has content already is left as it is.
@@ -142,7 +144,7 @@ class Sandbox:
             raise ValueError(f"difficulty must be from 1 to {HARDEST}, not {difficulty}")
         self._difficulty = difficulty
         self._ping_interval = ping_interval
-        self._database = _IN_MEMORY if database is None else str(database)
+        self._database = IN_MEMORY if database is None else str(database)
         self._port = port
         self._host = host
         self._seed = seed
@@ -187,7 +189,8 @@ class Sandbox:
 
         Raises:
             ImportError: if joserfc is missing: install ``icure-async[sandbox]``.
-            OSError: if the port is in use, or others can read the database.
+            OSError: if the port is in use, or the database can't be used: because another sandbox
+                uses it, it is damaged or of a newer version, or others can read it.
             RuntimeError: if it runs already.
             ValueError: if the seed is malformed.
         """
@@ -251,6 +254,8 @@ class Sandbox:
         master, signing_key = await store.run(lambda tx: (load_master(tx), tx.meta("jwt")))
         adopted = master is None and seed is not None and seed.master is not None
         needs_master = master is None and not adopted
+        if signing_key is None and master is None and seed is not None:
+            signing_key = seed.signing_key
         needs_key = self._jwt and signing_key is None
         new_pair, new_key = await asyncio.gather(
             in_new_thread(generate_key_pair) if needs_master else _nothing(),
