@@ -29,7 +29,8 @@ from icure_async.sandbox.proof_of_work import Challenges
 from icure_async.sandbox.users import add_token
 
 if TYPE_CHECKING:
-    from icure_async.sandbox.mailbox import Channel, Mailbox
+    from icure_async.sandbox.control.messages import Channel
+    from icure_async.sandbox.mailbox import Mailbox
     from icure_async.sandbox.store import Json, Transaction
 
 __all__ = ["PROCESSES", "SPEC_ID", "Gateway", "ProcessDefinition"]
@@ -136,7 +137,16 @@ class Gateway:
             else {"message": code}
         )
         call.after_commit.append(
-            functools.partial(self._mailbox.deliver_code, channel, email or phone, message, code)
+            functools.partial(
+                self._mailbox.deliver_code,
+                channel,
+                email or phone,
+                message,
+                code,
+                request_id=request_id,
+                sent_at=call.now_ms,
+                expires_at=call.now_ms + int(call.settings.code_validity * 1000),
+            )
         )
         return Text("ok")
 
@@ -170,6 +180,7 @@ class Gateway:
             attempts = process["attempts"] + 1
             tx.put_process(request_id, {**process, "attempts": attempts})
             if attempts >= call.settings.max_code_attempts:
+                self._settle(call, request_id, "closed")
                 return Reply(
                     429, {"message": "The code is wrong, and was the last one to be tried"}
                 )
@@ -185,7 +196,11 @@ class Gateway:
             slow=call.slow,
         )
         tx.put("user", {**user, "rev": next_revision(user["rev"])})
+        self._settle(call, request_id, "used")
         return True
+
+    def _settle(self, call: Call, request_id: str, state: Literal["used", "closed"]) -> None:
+        call.after_commit.append(functools.partial(self._mailbox.settle, request_id, state))
 
     def _send_email(self, tx: Transaction, call: Call) -> Text:
         _check_spec(call)
@@ -212,7 +227,7 @@ class Gateway:
 
     def _send(self, call: Call, channel: Channel, contact: str, message: Json) -> Text:
         call.after_commit.append(
-            functools.partial(self._mailbox.deliver, channel, contact, message)
+            functools.partial(self._mailbox.deliver, channel, contact, message, sent_at=call.now_ms)
         )
         return Text("ok")
 

@@ -16,7 +16,6 @@ from icure_async.sandbox.gateway import PROCESSES
 from icure_async.sandbox.master import MASTER_PROPERTIES, adopt_master, master_record
 from icure_async.sandbox.shapes import is_integer, is_object, is_string_list, object_in
 from icure_async.sandbox.store import KINDS, Json, Transaction
-from icure_async.sandbox.tokens import can_sign
 from icure_async.sandbox.v2.forms import FORMS, NEW_KINDS
 
 if TYPE_CHECKING:
@@ -26,7 +25,6 @@ __all__ = ["Seed", "export", "is_group_id", "plant", "read_seed"]
 
 _OWN_KIND = "sandbox"
 _MASTER = "master"
-_SIGNING = "signing"
 _TEXTS_OF_PROCESS = ("code", "email", "mobilePhone", "firstName", "lastName", "hcpId", "deployment")
 _GROUP_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
@@ -39,7 +37,6 @@ class Seed:
         entities: kind → id → JSON.
         tokens: user id → secrets that log the user in for ever.
         master: the master of the sandbox this was exported from, if it was.
-        signing_key: the key that its session tokens are signed with, if there is one.
         processes: request id → authentication process of the message gateway.
         name: the name of the group.
         groups: group id → what a further group has.
@@ -48,7 +45,6 @@ class Seed:
     entities: dict[str, dict[str, Json]] = attrs.field(repr=False)
     tokens: dict[str, list[str]] = attrs.field(repr=False)
     master: Json | None = attrs.field(default=None, repr=False)
-    signing_key: str | None = attrs.field(default=None, repr=False)
     processes: dict[str, Json] = attrs.field(factory=dict[str, Json], repr=False)
     name: str | None = None
     groups: dict[str, Seed] = attrs.field(factory=dict[str, "Seed"], repr=False)
@@ -142,7 +138,7 @@ def _check_group(content: Json) -> Seed:
     }
     tokens = _check_tokens(object_in(content, "tokens"), entities.get("user", {}))
     master = _check_master(own, entities)
-    return Seed(entities, tokens, master, _check_signing_key(own), name=name)
+    return Seed(entities, tokens, master, name=name)
 
 
 def _check_entities(kind: str, by_id: Any) -> dict[str, Json]:
@@ -192,15 +188,6 @@ def _check_master(own: Any, entities: dict[str, dict[str, Json]]) -> Json | None
     return master
 
 
-def _check_signing_key(own: Any) -> str | None:
-    if own is None or _SIGNING not in own:
-        return None
-    key = orjson.dumps(own[_SIGNING]).decode()
-    if not can_sign(key):
-        raise _malformed(f"The {_SIGNING} key of the seed must be the exported one of a sandbox")
-    return key
-
-
 def _check_processes(processes: Any) -> dict[str, Json]:
     if not is_object(processes):
         raise _malformed('The "processes" of a seed must be an object: request id → JSON')
@@ -227,8 +214,6 @@ def plant(tx: Transaction, seed: Seed) -> None:
         ValueError: if an entity is so malformed that nobody could find it.
     """
     _plant_group(tx, seed)
-    if seed.signing_key is not None:
-        tx.set_meta("jwt", seed.signing_key)
     for request_id, process in seed.processes.items():
         tx.put_process(request_id, process)
     if seed.name is not None:
@@ -264,16 +249,14 @@ def export(tx: Transaction) -> Json:
     """Everything as one seed.
 
     Secrets made at run time are only known as hashes and stay in the users; the credentials and
-    the private key of the master, and the key that signs session tokens, are kept under a kind of
-    their own, ``sandbox``.
+    the private key of the master are kept under a kind of their own, ``sandbox``. Session tokens
+    end with the sandbox that signed them.
     """
     main, *others = tx.groups()
     exported = _export_group(main)
     master = master_record(tx)
     if master is not None:
-        signing_key = tx.meta("jwt")
-        signing = {} if signing_key is None else {_SIGNING: orjson.loads(signing_key)}
-        exported["entities"][_OWN_KIND] = {_MASTER: master, **signing}
+        exported["entities"][_OWN_KIND] = {_MASTER: master}
         exported["tokens"] = _without_password(exported["tokens"], master)
     processes = tx.processes()
     if processes:

@@ -6,11 +6,8 @@ import uuid
 from typing import TYPE_CHECKING, Any, Literal
 
 import orjson
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
-from cryptography.hazmat.primitives.hashes import SHA256
 
 from icure_async.sandbox.errors import unauthorized
 from icure_async.sandbox.shapes import is_object
@@ -20,11 +17,9 @@ if TYPE_CHECKING:
     from icure_async.sandbox.clock import Clock
     from icure_async.sandbox.store import Json
 
-__all__ = ["TokenSigner", "can_sign", "generate_signing_key"]
+__all__ = ["TokenSigner", "generate_signing_key"]
 
 _CLOCK_SKEW = 10
-_SMALLEST_KEY = 2048
-_SAMPLE = b"a sample"
 # Inside ASCII JSON only these characters can become '-' or '_' in base64url, which the decoder of
 # official clients refuses. They occur in strings alone, where an escape says the same.
 _ESCAPES = {character: f"\\u{ord(character):04x}" for character in ">?~\x7f"}
@@ -39,30 +34,6 @@ def generate_signing_key() -> str:
         serialization.NoEncryption(),
     ).decode("ascii")
     return orjson.dumps({"kid": str(uuid.uuid4()), "pem": pem}).decode("ascii")
-
-
-def can_sign(signing_key: str) -> bool:
-    """Return whether a key that comes from outside is one of `generate_signing_key`."""
-    stored = orjson.loads(signing_key)
-    if not is_object(stored) or not isinstance(stored.get("kid"), str):
-        return False
-    try:
-        key = _private_key(stored["pem"])
-        signature = key.sign(_SAMPLE, PKCS1v15(), SHA256())
-        key.public_key().verify(signature, _SAMPLE, PKCS1v15(), SHA256())
-    except (AttributeError, KeyError, TypeError, ValueError, InvalidSignature):
-        return False
-    return key.key_size >= _SMALLEST_KEY
-
-
-def _private_key(pem: str) -> rsa.RSAPrivateKey:
-    # The sandbox made this key itself: checking its primes again would take most of a start.
-    key = serialization.load_pem_private_key(
-        pem.encode("ascii"), password=None, unsafe_skip_rsa_key_validation=True
-    )
-    if not isinstance(key, rsa.RSAPrivateKey):
-        raise TypeError("The signing key must be an RSA key")
-    return key
 
 
 class TokenSigner:
@@ -90,7 +61,12 @@ class TokenSigner:
         self._errors = (JoseError, ValueError)
         stored: Json = orjson.loads(signing_key)
         self._kid: str = stored["kid"]
-        key = _private_key(stored["pem"])
+        # The sandbox made this key itself: checking its primes again would take most of a start.
+        key = serialization.load_pem_private_key(
+            stored["pem"].encode("ascii"), password=None, unsafe_skip_rsa_key_validation=True
+        )
+        if not isinstance(key, rsa.RSAPrivateKey):
+            raise TypeError("The signing key must be an RSA key")
         self._key = RSAKey(key, key)
         self.public_key: str = (
             key.public_key()

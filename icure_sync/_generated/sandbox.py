@@ -13,9 +13,13 @@ from icure_sync._twins import Twin
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from contextlib import AbstractContextManager
+    from datetime import datetime
     from pathlib import Path
     from types import TracebackType
 
+    from icure_async.sandbox.control.messages import Message
+    from icure_async.sandbox.control.requests import Request
     from icure_async.sandbox.faults import Fault, InjectedFault
     from icure_async.sandbox.master import MasterHcp
     from icure_async.sandbox.store import Json
@@ -164,8 +168,20 @@ class Sandbox(Twin[AsyncSandbox]):
         return self._inner.msg_gw_url
 
     @property
+    def page_url(self) -> str:
+        """URL of the sandbox's page, with the token that opens the sandbox's own API to it.
+
+        The token is another one after each start, and is kept in memory only. It is in the
+        fragment, which browsers send to nobody. Treat it as a password of an administrator.
+        """
+        return self._inner.page_url
+
+    @property
     def control_url(self) -> str:
         """Base URL of the sandbox's own API, which administrators call with Basic credentials.
+
+        ``docs/sandbox.md`` lists all of it; pages send ``Authorization: Sandbox`` and the token of
+        `page_url` instead.
 
         ``POST {control_url}/faults`` injects a fault, or a list of them, described as in
         ``{"kind": "status", "status": 429, "retryAfter": 1, "method": "PUT",
@@ -274,6 +290,60 @@ class Sandbox(Twin[AsyncSandbox]):
         """Move the sandbox's clock forward, to see codes and tokens expire."""
         self._call(self._inner.advance_clock, seconds)
 
+    def set_clock(self, moment: float | datetime) -> None:
+        """Move the sandbox's clock forward to a moment.
+
+        It never goes back: revisions, codes and tokens of a later time would then be in use.
+
+        Args:
+            moment: seconds since the epoch, or a datetime with a time zone.
+
+        Raises:
+            ValueError: if the clock is past this moment, or a datetime has no time zone.
+        """
+        self._call(self._inner.set_clock, moment)
+
+    def messages(self, contact: str | None = None) -> list[Message]:
+        """Return the emails and text messages that were sent, the oldest first.
+
+        The newest 1,000 are kept.
+
+        Args:
+            contact: the email address or phone number they went to, in any spelling; by default
+                anybody's.
+        """
+        return self._call(self._inner.messages, contact)
+
+    def requests(self) -> list[Request]:
+        """Return the requests that were answered, the oldest first.
+
+        The newest 1,000 are kept, without those to the sandbox's own API and its page. Their paths
+        contain no code and no token.
+        """
+        return self._call(self._inner.requests)
+
+    def reset(self) -> None:
+        """Bring everything back to the state right after the start.
+
+        That is the database, messages, requests, faults, and the clock, which shows system time
+        again. Open subscriptions to events are closed, as a restart would close them.
+        """
+        self._run(self._inner.reset)
+
+    def load(self, seed: str | Path | dict[str, Any]) -> None:
+        """Replace everything that the sandbox contains.
+
+        Where the seed has no master, the present one stays. Open subscriptions to events are
+        closed; messages, requests, faults and the clock stay as they are.
+
+        Args:
+            seed: everything, in the form that `export` returns, or the path of a JSON file.
+
+        Raises:
+            ValueError: that says what is wrong with the seed; nothing is changed then.
+        """
+        self._run(self._inner.load, seed)
+
     def inject_fault(self, fault: Fault) -> InjectedFault:
         """Let something go wrong with coming requests, of any caller.
 
@@ -289,6 +359,26 @@ class Sandbox(Twin[AsyncSandbox]):
             TypeError: if it is no `Fault`.
         """
         return self._call(self._inner.inject_fault, fault)
+
+    def fault(self, fault: Fault) -> AbstractContextManager[InjectedFault]:
+        """Let something go wrong inside of a ``with`` statement, and no more after it.
+
+        ::
+
+            with sandbox.fault(Fault("status", status=503, times=1)) as injected:
+                ...  # what has to survive it
+            assert injected.struck == 1
+
+        Args:
+            fault: as for `inject_fault`.
+
+        Returns:
+            A context manager that yields the fault with its counters. Other faults stay.
+
+        Raises:
+            TypeError: if it is no `Fault`.
+        """
+        return self._call(self._inner.fault, fault)
 
     def clear_faults(self) -> None:
         """Let no injected fault happen any more; the counters of each stay as they are."""
