@@ -225,7 +225,7 @@ class _Exchange:
         """Let a caller send more than anybody may."""
         if self._route.public:
             raise too_large(LARGEST_OF_ANYBODY)
-        self._call.known_caller = await self._run(partial(self._identify, call=self._call))
+        self._call.known_caller = await self._run(lambda tx: self._identify(tx, self._call))
 
     def _work(self, tx: Transaction) -> _Encoded:
         call = self._call

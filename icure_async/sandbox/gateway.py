@@ -5,13 +5,11 @@ from __future__ import annotations
 import functools
 import hmac
 import re
-import secrets
-import uuid
 from typing import TYPE_CHECKING, Literal
 
 import attrs
 
-from icure_async.sandbox import hashing
+from icure_async.sandbox import chance, hashing
 from icure_async.sandbox.auth import caller_by_basic, users_named
 from icure_async.sandbox.calls import Call, Reply, Route, Text
 from icure_async.sandbox.contacts import is_email, is_phone
@@ -29,6 +27,7 @@ from icure_async.sandbox.proof_of_work import Challenges
 from icure_async.sandbox.users import add_token
 
 if TYPE_CHECKING:
+    from icure_async.sandbox.control.codes import FixedCodes
     from icure_async.sandbox.control.messages import Channel
     from icure_async.sandbox.mailbox import Mailbox
     from icure_async.sandbox.store import Json, Transaction
@@ -67,10 +66,17 @@ PROCESSES: dict[str, ProcessDefinition] = {
 
 
 class Gateway:
-    """The endpoints of the gateway, and the mailbox its messages land in."""
+    """The endpoints of the gateway.
 
-    def __init__(self, mailbox: Mailbox, difficulty: int) -> None:
+    Args:
+        mailbox: takes its messages.
+        codes: those of contacts that are always sent the same one.
+        difficulty: hashes that each nonce of a captcha by proof of work takes on average.
+    """
+
+    def __init__(self, mailbox: Mailbox, codes: FixedCodes, difficulty: int) -> None:
         self._mailbox = mailbox
+        self._codes = codes
         self._challenges = Challenges(SPEC_ID, difficulty)
         self.routes: list[Route] = [
             Route("GET", "/{spec}/challenge", self._challenge, public=True),
@@ -113,7 +119,7 @@ class Gateway:
                 "A new patient needs a healthcare professional who is known here: hcpId must be "
                 "the id of one. Nothing was sent"
             )
-        code = "".join(secrets.choice("0123456789") for _ in range(length))
+        code = self._codes.code_for(email or phone) or chance.digits(length)
         tx.put_process(
             request_id,
             {
@@ -321,7 +327,7 @@ def _user_of_process(tx: Transaction, call: Call, process: Json) -> Json:
         if process[prop]
     ]
     user: Json = {
-        "id": str(uuid.uuid4()),
+        "id": chance.new_id(),
         "rev": first_revision(),
         "created": now,
         "name": login,
@@ -331,7 +337,7 @@ def _user_of_process(tx: Transaction, call: Call, process: Json) -> Json:
     }
     user |= {prop: process[prop] for prop in ("email", "mobilePhone") if process[prop]}
     owner: Json = {
-        "id": str(uuid.uuid4()),
+        "id": chance.new_id(),
         "rev": first_revision(),
         # Today's clients encrypt these two, and refuse to touch a record that has them in clear.
         **({} if is_of_today else {"created": now, "modified": now}),

@@ -9,8 +9,8 @@ from weakref import WeakKeyDictionary
 
 from aiohttp import WSCloseCode, web
 
+from icure_async.sandbox import chance, totp
 from icure_async.sandbox import seed as seeding
-from icure_async.sandbox import totp
 from icure_async.sandbox.app import (
     GATEWAY_ROOT,
     REST_ROOT,
@@ -22,6 +22,7 @@ from icure_async.sandbox.app import (
 from icure_async.sandbox.auth import Tickets, second_factor_secret
 from icure_async.sandbox.calls import Settings
 from icure_async.sandbox.clock import Clock
+from icure_async.sandbox.control.codes import FixedCodes
 from icure_async.sandbox.control.desk import Desk
 from icure_async.sandbox.control.endpoints import ControlEndpoints
 from icure_async.sandbox.control.feed import DataWatcher, Watchers
@@ -46,7 +47,7 @@ from icure_async.sandbox.visitors import Visitors, is_wildcard
 from icure_async.sandbox.workers import Workers, in_new_thread
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
     from contextlib import AbstractContextManager
     from datetime import datetime
     from pathlib import Path
@@ -119,11 +120,16 @@ class Sandbox:
             average.
         ping_interval: seconds from one ``ping`` that subscribers to events are sent to the next;
             None for none.
+        codes: fixed codes, for contacts that are always sent the same one, in any spelling:
+            ``{"+32470000001": "123456"}``.
+        random_seed: makes the codes, ids and tokens of the sandbox the same in each run, for the
+            same requests in the same order: then anybody can guess them. Keys are never repeated.
 
     Raises:
-        TypeError: if ``allow_hosts`` or ``allow_origins`` is one text instead of several.
-        ValueError: if the profile, a host name, an origin, the difficulty or the interval makes no
-            sense.
+        TypeError: if ``allow_hosts`` or ``allow_origins`` is one text instead of several, or
+            ``codes`` is no mapping.
+        ValueError: if the profile, a host name, an origin, the difficulty, the interval or a fixed
+            code makes no sense.
     """
 
     patient_process_by_sms_id = "patient-sms"
@@ -151,6 +157,8 @@ class Sandbox:
         allow_origins: Iterable[str] = (),
         difficulty: int = 100,
         ping_interval: float | None = 12.0,
+        codes: Mapping[str, str] | None = None,
+        random_seed: int | None = None,
     ) -> None:
         if profile not in ("legacy", "strict"):
             raise ValueError(f'profile must be "legacy" or "strict", not {profile!r}')
@@ -176,7 +184,8 @@ class Sandbox:
         )
         self._visitors = Visitors(host, allow_hosts, allow_origins)
         self._clock = Clock()
-        self._desk = Desk(self._clock)
+        self._desk = Desk(self._clock, FixedCodes(codes or {}))
+        self._random_seed = random_seed
         self._events: Events | None = None
         self._store: Store | None = None
         self._workers: Workers | None = None
@@ -220,6 +229,10 @@ class Sandbox:
             await self.aclose()
             raise
         _LOGGER.info("The iCure sandbox listens on %s", self._address)
+        if self._random_seed is not None:
+            _LOGGER.warning(
+                "The sandbox has a random seed: its codes, ids and tokens can be guessed"
+            )
 
     async def _start(self) -> None:
         seed = None if self._seed is None else await in_new_thread(seeding.read_seed, self._seed)
@@ -233,7 +246,9 @@ class Sandbox:
         store = self._store = Store(self._database, link_entity, watchers)
         await store.open()
         workers = self._workers = Workers()
+        await self._repeat_from("start")
         signing_key = await self._prepare(store, seed)
+        await self._repeat_from("reset")
         signer = None
         if signing_key is not None:
             signer = await in_new_thread(
@@ -245,7 +260,7 @@ class Sandbox:
             )
         self._restore = await store.snapshot()
         self._master_at_start = self._master
-        gateway = Gateway(desk.mailbox, self._difficulty)
+        gateway = Gateway(desk.mailbox, desk.codes, self._difficulty)
         backend = Backend(
             store=store,
             workers=workers,
@@ -553,11 +568,23 @@ class Sandbox:
         """
         return self._desk.request_log.requests
 
+    def set_codes(self, codes: Mapping[str, str]) -> None:
+        """Fix the codes of these contacts, and of no others, from now on.
+
+        Args:
+            codes: as for the sandbox itself.
+
+        Raises:
+            TypeError: if it is no mapping of texts.
+            ValueError: if a contact or a code makes no sense.
+        """
+        self._desk.codes.replace(codes)
+
     async def reset(self) -> None:
         """Bring everything back to the state right after the start.
 
-        That is the database, messages, requests, faults, and the clock, which shows system time
-        again. Open subscriptions to events are closed, as a restart would close them.
+        That is the database, messages, requests, faults, fixed codes, and the clock, which shows
+        system time again. Open subscriptions to events are closed, as a restart would close them.
         """
         restore, events = self._restore, self._events
         if self._store is None or restore is None or events is None:
@@ -568,7 +595,14 @@ class Sandbox:
             self._desk.reset()
             events.disconnect_all(WSCloseCode.SERVICE_RESTART, "The sandbox was reset")
 
+        await self._repeat_from("reset")
         await restore(restored)
+
+    async def _repeat_from(self, moment: str) -> None:
+        """Let random values be those that followed this moment in an earlier run."""
+        seed = self._random_seed
+        if seed is not None:
+            await self._open_store.run(lambda _tx: chance.repeat_from(f"{seed} {moment}"))
 
     async def load(self, seed: str | Path | dict[str, Any]) -> None:
         """Replace everything that the sandbox contains.

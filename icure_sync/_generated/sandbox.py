@@ -12,7 +12,7 @@ from icure_async.sandbox.server import Sandbox as AsyncSandbox
 from icure_sync._twins import Twin
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from contextlib import AbstractContextManager
     from datetime import datetime
     from pathlib import Path
@@ -62,11 +62,16 @@ class Sandbox(Twin[AsyncSandbox]):
             average.
         ping_interval: seconds from one ``ping`` that subscribers to events are sent to the next;
             None for none.
+        codes: fixed codes, for contacts that are always sent the same one, in any spelling:
+            ``{"+32470000001": "123456"}``.
+        random_seed: makes the codes, ids and tokens of the sandbox the same in each run, for the
+            same requests in the same order: then anybody can guess them. Keys are never repeated.
 
     Raises:
-        TypeError: if ``allow_hosts`` or ``allow_origins`` is one text instead of several.
-        ValueError: if the profile, a host name, an origin, the difficulty or the interval makes no
-            sense.
+        TypeError: if ``allow_hosts`` or ``allow_origins`` is one text instead of several, or
+            ``codes`` is no mapping.
+        ValueError: if the profile, a host name, an origin, the difficulty, the interval or a fixed
+            code makes no sense.
     """
 
     patient_process_by_sms_id = "patient-sms"
@@ -94,6 +99,8 @@ class Sandbox(Twin[AsyncSandbox]):
         allow_origins: Iterable[str] = (),
         difficulty: int = 100,
         ping_interval: float | None = 12.0,
+        codes: Mapping[str, str] | None = None,
+        random_seed: int | None = None,
     ) -> None:
         self._hold(
             AsyncSandbox(
@@ -113,6 +120,8 @@ class Sandbox(Twin[AsyncSandbox]):
                 allow_origins=allow_origins,
                 difficulty=difficulty,
                 ping_interval=ping_interval,
+                codes=codes,
+                random_seed=random_seed,
             )
         )
 
@@ -322,11 +331,23 @@ class Sandbox(Twin[AsyncSandbox]):
         """
         return self._call(self._inner.requests)
 
+    def set_codes(self, codes: Mapping[str, str]) -> None:
+        """Fix the codes of these contacts, and of no others, from now on.
+
+        Args:
+            codes: as for the sandbox itself.
+
+        Raises:
+            TypeError: if it is no mapping of texts.
+            ValueError: if a contact or a code makes no sense.
+        """
+        self._call(self._inner.set_codes, codes)
+
     def reset(self) -> None:
         """Bring everything back to the state right after the start.
 
-        That is the database, messages, requests, faults, and the clock, which shows system time
-        again. Open subscriptions to events are closed, as a restart would close them.
+        That is the database, messages, requests, faults, fixed codes, and the clock, which shows
+        system time again. Open subscriptions to events are closed, as a restart would close them.
         """
         self._run(self._inner.reset)
 

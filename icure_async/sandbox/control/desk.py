@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from icure_async.sandbox.clock import Clock
+    from icure_async.sandbox.control.codes import FixedCodes
     from icure_async.sandbox.control.messages import Message
     from icure_async.sandbox.control.requests import Request
     from icure_async.sandbox.store import Json
@@ -30,10 +31,12 @@ class Desk:
 
     Args:
         clock: the sandbox's time.
+        codes: those of contacts that are always sent the same one.
     """
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, codes: FixedCodes) -> None:
         self.clock = clock
+        self.codes = codes
         self.token = ControlToken()
         self.feed = Feed()
         self.mailbox = Mailbox(self._tell_message)
@@ -86,6 +89,7 @@ class Desk:
         self.mailbox.clear()
         self.faults.clear()
         self.clock.reset()
+        self.codes.reset()
         self.request_log.clear()
         self.feed.forget()
         self.feed.tell("reset", self.time())

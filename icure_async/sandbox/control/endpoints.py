@@ -70,6 +70,8 @@ class ControlEndpoints:
             ControlRoute("DELETE", "/faults", self._clear_faults),
             ControlRoute("GET", "/clock", self._clock),
             ControlRoute("POST", "/clock", self._move_clock),
+            ControlRoute("GET", "/codes", self._codes),
+            ControlRoute("PUT", "/codes", self._set_codes),
             ControlRoute("POST", "/reset", self._reset),
             ControlRoute("GET", "/export", self._export),
             ControlRoute("POST", "/import", self._import),
@@ -132,6 +134,16 @@ class ControlEndpoints:
             name = "set" if seconds is None else "advance"
             raise bad_request(f"{name}: {error}") from None
         return self._desk.time()
+
+    async def _codes(self, _call: Call) -> Json:
+        return self._desk.codes.by_contact
+
+    async def _set_codes(self, call: Call) -> Json:
+        try:
+            self._desk.codes.replace(call.json_object())
+        except (TypeError, ValueError) as error:
+            raise bad_request(str(error)) from None
+        return self._desk.codes.by_contact
 
     async def _reset(self, _call: Call) -> Json:
         await self._reset_all()

@@ -71,7 +71,9 @@ class State:
 
 def _master(tx: Transaction) -> Json | None:
     master = load_master(tx)
-    return master and {
+    if master is None:
+        return None
+    return {
         "login": master.login,
         "userId": master.user_id,
         "dataOwnerId": master.data_owner_id,
