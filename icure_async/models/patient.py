@@ -7,6 +7,7 @@ import attrs
 from icure_async.models.addresses import Address
 from icure_async.models.base import EntityModel
 from icure_async.models.codes import CodingReference, Identifier
+from icure_async.models.dates import FUZZY_DATE, MOMENT, given_date, given_moment
 from icure_async.models.enums import DeactivationReason, Gender, PersonalStatus
 from icure_async.models.json_values import hidden
 from icure_async.models.names import PersonName
@@ -25,16 +26,16 @@ class _PatientMembers(EntityModel):
     identifiers: list[Identifier] = attrs.field(
         factory=list[Identifier], metadata={"wire": "identifier"}
     )
-    created: int | None = None
-    modified: int | None = None
+    created: int | None = attrs.field(default=None, converter=given_moment, metadata=MOMENT)
+    modified: int | None = attrs.field(default=None, converter=given_moment, metadata=MOMENT)
     author: str | None = None
     responsible: str | None = None
     labels: list[CodingReference] = attrs.field(
         factory=list[CodingReference], metadata={"wire": "tags"}
     )
     codes: list[CodingReference] = attrs.field(factory=list[CodingReference])
-    end_of_life: int | None = None
-    deletion_date: int | None = None
+    end_of_life: int | None = attrs.field(default=None, converter=given_moment, metadata=MOMENT)
+    deletion_date: int | None = attrs.field(default=None, converter=given_moment, metadata=MOMENT)
     first_name: str | None = None
     last_name: str | None = None
     names: list[PersonName] = attrs.field(factory=list[PersonName])
@@ -54,8 +55,12 @@ class _PatientMembers(EntityModel):
     spouse_name: str | None = None
     partner_name: str | None = None
     personal_status: PersonalStatus | None = None
-    date_of_birth: int | None = attrs.field(default=None, metadata={"is_fuzzy_date": True})
-    date_of_death: int | None = attrs.field(default=None, metadata={"is_fuzzy_date": True})
+    date_of_birth: int | None = attrs.field(
+        default=None, converter=given_date, metadata={"is_fuzzy_date": True, **FUZZY_DATE}
+    )
+    date_of_death: int | None = attrs.field(
+        default=None, converter=given_date, metadata={"is_fuzzy_date": True, **FUZZY_DATE}
+    )
     place_of_birth: str | None = None
     place_of_death: str | None = None
     deceased: bool | None = None
