@@ -22,6 +22,7 @@ __all__ = [
     "FUZZY_DATE_TIME",
     "MOMENT",
     "DateForm",
+    "day_or_moment",
     "epoch_milliseconds",
     "given_date",
     "given_date_time",
@@ -31,6 +32,7 @@ __all__ = [
     "to_datetime",
     "to_fuzzy_date",
     "to_fuzzy_datetime",
+    "whole_day",
 ]
 
 _EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
@@ -38,6 +40,7 @@ _MILLISECOND: Final = dt.timedelta(milliseconds=1)
 _A_DAY: Final = 1_000_000
 """A fuzzy date-time is its day times this, and its time written ``hhmmss``."""
 _FIRST_DATE_TIME: Final = 10**13
+_PARTS: Final = 3
 
 
 class DateForm(enum.Enum):
@@ -120,13 +123,12 @@ def to_date(value: int | None) -> dt.date | None:
     """
     if value is None:
         return None
-    parts = known_parts(value)
-    if parts is None:
+    if known_parts(value) is None:
         raise ValidationError(
             "That is not a fuzzy date, which is written YYYYMMDD or YYYYMMDDhhmmss. For epoch "
             "milliseconds, such as those of `created`, call to_datetime()."
         )
-    return dt.date(*parts) if len(parts) == len(("year", "month", "day")) else None
+    return whole_day(value)
 
 
 def to_datetime(value: int | None, tz: dt.tzinfo = dt.UTC) -> dt.datetime | None:
@@ -166,6 +168,31 @@ def known_parts(value: object) -> tuple[int, ...] | None:
         return None
     parts = (day // 10_000, day // 100 % 100, day % 100)
     return tuple(part for part in parts if part)
+
+
+def whole_day(value: object) -> dt.date | None:
+    """Return the day that a fuzzy date names.
+
+    None stands for one whose month or day is not known, and for a value that is not a fuzzy date.
+    """
+    parts = known_parts(value)
+    return dt.date(*parts) if parts is not None and len(parts) == _PARTS else None
+
+
+def day_or_moment(value: object) -> dt.date | dt.datetime | None:
+    """Return the day of a fuzzy date, or the moment of a fuzzy date-time, which has no time zone.
+
+    None stands for one that is not known as far as its day, and for a value that is neither.
+    """
+    day = whole_day(value)
+    number = cast("int", value)
+    if day is None or number < _FIRST_DATE_TIME:
+        return day
+    time = number % _A_DAY
+    try:
+        return dt.datetime.combine(day, dt.time(time // 10_000, time // 100 % 100, time % 100))
+    except ValueError:
+        return None
 
 
 def epoch_milliseconds(moment: object, what: str = "date") -> int:

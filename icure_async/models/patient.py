@@ -1,5 +1,6 @@
 """Patients, readable and not."""
 
+import datetime as dt
 from typing import TypeAlias
 
 import attrs
@@ -7,7 +8,7 @@ import attrs
 from icure_async.models.addresses import Address
 from icure_async.models.base import EntityModel
 from icure_async.models.codes import CodingReference, Identifier
-from icure_async.models.dates import FUZZY_DATE, MOMENT, given_date, given_moment
+from icure_async.models.dates import FUZZY_DATE, MOMENT, given_date, given_moment, whole_day
 from icure_async.models.enums import DeactivationReason, Gender, PersonalStatus
 from icure_async.models.json_values import hidden
 from icure_async.models.names import PersonName
@@ -84,6 +85,16 @@ class _PatientMembers(EntityModel):
         default=None, metadata={"flat": True}
     )
 
+    @property
+    def date_of_birth_as_date(self) -> dt.date | None:
+        """The day of birth; None where it is not known as far as the day."""
+        return whole_day(self.date_of_birth)
+
+    @property
+    def date_of_death_as_date(self) -> dt.date | None:
+        """The day of death; None where it is not known as far as the day."""
+        return whole_day(self.date_of_death)
+
 
 @attrs.define(kw_only=True, repr=False)
 class Patient(_PatientMembers):
@@ -124,8 +135,9 @@ class Patient(_PatientMembers):
         spouse_name: name of the spouse.
         partner_name: name of the partner.
         personal_status: civil status.
-        date_of_birth: fuzzy date, ``YYYYMMDD``; month and day may be ``00``.
-        date_of_death: fuzzy date, ``YYYYMMDD``; month and day may be ``00``.
+        date_of_birth: fuzzy date, ``YYYYMMDD``; month and day may be ``00``. It may be given as a
+            ``datetime.date``, and is the integer at once.
+        date_of_death: fuzzy date, like the date of birth.
         place_of_birth: place of birth.
         place_of_death: place of death.
         deceased: whether the patient is dead.
