@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast, get_args, get_origin
 import attrs
 
 from icure_async.errors import ValidationError
+from icure_async.json_shapes import is_list
 from icure_async.mistakes import did_you_mean
 from icure_async.models.base import Model
 from icure_async.models.fields import members_of
@@ -132,9 +133,8 @@ def _inside(
     if isinstance(value, Mapping):
         members = cast("Mapping[str, Any]", value)
         parts = [((0, str(key)), item) for key, item in members.items()]
-    elif isinstance(value, list) and any(isinstance(item, Model) for item in cast("Any", value)):
-        items = cast("list[Any]", value)
-        parts = [((place, ""), item) for place, item in enumerate(items)]
+    elif is_list(value) and any(isinstance(item, Model) for item in value):
+        parts = [((place, ""), item) for place, item in enumerate(value)]
     elif value == []:
         return
     else:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import html
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Final
 
 from icure_async.foreign_text import printable
+from icure_async.json_shapes import is_list
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -27,8 +28,8 @@ def text_of(value: object) -> str:
         return ""
     if isinstance(value, bytes):
         return f"{len(value):,} bytes"
-    if isinstance(value, list):
-        return ", ".join(map(text_of, cast("list[Any]", value)))
+    if is_list(value):
+        return ", ".join(map(text_of, value))
     text = str(value)
     lines = (printable(line, _LONGEST) for line in text[:_LONGEST].split("\n"))
     return "\n".join(lines) + ("…" if len(text) > _LONGEST else "")

@@ -20,14 +20,15 @@ from icure_async.models.cells import (
 )
 from icure_async.models.dates import DateForm, day_or_moment, to_datetime
 from icure_async.models.display import html_table
+from icure_async.models.filters.values import listed
 from icure_async.models.json_values import copy_json
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
 
     from icure_async.models.base import Model
 
-__all__ = ["CLOSED", "Table", "to_table"]
+__all__ = ["CLOSED", "Table", "html_of_table", "to_table"]
 
 CLOSED: Final = "closed"
 """The column that says of a record that no key on this device opens it."""
@@ -76,11 +77,17 @@ class Table:
         return f"Table({len(self.rows)} rows, {len(self.columns)} columns)"
 
     def _repr_html_(self) -> str:
-        return html_table(self.columns, ([row[name] for name in self.columns] for row in self.rows))
+        return html_of_table(self)
+
+
+def html_of_table(table: Table) -> str:
+    """Return the content of a table as HTML."""
+    rows = ([row[name] for name in table.columns] for row in table.rows)
+    return html_table(table.columns, rows)
 
 
 def to_table(
-    records: Model | Iterable[Model], columns: Collection[str] | None = None, *, dates: bool = True
+    records: Model | Iterable[Model], columns: Iterable[str] | None = None, *, dates: bool = True
 ) -> Table:
     """Return records as a table: a row for each, with the names of members in snake_case.
 
@@ -121,13 +128,12 @@ def to_table(
     )
 
 
-def _named(columns: Collection[str], found: list[str], classes: set[type[Model]]) -> list[str]:
+def _named(columns: Iterable[str], found: list[str], classes: set[type[Model]]) -> list[str]:
     """Return the paths that columns stand for."""
-    texts: Any = columns
-    if isinstance(texts, str) or not all(isinstance(column, str) for column in texts):
-        raise ValidationError("columns must be a list of texts, such as ['id', 'last_name'].")
     names: dict[str, None] = {}
-    for column in columns:
+    for column in listed(columns, "columns", "names of members"):
+        if not isinstance(column, str):
+            raise ValidationError("columns must be names of members, such as 'last_name'.")
         if column == CLOSED:
             names[column] = None
             continue

@@ -11,7 +11,7 @@ from icure_async.models.base import EntityModel, Model
 from icure_async.models.cells import Cell, cells_of, closed_members, list_records, sorted_paths
 from icure_async.models.dates import DateForm, known_parts, to_datetime
 from icure_async.models.display import MOST_ROWS, html_of, html_pairs, html_table, text_of
-from icure_async.models.tables import Table
+from icure_async.models.tables import Table, html_of_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -43,7 +43,7 @@ class Revealed:
 
     def _repr_html_(self) -> str:
         if self._table is not None:
-            return self._table._repr_html_()
+            return html_of_table(self._table)
         if len(self._records) == 1:
             (record,) = self._records
             return f"<p><b>{html_of(_title(record))}</b></p>{html_pairs(_pairs_of(record))}"
