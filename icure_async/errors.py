@@ -351,7 +351,7 @@ class CaptchaRefusedError(AuthenticationProcessError):
 
 
 class TooManyAttemptsError(AuthenticationProcessError):
-    """Too many wrong codes: the process is closed. Start a new one."""
+    """Too many wrong codes: the process is closed. Ask for another code with ``resend``."""
 
 
 class ProcessStateError(AuthenticationProcessError):
