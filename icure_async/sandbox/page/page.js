@@ -9,7 +9,7 @@ import { Faults } from "./faults.js";
 import { follow } from "./follow.js";
 import { Records } from "./records.js";
 import { Requests } from "./requests.js";
-import { forgetToken, storedToken, takeToken } from "./token.js";
+import { forgetToken, storedToken, takeToken, wasForgotten } from "./token.js";
 
 /** @typedef {"opening" | "open" | "away" | "locked"} State */
 
@@ -70,9 +70,6 @@ function show(state) {
 
 /** @param {string} reason */
 function lock(reason) {
-  forgetToken();
-  codes.replace([]);
-  requests.replace([]);
   byId("locked-reason").textContent = reason;
   show("locked");
   byId("locked-title").focus();
@@ -122,7 +119,7 @@ function askToReset() {
 }
 
 function begin() {
-  if (!storedToken()) return lock(NO_TOKEN);
+  if (!storedToken()) return lock(wasForgotten() ? OLD_TOKEN : NO_TOKEN);
   void follow({
     opened: async () => {
       await showAll();
@@ -130,7 +127,11 @@ function begin() {
     },
     happened: (event, data) => HAPPENINGS[event]?.(data),
     away: () => show("away"),
-    locked: () => lock(OLD_TOKEN),
+    locked: () => {
+      forgetToken();
+      // Nothing of the former sandbox stays, and no private key.
+      location.reload();
+    },
   });
 }
 

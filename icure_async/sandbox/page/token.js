@@ -24,9 +24,14 @@ export function storedToken() {
   return sessionStorage.getItem(NAME) ?? "";
 }
 
-/** Forget a token that opens nothing. */
+/** Forget a token that opens nothing, but not that there was one. */
 export function forgetToken() {
-  sessionStorage.removeItem(NAME);
+  sessionStorage.setItem(NAME, "");
+}
+
+/** @returns {boolean} whether the last token opened nothing */
+export function wasForgotten() {
+  return sessionStorage.getItem(NAME) === "";
 }
 
 /** @param {string} text */

@@ -169,8 +169,8 @@ async function jwkOf(text) {
  */
 async function importKey(jwk, ownerId) {
   const numbers = Object.fromEntries(PRIVATE_MEMBERS.map((name) => [name, jwk[name]]));
-  const secret = { kty: "RSA", ...numbers };
-  const open = { kty: "RSA", n: numbers.n, e: numbers.e };
+  const secret = /** @type {JsonWebKey} */ ({ kty: "RSA", ...numbers });
+  const open = /** @type {JsonWebKey} */ ({ kty: "RSA", n: numbers.n, e: numbers.e });
   try {
     const [sha1, sha256, shown] = await Promise.all([
       crypto.subtle.importKey("jwk", secret, { ...RSA, hash: "SHA-1" }, false, ["decrypt"]),
