@@ -122,7 +122,7 @@ def icure_patient(
     _icure_renewed: SessionSandbox, icure_professional: SandboxPerson
 ) -> SandboxPerson:
     """Return a patient who has registered, with a key pair, and shares with the professional."""
-    return _icure_renewed.register("patient", shares_with=icure_professional)
+    return _icure_renewed.register("patient", shares_with=[icure_professional])
 
 
 @pytest.fixture

@@ -73,7 +73,7 @@ class SessionSandbox:
 
     def _configured(self, builder: _Builder, person: SandboxPerson) -> _Builder:
         return (
-            builder.with_flavour(self._flavour)
+            builder.with_flavour(person.flavour)
             .with_icure_base_url(self._inner.icure_url)
             .with_user_name(person.login)
             .with_password(person.token)
