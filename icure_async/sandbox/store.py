@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import math
 import queue
 import sqlite3
 import threading
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, Protocol, TypeVar
@@ -30,7 +32,6 @@ __all__ = [
     "alone",
 ]
 
-_LAST = 9
 
 Json = dict[str, Any]
 """An entity, or any other JSON object."""
@@ -353,9 +354,31 @@ def _object(body: bytes) -> Json:
     return loaded
 
 
+class _Turns:
+    """Shares of the database: a crowd of one kind of callers does not keep the others away.
+
+    Each kind has a queue of its own, and the one that had the least of its share comes first. One
+    that had nothing to do for a while has not saved up for it.
+    """
+
+    def __init__(self) -> None:
+        self._begun = 0.0
+        self._last: defaultdict[int, float] = defaultdict(float)
+
+    def place(self, turn: int) -> float:
+        """Return the place of a new job: those with lower ones go first."""
+        place = max(self._begun, self._last[turn]) + 1 + turn
+        self._last[turn] = place
+        return place
+
+    def begin(self, place: float) -> None:
+        """Note that the turn of a job has come."""
+        self._begun = max(self._begun, place)
+
+
 @attrs.frozen(order=True)
 class _Job:
-    turn: int
+    place: float
     number: int
     work: Callable[[sqlite3.Connection], None] | None = attrs.field(order=False)
 
@@ -373,6 +396,7 @@ class Store:
         self._watcher = watcher
         self._jobs = queue.PriorityQueue[_Job]()
         self._order = itertools.count()
+        self._turns = _Turns()
         self._thread: threading.Thread | None = None
         self._closing = False
         self._snapshots = ExitStack()
@@ -408,7 +432,8 @@ class Store:
 
         Args:
             job: what to do, and the result.
-            turn: of the jobs that wait the lowest goes first, and of the same ones the earliest.
+            turn: kind of the caller. Jobs of the same kind run in their order; of kind 0 run twice
+                as many as of kind 1, and three times as many as of kind 2, if there are as many.
             wanted: asked when its turn comes, whether anybody still waits for it.
             committed: called in the event loop after the commit, even if nobody waits any more.
 
@@ -470,11 +495,11 @@ class Store:
             else:
                 _settle(loop, done, result=result, then=(seen, committed))
 
-        self._put(work, turn)
+        self._put(work, self._turns.place(turn))
         return await done
 
-    def _put(self, work: Callable[[sqlite3.Connection], None] | None, turn: int) -> None:
-        self._jobs.put(_Job(turn, next(self._order), work))
+    def _put(self, work: Callable[[sqlite3.Connection], None] | None, place: float) -> None:
+        self._jobs.put(_Job(place, next(self._order), work))
 
     def _transact(
         self, connection: sqlite3.Connection, job: Callable[[Transaction], T]
@@ -508,7 +533,7 @@ class Store:
         thread, self._thread = self._thread, None
         if thread is None:
             return
-        self._put(None, _LAST)
+        self._put(None, math.inf)
         await in_new_thread(thread.join)
 
     def _work(self, loop: asyncio.AbstractEventLoop, opened: asyncio.Future[None]) -> None:
@@ -520,8 +545,9 @@ class Store:
                 _settle(loop, opened, error=error)
                 return
             _settle(loop, opened, result=None)
-            while (work := self._jobs.get().work) is not None:
-                work(connection)
+            while (job := self._jobs.get()).work is not None:
+                self._turns.begin(job.place)
+                job.work(connection)
 
 
 def _is_lack_of_space(error: BaseException) -> bool:
