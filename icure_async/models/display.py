@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["MOST_ROWS", "html_of", "html_pairs", "html_table", "text_of"]
 
 MOST_ROWS: Final = 100
-"""How many rows of a table are shown."""
+"""The number of rows of a table that are shown."""
 
 _LONGEST_IN_TABLE: Final = 200
 _LONGEST: Final = 20_000

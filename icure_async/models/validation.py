@@ -119,7 +119,9 @@ def validate_record_for_saving(
             member.
     """
     if not isinstance(record, classes):
-        raise ValidationError(f"The {noun} must be a {classes[0].__name__}.")
+        name = classes[0].__name__
+        advice = f": {name}.from_dict() makes one of a dict" if isinstance(record, dict) else ""
+        raise ValidationError(f"The {noun} must be a {name}{advice}.")
     if has_id(record):
         validate_id(record.id, f"{noun} id")
     _check_model(record, "", constants=creating)

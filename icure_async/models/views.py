@@ -55,9 +55,9 @@ def reveal(records: Model | Table | Iterable[Model]) -> Revealed:
 
     ``reveal(patient)`` as the last line of a cell shows the patient, and ``print(reveal(patient))``
     prints it. The records themselves keep to a repr without content, so that none ends up in a log.
-    What no key on this device opens is shown as closed; keys, revisions and secrets of users are
-    not shown. A notebook that is saved holds what it shows: clear its outputs before you pass it
-    on.
+    Members that no key on this device opens are shown as closed; keys, revisions and secrets of
+    users are not shown. A notebook that is saved holds what it shows: clear its outputs before you
+    pass it on.
 
     Args:
         records: a model such as a Patient, a list of models, or what ``to_table()`` returned.

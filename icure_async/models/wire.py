@@ -33,6 +33,7 @@ from typing import (
 import attrs
 
 from icure_async.errors import InvalidResponseError, ValidationError
+from icure_async.mistakes import alike
 from icure_async.models.fields import Member, members_of
 from icure_async.models.json_values import (
     SCALARS,
@@ -222,7 +223,7 @@ def _reader(cls: _Class, *, form: _Form) -> Read:
         if others:
             read_map(others)
             if not is_wire:
-                raise Mismatch("is not a known member", next(iter(others)))
+                raise _unknown_member(cls, str(next(iter(others))))
             kept = {key: copy_json(item) for key, item in others.items() if item is not None}
             model.unknown_fields = model.unknown_fields | kept if closely else kept
         if not is_wire:
@@ -282,6 +283,13 @@ def _require_one_spelling(names: Mapping[str, str], document: _Object) -> None:
     for name in names.keys() & document.keys():
         if names[name] in document:
             raise Mismatch(f"is given twice, also as {names[name]}", name)
+
+
+def _unknown_member(cls: _Class, name: str) -> Mismatch:
+    keys = {member.name: member.key for member in members_of(cls)}
+    meant = alike(name, keys)
+    likely = "" if meant is None else f", and {keys[meant]} is one"
+    return Mismatch(f"is not a known member{likely}", name)
 
 
 def _own_reader(member: Member, form: _Form) -> Read | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import re
-from typing import Any
+from typing import Any, get_args, get_origin
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -37,7 +37,8 @@ def values(kind: Any) -> st.SearchStrategy[Any]:
     """Return values of a type of the models."""
     if kind in SCALARS:
         return SCALARS[kind]
-    origin, args = getattr(kind, "__origin__", None), getattr(kind, "__args__", ())
+    origin: Any = get_origin(kind)
+    args: tuple[Any, ...] = get_args(kind)
     if origin is list:
         return st.lists(values(args[0]), max_size=2)
     if origin is dict:

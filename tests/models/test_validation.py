@@ -170,6 +170,11 @@ def test_wrong_types_are_refused_by_name_and_never_by_value(
 
 def test_what_is_no_patient_is_refused() -> None:
     document: Any = {"first_name": "Ned"}
+    made = {"firstName": "Ned"}
+    with pytest.raises(
+        ValidationError, match=r"must be a Patient: Patient.from_dict\(\) makes one"
+    ):
+        validate_patient_for_saving(made, creating=True)  # type: ignore[arg-type]
     with pytest.raises(ValidationError, match="must be a Patient"):
         validate_patient_for_saving(document, creating=False)
 

@@ -330,7 +330,8 @@ def hostile_records() -> list[Model]:
 
 @pytest.mark.parametrize("show", [to_table, reveal])
 def test_hostile_texts_steer_neither_a_page_nor_a_terminal(show: Any) -> None:
-    for records in (*hostile_records(), hostile_records()):
+    shown_records: list[Any] = [*hostile_records(), hostile_records()]
+    for records in shown_records:
         shown: Revealed | Table = show(records)
         elements = elements_of(shown._repr_html_())
         assert elements.found <= {"p", "b", "table", "thead", "tbody", "tr", "th", "td", "br"}
