@@ -106,6 +106,10 @@ class Sandbox:
         TypeError: if ``allow_hosts`` or ``allow_origins`` is one text instead of several.
         ValueError: if the profile, a host name, an origin, the difficulty or the interval makes no
             sense.
+
+    Example:
+        >>> async with Sandbox() as sandbox:
+        ...     builder = MedTechApiBuilder().with_icure_base_url(sandbox.icure_url)
     """
 
     patient_process_by_sms_id = "patient-sms"
@@ -190,6 +194,11 @@ class Sandbox:
             OSError: if the port is in use, or others can read the database.
             RuntimeError: if it runs already.
             ValueError: if the seed is malformed.
+
+        Example:
+            >>> sandbox = Sandbox()
+            >>> await sandbox.start()
+            >>> await sandbox.aclose()
         """
         if self._runner is not None:
             raise RuntimeError("The sandbox is running already")
@@ -285,6 +294,9 @@ class Sandbox:
         """Stop to listen and close the database; does nothing when it is closed already.
 
         Requests under way are finished and answered, those that have not begun are dropped.
+
+        Example:
+            >>> await Sandbox().aclose()
         """
         _running.pop(self, None)
         runner, self._runner = self._runner, None
@@ -376,6 +388,13 @@ class Sandbox:
 
         Raises:
             TimeoutError: that names the contact, if no code is sent in time.
+
+        Example:
+            >>> process = await anonymous_api.authentication_api.start_authentication(
+            ...     captcha, phone_number="+32470333333", healthcare_professional_id=professional_id
+            ... )
+            >>> len(await sandbox.wait_for_code("+32 470 33 33 33"))
+            6
         """
         return await self._mailbox.wait_for_code(contact, timeout)
 
@@ -391,6 +410,13 @@ class Sandbox:
 
         Raises:
             TimeoutError: that names the contact, if no message is sent in time.
+
+        Example:
+            >>> await api.message_gateway_api.send_sms(
+            ...     "+32470444444", SMSMessage(message="Tomorrow at 9.")
+            ... )
+            >>> (await sandbox.wait_for_message("+32 470 44 44 44"))["message"]
+            'Tomorrow at 9.'
         """
         return await self._mailbox.wait_for_message(contact, timeout)
 
@@ -409,6 +435,9 @@ class Sandbox:
 
         Raises:
             ValueError: if there is a group of this id, or the id makes no sense.
+
+        Example:
+            >>> master = await sandbox.create_group("clinic")
         """
         pair = await in_new_thread(generate_key_pair)
 
@@ -431,6 +460,10 @@ class Sandbox:
 
         Raises:
             ValueError: if there is no such kind.
+
+        Example:
+            >>> "note" in await sandbox.stored("patient", patient.id)  # encrypted: in encryptedSelf
+            False
         """
         if kind not in KINDS:
             raise ValueError(f"There is no kind {kind!r}, only {', '.join(KINDS)}")
@@ -445,6 +478,12 @@ class Sandbox:
         """Return everything the sandbox contains, in the form that ``seed`` takes.
 
         The result contains the credentials and the private key of the master.
+
+        Example:
+            >>> seed = await sandbox.export()
+            >>> async with Sandbox(seed=seed) as copy:
+            ...     print(copy.master_hcp.login == sandbox.master_hcp.login)
+            True
         """
         return await self._open_store.run(seeding.export)
 
@@ -467,13 +506,21 @@ class Sandbox:
 
         Returns:
             How many there were.
+
+        Example:
+            >>> async with api.patient_api.subscribe_to_patient_events(["CREATE"]) as events:
+            ...     closed = await sandbox.disconnect_subscribers()
         """
         if self._events is None:
             return 0
         return self._events.disconnect_all(WSCloseCode.SERVICE_RESTART, "Disconnected by a test")
 
     def advance_clock(self, seconds: float) -> None:
-        """Move the sandbox's clock forward, to see codes and tokens expire."""
+        """Move the sandbox's clock forward, to see codes and tokens expire.
+
+        Example:
+            >>> sandbox.advance_clock(1)
+        """
         self._clock.advance(seconds)
 
     def inject_fault(self, fault: Fault) -> InjectedFault:
@@ -489,13 +536,22 @@ class Sandbox:
 
         Raises:
             TypeError: if it is no `Fault`.
+
+        Example:
+            >>> fault = sandbox.inject_fault(
+            ...     Fault(kind="status", status=503, path="/rest/v1/nothing")
+            ... )
         """
         if not isinstance(fault, Fault):
             raise TypeError(f"fault must be a Fault, not {type(fault).__name__}")
         return self._faults.inject(fault)
 
     def clear_faults(self) -> None:
-        """Let no injected fault happen any more; the counters of each stay as they are."""
+        """Let no injected fault happen any more; the counters of each stay as they are.
+
+        Example:
+            >>> sandbox.clear_faults()
+        """
         self._faults.clear()
 
 

@@ -61,6 +61,10 @@ class Sandbox(Twin[AsyncSandbox]):
         TypeError: if ``allow_hosts`` or ``allow_origins`` is one text instead of several.
         ValueError: if the profile, a host name, an origin, the difficulty or the interval makes no
             sense.
+
+    Example:
+        >>> with Sandbox() as sandbox:
+        ...     builder = MedTechApiBuilder().with_icure_base_url(sandbox.icure_url)
     """
 
     patient_process_by_sms_id = "patient-sms"
@@ -130,6 +134,11 @@ class Sandbox(Twin[AsyncSandbox]):
             OSError: if the port is in use, or others can read the database.
             RuntimeError: if it runs already.
             ValueError: if the seed is malformed.
+
+        Example:
+            >>> sandbox = Sandbox()
+            >>> sandbox.start()
+            >>> sandbox.close()
         """
         self._run(self._inner.start)
 
@@ -137,6 +146,9 @@ class Sandbox(Twin[AsyncSandbox]):
         """Stop to listen and close the database; does nothing when it is closed already.
 
         Requests under way are finished and answered, those that have not begun are dropped.
+
+        Example:
+            >>> Sandbox().close()
         """
         self._close(self._inner.aclose)
 
@@ -192,6 +204,13 @@ class Sandbox(Twin[AsyncSandbox]):
 
         Raises:
             TimeoutError: that names the contact, if no code is sent in time.
+
+        Example:
+            >>> process = anonymous_api.authentication_api.start_authentication(
+            ...     captcha, phone_number="+32470333333", healthcare_professional_id=professional_id
+            ... )
+            >>> len(sandbox.wait_for_code("+32 470 33 33 33"))
+            6
         """
         return self._run(self._inner.wait_for_code, contact, timeout)
 
@@ -207,6 +226,13 @@ class Sandbox(Twin[AsyncSandbox]):
 
         Raises:
             TimeoutError: that names the contact, if no message is sent in time.
+
+        Example:
+            >>> api.message_gateway_api.send_sms(
+            ...     "+32470444444", SMSMessage(message="Tomorrow at 9.")
+            ... )
+            >>> sandbox.wait_for_message("+32 470 44 44 44")["message"]
+            'Tomorrow at 9.'
         """
         return self._run(self._inner.wait_for_message, contact, timeout)
 
@@ -225,6 +251,9 @@ class Sandbox(Twin[AsyncSandbox]):
 
         Raises:
             ValueError: if there is a group of this id, or the id makes no sense.
+
+        Example:
+            >>> master = sandbox.create_group("clinic")
         """
         return self._run(self._inner.create_group, group_id, name=name)
 
@@ -238,6 +267,10 @@ class Sandbox(Twin[AsyncSandbox]):
 
         Raises:
             ValueError: if there is no such kind.
+
+        Example:
+            >>> "note" in sandbox.stored("patient", patient.id)  # encrypted: in encryptedSelf
+            False
         """
         return self._run(self._inner.stored, kind, entity_id, group_id=group_id)
 
@@ -245,6 +278,12 @@ class Sandbox(Twin[AsyncSandbox]):
         """Return everything the sandbox contains, in the form that ``seed`` takes.
 
         The result contains the credentials and the private key of the master.
+
+        Example:
+            >>> seed = sandbox.export()
+            >>> with Sandbox(seed=seed) as copy:
+            ...     print(copy.master_hcp.login == sandbox.master_hcp.login)
+            True
         """
         return self._run(self._inner.export)
 
@@ -264,11 +303,19 @@ class Sandbox(Twin[AsyncSandbox]):
 
         Returns:
             How many there were.
+
+        Example:
+            >>> with api.patient_api.subscribe_to_patient_events(["CREATE"]) as events:
+            ...     closed = sandbox.disconnect_subscribers()
         """
         return self._run(self._inner.disconnect_subscribers)
 
     def advance_clock(self, seconds: float) -> None:
-        """Move the sandbox's clock forward, to see codes and tokens expire."""
+        """Move the sandbox's clock forward, to see codes and tokens expire.
+
+        Example:
+            >>> sandbox.advance_clock(1)
+        """
         self._call(self._inner.advance_clock, seconds)
 
     def inject_fault(self, fault: Fault) -> InjectedFault:
@@ -284,9 +331,18 @@ class Sandbox(Twin[AsyncSandbox]):
 
         Raises:
             TypeError: if it is no `Fault`.
+
+        Example:
+            >>> fault = sandbox.inject_fault(
+            ...     Fault(kind="status", status=503, path="/rest/v1/nothing")
+            ... )
         """
         return self._call(self._inner.inject_fault, fault)
 
     def clear_faults(self) -> None:
-        """Let no injected fault happen any more; the counters of each stay as they are."""
+        """Let no injected fault happen any more; the counters of each stay as they are.
+
+        Example:
+            >>> sandbox.clear_faults()
+        """
         self._call(self._inner.clear_faults)
