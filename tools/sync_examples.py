@@ -19,7 +19,7 @@ RENAMED: Final = {
     "AsyncIterator": "Iterator",
 }
 OPENING, CLOSING = frozenset("([{"), frozenset(")]}")
-# What runs a program, and is not needed where nothing is async.
+# Code that runs a program, which is not needed where nothing is async.
 IMPORT: Final = re.compile(r"^import asyncio\n\n?", re.MULTILINE)
 RUN: Final = re.compile(r"\basyncio\.run\((.*)\)$", re.MULTILINE)
 SLEEP: Final = re.compile(r"\bawait asyncio\.sleep\(")

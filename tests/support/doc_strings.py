@@ -23,8 +23,8 @@ __all__ = ["PLACES", "ExampleWorld", "docstrings_of"]
 PLACES: Final = ("", ".storage", ".errors", ".sandbox")
 OPTIONS: Final = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE | doctest.IGNORE_EXCEPTION_DETAIL
 
-# The names that examples may use, and the code of ``icure_async`` that makes them. What the first
-# ones make is shared by all docstrings of a package.
+# The names that examples may use, and the code of ``icure_async`` that makes them. All docstrings
+# of a package share the first ones.
 SHARED: Final = {
     "sandbox": """
 sandbox = Sandbox()
