@@ -45,6 +45,10 @@ class HealthcareProfessional(EntityModel):
         system_meta_data: keys, kept up by the SDK.
         unknown_fields: members a newer backend sent, written back as they are; None if the
             professional was not read from a backend. ``nihii`` and ``ssin`` are among them.
+
+    Example:
+        >>> HealthcareProfessional(first_name="Luwin", last_name="Cressen").to_dict()["lastName"]
+        'Cressen'
     """
 
     created: int | None = None

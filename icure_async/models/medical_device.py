@@ -38,6 +38,10 @@ class MedicalDevice(EntityModel):
         system_meta_data: keys, kept up by the SDK.
         unknown_fields: members a newer backend sent, written back as they are; None if the device
             was not read from a backend.
+
+    Example:
+        >>> MedicalDevice(name="Glucose meter").to_dict()["name"]
+        'Glucose meter'
     """
 
     deletion_date: int | None = None

@@ -63,6 +63,10 @@ class Notification(_NotificationMembers):
         properties: what it says, encrypted end to end. When it is modified, None leaves what is
             stored, and an empty list removes it.
         system_meta_data: keys and delegations, kept up by the SDK.
+
+    Example:
+        >>> Notification(type="OTHER", status="pending").to_dict()["type"]
+        'OTHER'
     """
 
     @property

@@ -144,6 +144,15 @@ class Patient(_PatientMembers):
         exposed_fields: fields that ``with_encrypted_fields()`` names, and that were found in clear
             on the backend: saved by another SDK, or before they were to be encrypted. Saving the
             patient encrypts them.
+
+    Example:
+        >>> patient = Patient(first_name="Arya", last_name="Stark", note="Afraid of nothing")
+        >>> patient  # a repr shows ids, and nothing of the content
+        Patient(id=None, rev=None)
+        >>> patient.to_dict()["firstName"]
+        'Arya'
+        >>> Patient.from_dict(patient.to_dict()) == patient
+        True
     """
 
 

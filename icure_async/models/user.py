@@ -51,6 +51,10 @@ class User(EntityModel):
             are shared with (``autoDelegations`` on the wire). The categories are those of
             ``SharedDataType``; a backend may know more.
         authentication_tokens: name of the application → its token.
+
+    Example:
+        >>> User(login="sansa", email="sansa@winterfell.example").to_dict()["email"]
+        'sansa@winterfell.example'
     """
 
     deletion_date: int | None = None

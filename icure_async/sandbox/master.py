@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
-import uuid
 from typing import TYPE_CHECKING
 
 import attrs
@@ -12,6 +10,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from icure_async.models.key_pair import KeyPair
+from icure_async.sandbox import chance
 from icure_async.sandbox.entities import first_revision
 
 if TYPE_CHECKING:
@@ -98,9 +97,9 @@ def create_master(tx: Transaction, key_pair: KeyPair, now_ms: int) -> MasterHcp:
     """Store a new master of a group: an administrator and its healthcare party."""
     master = MasterHcp(
         login=_free_login(tx),
-        password=secrets.token_urlsafe(32),
-        user_id=str(uuid.uuid4()),
-        data_owner_id=str(uuid.uuid4()),
+        password=chance.token_urlsafe(32),
+        user_id=chance.new_id(),
+        data_owner_id=chance.new_id(),
         key_pair=key_pair,
     )
     tx.put("hcparty", _healthcare_party(master, now_ms))

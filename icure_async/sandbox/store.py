@@ -9,7 +9,7 @@ import os
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -275,6 +275,29 @@ class Transaction:
         ).fetchall()
         return [_object(row[0]) for row in rows]
 
+    def page_of_everything(self, kind: str, after: str, limit: int) -> list[Json]:
+        """Return the next entities of a kind after an id, deleted ones included."""
+        rows = self._connection.execute(
+            "SELECT body FROM entities WHERE grp = ? AND kind = ? AND id > ? ORDER BY id LIMIT ?",
+            (self.group, kind, after, limit),
+        ).fetchall()
+        return [_object(row[0]) for row in rows]
+
+    def count(self, kind: str) -> int:
+        """Return the number of entities of a kind, deleted ones included."""
+        row = self._connection.execute(
+            "SELECT COUNT(*) FROM entities WHERE grp = ? AND kind = ?", (self.group, kind)
+        ).fetchone()
+        return int(row[0])
+
+    def clear(self) -> None:
+        """Forget everything but the master and what signs: no group has anything then."""
+        for table in ("entities", "links", "seeded_tokens", "processes", "further_groups"):
+            self._connection.execute(f"DELETE FROM {table}")  # noqa: S608 - nothing but names
+        self._connection.execute(
+            "DELETE FROM meta WHERE key = 'group name' OR key LIKE 'revoked %'"
+        )
+
     def linked(self, kind: str, relation: str, target: str) -> Iterator[Json]:
         """Entities of a kind that are not deleted and found by this target, by ascending id."""
         rows = self._connection.execute(
@@ -326,7 +349,10 @@ class Transaction:
         return {str(row[0]): self.seeded_tokens(str(row[0])) for row in rows}
 
     def set_seeded_tokens(self, user_id: str, tokens: list[str]) -> None:
-        """Accept these plain tokens for a user, for ever."""
+        """Accept these plain tokens for a user, for ever, and no others."""
+        self._connection.execute(
+            "DELETE FROM seeded_tokens WHERE grp = ? AND user_id = ?", (self.group, user_id)
+        )
         self._connection.executemany(
             "INSERT INTO seeded_tokens (grp, user_id, position, token) VALUES (?, ?, ?, ?)",
             [(self.group, user_id, position, token) for position, token in enumerate(tokens)],
@@ -385,6 +411,7 @@ class Store:
         self._order = itertools.count()
         self._thread: threading.Thread | None = None
         self._closing = False
+        self._snapshots: list[sqlite3.Connection] = []
 
     async def open(self) -> None:
         """Start the thread and open the database.
@@ -426,6 +453,43 @@ class Store:
             ClosingError: the store was closed before its turn came.
             ConnectionResetError: nobody waited any more.
         """
+        return await self._perform(
+            lambda connection: self._transact(connection, job), turn, wanted, committed
+        )
+
+    async def snapshot(self) -> Callable[[Callable[[], None]], Awaitable[None]]:
+        """Keep everything as it is now.
+
+        Returns:
+            An async function that brings it back, at once, and then calls a function in the event
+            loop, before anybody is told of a later job.
+        """
+
+        def keep(connection: sqlite3.Connection) -> tuple[sqlite3.Connection, None]:
+            # SQLite moves what is too large for memory to a file that nobody else sees.
+            kept = sqlite3.connect("", isolation_level=None)
+            self._snapshots.append(kept)
+            connection.backup(kept)
+            return kept, None
+
+        kept = await self._perform(keep, 0, always, None)
+
+        def bring_back(connection: sqlite3.Connection) -> tuple[None, None]:
+            kept.backup(connection)
+            return None, None
+
+        async def restore(restored: Callable[[], None]) -> None:
+            await self._perform(bring_back, 0, always, restored)
+
+        return restore
+
+    async def _perform(
+        self,
+        perform: Callable[[sqlite3.Connection], tuple[T, Callable[[], None] | None]],
+        turn: int,
+        wanted: Callable[[], bool],
+        committed: Callable[[], None] | None,
+    ) -> T:
         if self._thread is None or self._closing:
             raise ClosingError
         loop = asyncio.get_running_loop()
@@ -437,7 +501,7 @@ class Store:
                     raise ClosingError
                 if done.done() or not wanted():
                     raise ConnectionResetError("Nobody waits for this any more")
-                result, seen = self._transact(connection, job)
+                result, seen = perform(connection)
             except BaseException as error:
                 _settle(loop, done, error=error)
             else:
@@ -491,7 +555,8 @@ class Store:
             while (work := self._jobs.get().work) is not None:
                 work(connection)
         finally:
-            connection.close()
+            for kept in (connection, *self._snapshots):
+                kept.close()
 
     def _connect(self) -> sqlite3.Connection:
         if self._path != _IN_MEMORY:

@@ -12,10 +12,14 @@ from icure_async.sandbox.server import Sandbox as AsyncSandbox
 from icure_sync._twins import Twin
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
+    from contextlib import AbstractContextManager
+    from datetime import datetime
     from pathlib import Path
     from types import TracebackType
 
+    from icure_async.sandbox.control.messages import Message
+    from icure_async.sandbox.control.requests import Request
     from icure_async.sandbox.faults import Fault, InjectedFault
     from icure_async.sandbox.master import MasterHcp
     from icure_async.sandbox.store import Json
@@ -56,11 +60,20 @@ class Sandbox(Twin[AsyncSandbox]):
             average.
         ping_interval: seconds from one ``ping`` that subscribers to events are sent to the next;
             None for none.
+        codes: fixed codes, for contacts that are always sent the same one, in any spelling:
+            ``{"+32470000001": "123456"}``.
+        random_seed: makes the codes, ids and tokens of the sandbox the same in each run, for the
+            same requests in the same order: then anybody can guess them. Keys are never repeated.
 
     Raises:
-        TypeError: if ``allow_hosts`` or ``allow_origins`` is one text instead of several.
-        ValueError: if the profile, a host name, an origin, the difficulty or the interval makes no
-            sense.
+        TypeError: if ``allow_hosts`` or ``allow_origins`` is one text instead of several, or
+            ``codes`` is no mapping.
+        ValueError: if the profile, a host name, an origin, the difficulty, the interval or a fixed
+            code makes no sense.
+
+    Example:
+        >>> with Sandbox() as sandbox:
+        ...     builder = MedTechApiBuilder().with_icure_base_url(sandbox.icure_url)
     """
 
     patient_process_by_sms_id = "patient-sms"
@@ -88,6 +101,8 @@ class Sandbox(Twin[AsyncSandbox]):
         allow_origins: Iterable[str] = (),
         difficulty: int = 100,
         ping_interval: float | None = 12.0,
+        codes: Mapping[str, str] | None = None,
+        random_seed: int | None = None,
     ) -> None:
         self._hold(
             AsyncSandbox(
@@ -107,6 +122,8 @@ class Sandbox(Twin[AsyncSandbox]):
                 allow_origins=allow_origins,
                 difficulty=difficulty,
                 ping_interval=ping_interval,
+                codes=codes,
+                random_seed=random_seed,
             )
         )
 
@@ -130,6 +147,11 @@ class Sandbox(Twin[AsyncSandbox]):
             OSError: if the port is in use, or others can read the database.
             RuntimeError: if it runs already.
             ValueError: if the seed is malformed.
+
+        Example:
+            >>> sandbox = Sandbox()
+            >>> sandbox.start()
+            >>> sandbox.close()
         """
         self._run(self._inner.start)
 
@@ -137,6 +159,9 @@ class Sandbox(Twin[AsyncSandbox]):
         """Stop to listen and close the database; does nothing when it is closed already.
 
         Requests under way are finished and answered, those that have not begun are dropped.
+
+        Example:
+            >>> Sandbox().close()
         """
         self._close(self._inner.aclose)
 
@@ -161,8 +186,20 @@ class Sandbox(Twin[AsyncSandbox]):
         return self._inner.msg_gw_url
 
     @property
+    def page_url(self) -> str:
+        """URL of the sandbox's page, with the token that opens the sandbox's own API to it.
+
+        The token is another one after each start, and is kept in memory only. It is in the
+        fragment, which browsers send to nobody. Treat it as a password of an administrator.
+        """
+        return self._inner.page_url
+
+    @property
     def control_url(self) -> str:
         """Base URL of the sandbox's own API, which administrators call with Basic credentials.
+
+        ``docs/sandbox.md`` lists all of it; pages send ``Authorization: Sandbox`` and the token of
+        `page_url` instead.
 
         ``POST {control_url}/faults`` injects a fault, or a list of them, described as in
         ``{"kind": "status", "status": 429, "retryAfter": 1, "method": "PUT",
@@ -192,6 +229,13 @@ class Sandbox(Twin[AsyncSandbox]):
 
         Raises:
             TimeoutError: that names the contact, if no code is sent in time.
+
+        Example:
+            >>> process = anonymous_api.authentication_api.start_authentication(
+            ...     captcha, phone_number="+32470333333", healthcare_professional_id=professional_id
+            ... )
+            >>> len(sandbox.wait_for_code("+32 470 33 33 33"))
+            6
         """
         return self._run(self._inner.wait_for_code, contact, timeout)
 
@@ -207,6 +251,13 @@ class Sandbox(Twin[AsyncSandbox]):
 
         Raises:
             TimeoutError: that names the contact, if no message is sent in time.
+
+        Example:
+            >>> api.message_gateway_api.send_sms(
+            ...     "+32470444444", SMSMessage(message="Tomorrow at 9.")
+            ... )
+            >>> sandbox.wait_for_message("+32 470 44 44 44")["message"]
+            'Tomorrow at 9.'
         """
         return self._run(self._inner.wait_for_message, contact, timeout)
 
@@ -225,6 +276,9 @@ class Sandbox(Twin[AsyncSandbox]):
 
         Raises:
             ValueError: if there is a group of this id, or the id makes no sense.
+
+        Example:
+            >>> master = sandbox.create_group("clinic")
         """
         return self._run(self._inner.create_group, group_id, name=name)
 
@@ -238,6 +292,10 @@ class Sandbox(Twin[AsyncSandbox]):
 
         Raises:
             ValueError: if there is no such kind.
+
+        Example:
+            >>> "note" in sandbox.stored("patient", patient.id)  # encrypted: in encryptedSelf
+            False
         """
         return self._run(self._inner.stored, kind, entity_id, group_id=group_id)
 
@@ -245,6 +303,12 @@ class Sandbox(Twin[AsyncSandbox]):
         """Return everything the sandbox contains, in the form that ``seed`` takes.
 
         The result contains the credentials and the private key of the master.
+
+        Example:
+            >>> seed = sandbox.export()
+            >>> with Sandbox(seed=seed) as copy:
+            ...     print(copy.master_hcp.login == sandbox.master_hcp.login)
+            True
         """
         return self._run(self._inner.export)
 
@@ -264,12 +328,110 @@ class Sandbox(Twin[AsyncSandbox]):
 
         Returns:
             How many there were.
+
+        Example:
+            >>> with api.patient_api.subscribe_to_patient_events(["CREATE"]) as events:
+            ...     closed = sandbox.disconnect_subscribers()
         """
         return self._run(self._inner.disconnect_subscribers)
 
     def advance_clock(self, seconds: float) -> None:
-        """Move the sandbox's clock forward, to see codes and tokens expire."""
+        """Move the sandbox's clock forward, to see codes and tokens expire.
+
+        Example:
+            >>> sandbox.advance_clock(1)
+        """
         self._call(self._inner.advance_clock, seconds)
+
+    def set_clock(self, moment: float | datetime) -> None:
+        """Move the sandbox's clock forward to a moment.
+
+        It never goes back: revisions, codes and tokens of a later time would then be in use.
+
+        Args:
+            moment: seconds since the epoch, or a datetime with a time zone.
+
+        Raises:
+            ValueError: if the clock is past this moment, or a datetime has no time zone.
+
+        Example:
+            >>> import time
+            >>> with Sandbox() as sandbox:
+            ...     sandbox.set_clock(time.time() + 3600)
+        """
+        self._call(self._inner.set_clock, moment)
+
+    def messages(self, contact: str | None = None) -> list[Message]:
+        """Return the emails and text messages that were sent, the oldest first.
+
+        The newest 1,000 are kept.
+
+        Args:
+            contact: the email address or phone number they went to, in any spelling; by default
+                anybody's.
+
+        Example:
+            >>> process = anonymous_api.authentication_api.start_authentication(
+            ...     captcha, phone_number="+32470333334", healthcare_professional_id=professional_id
+            ... )
+            >>> [message.state for message in sandbox.messages("+32470333334")]
+            ['open']
+        """
+        return self._call(self._inner.messages, contact)
+
+    def requests(self) -> list[Request]:
+        """Return the requests that were answered, the oldest first.
+
+        The newest 1,000 are kept, without those to the sandbox's own API and its page. Their paths
+        contain no code and no token.
+
+        Example:
+            >>> user = api.user_api.get_logged_user()
+            >>> sandbox.requests()[-1].path
+            '/rest/v1/user/current'
+        """
+        return self._call(self._inner.requests)
+
+    def set_codes(self, codes: Mapping[str, str]) -> None:
+        """Fix the codes of these contacts, and of no others, from now on.
+
+        Args:
+            codes: as for the sandbox itself.
+
+        Raises:
+            TypeError: if it is no mapping of texts.
+            ValueError: if a contact or a code makes no sense.
+
+        Example:
+            >>> sandbox.set_codes({"+32470000001": "123456"})
+        """
+        self._call(self._inner.set_codes, codes)
+
+    def reset(self) -> None:
+        """Bring everything back to the state right after the start.
+
+        That is the database, messages, requests, faults, fixed codes, and the clock, which shows
+        system time again. Open subscriptions to events are closed, as a restart would close them.
+
+        Example:
+            >>> with Sandbox() as sandbox:
+            ...     sandbox.reset()
+        """
+        self._run(self._inner.reset)
+
+    def load(self, seed: str | Path | dict[str, Any]) -> None:
+        """Replace everything that the sandbox contains.
+
+        Where the seed has no master, the present one stays. Open subscriptions to events are
+        closed; messages, requests, faults and the clock stay as they are.
+
+        Args:
+            seed: everything, in the form that `export` returns, or the path of a JSON file.
+
+        Raises:
+            ValueError: that says what is wrong with the seed; nothing is changed then.
+        """
+        self._run(self._inner.load, seed)
 
     def inject_fault(self, fault: Fault) -> InjectedFault:
         """Let something go wrong with coming requests, of any caller.
@@ -284,9 +446,38 @@ class Sandbox(Twin[AsyncSandbox]):
 
         Raises:
             TypeError: if it is no `Fault`.
+
+        Example:
+            >>> fault = sandbox.inject_fault(
+            ...     Fault(kind="status", status=503, path="/rest/v1/nothing")
+            ... )
         """
         return self._call(self._inner.inject_fault, fault)
 
+    def fault(self, fault: Fault) -> AbstractContextManager[InjectedFault]:
+        """Let something go wrong inside of a ``with`` statement, and no more after it.
+
+        ::
+
+            with sandbox.fault(Fault("status", status=503, times=1)) as injected:
+                ...  # what has to survive it
+            assert injected.struck == 1
+
+        Args:
+            fault: as for `inject_fault`.
+
+        Returns:
+            A context manager that yields the fault with its counters. Other faults stay.
+
+        Raises:
+            TypeError: if it is no `Fault`.
+        """
+        return self._call(self._inner.fault, fault)
+
     def clear_faults(self) -> None:
-        """Let no injected fault happen any more; the counters of each stay as they are."""
+        """Let no injected fault happen any more; the counters of each stay as they are.
+
+        Example:
+            >>> sandbox.clear_faults()
+        """
         self._call(self._inner.clear_faults)

@@ -19,7 +19,7 @@ import threading
 import traceback
 import unittest
 import warnings
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping
 from pathlib import Path
 from types import CodeType
 from typing import Any, Final, Literal
@@ -27,7 +27,19 @@ from typing import Any, Final, Literal
 import attrs
 from sybil import Document, Example, Region
 
-__all__ = ["Block", "Package", "PageParser", "PageRunner", "blocks_of", "blocks_of_run"]
+__all__ = [
+    "PACKAGES",
+    "Block",
+    "Package",
+    "PageParser",
+    "PageRunner",
+    "blocks_of",
+    "blocks_of_run",
+    "close_all",
+    "finish",
+    "loop_thread",
+    "restore",
+]
 
 Package = Literal["icure_async", "icure_sync"]
 
@@ -195,8 +207,7 @@ class PageRunner:
         """End the page: close what it has opened, and remove its folder."""
         self._document = None
         if self._loop is not None:
-            for opened in reversed([*self._namespace.values()]):
-                self._close(opened, self._loop)
+            close_all(self._namespace.values(), self._loop)
         self._loop = None
         self._namespace = {}
         self._stack.close()
@@ -205,35 +216,26 @@ class PageRunner:
             warnings.simplefilter("ignore", ResourceWarning)
             gc.collect()
 
-    def _close(self, opened: object, loop: asyncio.AbstractEventLoop) -> None:
-        cls = type(opened)
-        if not cls.__module__.startswith(PACKAGES):
-            return
-        if hasattr(cls, "aclose"):
-            _finish(cls.aclose(opened), loop)
-        elif hasattr(cls, "close"):
-            cls.close(opened)
-
     def _enter(self, document: Document) -> None:
         self._document, self._printed, self._has_failed = document, "", False
         folder = tempfile.mkdtemp(prefix="icure-docs-")
         self._stack.callback(shutil.rmtree, folder, ignore_errors=True)
         self._stack.enter_context(contextlib.chdir(folder))
         before = dict(os.environ)
-        self._stack.callback(_restore, before)
+        self._stack.callback(restore, before)
         os.environ.update({"HOME": folder, "XDG_CONFIG_HOME": f"{folder}/.config"})
         os.environ["XDG_DATA_HOME"] = f"{folder}/.local/share"
         os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{before['PATH']}"
         os.environ.update(self._environment())
         self._namespace = {"__name__": "__main__", **self._names()}
-        self._loop = self._stack.enter_context(_loop_thread())
+        self._loop = self._stack.enter_context(loop_thread())
 
     def _run(self, code: CodeType) -> None:
         # A block that awaits nothing may block, and so must not run on the loop.
         result = eval(code, self._namespace)
         if inspect.iscoroutine(result):
             assert self._loop is not None
-            _finish(result, self._loop)
+            finish(result, self._loop)
 
     def _await(
         self, coroutine: Coroutine[Any, Any, object], loop: asyncio.AbstractEventLoop
@@ -262,6 +264,20 @@ class PageRunner:
         return f"The page says:\n{block.source}\nPrinted was:\n{self._printed}"
 
 
+def close_all(things: Collection[object], loop: asyncio.AbstractEventLoop) -> None:
+    """Close what is there of the SDK, the last first."""
+    for thing in reversed([*things]):
+        cls = type(thing)
+        if not cls.__module__.startswith(PACKAGES):
+            continue
+        if cls.__name__ == "AuthenticationResult":
+            close_all([getattr(thing, "med_tech_api", None)], loop)
+        elif hasattr(cls, "aclose"):
+            finish(cls.aclose(thing), loop)
+        elif hasattr(cls, "close"):
+            cls.close(thing)
+
+
 def _told(error: Exception, path: str) -> str:
     """Return the traceback of an error, from the page on."""
     frames = traceback.extract_tb(error.__traceback__)
@@ -270,13 +286,13 @@ def _told(error: Exception, path: str) -> str:
     return "".join(lines)
 
 
-def _restore(environment: Mapping[str, str]) -> None:
+def restore(environment: Mapping[str, str]) -> None:
     os.environ.clear()
     os.environ.update(environment)
 
 
 @contextlib.contextmanager
-def _loop_thread() -> Iterator[asyncio.AbstractEventLoop]:
+def loop_thread() -> Iterator[asyncio.AbstractEventLoop]:
     """Yield an event loop that runs in a thread, and cancel its tasks at the end."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="page", daemon=True)
@@ -290,7 +306,7 @@ def _loop_thread() -> Iterator[asyncio.AbstractEventLoop]:
         loop.close()
 
 
-def _finish(coroutine: Coroutine[Any, Any, object], loop: asyncio.AbstractEventLoop) -> None:
+def finish(coroutine: Coroutine[Any, Any, object], loop: asyncio.AbstractEventLoop) -> None:
     future = asyncio.run_coroutine_threadsafe(coroutine, loop)
     try:
         future.result(TIMEOUT)
