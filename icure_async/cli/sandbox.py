@@ -7,7 +7,6 @@ import errno
 import json
 import shlex
 import signal
-import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -31,7 +30,10 @@ def sandbox(
     ] = 16044,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     database: Annotated[
-        Path | None, typer.Option(help="SQLite file to keep everything in; memory by default.")
+        Path | None,
+        typer.Option(
+            help="SQLite file to keep everything in, for development only; memory by default."
+        ),
     ] = None,
     seed: Annotated[
         Path | None, typer.Option(help="JSON file with entities and tokens to start with.")
@@ -85,6 +87,7 @@ def sandbox(
     """
     # Imported here, like the server that it is: other commands do without it.
     from icure_async.sandbox import Sandbox
+    from icure_async.sandbox.errors import DatabaseUnusableError
 
     server = Sandbox(
         host=host,
@@ -105,12 +108,20 @@ def sandbox(
             style="yellow",
             highlight=False,
         )
+    if database is not None:
+        notes.print(
+            f"The database {database} is for development and tests. This is no production backend: "
+            "it holds keys and tokens in clear. Keep real data out of it.",
+            style="yellow",
+            highlight=False,
+            markup=False,
+        )
     try:
         asyncio.run(_serve(Console(), notes, server, ready_path, as_json=as_json))
     except KeyboardInterrupt:
         pass
-    except sqlite3.Error as error:
-        raise OSError(f"Could not open the database {database}: {error}") from None
+    except DatabaseUnusableError:
+        raise
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise OSError(f"{error.strerror}, as in 'icure sandbox --port 0'") from None
