@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import importlib
 import os
 import re
 import ssl
 from collections.abc import Iterable
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, NoReturn, Self, TypeVar, cast
 
@@ -65,7 +67,13 @@ if TYPE_CHECKING:
     from icure_async.models.key_question import KeyQuestion
     from icure_async.models.patient import EncryptedPatient, Patient
 
-__all__ = ["AnonymousMedTechApiBuilder", "Building", "MedTechApiBuilder", "UserType"]
+__all__ = [
+    "AnonymousMedTechApiBuilder",
+    "Building",
+    "MedTechApiBuilder",
+    "UserType",
+    "sharing_connection",
+]
 
 UserType = Literal["hcp", "patient"]
 """The people that a process registers: healthcare professionals or patients."""
@@ -88,6 +96,7 @@ _NOT_BUILT: Final = (
 )
 
 ApiT = TypeVar("ApiT", bound=AnonymousMedTechApi | MedTechApi)
+BuilderT = TypeVar("BuilderT", bound="_Builder")
 
 
 class Building(Generic[ApiT]):
@@ -180,6 +189,7 @@ class _Builder(SecretHolder):
         self._proxy: Proxy | None = None
         self._ssl_context: ssl.SSLContext | None = None
         self._connection_limit: int | None = None
+        self._shared_connection: Connection | None = None
 
     def __copy__(self) -> Self:
         # Options to start from; in this program, they show nobody anything.
@@ -763,6 +773,9 @@ class _Builder(SecretHolder):
         Raises:
             ConfigurationError: options contradict each other.
         """
+        shared = self._shared_connection
+        if shared is not None:
+            return lambda: shared
         ours = {
             "with_proxy": self._proxy,
             "with_ssl_context": self._ssl_context,
@@ -778,6 +791,20 @@ class _Builder(SecretHolder):
         if self._connection_limit is not None:
             options = attrs.evolve(options, limit=self._connection_limit)
         return functools.partial(Connection, self._client_session, options)
+
+
+def sharing_connection(builder: BuilderT) -> tuple[BuilderT, Connection]:
+    """Return a copy of a builder, whose API objects all use one connection, and that connection.
+
+    It belongs to the running event loop, and is open as long as somebody has acquired it.
+
+    Raises:
+        ConfigurationError: options contradict each other.
+    """
+    shared = copy.copy(builder)
+    connection: Connection = attrgetter("_connect")(builder)()()
+    vars(shared)["_shared_connection"] = connection
+    return shared, connection
 
 
 @explained

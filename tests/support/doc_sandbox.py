@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Final, Self
 
@@ -60,4 +61,7 @@ class PageSandbox:
         contact = CONTACT.search(str(prompt))
         assert contact is not None, f"the question {prompt!r} names no contact"
         print(prompt, end="")
-        return self._running.wait_for_code(contact.group(), timeout=5)
+        # A page may ask in a coroutine, where a blocking call gives a warning.
+        with ThreadPoolExecutor(1) as thread:
+            wait = self._running.wait_for_code
+            return thread.submit(wait, contact.group(), timeout=5).result()
