@@ -133,6 +133,10 @@ class Sandbox:
             ``codes`` is no mapping.
         ValueError: if the profile, a host name, an origin, the difficulty, the interval or a fixed
             code makes no sense.
+
+    Example:
+        >>> async with Sandbox() as sandbox:
+        ...     builder = MedTechApiBuilder().with_icure_base_url(sandbox.icure_url)
     """
 
     patient_process_by_sms_id = "patient-sms"
@@ -222,6 +226,11 @@ class Sandbox:
                 uses it, it is damaged or of a newer version, or others can read it.
             RuntimeError: if it runs already.
             ValueError: if the seed is malformed.
+
+        Example:
+            >>> sandbox = Sandbox()
+            >>> await sandbox.start()
+            >>> await sandbox.aclose()
         """
         if self._runner is not None:
             raise RuntimeError("The sandbox is running already")
@@ -336,6 +345,9 @@ class Sandbox:
         """Stop to listen and close the database; does nothing when it is closed already.
 
         Requests under way are finished and answered, those that have not begun are dropped.
+
+        Example:
+            >>> await Sandbox().aclose()
         """
         _running.pop(self, None)
         runner, self._runner = self._runner, None
@@ -439,6 +451,13 @@ class Sandbox:
 
         Raises:
             TimeoutError: that names the contact, if no code is sent in time.
+
+        Example:
+            >>> process = await anonymous_api.authentication_api.start_authentication(
+            ...     captcha, phone_number="+32470333333", healthcare_professional_id=professional_id
+            ... )
+            >>> len(await sandbox.wait_for_code("+32 470 33 33 33"))
+            6
         """
         return await self._desk.mailbox.wait_for_code(contact, timeout)
 
@@ -454,6 +473,13 @@ class Sandbox:
 
         Raises:
             TimeoutError: that names the contact, if no message is sent in time.
+
+        Example:
+            >>> await api.message_gateway_api.send_sms(
+            ...     "+32470444444", SMSMessage(message="Tomorrow at 9.")
+            ... )
+            >>> (await sandbox.wait_for_message("+32 470 44 44 44"))["message"]
+            'Tomorrow at 9.'
         """
         return await self._desk.mailbox.wait_for_message(contact, timeout)
 
@@ -472,6 +498,9 @@ class Sandbox:
 
         Raises:
             ValueError: if there is a group of this id, or the id makes no sense.
+
+        Example:
+            >>> master = await sandbox.create_group("clinic")
         """
         pair = await in_new_thread(generate_key_pair)
 
@@ -546,6 +575,10 @@ class Sandbox:
 
         Raises:
             ValueError: if there is no such kind.
+
+        Example:
+            >>> "note" in await sandbox.stored("patient", patient.id)  # encrypted: in encryptedSelf
+            False
         """
         if kind not in KINDS:
             raise ValueError(f"There is no kind {kind!r}, only {', '.join(KINDS)}")
@@ -560,6 +593,12 @@ class Sandbox:
         """Return everything the sandbox contains, in the form that ``seed`` takes.
 
         The result contains the credentials and the private key of the master.
+
+        Example:
+            >>> seed = await sandbox.export()
+            >>> async with Sandbox(seed=seed) as copy:
+            ...     print(copy.master_hcp.login == sandbox.master_hcp.login)
+            True
         """
         return await self._open_store.run(seeding.export)
 
@@ -582,13 +621,21 @@ class Sandbox:
 
         Returns:
             How many there were.
+
+        Example:
+            >>> async with api.patient_api.subscribe_to_patient_events(["CREATE"]) as events:
+            ...     closed = await sandbox.disconnect_subscribers()
         """
         if self._events is None:
             return 0
         return self._events.disconnect_all(WSCloseCode.SERVICE_RESTART, "Disconnected by a test")
 
     def advance_clock(self, seconds: float) -> None:
-        """Move the sandbox's clock forward, to see codes and tokens expire."""
+        """Move the sandbox's clock forward, to see codes and tokens expire.
+
+        Example:
+            >>> sandbox.advance_clock(1)
+        """
         self._desk.advance_clock(seconds)
 
     def set_clock(self, moment: float | datetime) -> None:
@@ -601,6 +648,11 @@ class Sandbox:
 
         Raises:
             ValueError: if the clock is past this moment, or a datetime has no time zone.
+
+        Example:
+            >>> import time
+            >>> async with Sandbox() as sandbox:
+            ...     sandbox.set_clock(time.time() + 3600)
         """
         self._desk.set_clock(moment)
 
@@ -612,6 +664,13 @@ class Sandbox:
         Args:
             contact: the email address or phone number they went to, in any spelling; by default
                 anybody's.
+
+        Example:
+            >>> process = await anonymous_api.authentication_api.start_authentication(
+            ...     captcha, phone_number="+32470333334", healthcare_professional_id=professional_id
+            ... )
+            >>> [message.state for message in sandbox.messages("+32470333334")]
+            ['open']
         """
         return self._desk.messages(contact)
 
@@ -620,6 +679,11 @@ class Sandbox:
 
         The newest 1,000 are kept, without those to the sandbox's own API and its page. Their paths
         contain no code and no token.
+
+        Example:
+            >>> user = await api.user_api.get_logged_user()
+            >>> sandbox.requests()[-1].path
+            '/rest/v1/user/current'
         """
         return self._desk.request_log.requests
 
@@ -632,6 +696,9 @@ class Sandbox:
         Raises:
             TypeError: if it is no mapping of texts.
             ValueError: if a contact or a code makes no sense.
+
+        Example:
+            >>> sandbox.set_codes({"+32470000001": "123456"})
         """
         self._desk.codes.replace(codes)
 
@@ -640,6 +707,10 @@ class Sandbox:
 
         That is the database, messages, requests, faults, fixed codes, and the clock, which shows
         system time again. Open subscriptions to events are closed, as a restart would close them.
+
+        Example:
+            >>> async with Sandbox() as sandbox:
+            ...     await sandbox.reset()
         """
         restore, events = self._restore, self._events
         if self._store is None or restore is None or events is None:
@@ -701,6 +772,11 @@ class Sandbox:
 
         Raises:
             TypeError: if it is no `Fault`.
+
+        Example:
+            >>> fault = sandbox.inject_fault(
+            ...     Fault(kind="status", status=503, path="/rest/v1/nothing")
+            ... )
         """
         return self._desk.inject([_checked(fault)])[0]
 
@@ -725,7 +801,11 @@ class Sandbox:
         return self._desk.fault(_checked(fault))
 
     def clear_faults(self) -> None:
-        """Let no injected fault happen any more; the counters of each stay as they are."""
+        """Let no injected fault happen any more; the counters of each stay as they are.
+
+        Example:
+            >>> sandbox.clear_faults()
+        """
         self._desk.clear_faults()
 
 
