@@ -89,6 +89,7 @@ _STORAGES: Final = (
     "PostgresStorage",
     "StorageKeyStorage",
 )
+_STORES: Final = ("ProcessStore", "SessionStore")
 
 
 def _twins(source: str, target: str, *classes: str) -> GeneratedModule:
@@ -139,9 +140,12 @@ RULES: Final = Rules(
         _twins("storage.encrypted", "encrypted", "EncryptedKeyStorage"),
         _twins("storage.postgres", "postgres", "PostgresStorage", "PostgresKeyStorage"),
         _protocols("crypto.protocol", "crypto", "Crypto"),
+        _twins("services.pool", "pool", "ApiPool"),
+        _twins("services.processes", "processes", "ProcessStore"),
+        _twins("services.sessions", "sessions", "SessionStore"),
     ),
-    constructed=(*_BUILDERS, *_STORAGES, "Sandbox"),
-    portable=(*_BUILDERS, *_STORAGES),
+    constructed=(*_BUILDERS, *_STORAGES, *_STORES, "ApiPool", "Sandbox"),
+    portable=(*_BUILDERS, *_STORAGES, *_STORES),
     renamed={
         "aclose": "close",
         "__aenter__": "__enter__",
@@ -152,6 +156,7 @@ RULES: Final = Rules(
     closing=("aclose", "__aexit__"),
     awaitables=("Building",),
     entered=(
+        "ApiPool.use",
         "FileStorage.lock",
         "LockableStorage.lock",
         "MemoryStorage.lock",
@@ -174,6 +179,8 @@ RULES: Final = Rules(
         "AnonymousMedTechApiBuilder.on_key_change.notify",
         "AnonymousMedTechApiBuilder.with_public_key_policy.policy",
         "AnonymousMedTechApiBuilder.with_trust_on_first_use.confirm_change",
+        "ApiPool.__init__.configure",
+        "ApiPool.__init__.start",
         "AuthenticationApi.authenticate_and_ask_access_to_its_existing_data.find_key",
         "AuthenticationApi.complete_authentication.find_key",
         "AuthenticationApi.resend.progress",
@@ -189,6 +196,8 @@ RULES: Final = Rules(
         "PatientApi.iter_patients_and_try_decrypt.progress",
         "PatientApi.modify_patients.progress",
         "PatientApi.share_many.progress",
+        "ProcessStore.complete.find_key",
+        "ProcessStore.resend.progress",
         "Subscription.start.on_event",
         "Subscription.start.on_state",
     ),
@@ -205,6 +214,7 @@ RULES: Final = Rules(
         "icure_sync.errors": "icure_async.errors",
         "icure_sync.storage": "icure_async.storage",
         "icure_sync.sandbox": "icure_async.sandbox",
+        "icure_sync.services": "icure_async.services",
     },
     internal=(
         "icure_async.cli",
@@ -230,15 +240,24 @@ RULES: Final = Rules(
         "icure_async.sandbox.control.requests",
         "icure_async.sandbox.faults",
         "icure_async.sandbox.master",
+        "icure_async.services.http",
+        "icure_async.services.session_values",
+        "icure_async.services.statistics",
+        "icure_async.services.users",
     ),
     shared_names={
         "MessageFactory": "Plain methods run in a worker thread, in both packages.",
         "StorageLock": "A value.",
     },
     words={
+        "= await ": "= ",
+        "the event loop and the process in which": "the process in which",
+        "another event loop or process": "another process",
         "async for": "for",
+        "an async function that": "a function that",
         "async with": "with",
         "aclose()": "close()",
+        ":meth:`aclose`": ":meth:`close`",
         "~icure_async.storage.Storage`": "~icure_sync.storage.BlockingStorage`",
         "~icure_async.storage.KeyStorage`": "~icure_sync.storage.BlockingKeyStorage`",
         "icure_async.": "icure_sync.",

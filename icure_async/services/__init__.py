@@ -5,9 +5,11 @@ Start with :class:`ApiPool`, which keeps an API object for each user who is logg
 """
 
 from icure_async.services.http import PROBLEM_JSON, headers_of, http_status_of, problem_of
-from icure_async.services.pool import ApiPool, PoolStatistics
+from icure_async.services.pool import ApiPool
 from icure_async.services.processes import ProcessStore
-from icure_async.services.sessions import SessionStore, StoredSession, UserSession
+from icure_async.services.session_values import StoredSession, UserSession
+from icure_async.services.sessions import SessionStore
+from icure_async.services.statistics import PoolStatistics
 from icure_async.services.users import PoolUser, UserCredentials
 
 __all__ = [
