@@ -81,6 +81,7 @@ class Rules:
 _BUILDERS: Final = ("AnonymousMedTechApiBuilder", "MedTechApiBuilder")
 _STORAGES: Final = (
     "EncryptedKeyStorage",
+    "EncryptedStorage",
     "FileKeyStorage",
     "FileStorage",
     "MemoryKeyStorage",
@@ -136,7 +137,7 @@ RULES: Final = Rules(
             "MemoryKeyStorage",
             "FileKeyStorage",
         ),
-        _twins("storage.encrypted", "encrypted", "EncryptedKeyStorage"),
+        _twins("storage.encrypted", "encrypted", "EncryptedStorage", "EncryptedKeyStorage"),
         _twins("storage.postgres", "postgres", "PostgresStorage", "PostgresKeyStorage"),
         _protocols("crypto.protocol", "crypto", "Crypto"),
     ),
@@ -152,6 +153,7 @@ RULES: Final = Rules(
     closing=("aclose", "__aexit__"),
     awaitables=("Building",),
     entered=(
+        "EncryptedStorage.lock",
         "FileStorage.lock",
         "LockableStorage.lock",
         "MemoryStorage.lock",
@@ -227,6 +229,7 @@ RULES: Final = Rules(
         "icure_async.models",
         "icure_async.sandbox.faults",
         "icure_async.sandbox.master",
+        "icure_async.storage.user_keys",
     ),
     shared_names={
         "MessageFactory": "Plain methods run in a worker thread, in both packages.",

@@ -50,10 +50,13 @@ NAMES = (
 )
 STORAGES = (
     "EncryptedKeyStorage",
+    "EncryptedStorage",
     "FileKeyStorage",
     "FileStorage",
     "MemoryKeyStorage",
     "MemoryStorage",
+    "PostgresKeyStorage",
+    "PostgresStorage",
     "StorageKeyStorage",
 )
 CLASSES: dict[type, type] = {
