@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import shlex
 import signal
-import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -26,7 +25,10 @@ def sandbox(
     ] = 16044,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     database: Annotated[
-        Path | None, typer.Option(help="SQLite file to keep everything in; memory by default.")
+        Path | None,
+        typer.Option(
+            help="SQLite file to keep everything in, for development only; memory by default."
+        ),
     ] = None,
     seed: Annotated[
         Path | None, typer.Option(help="JSON file with entities and tokens to start with.")
@@ -56,6 +58,7 @@ def sandbox(
     """
     # Imported here, like the server that it is: other commands do without it.
     from icure_async.sandbox import Sandbox
+    from icure_async.sandbox.errors import DatabaseUnusableError
 
     server = Sandbox(
         host=host,
@@ -74,12 +77,20 @@ def sandbox(
             style="yellow",
             highlight=False,
         )
+    if database is not None:
+        notes.print(
+            f"The database {database} is for development and tests. This is no production backend: "
+            "it holds keys and tokens in clear. Keep real data out of it.",
+            style="yellow",
+            highlight=False,
+            markup=False,
+        )
     try:
         asyncio.run(_serve(Console(), notes, server))
     except KeyboardInterrupt:
         pass
-    except sqlite3.Error as error:
-        raise OSError(f"Could not open the database {database}: {error}") from None
+    except DatabaseUnusableError:
+        raise
     except OSError as error:
         raise OSError(f"Could not run the sandbox on {host}, port {port}: {error}") from None
 

@@ -18,6 +18,11 @@ class PublicKey:
     Attributes:
         data_owner_id: whose key it is said to be.
         public_key: hex of the DER SubjectPublicKeyInfo.
+
+    Example:
+        >>> keys = await api.data_owner_api.get_public_keys_of(colleague_id)
+        >>> len(keys[0].digest)
+        64
     """
 
     data_owner_id: str

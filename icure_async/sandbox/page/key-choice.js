@@ -1,0 +1,69 @@
+/** @file The dialog in which a person chooses the private key that records are read with. */
+
+import { NotAKeyError, readPrivateKey } from "./crypto/private-key.js";
+import { showDialog } from "./dialogs.js";
+import { el } from "./dom.js";
+
+/** @typedef {import("./crypto/private-key.js").PrivateKey} PrivateKey */
+
+// The largest key pair that can be loaded takes 30,000 characters.
+const LARGEST = 1 << 20;
+
+/**
+ * Ask for a private key.
+ *
+ * @returns {Promise<PrivateKey | null>} null where the person gave none
+ */
+export async function askForKey() {
+  let fileName = "";
+  /** @type {PrivateKey | null} */
+  let chosen = null;
+  const text = el("textarea", {
+    id: "key-text",
+    rows: 6,
+    spellcheck: "false",
+    autocomplete: "off",
+    autocapitalize: "off",
+    input: () => (fileName = ""),
+    placeholder: '{"publicKey": {"kty": "RSA", …}, "privateKey": {"kty": "RSA", …}}',
+  });
+  const file = el("input", {
+    type: "file",
+    id: "key-file",
+    change: async () => {
+      const picked = file.files?.[0];
+      if (picked === undefined || picked.size > LARGEST) return;
+      text.value = await picked.text();
+      fileName = picked.name;
+    },
+  });
+  await showDialog({
+    title: "Read with a private key",
+    content: [
+      el(
+        "p",
+        {},
+        "The key stays in this page: it is sent nowhere, and is gone when the page is closed. The " +
+          "records are decrypted here, in your browser.",
+      ),
+      el("label", { for: "key-text" }, "Paste a key: the content of a key file, or the answer of ",
+        el("code", {}, "POST /sandbox/people")),
+      text,
+      el("label", { for: "key-file" }, "Or open a key file"),
+      file,
+    ],
+    action: "Use this key",
+    act: async () => {
+      try {
+        chosen = await readPrivateKey(text.value, fileName);
+        return null;
+      } catch (error) {
+        if (error instanceof NotAKeyError) return error.message;
+        throw error;
+      } finally {
+        if (chosen !== null) text.value = "";
+      }
+    },
+  });
+  return chosen;
+}
