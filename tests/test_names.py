@@ -71,7 +71,9 @@ def test_there_are_install_lines_to_look_at() -> None:
     ours = [name for name in found if name.startswith(PROJECT["name"])]
     extras = {extra for text in texts for _, extra in EXTRA.findall(text)}
     assert len(ours) >= 5, found
-    assert extras == set(PROJECT["optional-dependencies"]) == {"sandbox", "cli", "keyring"}
+    assert (
+        extras == set(PROJECT["optional-dependencies"]) == {"sandbox", "cli", "keyring", "postgres"}
+    )
 
 
 def test_the_extras_of_the_distribution_name_itself() -> None:

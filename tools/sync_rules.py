@@ -248,8 +248,7 @@ RULES: Final = Rules(
         "tasks, threads and": "threads and",
         "A write that is cancelled has": "A write that Ctrl-C interrupts has",
         "Use an object from one event loop at a time.": "Threads may share an object.",
-        "Use an object from one event loop, until it is closed.": "Threads may share an object.",
-        "An open ``AsyncConnectionPool`` of psycopg_pool of two connections or more serves too.": (
+        "An open ``AsyncConnectionPool`` of psycopg_pool for two connections or more serves.": (
             "A pool of psycopg_pool does not serve: its own one is shared by all threads."
         ),
         "Return the API object to await or to enter.": (
