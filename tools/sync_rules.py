@@ -81,6 +81,7 @@ class Rules:
 _BUILDERS: Final = ("AnonymousMedTechApiBuilder", "MedTechApiBuilder")
 _STORAGES: Final = (
     "EncryptedKeyStorage",
+    "EncryptedStorage",
     "FileKeyStorage",
     "FileStorage",
     "MemoryKeyStorage",
@@ -137,7 +138,7 @@ RULES: Final = Rules(
             "MemoryKeyStorage",
             "FileKeyStorage",
         ),
-        _twins("storage.encrypted", "encrypted", "EncryptedKeyStorage"),
+        _twins("storage.encrypted", "encrypted", "EncryptedStorage", "EncryptedKeyStorage"),
         _twins("storage.postgres", "postgres", "PostgresStorage", "PostgresKeyStorage"),
         _protocols("crypto.protocol", "crypto", "Crypto"),
         _twins("services.pool", "pool", "ApiPool"),
@@ -157,6 +158,7 @@ RULES: Final = Rules(
     awaitables=("Building",),
     entered=(
         "ApiPool.use",
+        "EncryptedStorage.lock",
         "FileStorage.lock",
         "LockableStorage.lock",
         "MemoryStorage.lock",
@@ -244,6 +246,7 @@ RULES: Final = Rules(
         "icure_async.services.session_values",
         "icure_async.services.statistics",
         "icure_async.services.users",
+        "icure_async.storage.user_keys",
     ),
     shared_names={
         "MessageFactory": "Plain methods run in a worker thread, in both packages.",
@@ -264,8 +267,7 @@ RULES: Final = Rules(
         "tasks, threads and": "threads and",
         "A write that is cancelled has": "A write that Ctrl-C interrupts has",
         "Use an object from one event loop at a time.": "Threads may share an object.",
-        "Use an object from one event loop, until it is closed.": "Threads may share an object.",
-        "An open ``AsyncConnectionPool`` of psycopg_pool of two connections or more serves too.": (
+        "An open ``AsyncConnectionPool`` of psycopg_pool for two connections or more serves.": (
             "A pool of psycopg_pool does not serve: its own one is shared by all threads."
         ),
         "Return the API object to await or to enter.": (

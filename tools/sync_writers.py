@@ -376,6 +376,11 @@ class ClassWriter:
             # Its members were made with it, perhaps by the parent process.
             result = self.wrapped(method.returns, inner, ", pid=self._pid")
         elif is_plain and decorators == ["classmethod"]:
+            if self.meaning(method.returns) is self.cls:
+                result = self.wrapped(method.returns, f"{self.original}.{name}({passed[2:]})")
+                yield "    @classmethod"
+                yield from self.method(method, f"return {result}")
+                return
             is_maker = self.name in self.plan.rules.constructed
             refuse(not is_maker or self.meaning(method.returns) is not typing.Self, NO_RULE)
             result = f"cls._made_by({name!r}{passed})"
