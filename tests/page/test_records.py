@@ -40,8 +40,10 @@ async def test_a_record_is_decrypted_in_the_page_and_the_key_is_sent_nowhere(
     open_page: OpenPage, world: dict[str, Any], stage: str, user: str, note: str
 ) -> None:
     key_file = key_text(world["users"][user])
-    seed = world["stages"][stage]
-    async with Sandbox(seed=seed) as sandbox, open_page(sandbox.page_url) as shown:
+    async with (
+        Sandbox(seed=world["stages"][stage]) as sandbox,
+        open_page(sandbox.page_url, note_requests=True) as shown,
+    ):
         await shown.choose("Patients", "Robb")
         await expect(shown.pane("server")).to_contain_text('"encryptedSelf"')
         await expect(shown.pane("key")).to_contain_text("The key never leaves this page")
