@@ -11,9 +11,12 @@ import random
 import secrets
 import threading
 import uuid
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-__all__ = ["digits", "new_id", "repeat_from", "token_hex", "token_urlsafe"]
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["digits", "new_id", "one_of", "repeat_from", "token_hex", "token_urlsafe"]
 
 _SYSTEM: Final = secrets.SystemRandom()
 
@@ -47,6 +50,11 @@ def token_hex(count: int) -> str:
 def token_urlsafe(count: int) -> str:
     """Return so many random bytes as a text that URLs may contain."""
     return base64.urlsafe_b64encode(_bytes(count)).rstrip(b"=").decode("ascii")
+
+
+def one_of(values: Sequence[str]) -> str:
+    """Return one of several texts."""
+    return _of_thread.source.choice(values)
 
 
 def digits(count: int) -> str:

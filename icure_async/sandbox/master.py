@@ -23,6 +23,7 @@ __all__ = [
     "create_master",
     "generate_key_pair",
     "keep_master",
+    "key_pair_of",
     "load_master",
     "master_record",
 ]
@@ -55,7 +56,11 @@ class MasterHcp:
 
 def generate_key_pair() -> KeyPair:
     """Return a new RSA-2048 key pair; takes some time."""
-    private = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    return key_pair_of(rsa.generate_private_key(public_exponent=65537, key_size=2048))
+
+
+def key_pair_of(private: rsa.RSAPrivateKey) -> KeyPair:
+    """Return a private key with its public half, in hex."""
     return KeyPair(
         public_key=private.public_key()
         .public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)

@@ -26,6 +26,7 @@ from icure_async.sandbox.control.codes import FixedCodes
 from icure_async.sandbox.control.desk import Desk
 from icure_async.sandbox.control.endpoints import ControlEndpoints
 from icure_async.sandbox.control.feed import DataWatcher, Watchers
+from icure_async.sandbox.control.people import Wishes, owner_ids_of
 from icure_async.sandbox.control.seeds import replant
 from icure_async.sandbox.control.state import State
 from icure_async.sandbox.events import Events
@@ -52,7 +53,9 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
+    from icure_async.models.key_pair import KeyPair
     from icure_async.sandbox.control.messages import Message
+    from icure_async.sandbox.control.people import PersonKind, SandboxPerson
     from icure_async.sandbox.control.requests import Request
 
 __all__ = ["Sandbox", "is_running_in"]
@@ -475,6 +478,58 @@ class Sandbox:
             return create_master(tx.add_group(group_id, name), pair, self._clock.now_ms())
 
         return await self._open_store.run(create)
+
+    async def register(
+        self,
+        kind: PersonKind,
+        *,
+        first_name: str | None = None,
+        last_name: str | None = None,
+        phone_number: str | None = None,
+        email: str | None = None,
+        key_pair: KeyPair | None = None,
+        flavour: Literal["medtech", "cardinal"] = "medtech",
+        group_id: str | None = None,
+        shares_with: Iterable[str | SandboxPerson | MasterHcp] | None = None,
+    ) -> SandboxPerson:
+        """Place somebody in the sandbox, as a registration by SMS or email would leave them.
+
+        It sends no message and makes no request, and takes milliseconds. Key pairs come from a
+        pool that this user of the machine keeps for the next run: they are for tests only.
+
+        Args:
+            kind: "patient", "professional", or "device".
+            first_name: the first name; one is made up by default.
+            last_name: the last name; one is made up by default.
+            phone_number: the phone number. Where there is no email either, one is made up.
+            email: the email address, which is the login then.
+            key_pair: the key pair; by default one of the pool.
+            flavour: the flavour of iCure in which the keys are published, and the record of a
+                patient is encrypted.
+            group_id: id of the group; by default the main one.
+            shares_with: the professionals who a patient's record is shared with now, and everything
+                later automatically; ids or people. By default the administrator of the group for a
+                patient, and nobody for others.
+
+        Returns:
+            Everything to log in with: login, token and key pair.
+
+        Raises:
+            TypeError: if something is of the wrong type.
+            ValueError: if something makes no sense: an unknown group or professional, a contact
+                that another user has.
+        """
+        wishes = Wishes(
+            kind=kind,
+            first_name=first_name,
+            last_name=last_name,
+            phone_number=phone_number,
+            email=email,
+            flavour=flavour,
+            group_id=group_id,
+            shares_with=None if shares_with is None else owner_ids_of(shares_with),
+        )
+        return await self._desk.place(self._open_store, wishes, key_pair)
 
     async def stored(
         self, kind: str, entity_id: str, *, group_id: str | None = None

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import itertools
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from icure_async.sandbox.control.feed import Feed
+from icure_async.sandbox.control.key_pool import KEY_POOL, checked_pair
+from icure_async.sandbox.control.people import place
 from icure_async.sandbox.control.requests import RequestLog
 from icure_async.sandbox.control.token import ControlToken
 from icure_async.sandbox.faults import Fault, Faults, InjectedFault
 from icure_async.sandbox.mailbox import Mailbox
+from icure_async.sandbox.workers import in_new_thread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
+    from icure_async.models.key_pair import KeyPair
     from icure_async.sandbox.clock import Clock
     from icure_async.sandbox.control.codes import FixedCodes
     from icure_async.sandbox.control.messages import Message
+    from icure_async.sandbox.control.people import SandboxPerson, Wishes
     from icure_async.sandbox.control.requests import Request
-    from icure_async.sandbox.store import Json
+    from icure_async.sandbox.store import Json, Store, Transaction
 
 __all__ = ["Desk"]
 
@@ -42,6 +48,8 @@ class Desk:
         self.mailbox = Mailbox(self._tell_message)
         self.request_log = RequestLog(self._tell_request)
         self.faults = Faults()
+        self.people: dict[str, SandboxPerson] = {}
+        self._key_places = itertools.count()
 
     def messages(self, contact: str | None = None) -> list[Message]:
         """Return the messages that were sent, to a contact or to anybody, the oldest first."""
@@ -70,6 +78,32 @@ class Desk:
             self.faults.remove(injected)
             self._tell_faults()
 
+    async def place(self, store: Store, wishes: Wishes, key_pair: KeyPair | None) -> SandboxPerson:
+        """Place a person, with a key pair of the pool unless one is given.
+
+        Raises:
+            TypeError: if the key pair is none.
+            ValueError: if it, or something that was wished for, makes no sense.
+        """
+        pair = await self._key_pair(key_pair)
+        placed: list[SandboxPerson] = []
+
+        def note() -> None:
+            self.people[placed[-1].user_id] = placed[-1]
+
+        def work(tx: Transaction) -> SandboxPerson:
+            placed.append(place(tx, wishes, pair, self.clock.now_ms()))
+            return placed[-1]
+
+        return await store.run(work, committed=note)
+
+    async def _key_pair(self, given: KeyPair | None) -> KeyPair:
+        if given is not None:
+            return await in_new_thread(checked_pair, given)
+        number = next(self._key_places)
+        known = KEY_POOL.known(number)
+        return await in_new_thread(KEY_POOL.at, number) if known is None else known
+
     def advance_clock(self, seconds: float) -> None:
         """Move the clock forward by some seconds."""
         self.clock.advance(seconds)
@@ -90,6 +124,8 @@ class Desk:
         self.faults.clear()
         self.clock.reset()
         self.codes.reset()
+        self.people.clear()
+        self._key_places = itertools.count()
         self.request_log.clear()
         self.feed.forget()
         self.feed.tell("reset", self.time())

@@ -8,9 +8,16 @@ import attrs
 
 from icure_async.sandbox.control import records
 from icure_async.sandbox.control.members import integer_in, members_of, number_in
+from icure_async.sandbox.control.people_endpoints import (
+    described,
+    everybody,
+    in_camel_case,
+    wishes_in,
+)
 from icure_async.sandbox.errors import bad_request
 from icure_async.sandbox.faults import Fault
 from icure_async.sandbox.shapes import is_list
+from icure_async.sandbox.workers import in_new_thread
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -70,6 +77,8 @@ class ControlEndpoints:
             ControlRoute("DELETE", "/faults", self._clear_faults),
             ControlRoute("GET", "/clock", self._clock),
             ControlRoute("POST", "/clock", self._move_clock),
+            ControlRoute("POST", "/people", self._place),
+            ControlRoute("GET", "/people", self._people),
             ControlRoute("GET", "/codes", self._codes),
             ControlRoute("PUT", "/codes", self._set_codes),
             ControlRoute("POST", "/reset", self._reset),
@@ -134,6 +143,18 @@ class ControlEndpoints:
             name = "set" if seconds is None else "advance"
             raise bad_request(f"{name}: {error}") from None
         return self._desk.time()
+
+    async def _place(self, call: Call) -> Json:
+        wishes, key_pair = await in_new_thread(wishes_in, call.body)
+        try:
+            person = await self._desk.place(self._store, wishes, key_pair)
+        except (TypeError, ValueError) as error:
+            raise bad_request(in_camel_case(str(error))) from None
+        return described(person)
+
+    async def _people(self, _call: Call) -> list[Json]:
+        placed = dict(self._desk.people)
+        return await self._store.run(lambda tx: everybody(tx, placed))
 
     async def _codes(self, _call: Call) -> Json:
         return self._desk.codes.by_contact

@@ -23,7 +23,7 @@ def members_of(body: Any, known: Collection[str]) -> Json:
         ApiError: 400 if it is no JSON object, or has a member that is not known.
     """
     if not is_object(body):
-        raise bad_request(f"The body must be a JSON object, with {' or '.join(known)}")
+        raise bad_request(f"The body must be a JSON object; its members are {', '.join(known)}")
     unknown = sorted(body.keys() - set(known))
     if unknown:
         raise bad_request(f"Unknown members: {', '.join(unknown)[:200]}")
