@@ -79,6 +79,22 @@ async def test_a_record_that_the_sdk_has_just_written_is_decrypted(
         await expect(pane.locator(".chosen")).to_contain_text("Key of Ned Stark")
 
 
+@pytest.mark.parametrize("flavour", ["medtech", "cardinal"])
+async def test_the_key_of_a_person_whom_the_sandbox_has_placed_is_one_choice_away(
+    open_page: OpenPage, flavour: Any
+) -> None:
+    async with Sandbox() as sandbox, open_page(sandbox.page_url) as shown:
+        person = await sandbox.register("patient", first_name="Bran", flavour=flavour)
+        await shown.choose("Patients", "Bran")
+        page = shown.page
+        await page.get_by_role("button", name="Choose a key…").click()
+        people = page.get_by_label("somebody whom the sandbox itself has placed")
+        await people.select_option(f"Bran {person.last_name}")
+        await page.get_by_role("button", name="Use this key").click()
+        await expect(shown.pane("key").locator(".chosen")).to_contain_text("Key of Bran")
+        await expect(shown.pane("key").locator(".why")).to_contain_text("Opened by Bran")
+
+
 async def test_a_key_of_somebody_else_opens_nothing(open_page: OpenPage) -> None:
     users, seed = WORLD["users"], WORLD["stages"]["1-shared"]
     async with Sandbox(seed=seed) as sandbox, open_page(sandbox.page_url) as shown:

@@ -1,5 +1,6 @@
 /** @file The dialog in which a person chooses the private key that records are read with. */
 
+import { call } from "./api.js";
 import { ClosedBackupError, isBackup } from "./crypto/backup.js";
 import { NotAKeyError, readPrivateKey } from "./crypto/private-key.js";
 import { showDialog } from "./dialogs.js";
@@ -50,6 +51,29 @@ export async function askForKey() {
       askForPassphrase();
     },
   });
+  const placed = await placedPeople();
+  const person = el(
+    "select",
+    {
+      id: "key-person",
+      change: () => {
+        text.value = JSON.stringify(placed[Number(person.value)] ?? "");
+        fileName = "";
+        askForPassphrase();
+      },
+    },
+    el("option", { value: "" }, "Nobody"),
+    ...placed.map(({ firstName, lastName, login }, index) =>
+      el("option", { value: index }, [firstName, lastName].filter(Boolean).join(" ") || login),
+    ),
+  );
+  const ofPlaced = el(
+    "p",
+    { class: "field", hidden: placed.length === 0 },
+    el("label", { for: "key-person" }, "Or take the key of somebody whom the sandbox itself has placed"),
+    person,
+    el("span", { class: "muted" }, "It made these keys. A real server never has one."),
+  );
   await showDialog({
     title: "Read with a private key",
     content: [
@@ -65,6 +89,7 @@ export async function askForKey() {
       el("label", { for: "key-file" }, "Or open a key file, or a backup"),
       file,
       ofBackup,
+      ofPlaced,
     ],
     action: "Use this key",
     act: async () => {
@@ -82,6 +107,16 @@ export async function askForKey() {
     },
   });
   return chosen;
+}
+
+/**
+ * @typedef {{firstName?: string, lastName?: string, login: string, keyPair?: unknown}} Person
+ * @returns {Promise<Person[]>} the people whose key pairs the sandbox has made
+ */
+async function placedPeople() {
+  /** @type {Person[]} */
+  const people = await call("GET", "/people");
+  return people.filter(({ keyPair }) => keyPair);
 }
 
 /** @param {string} text */
