@@ -93,6 +93,9 @@ async def test_a_phone_shows_all_of_it_without_scrolling_sideways(open_page: Ope
         }).map((element) => element.className || element.tagName)"""
         assert await shown.page.evaluate(wide) == []
         assert await shown.page.evaluate("document.documentElement.scrollWidth") == 390
+        path = await shown.page.locator("td.path").first.bounding_box()
+        assert path is not None
+        assert path["width"] > 300
 
 
 # The contrast of a text with what is behind it, as WCAG 2 defines it.
