@@ -1,4 +1,4 @@
-"""Storages for private keys and state: in memory, or one file per item, encrypted or not.
+"""Storages for private keys and state: in memory, in files or in PostgreSQL, encrypted or not.
 
 An implementation of one's own has the plain methods of :class:`BlockingStorage` or
 :class:`BlockingKeyStorage`, or the async ones of :class:`Storage` or :class:`KeyStorage`. Programs
@@ -13,6 +13,7 @@ from icure_sync._generated.files import FileStorage
 from icure_sync._generated.key_storage import FileKeyStorage, MemoryKeyStorage, StorageKeyStorage
 from icure_sync._generated.locks import BlockingLockableStorage
 from icure_sync._generated.memory import MemoryStorage
+from icure_sync._generated.postgres import PostgresKeyStorage, PostgresStorage
 from icure_sync._generated.storage import BlockingKeyStorage, BlockingStorage
 
 __all__ = [
@@ -26,6 +27,8 @@ __all__ = [
     "LockableStorage",
     "MemoryKeyStorage",
     "MemoryStorage",
+    "PostgresKeyStorage",
+    "PostgresStorage",
     "Storage",
     "StorageKeyStorage",
     "StorageLock",

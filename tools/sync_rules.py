@@ -85,6 +85,8 @@ _STORAGES: Final = (
     "FileStorage",
     "MemoryKeyStorage",
     "MemoryStorage",
+    "PostgresKeyStorage",
+    "PostgresStorage",
     "StorageKeyStorage",
 )
 
@@ -135,6 +137,7 @@ RULES: Final = Rules(
             "FileKeyStorage",
         ),
         _twins("storage.encrypted", "encrypted", "EncryptedKeyStorage"),
+        _twins("storage.postgres", "postgres", "PostgresStorage", "PostgresKeyStorage"),
         _protocols("crypto.protocol", "crypto", "Crypto"),
     ),
     constructed=(*_BUILDERS, *_STORAGES, "Sandbox"),
@@ -152,6 +155,7 @@ RULES: Final = Rules(
         "FileStorage.lock",
         "LockableStorage.lock",
         "MemoryStorage.lock",
+        "PostgresStorage.lock",
         "StorageKeyStorage.lock",
     ),
     iterators=(
@@ -241,6 +245,10 @@ RULES: Final = Rules(
         "tasks, threads and": "threads and",
         "A write that is cancelled has": "A write that Ctrl-C interrupts has",
         "Use an object from one event loop at a time.": "Threads may share an object.",
+        "Use an object from one event loop, until it is closed.": "Threads may share an object.",
+        "An open ``AsyncConnectionPool`` of psycopg_pool of two connections or more serves too.": (
+            "A pool of psycopg_pool does not serve: its own one is shared by all threads."
+        ),
         "Return the API object to await or to enter.": (
             "Return the API object; entered with ``with``, it is closed at the end."
         ),

@@ -17,6 +17,7 @@ from types import UnionType
 from typing import TYPE_CHECKING, Any, Final
 
 import sync_source as source
+from sync_examples import blocking_examples
 from sync_source import Attribute, Function, Refusal, is_ours, is_public, node_of, refuse
 
 if TYPE_CHECKING:
@@ -117,6 +118,7 @@ class Plan:
         """Return the statement of a docstring, which speaks of blocking calls."""
         if not text:
             return ""
+        text = blocking_examples(text)
         for phrase, replacement in self.rules.words.items():
             if phrase in text and self.uses("words", phrase):
                 text = text.replace(phrase, replacement)

@@ -76,6 +76,10 @@ class Fault:
 
     Raises:
         ValueError: if a value makes no sense, or does not belong to this kind.
+
+    Example:
+        >>> Fault(kind="status", status=429, retry_after=1).matches("GET", "/rest/v1/user/current")
+        True
     """
 
     kind: FaultKind

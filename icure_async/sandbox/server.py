@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
 from weakref import WeakKeyDictionary
@@ -29,6 +30,7 @@ from icure_async.sandbox.control.feed import DataWatcher, Watchers
 from icure_async.sandbox.control.people import Wishes, owner_ids_of
 from icure_async.sandbox.control.seeds import replant
 from icure_async.sandbox.control.state import State
+from icure_async.sandbox.database import IN_MEMORY
 from icure_async.sandbox.events import Events
 from icure_async.sandbox.faults import Fault, InjectedFault
 from icure_async.sandbox.gateway import SPEC_ID, Gateway
@@ -64,7 +66,6 @@ _LOGGER = logging.getLogger("icure_async.sandbox")
 # aiohttp logs the path of a malformed request, which may contain a code.
 _SILENT = logging.Logger("icure_async.sandbox.http")  # noqa: LOG001 - connected to nothing
 _SILENT.addHandler(logging.NullHandler())
-_IN_MEMORY = ":memory:"
 _DEFAULT_GROUP = "sandbox"
 _SHUTDOWN_TIMEOUT = 1.0
 _STRANGERS_AT_ONCE = 4
@@ -97,7 +98,9 @@ class Sandbox:
             print(sandbox.icure_url)
 
     Args:
-        database: path of an SQLite file that keeps everything, by default in memory.
+        database: path of an SQLite file that keeps everything, by default in memory. It survives
+            a kill and a loss of power, for one sandbox at a time. It is for development and tests:
+            no production backend, and no place for real data.
         port: port to listen on, by default a free one.
         seed: what a new database starts with: a dict of the form that `export` returns, or the path
             of a JSON file that contains one. A database that has content already is left as it is.
@@ -131,6 +134,10 @@ class Sandbox:
             ``codes`` is no mapping.
         ValueError: if the profile, a host name, an origin, the difficulty, the interval or a fixed
             code makes no sense.
+
+    Example:
+        >>> async with Sandbox() as sandbox:
+        ...     builder = MedTechApiBuilder().with_icure_base_url(sandbox.icure_url)
     """
 
     patient_process_by_sms_id = "patient-sms"
@@ -169,7 +176,7 @@ class Sandbox:
             raise ValueError(f"difficulty must be from 1 to {HARDEST}, not {difficulty}")
         self._difficulty = difficulty
         self._ping_interval = ping_interval
-        self._database = _IN_MEMORY if database is None else str(database)
+        self._database = IN_MEMORY if database is None else str(database)
         self._port = port
         self._host = host
         self._seed = seed
@@ -216,9 +223,15 @@ class Sandbox:
 
         Raises:
             ImportError: if joserfc is missing: install ``icure-async[sandbox]``.
-            OSError: if the port is in use, or others can read the database.
+            OSError: if the port is in use, or the database can't be used: because another sandbox
+                uses it, it is damaged or of a newer version, or others can read it.
             RuntimeError: if it runs already.
             ValueError: if the seed is malformed.
+
+        Example:
+            >>> sandbox = Sandbox()
+            >>> await sandbox.start()
+            >>> await sandbox.aclose()
         """
         if self._runner is not None:
             raise RuntimeError("The sandbox is running already")
@@ -241,7 +254,7 @@ class Sandbox:
             self._clock, self._settings, tickets, ping_interval=self._ping_interval
         )
         desk = self._desk
-        desk.feed.open()
+        desk.open()
         watchers = Watchers(events, DataWatcher(desk.feed))
         store = self._store = Store(self._database, link_entity, watchers)
         await store.open()
@@ -273,7 +286,7 @@ class Sandbox:
             control=ControlEndpoints(
                 desk,
                 store,
-                State(_ROOTS, None if self._database == _IN_MEMORY else self._database),
+                State(_ROOTS, None if self._database == IN_MEMORY else self._database),
                 reset=self.reset,
                 export=self.export,
                 load=self.load,
@@ -292,7 +305,16 @@ class Sandbox:
         )
         self._runner = runner
         await runner.setup()
-        await web.TCPSite(runner, self._host, self._port).start()
+        try:
+            await web.TCPSite(runner, self._host, self._port).start()
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+            raise OSError(
+                errno.EADDRINUSE,
+                f"Port {self._port} of {self._host} is in use, perhaps by another sandbox: stop "
+                "that one, or choose another port: 0 takes a free one",
+            ) from None
 
     async def _prepare(self, store: Store, seed: seeding.Seed | None) -> str | None:
         """Give the database a master and a signing key, unless it has them; return the key."""
@@ -333,6 +355,9 @@ class Sandbox:
         """Stop to listen and close the database; does nothing when it is closed already.
 
         Requests under way are finished and answered, those that have not begun are dropped.
+
+        Example:
+            >>> await Sandbox().aclose()
         """
         _running.pop(self, None)
         runner, self._runner = self._runner, None
@@ -436,6 +461,13 @@ class Sandbox:
 
         Raises:
             TimeoutError: that names the contact, if no code is sent in time.
+
+        Example:
+            >>> process = await anonymous_api.authentication_api.start_authentication(
+            ...     captcha, phone_number="+32470333333", healthcare_professional_id=professional_id
+            ... )
+            >>> len(await sandbox.wait_for_code("+32 470 33 33 33"))
+            6
         """
         return await self._desk.mailbox.wait_for_code(contact, timeout)
 
@@ -451,6 +483,13 @@ class Sandbox:
 
         Raises:
             TimeoutError: that names the contact, if no message is sent in time.
+
+        Example:
+            >>> await api.message_gateway_api.send_sms(
+            ...     "+32470444444", SMSMessage(message="Tomorrow at 9.")
+            ... )
+            >>> (await sandbox.wait_for_message("+32 470 44 44 44"))["message"]
+            'Tomorrow at 9.'
         """
         return await self._desk.mailbox.wait_for_message(contact, timeout)
 
@@ -469,6 +508,9 @@ class Sandbox:
 
         Raises:
             ValueError: if there is a group of this id, or the id makes no sense.
+
+        Example:
+            >>> master = await sandbox.create_group("clinic")
         """
         pair = await in_new_thread(generate_key_pair)
 
@@ -543,6 +585,10 @@ class Sandbox:
 
         Raises:
             ValueError: if there is no such kind.
+
+        Example:
+            >>> "note" in await sandbox.stored("patient", patient.id)  # encrypted: in encryptedSelf
+            False
         """
         if kind not in KINDS:
             raise ValueError(f"There is no kind {kind!r}, only {', '.join(KINDS)}")
@@ -557,6 +603,12 @@ class Sandbox:
         """Return everything the sandbox contains, in the form that ``seed`` takes.
 
         The result contains the credentials and the private key of the master.
+
+        Example:
+            >>> seed = await sandbox.export()
+            >>> async with Sandbox(seed=seed) as copy:
+            ...     print(copy.master_hcp.login == sandbox.master_hcp.login)
+            True
         """
         return await self._open_store.run(seeding.export)
 
@@ -579,13 +631,21 @@ class Sandbox:
 
         Returns:
             How many there were.
+
+        Example:
+            >>> async with api.patient_api.subscribe_to_patient_events(["CREATE"]) as events:
+            ...     closed = await sandbox.disconnect_subscribers()
         """
         if self._events is None:
             return 0
         return self._events.disconnect_all(WSCloseCode.SERVICE_RESTART, "Disconnected by a test")
 
     def advance_clock(self, seconds: float) -> None:
-        """Move the sandbox's clock forward, to see codes and tokens expire."""
+        """Move the sandbox's clock forward, to see codes and tokens expire.
+
+        Example:
+            >>> sandbox.advance_clock(1)
+        """
         self._desk.advance_clock(seconds)
 
     def set_clock(self, moment: float | datetime) -> None:
@@ -598,6 +658,11 @@ class Sandbox:
 
         Raises:
             ValueError: if the clock is past this moment, or a datetime has no time zone.
+
+        Example:
+            >>> import time
+            >>> async with Sandbox() as sandbox:
+            ...     sandbox.set_clock(time.time() + 3600)
         """
         self._desk.set_clock(moment)
 
@@ -609,6 +674,13 @@ class Sandbox:
         Args:
             contact: the email address or phone number they went to, in any spelling; by default
                 anybody's.
+
+        Example:
+            >>> process = await anonymous_api.authentication_api.start_authentication(
+            ...     captcha, phone_number="+32470333334", healthcare_professional_id=professional_id
+            ... )
+            >>> [message.state for message in sandbox.messages("+32470333334")]
+            ['open']
         """
         return self._desk.messages(contact)
 
@@ -617,6 +689,11 @@ class Sandbox:
 
         The newest 1,000 are kept, without those to the sandbox's own API and its page. Their paths
         contain no code and no token.
+
+        Example:
+            >>> user = await api.user_api.get_logged_user()
+            >>> sandbox.requests()[-1].path
+            '/rest/v1/user/current'
         """
         return self._desk.request_log.requests
 
@@ -629,6 +706,9 @@ class Sandbox:
         Raises:
             TypeError: if it is no mapping of texts.
             ValueError: if a contact or a code makes no sense.
+
+        Example:
+            >>> sandbox.set_codes({"+32470000001": "123456"})
         """
         self._desk.codes.replace(codes)
 
@@ -637,6 +717,10 @@ class Sandbox:
 
         That is the database, messages, requests, faults, fixed codes, and the clock, which shows
         system time again. Open subscriptions to events are closed, as a restart would close them.
+
+        Example:
+            >>> async with Sandbox() as sandbox:
+            ...     await sandbox.reset()
         """
         restore, events = self._restore, self._events
         if self._store is None or restore is None or events is None:
@@ -698,6 +782,11 @@ class Sandbox:
 
         Raises:
             TypeError: if it is no `Fault`.
+
+        Example:
+            >>> fault = sandbox.inject_fault(
+            ...     Fault(kind="status", status=503, path="/rest/v1/nothing")
+            ... )
         """
         return self._desk.inject([_checked(fault)])[0]
 
@@ -722,7 +811,11 @@ class Sandbox:
         return self._desk.fault(_checked(fault))
 
     def clear_faults(self) -> None:
-        """Let no injected fault happen any more; the counters of each stay as they are."""
+        """Let no injected fault happen any more; the counters of each stay as they are.
+
+        Example:
+            >>> sandbox.clear_faults()
+        """
         self._desk.clear_faults()
 
 

@@ -206,6 +206,12 @@ class EncryptedKeyStorage(SecretHolder, StorageKeyStorage):
     Raises:
         ConfigurationError: both or neither of a passphrase and the system keyring are asked for.
         ValidationError: the passphrase is empty or not a text.
+
+    Example:
+        >>> keys = EncryptedKeyStorage(folder / "sealed", passphrase="correct horse battery staple")
+        >>> await keys.store_key_pair("4711", key_pair)
+        >>> await keys.list_key_pairs("4711") == [key_pair]
+        True
     """
 
     def __init__(

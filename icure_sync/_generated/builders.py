@@ -51,6 +51,10 @@ class AnonymousMedTechApiBuilder(Twin[AsyncAnonymousMedTechApiBuilder]):
 
         Raises:
             ConfigurationError: it is malformed.
+
+        Example:
+            >>> MedTechApiBuilder().with_icure_base_url("https://kraken.example/rest/v1")
+            MedTechApiBuilder(base_url='https://kraken.example/rest/v1')
         """
         self._call(self._inner.with_icure_base_url, icure_base_url)
         return self
@@ -67,6 +71,9 @@ class AnonymousMedTechApiBuilder(Twin[AsyncAnonymousMedTechApiBuilder]):
 
         Raises:
             ConfigurationError: it is another one.
+
+        Example:
+            >>> builder = MedTechApiBuilder.from_env().with_flavour("cardinal")
         """
         self._call(self._inner.with_flavour, flavour)
         return self
@@ -76,6 +83,11 @@ class AnonymousMedTechApiBuilder(Twin[AsyncAnonymousMedTechApiBuilder]):
 
         Raises:
             ConfigurationError: it is empty, or can't be part of a URL.
+
+        Example:
+            >>> builder = (
+            ...     MedTechApiBuilder.from_env().with_flavour("cardinal").with_project_id("my-app")
+            ... )
         """
         self._call(self._inner.with_project_id, project_id)
         return self
@@ -87,6 +99,11 @@ class AnonymousMedTechApiBuilder(Twin[AsyncAnonymousMedTechApiBuilder]):
 
         Raises:
             ConfigurationError: it is empty, or can't be part of a URL.
+
+        Example:
+            >>> builder = (
+            ...     MedTechApiBuilder.from_env().with_flavour("cardinal").with_group_id("clinic")
+            ... )
         """
         self._call(self._inner.with_group_id, group_id)
         return self
@@ -99,6 +116,9 @@ class AnonymousMedTechApiBuilder(Twin[AsyncAnonymousMedTechApiBuilder]):
 
         Raises:
             ConfigurationError: it is malformed.
+
+        Example:
+            >>> builder = MedTechApiBuilder.from_env().with_msg_gw_url("https://gateway.example")
         """
         self._call(self._inner.with_msg_gw_url, msg_gw_url)
         return self
@@ -108,6 +128,9 @@ class AnonymousMedTechApiBuilder(Twin[AsyncAnonymousMedTechApiBuilder]):
 
         Raises:
             ConfigurationError: it is empty, or can't be part of a URL.
+
+        Example:
+            >>> builder = AnonymousMedTechApiBuilder().with_msg_gw_spec_id("my-app")
         """
         self._call(self._inner.with_msg_gw_spec_id, msg_gw_spec_id)
         return self
@@ -117,6 +140,11 @@ class AnonymousMedTechApiBuilder(Twin[AsyncAnonymousMedTechApiBuilder]):
 
         Raises:
             ConfigurationError: it is empty, or can't be part of a URL.
+
+        Example:
+            >>> builder = AnonymousMedTechApiBuilder().with_auth_process_by_email_id(
+            ...     "patient-email"
+            ... )
         """
         self._call(self._inner.with_auth_process_by_email_id, auth_process_by_email_id)
         return self
@@ -126,6 +154,9 @@ class AnonymousMedTechApiBuilder(Twin[AsyncAnonymousMedTechApiBuilder]):
 
         Raises:
             ConfigurationError: it is empty, or can't be part of a URL.
+
+        Example:
+            >>> builder = AnonymousMedTechApiBuilder().with_auth_process_by_sms_id("patient-sms")
         """
         self._call(self._inner.with_auth_process_by_sms_id, auth_process_by_sms_id)
         return self
@@ -135,6 +166,11 @@ class AnonymousMedTechApiBuilder(Twin[AsyncAnonymousMedTechApiBuilder]):
 
         Raises:
             ConfigurationError: it lacks a method of ``Crypto`` that is not of today's flavour only.
+
+        Example:
+            >>> MedTechApiBuilder().with_crypto(object())
+            Traceback (most recent call last):
+            ConfigurationError: ...
         """
         self._call(self._inner.with_crypto, adapt(crypto, _crypto.CRYPTO_METHODS))
         return self
@@ -144,6 +180,10 @@ class AnonymousMedTechApiBuilder(Twin[AsyncAnonymousMedTechApiBuilder]):
 
         Raises:
             ConfigurationError: it lacks a method of ``Storage``.
+
+        Example:
+            >>> from icure_sync.storage import FileStorage
+            >>> builder = MedTechApiBuilder.from_env().with_storage(FileStorage(folder / "state"))
         """
         self._call(self._inner.with_storage, adapt(storage, _storage.STORAGE_METHODS))
         return self
@@ -156,6 +196,12 @@ class AnonymousMedTechApiBuilder(Twin[AsyncAnonymousMedTechApiBuilder]):
 
         Raises:
             ConfigurationError: it lacks a method of ``KeyStorage``.
+
+        Example:
+            >>> from icure_sync.storage import FileKeyStorage
+            >>> builder = MedTechApiBuilder.from_env().with_key_storage(
+            ...     FileKeyStorage(folder / "keys")
+            ... )
         """
         self._call(self._inner.with_key_storage, adapt(key_storage, _storage.KEY_STORAGE_METHODS))
         return self
@@ -165,6 +211,11 @@ class AnonymousMedTechApiBuilder(Twin[AsyncAnonymousMedTechApiBuilder]):
 
         Raises:
             ConfigurationError: it is no path.
+
+        Example:
+            >>> builder = MedTechApiBuilder.from_env().with_storage_directory(
+            ...     "~/.local/share/my-app"
+            ... )
         """
         self._call(self._inner.with_storage_directory, directory)
         return self
@@ -176,6 +227,9 @@ class AnonymousMedTechApiBuilder(Twin[AsyncAnonymousMedTechApiBuilder]):
 
         Raises:
             ConfigurationError: it is not positive.
+
+        Example:
+            >>> builder = MedTechApiBuilder.from_env().with_timeout(10)
         """
         self._call(self._inner.with_timeout, seconds)
         return self
@@ -191,6 +245,9 @@ class AnonymousMedTechApiBuilder(Twin[AsyncAnonymousMedTechApiBuilder]):
 
         Raises:
             ConfigurationError: it is not a positive whole number.
+
+        Example:
+            >>> builder = MedTechApiBuilder.from_env().with_max_response_size(8 * 1024 * 1024)
         """
         self._call(self._inner.with_max_response_size, size)
         return self
@@ -202,6 +259,9 @@ class AnonymousMedTechApiBuilder(Twin[AsyncAnonymousMedTechApiBuilder]):
 
         Raises:
             ConfigurationError: it is not a positive whole number.
+
+        Example:
+            >>> builder = MedTechApiBuilder.from_env().with_connection_limit(10)
         """
         self._call(self._inner.with_connection_limit, limit)
         return self
@@ -218,6 +278,11 @@ class AnonymousMedTechApiBuilder(Twin[AsyncAnonymousMedTechApiBuilder]):
 
         Raises:
             ConfigurationError: it is malformed.
+
+        Example:
+            >>> builder = MedTechApiBuilder.from_env().with_proxy(
+            ...     "http://proxy.clinic.example:3128"
+            ... )
         """
         self._call(self._inner.with_proxy, proxy)
         return self
@@ -233,6 +298,12 @@ class AnonymousMedTechApiBuilder(Twin[AsyncAnonymousMedTechApiBuilder]):
 
         Raises:
             ConfigurationError: it is no SSL context, or is one for servers.
+
+        Example:
+            >>> import ssl
+            >>> builder = MedTechApiBuilder.from_env().with_ssl_context(
+            ...     ssl.create_default_context()
+            ... )
         """
         self._call(self._inner.with_ssl_context, ssl_context)
         return self
@@ -252,6 +323,11 @@ class AnonymousMedTechApiBuilder(Twin[AsyncAnonymousMedTechApiBuilder]):
 
         Raises:
             ConfigurationError: it cannot be called.
+
+        Example:
+            >>> def is_right(question):
+            ...     return question.digest in {"the digests that people have read to you"}
+            >>> builder = MedTechApiBuilder.from_env().with_public_key_policy(is_right)
         """
         self._call(self._inner.with_public_key_policy, callback(policy))
         return self
@@ -265,6 +341,10 @@ class AnonymousMedTechApiBuilder(Twin[AsyncAnonymousMedTechApiBuilder]):
 
         Raises:
             ConfigurationError: one of them is no such digest.
+
+        Example:
+            >>> keys = api.data_owner_api.get_public_keys_of(colleague_id)
+            >>> builder = MedTechApiBuilder.from_env().with_pinned_keys(key.digest for key in keys)
         """
         self._call(self._inner.with_pinned_keys, digests)
         return self
@@ -283,6 +363,12 @@ class AnonymousMedTechApiBuilder(Twin[AsyncAnonymousMedTechApiBuilder]):
         Raises:
             ConfigurationError: it cannot be called. ``build()`` raises it where the storage is in
                 memory.
+
+        Example:
+            >>> def confirm_change(question):
+            ...     return False  # or ask the person, who compares question.digest
+            >>> builder = MedTechApiBuilder.from_env().with_storage_directory(folder)
+            >>> builder = builder.with_trust_on_first_use(confirm_change)
         """
         self._call(self._inner.with_trust_on_first_use, callback(confirm_change))
         return self
@@ -299,6 +385,11 @@ class AnonymousMedTechApiBuilder(Twin[AsyncAnonymousMedTechApiBuilder]):
 
         Raises:
             ConfigurationError: it cannot be called.
+
+        Example:
+            >>> def tell(question):
+            ...     print("A key of", question.data_owner_id, "is new")
+            >>> builder = MedTechApiBuilder.from_env().on_key_change(tell)
         """
         self._call(self._inner.on_key_change, callback(notify))
         return self
@@ -308,6 +399,9 @@ class AnonymousMedTechApiBuilder(Twin[AsyncAnonymousMedTechApiBuilder]):
 
         Without it, publishing a key pair that is in memory only gives a
         :class:`~icure_sync.KeysInMemoryWarning`.
+
+        Example:
+            >>> builder = AnonymousMedTechApiBuilder.from_env().with_in_memory_keys()
         """
         self._call(self._inner.with_in_memory_keys)
         return self
@@ -337,12 +431,19 @@ class AnonymousMedTechApiBuilder(Twin[AsyncAnonymousMedTechApiBuilder]):
         Raises:
             ValidationError: one is unknown, or backends need it in clear, such as ``id``, ``rev``,
                 ``labels`` and ``active``.
+
+        Example:
+            >>> builder = MedTechApiBuilder.from_env().with_encrypted_fields(patient=["addresses"])
         """
         self._call(self._inner.with_encrypted_fields, patient=patient)
         return self
 
     def prevent_cookie_usage(self) -> Self:
-        """Use Basic authentication on every request, as the reference does under this name."""
+        """Use Basic authentication on every request, as the reference does under this name.
+
+        Example:
+            >>> builder = MedTechApiBuilder.from_env().prevent_cookie_usage()
+        """
         self._call(self._inner.prevent_cookie_usage)
         return self
 
@@ -362,6 +463,9 @@ class AnonymousMedTechApiBuilder(Twin[AsyncAnonymousMedTechApiBuilder]):
         Raises:
             ConfigurationError: one is missing or malformed, and the message names it; or the user
                 type is unknown.
+
+        Example:
+            >>> builder = AnonymousMedTechApiBuilder.from_env(user_type="patient")
         """
         return cls._made_by("from_env", user_type=user_type)
 
@@ -370,6 +474,12 @@ class AnonymousMedTechApiBuilder(Twin[AsyncAnonymousMedTechApiBuilder]):
 
         Raises:
             ConfigurationError: an option is missing; the message names the method to call.
+
+        Example:
+            >>> with AnonymousMedTechApiBuilder.from_env().build() as anonymous_api:
+            ...     key_pair = anonymous_api.generate_rsa_keypair()
+            >>> len(key_pair.fingerprint)
+            32
         """
         return _medtech.AnonymousMedTechApi._wrap(self._run(self._inner.build))
 
@@ -393,6 +503,10 @@ class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
 
         Raises:
             ConfigurationError: it is malformed.
+
+        Example:
+            >>> MedTechApiBuilder().with_icure_base_url("https://kraken.example/rest/v1")
+            MedTechApiBuilder(base_url='https://kraken.example/rest/v1')
         """
         self._call(self._inner.with_icure_base_url, icure_base_url)
         return self
@@ -409,6 +523,9 @@ class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
 
         Raises:
             ConfigurationError: it is another one.
+
+        Example:
+            >>> builder = MedTechApiBuilder.from_env().with_flavour("cardinal")
         """
         self._call(self._inner.with_flavour, flavour)
         return self
@@ -418,6 +535,11 @@ class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
 
         Raises:
             ConfigurationError: it is empty, or can't be part of a URL.
+
+        Example:
+            >>> builder = (
+            ...     MedTechApiBuilder.from_env().with_flavour("cardinal").with_project_id("my-app")
+            ... )
         """
         self._call(self._inner.with_project_id, project_id)
         return self
@@ -429,6 +551,11 @@ class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
 
         Raises:
             ConfigurationError: it is empty, or can't be part of a URL.
+
+        Example:
+            >>> builder = (
+            ...     MedTechApiBuilder.from_env().with_flavour("cardinal").with_group_id("clinic")
+            ... )
         """
         self._call(self._inner.with_group_id, group_id)
         return self
@@ -441,6 +568,9 @@ class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
 
         Raises:
             ConfigurationError: it is malformed.
+
+        Example:
+            >>> builder = MedTechApiBuilder.from_env().with_msg_gw_url("https://gateway.example")
         """
         self._call(self._inner.with_msg_gw_url, msg_gw_url)
         return self
@@ -450,6 +580,9 @@ class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
 
         Raises:
             ConfigurationError: it is empty, or can't be part of a URL.
+
+        Example:
+            >>> builder = AnonymousMedTechApiBuilder().with_msg_gw_spec_id("my-app")
         """
         self._call(self._inner.with_msg_gw_spec_id, msg_gw_spec_id)
         return self
@@ -459,6 +592,11 @@ class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
 
         Raises:
             ConfigurationError: it is empty, or can't be part of a URL.
+
+        Example:
+            >>> builder = AnonymousMedTechApiBuilder().with_auth_process_by_email_id(
+            ...     "patient-email"
+            ... )
         """
         self._call(self._inner.with_auth_process_by_email_id, auth_process_by_email_id)
         return self
@@ -468,6 +606,9 @@ class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
 
         Raises:
             ConfigurationError: it is empty, or can't be part of a URL.
+
+        Example:
+            >>> builder = AnonymousMedTechApiBuilder().with_auth_process_by_sms_id("patient-sms")
         """
         self._call(self._inner.with_auth_process_by_sms_id, auth_process_by_sms_id)
         return self
@@ -477,6 +618,11 @@ class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
 
         Raises:
             ConfigurationError: it lacks a method of ``Crypto`` that is not of today's flavour only.
+
+        Example:
+            >>> MedTechApiBuilder().with_crypto(object())
+            Traceback (most recent call last):
+            ConfigurationError: ...
         """
         self._call(self._inner.with_crypto, adapt(crypto, _crypto.CRYPTO_METHODS))
         return self
@@ -486,6 +632,10 @@ class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
 
         Raises:
             ConfigurationError: it lacks a method of ``Storage``.
+
+        Example:
+            >>> from icure_sync.storage import FileStorage
+            >>> builder = MedTechApiBuilder.from_env().with_storage(FileStorage(folder / "state"))
         """
         self._call(self._inner.with_storage, adapt(storage, _storage.STORAGE_METHODS))
         return self
@@ -498,6 +648,12 @@ class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
 
         Raises:
             ConfigurationError: it lacks a method of ``KeyStorage``.
+
+        Example:
+            >>> from icure_sync.storage import FileKeyStorage
+            >>> builder = MedTechApiBuilder.from_env().with_key_storage(
+            ...     FileKeyStorage(folder / "keys")
+            ... )
         """
         self._call(self._inner.with_key_storage, adapt(key_storage, _storage.KEY_STORAGE_METHODS))
         return self
@@ -507,6 +663,11 @@ class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
 
         Raises:
             ConfigurationError: it is no path.
+
+        Example:
+            >>> builder = MedTechApiBuilder.from_env().with_storage_directory(
+            ...     "~/.local/share/my-app"
+            ... )
         """
         self._call(self._inner.with_storage_directory, directory)
         return self
@@ -518,6 +679,9 @@ class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
 
         Raises:
             ConfigurationError: it is not positive.
+
+        Example:
+            >>> builder = MedTechApiBuilder.from_env().with_timeout(10)
         """
         self._call(self._inner.with_timeout, seconds)
         return self
@@ -533,6 +697,9 @@ class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
 
         Raises:
             ConfigurationError: it is not a positive whole number.
+
+        Example:
+            >>> builder = MedTechApiBuilder.from_env().with_max_response_size(8 * 1024 * 1024)
         """
         self._call(self._inner.with_max_response_size, size)
         return self
@@ -544,6 +711,9 @@ class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
 
         Raises:
             ConfigurationError: it is not a positive whole number.
+
+        Example:
+            >>> builder = MedTechApiBuilder.from_env().with_connection_limit(10)
         """
         self._call(self._inner.with_connection_limit, limit)
         return self
@@ -560,6 +730,11 @@ class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
 
         Raises:
             ConfigurationError: it is malformed.
+
+        Example:
+            >>> builder = MedTechApiBuilder.from_env().with_proxy(
+            ...     "http://proxy.clinic.example:3128"
+            ... )
         """
         self._call(self._inner.with_proxy, proxy)
         return self
@@ -575,6 +750,12 @@ class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
 
         Raises:
             ConfigurationError: it is no SSL context, or is one for servers.
+
+        Example:
+            >>> import ssl
+            >>> builder = MedTechApiBuilder.from_env().with_ssl_context(
+            ...     ssl.create_default_context()
+            ... )
         """
         self._call(self._inner.with_ssl_context, ssl_context)
         return self
@@ -594,6 +775,11 @@ class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
 
         Raises:
             ConfigurationError: it cannot be called.
+
+        Example:
+            >>> def is_right(question):
+            ...     return question.digest in {"the digests that people have read to you"}
+            >>> builder = MedTechApiBuilder.from_env().with_public_key_policy(is_right)
         """
         self._call(self._inner.with_public_key_policy, callback(policy))
         return self
@@ -607,6 +793,10 @@ class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
 
         Raises:
             ConfigurationError: one of them is no such digest.
+
+        Example:
+            >>> keys = api.data_owner_api.get_public_keys_of(colleague_id)
+            >>> builder = MedTechApiBuilder.from_env().with_pinned_keys(key.digest for key in keys)
         """
         self._call(self._inner.with_pinned_keys, digests)
         return self
@@ -625,6 +815,12 @@ class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
         Raises:
             ConfigurationError: it cannot be called. ``build()`` raises it where the storage is in
                 memory.
+
+        Example:
+            >>> def confirm_change(question):
+            ...     return False  # or ask the person, who compares question.digest
+            >>> builder = MedTechApiBuilder.from_env().with_storage_directory(folder)
+            >>> builder = builder.with_trust_on_first_use(confirm_change)
         """
         self._call(self._inner.with_trust_on_first_use, callback(confirm_change))
         return self
@@ -641,6 +837,11 @@ class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
 
         Raises:
             ConfigurationError: it cannot be called.
+
+        Example:
+            >>> def tell(question):
+            ...     print("A key of", question.data_owner_id, "is new")
+            >>> builder = MedTechApiBuilder.from_env().on_key_change(tell)
         """
         self._call(self._inner.on_key_change, callback(notify))
         return self
@@ -650,6 +851,9 @@ class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
 
         Without it, publishing a key pair that is in memory only gives a
         :class:`~icure_sync.KeysInMemoryWarning`.
+
+        Example:
+            >>> builder = AnonymousMedTechApiBuilder.from_env().with_in_memory_keys()
         """
         self._call(self._inner.with_in_memory_keys)
         return self
@@ -679,12 +883,19 @@ class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
         Raises:
             ValidationError: one is unknown, or backends need it in clear, such as ``id``, ``rev``,
                 ``labels`` and ``active``.
+
+        Example:
+            >>> builder = MedTechApiBuilder.from_env().with_encrypted_fields(patient=["addresses"])
         """
         self._call(self._inner.with_encrypted_fields, patient=patient)
         return self
 
     def prevent_cookie_usage(self) -> Self:
-        """Use Basic authentication on every request, as the reference does under this name."""
+        """Use Basic authentication on every request, as the reference does under this name.
+
+        Example:
+            >>> builder = MedTechApiBuilder.from_env().prevent_cookie_usage()
+        """
         self._call(self._inner.prevent_cookie_usage)
         return self
 
@@ -701,6 +912,9 @@ class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
         Raises:
             ConfigurationError: ``ICURE_URL`` is missing, one is malformed, or the user type is
                 unknown.
+
+        Example:
+            >>> builder = MedTechApiBuilder.from_env().with_user_name(login).with_password(token)
         """
         return cls._made_by("from_env", user_type=user_type)
 
@@ -709,6 +923,9 @@ class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
 
         Raises:
             ConfigurationError: it is empty.
+
+        Example:
+            >>> builder = MedTechApiBuilder.from_env().with_user_name("+32470123456")
         """
         self._call(self._inner.with_user_name, user_name)
         return self
@@ -723,6 +940,9 @@ class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
 
         Raises:
             ConfigurationError: it is empty, or the moment is no integer.
+
+        Example:
+            >>> builder = MedTechApiBuilder.from_env().with_user_name(login).with_password(token)
         """
         self._call(self._inner.with_password, password, expires_at=expires_at)
         return self
@@ -742,6 +962,11 @@ class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
         Raises:
             ConfigurationError: it cannot be called. ``build()`` raises it next to
                 ``prevent_cookie_usage()``, where each request would need a code.
+
+        Example:
+            >>> def ask():
+            ...     return input("Code of your authenticator app: ")
+            >>> builder = MedTechApiBuilder.from_env().with_second_factor(ask)
         """
         self._call(self._inner.with_second_factor, callback(get_code))
         return self
@@ -751,5 +976,10 @@ class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
 
         Raises:
             ConfigurationError: an option is missing; the message names the method to call.
+
+        Example:
+            >>> builder = MedTechApiBuilder.from_env().with_user_name(login).with_password(token)
+            >>> with builder.build() as api:
+            ...     user_id, group_id = api.identify()
         """
         return _medtech.MedTechApi._wrap(self._run(self._inner.build))

@@ -42,6 +42,12 @@ class EncryptedKeyStorage(StorageKeyStorage):
     Raises:
         ConfigurationError: both or neither of a passphrase and the system keyring are asked for.
         ValidationError: the passphrase is empty or not a text.
+
+    Example:
+        >>> keys = EncryptedKeyStorage(folder / "sealed", passphrase="correct horse battery staple")
+        >>> keys.store_key_pair("4711", key_pair)
+        >>> keys.list_key_pairs("4711") == [key_pair]
+        True
     """
 
     _inner: AsyncEncryptedKeyStorage

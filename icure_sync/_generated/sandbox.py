@@ -38,7 +38,9 @@ class Sandbox(Twin[AsyncSandbox]):
             print(sandbox.icure_url)
 
     Args:
-        database: path of an SQLite file that keeps everything, by default in memory.
+        database: path of an SQLite file that keeps everything, by default in memory. It survives
+            a kill and a loss of power, for one sandbox at a time. It is for development and tests:
+            no production backend, and no place for real data.
         port: port to listen on, by default a free one.
         seed: what a new database starts with: a dict of the form that `export` returns, or the path
             of a JSON file that contains one. A database that has content already is left as it is.
@@ -72,6 +74,10 @@ class Sandbox(Twin[AsyncSandbox]):
             ``codes`` is no mapping.
         ValueError: if the profile, a host name, an origin, the difficulty, the interval or a fixed
             code makes no sense.
+
+    Example:
+        >>> with Sandbox() as sandbox:
+        ...     builder = MedTechApiBuilder().with_icure_base_url(sandbox.icure_url)
     """
 
     patient_process_by_sms_id = "patient-sms"
@@ -142,9 +148,15 @@ class Sandbox(Twin[AsyncSandbox]):
 
         Raises:
             ImportError: if joserfc is missing: install ``icure-async[sandbox]``.
-            OSError: if the port is in use, or others can read the database.
+            OSError: if the port is in use, or the database can't be used: because another sandbox
+                uses it, it is damaged or of a newer version, or others can read it.
             RuntimeError: if it runs already.
             ValueError: if the seed is malformed.
+
+        Example:
+            >>> sandbox = Sandbox()
+            >>> sandbox.start()
+            >>> sandbox.close()
         """
         self._run(self._inner.start)
 
@@ -152,6 +164,9 @@ class Sandbox(Twin[AsyncSandbox]):
         """Stop to listen and close the database; does nothing when it is closed already.
 
         Requests under way are finished and answered, those that have not begun are dropped.
+
+        Example:
+            >>> Sandbox().close()
         """
         self._close(self._inner.aclose)
 
@@ -219,6 +234,13 @@ class Sandbox(Twin[AsyncSandbox]):
 
         Raises:
             TimeoutError: that names the contact, if no code is sent in time.
+
+        Example:
+            >>> process = anonymous_api.authentication_api.start_authentication(
+            ...     captcha, phone_number="+32470333333", healthcare_professional_id=professional_id
+            ... )
+            >>> len(sandbox.wait_for_code("+32 470 33 33 33"))
+            6
         """
         return self._run(self._inner.wait_for_code, contact, timeout)
 
@@ -234,6 +256,13 @@ class Sandbox(Twin[AsyncSandbox]):
 
         Raises:
             TimeoutError: that names the contact, if no message is sent in time.
+
+        Example:
+            >>> api.message_gateway_api.send_sms(
+            ...     "+32470444444", SMSMessage(message="Tomorrow at 9.")
+            ... )
+            >>> sandbox.wait_for_message("+32 470 44 44 44")["message"]
+            'Tomorrow at 9.'
         """
         return self._run(self._inner.wait_for_message, contact, timeout)
 
@@ -252,6 +281,9 @@ class Sandbox(Twin[AsyncSandbox]):
 
         Raises:
             ValueError: if there is a group of this id, or the id makes no sense.
+
+        Example:
+            >>> master = sandbox.create_group("clinic")
         """
         return self._run(self._inner.create_group, group_id, name=name)
 
@@ -318,6 +350,10 @@ class Sandbox(Twin[AsyncSandbox]):
 
         Raises:
             ValueError: if there is no such kind.
+
+        Example:
+            >>> "note" in sandbox.stored("patient", patient.id)  # encrypted: in encryptedSelf
+            False
         """
         return self._run(self._inner.stored, kind, entity_id, group_id=group_id)
 
@@ -325,6 +361,12 @@ class Sandbox(Twin[AsyncSandbox]):
         """Return everything the sandbox contains, in the form that ``seed`` takes.
 
         The result contains the credentials and the private key of the master.
+
+        Example:
+            >>> seed = sandbox.export()
+            >>> with Sandbox(seed=seed) as copy:
+            ...     print(copy.master_hcp.login == sandbox.master_hcp.login)
+            True
         """
         return self._run(self._inner.export)
 
@@ -344,11 +386,19 @@ class Sandbox(Twin[AsyncSandbox]):
 
         Returns:
             How many there were.
+
+        Example:
+            >>> with api.patient_api.subscribe_to_patient_events(["CREATE"]) as events:
+            ...     closed = sandbox.disconnect_subscribers()
         """
         return self._run(self._inner.disconnect_subscribers)
 
     def advance_clock(self, seconds: float) -> None:
-        """Move the sandbox's clock forward, to see codes and tokens expire."""
+        """Move the sandbox's clock forward, to see codes and tokens expire.
+
+        Example:
+            >>> sandbox.advance_clock(1)
+        """
         self._call(self._inner.advance_clock, seconds)
 
     def set_clock(self, moment: float | datetime) -> None:
@@ -361,6 +411,11 @@ class Sandbox(Twin[AsyncSandbox]):
 
         Raises:
             ValueError: if the clock is past this moment, or a datetime has no time zone.
+
+        Example:
+            >>> import time
+            >>> with Sandbox() as sandbox:
+            ...     sandbox.set_clock(time.time() + 3600)
         """
         self._call(self._inner.set_clock, moment)
 
@@ -372,6 +427,13 @@ class Sandbox(Twin[AsyncSandbox]):
         Args:
             contact: the email address or phone number they went to, in any spelling; by default
                 anybody's.
+
+        Example:
+            >>> process = anonymous_api.authentication_api.start_authentication(
+            ...     captcha, phone_number="+32470333334", healthcare_professional_id=professional_id
+            ... )
+            >>> [message.state for message in sandbox.messages("+32470333334")]
+            ['open']
         """
         return self._call(self._inner.messages, contact)
 
@@ -380,6 +442,11 @@ class Sandbox(Twin[AsyncSandbox]):
 
         The newest 1,000 are kept, without those to the sandbox's own API and its page. Their paths
         contain no code and no token.
+
+        Example:
+            >>> user = api.user_api.get_logged_user()
+            >>> sandbox.requests()[-1].path
+            '/rest/v1/user/current'
         """
         return self._call(self._inner.requests)
 
@@ -392,6 +459,9 @@ class Sandbox(Twin[AsyncSandbox]):
         Raises:
             TypeError: if it is no mapping of texts.
             ValueError: if a contact or a code makes no sense.
+
+        Example:
+            >>> sandbox.set_codes({"+32470000001": "123456"})
         """
         self._call(self._inner.set_codes, codes)
 
@@ -400,6 +470,10 @@ class Sandbox(Twin[AsyncSandbox]):
 
         That is the database, messages, requests, faults, fixed codes, and the clock, which shows
         system time again. Open subscriptions to events are closed, as a restart would close them.
+
+        Example:
+            >>> with Sandbox() as sandbox:
+            ...     sandbox.reset()
         """
         self._run(self._inner.reset)
 
@@ -430,6 +504,11 @@ class Sandbox(Twin[AsyncSandbox]):
 
         Raises:
             TypeError: if it is no `Fault`.
+
+        Example:
+            >>> fault = sandbox.inject_fault(
+            ...     Fault(kind="status", status=503, path="/rest/v1/nothing")
+            ... )
         """
         return self._call(self._inner.inject_fault, fault)
 
@@ -454,5 +533,9 @@ class Sandbox(Twin[AsyncSandbox]):
         return self._call(self._inner.fault, fault)
 
     def clear_faults(self) -> None:
-        """Let no injected fault happen any more; the counters of each stay as they are."""
+        """Let no injected fault happen any more; the counters of each stay as they are.
+
+        Example:
+            >>> sandbox.clear_faults()
+        """
         self._call(self._inner.clear_faults)
