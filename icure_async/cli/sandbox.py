@@ -84,6 +84,7 @@ def sandbox(
             style="yellow",
             highlight=False,
             markup=False,
+            soft_wrap=True,
         )
     try:
         asyncio.run(_serve(Console(), notes, server))
