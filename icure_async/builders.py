@@ -213,6 +213,10 @@ class _Builder(SecretHolder):
 
         Raises:
             ConfigurationError: it is malformed.
+
+        Example:
+            >>> MedTechApiBuilder().with_icure_base_url("https://kraken.example/rest/v1")
+            MedTechApiBuilder(base_url='https://kraken.example/rest/v1')
         """
         self._base_url = normalise_base_url(icure_base_url, "with_icure_base_url")
         return self
@@ -229,6 +233,9 @@ class _Builder(SecretHolder):
 
         Raises:
             ConfigurationError: it is another one.
+
+        Example:
+            >>> builder = MedTechApiBuilder.from_env().with_flavour("cardinal")
         """
         if flavour not in FLAVOURS:
             raise ConfigurationError("with_flavour() needs 'medtech' or 'cardinal'.")
@@ -240,6 +247,11 @@ class _Builder(SecretHolder):
 
         Raises:
             ConfigurationError: it is empty, or can't be part of a URL.
+
+        Example:
+            >>> builder = (
+            ...     MedTechApiBuilder.from_env().with_flavour("cardinal").with_project_id("my-app")
+            ... )
         """
         self._project_id = _segment(project_id, "with_project_id", "of a project")
         return self
@@ -251,6 +263,11 @@ class _Builder(SecretHolder):
 
         Raises:
             ConfigurationError: it is empty, or can't be part of a URL.
+
+        Example:
+            >>> builder = (
+            ...     MedTechApiBuilder.from_env().with_flavour("cardinal").with_group_id("clinic")
+            ... )
         """
         self._group_id = _segment(group_id, "with_group_id", "of a group")
         return self
@@ -263,6 +280,9 @@ class _Builder(SecretHolder):
 
         Raises:
             ConfigurationError: it is malformed.
+
+        Example:
+            >>> builder = MedTechApiBuilder.from_env().with_msg_gw_url("https://gateway.example")
         """
         self._msg_gw_url = normalise_gateway_url(msg_gw_url, "with_msg_gw_url")
         return self
@@ -272,6 +292,9 @@ class _Builder(SecretHolder):
 
         Raises:
             ConfigurationError: it is empty, or can't be part of a URL.
+
+        Example:
+            >>> builder = AnonymousMedTechApiBuilder().with_msg_gw_spec_id("my-app")
         """
         self._msg_gw_spec_id = _gateway_id(msg_gw_spec_id, "with_msg_gw_spec_id")
         return self
@@ -281,6 +304,11 @@ class _Builder(SecretHolder):
 
         Raises:
             ConfigurationError: it is empty, or can't be part of a URL.
+
+        Example:
+            >>> builder = AnonymousMedTechApiBuilder().with_auth_process_by_email_id(
+            ...     "patient-email"
+            ... )
         """
         self._auth_process_by_email_id = _gateway_id(
             auth_process_by_email_id, "with_auth_process_by_email_id"
@@ -292,6 +320,9 @@ class _Builder(SecretHolder):
 
         Raises:
             ConfigurationError: it is empty, or can't be part of a URL.
+
+        Example:
+            >>> builder = AnonymousMedTechApiBuilder().with_auth_process_by_sms_id("patient-sms")
         """
         self._auth_process_by_sms_id = _gateway_id(
             auth_process_by_sms_id, "with_auth_process_by_sms_id"
@@ -303,6 +334,11 @@ class _Builder(SecretHolder):
 
         Raises:
             ConfigurationError: it lacks a method of ``Crypto`` that is not of today's flavour only.
+
+        Example:
+            >>> MedTechApiBuilder().with_crypto(object())
+            Traceback (most recent call last):
+            ConfigurationError: ...
         """
         _check_methods(crypto, Crypto, "with_crypto", optional=METHODS_OF_TODAY)
         self._crypto = crypto
@@ -313,6 +349,10 @@ class _Builder(SecretHolder):
 
         Raises:
             ConfigurationError: it lacks a method of ``Storage``.
+
+        Example:
+            >>> from icure_async.storage import FileStorage
+            >>> builder = MedTechApiBuilder.from_env().with_storage(FileStorage(folder / "state"))
         """
         _check_methods(storage, Storage, "with_storage")
         self._storage = storage
@@ -326,6 +366,12 @@ class _Builder(SecretHolder):
 
         Raises:
             ConfigurationError: it lacks a method of ``KeyStorage``.
+
+        Example:
+            >>> from icure_async.storage import FileKeyStorage
+            >>> builder = MedTechApiBuilder.from_env().with_key_storage(
+            ...     FileKeyStorage(folder / "keys")
+            ... )
         """
         _check_methods(key_storage, KeyStorage, "with_key_storage")
         self._key_storage = key_storage
@@ -336,6 +382,11 @@ class _Builder(SecretHolder):
 
         Raises:
             ConfigurationError: it is no path.
+
+        Example:
+            >>> builder = MedTechApiBuilder.from_env().with_storage_directory(
+            ...     "~/.local/share/my-app"
+            ... )
         """
         if not isinstance(directory, str | os.PathLike) or not os.fspath(directory):
             raise ConfigurationError("with_storage_directory() needs the path of a folder.")
@@ -356,6 +407,9 @@ class _Builder(SecretHolder):
 
         Raises:
             ConfigurationError: it is not positive.
+
+        Example:
+            >>> builder = MedTechApiBuilder.from_env().with_timeout(10)
         """
         is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
         if not is_number or not 0 < seconds < float("inf"):
@@ -374,6 +428,9 @@ class _Builder(SecretHolder):
 
         Raises:
             ConfigurationError: it is not a positive whole number.
+
+        Example:
+            >>> builder = MedTechApiBuilder.from_env().with_max_response_size(8 * 1024 * 1024)
         """
         self._max_response_size = _positive(size, "with_max_response_size", "of bytes")
         return self
@@ -385,6 +442,9 @@ class _Builder(SecretHolder):
 
         Raises:
             ConfigurationError: it is not a positive whole number.
+
+        Example:
+            >>> builder = MedTechApiBuilder.from_env().with_connection_limit(10)
         """
         self._connection_limit = _positive(limit, "with_connection_limit", "of connections")
         return self
@@ -422,6 +482,11 @@ class _Builder(SecretHolder):
 
         Raises:
             ConfigurationError: it is malformed.
+
+        Example:
+            >>> builder = MedTechApiBuilder.from_env().with_proxy(
+            ...     "http://proxy.clinic.example:3128"
+            ... )
         """
         self._proxy = Proxy.parse(
             proxy, source="The URL given to with_proxy()", name="the proxy given to with_proxy()"
@@ -439,6 +504,12 @@ class _Builder(SecretHolder):
 
         Raises:
             ConfigurationError: it is no SSL context, or is one for servers.
+
+        Example:
+            >>> import ssl
+            >>> builder = MedTechApiBuilder.from_env().with_ssl_context(
+            ...     ssl.create_default_context()
+            ... )
         """
         if (
             not isinstance(ssl_context, ssl.SSLContext)
@@ -459,6 +530,13 @@ class _Builder(SecretHolder):
 
         Raises:
             ConfigurationError: it is no aiohttp client session, or is closed.
+
+        Example:
+            >>> import aiohttp
+            >>> async with aiohttp.ClientSession() as session:
+            ...     builder = MedTechApiBuilder.from_env().with_client_session(session)
+            ...     async with builder.with_user_name(login).with_password(token).build() as api:
+            ...         user_id, group_id = await api.identify()
         """
         if not isinstance(client_session, aiohttp.ClientSession) or client_session.closed:
             raise ConfigurationError("with_client_session() needs an open aiohttp.ClientSession.")
@@ -480,6 +558,11 @@ class _Builder(SecretHolder):
 
         Raises:
             ConfigurationError: it cannot be called.
+
+        Example:
+            >>> async def is_right(question):
+            ...     return question.digest in {"the digests that people have read to you"}
+            >>> builder = MedTechApiBuilder.from_env().with_public_key_policy(is_right)
         """
         if not callable(policy):
             raise ConfigurationError("with_public_key_policy() needs an async function.")
@@ -496,6 +579,10 @@ class _Builder(SecretHolder):
 
         Raises:
             ConfigurationError: one of them is no such digest.
+
+        Example:
+            >>> keys = await api.data_owner_api.get_public_keys_of(colleague_id)
+            >>> builder = MedTechApiBuilder.from_env().with_pinned_keys(key.digest for key in keys)
         """
         if isinstance(digests, str) or not isinstance(digests, Iterable):
             raise ConfigurationError("with_pinned_keys() needs a list of digests.")
@@ -523,6 +610,12 @@ class _Builder(SecretHolder):
         Raises:
             ConfigurationError: it cannot be called. ``build()`` raises it where the storage is in
                 memory.
+
+        Example:
+            >>> async def confirm_change(question):
+            ...     return False  # or ask the person, who compares question.digest
+            >>> builder = MedTechApiBuilder.from_env().with_storage_directory(folder)
+            >>> builder = builder.with_trust_on_first_use(confirm_change)
         """
         if not callable(confirm_change):
             raise ConfigurationError("with_trust_on_first_use() needs an async function.")
@@ -542,6 +635,11 @@ class _Builder(SecretHolder):
 
         Raises:
             ConfigurationError: it cannot be called.
+
+        Example:
+            >>> async def tell(question):
+            ...     print("A key of", question.data_owner_id, "is new")
+            >>> builder = MedTechApiBuilder.from_env().on_key_change(tell)
         """
         if not callable(notify):
             raise ConfigurationError("on_key_change() needs an async function.")
@@ -553,6 +651,9 @@ class _Builder(SecretHolder):
 
         Without it, publishing a key pair that is in memory only gives a
         :class:`~icure_async.KeysInMemoryWarning`.
+
+        Example:
+            >>> builder = AnonymousMedTechApiBuilder.from_env().with_in_memory_keys()
         """
         self._in_memory_keys_are_meant = True
         return self
@@ -582,6 +683,9 @@ class _Builder(SecretHolder):
         Raises:
             ValidationError: one is unknown, or backends need it in clear, such as ``id``, ``rev``,
                 ``labels`` and ``active``.
+
+        Example:
+            >>> builder = MedTechApiBuilder.from_env().with_encrypted_fields(patient=["addresses"])
         """
         from icure_async.entities.encrypted_fields import encrypting
         from icure_async.entities.kinds import PATIENT
@@ -590,7 +694,11 @@ class _Builder(SecretHolder):
         return self
 
     def prevent_cookie_usage(self) -> Self:
-        """Use Basic authentication on every request, as the reference does under this name."""
+        """Use Basic authentication on every request, as the reference does under this name.
+
+        Example:
+            >>> builder = MedTechApiBuilder.from_env().prevent_cookie_usage()
+        """
         self._prevent_cookie_usage = True
         return self
 
@@ -743,6 +851,9 @@ class AnonymousMedTechApiBuilder(_Builder):
         Raises:
             ConfigurationError: one is missing or malformed, and the message names it; or the user
                 type is unknown.
+
+        Example:
+            >>> builder = AnonymousMedTechApiBuilder.from_env(user_type="patient")
         """
         builder = cls()
         builder._read_env(user_type)
@@ -762,6 +873,12 @@ class AnonymousMedTechApiBuilder(_Builder):
 
         Raises:
             ConfigurationError: an option is missing; the message names the method to call.
+
+        Example:
+            >>> async with AnonymousMedTechApiBuilder.from_env().build() as anonymous_api:
+            ...     key_pair = await anonymous_api.generate_rsa_keypair()
+            >>> len(key_pair.fingerprint)
+            32
         """
         settings = self._settings()
         spec_id = self._msg_gw_spec_id
@@ -804,6 +921,9 @@ class MedTechApiBuilder(_Builder):
         Raises:
             ConfigurationError: ``ICURE_URL`` is missing, one is malformed, or the user type is
                 unknown.
+
+        Example:
+            >>> builder = MedTechApiBuilder.from_env().with_user_name(login).with_password(token)
         """
         builder = cls()
         builder._read_env(user_type)
@@ -815,6 +935,9 @@ class MedTechApiBuilder(_Builder):
 
         Raises:
             ConfigurationError: it is empty.
+
+        Example:
+            >>> builder = MedTechApiBuilder.from_env().with_user_name("+32470123456")
         """
         self._user_name = _without_blanks_around(user_name, "with_user_name")
         return self
@@ -829,6 +952,9 @@ class MedTechApiBuilder(_Builder):
 
         Raises:
             ConfigurationError: it is empty, or the moment is no integer.
+
+        Example:
+            >>> builder = MedTechApiBuilder.from_env().with_user_name(login).with_password(token)
         """
         self._password = _non_empty(password, "with_password")
         if expires_at is not None:
@@ -856,6 +982,11 @@ class MedTechApiBuilder(_Builder):
         Raises:
             ConfigurationError: it cannot be called. ``build()`` raises it next to
                 ``prevent_cookie_usage()``, where each request would need a code.
+
+        Example:
+            >>> async def ask():
+            ...     return input("Code of your authenticator app: ")
+            >>> builder = MedTechApiBuilder.from_env().with_second_factor(ask)
         """
         if not callable(get_code):
             raise ConfigurationError("with_second_factor() needs an async function.")
@@ -867,6 +998,11 @@ class MedTechApiBuilder(_Builder):
 
         Raises:
             ConfigurationError: an option is missing; the message names the method to call.
+
+        Example:
+            >>> builder = MedTechApiBuilder.from_env().with_user_name(login).with_password(token)
+            >>> async with builder.build() as api:
+            ...     user_id, group_id = await api.identify()
         """
         settings = self._settings()
         user_name, password = self._user_name, self._password

@@ -56,23 +56,56 @@ __all__ = [
 
 
 class ICureError(Exception):
-    """Base of everything the SDK raises on purpose."""
+    """Base of everything the SDK raises on purpose.
+
+    Example:
+        >>> from icure_async.errors import ICureError
+        >>> try:
+        ...     await api.patient_api.get_patient("no-such-patient")
+        ... except ICureError as error:
+        ...     print(type(error).__name__)
+        NotFoundError
+    """
 
 
 class ConfigurationError(ICureError):
-    """An option of a builder is missing or malformed; the message names the method to call."""
+    """An option of a builder is missing or malformed; the message names the method to call.
+
+    Example:
+        >>> MedTechApiBuilder().build()
+        Traceback (most recent call last):
+        ConfigurationError: ...
+    """
 
 
 class ValidationError(ICureError):
-    """An argument is malformed. Nothing was sent."""
+    """An argument is malformed. Nothing was sent.
+
+    Example:
+        >>> await api.patient_api.get_patient("")
+        Traceback (most recent call last):
+        ValidationError: ...
+    """
 
 
 class WrongArgumentsError(ICureError, TypeError):
-    """A method was called with arguments that it does not have. Nothing was sent."""
+    """A method was called with arguments that it does not have. Nothing was sent.
+
+    Example:
+        >>> await anonymous_api.authentication_api.start_authentication(captcha, "+32470123456")
+        Traceback (most recent call last):
+        WrongArgumentsError: ...
+    """
 
 
 class UnknownNameError(ICureError, AttributeError):
-    """An object has no attribute of this name; the message says which one may be meant."""
+    """An object has no attribute of this name; the message says which one may be meant.
+
+    Example:
+        >>> patient.firstName
+        Traceback (most recent call last):
+        UnknownNameError: ...
+    """
 
 
 class StorageError(ICureError):
@@ -88,11 +121,26 @@ class PoolClosedError(ICureError):
 
 
 class BackupError(ICureError):
-    """A backup of key pairs cannot be made, or cannot be used. Nothing was written."""
+    """A backup of key pairs cannot be made, or cannot be used. Nothing was written.
+
+    Example:
+        >>> backup = await api.export_keys("correct horse battery staple")
+        >>> await api.import_keys(backup, "some other four words")
+        Traceback (most recent call last):
+        BackupError: ...
+    """
 
 
 class CryptoError(ICureError):
-    """The keys on this device do not allow what was asked."""
+    """The keys on this device do not allow what was asked.
+
+    Example:
+        >>> builder = MedTechApiBuilder.from_env().with_user_name(login).with_password(token)
+        >>> async with builder.build() as api:
+        ...     await api.data_owner_api.create_recovery_key()  # without init_user_crypto()
+        Traceback (most recent call last):
+        CryptoError: ...
+    """
 
 
 class KeyPairNotFoundError(CryptoError):
@@ -117,6 +165,11 @@ class DecryptionError(CryptoError):
     Attributes:
         entity_type: the kind of entity, for example ``"patient"``.
         entity_ids: ids of the entities that cannot be decrypted.
+
+    Example:
+        >>> await colleague_api.patient_api.get_patient(patient.id)
+        Traceback (most recent call last):
+        DecryptionError: ...
     """
 
     # Defaults, here and above: an error that is unpickled gets its members afterwards.
@@ -133,6 +186,12 @@ class BatchError(ICureError):
 
     Attributes:
         errors: the error of each of them, in their order.
+
+    Example:
+        >>> result = await api.patient_api.create_patients([Patient()])
+        >>> result.raise_for_failures()
+        Traceback (most recent call last):
+        BatchError: ...
     """
 
     def __init__(self, message: str, *, errors: Sequence[ICureError] = ()) -> None:
@@ -196,6 +255,11 @@ class UserExistsError(BadRequestError):
     Attributes:
         member: the attribute of the user that is taken: ``"login"``, ``"email"`` or
             ``"mobile_phone"``; None where the backend does not say.
+
+    Example:
+        >>> await api.user_api.create_or_modify_user(User(login=user.login))
+        Traceback (most recent call last):
+        UserExistsError: ...
     """
 
     def __init__(
@@ -229,11 +293,26 @@ class PermissionDeniedError(BackendError):
 
 
 class NotFoundError(BackendError):
-    """The entity does not exist (404)."""
+    """The entity does not exist (404).
+
+    Example:
+        >>> await api.patient_api.get_patient("no-such-patient")
+        Traceback (most recent call last):
+        NotFoundError: ...
+    """
 
 
 class ConflictError(BackendError):
-    """Somebody else changed the entity first, or the id is in use (409)."""
+    """Somebody else changed the entity first, or the id is in use (409).
+
+    Example:
+        >>> first, second = [await api.patient_api.get_patient(patient.id) for _ in range(2)]
+        >>> first.note, second.note = "Has a sword", "Has a needle"
+        >>> first = await api.patient_api.create_or_modify_patient(first)
+        >>> await api.patient_api.create_or_modify_patient(second)
+        Traceback (most recent call last):
+        ConflictError: ...
+    """
 
 
 class TooManyRequestsError(BackendError):
@@ -253,7 +332,15 @@ class ResponseTooLargeError(InvalidResponseError):
 
 
 class AuthenticationError(BackendError):
-    """The credentials are refused, or the session can't be renewed."""
+    """The credentials are refused, or the session can't be renewed.
+
+    Example:
+        >>> builder = MedTechApiBuilder.from_env().with_user_name(login).with_password("wrong")
+        >>> async with builder.build() as api:
+        ...     await api.identify()
+        Traceback (most recent call last):
+        AuthenticationError: ...
+    """
 
 
 class TokenExpiredError(AuthenticationError):
@@ -335,7 +422,14 @@ class AuthenticationProcessError(AuthenticationError):
 
 
 class InvalidCodeError(AuthenticationProcessError):
-    """The validation code is wrong. The same process can be completed with the right one."""
+    """The validation code is wrong. The same process can be completed with the right one.
+
+    Example:
+        >>> wrong = f"{(int(code) + 1) % 1000000:06}"
+        >>> await anonymous_api.authentication_api.complete_authentication(process, wrong)
+        Traceback (most recent call last):
+        InvalidCodeError: ...
+    """
 
 
 class CodeExpiredError(AuthenticationProcessError):
@@ -351,7 +445,7 @@ class CaptchaRefusedError(AuthenticationProcessError):
 
 
 class TooManyAttemptsError(AuthenticationProcessError):
-    """Too many wrong codes: the process is closed. Start a new one."""
+    """Too many wrong codes: the process is closed. Ask for another code with ``resend``."""
 
 
 class ProcessStateError(AuthenticationProcessError):

@@ -128,6 +128,11 @@ class _Api(SecretHolder):
 
         Calls under way have as long as the time limit of a request, see ``with_timeout()`` of the
         builder; those that take longer end with a ``NetworkError``. Calling it again does nothing.
+
+        Example:
+            >>> builder = MedTechApiBuilder.from_env().with_user_name(login).with_password(token)
+            >>> api = await builder.build()
+            >>> await api.aclose()
         """
         if self._closed:
             return
@@ -153,7 +158,12 @@ class _Api(SecretHolder):
         await self.aclose()
 
     async def generate_rsa_keypair(self) -> KeyPair:
-        """Return a new RSA key pair. It is neither stored nor published."""
+        """Return a new RSA key pair. It is neither stored nor published.
+
+        Example:
+            >>> len((await api.generate_rsa_keypair()).fingerprint)
+            32
+        """
         return await self._settings.crypto.generate_key_pair()
 
     def _open_session(
@@ -423,6 +433,9 @@ class MedTechApi(_Api):
         Raises:
             AuthenticationError: the credentials are refused.
             CryptoError: the user is not a data owner.
+
+        Example:
+            >>> data_owner = await api.data_owner_api.get_data_owner(await api.data_owner_id())
         """
         return await self._parts.own_document.own_id()
 
@@ -475,6 +488,13 @@ class MedTechApi(_Api):
             NotFoundError: the backend has nothing for the recovery key: it was mistyped, revoked,
                 or is of another user. Nothing was changed.
             DecryptionError: what the backend has for the recovery key is damaged.
+
+        Example:
+            >>> builder = MedTechApiBuilder.from_env().with_user_name(login).with_password(token)
+            >>> async with builder.build() as api:
+            ...     key_pairs = await api.init_user_crypto(key_pair)
+            >>> key_pairs == [key_pair]
+            True
         """
         self._parts.initialised = await self._parts.key_registration.initialise(
             key_pair,
@@ -505,6 +525,9 @@ class MedTechApi(_Api):
                 a parent, or has not published the key pair. Nothing was stored.
             CryptoError: the parent can't be read.
             StorageError: the key pair could not be stored. Repeat the call.
+
+        Example:
+            >>> await api.add_key_pair(await api.data_owner_id(), key_pair)
         """
         await self._parts.parent_keys.add(data_owner_id, key_pair)
 
@@ -528,6 +551,11 @@ class MedTechApi(_Api):
             StorageError: the key storage cannot be read.
             BackupError: there are no key pairs, or one of them is not valid.
             CryptoError: the user is not a data owner.
+
+        Example:
+            >>> backup = await api.export_keys("correct horse battery staple")
+            >>> (folder / "keys.backup").write_bytes(backup) > 0
+            True
         """
         return await self._parts.key_backup.export(passphrase)
 
@@ -552,6 +580,11 @@ class MedTechApi(_Api):
                 in it. Nothing was written.
             StorageError: a key pair could not be stored. Repeat the call.
             CryptoError: the user is not a data owner.
+
+        Example:
+            >>> backup = await api.export_keys("correct horse battery staple")
+            >>> await api.import_keys(backup, "correct horse battery staple") == [key_pair]
+            True
         """
         return await self._parts.key_backup.restore(data, passphrase)
 
@@ -560,6 +593,9 @@ class MedTechApi(_Api):
 
         Raises:
             AuthenticationError: the credentials are refused.
+
+        Example:
+            >>> user_id, group_id = await api.identify()
         """
         answer = await self._session.sign_in()
         if answer.user_id is not None:
@@ -588,6 +624,10 @@ class MedTechApi(_Api):
 
         Raises:
             ConfigurationError: the object was closed before. The session has ended here.
+
+        Example:
+            >>> (await own_api.logout()).token_revoked
+            True
         """
         await self._end_subscriptions()
         return await self._parts.logout.run()

@@ -20,6 +20,8 @@ TEXTS = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "noxfile.py", ".ci/run")),
     *sorted((ROOT / "icure_async").rglob("*.py")),
     *sorted((ROOT / "icure_sync").rglob("*.py")),
+    *sorted((ROOT / "pytest_icure").rglob("*.py")),
+    ROOT / "docs" / "in-tests.md",
 ]
 FORMER = "icure-sdk"
 # Stored under the former name, and lost if it were another: key files, and keys in a keyring.
@@ -71,7 +73,7 @@ def test_there_are_install_lines_to_look_at() -> None:
     ours = [name for name in found if name.startswith(PROJECT["name"])]
     extras = {extra for text in texts for _, extra in EXTRA.findall(text)}
     assert len(ours) >= 5, found
-    assert extras == set(PROJECT["optional-dependencies"]) == {"sandbox", "cli", "keyring"}
+    assert extras == set(PROJECT["optional-dependencies"])
 
 
 def test_the_extras_of_the_distribution_name_itself() -> None:

@@ -81,10 +81,13 @@ class Rules:
 _BUILDERS: Final = ("AnonymousMedTechApiBuilder", "MedTechApiBuilder")
 _STORAGES: Final = (
     "EncryptedKeyStorage",
+    "EncryptedStorage",
     "FileKeyStorage",
     "FileStorage",
     "MemoryKeyStorage",
     "MemoryStorage",
+    "PostgresKeyStorage",
+    "PostgresStorage",
     "StorageKeyStorage",
 )
 _STORES: Final = ("ProcessStore", "SessionStore")
@@ -135,7 +138,8 @@ RULES: Final = Rules(
             "MemoryKeyStorage",
             "FileKeyStorage",
         ),
-        _twins("storage.encrypted", "encrypted", "EncryptedKeyStorage"),
+        _twins("storage.encrypted", "encrypted", "EncryptedStorage", "EncryptedKeyStorage"),
+        _twins("storage.postgres", "postgres", "PostgresStorage", "PostgresKeyStorage"),
         _protocols("crypto.protocol", "crypto", "Crypto"),
         _twins("services.pool", "pool", "ApiPool"),
         _twins("services.processes", "processes", "ProcessStore"),
@@ -154,9 +158,11 @@ RULES: Final = Rules(
     awaitables=("Building",),
     entered=(
         "ApiPool.use",
+        "EncryptedStorage.lock",
         "FileStorage.lock",
         "LockableStorage.lock",
         "MemoryStorage.lock",
+        "PostgresStorage.lock",
         "StorageKeyStorage.lock",
     ),
     iterators=(
@@ -232,6 +238,9 @@ RULES: Final = Rules(
         "icure_async.errors",
         "icure_async.hooks",
         "icure_async.models",
+        "icure_async.sandbox.control.messages",
+        "icure_async.sandbox.control.people",
+        "icure_async.sandbox.control.requests",
         "icure_async.sandbox.faults",
         "icure_async.sandbox.master",
         "icure_async.services.hooks",
@@ -239,6 +248,7 @@ RULES: Final = Rules(
         "icure_async.services.session_values",
         "icure_async.services.statistics",
         "icure_async.services.users",
+        "icure_async.storage.user_keys",
     ),
     shared_names={
         "MessageFactory": "Plain methods run in a worker thread, in both packages.",
@@ -259,6 +269,9 @@ RULES: Final = Rules(
         "tasks, threads and": "threads and",
         "A write that is cancelled has": "A write that Ctrl-C interrupts has",
         "Use an object from one event loop at a time.": "Threads may share an object.",
+        "An open ``AsyncConnectionPool`` of psycopg_pool for two connections or more serves.": (
+            "A pool of psycopg_pool does not serve: its own one is shared by all threads."
+        ),
         "Return the API object to await or to enter.": (
             "Return the API object; entered with ``with``, it is closed at the end."
         ),

@@ -17,6 +17,7 @@ from types import UnionType
 from typing import TYPE_CHECKING, Any, Final
 
 import sync_source as source
+from sync_examples import blocking_examples
 from sync_source import Attribute, Function, Refusal, is_ours, is_public, node_of, refuse
 
 if TYPE_CHECKING:
@@ -117,6 +118,7 @@ class Plan:
         """Return the statement of a docstring, which speaks of blocking calls."""
         if not text:
             return ""
+        text = blocking_examples(text)
         for phrase, replacement in self.rules.words.items():
             if phrase in text and self.uses("words", phrase):
                 text = text.replace(phrase, replacement)
@@ -374,6 +376,11 @@ class ClassWriter:
             # Its members were made with it, perhaps by the parent process.
             result = self.wrapped(method.returns, inner, ", pid=self._pid")
         elif is_plain and decorators == ["classmethod"]:
+            if self.meaning(method.returns) is self.cls:
+                result = self.wrapped(method.returns, f"{self.original}.{name}({passed[2:]})")
+                yield "    @classmethod"
+                yield from self.method(method, f"return {result}")
+                return
             is_maker = self.name in self.plan.rules.constructed
             refuse(not is_maker or self.meaning(method.returns) is not typing.Self, NO_RULE)
             result = f"cls._made_by({name!r}{passed})"

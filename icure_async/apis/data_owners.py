@@ -64,6 +64,11 @@ class DataOwnerApi:
 
         Raises:
             ValidationError: the user is none of them.
+
+        Example:
+            >>> user = await api.user_api.get_logged_user()
+            >>> api.data_owner_api.get_data_owner_id_of(user) == user.healthcare_party_id
+            True
         """
         if not isinstance(user, User):
             raise ValidationError("The user must be a User.")
@@ -84,6 +89,10 @@ class DataOwnerApi:
         Raises:
             ValidationError: the id is malformed. Nothing was sent.
             NotFoundError: there is none of this id, or the current user may not read it.
+
+        Example:
+            >>> (await api.data_owner_api.get_data_owner(colleague_id)).type
+            'hcparty'
         """
         return await self._owners.get(data_owner_id)
 
@@ -102,6 +111,11 @@ class DataOwnerApi:
         Raises:
             ValidationError: the id is malformed. Nothing was sent.
             NotFoundError: there is none of this id, or the current user may not read it.
+
+        Example:
+            >>> keys = await api.data_owner_api.get_public_keys_of(colleague_id)
+            >>> [len(key.digest) for key in keys]
+            [64]
         """
         return list((await self._owners.get(data_owner_id)).public_keys)
 
@@ -118,6 +132,11 @@ class DataOwnerApi:
 
         Raises:
             CryptoError: the user is not a data owner.
+
+        Example:
+            >>> report = await api.data_owner_api.examine_keys()
+            >>> report.problems
+            []
         """
         return await self._examiner.examine()
 
@@ -149,6 +168,18 @@ class DataOwnerApi:
             NotFoundError: the owner does not exist, or may not be read.
             PermissionDeniedError: the current user may not change the owner's document.
             ConflictError: a document keeps changing under our hands.
+
+        Example:
+            >>> for notification in await api.notification_api.get_pending_notifications_after():
+            ...     asked = (
+            ...         notification.key_pair_update
+            ...         if isinstance(notification, Notification)
+            ...         else None
+            ...     )
+            ...     if asked and input(f"Is it {asked.data_owner_id} who asks? ") == "yes":
+            ...         await api.data_owner_api.give_access_back_to(
+            ...             asked.data_owner_id, asked.public_key
+            ...         )
         """
         return await self._access_back.give(owner_id, new_public_key)
 
@@ -166,6 +197,14 @@ class DataOwnerApi:
         Raises:
             ValidationError: the current data owner has no such key pair.
             CryptoError: ``init_user_crypto()`` was not called.
+
+        Example:
+            >>> key_pairs = await own_api.init_user_crypto()
+            >>> notices = await own_api.data_owner_api.notify_key_pair_update(
+            ...     key_pairs[0].public_key
+            ... )
+            >>> all(notice.delivered for notice in notices)
+            True
         """
         return await self._key_notices.send(public_key)
 
@@ -182,6 +221,11 @@ class DataOwnerApi:
             ValidationError: the user is not a patient. Nothing was sent.
             CryptoError: ``init_user_crypto()`` was not called.
             NetworkError: no answer. Call again.
+
+        Example:
+            >>> requests = await own_api.data_owner_api.ask_access_to_own_data()
+            >>> [request.delivered for request in requests]
+            [True]
         """
         return await self._access_requests.ask()
 
@@ -216,6 +260,12 @@ class DataOwnerApi:
             NotFoundError: the notification or the patient does not exist, or may not be read.
             ConflictError: a document keeps changing under our hands.
             NetworkError: no answer. Call again.
+
+        Example:
+            >>> for notification in await api.notification_api.get_pending_notifications_after():
+            ...     if notification.type == "NEW_USER_OWN_DATA_ACCESS":
+            ...         answer = await api.data_owner_api.answer_access_request(notification)
+            ...         answer.access.raise_for_failures()
         """
         return await self._access_answers.answer(notification)
 
@@ -238,6 +288,11 @@ class DataOwnerApi:
             NotFoundError: the backend keeps no recovery data.
             NetworkError: no answer. Call again: a copy that was stored all the same opens with no
                 key that anybody has.
+
+        Example:
+            >>> key = await own_api.data_owner_api.create_recovery_key()
+            >>> key  # key.text is shown to the person once
+            RecoveryKey()
         """
         return await self._recovery_keys.create()
 
@@ -252,6 +307,10 @@ class DataOwnerApi:
         Raises:
             ValidationError: it is malformed. Nothing was sent.
             PermissionDeniedError: it is of another user.
+
+        Example:
+            >>> key = await own_api.data_owner_api.create_recovery_key()
+            >>> await own_api.data_owner_api.revoke_recovery_key(key)
         """
         await self._recovery_keys.revoke(recovery_key)
 
@@ -260,6 +319,9 @@ class DataOwnerApi:
 
         Raises:
             PermissionDeniedError: the backend does not let the user do that.
+
+        Example:
+            >>> await own_api.data_owner_api.revoke_all_recovery_keys()
         """
         await self._recovery_keys.revoke_all()
 
@@ -299,6 +361,13 @@ class DataOwnerApi:
             CryptoError: a notary cannot be reached or has no public key, the key pair is not in
                 use, or shares of another one are there. Nothing was changed.
             ConflictError: the user's document keeps changing under our hands.
+
+        Example:
+            >>> split = await api.data_owner_api.split_private_key_among(
+            ...     [colleague_id], replace=True
+            ... )
+            >>> split.threshold
+            1
         """
         return await self._notaries.split_private_key(
             notary_ids, threshold=threshold, fingerprint=fingerprint, replace=replace
@@ -318,6 +387,16 @@ class DataOwnerApi:
             CryptoError: there is no share for the current user, or the key pairs in use don't
                 open it.
             NotFoundError: the owner does not exist, or may not be read.
+
+        Example:
+            >>> split = await api.data_owner_api.split_private_key_among(
+            ...     [colleague_id], replace=True
+            ... )
+            >>> share = await colleague_api.data_owner_api.get_key_share_of(
+            ...     await api.data_owner_id()
+            ... )
+            >>> share.to_json()[0]
+            '{'
         """
         return await self._notaries.get_share_of(owner_id)
 
@@ -340,5 +419,16 @@ class DataOwnerApi:
             ValidationError: the shares are malformed, or of somebody else's key.
             CryptoError: they make up none of the user's key pairs. Nothing was changed.
             StorageError: the key pair could not be stored. Repeat the call.
+
+        Example:
+            >>> split = await api.data_owner_api.split_private_key_among(
+            ...     [colleague_id], replace=True
+            ... )
+            >>> share = await colleague_api.data_owner_api.get_key_share_of(
+            ...     await api.data_owner_id()
+            ... )
+            >>> key_pair = await api.data_owner_api.recover_private_key_from([share])
+            >>> key_pair.fingerprint == split.fingerprint
+            True
         """
         return await self._notaries.recover_private_key(shares)

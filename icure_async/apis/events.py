@@ -74,6 +74,14 @@ class Subscription(Generic[RecordT]):
             NotFoundError: the backend has no events.
             NetworkError: there is no connection, or it broke before anything was said.
             ConfigurationError: the subscription is closed.
+
+        Example:
+            >>> async with api.patient_api.subscribe_to_patient_events(["UPDATE"]) as events:
+            ...     patient.note = "Has a direwolf"
+            ...     patient = await api.patient_api.create_or_modify_patient(patient)
+            ...     event = await events.get(timeout=10)
+            >>> event.record.note
+            'Has a direwolf'
         """
         await self._feed.start()
         return self
@@ -110,6 +118,11 @@ class Subscription(Generic[RecordT]):
             ValidationError: the timeout is malformed.
             ConfigurationError: the subscription is closed.
             ICureError: the subscription has ended, as for the iterator.
+
+        Example:
+            >>> async with api.patient_api.subscribe_to_patient_events(["CREATE"]) as events:
+            ...     print(await events.get(timeout=0.01))
+            None
         """
         seconds = validate_timeout(timeout)
         await self._feed.start()
@@ -146,6 +159,13 @@ class Subscription(Generic[RecordT]):
             ConfigurationError: a function can't be called, one is called already, or the
                 subscription is closed.
             ICureError: the connection could not be made, as when the subscription is entered.
+
+        Example:
+            >>> async def show(item):
+            ...     print(type(item).__name__)
+            >>> events = api.patient_api.subscribe_to_patient_events(["CREATE"])
+            >>> await events.start(show)
+            >>> await events.aclose()
         """
         await self._feed.deliver(on_event, on_state)
 
@@ -156,6 +176,14 @@ class Subscription(Generic[RecordT]):
             ConfigurationError: a function that is called for this subscription waits.
             ICureError: it has ended with that. The error of a function that was called is raised as
                 it is.
+
+        Example:
+            >>> async def stop_at_first(item):
+            ...     await events.aclose()
+            >>> events = api.patient_api.subscribe_to_patient_events(["UPDATE"])
+            >>> await events.start(stop_at_first)
+            >>> patient = await api.patient_api.create_or_modify_patient(patient)
+            >>> await events.wait()
         """
         await self._feed.wait()
 
@@ -163,6 +191,10 @@ class Subscription(Generic[RecordT]):
         """Close the connection. Those who wait for an item wait no more.
 
         Calling it again does nothing. A function that is being called for an event is cancelled.
+
+        Example:
+            >>> events = api.patient_api.subscribe_to_patient_events(["CREATE"])
+            >>> await events.aclose()
         """
         await self._feed.aclose()
 

@@ -49,6 +49,19 @@ class HealthcareProfessionalApi:
             NotFoundError: there is no such professional to modify.
             PermissionDeniedError: the user may not create or modify it.
             ConflictError: somebody else changed the professional.
+
+        Example:
+            >>> professional = HealthcareProfessional(first_name="Luwin", last_name="Cressen")
+            >>> professionals = api.healthcare_professional_api
+            >>> professional = await professionals.create_or_modify_healthcare_professional(
+            ...     professional
+            ... )
+            >>> professional.speciality = "Family medicine"
+            >>> professional = await professionals.create_or_modify_healthcare_professional(
+            ...     professional
+            ... )
+            >>> professional.speciality
+            'Family medicine'
         """
         return await self._professionals.save(healthcare_professional)
 
@@ -60,6 +73,13 @@ class HealthcareProfessionalApi:
         Raises:
             ValidationError: the id is malformed.
             NotFoundError: there is no such professional.
+
+        Example:
+            >>> found = await api.healthcare_professional_api.get_healthcare_professional(
+            ...     professional.id
+            ... )
+            >>> found.last_name
+            'Luwin'
         """
         return await self._professionals.get(healthcare_professional_id)
 
@@ -73,6 +93,12 @@ class HealthcareProfessionalApi:
         Raises:
             ValidationError: an id is malformed.
             NotFoundError: some do not exist; the message names them.
+
+        Example:
+            >>> ids = [professional.id]
+            >>> found = await api.healthcare_professional_api.get_healthcare_professionals(ids)
+            >>> [each.last_name for each in found]
+            ['Luwin']
         """
         return await self._professionals.get_many(healthcare_professional_ids)
 
@@ -94,6 +120,12 @@ class HealthcareProfessionalApi:
 
         Raises:
             ValidationError: an argument is malformed.
+
+        Example:
+            >>> named = HealthcareProfessionalFilter().by_matches("luwin")
+            >>> found = api.healthcare_professional_api.filter_healthcare_professional_by(named)
+            >>> professional.id in [each.id async for each in found]
+            True
         """
         wanted = _checked(healthcare_professional_filter)
         found = self._professionals.find(wanted, validate_page_size(page_size))
@@ -109,6 +141,12 @@ class HealthcareProfessionalApi:
 
         Raises:
             ValidationError: the argument is malformed.
+
+        Example:
+            >>> named = HealthcareProfessionalFilter().by_matches("luwin")
+            >>> ids = await api.healthcare_professional_api.match_healthcare_professional_by(named)
+            >>> professional.id in ids
+            True
         """
         return await self._professionals.match(_checked(healthcare_professional_filter))
 
@@ -124,6 +162,13 @@ class HealthcareProfessionalApi:
             ValidationError: the id is malformed. Nothing was sent.
             NotFoundError: there is no such professional.
             PermissionDeniedError: the user may not delete it.
+
+        Example:
+            >>> professionals = api.healthcare_professional_api
+            >>> await professionals.delete_healthcare_professional(
+            ...     professional.id
+            ... ) == professional.id
+            True
         """
         return await self._professionals.delete(healthcare_professional_id)
 
@@ -141,6 +186,13 @@ class HealthcareProfessionalApi:
             ValidationError: an id is malformed. Nothing was sent.
             NotFoundError: some do not exist; the message names them. The others were deleted.
             PermissionDeniedError: the user may not delete one of those in a request.
+
+        Example:
+            >>> professionals = api.healthcare_professional_api
+            >>> await professionals.delete_healthcare_professionals([professional.id]) == [
+            ...     professional.id
+            ... ]
+            True
         """
         return await self._professionals.delete_many(healthcare_professional_ids)
 

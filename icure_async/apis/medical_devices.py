@@ -49,6 +49,13 @@ class MedicalDeviceApi:
             NotFoundError: there is no such device to modify.
             PermissionDeniedError: the user may not create or modify it.
             ConflictError: somebody else changed the device.
+
+        Example:
+            >>> device = MedicalDevice(name="Glucose meter", brand="Citadel", model="G1")
+            >>> device = await api.medical_device_api.create_or_modify_medical_device(device)
+            >>> device.model = "G2"
+            >>> (await api.medical_device_api.create_or_modify_medical_device(device)).model
+            'G2'
         """
         return await self._devices.save(medical_device)
 
@@ -75,6 +82,12 @@ class MedicalDeviceApi:
         Raises:
             ValidationError: ``medical_devices`` is not a list of devices. Nothing was sent.
             ConfigurationError: ``progress`` can't be called.
+
+        Example:
+            >>> meters = [MedicalDevice(name=f"Meter {number}") for number in (1, 2)]
+            >>> result = await api.medical_device_api.create_or_modify_medical_devices(meters)
+            >>> [each.name for each in result.saved]
+            ['Meter 1', 'Meter 2']
         """
         return await self._batches.save(medical_devices, progress)
 
@@ -84,6 +97,10 @@ class MedicalDeviceApi:
         Raises:
             ValidationError: the id is malformed.
             NotFoundError: there is no such device.
+
+        Example:
+            >>> (await api.medical_device_api.get_medical_device(device.id)).name
+            'Glucose meter'
         """
         return await self._devices.get(medical_device_id)
 
@@ -95,6 +112,13 @@ class MedicalDeviceApi:
         Raises:
             ValidationError: an id is malformed.
             NotFoundError: some do not exist; the message names them.
+
+        Example:
+            >>> [
+            ...     each.name
+            ...     for each in await api.medical_device_api.get_medical_devices([device.id])
+            ... ]
+            ['Glucose meter']
         """
         return await self._devices.get_many(medical_device_ids)
 
@@ -116,6 +140,13 @@ class MedicalDeviceApi:
 
         Raises:
             ValidationError: an argument is malformed.
+
+        Example:
+            >>> found = api.medical_device_api.filter_medical_devices(
+            ...     MedicalDeviceFilter().by_ids([device.id])
+            ... )
+            >>> [each.name async for each in found]
+            ['Glucose meter']
         """
         wanted = _checked(medical_device_filter)
         found = self._devices.find(wanted, validate_page_size(page_size))
@@ -131,6 +162,10 @@ class MedicalDeviceApi:
 
         Raises:
             ValidationError: the argument is malformed.
+
+        Example:
+            >>> device.id in await api.medical_device_api.match_medical_devices()
+            True
         """
         return await self._devices.match(_checked(medical_device_filter))
 
@@ -144,6 +179,10 @@ class MedicalDeviceApi:
             ValidationError: the id is malformed. Nothing was sent.
             NotFoundError: there is no such device.
             PermissionDeniedError: the user may not delete it.
+
+        Example:
+            >>> await api.medical_device_api.delete_medical_device(device.id) == device.id
+            True
         """
         return await self._devices.delete(medical_device_id)
 
@@ -159,6 +198,10 @@ class MedicalDeviceApi:
             ValidationError: an id is malformed. Nothing was sent.
             NotFoundError: some do not exist; the message names them. The others were deleted.
             PermissionDeniedError: the user may not delete one of those in a request.
+
+        Example:
+            >>> await api.medical_device_api.delete_medical_devices([device.id]) == [device.id]
+            True
         """
         return await self._devices.delete_many(medical_device_ids)
 

@@ -8,7 +8,8 @@ from icure_async.apis.events import subscribed
 from icure_async.errors import ValidationError
 from icure_async.mistakes import OneByOne, explained
 from icure_async.models.base import has_rev
-from icure_async.models.filters import NotificationFilter, epoch_milliseconds, filter_for
+from icure_async.models.dates import epoch_milliseconds
+from icure_async.models.filters import NotificationFilter, filter_for
 from icure_async.models.notification import EncryptedNotification, Notification
 from icure_async.models.validation import (
     validate_id,
@@ -75,6 +76,14 @@ class NotificationApi:
             NotFoundError: there is no such notification to modify.
             DecryptionError: the stored notification can't be decrypted.
             ConflictError: somebody else changed the notification.
+
+        Example:
+            >>> notification = Notification(type="OTHER", status="pending")
+            >>> notification = await api.notification_api.create_or_modify_notification(
+            ...     notification, colleague_id
+            ... )
+            >>> notification.status
+            'pending'
         """
         if isinstance(notification, EncryptedNotification):
             raise ValidationError(
@@ -98,6 +107,10 @@ class NotificationApi:
             ValidationError: the id is malformed.
             NotFoundError: there is no such notification.
             DecryptionError: no key on this device opens it.
+
+        Example:
+            >>> (await api.notification_api.get_notification(notification.id)).type
+            'OTHER'
         """
         return await self._notifications.get(notification_id)
 
@@ -109,6 +122,11 @@ class NotificationApi:
         Raises:
             ValidationError: the id is malformed.
             NotFoundError: there is no such notification.
+
+        Example:
+            >>> found = await api.notification_api.get_notification_and_try_decrypt(notification.id)
+            >>> isinstance(found, EncryptedNotification)
+            False
         """
         return await self._notifications.get_and_try_decrypt(notification_id)
 
@@ -131,6 +149,14 @@ class NotificationApi:
 
         Raises:
             ValidationError: an argument is malformed.
+
+        Example:
+            >>> others = NotificationFilter().with_type("OTHER").after_date(notification.created)
+            >>> found = [
+            ...     each.id async for each in api.notification_api.filter_notifications(others)
+            ... ]
+            >>> notification.id in found
+            True
         """
         given = NotificationFilter() if notification_filter is None else notification_filter
         wanted = filter_for("notification", given)
@@ -148,6 +174,13 @@ class NotificationApi:
 
         Raises:
             ValidationError: the date is malformed.
+
+        Example:
+            >>> pending = await api.notification_api.get_pending_notifications_after(
+            ...     notification.created
+            ... )
+            >>> notification.id in [each.id for each in pending]
+            True
         """
         if from_date is None:
             from_ms = int(self._clock() * 1000) - _RECENT_MS
@@ -178,6 +211,13 @@ class NotificationApi:
             ValidationError: an argument is malformed.
             NotFoundError: there is no such notification.
             ConflictError: others keep changing it.
+
+        Example:
+            >>> done = await api.notification_api.update_notification_status(
+            ...     notification, "completed"
+            ... )
+            >>> done.status
+            'completed'
         """
         if not isinstance(notification, Notification | EncryptedNotification):
             raise ValidationError("The notification must be a Notification.")
@@ -197,6 +237,10 @@ class NotificationApi:
             ValidationError: the id is malformed. Nothing was sent.
             NotFoundError: there is no such notification.
             PermissionDeniedError: it is not shared with the current data owner or its parents.
+
+        Example:
+            >>> await api.notification_api.delete_notification(notification.id) == notification.id
+            True
         """
         return await self._notifications.delete(notification_id)
 
@@ -228,6 +272,17 @@ class NotificationApi:
 
         Raises:
             ValidationError: an argument is malformed, or the filter searches encrypted members.
+
+        Example:
+            >>> async with api.notification_api.subscribe_to_notification_events(
+            ...     ["CREATE"]
+            ... ) as events:
+            ...     notification = await api.notification_api.create_or_modify_notification(
+            ...         Notification(type="OTHER"), colleague_id
+            ...     )
+            ...     event = await events.get(timeout=10)
+            >>> event.record.type
+            'OTHER'
         """
         return subscribed(
             self._events,

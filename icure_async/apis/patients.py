@@ -66,6 +66,14 @@ class PatientApi:
             DecryptionError: the stored patient can't be decrypted, so replacing it would destroy
                 its content. Nothing was sent.
             ConflictError: somebody else changed the patient.
+
+        Example:
+            >>> patient = Patient(first_name="Arya", last_name="Stark", note="Afraid of nothing")
+            >>> patient = await api.patient_api.create_or_modify_patient(patient)
+            >>> patient.note = "Afraid of nobody"
+            >>> patient = await api.patient_api.create_or_modify_patient(patient)
+            >>> patient.note
+            'Afraid of nobody'
         """
         if isinstance(patient, EncryptedPatient):
             raise ValidationError(
@@ -82,6 +90,10 @@ class PatientApi:
             NotFoundError: there is no such patient.
             DecryptionError: no key on this device opens it; it may have to be shared with this
                 user.
+
+        Example:
+            >>> (await api.patient_api.get_patient(patient.id)).last_name
+            'Stark'
         """
         return await self._patients.get(patient_id)
 
@@ -91,6 +103,11 @@ class PatientApi:
         Raises:
             ValidationError: the id is malformed.
             NotFoundError: there is no such patient.
+
+        Example:
+            >>> found = await api.patient_api.get_patient_and_try_decrypt(patient.id)
+            >>> found.note if isinstance(found, Patient) else "somebody has to share it first"
+            'Afraid of nothing'
         """
         return await self._patients.get_and_try_decrypt(patient_id)
 
@@ -104,6 +121,11 @@ class PatientApi:
             ValidationError: an id is malformed.
             NotFoundError: some do not exist, or are not accessible; the message names them.
             DecryptionError: some can't be decrypted; ``entity_ids`` names them.
+
+        Example:
+            >>> found = await api.patient_api.get_patients([patient.id])
+            >>> [each.first_name for each in found]
+            ['Arya']
         """
         return await self._patients.get_many(patient_ids)
 
@@ -115,6 +137,11 @@ class PatientApi:
         Raises:
             ValidationError: an id is malformed.
             NotFoundError: some do not exist, or are not accessible; the message names them.
+
+        Example:
+            >>> found = await api.patient_api.get_patients_and_try_decrypt([patient.id])
+            >>> [isinstance(each, EncryptedPatient) for each in found]
+            [False]
         """
         return await self._patients.get_many_and_try_decrypt(patient_ids)
 
@@ -144,6 +171,11 @@ class PatientApi:
             NotFoundError: some of a page do not exist, or are not accessible; the message names
                 them.
             DecryptionError: the next one can't be decrypted.
+
+        Example:
+            >>> async for each in api.patient_api.iter_patients([patient.id]):
+            ...     print(each.first_name, each.last_name)
+            Arya Stark
         """
         size = validate_page_size(page_size)
         found = self._patients.iterate(patient_ids, size, self._patients.readable, progress)
@@ -163,6 +195,11 @@ class PatientApi:
             ConfigurationError: ``progress`` can't be called.
             NotFoundError: some of a page do not exist, or are not accessible; the message names
                 them.
+
+        Example:
+            >>> async for each in api.patient_api.iter_patients_and_try_decrypt([patient.id]):
+            ...     print(each.last_name, isinstance(each, EncryptedPatient))
+            Stark False
         """
         size = validate_page_size(page_size)
         found = self._patients.iterate(patient_ids, size, lambda patient: patient, progress)
@@ -197,6 +234,11 @@ class PatientApi:
         Raises:
             ValidationError: an argument is malformed, or the filter searches a member that this
                 SDK encrypts. Nothing was sent.
+
+        Example:
+            >>> found = api.patient_api.filter_patients(PatientFilter().by_ids([patient.id]))
+            >>> [each.note async for each in found]
+            ['Afraid of nothing']
         """
         found = self._patients.find(_filter_of(patient_filter), validate_page_size(page_size))
         return OneByOne(found, "patient_api.filter_patients()")
@@ -215,6 +257,11 @@ class PatientApi:
         Raises:
             ValidationError: the filter is malformed, or searches a member that this SDK encrypts.
                 Nothing was sent.
+
+        Example:
+            >>> ids = await api.patient_api.match_patients(PatientFilter().contains_fuzzy("stark"))
+            >>> patient.id in ids
+            True
         """
         return await self._patients.match(_filter_of(patient_filter))
 
@@ -230,6 +277,10 @@ class PatientApi:
         Raises:
             ValidationError: the filter is malformed, or searches a member that this SDK encrypts.
                 Nothing was sent.
+
+        Example:
+            >>> await api.patient_api.count_patients(PatientFilter().by_ids([patient.id]))
+            1
         """
         return len(await self.match_patients(patient_filter))
 
@@ -260,6 +311,15 @@ class PatientApi:
         Raises:
             ValidationError: ``patients`` is not a list. Nothing was sent.
             ConfigurationError: ``progress`` can't be called.
+
+        Example:
+            >>> starks = [
+            ...     Patient(first_name=name, last_name="Stark") for name in ("Bran", "Rickon")
+            ... ]
+            >>> result = await api.patient_api.create_patients(starks)
+            >>> result.raise_for_failures()
+            >>> len(result.saved)
+            2
         """
         return await self._batches.save(patients, progress, creating=True)
 
@@ -286,6 +346,12 @@ class PatientApi:
         Raises:
             ValidationError: ``patients`` is not a list. Nothing was sent.
             ConfigurationError: ``progress`` can't be called.
+
+        Example:
+            >>> patient.note = "Afraid of nobody"
+            >>> result = await api.patient_api.modify_patients([patient])
+            >>> result.failed
+            []
         """
         return await self._batches.save(patients, progress, creating=False)
 
@@ -305,6 +371,13 @@ class PatientApi:
             DecryptionError: a ``note``, or another field to be encrypted, is given, and the stored
                 one can't be decrypted.
             ConflictError: somebody else changed the patient.
+
+        Example:
+            >>> found = await api.patient_api.get_patient_and_try_decrypt(patient.id)
+            >>> found.place_of_birth = "Winterfell"
+            >>> found = await api.patient_api.modify_potentially_encrypted_patient(found)
+            >>> found.place_of_birth
+            'Winterfell'
         """
         if isinstance(patient, EncryptedPatient) and isinstance(patient.note, str):
             raise DecryptionError(
@@ -340,6 +413,9 @@ class PatientApi:
                 ``with_public_key_policy()`` does not confirm a key. Nothing was shared.
             DecryptionError: the current user can't read the patient. Nothing was sent.
             ConflictError: somebody else changed the patient.
+
+        Example:
+            >>> patient = await api.patient_api.give_access_to(patient, colleague_id)
         """
         if isinstance(patient, EncryptedPatient):
             raise DecryptionError(
@@ -373,6 +449,12 @@ class PatientApi:
             CryptoError: as for :meth:`give_access_to`, or the current user has neither a key nor a
                 secret id of the patient. Nothing was shared.
             ConflictError: somebody else changed the patient.
+
+        Example:
+            >>> found = await api.patient_api.get_patient_and_try_decrypt(patient.id)
+            >>> found = await api.patient_api.give_access_to_potentially_encrypted(
+            ...     found, colleague_id
+            ... )
         """
         return await self._shares.give(patient, delegate_id, may_be_sealed=True)
 
@@ -404,6 +486,12 @@ class PatientApi:
             ValidationError: ``patients`` or ``delegate_ids`` is not a list, a delegate id is
                 malformed or the current data owner's, or there is none. Nothing was sent.
             ConfigurationError: ``progress`` can't be called.
+
+        Example:
+            >>> result = await api.patient_api.share_many([patient], [colleague_id])
+            >>> result.raise_for_failures()
+            >>> len(result.shared)
+            1
         """
         return await self._shares.share_many(patients, delegate_ids, progress)
 
@@ -433,6 +521,11 @@ class PatientApi:
             CryptoError: as for :meth:`give_access_to`. Nothing was shared.
             DecryptionError: the current user can't read the patient. Nothing was shared.
             ConflictError: others keep changing the patient.
+
+        Example:
+            >>> access = await api.patient_api.give_access_to_all_data_of(patient.id, colleague_id)
+            >>> access.success
+            True
         """
         return await self._all_data.give_access(patient_id, delegate_id)
 
@@ -445,6 +538,10 @@ class PatientApi:
         Raises:
             ValidationError: the id is malformed. Nothing was sent.
             NotFoundError: there is no such patient.
+
+        Example:
+            >>> await api.patient_api.delete_patient(patient.id) == patient.id
+            True
         """
         return await self._patients.delete(patient_id)
 
@@ -460,6 +557,11 @@ class PatientApi:
         Raises:
             ValidationError: the id is malformed. Nothing was sent.
             NotFoundError: there is no such patient that the user may change.
+
+        Example:
+            >>> patient_id = await api.patient_api.delete_patient(patient.id)
+            >>> await api.patient_api.undelete_patient(patient_id) == patient.id
+            True
         """
         return await self._patients.undelete(patient_id)
 
@@ -490,6 +592,14 @@ class PatientApi:
 
         Raises:
             ValidationError: an argument is malformed, or the filter searches encrypted members.
+
+        Example:
+            >>> async with api.patient_api.subscribe_to_patient_events(["CREATE"]) as events:
+            ...     patient = Patient(first_name="Jon", last_name="Snow")
+            ...     patient = await api.patient_api.create_or_modify_patient(patient)
+            ...     event = await events.get(timeout=10)
+            >>> event.record.last_name
+            'Snow'
         """
         return subscribed(
             self._events,

@@ -88,6 +88,10 @@ class UserApi:
 
         Raises:
             AuthenticationError: the credentials are refused.
+
+        Example:
+            >>> (await api.user_api.get_logged_user()).id == user_id
+            True
         """
         return from_wire(User, await self._current_user.get(fresh=True))
 
@@ -117,6 +121,14 @@ class UserApi:
             NotFoundError: there is no such user to modify.
             PermissionDeniedError: the logged-in user may not create or modify it.
             ConflictError: somebody else changed the user.
+
+        Example:
+            >>> user = await api.user_api.create_or_modify_user(
+            ...     User(login="sansa", name="Sansa Stark")
+            ... )
+            >>> user.name = "Sansa"
+            >>> (await api.user_api.create_or_modify_user(user)).name
+            'Sansa'
         """
         return await self._account.save(user)
 
@@ -127,6 +139,10 @@ class UserApi:
             ValidationError: the id is malformed.
             NotFoundError: there is no such user.
             PermissionDeniedError: the logged-in user may not see it.
+
+        Example:
+            >>> (await api.user_api.get_user(user.id)).login == user.login
+            True
         """
         return await self._records.get(user_id)
 
@@ -138,6 +154,10 @@ class UserApi:
             NotFoundError: no user has it.
             PermissionDeniedError: the logged-in user may not see that user.
             InvalidResponseError: the backend answers with another user.
+
+        Example:
+            >>> (await api.user_api.get_user_by_email(user.email)).id == user.id
+            True
         """
         return from_wire(User, await self._users.get_by_email(validate_contact(email, "email")))
 
@@ -149,6 +169,10 @@ class UserApi:
             NotFoundError: no user has it.
             PermissionDeniedError: the logged-in user may not see that user.
             InvalidResponseError: the backend answers with another user.
+
+        Example:
+            >>> (await api.user_api.get_user_by_phone_number(user.mobile_phone)).id == user.id
+            True
         """
         number = validate_contact(phone_number, "phone_number")
         return from_wire(User, await self._users.get_by_phone_number(number))
@@ -169,6 +193,11 @@ class UserApi:
         Raises:
             ValidationError: an argument is malformed.
             PermissionDeniedError: the logged-in user may not search users.
+
+        Example:
+            >>> found = api.user_api.filter_users(UserFilter().by_ids([user.id]))
+            >>> [each.id async for each in found] == [user.id]
+            True
         """
         found = self._records.find(_checked(user_filter), validate_page_size(page_size))
         return OneByOne(found, "user_api.filter_users()")
@@ -182,6 +211,10 @@ class UserApi:
         Raises:
             ValidationError: the argument is malformed.
             PermissionDeniedError: the logged-in user may not search users.
+
+        Example:
+            >>> await api.user_api.match_users(UserFilter().by_ids([user.id])) == [user.id]
+            True
         """
         return await self._records.match(_checked(user_filter))
 
@@ -198,6 +231,10 @@ class UserApi:
             ValidationError: the id is malformed. Nothing was sent.
             NotFoundError: there is no such user.
             PermissionDeniedError: the logged-in user may not delete it.
+
+        Example:
+            >>> await api.user_api.delete_user(user.id) == user.id
+            True
         """
         return await self._records.delete(user_id)
 
@@ -222,6 +259,10 @@ class UserApi:
             UserExistsError: another user has it. Nothing was changed.
             PermissionDeniedError: the user may not change itself.
             ConflictError: the user keeps being changed by others. Try again.
+
+        Example:
+            >>> (await own_api.user_api.change_email("Gendry@kings-landing.example")).email
+            'gendry@kings-landing.example'
         """
         address = required_email(email)
         return from_wire(User, await self._account.change_contact("email", address))
@@ -242,6 +283,10 @@ class UserApi:
             UserExistsError: another user has it. Nothing was changed.
             PermissionDeniedError: the user may not change itself.
             ConflictError: the user keeps being changed by others. Try again.
+
+        Example:
+            >>> (await own_api.user_api.change_phone_number("+32 470 99 88 77")).mobile_phone
+            '+32470998877'
         """
         number = required_phone_number(phone_number)
         return from_wire(User, await self._account.change_contact("mobilePhone", number))
@@ -264,6 +309,9 @@ class UserApi:
             PermissionDeniedError: the user may not change itself.
             ConflictError: the user keeps being changed by others. Try again.
             InvalidResponseError: the backend shows a user without a password.
+
+        Example:
+            >>> await own_api.user_api.change_password("four words are better")
         """
         await self._account.change_password(validate_new_password(password))
 
@@ -286,6 +334,11 @@ class UserApi:
             ConfigurationError: the builder was not given ``with_flavour("cardinal")``.
             ElevationRequiredError: the backend wants a stronger login for this.
             BadRequestError: the code is wrong. Nothing was changed.
+
+        Example:
+            >>> await own_api.user_api.enable_second_factor("JBSWY3DPEHPK3PXP", "123456")
+            Traceback (most recent call last):
+            ConfigurationError: ...
         """
         secret, code = validate_second_factor(secret, code, algorithm)
         await self._account.enable_second_factor(secret=secret, code=code, algorithm=algorithm)
@@ -296,6 +349,11 @@ class UserApi:
         Raises:
             ConfigurationError: the builder was not given ``with_flavour("cardinal")``.
             ElevationRequiredError: the backend wants a stronger login for this.
+
+        Example:
+            >>> await own_api.user_api.disable_second_factor()
+            Traceback (most recent call last):
+            ConfigurationError: ...
         """
         await self._account.disable_second_factor()
 
@@ -321,6 +379,11 @@ class UserApi:
         Raises:
             ValidationError: the page size is malformed.
             InvalidResponseError: a record is malformed; the message says where.
+
+        Example:
+            >>> kinds = [item["kind"] async for item in own_api.user_api.export_data()]
+            >>> kinds[0], kinds[-1]
+            ('user', 'summary')
         """
         items = self._data_export.items(validate_page_size(page_size))
         return OneByOne(items, "user_api.export_data()")
@@ -364,6 +427,25 @@ class UserApi:
             PermissionDeniedError: the current user may not create users for patients.
             AuthenticationError: the backend or the gateway refuses the credentials of the user.
             NetworkError: no answer; the message says how far the call has come. Call again.
+
+        Example:
+            >>> home = Address(
+            ...     address_type="home",
+            ...     telecoms=[
+            ...         Telecom(telecom_type="email", telecom_number="rickon@winterfell.example")
+            ...     ],
+            ... )
+            >>> patient.addresses = [home]
+            >>> patient = await api.patient_api.create_or_modify_patient(patient)
+            >>> invitation = ICureRegistrationEmail(
+            ...     Patient(last_name="Luwin", addresses=[home]),
+            ...     "https://app.example/login",
+            ...     "Our clinic",
+            ...     patient,
+            ... )
+            >>> user = await api.user_api.create_and_invite_user(patient, invitation)
+            >>> user.login
+            'rickon@winterfell.example'
         """
         seconds = validate_token_validity(token_duration, "token_duration")
         return await self._invites.invite(patient, message_factory, seconds)
@@ -392,6 +474,11 @@ class UserApi:
             NotFoundError: a data owner does not exist, or may not be read. Nothing was changed.
             CryptoError: a data owner has no public key that may be used. Nothing was changed.
             ConflictError: others keep changing the user.
+
+        Example:
+            >>> user = await own_api.user_api.share_all_future_data_with([colleague_id])
+            >>> colleague_id in user.sharing_data_with["all"]
+            True
         """
         category = validate_shared_data_type(data_type)
         return from_wire(User, await self._automatic_sharing.add(data_owner_ids, category))
@@ -415,6 +502,12 @@ class UserApi:
         Raises:
             ValidationError: an argument is malformed, or the list is empty. Nothing was sent.
             ConflictError: others keep changing the user.
+
+        Example:
+            >>> user = await own_api.user_api.share_all_future_data_with([colleague_id])
+            >>> user = await own_api.user_api.stop_sharing_data_with([colleague_id])
+            >>> colleague_id in user.sharing_data_with["all"]
+            False
         """
         category = validate_shared_data_type(data_type)
         return from_wire(User, await self._automatic_sharing.remove(data_owner_ids, category))
@@ -427,6 +520,11 @@ class UserApi:
         Raises:
             AuthenticationError: the credentials are refused.
             InvalidResponseError: the backend's list is malformed.
+
+        Example:
+            >>> token = await own_api.user_api.create_token(name="tablet")
+            >>> "tablet" in [each.name for each in await own_api.user_api.list_tokens()]
+            True
         """
         return await self._tokens.listed()
 
@@ -457,6 +555,12 @@ class UserApi:
             InvalidResponseError: the backend answers with another token than the one asked for.
             NotFoundError: there is no such user.
             PermissionDeniedError: the user may not create tokens, or none for that user.
+
+        Example:
+            >>> from datetime import timedelta
+            >>> token = await own_api.user_api.create_token(validity=timedelta(days=1))
+            >>> await own_api.user_api.check_token_validity(own_user_id, token)
+            True
         """
         if user_id is not None:
             validate_id(user_id, "user id")
@@ -484,6 +588,11 @@ class UserApi:
             ValidationError: an argument is malformed. Nothing was sent.
             InvalidResponseError: the backend answers with another token than the one asked for.
             PermissionDeniedError: the user may not create tokens.
+
+        Example:
+            >>> renewed = await own_api.user_api.renew_token()
+            >>> await own_api.user_api.revoke_token(renewed.replaced_key)
+            True
         """
         seconds, name = _token_options(validity, name)
         return await self._account.renew_token(validity=seconds, name=name)
@@ -500,6 +609,10 @@ class UserApi:
             NotFoundError: there is no such user, or the backend does not check tokens: backends
                 since 2024 don't.
             PermissionDeniedError: the logged-in user may not ask about that user.
+
+        Example:
+            >>> await own_api.user_api.check_token_validity(own_user_id, "no such token")
+            False
         """
         return await self._users.is_valid_token(
             validate_id(user_id, "user id"), validate_token(token)
@@ -522,6 +635,16 @@ class UserApi:
             PermissionDeniedError: the user may not change itself.
             ConflictError: the user keeps being changed by others. Try again.
             InvalidResponseError: the backend has kept the token.
+
+        Example:
+            >>> token = await own_api.user_api.create_token(name="lost-phone")
+            >>> lost = [
+            ...     each
+            ...     for each in await own_api.user_api.list_tokens()
+            ...     if each.name == "lost-phone"
+            ... ]
+            >>> await own_api.user_api.revoke_token(lost[0].key)
+            True
         """
         if not isinstance(key, str) or not key:
             raise ValidationError("The key must be a text: that of one of list_tokens().")
@@ -549,6 +672,13 @@ class UserApi:
 
         Raises:
             ValidationError: an argument is malformed.
+
+        Example:
+            >>> async with api.user_api.subscribe_to_user_events(["CREATE"]) as events:
+            ...     user = await api.user_api.create_or_modify_user(User(login="theon"))
+            ...     event = await events.get(timeout=10)
+            >>> event.record.login
+            'theon'
         """
         return subscribed(
             self._events,

@@ -146,6 +146,17 @@ class AuthenticationApi:
             UnknownProcessError: the gateway does not know the configured process or spec id, or has
                 no captcha for the SDK to solve.
             InvalidResponseError: the captcha is malformed, or would take minutes to solve.
+
+        Example:
+            >>> process = await anonymous_api.authentication_api.start_authentication(
+            ...     captcha,
+            ...     phone_number="+32 470 11 11 11",
+            ...     first_name="Brienne",
+            ...     last_name="Tarth",
+            ...     healthcare_professional_id=professional_id,
+            ... )
+            >>> process.login
+            '+32470111111'
         """
         return await self._starter.start(
             recaptcha,
@@ -187,6 +198,11 @@ class AuthenticationApi:
             CaptchaRefusedError: the captcha was refused.
             UnknownProcessError: the gateway does not know the configured process or spec id.
             StorageError: the code was sent, and can't be used: call again.
+
+        Example:
+            >>> process = await anonymous_api.authentication_api.resend(process, captcha)
+            >>> process.state
+            <AuthenticationState.CODE_SENT: 'codeSent'>
         """
         _check_process(process)
         captcha = self._starter.captcha(recaptcha, recaptcha_type, progress)
@@ -247,6 +263,17 @@ class AuthenticationApi:
             ProcessStateError: the process is completed, was never started, or was superseded.
             ConfigurationError: the process was started in the other flavour. Nothing was sent.
             NetworkError: no answer. Call again with the same process and code.
+
+        Example:
+            >>> result = await anonymous_api.authentication_api.complete_authentication(
+            ...     process, code
+            ... )
+            >>> result.warnings
+            []
+            >>> async with result.med_tech_api as brienne_api:
+            ...     brienne = await brienne_api.patient_api.get_patient(result.data_owner_id)
+            >>> brienne.last_name
+            'Tarth'
         """
         _check_process(process)
         self._starter.check_flavour(process)
@@ -300,6 +327,14 @@ class AuthenticationApi:
             KeyPairNotFoundError: the user has keys, none of them is on this device, and
                 ``missing_key`` refuses a new one.
             NetworkError: no answer. Call again with the same login and token.
+
+        Example:
+            >>> authentication_api = anonymous_api.authentication_api
+            >>> result = await authentication_api.authenticate_and_ask_access_to_its_existing_data(
+            ...     invited.login, token
+            ... )
+            >>> [request.delivered for request in result.access_requests]
+            [True]
         """
         process, secret = process_of_invitation(login, token)
         process = attrs.evolve(process, flavour=self._starter.flavour)

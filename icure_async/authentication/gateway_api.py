@@ -82,6 +82,17 @@ class AnonymousMessageGatewayApi:
             ValidationError: an argument is malformed. Nothing was sent.
             CaptchaRefusedError: the captcha was refused.
             UnknownProcessError: the gateway does not know the process.
+
+        Example:
+            >>> gateway = anonymous_api.message_gateway_api
+            >>> process = await gateway.start_process(
+            ...     process_id,
+            ...     captcha,
+            ...     phone_number="+32 470 22 22 22",
+            ...     healthcare_professional_id=professional_id,
+            ... )
+            >>> process.login
+            '+32470222222'
         """
         validate_id(process_id, "process id")
         return await self._starter.start(
@@ -112,6 +123,13 @@ class AnonymousMessageGatewayApi:
             ValidationError: an argument is malformed. Nothing was sent.
             TooManyAttemptsError: too many wrong codes were tried.
             NetworkError: no answer.
+
+        Example:
+            >>> gateway = anonymous_api.message_gateway_api
+            >>> await gateway.validate_process(process.request_id, "000")
+            False
+            >>> await gateway.validate_process(process.request_id, code)
+            True
         """
         validate_id(request_id, "request id")
         code = "".join(validation_code.split()) if isinstance(validation_code, str) else ""
@@ -155,6 +173,14 @@ class MessageGatewayApi(AnonymousMessageGatewayApi):
             ValidationError: an argument is malformed. Nothing was sent.
             AuthenticationError: the gateway refuses the credentials of the user.
             NetworkError: no answer. The email may have been sent.
+
+        Example:
+            >>> message = EmailMessage(
+            ...     sender="luwin@clinic.example",
+            ...     subject="Appointment",
+            ...     html="<p>Tomorrow at 9.</p>",
+            ... )
+            >>> await api.message_gateway_api.send_email("arya@winterfell.example", message)
         """
         address = await OTHERS.run(normalise_email, email_address)
         await self._send(address, "email_address", message, EmailMessage)
@@ -170,6 +196,11 @@ class MessageGatewayApi(AnonymousMessageGatewayApi):
             ValidationError: an argument is malformed. Nothing was sent.
             AuthenticationError: the gateway refuses the credentials of the user.
             NetworkError: no answer. The message may have been sent.
+
+        Example:
+            >>> await api.message_gateway_api.send_sms(
+            ...     "+32470123456", SMSMessage(message="Tomorrow at 9.")
+            ... )
         """
         number = await OTHERS.run(normalise_phone_number, phone_number)
         await self._send(number, "phone_number", message, SMSMessage)

@@ -160,7 +160,12 @@ class AuthenticationProcess:
         return f"AuthenticationProcess(request_id={self.request_id!r}, state={self.state.value!r})"
 
     def to_dict(self) -> dict[str, str | bool]:
-        """Return the three members that the reference documentation prints."""
+        """Return the three members that the reference documentation prints.
+
+        Example:
+            >>> sorted(process.to_dict())
+            ['bypassTokenCheck', 'login', 'requestId']
+        """
         return {
             "requestId": self.request_id,
             "login": self.login,
@@ -168,7 +173,12 @@ class AuthenticationProcess:
         }
 
     def to_json(self) -> str:
-        """Return the whole state as JSON, with a version. It holds no code and no key."""
+        """Return the whole state as JSON, with a version. It holds no code and no key.
+
+        Example:
+            >>> AuthenticationProcess.from_json(process.to_json()) == process
+            True
+        """
         members = attrs.asdict(self) | {"state": self.state.value}
         if self.flavour == _FLAVOUR_OF_ALL_BEFORE:
             # As earlier versions wrote and read it; those refuse a process of today's flavour.
@@ -181,6 +191,11 @@ class AuthenticationProcess:
 
         Raises:
             ValidationError: it is not such a text, or was written by a newer SDK.
+
+        Example:
+            >>> kept = process.to_json()  # in a database, say
+            >>> AuthenticationProcess.from_json(kept).login == process.login
+            True
         """
         members = parse_json_object(text)
         if members is None or "version" not in members:

@@ -39,6 +39,13 @@ class Address(ValueModel):
         country: country.
         note: free text, in clear on the backend.
         telecoms: means of communication at this address.
+
+    Example:
+        >>> email = Telecom(telecom_type="email", telecom_number="arya@winterfell.example")
+        >>> Address(address_type="home", city="Winterfell", telecoms=[email]).telecoms[
+        ...     0
+        ... ].telecom_type
+        'email'
     """
 
     address_type: AddressType | None = None

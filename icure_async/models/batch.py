@@ -59,6 +59,14 @@ class BatchResult(Generic[RecordT]):
 
     Attributes:
         items: one for each record.
+
+    Example:
+        >>> result = await api.patient_api.create_patients([Patient(last_name="Stark"), Patient()])
+        >>> [type(item.error).__name__ for item in result.failed]
+        ['ValidationError']
+        >>> result.raise_for_failures()
+        Traceback (most recent call last):
+        BatchError: ...
     """
 
     items: tuple[BatchItem[RecordT], ...]

@@ -25,6 +25,10 @@ class CodingReference(ValueModel):
         type: terminology, for example ``SNOMED``.
         code: code within the terminology.
         version: version of the terminology.
+
+    Example:
+        >>> CodingReference(type="SNOMED", code="73211009", version="2024").code
+        '73211009'
     """
 
     id: str | None = attrs.field(default=None, metadata={"assumed": _id_of_parts})
@@ -46,6 +50,10 @@ class Identifier(ValueModel):
         type: kind of identifier.
         use: what it is used for.
         value: the identifier proper.
+
+    Example:
+        >>> Identifier(system="clinic", value="4711").system
+        'clinic'
     """
 
     id: str | None = None

@@ -130,6 +130,12 @@ class Reconnection:
             an error; None goes on for ever.
         first_wait: seconds before the first attempt, about.
         longest_wait: seconds between attempts, at most.
+
+    Example:
+        >>> patient_events = api.patient_api.subscribe_to_patient_events(
+        ...     ["CREATE"], reconnection=Reconnection(max_attempts=3)
+        ... )
+        >>> await patient_events.aclose()
     """
 
     max_attempts: int | None = attrs.field(default=None, validator=_attempts)

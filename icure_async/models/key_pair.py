@@ -48,6 +48,11 @@ class KeyPair:
     Attributes:
         public_key: hex of the DER SubjectPublicKeyInfo (588 characters).
         private_key: hex of the unencrypted PKCS#8 DER (about 2432 characters). Never in a repr.
+
+    Example:
+        >>> key_pair = await api.generate_rsa_keypair()
+        >>> key_pair.fingerprint == key_pair.public_key[-32:]
+        True
     """
 
     public_key: str

@@ -53,7 +53,18 @@ class KeyShare:
     contents: tuple[bytes, ...] = attrs.field(repr=False)
 
     def to_json(self) -> str:
-        """Return the share as JSON, with a version, to be handed to the owner. It is a secret."""
+        """Return the share as JSON, with a version, to be handed to the owner. It is a secret.
+
+        Example:
+            >>> split = await api.data_owner_api.split_private_key_among(
+            ...     [colleague_id], replace=True
+            ... )
+            >>> share = await colleague_api.data_owner_api.get_key_share_of(
+            ...     await api.data_owner_id()
+            ... )
+            >>> KeyShare.from_json(share.to_json()) == share
+            True
+        """
         members = {
             "version": _VERSION,
             "dataOwnerId": self.data_owner_id,

@@ -18,6 +18,11 @@ class PublicKey:
     Attributes:
         data_owner_id: whose key it is said to be.
         public_key: hex of the DER SubjectPublicKeyInfo.
+
+    Example:
+        >>> keys = await api.data_owner_api.get_public_keys_of(colleague_id)
+        >>> len(keys[0].digest)
+        64
     """
 
     data_owner_id: str
@@ -25,7 +30,7 @@ class PublicKey:
 
     @property
     def fingerprint(self) -> str:
-        """The name of the key in the protocol: its last 32 hex characters.
+        """The key's name in the protocol, its last 32 hex characters.
 
         It is a tail of the modulus and no hash, so that somebody can make a key pair with a given
         fingerprint: compare :attr:`digest` with the person instead.

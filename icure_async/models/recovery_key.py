@@ -57,6 +57,10 @@ class RecoveryKey:
     Attributes:
         text: to be written down or printed: base32, as today's clients take it. Spaces, hyphens,
             small letters and missing signs at the end do no harm, and hex is taken, too.
+
+    Example:
+        >>> RecoveryKey("A" * 52)
+        RecoveryKey()
     """
 
     text: str = attrs.field(repr=False, converter=_canonical)

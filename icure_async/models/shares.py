@@ -95,6 +95,11 @@ class ShareResult(Generic[RecordT]):
         items: one for each record and delegate.
         records: the records in the order in which they were passed, as they are stored now; one
             that nothing was sent for is the object that was passed.
+
+    Example:
+        >>> result = await api.patient_api.share_many([patient], [colleague_id])
+        >>> [item.status for item in result]
+        ['shared']
     """
 
     items: tuple[ShareItem, ...]

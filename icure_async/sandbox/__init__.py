@@ -7,8 +7,23 @@ server-behaviour.md.
 
 from __future__ import annotations
 
+from icure_async.sandbox.control.messages import Channel, Message, MessageState
+from icure_async.sandbox.control.people import PersonKind, SandboxPerson
+from icure_async.sandbox.control.requests import Request
 from icure_async.sandbox.faults import Fault, FaultKind, InjectedFault
 from icure_async.sandbox.master import MasterHcp
 from icure_async.sandbox.server import Sandbox
 
-__all__ = ["Fault", "FaultKind", "InjectedFault", "MasterHcp", "Sandbox"]
+__all__ = [
+    "Channel",
+    "Fault",
+    "FaultKind",
+    "InjectedFault",
+    "MasterHcp",
+    "Message",
+    "MessageState",
+    "PersonKind",
+    "Request",
+    "Sandbox",
+    "SandboxPerson",
+]

@@ -20,24 +20,28 @@ from icure_async.sandbox.access_keys import ACCESS_KEYS_HEADER, delegation_keys_
 from icure_async.sandbox.auth import authenticate
 from icure_async.sandbox.bodies import LARGEST_OF_ANYBODY, read_body
 from icure_async.sandbox.calls import Call, Reply, Route, Settings, Text
+from icure_async.sandbox.control import stream
+from icure_async.sandbox.control.requests import request_middleware
 from icure_async.sandbox.errors import ApiError, ClosingError, NotYetError, conflict, too_large
 from icure_async.sandbox.events import EVENTS_PATH, EVENTS_V2_PATH
 from icure_async.sandbox.fault_injection import (
     HANDLED_ANYWAY,
     SAVES_NOTHING,
-    FaultEndpoints,
     fault_middleware,
 )
 from icure_async.sandbox.hashing import SlowHashWantedError
+from icure_async.sandbox.page_files import add_page
 from icure_async.sandbox.v2 import exchange_data, routes
 
 if TYPE_CHECKING:
     from aiohttp.typedefs import Middleware
 
     from icure_async.sandbox.auth import Tickets
+    from icure_async.sandbox.calls import Caller
     from icure_async.sandbox.clock import Clock
+    from icure_async.sandbox.control.desk import Desk
+    from icure_async.sandbox.control.endpoints import ControlEndpoints
     from icure_async.sandbox.events import Events
-    from icure_async.sandbox.faults import Faults
     from icure_async.sandbox.gateway import Gateway
     from icure_async.sandbox.store import Store, Transaction
     from icure_async.sandbox.tokens import TokenSigner
@@ -73,7 +77,8 @@ class Backend:
     settings: Settings
     signer: TokenSigner | None
     gateway: Gateway
-    faults: Faults
+    desk: Desk
+    control: ControlEndpoints
     tickets: Tickets
     events: Events
     door: asyncio.Semaphore
@@ -82,18 +87,55 @@ class Backend:
 
 def build_app(backend: Backend) -> web.Application:
     """Return the REST API, the message gateway and the sandbox's own API as one application."""
-    strike = fault_middleware(backend.faults, spared=SANDBOX_ROOT + "/")
+    strike = fault_middleware(backend.desk.faults, spared=_is_own)
+    note = request_middleware(backend.desk.request_log, backend.clock, spared=_is_own)
     check = _door(backend.visitors)
-    app = web.Application(middlewares=[_answer_errors, check, strike, _answer_errors])
+    app = web.Application(middlewares=[note, _answer_errors, check, strike, _answer_errors])
     app.on_response_prepare.append(partial(_add_headers, backend.visitors))
     rest = [*_ICURE_ROUTES, *auth.ROUTES, *users.ROUTES, *data_owners.ROUTES]
     rest += [*maintenance_tasks.ROUTES, *clinical.ROUTES, *backend.tickets.routes]
     _add_routes(app, REST_ROOT, [*rest, *exchange_data.ROUTES], backend)
     _add_routes(app, REST_V2_ROOT, routes.ROUTES, backend)
     _add_routes(app, GATEWAY_ROOT, backend.gateway.routes, backend)
-    _add_routes(app, SANDBOX_ROOT, FaultEndpoints(backend.faults).routes, backend)
+    _add_control(app, backend)
     _add_websocket(app, backend)
+    add_page(app)
     return app
+
+
+def _is_own(path: str) -> bool:
+    """Return whether a path is not one of the backend, but the sandbox's own."""
+    return path.startswith((SANDBOX_ROOT + "/", "/page/")) or path in ("/", "/favicon.ico")
+
+
+def _add_control(app: web.Application, backend: Backend) -> None:
+    """Add the sandbox's own API, which answers in the event loop."""
+
+    async def handle_events(request: web.Request) -> web.StreamResponse:
+        call = await _Exchange(_NOBODYS, backend, request, backend.desk.token.admit).admitted()
+        after = stream.position_in(call.query, call.headers)
+        return await stream.serve(request, backend.desk.feed, after)
+
+    async def shut_down(_: web.Application) -> None:
+        backend.desk.feed.close()
+
+    app.router.add_get(f"{SANDBOX_ROOT}/events", handle_events, allow_head=False)
+    app.on_shutdown.append(shut_down)
+    for route in backend.control.routes:
+        app.router.add_route(
+            route.method, SANDBOX_ROOT + route.path, _control_handler(route.endpoint, backend)
+        )
+
+
+def _control_handler(endpoint: Callable[[Call], Awaitable[Any]], backend: Backend) -> Handler:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        call = await _Exchange(_NOBODYS, backend, request, backend.desk.token.admit).admitted()
+        encoded = _encoded(await endpoint(call))
+        return web.Response(
+            status=encoded.status, body=encoded.body, content_type=encoded.content_type
+        )
+
+    return handle
 
 
 def _add_websocket(app: web.Application, backend: Backend) -> None:
@@ -124,6 +166,9 @@ def _ok(_tx: Transaction, _call: Call) -> Text:
     return Text("true")
 
 
+_NOBODYS = Route("*", "*", _ok)
+"""Stands for the routes of the sandbox's own API, which have no endpoint in the store."""
+
 _ICURE_ROUTES = [
     Route("GET", "/icure/v", _version, public=True),
     Route("GET", "/icure/ok", _ok, public=True),
@@ -146,8 +191,15 @@ def _handler(route: Route, backend: Backend) -> Handler:
 class _Exchange:
     """One request, from its headers to what is answered."""
 
-    def __init__(self, route: Route, backend: Backend, request: web.Request) -> None:
+    def __init__(
+        self,
+        route: Route,
+        backend: Backend,
+        request: web.Request,
+        admit: Callable[[Transaction, Call], Caller] = authenticate,
+    ) -> None:
         self._route = route
+        self._identify = admit
         self._backend = backend
         self._request = request
         self._call = Call(
@@ -165,11 +217,17 @@ class _Exchange:
         self._call.raw = await read_body(self._request, self._backend.workers, self._admit)
         return await self._run(self._work)
 
+    async def admitted(self) -> Call:
+        """Return the call of a caller who was admitted, with its whole body."""
+        await self._admit()
+        self._call.raw = await read_body(self._request, self._backend.workers, self._admit)
+        return self._call
+
     async def _admit(self) -> None:
         """Let a caller send more than anybody may."""
         if self._route.public:
             raise too_large(LARGEST_OF_ANYBODY)
-        await self._run(partial(authenticate, call=self._call))
+        self._call.known_caller = await self._run(lambda tx: self._identify(tx, self._call))
 
     def _work(self, tx: Transaction) -> _Encoded:
         call = self._call
@@ -285,4 +343,6 @@ async def _add_headers(
     headers["X-Content-Type-Options"] = "nosniff"
     headers["Cross-Origin-Resource-Policy"] = "same-origin"
     headers["Vary"] = hdrs.ORIGIN
+    if request.path.startswith(SANDBOX_ROOT + "/"):
+        headers["Cache-Control"] = "no-store"
     headers.update(visitors.headers_for(request))

@@ -5,12 +5,11 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
-import uuid
 from typing import TYPE_CHECKING, Literal
 
 import attrs
 
-from icure_async.sandbox import hashing, totp
+from icure_async.sandbox import chance, hashing, totp
 from icure_async.sandbox.access import caller_of, user_is_active
 from icure_async.sandbox.calls import Call, Caller, Reply, Route, Text
 from icure_async.sandbox.contacts import login_key, phone_key
@@ -354,7 +353,7 @@ class Tickets:
         return [Route("GET", "/auth/token/{method}/{path}", self._issue)]
 
     def _issue(self, _tx: Transaction, call: Call) -> Text:
-        token = str(uuid.uuid4())
+        token = chance.new_id()
         self._issued[token] = _Ticket(
             method=call.params["method"],
             prefix=call.params["path"],

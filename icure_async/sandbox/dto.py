@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import copy
 import math
-import uuid
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from icure_async.sandbox import chance
 from icure_async.sandbox.errors import bad_request
 from icure_async.sandbox.shapes import is_integer, is_list, is_object
 from icure_async.sandbox.tables import EMBEDDED, ENTITIES, ENUMS
@@ -34,7 +34,7 @@ class _Field:
 
     def default_value(self) -> Any:
         if self.default == _RANDOM:
-            return str(uuid.uuid4())
+            return chance.new_id()
         # Containers are copied: an answer is edited on its way out.
         return copy.copy(self.default)
 

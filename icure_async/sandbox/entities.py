@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-import secrets
 from typing import TYPE_CHECKING, Any
 
+from icure_async.sandbox import chance
 from icure_async.sandbox.access import (
     DATA_OWNER_KINDS,
     can_read,
@@ -59,13 +59,13 @@ _LABELS = {"user": "User", "patient": "Patient", "hcparty": "Healthcare party", 
 
 def first_revision() -> str:
     """Return the revision of a new entity."""
-    return f"1-{secrets.token_hex(16)}"
+    return f"1-{chance.token_hex(16)}"
 
 
 def next_revision(rev: str) -> str:
     """Return the revision that follows."""
     generation = rev.partition("-")[0]
-    return f"{int(generation) + 1 if generation.isdecimal() else 1}-{secrets.token_hex(16)}"
+    return f"{int(generation) + 1 if generation.isdecimal() else 1}-{chance.token_hex(16)}"
 
 
 def show(kind: str, entity: Json) -> Json:

@@ -1,26 +1,22 @@
-"""Faults over HTTP: their effects, and the endpoints under ``/sandbox`` to ask for them."""
+"""The effects of faults on requests."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
 
 import orjson
 from aiohttp import hdrs, web
 
 from icure_async.sandbox.bodies import read_along
-from icure_async.sandbox.calls import Call, Route
-from icure_async.sandbox.errors import bad_request, forbidden
-from icure_async.sandbox.faults import Fault, Faults, InjectedFault
-from icure_async.sandbox.shapes import is_list
+from icure_async.sandbox.control.requests import STRUCK_BY
+from icure_async.sandbox.faults import Fault, Faults
 
 if TYPE_CHECKING:
     from aiohttp.typedefs import Handler, Middleware
 
-    from icure_async.sandbox.store import Json, Transaction
-
-__all__ = ["HANDLED_ANYWAY", "SAVES_NOTHING", "FaultEndpoints", "fault_middleware"]
+__all__ = ["HANDLED_ANYWAY", "SAVES_NOTHING", "fault_middleware"]
 
 HANDLED_ANYWAY = web.RequestKey("handled_anyway", bool)
 """Set for a request that a slow network seems to deliver after its sender lost patience."""
@@ -31,21 +27,22 @@ SAVES_NOTHING = web.RequestKey("saves_nothing", bool)
 _Strike = Callable[[Fault, web.Request, "Handler"], Awaitable[web.StreamResponse]]
 
 
-def fault_middleware(faults: Faults, *, spared: str) -> Middleware:
+def fault_middleware(faults: Faults, *, spared: Callable[[str], bool]) -> Middleware:
     """Return the middleware that lets faults strike; it goes around everything else.
 
     Args:
         faults: those in force.
-        spared: beginning of the paths that no fault strikes.
+        spared: tells the paths of requests that no fault strikes.
     """
 
     @web.middleware
     async def strike(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if request.path.startswith(spared):
+        if spared(request.path):
             return await handler(request)
         fault = faults.strike(request.method, request.path)
         if fault is None:
             return await handler(request)
+        request[STRUCK_BY] = fault.kind
         return await _STRIKES[fault.kind](fault, request, handler)
 
     return strike
@@ -120,46 +117,3 @@ _STRIKES: dict[str, _Strike] = {
     "truncate": _truncate,
     "conflict": _conflict,
 }
-
-
-class FaultEndpoints:
-    """``/sandbox/faults``, for administrators of the sandbox; a backend has nothing like it."""
-
-    def __init__(self, faults: Faults) -> None:
-        self._faults = faults
-        self.routes: list[Route] = [
-            Route("POST", "/faults", self._inject),
-            Route("GET", "/faults", self._list),
-            Route("DELETE", "/faults", self._clear),
-        ]
-
-    def _inject(self, _tx: Transaction, call: Call) -> list[Json]:
-        """Inject one fault or a list of them, all or none; answer with these."""
-        _require_admin(call)
-        described: list[Any] = call.body if is_list(call.body) else [call.body]
-        try:
-            faults = [Fault.from_json(members) for members in described]
-        except ValueError as error:
-            raise bad_request(str(error)) from None
-        return _shown(self._faults.inject(fault) for fault in faults)
-
-    def _list(self, _tx: Transaction, call: Call) -> list[Json]:
-        """Answer with the faults since the last clearing, and their counters."""
-        _require_admin(call)
-        return _shown(self._faults.injected)
-
-    def _clear(self, _tx: Transaction, call: Call) -> list[Json]:
-        """Clear all faults, and answer with what had become of them."""
-        _require_admin(call)
-        injected = self._faults.injected
-        self._faults.clear()
-        return _shown(injected)
-
-
-def _shown(injected: Iterable[InjectedFault]) -> list[Json]:
-    return [fault.to_json() for fault in injected]
-
-
-def _require_admin(call: Call) -> None:
-    if not call.caller.is_admin:
-        raise forbidden("Only an administrator of the sandbox may do this: its master is one")

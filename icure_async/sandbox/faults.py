@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
 import math
@@ -75,6 +76,10 @@ class Fault:
 
     Raises:
         ValueError: if a value makes no sense, or does not belong to this kind.
+
+    Example:
+        >>> Fault(kind="status", status=429, retry_after=1).matches("GET", "/rest/v1/user/current")
+        True
     """
 
     kind: FaultKind
@@ -232,6 +237,11 @@ class Faults:
         injected = InjectedFault(next(self._ids), fault)
         self._injected.append(injected)
         return injected
+
+    def remove(self, injected: InjectedFault) -> None:
+        """Let one fault happen no more; nothing if it was removed already."""
+        with contextlib.suppress(ValueError):
+            self._injected.remove(injected)
 
     def clear(self) -> None:
         """Let no fault happen any more."""

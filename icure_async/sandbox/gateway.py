@@ -5,13 +5,11 @@ from __future__ import annotations
 import functools
 import hmac
 import re
-import secrets
-import uuid
 from typing import TYPE_CHECKING, Literal
 
 import attrs
 
-from icure_async.sandbox import hashing
+from icure_async.sandbox import chance, hashing
 from icure_async.sandbox.auth import caller_by_basic, users_named
 from icure_async.sandbox.calls import Call, Reply, Route, Text
 from icure_async.sandbox.contacts import is_email, is_phone
@@ -29,7 +27,9 @@ from icure_async.sandbox.proof_of_work import Challenges
 from icure_async.sandbox.users import add_token
 
 if TYPE_CHECKING:
-    from icure_async.sandbox.mailbox import Channel, Mailbox
+    from icure_async.sandbox.control.codes import FixedCodes
+    from icure_async.sandbox.control.messages import Channel
+    from icure_async.sandbox.mailbox import Mailbox
     from icure_async.sandbox.store import Json, Transaction
 
 __all__ = ["PROCESSES", "SPEC_ID", "Gateway", "ProcessDefinition"]
@@ -66,10 +66,17 @@ PROCESSES: dict[str, ProcessDefinition] = {
 
 
 class Gateway:
-    """The endpoints of the gateway, and the mailbox its messages land in."""
+    """The endpoints of the gateway.
 
-    def __init__(self, mailbox: Mailbox, difficulty: int) -> None:
+    Args:
+        mailbox: takes its messages.
+        codes: those of contacts that are always sent the same one.
+        difficulty: hashes that each nonce of a captcha by proof of work takes on average.
+    """
+
+    def __init__(self, mailbox: Mailbox, codes: FixedCodes, difficulty: int) -> None:
         self._mailbox = mailbox
+        self._codes = codes
         self._challenges = Challenges(SPEC_ID, difficulty)
         self.routes: list[Route] = [
             Route("GET", "/{spec}/challenge", self._challenge, public=True),
@@ -112,7 +119,7 @@ class Gateway:
                 "A new patient needs a healthcare professional who is known here: hcpId must be "
                 "the id of one. Nothing was sent"
             )
-        code = "".join(secrets.choice("0123456789") for _ in range(length))
+        code = self._codes.code_for(email or phone) or chance.digits(length)
         tx.put_process(
             request_id,
             {
@@ -136,7 +143,16 @@ class Gateway:
             else {"message": code}
         )
         call.after_commit.append(
-            functools.partial(self._mailbox.deliver_code, channel, email or phone, message, code)
+            functools.partial(
+                self._mailbox.deliver_code,
+                channel,
+                email or phone,
+                message,
+                code,
+                request_id=request_id,
+                sent_at=call.now_ms,
+                expires_at=call.now_ms + int(call.settings.code_validity * 1000),
+            )
         )
         return Text("ok")
 
@@ -170,6 +186,7 @@ class Gateway:
             attempts = process["attempts"] + 1
             tx.put_process(request_id, {**process, "attempts": attempts})
             if attempts >= call.settings.max_code_attempts:
+                self._settle(call, request_id, "closed")
                 return Reply(
                     429, {"message": "The code is wrong, and was the last one to be tried"}
                 )
@@ -185,7 +202,11 @@ class Gateway:
             slow=call.slow,
         )
         tx.put("user", {**user, "rev": next_revision(user["rev"])})
+        self._settle(call, request_id, "used")
         return True
+
+    def _settle(self, call: Call, request_id: str, state: Literal["used", "closed"]) -> None:
+        call.after_commit.append(functools.partial(self._mailbox.settle, request_id, state))
 
     def _send_email(self, tx: Transaction, call: Call) -> Text:
         _check_spec(call)
@@ -212,7 +233,7 @@ class Gateway:
 
     def _send(self, call: Call, channel: Channel, contact: str, message: Json) -> Text:
         call.after_commit.append(
-            functools.partial(self._mailbox.deliver, channel, contact, message)
+            functools.partial(self._mailbox.deliver, channel, contact, message, sent_at=call.now_ms)
         )
         return Text("ok")
 
@@ -306,7 +327,7 @@ def _user_of_process(tx: Transaction, call: Call, process: Json) -> Json:
         if process[prop]
     ]
     user: Json = {
-        "id": str(uuid.uuid4()),
+        "id": chance.new_id(),
         "rev": first_revision(),
         "created": now,
         "name": login,
@@ -316,7 +337,7 @@ def _user_of_process(tx: Transaction, call: Call, process: Json) -> Json:
     }
     user |= {prop: process[prop] for prop in ("email", "mobilePhone") if process[prop]}
     owner: Json = {
-        "id": str(uuid.uuid4()),
+        "id": chance.new_id(),
         "rev": first_revision(),
         # Today's clients encrypt these two, and refuse to touch a record that has them in clear.
         **({} if is_of_today else {"created": now, "modified": now}),

@@ -13,6 +13,8 @@ import re
 import secrets
 from typing import TYPE_CHECKING
 
+from icure_async.sandbox import chance
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -107,7 +109,7 @@ def hash_password(secret: str, slow: SlowHashes, others: Iterable[str] = ()) -> 
 
 def hash_code(secret: str) -> str:
     """Hash, cheaply, a secret that expires within minutes."""
-    salt = secrets.token_hex(16)
+    salt = chance.token_hex(16)
     return f"sha256${salt}${quick_digest(secret, salt)}"
 
 

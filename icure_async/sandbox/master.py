@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
-import uuid
 from typing import TYPE_CHECKING
 
 import attrs
@@ -12,6 +10,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from icure_async.models.key_pair import KeyPair
+from icure_async.sandbox import chance
 from icure_async.sandbox.entities import first_revision
 
 if TYPE_CHECKING:
@@ -24,6 +23,7 @@ __all__ = [
     "create_master",
     "generate_key_pair",
     "keep_master",
+    "key_pair_of",
     "load_master",
     "master_record",
 ]
@@ -56,7 +56,11 @@ class MasterHcp:
 
 def generate_key_pair() -> KeyPair:
     """Return a new RSA-2048 key pair; takes some time."""
-    private = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    return key_pair_of(rsa.generate_private_key(public_exponent=65537, key_size=2048))
+
+
+def key_pair_of(private: rsa.RSAPrivateKey) -> KeyPair:
+    """Return a private key with its public half, in hex."""
     return KeyPair(
         public_key=private.public_key()
         .public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
@@ -98,9 +102,9 @@ def create_master(tx: Transaction, key_pair: KeyPair, now_ms: int) -> MasterHcp:
     """Store a new master of a group: an administrator and its healthcare party."""
     master = MasterHcp(
         login=_free_login(tx),
-        password=secrets.token_urlsafe(32),
-        user_id=str(uuid.uuid4()),
-        data_owner_id=str(uuid.uuid4()),
+        password=chance.token_urlsafe(32),
+        user_id=chance.new_id(),
+        data_owner_id=chance.new_id(),
         key_pair=key_pair,
     )
     tx.put("hcparty", _healthcare_party(master, now_ms))

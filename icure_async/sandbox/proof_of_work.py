@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import re
-import secrets
-import uuid
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
+from icure_async.sandbox import chance
 from icure_async.sandbox.errors import bad_request, forbidden
 from icure_async.sandbox.shapes import is_object, is_string_list
 
@@ -57,8 +56,8 @@ class Challenges:
 
     def issue(self, now_ms: int) -> Json:
         """Hand out a new challenge."""
-        challenge_id = str(uuid.uuid4())
-        salts = [secrets.token_hex(16) for _ in range(_SALTS)]
+        challenge_id = chance.new_id()
+        salts = [chance.token_hex(16) for _ in range(_SALTS)]
         self._issued[challenge_id] = _Challenge(salts, self._difficulty, now_ms + _VALID_MS)
         while len(self._issued) > _MOST:
             del self._issued[next(iter(self._issued))]

@@ -9,6 +9,7 @@ import orjson
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from icure_async.sandbox import chance
 from icure_async.sandbox.errors import unauthorized
 from icure_async.sandbox.shapes import is_object
 
@@ -144,7 +145,7 @@ def _session_claims(caller: Caller) -> Json:
         "g": caller.group_id,
         "m": [list(match) for match in caller.matches],
         "tac": caller.level,
-        "jti": str(uuid.uuid4()),
+        "jti": chance.new_id(),
     }
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import uuid
 from typing import TYPE_CHECKING, Any
 
-from icure_async.sandbox import entities, hashing, totp
+from icure_async.sandbox import chance, entities, hashing, totp
 from icure_async.sandbox.access import can_manage_user, links_of
 from icure_async.sandbox.auth import level_of_secret, token_has_expired, users_named
 from icure_async.sandbox.calls import Call, Route, Text
@@ -329,7 +328,7 @@ def create_token(tx: Transaction, call: Call) -> Text:
     """Give the user in the path a token under the key in the path."""
     user = named_user(tx, call)
     validity = asked_validity(call)
-    secret = call.headers.get("token") or str(uuid.uuid4())
+    secret = call.headers.get("token") or chance.new_id()
     add_token(
         user, call.params["key"], secret, now_ms=call.now_ms, validity=validity, slow=call.slow
     )

@@ -106,6 +106,12 @@ class FileStorage:
     Args:
         directory: the folder, ``str`` or ``os.PathLike[str]``. A relative path is taken from the
             working directory of this moment.
+
+    Example:
+        >>> storage = FileStorage(folder / "state")
+        >>> await storage.set_item("name", "value")
+        >>> await storage.list_items()
+        ['name']
     """
 
     def __init__(self, directory: str | os.PathLike[str]) -> None:
@@ -133,6 +139,10 @@ class FileStorage:
         Raises:
             ValidationError: the name cannot be a file name.
             StorageError: the file cannot be read, or is not UTF-8 text.
+
+        Example:
+            >>> await FileStorage(folder / "nothing").get_item("name") is None
+            True
         """
         found = await self.get_item_and_mode(name)
         return None if found is None else found[0]
@@ -168,6 +178,12 @@ class FileStorage:
             ValidationError: the name cannot be a file name, or the value holds lone surrogates.
             StorageError: the file cannot be written. The item is as it was before, except where the
                 message says otherwise.
+
+        Example:
+            >>> storage = FileStorage(folder / "state")
+            >>> await storage.set_item("name", "value")
+            >>> oct(storage.path_of("name").stat().st_mode & 0o777)
+            '0o600'
         """
         path = self.path_of(name)
         data = encode_value(name, value)
@@ -183,6 +199,11 @@ class FileStorage:
         Raises:
             ValidationError: the name cannot be a file name.
             StorageError: the file cannot be removed.
+
+        Example:
+            >>> storage = FileStorage(folder / "state")
+            >>> await storage.set_item("name", "value")
+            >>> await storage.remove_item("name")
         """
         path = self.path_of(name)
         await write(
@@ -199,6 +220,12 @@ class FileStorage:
 
         Raises:
             StorageError: the folder cannot be read.
+
+        Example:
+            >>> storage = FileStorage(folder / "items")
+            >>> await storage.set_item("process.1", "value")
+            >>> await storage.list_items("process.")
+            ['process.1']
         """
         return await read(partial(self._list, prefix))
 
@@ -212,6 +239,11 @@ class FileStorage:
         Raises:
             ValidationError: the name is empty, or holds NUL or lone surrogates.
             StorageError: the lock cannot be taken: there is something else in its file's place.
+
+        Example:
+            >>> async with FileStorage(folder / "state").lock("name") as lock:
+            ...     print(lock.waited)
+            False
         """
         check_item_name(name)
         digest = hashlib.sha256(name.encode()).hexdigest()[:32]

@@ -94,6 +94,12 @@ class StorageKeyStorage:
 
     Args:
         storage: where the items are.
+
+    Example:
+        >>> keys = StorageKeyStorage(MemoryStorage())
+        >>> await keys.store_key_pair("4711", key_pair)
+        >>> await keys.list_key_pairs("4711") == [key_pair]
+        True
     """
 
     def __init__(self, storage: Storage) -> None:
@@ -123,6 +129,12 @@ class StorageKeyStorage:
         Raises:
             ValidationError: an argument is malformed.
             StorageError: the key may be there, and cannot be read; or its file is exposed.
+
+        Example:
+            >>> keys = MemoryKeyStorage()
+            >>> await keys.store_key_pair("4711", key_pair)
+            >>> await keys.get_key_pair("4711", key_pair.fingerprint) == key_pair
+            True
         """
         _check_data_owner_id(data_owner_id)
         fingerprint = _check_fingerprint(fingerprint)
@@ -152,6 +164,10 @@ class StorageKeyStorage:
             ValidationError: the id is malformed.
             StorageError: the items cannot be listed, none of them can be read, or a key file is
                 exposed.
+
+        Example:
+            >>> await MemoryKeyStorage().list_key_pairs("4711")
+            []
         """
         _check_data_owner_id(data_owner_id)
         found: dict[str, KeyPair] = {}
@@ -203,6 +219,9 @@ class StorageKeyStorage:
                 was written.
             StorageError: the item is taken, cannot be written, or does not read back the same. Do
                 not use the key pair.
+
+        Example:
+            >>> await FileKeyStorage(folder / "keys").store_key_pair("4711", key_pair)
         """
         _check_data_owner_id(data_owner_id)
         value, stored = await CRYPTO.run(_validated, key_pair)
@@ -226,6 +245,11 @@ class StorageKeyStorage:
         Raises:
             ValidationError: an argument is malformed.
             StorageError: an item cannot be removed, or holds another key than its name says.
+
+        Example:
+            >>> keys = FileKeyStorage(folder / "keys")
+            >>> await keys.store_key_pair("4711", key_pair)
+            >>> await keys.remove_key_pair("4711", key_pair.fingerprint)
         """
         _check_data_owner_id(data_owner_id)
         fingerprint = _check_fingerprint(fingerprint)
@@ -344,7 +368,12 @@ class StorageKeyStorage:
 
 
 class MemoryKeyStorage(SecretHolder, StorageKeyStorage):
-    """A :class:`StorageKeyStorage` in memory: its keys are gone when the program ends."""
+    """A :class:`StorageKeyStorage` in memory: its keys are gone when the program ends.
+
+    Example:
+        >>> keys = MemoryKeyStorage()
+        >>> await keys.store_key_pair("4711", key_pair)
+    """
 
     def __init__(self) -> None:
         super().__init__(MemoryStorage())
@@ -359,6 +388,14 @@ class FileKeyStorage(StorageKeyStorage):
     Args:
         directory: the folder, ``str`` or ``os.PathLike[str]``; created with mode 0700 by the first
             write.
+
+    Example:
+        >>> keys = FileKeyStorage(folder / "keys")
+        >>> await keys.store_key_pair("4711", key_pair)
+        >>> [found.fingerprint for found in await keys.list_key_pairs("4711")] == [
+        ...     key_pair.fingerprint
+        ... ]
+        True
     """
 
     def __init__(self, directory: str | os.PathLike[str]) -> None:

@@ -24,6 +24,12 @@ class MemoryStorage(SecretHolder):
     Its methods raise :class:`~icure_async.errors.ValidationError` for names and values that a file
     could not hold either (empty, with NUL, lone surrogates), so that a test does not accept what a
     device refuses.
+
+    Example:
+        >>> storage = MemoryStorage()
+        >>> await storage.set_item("name", "value")
+        >>> await storage.get_item("name")
+        'value'
     """
 
     def __init__(self) -> None:
@@ -61,6 +67,11 @@ class MemoryStorage(SecretHolder):
 
         Raises:
             ValidationError: the name is empty, or holds NUL or lone surrogates.
+
+        Example:
+            >>> async with MemoryStorage().lock("name") as lock:
+            ...     print(lock.waited)
+            False
         """
         check_item_name(name)
         if self._pid != os.getpid():

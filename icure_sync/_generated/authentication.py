@@ -79,6 +79,17 @@ class AuthenticationApi(Twin[AsyncAuthenticationApi]):
             UnknownProcessError: the gateway does not know the configured process or spec id, or has
                 no captcha for the SDK to solve.
             InvalidResponseError: the captcha is malformed, or would take minutes to solve.
+
+        Example:
+            >>> process = anonymous_api.authentication_api.start_authentication(
+            ...     captcha,
+            ...     phone_number="+32 470 11 11 11",
+            ...     first_name="Brienne",
+            ...     last_name="Tarth",
+            ...     healthcare_professional_id=professional_id,
+            ... )
+            >>> process.login
+            '+32470111111'
         """
         return self._run(
             self._inner.start_authentication,
@@ -120,6 +131,11 @@ class AuthenticationApi(Twin[AsyncAuthenticationApi]):
             CaptchaRefusedError: the captcha was refused.
             UnknownProcessError: the gateway does not know the configured process or spec id.
             StorageError: the code was sent, and can't be used: call again.
+
+        Example:
+            >>> process = anonymous_api.authentication_api.resend(process, captcha)
+            >>> process.state
+            <AuthenticationState.CODE_SENT: 'codeSent'>
         """
         return self._run(
             self._inner.resend,
@@ -173,6 +189,17 @@ class AuthenticationApi(Twin[AsyncAuthenticationApi]):
             ProcessStateError: the process is completed, was never started, or was superseded.
             ConfigurationError: the process was started in the other flavour. Nothing was sent.
             NetworkError: no answer. Call again with the same process and code.
+
+        Example:
+            >>> result = anonymous_api.authentication_api.complete_authentication(
+            ...     process, code
+            ... )
+            >>> result.warnings
+            []
+            >>> with result.med_tech_api as brienne_api:
+            ...     brienne = brienne_api.patient_api.get_patient(result.data_owner_id)
+            >>> brienne.last_name
+            'Tarth'
         """
         return _authentication_result.AuthenticationResult._wrap(
             self._run(
@@ -227,6 +254,14 @@ class AuthenticationApi(Twin[AsyncAuthenticationApi]):
             KeyPairNotFoundError: the user has keys, none of them is on this device, and
                 ``missing_key`` refuses a new one.
             NetworkError: no answer. Call again with the same login and token.
+
+        Example:
+            >>> authentication_api = anonymous_api.authentication_api
+            >>> result = authentication_api.authenticate_and_ask_access_to_its_existing_data(
+            ...     invited.login, token
+            ... )
+            >>> [request.delivered for request in result.access_requests]
+            [True]
         """
         return _authentication_result.AuthenticationResult._wrap(
             self._run(

@@ -52,6 +52,10 @@ class AnonymousMedTechApiBuilder(Twin[AsyncAnonymousMedTechApiBuilder]):
 
         Raises:
             ConfigurationError: it is malformed.
+
+        Example:
+            >>> MedTechApiBuilder().with_icure_base_url("https://kraken.example/rest/v1")
+            MedTechApiBuilder(base_url='https://kraken.example/rest/v1')
         """
         self._call(self._inner.with_icure_base_url, icure_base_url)
         return self
@@ -68,6 +72,9 @@ class AnonymousMedTechApiBuilder(Twin[AsyncAnonymousMedTechApiBuilder]):
 
         Raises:
             ConfigurationError: it is another one.
+
+        Example:
+            >>> builder = MedTechApiBuilder.from_env().with_flavour("cardinal")
         """
         self._call(self._inner.with_flavour, flavour)
         return self
@@ -77,6 +84,11 @@ class AnonymousMedTechApiBuilder(Twin[AsyncAnonymousMedTechApiBuilder]):
 
         Raises:
             ConfigurationError: it is empty, or can't be part of a URL.
+
+        Example:
+            >>> builder = (
+            ...     MedTechApiBuilder.from_env().with_flavour("cardinal").with_project_id("my-app")
+            ... )
         """
         self._call(self._inner.with_project_id, project_id)
         return self
@@ -88,6 +100,11 @@ class AnonymousMedTechApiBuilder(Twin[AsyncAnonymousMedTechApiBuilder]):
 
         Raises:
             ConfigurationError: it is empty, or can't be part of a URL.
+
+        Example:
+            >>> builder = (
+            ...     MedTechApiBuilder.from_env().with_flavour("cardinal").with_group_id("clinic")
+            ... )
         """
         self._call(self._inner.with_group_id, group_id)
         return self
@@ -100,6 +117,9 @@ class AnonymousMedTechApiBuilder(Twin[AsyncAnonymousMedTechApiBuilder]):
 
         Raises:
             ConfigurationError: it is malformed.
+
+        Example:
+            >>> builder = MedTechApiBuilder.from_env().with_msg_gw_url("https://gateway.example")
         """
         self._call(self._inner.with_msg_gw_url, msg_gw_url)
         return self
@@ -109,6 +129,9 @@ class AnonymousMedTechApiBuilder(Twin[AsyncAnonymousMedTechApiBuilder]):
 
         Raises:
             ConfigurationError: it is empty, or can't be part of a URL.
+
+        Example:
+            >>> builder = AnonymousMedTechApiBuilder().with_msg_gw_spec_id("my-app")
         """
         self._call(self._inner.with_msg_gw_spec_id, msg_gw_spec_id)
         return self
@@ -118,6 +141,11 @@ class AnonymousMedTechApiBuilder(Twin[AsyncAnonymousMedTechApiBuilder]):
 
         Raises:
             ConfigurationError: it is empty, or can't be part of a URL.
+
+        Example:
+            >>> builder = AnonymousMedTechApiBuilder().with_auth_process_by_email_id(
+            ...     "patient-email"
+            ... )
         """
         self._call(self._inner.with_auth_process_by_email_id, auth_process_by_email_id)
         return self
@@ -127,6 +155,9 @@ class AnonymousMedTechApiBuilder(Twin[AsyncAnonymousMedTechApiBuilder]):
 
         Raises:
             ConfigurationError: it is empty, or can't be part of a URL.
+
+        Example:
+            >>> builder = AnonymousMedTechApiBuilder().with_auth_process_by_sms_id("patient-sms")
         """
         self._call(self._inner.with_auth_process_by_sms_id, auth_process_by_sms_id)
         return self
@@ -136,6 +167,11 @@ class AnonymousMedTechApiBuilder(Twin[AsyncAnonymousMedTechApiBuilder]):
 
         Raises:
             ConfigurationError: it lacks a method of ``Crypto`` that is not of today's flavour only.
+
+        Example:
+            >>> MedTechApiBuilder().with_crypto(object())
+            Traceback (most recent call last):
+            ConfigurationError: ...
         """
         self._call(self._inner.with_crypto, adapt(crypto, _crypto.CRYPTO_METHODS))
         return self
@@ -145,6 +181,10 @@ class AnonymousMedTechApiBuilder(Twin[AsyncAnonymousMedTechApiBuilder]):
 
         Raises:
             ConfigurationError: it lacks a method of ``Storage``.
+
+        Example:
+            >>> from icure_sync.storage import FileStorage
+            >>> builder = MedTechApiBuilder.from_env().with_storage(FileStorage(folder / "state"))
         """
         self._call(self._inner.with_storage, adapt(storage, _storage.STORAGE_METHODS))
         return self
@@ -157,6 +197,12 @@ class AnonymousMedTechApiBuilder(Twin[AsyncAnonymousMedTechApiBuilder]):
 
         Raises:
             ConfigurationError: it lacks a method of ``KeyStorage``.
+
+        Example:
+            >>> from icure_sync.storage import FileKeyStorage
+            >>> builder = MedTechApiBuilder.from_env().with_key_storage(
+            ...     FileKeyStorage(folder / "keys")
+            ... )
         """
         self._call(self._inner.with_key_storage, adapt(key_storage, _storage.KEY_STORAGE_METHODS))
         return self
@@ -166,6 +212,11 @@ class AnonymousMedTechApiBuilder(Twin[AsyncAnonymousMedTechApiBuilder]):
 
         Raises:
             ConfigurationError: it is no path.
+
+        Example:
+            >>> builder = MedTechApiBuilder.from_env().with_storage_directory(
+            ...     "~/.local/share/my-app"
+            ... )
         """
         self._call(self._inner.with_storage_directory, directory)
         return self
@@ -177,6 +228,9 @@ class AnonymousMedTechApiBuilder(Twin[AsyncAnonymousMedTechApiBuilder]):
 
         Raises:
             ConfigurationError: it is not positive.
+
+        Example:
+            >>> builder = MedTechApiBuilder.from_env().with_timeout(10)
         """
         self._call(self._inner.with_timeout, seconds)
         return self
@@ -192,6 +246,9 @@ class AnonymousMedTechApiBuilder(Twin[AsyncAnonymousMedTechApiBuilder]):
 
         Raises:
             ConfigurationError: it is not a positive whole number.
+
+        Example:
+            >>> builder = MedTechApiBuilder.from_env().with_max_response_size(8 * 1024 * 1024)
         """
         self._call(self._inner.with_max_response_size, size)
         return self
@@ -203,6 +260,9 @@ class AnonymousMedTechApiBuilder(Twin[AsyncAnonymousMedTechApiBuilder]):
 
         Raises:
             ConfigurationError: it is not a positive whole number.
+
+        Example:
+            >>> builder = MedTechApiBuilder.from_env().with_connection_limit(10)
         """
         self._call(self._inner.with_connection_limit, limit)
         return self
@@ -234,6 +294,11 @@ class AnonymousMedTechApiBuilder(Twin[AsyncAnonymousMedTechApiBuilder]):
 
         Raises:
             ConfigurationError: it is malformed.
+
+        Example:
+            >>> builder = MedTechApiBuilder.from_env().with_proxy(
+            ...     "http://proxy.clinic.example:3128"
+            ... )
         """
         self._call(self._inner.with_proxy, proxy)
         return self
@@ -249,6 +314,12 @@ class AnonymousMedTechApiBuilder(Twin[AsyncAnonymousMedTechApiBuilder]):
 
         Raises:
             ConfigurationError: it is no SSL context, or is one for servers.
+
+        Example:
+            >>> import ssl
+            >>> builder = MedTechApiBuilder.from_env().with_ssl_context(
+            ...     ssl.create_default_context()
+            ... )
         """
         self._call(self._inner.with_ssl_context, ssl_context)
         return self
@@ -268,6 +339,11 @@ class AnonymousMedTechApiBuilder(Twin[AsyncAnonymousMedTechApiBuilder]):
 
         Raises:
             ConfigurationError: it cannot be called.
+
+        Example:
+            >>> def is_right(question):
+            ...     return question.digest in {"the digests that people have read to you"}
+            >>> builder = MedTechApiBuilder.from_env().with_public_key_policy(is_right)
         """
         self._call(self._inner.with_public_key_policy, callback(policy))
         return self
@@ -281,6 +357,10 @@ class AnonymousMedTechApiBuilder(Twin[AsyncAnonymousMedTechApiBuilder]):
 
         Raises:
             ConfigurationError: one of them is no such digest.
+
+        Example:
+            >>> keys = api.data_owner_api.get_public_keys_of(colleague_id)
+            >>> builder = MedTechApiBuilder.from_env().with_pinned_keys(key.digest for key in keys)
         """
         self._call(self._inner.with_pinned_keys, digests)
         return self
@@ -299,6 +379,12 @@ class AnonymousMedTechApiBuilder(Twin[AsyncAnonymousMedTechApiBuilder]):
         Raises:
             ConfigurationError: it cannot be called. ``build()`` raises it where the storage is in
                 memory.
+
+        Example:
+            >>> def confirm_change(question):
+            ...     return False  # or ask the person, who compares question.digest
+            >>> builder = MedTechApiBuilder.from_env().with_storage_directory(folder)
+            >>> builder = builder.with_trust_on_first_use(confirm_change)
         """
         self._call(self._inner.with_trust_on_first_use, callback(confirm_change))
         return self
@@ -315,6 +401,11 @@ class AnonymousMedTechApiBuilder(Twin[AsyncAnonymousMedTechApiBuilder]):
 
         Raises:
             ConfigurationError: it cannot be called.
+
+        Example:
+            >>> def tell(question):
+            ...     print("A key of", question.data_owner_id, "is new")
+            >>> builder = MedTechApiBuilder.from_env().on_key_change(tell)
         """
         self._call(self._inner.on_key_change, callback(notify))
         return self
@@ -324,6 +415,9 @@ class AnonymousMedTechApiBuilder(Twin[AsyncAnonymousMedTechApiBuilder]):
 
         Without it, publishing a key pair that is in memory only gives a
         :class:`~icure_sync.KeysInMemoryWarning`.
+
+        Example:
+            >>> builder = AnonymousMedTechApiBuilder.from_env().with_in_memory_keys()
         """
         self._call(self._inner.with_in_memory_keys)
         return self
@@ -353,12 +447,19 @@ class AnonymousMedTechApiBuilder(Twin[AsyncAnonymousMedTechApiBuilder]):
         Raises:
             ValidationError: one is unknown, or backends need it in clear, such as ``id``, ``rev``,
                 ``labels`` and ``active``.
+
+        Example:
+            >>> builder = MedTechApiBuilder.from_env().with_encrypted_fields(patient=["addresses"])
         """
         self._call(self._inner.with_encrypted_fields, patient=patient)
         return self
 
     def prevent_cookie_usage(self) -> Self:
-        """Use Basic authentication on every request, as the reference does under this name."""
+        """Use Basic authentication on every request, as the reference does under this name.
+
+        Example:
+            >>> builder = MedTechApiBuilder.from_env().prevent_cookie_usage()
+        """
         self._call(self._inner.prevent_cookie_usage)
         return self
 
@@ -378,6 +479,9 @@ class AnonymousMedTechApiBuilder(Twin[AsyncAnonymousMedTechApiBuilder]):
         Raises:
             ConfigurationError: one is missing or malformed, and the message names it; or the user
                 type is unknown.
+
+        Example:
+            >>> builder = AnonymousMedTechApiBuilder.from_env(user_type="patient")
         """
         return cls._made_by("from_env", user_type=user_type)
 
@@ -386,6 +490,12 @@ class AnonymousMedTechApiBuilder(Twin[AsyncAnonymousMedTechApiBuilder]):
 
         Raises:
             ConfigurationError: an option is missing; the message names the method to call.
+
+        Example:
+            >>> with AnonymousMedTechApiBuilder.from_env().build() as anonymous_api:
+            ...     key_pair = anonymous_api.generate_rsa_keypair()
+            >>> len(key_pair.fingerprint)
+            32
         """
         return _medtech.AnonymousMedTechApi._wrap(self._run(self._inner.build))
 
@@ -409,6 +519,10 @@ class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
 
         Raises:
             ConfigurationError: it is malformed.
+
+        Example:
+            >>> MedTechApiBuilder().with_icure_base_url("https://kraken.example/rest/v1")
+            MedTechApiBuilder(base_url='https://kraken.example/rest/v1')
         """
         self._call(self._inner.with_icure_base_url, icure_base_url)
         return self
@@ -425,6 +539,9 @@ class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
 
         Raises:
             ConfigurationError: it is another one.
+
+        Example:
+            >>> builder = MedTechApiBuilder.from_env().with_flavour("cardinal")
         """
         self._call(self._inner.with_flavour, flavour)
         return self
@@ -434,6 +551,11 @@ class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
 
         Raises:
             ConfigurationError: it is empty, or can't be part of a URL.
+
+        Example:
+            >>> builder = (
+            ...     MedTechApiBuilder.from_env().with_flavour("cardinal").with_project_id("my-app")
+            ... )
         """
         self._call(self._inner.with_project_id, project_id)
         return self
@@ -445,6 +567,11 @@ class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
 
         Raises:
             ConfigurationError: it is empty, or can't be part of a URL.
+
+        Example:
+            >>> builder = (
+            ...     MedTechApiBuilder.from_env().with_flavour("cardinal").with_group_id("clinic")
+            ... )
         """
         self._call(self._inner.with_group_id, group_id)
         return self
@@ -457,6 +584,9 @@ class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
 
         Raises:
             ConfigurationError: it is malformed.
+
+        Example:
+            >>> builder = MedTechApiBuilder.from_env().with_msg_gw_url("https://gateway.example")
         """
         self._call(self._inner.with_msg_gw_url, msg_gw_url)
         return self
@@ -466,6 +596,9 @@ class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
 
         Raises:
             ConfigurationError: it is empty, or can't be part of a URL.
+
+        Example:
+            >>> builder = AnonymousMedTechApiBuilder().with_msg_gw_spec_id("my-app")
         """
         self._call(self._inner.with_msg_gw_spec_id, msg_gw_spec_id)
         return self
@@ -475,6 +608,11 @@ class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
 
         Raises:
             ConfigurationError: it is empty, or can't be part of a URL.
+
+        Example:
+            >>> builder = AnonymousMedTechApiBuilder().with_auth_process_by_email_id(
+            ...     "patient-email"
+            ... )
         """
         self._call(self._inner.with_auth_process_by_email_id, auth_process_by_email_id)
         return self
@@ -484,6 +622,9 @@ class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
 
         Raises:
             ConfigurationError: it is empty, or can't be part of a URL.
+
+        Example:
+            >>> builder = AnonymousMedTechApiBuilder().with_auth_process_by_sms_id("patient-sms")
         """
         self._call(self._inner.with_auth_process_by_sms_id, auth_process_by_sms_id)
         return self
@@ -493,6 +634,11 @@ class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
 
         Raises:
             ConfigurationError: it lacks a method of ``Crypto`` that is not of today's flavour only.
+
+        Example:
+            >>> MedTechApiBuilder().with_crypto(object())
+            Traceback (most recent call last):
+            ConfigurationError: ...
         """
         self._call(self._inner.with_crypto, adapt(crypto, _crypto.CRYPTO_METHODS))
         return self
@@ -502,6 +648,10 @@ class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
 
         Raises:
             ConfigurationError: it lacks a method of ``Storage``.
+
+        Example:
+            >>> from icure_sync.storage import FileStorage
+            >>> builder = MedTechApiBuilder.from_env().with_storage(FileStorage(folder / "state"))
         """
         self._call(self._inner.with_storage, adapt(storage, _storage.STORAGE_METHODS))
         return self
@@ -514,6 +664,12 @@ class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
 
         Raises:
             ConfigurationError: it lacks a method of ``KeyStorage``.
+
+        Example:
+            >>> from icure_sync.storage import FileKeyStorage
+            >>> builder = MedTechApiBuilder.from_env().with_key_storage(
+            ...     FileKeyStorage(folder / "keys")
+            ... )
         """
         self._call(self._inner.with_key_storage, adapt(key_storage, _storage.KEY_STORAGE_METHODS))
         return self
@@ -523,6 +679,11 @@ class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
 
         Raises:
             ConfigurationError: it is no path.
+
+        Example:
+            >>> builder = MedTechApiBuilder.from_env().with_storage_directory(
+            ...     "~/.local/share/my-app"
+            ... )
         """
         self._call(self._inner.with_storage_directory, directory)
         return self
@@ -534,6 +695,9 @@ class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
 
         Raises:
             ConfigurationError: it is not positive.
+
+        Example:
+            >>> builder = MedTechApiBuilder.from_env().with_timeout(10)
         """
         self._call(self._inner.with_timeout, seconds)
         return self
@@ -549,6 +713,9 @@ class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
 
         Raises:
             ConfigurationError: it is not a positive whole number.
+
+        Example:
+            >>> builder = MedTechApiBuilder.from_env().with_max_response_size(8 * 1024 * 1024)
         """
         self._call(self._inner.with_max_response_size, size)
         return self
@@ -560,6 +727,9 @@ class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
 
         Raises:
             ConfigurationError: it is not a positive whole number.
+
+        Example:
+            >>> builder = MedTechApiBuilder.from_env().with_connection_limit(10)
         """
         self._call(self._inner.with_connection_limit, limit)
         return self
@@ -591,6 +761,11 @@ class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
 
         Raises:
             ConfigurationError: it is malformed.
+
+        Example:
+            >>> builder = MedTechApiBuilder.from_env().with_proxy(
+            ...     "http://proxy.clinic.example:3128"
+            ... )
         """
         self._call(self._inner.with_proxy, proxy)
         return self
@@ -606,6 +781,12 @@ class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
 
         Raises:
             ConfigurationError: it is no SSL context, or is one for servers.
+
+        Example:
+            >>> import ssl
+            >>> builder = MedTechApiBuilder.from_env().with_ssl_context(
+            ...     ssl.create_default_context()
+            ... )
         """
         self._call(self._inner.with_ssl_context, ssl_context)
         return self
@@ -625,6 +806,11 @@ class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
 
         Raises:
             ConfigurationError: it cannot be called.
+
+        Example:
+            >>> def is_right(question):
+            ...     return question.digest in {"the digests that people have read to you"}
+            >>> builder = MedTechApiBuilder.from_env().with_public_key_policy(is_right)
         """
         self._call(self._inner.with_public_key_policy, callback(policy))
         return self
@@ -638,6 +824,10 @@ class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
 
         Raises:
             ConfigurationError: one of them is no such digest.
+
+        Example:
+            >>> keys = api.data_owner_api.get_public_keys_of(colleague_id)
+            >>> builder = MedTechApiBuilder.from_env().with_pinned_keys(key.digest for key in keys)
         """
         self._call(self._inner.with_pinned_keys, digests)
         return self
@@ -656,6 +846,12 @@ class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
         Raises:
             ConfigurationError: it cannot be called. ``build()`` raises it where the storage is in
                 memory.
+
+        Example:
+            >>> def confirm_change(question):
+            ...     return False  # or ask the person, who compares question.digest
+            >>> builder = MedTechApiBuilder.from_env().with_storage_directory(folder)
+            >>> builder = builder.with_trust_on_first_use(confirm_change)
         """
         self._call(self._inner.with_trust_on_first_use, callback(confirm_change))
         return self
@@ -672,6 +868,11 @@ class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
 
         Raises:
             ConfigurationError: it cannot be called.
+
+        Example:
+            >>> def tell(question):
+            ...     print("A key of", question.data_owner_id, "is new")
+            >>> builder = MedTechApiBuilder.from_env().on_key_change(tell)
         """
         self._call(self._inner.on_key_change, callback(notify))
         return self
@@ -681,6 +882,9 @@ class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
 
         Without it, publishing a key pair that is in memory only gives a
         :class:`~icure_sync.KeysInMemoryWarning`.
+
+        Example:
+            >>> builder = AnonymousMedTechApiBuilder.from_env().with_in_memory_keys()
         """
         self._call(self._inner.with_in_memory_keys)
         return self
@@ -710,12 +914,19 @@ class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
         Raises:
             ValidationError: one is unknown, or backends need it in clear, such as ``id``, ``rev``,
                 ``labels`` and ``active``.
+
+        Example:
+            >>> builder = MedTechApiBuilder.from_env().with_encrypted_fields(patient=["addresses"])
         """
         self._call(self._inner.with_encrypted_fields, patient=patient)
         return self
 
     def prevent_cookie_usage(self) -> Self:
-        """Use Basic authentication on every request, as the reference does under this name."""
+        """Use Basic authentication on every request, as the reference does under this name.
+
+        Example:
+            >>> builder = MedTechApiBuilder.from_env().prevent_cookie_usage()
+        """
         self._call(self._inner.prevent_cookie_usage)
         return self
 
@@ -732,6 +943,9 @@ class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
         Raises:
             ConfigurationError: ``ICURE_URL`` is missing, one is malformed, or the user type is
                 unknown.
+
+        Example:
+            >>> builder = MedTechApiBuilder.from_env().with_user_name(login).with_password(token)
         """
         return cls._made_by("from_env", user_type=user_type)
 
@@ -740,6 +954,9 @@ class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
 
         Raises:
             ConfigurationError: it is empty.
+
+        Example:
+            >>> builder = MedTechApiBuilder.from_env().with_user_name("+32470123456")
         """
         self._call(self._inner.with_user_name, user_name)
         return self
@@ -754,6 +971,9 @@ class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
 
         Raises:
             ConfigurationError: it is empty, or the moment is no integer.
+
+        Example:
+            >>> builder = MedTechApiBuilder.from_env().with_user_name(login).with_password(token)
         """
         self._call(self._inner.with_password, password, expires_at=expires_at)
         return self
@@ -773,6 +993,11 @@ class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
         Raises:
             ConfigurationError: it cannot be called. ``build()`` raises it next to
                 ``prevent_cookie_usage()``, where each request would need a code.
+
+        Example:
+            >>> def ask():
+            ...     return input("Code of your authenticator app: ")
+            >>> builder = MedTechApiBuilder.from_env().with_second_factor(ask)
         """
         self._call(self._inner.with_second_factor, callback(get_code))
         return self
@@ -782,5 +1007,10 @@ class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
 
         Raises:
             ConfigurationError: an option is missing; the message names the method to call.
+
+        Example:
+            >>> builder = MedTechApiBuilder.from_env().with_user_name(login).with_password(token)
+            >>> with builder.build() as api:
+            ...     user_id, group_id = api.identify()
         """
         return _medtech.MedTechApi._wrap(self._run(self._inner.build))

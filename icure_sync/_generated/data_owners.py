@@ -37,6 +37,11 @@ class DataOwnerApi(Twin[AsyncDataOwnerApi]):
 
         Raises:
             ValidationError: the user is none of them.
+
+        Example:
+            >>> user = api.user_api.get_logged_user()
+            >>> api.data_owner_api.get_data_owner_id_of(user) == user.healthcare_party_id
+            True
         """
         return self._call(self._inner.get_data_owner_id_of, user)
 
@@ -49,6 +54,10 @@ class DataOwnerApi(Twin[AsyncDataOwnerApi]):
         Raises:
             ValidationError: the id is malformed. Nothing was sent.
             NotFoundError: there is none of this id, or the current user may not read it.
+
+        Example:
+            >>> api.data_owner_api.get_data_owner(colleague_id).type
+            'hcparty'
         """
         return self._run(self._inner.get_data_owner, data_owner_id)
 
@@ -67,6 +76,11 @@ class DataOwnerApi(Twin[AsyncDataOwnerApi]):
         Raises:
             ValidationError: the id is malformed. Nothing was sent.
             NotFoundError: there is none of this id, or the current user may not read it.
+
+        Example:
+            >>> keys = api.data_owner_api.get_public_keys_of(colleague_id)
+            >>> [len(key.digest) for key in keys]
+            [64]
         """
         return self._run(self._inner.get_public_keys_of, data_owner_id)
 
@@ -83,6 +97,11 @@ class DataOwnerApi(Twin[AsyncDataOwnerApi]):
 
         Raises:
             CryptoError: the user is not a data owner.
+
+        Example:
+            >>> report = api.data_owner_api.examine_keys()
+            >>> report.problems
+            []
         """
         return self._run(self._inner.examine_keys)
 
@@ -114,6 +133,18 @@ class DataOwnerApi(Twin[AsyncDataOwnerApi]):
             NotFoundError: the owner does not exist, or may not be read.
             PermissionDeniedError: the current user may not change the owner's document.
             ConflictError: a document keeps changing under our hands.
+
+        Example:
+            >>> for notification in api.notification_api.get_pending_notifications_after():
+            ...     asked = (
+            ...         notification.key_pair_update
+            ...         if isinstance(notification, Notification)
+            ...         else None
+            ...     )
+            ...     if asked and input(f"Is it {asked.data_owner_id} who asks? ") == "yes":
+            ...         api.data_owner_api.give_access_back_to(
+            ...             asked.data_owner_id, asked.public_key
+            ...         )
         """
         return self._run(self._inner.give_access_back_to, owner_id, new_public_key)
 
@@ -131,6 +162,14 @@ class DataOwnerApi(Twin[AsyncDataOwnerApi]):
         Raises:
             ValidationError: the current data owner has no such key pair.
             CryptoError: ``init_user_crypto()`` was not called.
+
+        Example:
+            >>> key_pairs = own_api.init_user_crypto()
+            >>> notices = own_api.data_owner_api.notify_key_pair_update(
+            ...     key_pairs[0].public_key
+            ... )
+            >>> all(notice.delivered for notice in notices)
+            True
         """
         return self._run(self._inner.notify_key_pair_update, public_key)
 
@@ -147,6 +186,11 @@ class DataOwnerApi(Twin[AsyncDataOwnerApi]):
             ValidationError: the user is not a patient. Nothing was sent.
             CryptoError: ``init_user_crypto()`` was not called.
             NetworkError: no answer. Call again.
+
+        Example:
+            >>> requests = own_api.data_owner_api.ask_access_to_own_data()
+            >>> [request.delivered for request in requests]
+            [True]
         """
         return self._run(self._inner.ask_access_to_own_data)
 
@@ -179,6 +223,12 @@ class DataOwnerApi(Twin[AsyncDataOwnerApi]):
             NotFoundError: the notification or the patient does not exist, or may not be read.
             ConflictError: a document keeps changing under our hands.
             NetworkError: no answer. Call again.
+
+        Example:
+            >>> for notification in api.notification_api.get_pending_notifications_after():
+            ...     if notification.type == "NEW_USER_OWN_DATA_ACCESS":
+            ...         answer = api.data_owner_api.answer_access_request(notification)
+            ...         answer.access.raise_for_failures()
         """
         return self._run(self._inner.answer_access_request, notification)
 
@@ -201,6 +251,11 @@ class DataOwnerApi(Twin[AsyncDataOwnerApi]):
             NotFoundError: the backend keeps no recovery data.
             NetworkError: no answer. Call again: a copy that was stored all the same opens with no
                 key that anybody has.
+
+        Example:
+            >>> key = own_api.data_owner_api.create_recovery_key()
+            >>> key  # key.text is shown to the person once
+            RecoveryKey()
         """
         return self._run(self._inner.create_recovery_key)
 
@@ -215,6 +270,10 @@ class DataOwnerApi(Twin[AsyncDataOwnerApi]):
         Raises:
             ValidationError: it is malformed. Nothing was sent.
             PermissionDeniedError: it is of another user.
+
+        Example:
+            >>> key = own_api.data_owner_api.create_recovery_key()
+            >>> own_api.data_owner_api.revoke_recovery_key(key)
         """
         self._run(self._inner.revoke_recovery_key, recovery_key)
 
@@ -223,6 +282,9 @@ class DataOwnerApi(Twin[AsyncDataOwnerApi]):
 
         Raises:
             PermissionDeniedError: the backend does not let the user do that.
+
+        Example:
+            >>> own_api.data_owner_api.revoke_all_recovery_keys()
         """
         self._run(self._inner.revoke_all_recovery_keys)
 
@@ -262,6 +324,13 @@ class DataOwnerApi(Twin[AsyncDataOwnerApi]):
             CryptoError: a notary cannot be reached or has no public key, the key pair is not in
                 use, or shares of another one are there. Nothing was changed.
             ConflictError: the user's document keeps changing under our hands.
+
+        Example:
+            >>> split = api.data_owner_api.split_private_key_among(
+            ...     [colleague_id], replace=True
+            ... )
+            >>> split.threshold
+            1
         """
         return self._run(
             self._inner.split_private_key_among,
@@ -285,6 +354,16 @@ class DataOwnerApi(Twin[AsyncDataOwnerApi]):
             CryptoError: there is no share for the current user, or the key pairs in use don't
                 open it.
             NotFoundError: the owner does not exist, or may not be read.
+
+        Example:
+            >>> split = api.data_owner_api.split_private_key_among(
+            ...     [colleague_id], replace=True
+            ... )
+            >>> share = colleague_api.data_owner_api.get_key_share_of(
+            ...     api.data_owner_id()
+            ... )
+            >>> share.to_json()[0]
+            '{'
         """
         return self._run(self._inner.get_key_share_of, owner_id)
 
@@ -307,5 +386,16 @@ class DataOwnerApi(Twin[AsyncDataOwnerApi]):
             ValidationError: the shares are malformed, or of somebody else's key.
             CryptoError: they make up none of the user's key pairs. Nothing was changed.
             StorageError: the key pair could not be stored. Repeat the call.
+
+        Example:
+            >>> split = api.data_owner_api.split_private_key_among(
+            ...     [colleague_id], replace=True
+            ... )
+            >>> share = colleague_api.data_owner_api.get_key_share_of(
+            ...     api.data_owner_id()
+            ... )
+            >>> key_pair = api.data_owner_api.recover_private_key_from([share])
+            >>> key_pair.fingerprint == split.fingerprint
+            True
         """
         return self._run(self._inner.recover_private_key_from, shares)

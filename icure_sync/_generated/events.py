@@ -55,6 +55,14 @@ class Subscription(Twin[AsyncSubscription[RecordT]]):
             NotFoundError: the backend has no events.
             NetworkError: there is no connection, or it broke before anything was said.
             ConfigurationError: the subscription is closed.
+
+        Example:
+            >>> with api.patient_api.subscribe_to_patient_events(["UPDATE"]) as events:
+            ...     patient.note = "Has a direwolf"
+            ...     patient = api.patient_api.create_or_modify_patient(patient)
+            ...     event = events.get(timeout=10)
+            >>> event.record.note
+            'Has a direwolf'
         """
         self._run(self._inner.__aenter__)
         return self
@@ -92,6 +100,11 @@ class Subscription(Twin[AsyncSubscription[RecordT]]):
             ValidationError: the timeout is malformed.
             ConfigurationError: the subscription is closed.
             ICureError: the subscription has ended, as for the iterator.
+
+        Example:
+            >>> with api.patient_api.subscribe_to_patient_events(["CREATE"]) as events:
+            ...     print(events.get(timeout=0.01))
+            None
         """
         return self._run(self._inner.get, timeout)
 
@@ -116,6 +129,13 @@ class Subscription(Twin[AsyncSubscription[RecordT]]):
             ConfigurationError: a function can't be called, one is called already, or the
                 subscription is closed.
             ICureError: the connection could not be made, as when the subscription is entered.
+
+        Example:
+            >>> def show(item):
+            ...     print(type(item).__name__)
+            >>> events = api.patient_api.subscribe_to_patient_events(["CREATE"])
+            >>> events.start(show)
+            >>> events.close()
         """
         self._run(
             self._inner.start,
@@ -130,6 +150,14 @@ class Subscription(Twin[AsyncSubscription[RecordT]]):
             ConfigurationError: a function that is called for this subscription waits.
             ICureError: it has ended with that. The error of a function that was called is raised as
                 it is.
+
+        Example:
+            >>> def stop_at_first(item):
+            ...     events.close()
+            >>> events = api.patient_api.subscribe_to_patient_events(["UPDATE"])
+            >>> events.start(stop_at_first)
+            >>> patient = api.patient_api.create_or_modify_patient(patient)
+            >>> events.wait()
         """
         self._run(self._inner.wait)
 
@@ -137,5 +165,9 @@ class Subscription(Twin[AsyncSubscription[RecordT]]):
         """Close the connection. Those who wait for an item wait no more.
 
         Calling it again does nothing. A function that is being called for an event is cancelled.
+
+        Example:
+            >>> events = api.patient_api.subscribe_to_patient_events(["CREATE"])
+            >>> events.close()
         """
         self._close(self._inner.aclose)

@@ -65,6 +65,12 @@ class FileStorage(Twin[AsyncFileStorage]):
     Args:
         directory: the folder, ``str`` or ``os.PathLike[str]``. A relative path is taken from the
             working directory of this moment.
+
+    Example:
+        >>> storage = FileStorage(folder / "state")
+        >>> storage.set_item("name", "value")
+        >>> storage.list_items()
+        ['name']
     """
 
     _portable = True
@@ -91,6 +97,10 @@ class FileStorage(Twin[AsyncFileStorage]):
         Raises:
             ValidationError: the name cannot be a file name.
             StorageError: the file cannot be read, or is not UTF-8 text.
+
+        Example:
+            >>> FileStorage(folder / "nothing").get_item("name") is None
+            True
         """
         return self._run(self._inner.get_item, name)
 
@@ -122,6 +132,12 @@ class FileStorage(Twin[AsyncFileStorage]):
             ValidationError: the name cannot be a file name, or the value holds lone surrogates.
             StorageError: the file cannot be written. The item is as it was before, except where the
                 message says otherwise.
+
+        Example:
+            >>> storage = FileStorage(folder / "state")
+            >>> storage.set_item("name", "value")
+            >>> oct(storage.path_of("name").stat().st_mode & 0o777)
+            '0o600'
         """
         self._run(self._inner.set_item, name, value)
 
@@ -131,6 +147,11 @@ class FileStorage(Twin[AsyncFileStorage]):
         Raises:
             ValidationError: the name cannot be a file name.
             StorageError: the file cannot be removed.
+
+        Example:
+            >>> storage = FileStorage(folder / "state")
+            >>> storage.set_item("name", "value")
+            >>> storage.remove_item("name")
         """
         self._run(self._inner.remove_item, name)
 
@@ -142,6 +163,12 @@ class FileStorage(Twin[AsyncFileStorage]):
 
         Raises:
             StorageError: the folder cannot be read.
+
+        Example:
+            >>> storage = FileStorage(folder / "items")
+            >>> storage.set_item("process.1", "value")
+            >>> storage.list_items("process.")
+            ['process.1']
         """
         return self._run(self._inner.list_items, prefix)
 
@@ -154,5 +181,10 @@ class FileStorage(Twin[AsyncFileStorage]):
         Raises:
             ValidationError: the name is empty, or holds NUL or lone surrogates.
             StorageError: the lock cannot be taken: there is something else in its file's place.
+
+        Example:
+            >>> with FileStorage(folder / "state").lock("name") as lock:
+            ...     print(lock.waited)
+            False
         """
         return self._enter(self._inner.lock, name)

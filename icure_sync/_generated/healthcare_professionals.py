@@ -49,6 +49,19 @@ class HealthcareProfessionalApi(Twin[AsyncHealthcareProfessionalApi]):
             NotFoundError: there is no such professional to modify.
             PermissionDeniedError: the user may not create or modify it.
             ConflictError: somebody else changed the professional.
+
+        Example:
+            >>> professional = HealthcareProfessional(first_name="Luwin", last_name="Cressen")
+            >>> professionals = api.healthcare_professional_api
+            >>> professional = professionals.create_or_modify_healthcare_professional(
+            ...     professional
+            ... )
+            >>> professional.speciality = "Family medicine"
+            >>> professional = professionals.create_or_modify_healthcare_professional(
+            ...     professional
+            ... )
+            >>> professional.speciality
+            'Family medicine'
         """
         return self._run(
             self._inner.create_or_modify_healthcare_professional, healthcare_professional
@@ -62,6 +75,13 @@ class HealthcareProfessionalApi(Twin[AsyncHealthcareProfessionalApi]):
         Raises:
             ValidationError: the id is malformed.
             NotFoundError: there is no such professional.
+
+        Example:
+            >>> found = api.healthcare_professional_api.get_healthcare_professional(
+            ...     professional.id
+            ... )
+            >>> found.last_name
+            'Luwin'
         """
         return self._run(self._inner.get_healthcare_professional, healthcare_professional_id)
 
@@ -75,6 +95,12 @@ class HealthcareProfessionalApi(Twin[AsyncHealthcareProfessionalApi]):
         Raises:
             ValidationError: an id is malformed.
             NotFoundError: some do not exist; the message names them.
+
+        Example:
+            >>> ids = [professional.id]
+            >>> found = api.healthcare_professional_api.get_healthcare_professionals(ids)
+            >>> [each.last_name for each in found]
+            ['Luwin']
         """
         return self._run(self._inner.get_healthcare_professionals, healthcare_professional_ids)
 
@@ -96,6 +122,12 @@ class HealthcareProfessionalApi(Twin[AsyncHealthcareProfessionalApi]):
 
         Raises:
             ValidationError: an argument is malformed.
+
+        Example:
+            >>> named = HealthcareProfessionalFilter().by_matches("luwin")
+            >>> found = api.healthcare_professional_api.filter_healthcare_professional_by(named)
+            >>> professional.id in [each.id for each in found]
+            True
         """
         return self._iterate(
             self._inner.filter_healthcare_professional_by,
@@ -113,6 +145,12 @@ class HealthcareProfessionalApi(Twin[AsyncHealthcareProfessionalApi]):
 
         Raises:
             ValidationError: the argument is malformed.
+
+        Example:
+            >>> named = HealthcareProfessionalFilter().by_matches("luwin")
+            >>> ids = api.healthcare_professional_api.match_healthcare_professional_by(named)
+            >>> professional.id in ids
+            True
         """
         return self._run(
             self._inner.match_healthcare_professional_by, healthcare_professional_filter
@@ -130,6 +168,13 @@ class HealthcareProfessionalApi(Twin[AsyncHealthcareProfessionalApi]):
             ValidationError: the id is malformed. Nothing was sent.
             NotFoundError: there is no such professional.
             PermissionDeniedError: the user may not delete it.
+
+        Example:
+            >>> professionals = api.healthcare_professional_api
+            >>> professionals.delete_healthcare_professional(
+            ...     professional.id
+            ... ) == professional.id
+            True
         """
         return self._run(self._inner.delete_healthcare_professional, healthcare_professional_id)
 
@@ -147,5 +192,12 @@ class HealthcareProfessionalApi(Twin[AsyncHealthcareProfessionalApi]):
             ValidationError: an id is malformed. Nothing was sent.
             NotFoundError: some do not exist; the message names them. The others were deleted.
             PermissionDeniedError: the user may not delete one of those in a request.
+
+        Example:
+            >>> professionals = api.healthcare_professional_api
+            >>> professionals.delete_healthcare_professionals([professional.id]) == [
+            ...     professional.id
+            ... ]
+            True
         """
         return self._run(self._inner.delete_healthcare_professionals, healthcare_professional_ids)

@@ -61,6 +61,12 @@ class StorageKeyStorage(Twin[AsyncStorageKeyStorage]):
 
     Args:
         storage: where the items are.
+
+    Example:
+        >>> keys = StorageKeyStorage(MemoryStorage())
+        >>> keys.store_key_pair("4711", key_pair)
+        >>> keys.list_key_pairs("4711") == [key_pair]
+        True
     """
 
     _portable = True
@@ -82,6 +88,12 @@ class StorageKeyStorage(Twin[AsyncStorageKeyStorage]):
         Raises:
             ValidationError: an argument is malformed.
             StorageError: the key may be there, and cannot be read; or its file is exposed.
+
+        Example:
+            >>> keys = MemoryKeyStorage()
+            >>> keys.store_key_pair("4711", key_pair)
+            >>> keys.get_key_pair("4711", key_pair.fingerprint) == key_pair
+            True
         """
         return self._run(self._inner.get_key_pair, data_owner_id, fingerprint)
 
@@ -100,6 +112,10 @@ class StorageKeyStorage(Twin[AsyncStorageKeyStorage]):
             ValidationError: the id is malformed.
             StorageError: the items cannot be listed, none of them can be read, or a key file is
                 exposed.
+
+        Example:
+            >>> MemoryKeyStorage().list_key_pairs("4711")
+            []
         """
         return self._run(self._inner.list_key_pairs, data_owner_id)
 
@@ -126,6 +142,9 @@ class StorageKeyStorage(Twin[AsyncStorageKeyStorage]):
                 was written.
             StorageError: the item is taken, cannot be written, or does not read back the same. Do
                 not use the key pair.
+
+        Example:
+            >>> FileKeyStorage(folder / "keys").store_key_pair("4711", key_pair)
         """
         self._run(self._inner.store_key_pair, data_owner_id, key_pair)
 
@@ -139,6 +158,11 @@ class StorageKeyStorage(Twin[AsyncStorageKeyStorage]):
         Raises:
             ValidationError: an argument is malformed.
             StorageError: an item cannot be removed, or holds another key than its name says.
+
+        Example:
+            >>> keys = FileKeyStorage(folder / "keys")
+            >>> keys.store_key_pair("4711", key_pair)
+            >>> keys.remove_key_pair("4711", key_pair.fingerprint)
         """
         self._run(self._inner.remove_key_pair, data_owner_id, fingerprint)
 
@@ -148,7 +172,12 @@ class StorageKeyStorage(Twin[AsyncStorageKeyStorage]):
 
 
 class MemoryKeyStorage(StorageKeyStorage):
-    """A :class:`StorageKeyStorage` in memory: its keys are gone when the program ends."""
+    """A :class:`StorageKeyStorage` in memory: its keys are gone when the program ends.
+
+    Example:
+        >>> keys = MemoryKeyStorage()
+        >>> keys.store_key_pair("4711", key_pair)
+    """
 
     _inner: AsyncMemoryKeyStorage
     _portable = True
@@ -166,6 +195,14 @@ class FileKeyStorage(StorageKeyStorage):
     Args:
         directory: the folder, ``str`` or ``os.PathLike[str]``; created with mode 0700 by the first
             write.
+
+    Example:
+        >>> keys = FileKeyStorage(folder / "keys")
+        >>> keys.store_key_pair("4711", key_pair)
+        >>> [found.fingerprint for found in keys.list_key_pairs("4711")] == [
+        ...     key_pair.fingerprint
+        ... ]
+        True
     """
 
     _inner: AsyncFileKeyStorage

@@ -44,6 +44,13 @@ class MedicalDeviceApi(Twin[AsyncMedicalDeviceApi]):
             NotFoundError: there is no such device to modify.
             PermissionDeniedError: the user may not create or modify it.
             ConflictError: somebody else changed the device.
+
+        Example:
+            >>> device = MedicalDevice(name="Glucose meter", brand="Citadel", model="G1")
+            >>> device = api.medical_device_api.create_or_modify_medical_device(device)
+            >>> device.model = "G2"
+            >>> api.medical_device_api.create_or_modify_medical_device(device).model
+            'G2'
         """
         return self._run(self._inner.create_or_modify_medical_device, medical_device)
 
@@ -70,6 +77,12 @@ class MedicalDeviceApi(Twin[AsyncMedicalDeviceApi]):
         Raises:
             ValidationError: ``medical_devices`` is not a list of devices. Nothing was sent.
             ConfigurationError: ``progress`` can't be called.
+
+        Example:
+            >>> meters = [MedicalDevice(name=f"Meter {number}") for number in (1, 2)]
+            >>> result = api.medical_device_api.create_or_modify_medical_devices(meters)
+            >>> [each.name for each in result.saved]
+            ['Meter 1', 'Meter 2']
         """
         return self._run(
             self._inner.create_or_modify_medical_devices,
@@ -83,6 +96,10 @@ class MedicalDeviceApi(Twin[AsyncMedicalDeviceApi]):
         Raises:
             ValidationError: the id is malformed.
             NotFoundError: there is no such device.
+
+        Example:
+            >>> api.medical_device_api.get_medical_device(device.id).name
+            'Glucose meter'
         """
         return self._run(self._inner.get_medical_device, medical_device_id)
 
@@ -94,6 +111,13 @@ class MedicalDeviceApi(Twin[AsyncMedicalDeviceApi]):
         Raises:
             ValidationError: an id is malformed.
             NotFoundError: some do not exist; the message names them.
+
+        Example:
+            >>> [
+            ...     each.name
+            ...     for each in api.medical_device_api.get_medical_devices([device.id])
+            ... ]
+            ['Glucose meter']
         """
         return self._run(self._inner.get_medical_devices, medical_device_ids)
 
@@ -115,6 +139,13 @@ class MedicalDeviceApi(Twin[AsyncMedicalDeviceApi]):
 
         Raises:
             ValidationError: an argument is malformed.
+
+        Example:
+            >>> found = api.medical_device_api.filter_medical_devices(
+            ...     MedicalDeviceFilter().by_ids([device.id])
+            ... )
+            >>> [each.name for each in found]
+            ['Glucose meter']
         """
         return self._iterate(
             self._inner.filter_medical_devices, medical_device_filter, page_size=page_size
@@ -130,6 +161,10 @@ class MedicalDeviceApi(Twin[AsyncMedicalDeviceApi]):
 
         Raises:
             ValidationError: the argument is malformed.
+
+        Example:
+            >>> device.id in api.medical_device_api.match_medical_devices()
+            True
         """
         return self._run(self._inner.match_medical_devices, medical_device_filter)
 
@@ -143,6 +178,10 @@ class MedicalDeviceApi(Twin[AsyncMedicalDeviceApi]):
             ValidationError: the id is malformed. Nothing was sent.
             NotFoundError: there is no such device.
             PermissionDeniedError: the user may not delete it.
+
+        Example:
+            >>> api.medical_device_api.delete_medical_device(device.id) == device.id
+            True
         """
         return self._run(self._inner.delete_medical_device, medical_device_id)
 
@@ -158,5 +197,9 @@ class MedicalDeviceApi(Twin[AsyncMedicalDeviceApi]):
             ValidationError: an id is malformed. Nothing was sent.
             NotFoundError: some do not exist; the message names them. The others were deleted.
             PermissionDeniedError: the user may not delete one of those in a request.
+
+        Example:
+            >>> api.medical_device_api.delete_medical_devices([device.id]) == [device.id]
+            True
         """
         return self._run(self._inner.delete_medical_devices, medical_device_ids)

@@ -72,6 +72,11 @@ class AnonymousMedTechApi(Twin[AsyncAnonymousMedTechApi]):
 
         Calls under way have as long as the time limit of a request, see ``with_timeout()`` of the
         builder; those that take longer end with a ``NetworkError``. Calling it again does nothing.
+
+        Example:
+            >>> builder = MedTechApiBuilder.from_env().with_user_name(login).with_password(token)
+            >>> api = builder.build()
+            >>> api.close()
         """
         self._close(self._inner.aclose)
 
@@ -88,7 +93,12 @@ class AnonymousMedTechApi(Twin[AsyncAnonymousMedTechApi]):
         self._close(self._inner.__aexit__, exc_type, exc_value, traceback)
 
     def generate_rsa_keypair(self) -> KeyPair:
-        """Return a new RSA key pair. It is neither stored nor published."""
+        """Return a new RSA key pair. It is neither stored nor published.
+
+        Example:
+            >>> len(api.generate_rsa_keypair().fingerprint)
+            32
+        """
         return self._run(self._inner.generate_rsa_keypair)
 
 
@@ -145,6 +155,11 @@ class MedTechApi(Twin[AsyncMedTechApi]):
 
         Calls under way have as long as the time limit of a request, see ``with_timeout()`` of the
         builder; those that take longer end with a ``NetworkError``. Calling it again does nothing.
+
+        Example:
+            >>> builder = MedTechApiBuilder.from_env().with_user_name(login).with_password(token)
+            >>> api = builder.build()
+            >>> api.close()
         """
         self._close(self._inner.aclose)
 
@@ -161,7 +176,12 @@ class MedTechApi(Twin[AsyncMedTechApi]):
         self._close(self._inner.__aexit__, exc_type, exc_value, traceback)
 
     def generate_rsa_keypair(self) -> KeyPair:
-        """Return a new RSA key pair. It is neither stored nor published."""
+        """Return a new RSA key pair. It is neither stored nor published.
+
+        Example:
+            >>> len(api.generate_rsa_keypair().fingerprint)
+            32
+        """
         return self._run(self._inner.generate_rsa_keypair)
 
     @property
@@ -240,6 +260,9 @@ class MedTechApi(Twin[AsyncMedTechApi]):
         Raises:
             AuthenticationError: the credentials are refused.
             CryptoError: the user is not a data owner.
+
+        Example:
+            >>> data_owner = api.data_owner_api.get_data_owner(api.data_owner_id())
         """
         return self._run(self._inner.data_owner_id)
 
@@ -292,6 +315,13 @@ class MedTechApi(Twin[AsyncMedTechApi]):
             NotFoundError: the backend has nothing for the recovery key: it was mistyped, revoked,
                 or is of another user. Nothing was changed.
             DecryptionError: what the backend has for the recovery key is damaged.
+
+        Example:
+            >>> builder = MedTechApiBuilder.from_env().with_user_name(login).with_password(token)
+            >>> with builder.build() as api:
+            ...     key_pairs = api.init_user_crypto(key_pair)
+            >>> key_pairs == [key_pair]
+            True
         """
         return self._run(
             self._inner.init_user_crypto,
@@ -322,6 +352,9 @@ class MedTechApi(Twin[AsyncMedTechApi]):
                 a parent, or has not published the key pair. Nothing was stored.
             CryptoError: the parent can't be read.
             StorageError: the key pair could not be stored. Repeat the call.
+
+        Example:
+            >>> api.add_key_pair(api.data_owner_id(), key_pair)
         """
         self._run(self._inner.add_key_pair, data_owner_id, key_pair)
 
@@ -345,6 +378,11 @@ class MedTechApi(Twin[AsyncMedTechApi]):
             StorageError: the key storage cannot be read.
             BackupError: there are no key pairs, or one of them is not valid.
             CryptoError: the user is not a data owner.
+
+        Example:
+            >>> backup = api.export_keys("correct horse battery staple")
+            >>> (folder / "keys.backup").write_bytes(backup) > 0
+            True
         """
         return self._run(self._inner.export_keys, passphrase)
 
@@ -369,6 +407,11 @@ class MedTechApi(Twin[AsyncMedTechApi]):
                 in it. Nothing was written.
             StorageError: a key pair could not be stored. Repeat the call.
             CryptoError: the user is not a data owner.
+
+        Example:
+            >>> backup = api.export_keys("correct horse battery staple")
+            >>> api.import_keys(backup, "correct horse battery staple") == [key_pair]
+            True
         """
         return self._run(self._inner.import_keys, data, passphrase)
 
@@ -377,6 +420,9 @@ class MedTechApi(Twin[AsyncMedTechApi]):
 
         Raises:
             AuthenticationError: the credentials are refused.
+
+        Example:
+            >>> user_id, group_id = api.identify()
         """
         return self._run(self._inner.identify)
 
@@ -400,5 +446,9 @@ class MedTechApi(Twin[AsyncMedTechApi]):
 
         Raises:
             ConfigurationError: the object was closed before. The session has ended here.
+
+        Example:
+            >>> own_api.logout().token_revoked
+            True
         """
         return self._run(self._inner.logout)

@@ -25,6 +25,12 @@ class MemoryStorage(Twin[AsyncMemoryStorage]):
     Its methods raise :class:`~icure_sync.errors.ValidationError` for names and values that a file
     could not hold either (empty, with NUL, lone surrogates), so that a test does not accept what a
     device refuses.
+
+    Example:
+        >>> storage = MemoryStorage()
+        >>> storage.set_item("name", "value")
+        >>> storage.get_item("name")
+        'value'
     """
 
     _portable = True
@@ -53,5 +59,10 @@ class MemoryStorage(Twin[AsyncMemoryStorage]):
 
         Raises:
             ValidationError: the name is empty, or holds NUL or lone surrogates.
+
+        Example:
+            >>> with MemoryStorage().lock("name") as lock:
+            ...     print(lock.waited)
+            False
         """
         return self._enter(self._inner.lock, name)

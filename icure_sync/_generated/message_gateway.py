@@ -68,6 +68,17 @@ class AnonymousMessageGatewayApi(Twin[AsyncAnonymousMessageGatewayApi]):
             ValidationError: an argument is malformed. Nothing was sent.
             CaptchaRefusedError: the captcha was refused.
             UnknownProcessError: the gateway does not know the process.
+
+        Example:
+            >>> gateway = anonymous_api.message_gateway_api
+            >>> process = gateway.start_process(
+            ...     process_id,
+            ...     captcha,
+            ...     phone_number="+32 470 22 22 22",
+            ...     healthcare_professional_id=professional_id,
+            ... )
+            >>> process.login
+            '+32470222222'
         """
         return self._run(
             self._inner.start_process,
@@ -97,6 +108,13 @@ class AnonymousMessageGatewayApi(Twin[AsyncAnonymousMessageGatewayApi]):
             ValidationError: an argument is malformed. Nothing was sent.
             TooManyAttemptsError: too many wrong codes were tried.
             NetworkError: no answer.
+
+        Example:
+            >>> gateway = anonymous_api.message_gateway_api
+            >>> gateway.validate_process(process.request_id, "000")
+            False
+            >>> gateway.validate_process(process.request_id, code)
+            True
         """
         return self._run(self._inner.validate_process, request_id, validation_code)
 
@@ -113,6 +131,14 @@ class MessageGatewayApi(AnonymousMessageGatewayApi):
             ValidationError: an argument is malformed. Nothing was sent.
             AuthenticationError: the gateway refuses the credentials of the user.
             NetworkError: no answer. The email may have been sent.
+
+        Example:
+            >>> message = EmailMessage(
+            ...     sender="luwin@clinic.example",
+            ...     subject="Appointment",
+            ...     html="<p>Tomorrow at 9.</p>",
+            ... )
+            >>> api.message_gateway_api.send_email("arya@winterfell.example", message)
         """
         self._run(self._inner.send_email, email_address, message)
 
@@ -127,5 +153,10 @@ class MessageGatewayApi(AnonymousMessageGatewayApi):
             ValidationError: an argument is malformed. Nothing was sent.
             AuthenticationError: the gateway refuses the credentials of the user.
             NetworkError: no answer. The message may have been sent.
+
+        Example:
+            >>> api.message_gateway_api.send_sms(
+            ...     "+32470123456", SMSMessage(message="Tomorrow at 9.")
+            ... )
         """
         self._run(self._inner.send_sms, phone_number, message)

@@ -54,6 +54,14 @@ class NotificationApi(Twin[AsyncNotificationApi]):
             NotFoundError: there is no such notification to modify.
             DecryptionError: the stored notification can't be decrypted.
             ConflictError: somebody else changed the notification.
+
+        Example:
+            >>> notification = Notification(type="OTHER", status="pending")
+            >>> notification = api.notification_api.create_or_modify_notification(
+            ...     notification, colleague_id
+            ... )
+            >>> notification.status
+            'pending'
         """
         return self._run(self._inner.create_or_modify_notification, notification, delegate)
 
@@ -64,6 +72,10 @@ class NotificationApi(Twin[AsyncNotificationApi]):
             ValidationError: the id is malformed.
             NotFoundError: there is no such notification.
             DecryptionError: no key on this device opens it.
+
+        Example:
+            >>> api.notification_api.get_notification(notification.id).type
+            'OTHER'
         """
         return self._run(self._inner.get_notification, notification_id)
 
@@ -75,6 +87,11 @@ class NotificationApi(Twin[AsyncNotificationApi]):
         Raises:
             ValidationError: the id is malformed.
             NotFoundError: there is no such notification.
+
+        Example:
+            >>> found = api.notification_api.get_notification_and_try_decrypt(notification.id)
+            >>> isinstance(found, EncryptedNotification)
+            False
         """
         return self._run(self._inner.get_notification_and_try_decrypt, notification_id)
 
@@ -97,6 +114,14 @@ class NotificationApi(Twin[AsyncNotificationApi]):
 
         Raises:
             ValidationError: an argument is malformed.
+
+        Example:
+            >>> others = NotificationFilter().with_type("OTHER").after_date(notification.created)
+            >>> found = [
+            ...     each.id for each in api.notification_api.filter_notifications(others)
+            ... ]
+            >>> notification.id in found
+            True
         """
         return self._iterate(
             self._inner.filter_notifications, notification_filter, page_size=page_size
@@ -113,6 +138,13 @@ class NotificationApi(Twin[AsyncNotificationApi]):
 
         Raises:
             ValidationError: the date is malformed.
+
+        Example:
+            >>> pending = api.notification_api.get_pending_notifications_after(
+            ...     notification.created
+            ... )
+            >>> notification.id in [each.id for each in pending]
+            True
         """
         return self._run(self._inner.get_pending_notifications_after, from_date)
 
@@ -134,6 +166,13 @@ class NotificationApi(Twin[AsyncNotificationApi]):
             ValidationError: an argument is malformed.
             NotFoundError: there is no such notification.
             ConflictError: others keep changing it.
+
+        Example:
+            >>> done = api.notification_api.update_notification_status(
+            ...     notification, "completed"
+            ... )
+            >>> done.status
+            'completed'
         """
         return self._run(self._inner.update_notification_status, notification, status)
 
@@ -149,6 +188,10 @@ class NotificationApi(Twin[AsyncNotificationApi]):
             ValidationError: the id is malformed. Nothing was sent.
             NotFoundError: there is no such notification.
             PermissionDeniedError: it is not shared with the current data owner or its parents.
+
+        Example:
+            >>> api.notification_api.delete_notification(notification.id) == notification.id
+            True
         """
         return self._run(self._inner.delete_notification, notification_id)
 
@@ -180,6 +223,17 @@ class NotificationApi(Twin[AsyncNotificationApi]):
 
         Raises:
             ValidationError: an argument is malformed, or the filter searches encrypted members.
+
+        Example:
+            >>> with api.notification_api.subscribe_to_notification_events(
+            ...     ["CREATE"]
+            ... ) as events:
+            ...     notification = api.notification_api.create_or_modify_notification(
+            ...         Notification(type="OTHER"), colleague_id
+            ...     )
+            ...     event = events.get(timeout=10)
+            >>> event.record.type
+            'OTHER'
         """
         return _events.Subscription[PotentiallyEncryptedNotification]._wrap(
             self._call(

@@ -47,6 +47,14 @@ class PatientApi(Twin[AsyncPatientApi]):
             DecryptionError: the stored patient can't be decrypted, so replacing it would destroy
                 its content. Nothing was sent.
             ConflictError: somebody else changed the patient.
+
+        Example:
+            >>> patient = Patient(first_name="Arya", last_name="Stark", note="Afraid of nothing")
+            >>> patient = api.patient_api.create_or_modify_patient(patient)
+            >>> patient.note = "Afraid of nobody"
+            >>> patient = api.patient_api.create_or_modify_patient(patient)
+            >>> patient.note
+            'Afraid of nobody'
         """
         return self._run(self._inner.create_or_modify_patient, patient)
 
@@ -58,6 +66,10 @@ class PatientApi(Twin[AsyncPatientApi]):
             NotFoundError: there is no such patient.
             DecryptionError: no key on this device opens it; it may have to be shared with this
                 user.
+
+        Example:
+            >>> api.patient_api.get_patient(patient.id).last_name
+            'Stark'
         """
         return self._run(self._inner.get_patient, patient_id)
 
@@ -67,6 +79,11 @@ class PatientApi(Twin[AsyncPatientApi]):
         Raises:
             ValidationError: the id is malformed.
             NotFoundError: there is no such patient.
+
+        Example:
+            >>> found = api.patient_api.get_patient_and_try_decrypt(patient.id)
+            >>> found.note if isinstance(found, Patient) else "somebody has to share it first"
+            'Afraid of nothing'
         """
         return self._run(self._inner.get_patient_and_try_decrypt, patient_id)
 
@@ -80,6 +97,11 @@ class PatientApi(Twin[AsyncPatientApi]):
             ValidationError: an id is malformed.
             NotFoundError: some do not exist, or are not accessible; the message names them.
             DecryptionError: some can't be decrypted; ``entity_ids`` names them.
+
+        Example:
+            >>> found = api.patient_api.get_patients([patient.id])
+            >>> [each.first_name for each in found]
+            ['Arya']
         """
         return self._run(self._inner.get_patients, patient_ids)
 
@@ -91,6 +113,11 @@ class PatientApi(Twin[AsyncPatientApi]):
         Raises:
             ValidationError: an id is malformed.
             NotFoundError: some do not exist, or are not accessible; the message names them.
+
+        Example:
+            >>> found = api.patient_api.get_patients_and_try_decrypt([patient.id])
+            >>> [isinstance(each, EncryptedPatient) for each in found]
+            [False]
         """
         return self._run(self._inner.get_patients_and_try_decrypt, patient_ids)
 
@@ -120,6 +147,11 @@ class PatientApi(Twin[AsyncPatientApi]):
             NotFoundError: some of a page do not exist, or are not accessible; the message names
                 them.
             DecryptionError: the next one can't be decrypted.
+
+        Example:
+            >>> for each in api.patient_api.iter_patients([patient.id]):
+            ...     print(each.first_name, each.last_name)
+            Arya Stark
         """
         return self._iterate(
             self._inner.iter_patients,
@@ -142,6 +174,11 @@ class PatientApi(Twin[AsyncPatientApi]):
             ConfigurationError: ``progress`` can't be called.
             NotFoundError: some of a page do not exist, or are not accessible; the message names
                 them.
+
+        Example:
+            >>> for each in api.patient_api.iter_patients_and_try_decrypt([patient.id]):
+            ...     print(each.last_name, isinstance(each, EncryptedPatient))
+            Stark False
         """
         return self._iterate(
             self._inner.iter_patients_and_try_decrypt,
@@ -176,6 +213,11 @@ class PatientApi(Twin[AsyncPatientApi]):
         Raises:
             ValidationError: an argument is malformed, or the filter searches a member that this
                 SDK encrypts. Nothing was sent.
+
+        Example:
+            >>> found = api.patient_api.filter_patients(PatientFilter().by_ids([patient.id]))
+            >>> [each.note for each in found]
+            ['Afraid of nothing']
         """
         return self._iterate(self._inner.filter_patients, patient_filter, page_size=page_size)
 
@@ -191,6 +233,11 @@ class PatientApi(Twin[AsyncPatientApi]):
         Raises:
             ValidationError: the filter is malformed, or searches a member that this SDK encrypts.
                 Nothing was sent.
+
+        Example:
+            >>> ids = api.patient_api.match_patients(PatientFilter().contains_fuzzy("stark"))
+            >>> patient.id in ids
+            True
         """
         return self._run(self._inner.match_patients, patient_filter)
 
@@ -206,6 +253,10 @@ class PatientApi(Twin[AsyncPatientApi]):
         Raises:
             ValidationError: the filter is malformed, or searches a member that this SDK encrypts.
                 Nothing was sent.
+
+        Example:
+            >>> api.patient_api.count_patients(PatientFilter().by_ids([patient.id]))
+            1
         """
         return self._run(self._inner.count_patients, patient_filter)
 
@@ -236,6 +287,15 @@ class PatientApi(Twin[AsyncPatientApi]):
         Raises:
             ValidationError: ``patients`` is not a list. Nothing was sent.
             ConfigurationError: ``progress`` can't be called.
+
+        Example:
+            >>> starks = [
+            ...     Patient(first_name=name, last_name="Stark") for name in ("Bran", "Rickon")
+            ... ]
+            >>> result = api.patient_api.create_patients(starks)
+            >>> result.raise_for_failures()
+            >>> len(result.saved)
+            2
         """
         return self._run(
             self._inner.create_patients,
@@ -266,6 +326,12 @@ class PatientApi(Twin[AsyncPatientApi]):
         Raises:
             ValidationError: ``patients`` is not a list. Nothing was sent.
             ConfigurationError: ``progress`` can't be called.
+
+        Example:
+            >>> patient.note = "Afraid of nobody"
+            >>> result = api.patient_api.modify_patients([patient])
+            >>> result.failed
+            []
         """
         return self._run(
             self._inner.modify_patients,
@@ -289,6 +355,13 @@ class PatientApi(Twin[AsyncPatientApi]):
             DecryptionError: a ``note``, or another field to be encrypted, is given, and the stored
                 one can't be decrypted.
             ConflictError: somebody else changed the patient.
+
+        Example:
+            >>> found = api.patient_api.get_patient_and_try_decrypt(patient.id)
+            >>> found.place_of_birth = "Winterfell"
+            >>> found = api.patient_api.modify_potentially_encrypted_patient(found)
+            >>> found.place_of_birth
+            'Winterfell'
         """
         return self._run(self._inner.modify_potentially_encrypted_patient, patient)
 
@@ -317,6 +390,9 @@ class PatientApi(Twin[AsyncPatientApi]):
                 ``with_public_key_policy()`` does not confirm a key. Nothing was shared.
             DecryptionError: the current user can't read the patient. Nothing was sent.
             ConflictError: somebody else changed the patient.
+
+        Example:
+            >>> patient = api.patient_api.give_access_to(patient, colleague_id)
         """
         return self._run(self._inner.give_access_to, patient, delegate_id)
 
@@ -342,6 +418,12 @@ class PatientApi(Twin[AsyncPatientApi]):
             CryptoError: as for :meth:`give_access_to`, or the current user has neither a key nor a
                 secret id of the patient. Nothing was shared.
             ConflictError: somebody else changed the patient.
+
+        Example:
+            >>> found = api.patient_api.get_patient_and_try_decrypt(patient.id)
+            >>> found = api.patient_api.give_access_to_potentially_encrypted(
+            ...     found, colleague_id
+            ... )
         """
         return self._run(self._inner.give_access_to_potentially_encrypted, patient, delegate_id)
 
@@ -373,6 +455,12 @@ class PatientApi(Twin[AsyncPatientApi]):
             ValidationError: ``patients`` or ``delegate_ids`` is not a list, a delegate id is
                 malformed or the current data owner's, or there is none. Nothing was sent.
             ConfigurationError: ``progress`` can't be called.
+
+        Example:
+            >>> result = api.patient_api.share_many([patient], [colleague_id])
+            >>> result.raise_for_failures()
+            >>> len(result.shared)
+            1
         """
         return self._run(
             self._inner.share_many,
@@ -405,6 +493,11 @@ class PatientApi(Twin[AsyncPatientApi]):
             CryptoError: as for :meth:`give_access_to`. Nothing was shared.
             DecryptionError: the current user can't read the patient. Nothing was shared.
             ConflictError: others keep changing the patient.
+
+        Example:
+            >>> access = api.patient_api.give_access_to_all_data_of(patient.id, colleague_id)
+            >>> access.success
+            True
         """
         return self._run(self._inner.give_access_to_all_data_of, patient_id, delegate_id)
 
@@ -417,6 +510,10 @@ class PatientApi(Twin[AsyncPatientApi]):
         Raises:
             ValidationError: the id is malformed. Nothing was sent.
             NotFoundError: there is no such patient.
+
+        Example:
+            >>> api.patient_api.delete_patient(patient.id) == patient.id
+            True
         """
         return self._run(self._inner.delete_patient, patient_id)
 
@@ -432,6 +529,11 @@ class PatientApi(Twin[AsyncPatientApi]):
         Raises:
             ValidationError: the id is malformed. Nothing was sent.
             NotFoundError: there is no such patient that the user may change.
+
+        Example:
+            >>> patient_id = api.patient_api.delete_patient(patient.id)
+            >>> api.patient_api.undelete_patient(patient_id) == patient.id
+            True
         """
         return self._run(self._inner.undelete_patient, patient_id)
 
@@ -462,6 +564,14 @@ class PatientApi(Twin[AsyncPatientApi]):
 
         Raises:
             ValidationError: an argument is malformed, or the filter searches encrypted members.
+
+        Example:
+            >>> with api.patient_api.subscribe_to_patient_events(["CREATE"]) as events:
+            ...     patient = Patient(first_name="Jon", last_name="Snow")
+            ...     patient = api.patient_api.create_or_modify_patient(patient)
+            ...     event = events.get(timeout=10)
+            >>> event.record.last_name
+            'Snow'
         """
         return _events.Subscription[PotentiallyEncryptedPatient]._wrap(
             self._call(

@@ -42,6 +42,10 @@ class UserApi(Twin[AsyncUserApi]):
 
         Raises:
             AuthenticationError: the credentials are refused.
+
+        Example:
+            >>> api.user_api.get_logged_user().id == user_id
+            True
         """
         return self._run(self._inner.get_logged_user)
 
@@ -71,6 +75,14 @@ class UserApi(Twin[AsyncUserApi]):
             NotFoundError: there is no such user to modify.
             PermissionDeniedError: the logged-in user may not create or modify it.
             ConflictError: somebody else changed the user.
+
+        Example:
+            >>> user = api.user_api.create_or_modify_user(
+            ...     User(login="sansa", name="Sansa Stark")
+            ... )
+            >>> user.name = "Sansa"
+            >>> api.user_api.create_or_modify_user(user).name
+            'Sansa'
         """
         return self._run(self._inner.create_or_modify_user, user)
 
@@ -81,6 +93,10 @@ class UserApi(Twin[AsyncUserApi]):
             ValidationError: the id is malformed.
             NotFoundError: there is no such user.
             PermissionDeniedError: the logged-in user may not see it.
+
+        Example:
+            >>> api.user_api.get_user(user.id).login == user.login
+            True
         """
         return self._run(self._inner.get_user, user_id)
 
@@ -92,6 +108,10 @@ class UserApi(Twin[AsyncUserApi]):
             NotFoundError: no user has it.
             PermissionDeniedError: the logged-in user may not see that user.
             InvalidResponseError: the backend answers with another user.
+
+        Example:
+            >>> api.user_api.get_user_by_email(user.email).id == user.id
+            True
         """
         return self._run(self._inner.get_user_by_email, email)
 
@@ -103,6 +123,10 @@ class UserApi(Twin[AsyncUserApi]):
             NotFoundError: no user has it.
             PermissionDeniedError: the logged-in user may not see that user.
             InvalidResponseError: the backend answers with another user.
+
+        Example:
+            >>> api.user_api.get_user_by_phone_number(user.mobile_phone).id == user.id
+            True
         """
         return self._run(self._inner.get_user_by_phone_number, phone_number)
 
@@ -122,6 +146,11 @@ class UserApi(Twin[AsyncUserApi]):
         Raises:
             ValidationError: an argument is malformed.
             PermissionDeniedError: the logged-in user may not search users.
+
+        Example:
+            >>> found = api.user_api.filter_users(UserFilter().by_ids([user.id]))
+            >>> [each.id for each in found] == [user.id]
+            True
         """
         return self._iterate(self._inner.filter_users, user_filter, page_size=page_size)
 
@@ -134,6 +163,10 @@ class UserApi(Twin[AsyncUserApi]):
         Raises:
             ValidationError: the argument is malformed.
             PermissionDeniedError: the logged-in user may not search users.
+
+        Example:
+            >>> api.user_api.match_users(UserFilter().by_ids([user.id])) == [user.id]
+            True
         """
         return self._run(self._inner.match_users, user_filter)
 
@@ -150,6 +183,10 @@ class UserApi(Twin[AsyncUserApi]):
             ValidationError: the id is malformed. Nothing was sent.
             NotFoundError: there is no such user.
             PermissionDeniedError: the logged-in user may not delete it.
+
+        Example:
+            >>> api.user_api.delete_user(user.id) == user.id
+            True
         """
         return self._run(self._inner.delete_user, user_id)
 
@@ -174,6 +211,10 @@ class UserApi(Twin[AsyncUserApi]):
             UserExistsError: another user has it. Nothing was changed.
             PermissionDeniedError: the user may not change itself.
             ConflictError: the user keeps being changed by others. Try again.
+
+        Example:
+            >>> own_api.user_api.change_email("Gendry@kings-landing.example").email
+            'gendry@kings-landing.example'
         """
         return self._run(self._inner.change_email, email)
 
@@ -193,6 +234,10 @@ class UserApi(Twin[AsyncUserApi]):
             UserExistsError: another user has it. Nothing was changed.
             PermissionDeniedError: the user may not change itself.
             ConflictError: the user keeps being changed by others. Try again.
+
+        Example:
+            >>> own_api.user_api.change_phone_number("+32 470 99 88 77").mobile_phone
+            '+32470998877'
         """
         return self._run(self._inner.change_phone_number, phone_number)
 
@@ -214,6 +259,9 @@ class UserApi(Twin[AsyncUserApi]):
             PermissionDeniedError: the user may not change itself.
             ConflictError: the user keeps being changed by others. Try again.
             InvalidResponseError: the backend shows a user without a password.
+
+        Example:
+            >>> own_api.user_api.change_password("four words are better")
         """
         self._run(self._inner.change_password, password)
 
@@ -236,6 +284,11 @@ class UserApi(Twin[AsyncUserApi]):
             ConfigurationError: the builder was not given ``with_flavour("cardinal")``.
             ElevationRequiredError: the backend wants a stronger login for this.
             BadRequestError: the code is wrong. Nothing was changed.
+
+        Example:
+            >>> own_api.user_api.enable_second_factor("JBSWY3DPEHPK3PXP", "123456")
+            Traceback (most recent call last):
+            ConfigurationError: ...
         """
         self._run(self._inner.enable_second_factor, secret, code, algorithm=algorithm)
 
@@ -245,6 +298,11 @@ class UserApi(Twin[AsyncUserApi]):
         Raises:
             ConfigurationError: the builder was not given ``with_flavour("cardinal")``.
             ElevationRequiredError: the backend wants a stronger login for this.
+
+        Example:
+            >>> own_api.user_api.disable_second_factor()
+            Traceback (most recent call last):
+            ConfigurationError: ...
         """
         self._run(self._inner.disable_second_factor)
 
@@ -270,6 +328,11 @@ class UserApi(Twin[AsyncUserApi]):
         Raises:
             ValidationError: the page size is malformed.
             InvalidResponseError: a record is malformed; the message says where.
+
+        Example:
+            >>> kinds = [item["kind"] for item in own_api.user_api.export_data()]
+            >>> kinds[0], kinds[-1]
+            ('user', 'summary')
         """
         return self._iterate(self._inner.export_data, page_size=page_size)
 
@@ -312,6 +375,25 @@ class UserApi(Twin[AsyncUserApi]):
             PermissionDeniedError: the current user may not create users for patients.
             AuthenticationError: the backend or the gateway refuses the credentials of the user.
             NetworkError: no answer; the message says how far the call has come. Call again.
+
+        Example:
+            >>> home = Address(
+            ...     address_type="home",
+            ...     telecoms=[
+            ...         Telecom(telecom_type="email", telecom_number="rickon@winterfell.example")
+            ...     ],
+            ... )
+            >>> patient.addresses = [home]
+            >>> patient = api.patient_api.create_or_modify_patient(patient)
+            >>> invitation = ICureRegistrationEmail(
+            ...     Patient(last_name="Luwin", addresses=[home]),
+            ...     "https://app.example/login",
+            ...     "Our clinic",
+            ...     patient,
+            ... )
+            >>> user = api.user_api.create_and_invite_user(patient, invitation)
+            >>> user.login
+            'rickon@winterfell.example'
         """
         return self._run(
             self._inner.create_and_invite_user, patient, message_factory, token_duration
@@ -341,6 +423,11 @@ class UserApi(Twin[AsyncUserApi]):
             NotFoundError: a data owner does not exist, or may not be read. Nothing was changed.
             CryptoError: a data owner has no public key that may be used. Nothing was changed.
             ConflictError: others keep changing the user.
+
+        Example:
+            >>> user = own_api.user_api.share_all_future_data_with([colleague_id])
+            >>> colleague_id in user.sharing_data_with["all"]
+            True
         """
         return self._run(self._inner.share_all_future_data_with, data_owner_ids, data_type)
 
@@ -363,6 +450,12 @@ class UserApi(Twin[AsyncUserApi]):
         Raises:
             ValidationError: an argument is malformed, or the list is empty. Nothing was sent.
             ConflictError: others keep changing the user.
+
+        Example:
+            >>> user = own_api.user_api.share_all_future_data_with([colleague_id])
+            >>> user = own_api.user_api.stop_sharing_data_with([colleague_id])
+            >>> colleague_id in user.sharing_data_with["all"]
+            False
         """
         return self._run(self._inner.stop_sharing_data_with, data_owner_ids, data_type)
 
@@ -374,6 +467,11 @@ class UserApi(Twin[AsyncUserApi]):
         Raises:
             AuthenticationError: the credentials are refused.
             InvalidResponseError: the backend's list is malformed.
+
+        Example:
+            >>> token = own_api.user_api.create_token(name="tablet")
+            >>> "tablet" in [each.name for each in own_api.user_api.list_tokens()]
+            True
         """
         return self._run(self._inner.list_tokens)
 
@@ -404,6 +502,12 @@ class UserApi(Twin[AsyncUserApi]):
             InvalidResponseError: the backend answers with another token than the one asked for.
             NotFoundError: there is no such user.
             PermissionDeniedError: the user may not create tokens, or none for that user.
+
+        Example:
+            >>> from datetime import timedelta
+            >>> token = own_api.user_api.create_token(validity=timedelta(days=1))
+            >>> own_api.user_api.check_token_validity(own_user_id, token)
+            True
         """
         return self._run(self._inner.create_token, user_id=user_id, validity=validity, name=name)
 
@@ -428,6 +532,11 @@ class UserApi(Twin[AsyncUserApi]):
             ValidationError: an argument is malformed. Nothing was sent.
             InvalidResponseError: the backend answers with another token than the one asked for.
             PermissionDeniedError: the user may not create tokens.
+
+        Example:
+            >>> renewed = own_api.user_api.renew_token()
+            >>> own_api.user_api.revoke_token(renewed.replaced_key)
+            True
         """
         return self._run(self._inner.renew_token, validity=validity, name=name)
 
@@ -443,6 +552,10 @@ class UserApi(Twin[AsyncUserApi]):
             NotFoundError: there is no such user, or the backend does not check tokens: backends
                 since 2024 don't.
             PermissionDeniedError: the logged-in user may not ask about that user.
+
+        Example:
+            >>> own_api.user_api.check_token_validity(own_user_id, "no such token")
+            False
         """
         return self._run(self._inner.check_token_validity, user_id, token)
 
@@ -463,6 +576,16 @@ class UserApi(Twin[AsyncUserApi]):
             PermissionDeniedError: the user may not change itself.
             ConflictError: the user keeps being changed by others. Try again.
             InvalidResponseError: the backend has kept the token.
+
+        Example:
+            >>> token = own_api.user_api.create_token(name="lost-phone")
+            >>> lost = [
+            ...     each
+            ...     for each in own_api.user_api.list_tokens()
+            ...     if each.name == "lost-phone"
+            ... ]
+            >>> own_api.user_api.revoke_token(lost[0].key)
+            True
         """
         return self._run(self._inner.revoke_token, key)
 
@@ -488,6 +611,13 @@ class UserApi(Twin[AsyncUserApi]):
 
         Raises:
             ValidationError: an argument is malformed.
+
+        Example:
+            >>> with api.user_api.subscribe_to_user_events(["CREATE"]) as events:
+            ...     user = api.user_api.create_or_modify_user(User(login="theon"))
+            ...     event = events.get(timeout=10)
+            >>> event.record.login
+            'theon'
         """
         return _events.Subscription[User]._wrap(
             self._call(

@@ -36,6 +36,11 @@ class Combinable(abc.ABC):
 
     All filters in a combination look for the same kind of thing. Python's ``and``, ``or`` and
     ``not`` can't do this.
+
+    Example:
+        >>> starks = PatientFilter().contains_fuzzy("stark")
+        >>> forty = PatientFilter().of_age(40)
+        >>> ids = await api.patient_api.match_patients((starks | forty) & ~forty)
     """
 
     # Subclasses may have slots, which work if all their bases have them.

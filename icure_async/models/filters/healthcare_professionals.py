@@ -144,11 +144,24 @@ class HealthcareProfessionalFilter(FilterBuilder):
     _order: ClassVar[tuple[str, ...]] = ("by_label_code_filter", "by_matches", "by_ids")
 
     def by_ids(self, ids: Iterable[str]) -> Self:
-        """Find professionals with these ids, deleted ones included; an empty list finds none."""
+        """Find professionals with these ids, deleted ones included; an empty list finds none.
+
+        Example:
+            >>> one = HealthcareProfessionalFilter().by_ids([professional.id])
+            >>> await api.healthcare_professional_api.match_healthcare_professional_by(one) == [
+            ...     professional.id
+            ... ]
+            True
+        """
         return self._with("by_ids", HealthcareProfessionalsByIdsFilter(ids=ids))
 
     def by_matches(self, search_string: str) -> Self:
-        """Find professionals whose name or speciality contains a text; case does not matter."""
+        """Find professionals whose name or speciality contains a text; case does not matter.
+
+        Example:
+            >>> named = HealthcareProfessionalFilter().by_matches("luwin")
+            >>> ids = await api.healthcare_professional_api.match_healthcare_professional_by(named)
+        """
         return self._with("by_matches", HealthcareProfessionalsByNameFilter(name=search_string))
 
     def by_label_code_filter(
@@ -165,6 +178,11 @@ class HealthcareProfessionalFilter(FilterBuilder):
             label_code: the label within it; any by default.
             code_type: terminology of the code.
             code_code: the code within it; any by default.
+
+        Example:
+            >>> doctors = HealthcareProfessionalFilter().by_label_code_filter(
+            ...     code_type="PROFESSION", code_code="doctor"
+            ... )
         """
         leaf = HealthcareProfessionalsByLabelCodeFilter(
             label_type=label_type, label_code=label_code, code_type=code_type, code_code=code_code

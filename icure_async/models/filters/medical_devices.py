@@ -69,7 +69,13 @@ class MedicalDeviceFilter(FilterBuilder):
     _order: ClassVar[tuple[str, ...]] = ("by_ids",)
 
     def by_ids(self, ids: Iterable[str]) -> Self:
-        """Find devices with these ids, deleted ones included; an empty list finds none."""
+        """Find devices with these ids, deleted ones included; an empty list finds none.
+
+        Example:
+            >>> one = MedicalDeviceFilter().by_ids([device.id])
+            >>> await api.medical_device_api.match_medical_devices(one) == [device.id]
+            True
+        """
         return self._with("by_ids", MedicalDevicesByIdsFilter(ids=ids))
 
     def _all(self) -> Leaf:

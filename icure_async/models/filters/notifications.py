@@ -113,24 +113,54 @@ class NotificationFilter(OwnedFilterBuilder):
     notifications are found.
 
     ``NotificationFilter().with_type("KEY_PAIR_UPDATE").after_date(yesterday)``
+
+    Example:
+        >>> recent = NotificationFilter().with_type("OTHER").after_date(notification.created)
+        >>> notifications = [
+        ...     each async for each in api.notification_api.filter_notifications(recent)
+        ... ]
     """
 
     _order: ClassVar[tuple[str, ...]] = ("by_ids", "with_type", "after_date", "by_identifiers")
 
     def by_ids(self, ids: Iterable[str]) -> Self:
-        """Find notifications with these ids, deleted ones included; an empty list finds none."""
+        """Find notifications with these ids, deleted ones included; an empty list finds none.
+
+        Example:
+            >>> one = NotificationFilter().by_ids([notification.id])
+            >>> [each.type async for each in api.notification_api.filter_notifications(one)]
+            ['OTHER']
+        """
         return self._with("by_ids", NotificationsByIdsFilter(ids=ids))
 
     def with_type(self, type: str) -> Self:  # noqa: A002
-        """Find notifications of this type."""
+        """Find notifications of this type.
+
+        Example:
+            >>> wanted = NotificationFilter().with_type("KEY_PAIR_UPDATE")
+            >>> notifications = [
+            ...     each async for each in api.notification_api.filter_notifications(wanted)
+            ... ]
+        """
         return self._with("with_type", NotificationsByTypeFilter(type=type))
 
     def after_date(self, date: dt.datetime | int) -> Self:
-        """Find notifications created at this moment or later; an int is epoch milliseconds."""
+        """Find notifications created at this moment or later; an int is epoch milliseconds.
+
+        Example:
+            >>> from datetime import UTC, datetime
+            >>> recent = NotificationFilter().after_date(datetime(2026, 1, 1, tzinfo=UTC))
+        """
         return self._with("after_date", NotificationsAfterDateFilter(date=date))
 
     def by_identifiers(self, identifiers: Iterable[Identifier]) -> Self:
-        """Find notifications with one of these identifiers."""
+        """Find notifications with one of these identifiers.
+
+        Example:
+            >>> numbered = NotificationFilter().by_identifiers(
+            ...     [Identifier(system="clinic", value="7")]
+            ... )
+        """
         leaf = NotificationsByIdentifiersFilter(identifiers=identifiers)
         return self._with("by_identifiers", leaf)
 

@@ -233,6 +233,10 @@ class PatientFilter(OwnedFilterBuilder):
     is found that is shared with the data owner.
 
     ``PatientFilter().contains_fuzzy("stark") & ~PatientFilter().of_age(40)``
+
+    Example:
+        >>> starks = PatientFilter().contains_fuzzy("stark") & ~PatientFilter().of_age(40)
+        >>> ids = await api.patient_api.match_patients(starks)
     """
 
     _order: ClassVar[tuple[str, ...]] = (
@@ -246,15 +250,33 @@ class PatientFilter(OwnedFilterBuilder):
     )
 
     def by_ids(self, ids: Iterable[str]) -> Self:
-        """Find patients with these ids, deleted ones included; an empty list finds none."""
+        """Find patients with these ids, deleted ones included; an empty list finds none.
+
+        Example:
+            >>> await api.patient_api.count_patients(PatientFilter().by_ids([patient.id]))
+            1
+        """
         return self._with("by_ids", PatientsByIdsFilter(ids=ids))
 
     def by_identifiers(self, identifiers: Iterable[Identifier]) -> Self:
-        """Find patients with one of these identifiers."""
+        """Find patients with one of these identifiers.
+
+        Example:
+            >>> numbered = PatientFilter().by_identifiers(
+            ...     [Identifier(system="clinic", value="4711")]
+            ... )
+            >>> await api.patient_api.count_patients(numbered)
+            0
+        """
         return self._with("by_identifiers", PatientsByIdentifiersFilter(identifiers=identifiers))
 
     def with_ssins(self, ssins: Iterable[str]) -> Self:
-        """Find patients with one of these numbers in the national register."""
+        """Find patients with one of these numbers in the national register.
+
+        Example:
+            >>> await api.patient_api.count_patients(PatientFilter().with_ssins(["00000000000"]))
+            0
+        """
         return self._with("with_ssins", PatientsBySsinsFilter(ssins=ssins))
 
     def date_of_birth_between(
@@ -263,6 +285,11 @@ class PatientFilter(OwnedFilterBuilder):
         """Find patients born on one of two days or in between; None stands for no limit.
 
         A day may be written as the integer YYYYMMDD.
+
+        Example:
+            >>> from datetime import date
+            >>> born = PatientFilter().date_of_birth_between(date(1980, 1, 1), date(1989, 12, 31))
+            >>> ids = await api.patient_api.match_patients(born)
         """
         born = PatientsByDateOfBirthFilter(earliest=from_date, latest=to_date)
         return self._with("date_of_birth_between", born)
@@ -274,6 +301,9 @@ class PatientFilter(OwnedFilterBuilder):
             age: in completed years.
             today: the day to count from; by default, today in the local time zone. The filter
                 keeps that day.
+
+        Example:
+            >>> ids = await api.patient_api.match_patients(PatientFilter().of_age(40))
         """
         earliest, latest = _births_of_age(age, today or dt.datetime.now().astimezone().date())
         return self._with("of_age", PatientsByDateOfBirthFilter(earliest=earliest, latest=latest))
@@ -281,14 +311,26 @@ class PatientFilter(OwnedFilterBuilder):
     def by_gender_education_profession(
         self, gender: Gender, education: str | None = None, profession: str | None = None
     ) -> Self:
-        """Find patients of a gender, and of an education and a profession where these are given."""
+        """Find patients of a gender, and of an education and a profession where these are given.
+
+        Example:
+            >>> women = PatientFilter().by_gender_education_profession("female")
+            >>> ids = await api.patient_api.match_patients(women)
+        """
         leaf = PatientsByGenderEducationProfessionFilter(
             gender=gender, education=education, profession=profession
         )
         return self._with("by_gender_education_profession", leaf)
 
     def contains_fuzzy(self, search_string: str) -> Self:
-        """Find patients whose name contains a text; case and accents are ignored."""
+        """Find patients whose name contains a text; case and accents are ignored.
+
+        Example:
+            >>> patient.id in await api.patient_api.match_patients(
+            ...     PatientFilter().contains_fuzzy("STARK")
+            ... )
+            True
+        """
         return self._with("contains_fuzzy", PatientsByNameFilter(search_string=search_string))
 
     def _all(self) -> Leaf:

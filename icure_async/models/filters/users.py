@@ -85,16 +85,32 @@ class UserFilter(FilterBuilder):
     are found.
 
     ``UserFilter().by_patient_id(patient.id)``
+
+    Example:
+        >>> [
+        ...     each.id async for each in api.user_api.filter_users(UserFilter().by_ids([user.id]))
+        ... ] == [user.id]
+        True
     """
 
     _order: ClassVar[tuple[str, ...]] = ("by_ids", "by_patient_id")
 
     def by_ids(self, ids: Iterable[str]) -> Self:
-        """Find users with these ids, deleted ones included; an empty list finds none."""
+        """Find users with these ids, deleted ones included; an empty list finds none.
+
+        Example:
+            >>> await api.user_api.match_users(UserFilter().by_ids([user.id])) == [user.id]
+            True
+        """
         return self._with("by_ids", UsersByIdsFilter(ids=ids))
 
     def by_patient_id(self, patient_id: str) -> Self:
-        """Find the users who are this patient."""
+        """Find the users who are this patient.
+
+        Example:
+            >>> await api.user_api.match_users(UserFilter().by_patient_id(patient.id))
+            []
+        """
         return self._with("by_patient_id", UsersByPatientIdFilter(patient_id=patient_id))
 
     def _all(self) -> Leaf:
