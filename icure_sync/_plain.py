@@ -191,7 +191,7 @@ def callback(
     return call
 
 
-def taking(function: Callable[..., T], *twins: type[Twin[Any]] | None) -> Callable[..., T]:
+def taking(function: Any, *twins: type[Twin[Any]] | None) -> Any:
     """Return a function that gets twins instead of async objects.
 
     Args:
@@ -202,7 +202,7 @@ def taking(function: Callable[..., T], *twins: type[Twin[Any]] | None) -> Callab
         return function
 
     @wraps(function)
-    def call(*args: Any) -> T:
+    def call(*args: Any) -> Any:
         pairs = zip(args, twins, strict=True)
         return function(*(arg if twin is None else twin._wrap(arg) for arg, twin in pairs))
 

@@ -81,9 +81,9 @@ def test_plain_functions_configure_and_start_an_api(service: Service) -> None:
         seen.extend([type(api), threading.get_ident() != threading.main_thread().ident])
         api.init_user_crypto()
 
-    with ApiPool(service.builder, configure=configure, start=start) as pool:
-        with pool.use(session) as api:
-            assert api.data_owner_id() == session.data_owner_id
+    configured_pool = ApiPool(service.builder, configure=configure, start=start)
+    with configured_pool as pool, pool.use(session) as api:
+        assert api.data_owner_id() == session.data_owner_id
     assert seen == [MedTechApiBuilder, session.user_id, MedTechApi, True]
 
 
