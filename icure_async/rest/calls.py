@@ -188,7 +188,7 @@ class Calls:
 
     def guard(self, api: object) -> None:
         """Make each public async method of an object a call, and each step of its iterators."""
-        cls: type[Any] = type(api)
+        cls: Any = type(api)
         for name, function in _public_functions(cls):
             if inspect.iscoroutinefunction(function):
                 guarded = _as_call(function, lambda _: self)
