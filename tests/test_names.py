@@ -31,7 +31,8 @@ KEPT |= {"icure_async/storage/_keyring.py"}
 # The packages of an install line, up to where the line of code or the shell's command ends.
 INSTALL = re.compile(r"\bpip3? install ((?:[^\n`;&|)\\]|\n *)+)")
 ARGUMENT = re.compile(r"'([^']+)'|\"([^\"]+)\"|(\S+)")
-EXTRA = re.compile(r"(?<![\w.-])([a-z][a-z0-9-]*)\[(sandbox|cli|keyring)\]")
+EXTRAS = "|".join(PROJECT["optional-dependencies"])
+EXTRA = re.compile(rf"(?<![\w.-])([a-z][a-z0-9-]*)\[({EXTRAS})\]")
 TOOLS = {"nox", "ruff"}
 
 

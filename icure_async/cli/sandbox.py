@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import json
 import shlex
@@ -17,7 +18,7 @@ from icure_async.cli.sandbox_ready import description_of, exports_of, ready_file
 from icure_async.rest.proxies import is_loopback
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Generator, Iterable
 
     from icure_async.sandbox import Sandbox
 
@@ -115,6 +116,7 @@ def sandbox(
             style="yellow",
             highlight=False,
             markup=False,
+            soft_wrap=True,
         )
     try:
         asyncio.run(_serve(Console(), notes, server, ready_path, as_json=as_json))
@@ -142,38 +144,56 @@ def _codes(given: Iterable[str]) -> dict[str, str]:
 async def _serve(
     console: Console, notes: Console, server: Sandbox, ready: Path | None, *, as_json: bool
 ) -> None:
-    async with server:
-        with ready_file(ready, server):
-            lines = (
-                [json.dumps(description_of(server))]
-                if as_json
-                else [
-                    f"export {name}={shlex.quote(value)}"
-                    for name, value in exports_of(server).items()
-                ]
-            )
-            for line in lines:
-                console.print(line, highlight=False, markup=False, soft_wrap=True)
-            notes.print(
-                f"\nHealthcare professional {server.master_hcp.data_owner_id} logs in with "
-                "ICURE_SANDBOX_LOGIN and ICURE_SANDBOX_PASSWORD.\n"
-                f"Codes arrive on the page {server.page_url}\n"
-                f"and at {server.msg_gw_url}/{server.spec_id}/lastSMS/(phone) and "
-                "…/lastEmail/(email). Ctrl-C stops.",
-                highlight=False,
-                markup=False,
-                soft_wrap=True,
-            )
-            await _stopped()
+    # Before anybody knows that it runs, and may end it.
+    with _told_to_end() as told:
+        async with server:
+            await _announced(console, notes, server, ready, told, as_json=as_json)
 
 
-async def _stopped() -> None:
-    """Wait for Ctrl-C, or for the signal that ``kill`` and ``docker stop`` send."""
-    import anyio
+async def _announced(
+    console: Console,
+    notes: Console,
+    server: Sandbox,
+    ready: Path | None,
+    told: asyncio.Event,
+    *,
+    as_json: bool,
+) -> None:
+    """Say where the sandbox is, and wait for its end."""
+    with ready_file(ready, server):
+        for line in _lines(server, as_json=as_json):
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
+        notes.print(
+            f"\nHealthcare professional {server.master_hcp.data_owner_id} logs in with "
+            "ICURE_SANDBOX_LOGIN and ICURE_SANDBOX_PASSWORD.\n"
+            f"Codes arrive on the page {server.page_url}\n"
+            f"and at {server.msg_gw_url}/{server.spec_id}/lastSMS/(phone) and "
+            "…/lastEmail/(email). Ctrl-C stops.",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
+        await told.wait()
 
+
+def _lines(server: Sandbox, *, as_json: bool) -> list[str]:
+    if as_json:
+        return [json.dumps(description_of(server))]
+    return [f"export {name}={shlex.quote(value)}" for name, value in exports_of(server).items()]
+
+
+@contextlib.contextmanager
+def _told_to_end() -> Generator[asyncio.Event]:
+    """Yield what is set by Ctrl-C, and by the signal that ``kill`` and ``docker stop`` send."""
+    told, loop = asyncio.Event(), asyncio.get_running_loop()
+    handled: list[signal.Signals] = []
+    # Not on Windows, where Ctrl-C is a KeyboardInterrupt.
+    with contextlib.suppress(NotImplementedError):
+        for each in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(each, told.set)
+            handled.append(each)
     try:
-        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-            async for _ in signals:
-                return
-    except NotImplementedError:  # On Windows, where Ctrl-C is a KeyboardInterrupt.
-        await asyncio.Event().wait()
+        yield told
+    finally:
+        for each in handled:
+            loop.remove_signal_handler(each)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
+from typing import Any
 
 import attrs
 import pytest
@@ -65,7 +66,7 @@ def test_each_call_on_a_page_exists(name: str) -> None:
 @pytest.mark.parametrize("name", PAGES)
 def test_each_command_on_a_page_exists(name: str) -> None:
     text = (DOCS / name).read_text(encoding="utf-8")
-    group = typer.main.get_command(command.app)
+    group: Any = typer.main.get_command(command.app)
     for words in re.findall(r"(?:^|`)icure ([a-z]+)(?: ([a-z]+))?", text, re.MULTILINE):
         found = group.commands[words[0]]
         if words[1] and hasattr(found, "commands"):
@@ -80,7 +81,7 @@ def test_no_link_leads_nowhere(name: str) -> None:
 
 
 def test_each_attacker_has_promises_and_tests_that_exist() -> None:
-    attackers = sections_of(sections_of(page("threat-model.md"), 2)["Who attacks"], 3)
+    attackers = sections_of(sections_of(page("threat-model.md"), 2)["Attackers"], 3)
 
     assert len(attackers) >= 8
     for attacker, section in attackers.items():
@@ -112,6 +113,6 @@ def test_the_threat_model_quotes_the_promises_of_security_md_and_repeats_none() 
     assert begin in text
     assert end in text
     assert "docs/threat-model.md" in security
-    for title in ("What is trusted with what", "The policy", "What is not promised"):
-        assert f"## {title}\n" in quoted
-        assert f"## {title}\n" not in text
+    titles = re.findall(r"^## .+\n", quoted, re.MULTILINE)
+    assert len(titles) == 3
+    assert [title for title in titles if title in text] == []

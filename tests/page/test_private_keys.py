@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import pytest
@@ -16,6 +16,9 @@ from icure_async.storage._sealing import ScryptCost
 from icure_async.storage.backup import KeyBackup, write_backup
 from tests.support.golden import WORLD
 from tests.support.sandbox_page import OpenPage, key_text
+
+if TYPE_CHECKING:
+    from playwright.async_api import Page
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
@@ -83,19 +86,19 @@ async (text) => {
   };
   const { readPrivateKey } = await import("/page/crypto/private-key.js");
   await readPrivateKey(text);
+  crypto.subtle.importKey = importKey;
   return made.filter((key) => key.type === "private").map((key) => key.extractable);
 }
 """
 
 
-async def read_all(open_page: OpenPage, texts: dict[str, str]) -> dict[str, Any]:
-    async with Sandbox() as sandbox, open_page(sandbox.page_url) as shown:
-        results: dict[str, Any] = await shown.page.evaluate(READ_ALL, texts)
-        return results
+async def read_all(modules: Page, texts: dict[str, str]) -> dict[str, Any]:
+    results: dict[str, Any] = await modules.evaluate(READ_ALL, texts)
+    return results
 
 
-async def test_every_form_of_a_private_key_is_read(open_page: OpenPage) -> None:
-    results = await read_all(open_page, FORMS)
+async def test_every_form_of_a_private_key_is_read(modules: Page) -> None:
+    results = await read_all(modules, FORMS)
     for name, result in results.items():
         assert isinstance(result, dict), (name, result)
         assert result["publicKey"] == PAIR["publicKey"], name
@@ -103,15 +106,14 @@ async def test_every_form_of_a_private_key_is_read(open_page: OpenPage) -> None:
     assert results["answer of POST /sandbox/people"]["ownerId"] == USER["dataOwnerId"]
 
 
-async def test_a_text_without_a_private_key_is_refused_with_advice(open_page: OpenPage) -> None:
-    for name, result in (await read_all(open_page, NO_KEYS)).items():
+async def test_a_text_without_a_private_key_is_refused_with_advice(modules: Page) -> None:
+    for name, result in (await read_all(modules, NO_KEYS)).items():
         assert isinstance(result, str), name
         assert not result.startswith("unexpected"), (name, result)
 
 
-async def test_a_key_in_memory_is_not_handed_out_again(open_page: OpenPage) -> None:
-    async with Sandbox() as sandbox, open_page(sandbox.page_url) as shown:
-        assert await shown.page.evaluate(EXTRACTABLE, FILE) == [False, False]
+async def test_a_key_in_memory_is_not_handed_out_again(modules: Page) -> None:
+    assert await modules.evaluate(EXTRACTABLE, FILE) == [False, False]
 
 
 OPEN_BACKUP = """
@@ -136,15 +138,14 @@ async ({ text, passphrase, cost }) => {
 """
 
 
-async def test_a_backup_is_opened_with_its_passphrase_alone(open_page: OpenPage) -> None:
+async def test_a_backup_is_opened_with_its_passphrase_alone(modules: Page) -> None:
     cost = ScryptCost(2**10, 8, 2)
     pair = KeyPair(PAIR["publicKey"], PAIR["privateKey"])
     backup = KeyBackup(USER["dataOwnerId"], (pair,))
     passphrase = "Zoe\u0308's passphrase"
     data = await write_backup(backup, passphrase, _cost=cost)
     argument = {"text": data.decode(), "passphrase": passphrase, "cost": attrs.asdict(cost)}
-    async with Sandbox() as sandbox, open_page(sandbox.page_url) as shown:
-        opened = await shown.page.evaluate(OPEN_BACKUP, argument)
+    opened = await modules.evaluate(OPEN_BACKUP, argument)
     assert opened.pop("right") == {"keyPairs": [json.loads(FILE)]}
     assert set(opened.values()) == {"closed"}
 

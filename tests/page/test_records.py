@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
@@ -16,6 +16,9 @@ from tests.support.bare_client import basic
 from tests.support.cardinal_world import CARDINAL
 from tests.support.golden import WORLD
 from tests.support.sandbox_page import OpenPage, key_text, person_registering
+
+if TYPE_CHECKING:
+    from playwright.async_api import Page
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
@@ -179,9 +182,8 @@ async (keyFile) => {
 """
 
 
-async def test_no_malformed_record_stops_the_page(open_page: OpenPage) -> None:
-    async with Sandbox() as sandbox, open_page(sandbox.page_url) as shown:
-        states = await shown.page.evaluate(MALFORMED, key_text(WORLD["users"]["ned"]))
+async def test_no_malformed_record_stops_the_page(modules: Page) -> None:
+    states = await modules.evaluate(MALFORMED, key_text(WORLD["users"]["ned"]))
     assert set(states) == {"closed"}
 
 

@@ -5,8 +5,10 @@ import { ClosedBackupError, isBackup } from "./crypto/backup.js";
 import { NotAKeyError, readPrivateKey } from "./crypto/private-key.js";
 import { showDialog } from "./dialogs.js";
 import { el } from "./dom.js";
+import { nameOf } from "./names.js";
 
 /** @typedef {import("./crypto/private-key.js").PrivateKey} PrivateKey */
+/** @typedef {import("./crypto/shapes.js").Json} Json */
 
 // The largest key pair that can be loaded takes 30,000 characters.
 const LARGEST = 1 << 20;
@@ -51,29 +53,11 @@ export async function askForKey() {
       askForPassphrase();
     },
   });
-  const placed = await placedPeople();
-  const person = el(
-    "select",
-    {
-      id: "key-person",
-      change: () => {
-        text.value = JSON.stringify(placed[Number(person.value)] ?? "");
-        fileName = "";
-        askForPassphrase();
-      },
-    },
-    el("option", { value: "" }, "Nobody"),
-    ...placed.map(({ firstName, lastName, login }, index) =>
-      el("option", { value: index }, [firstName, lastName].filter(Boolean).join(" ") || login),
-    ),
-  );
-  const ofPlaced = el(
-    "p",
-    { class: "field", hidden: placed.length === 0 },
-    el("label", { for: "key-person" }, "Or take the key of somebody whom the sandbox itself has placed"),
-    person,
-    el("span", { class: "muted" }, "It made these keys. A real server never has one."),
-  );
+  const ofPlaced = choiceOfPlaced((document) => {
+    text.value = document;
+    fileName = "";
+    askForPassphrase();
+  });
   await showDialog({
     title: "Read with a private key",
     content: [
@@ -110,13 +94,43 @@ export async function askForKey() {
 }
 
 /**
- * @typedef {{firstName?: string, lastName?: string, login: string, keyPair?: unknown}} Person
- * @returns {Promise<Person[]>} the people whose key pairs the sandbox has made
+ * Offer the key pairs that the sandbox has made itself, once it has told them.
+ *
+ * @param {(document: string) => void} use
+ * @returns {HTMLElement}
  */
+function choiceOfPlaced(use) {
+  const person = el(
+    "select",
+    { id: "key-person", change: () => use(person.value) },
+    el("option", { value: "" }, "Nobody"),
+  );
+  const choice = el(
+    "p",
+    { class: "field", hidden: true },
+    el("label", { for: "key-person" }, "Or take the key of somebody whom the sandbox itself has placed"),
+    person,
+    el("span", { class: "muted" }, "It made these keys. A real server never has one."),
+  );
+  void placedPeople().then((people) => {
+    person.append(
+      ...people.map((one) => el("option", { value: JSON.stringify(one) }, nameOf(one))),
+    );
+    choice.hidden = people.length === 0;
+  });
+  return choice;
+}
+
+/** @returns {Promise<Json[]>} the people whose key pairs the sandbox has made */
 async function placedPeople() {
-  /** @type {Person[]} */
-  const people = await call("GET", "/people");
-  return people.filter(({ keyPair }) => keyPair);
+  try {
+    /** @type {Json[]} */
+    const people = await call("GET", "/people");
+    return people.filter(({ keyPair }) => keyPair);
+  } catch {
+    // There is no choice then; the page says elsewhere that the sandbox is away.
+    return [];
+  }
 }
 
 /** @param {string} text */
