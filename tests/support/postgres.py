@@ -180,6 +180,11 @@ class PostgresServer:
         """Return a connection string over TCP, where a password is needed."""
         return f"postgresql://{user}:{password}@127.0.0.1:{self.port}/{database}"
 
+    @property
+    def socket(self) -> Path:
+        """Path of the Unix socket."""
+        return self._folder / f".s.PGSQL.{self.port}"
+
     def new_database(self, *, template: str = "template1") -> str:
         """Make a database, and return its name."""
         self._databases += 1
