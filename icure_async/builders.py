@@ -35,6 +35,7 @@ from icure_async.errors import (
     ValidationError,
     WrongArgumentsError,
 )
+from icure_async.hooks import Hook
 from icure_async.medtech import AnonymousMedTechApi, MedTechApi, Settings
 from icure_async.mistakes import explained
 from icure_async.models.base import Model
@@ -189,6 +190,7 @@ class _Builder(SecretHolder):
         self._proxy: Proxy | None = None
         self._ssl_context: ssl.SSLContext | None = None
         self._connection_limit: int | None = None
+        self._hooks: tuple[Hook, ...] = ()
         self._shared_connection: Connection | None = None
 
     def __copy__(self) -> Self:
@@ -445,6 +447,27 @@ class _Builder(SecretHolder):
             >>> builder = MedTechApiBuilder.from_env().with_connection_limit(10)
         """
         self._connection_limit = _positive(limit, "with_connection_limit", "of connections")
+        return self
+
+    def with_hooks(self, *hooks: Hook) -> Self:
+        """Have hooks told of each attempt to make a request, for traces and metrics.
+
+        They see routes and never an id, a login, a code, a header or a body.
+        ``opentelemetry_hook()`` of the service kit makes one for OpenTelemetry.
+
+        Args:
+            hooks: objects of classes derived from ``Hook``, in addition to those given before.
+
+        Raises:
+            ConfigurationError: one is something else.
+        """
+        for hook in hooks:
+            if not isinstance(hook, Hook):
+                raise ConfigurationError(
+                    "with_hooks() needs objects of classes that derive from Hook, of the service "
+                    "kit."
+                )
+        self._hooks += hooks
         return self
 
     def with_proxy(self, proxy: str) -> Self:
@@ -765,6 +788,7 @@ class _Builder(SecretHolder):
             patient_kind=self._patient_kind,
             timeout=self._timeout,
             max_response_size=self._max_response_size,
+            hooks=self._hooks,
         )
 
     def _connect(self) -> Callable[[], Connection]:

@@ -73,7 +73,7 @@ def storage_diagram() -> str:
         f"{title}: " + "; ".join(f"{mark} {' '.join(lines)}" for mark, *lines in items)
         for title, _, items in _STORED
     )
-    canvas = Canvas(1000, 440, "What is stored where", f"{words}. {'. '.join(_LEGEND)}.")
+    canvas = Canvas(1000, 440, "The contents of each place", f"{words}. {'. '.join(_LEGEND)}.")
     for number, (title, look, items) in enumerate(_STORED):
         box = Box(20 + number * 242, 20, 234, 368, look)
         canvas.box(box)
@@ -135,7 +135,7 @@ def who_diagram() -> str:
         for title, rows in _WHO
         for row, cells in rows
     )
-    canvas = Canvas(980, 660, "Who can open what", words)
+    canvas = Canvas(980, 660, "The readers of each part of a record", words)
     for number, (title, rows) in enumerate(_WHO):
         _draw_matrix(canvas, 20 + number * 306, title, rows)
     for number, words in enumerate(_CELLS):

@@ -26,7 +26,7 @@ _Event = AuthenticationEvent
 
 @attrs.frozen
 class _Place:
-    """Where a state stands, and the words in its box."""
+    """The place of a state, and the words in its box."""
 
     box: Box
     words: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
 from weakref import WeakKeyDictionary
@@ -253,7 +254,7 @@ class Sandbox:
             self._clock, self._settings, tickets, ping_interval=self._ping_interval
         )
         desk = self._desk
-        desk.feed.open()
+        desk.open()
         watchers = Watchers(events, DataWatcher(desk.feed))
         store = self._store = Store(self._database, link_entity, watchers)
         await store.open()
@@ -304,7 +305,16 @@ class Sandbox:
         )
         self._runner = runner
         await runner.setup()
-        await web.TCPSite(runner, self._host, self._port).start()
+        try:
+            await web.TCPSite(runner, self._host, self._port).start()
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+            raise OSError(
+                errno.EADDRINUSE,
+                f"Port {self._port} of {self._host} is in use, perhaps by another sandbox: stop "
+                "that one, or choose another port: 0 takes a free one",
+            ) from None
 
     async def _prepare(self, store: Store, seed: seeding.Seed | None) -> str | None:
         """Give the database a master and a signing key, unless it has them; return the key."""

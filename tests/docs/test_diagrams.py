@@ -11,7 +11,7 @@ from diagram_process import process_diagram
 from draw_diagrams import DIAGRAMS, FOLDER, differences
 
 from icure_async.authentication import failures
-from icure_async.authentication.process import TRANSITIONS, AuthenticationState
+from icure_async.authentication.process import TRANSITIONS, AuthenticationEvent, AuthenticationState
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -52,7 +52,7 @@ def test_a_transition_without_a_place_in_the_picture_is_named(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     transitions = dict(TRANSITIONS)
-    del transitions[(AuthenticationState.NEW, failures.AuthenticationEvent.CODE_SENT)]
+    del transitions[(AuthenticationState.NEW, AuthenticationEvent.CODE_SENT)]
     monkeypatch.setattr("diagram_process.TRANSITIONS", transitions)
 
     with pytest.raises(ValueError, match="disagree about a transition"):

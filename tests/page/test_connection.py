@@ -37,12 +37,16 @@ async def test_without_the_right_token_the_page_says_where_the_link_is_and_shows
 
 
 async def test_the_token_leaves_the_address_bar_and_survives_a_reload(open_page: OpenPage) -> None:
-    async with Sandbox() as sandbox, open_page(sandbox.page_url) as shown:
+    async with (
+        Sandbox() as sandbox,
+        open_page(sandbox.page_url, note_requests=True) as shown,
+    ):
         token = sandbox.page_url.partition("#")[2]
         await shown.opened()
         assert shown.page.url == f"{sandbox.backend_url}/"
         await shown.page.reload()
         await shown.opened()
+    assert any("/sandbox/events" in request for request in shown.log.requests)
     urls = [request.split(" ")[1] for request in shown.log.requests]
     assert not [url for url in urls if token in url.partition("#")[0]]
 

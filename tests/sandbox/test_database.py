@@ -291,6 +291,7 @@ async def test_two_sandboxes_on_one_file_are_refused(
             _, said = await process.communicate()
             assert process.returncode == 1
             assert "in use by another sandbox" in " ".join(said.decode().split())
+            assert "no production backend" in said.decode()
         with closing(sqlite3.connect(fresh, timeout=0)) as other:  # noqa: SIM117
             with pytest.raises(sqlite3.OperationalError, match="locked"):
                 other.execute("DELETE FROM entities")

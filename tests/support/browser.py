@@ -63,15 +63,16 @@ async def browser() -> AsyncIterator[Browser]:
 
 
 class BrowserLog:
-    """Everything that a browser sent, and everything that it complained about."""
+    """Everything that a browser complained about and, where that is asked for, all that it sent."""
 
     def __init__(self) -> None:
         self.requests: list[str] = []
         self.complaints: list[str] = []
 
-    def watch(self, page: Page) -> None:
-        """Note the requests of a page, with their headers and bodies, and its errors."""
-        page.on("request", self._note)
+    def watch(self, page: Page, *, requests: bool) -> None:
+        """Note the errors of a page, and its requests with their headers and bodies."""
+        if requests:
+            page.on("request", self._note)
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
         page.on(
             "console",

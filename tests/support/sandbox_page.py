@@ -27,7 +27,7 @@ class SandboxPage:
 
     Attributes:
         page: in Playwright.
-        log: all that the browser has sent, and its complaints.
+        log: the complaints of the browser and, where they are noted, its requests.
     """
 
     def __init__(self, page: Page, log: BrowserLog) -> None:
@@ -73,11 +73,13 @@ def opener(browser: Browser) -> OpenPage:
     """Return a function that opens a URL in a fresh profile."""
 
     @asynccontextmanager
-    async def open_page(url: str, **options: Any) -> AsyncIterator[SandboxPage]:
+    async def open_page(
+        url: str, *, note_requests: bool = False, **options: Any
+    ) -> AsyncIterator[SandboxPage]:
         async with browser_context(browser, **options) as context:
             page = await context.new_page()
             log = BrowserLog()
-            log.watch(page)
+            log.watch(page, requests=note_requests)
             await page.goto(url)
             yield SandboxPage(page, log)
             # The look-up of a data owner in several kinds is answered so.
@@ -98,7 +100,7 @@ def key_text(user: dict[str, Any]) -> str:
 @asynccontextmanager
 async def person_registering(
     sandbox: Sandbox,
-    phone_number: str,
+    contact: str,
     *,
     first_name: str = "Ned",
     last_name: str = "Stark",
@@ -111,7 +113,7 @@ async def person_registering(
         api = anonymous.authentication_api
         process = await api.start_authentication(
             _CAPTCHA,
-            phone_number=phone_number,
+            **({"email": contact} if "@" in contact else {"phone_number": contact}),
             first_name=first_name,
             last_name=last_name,
             healthcare_professional_id=sandbox.master_hcp.data_owner_id,

@@ -69,7 +69,7 @@ class ServiceBackend(Backend):
     def pool(self, **options: Any) -> ApiPool:
         """A pool whose API objects need no keys."""
         builder = MedTechApiBuilder().with_icure_base_url(self.base_url).with_timeout(5)
-        return ApiPool(builder, **{"start": no_keys, "clock": lambda: NOW} | options)
+        return ApiPool(builder, **{"start": no_keys, "_clock": lambda: NOW} | options)
 
 
 async def no_keys(api: MedTechApi) -> None:
