@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import importlib
 import os
 import re
 import ssl
 from collections.abc import Iterable
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, NoReturn, Self, TypeVar, cast
 
@@ -33,6 +35,7 @@ from icure_async.errors import (
     ValidationError,
     WrongArgumentsError,
 )
+from icure_async.hooks import Hook
 from icure_async.medtech import AnonymousMedTechApi, MedTechApi, Settings
 from icure_async.mistakes import explained
 from icure_async.models.base import Model
@@ -65,7 +68,13 @@ if TYPE_CHECKING:
     from icure_async.models.key_question import KeyQuestion
     from icure_async.models.patient import EncryptedPatient, Patient
 
-__all__ = ["AnonymousMedTechApiBuilder", "Building", "MedTechApiBuilder", "UserType"]
+__all__ = [
+    "AnonymousMedTechApiBuilder",
+    "Building",
+    "MedTechApiBuilder",
+    "UserType",
+    "sharing_connection",
+]
 
 UserType = Literal["hcp", "patient"]
 """The people that a process registers: healthcare professionals or patients."""
@@ -88,6 +97,7 @@ _NOT_BUILT: Final = (
 )
 
 ApiT = TypeVar("ApiT", bound=AnonymousMedTechApi | MedTechApi)
+BuilderT = TypeVar("BuilderT", bound="_Builder")
 
 
 class Building(Generic[ApiT]):
@@ -180,6 +190,8 @@ class _Builder(SecretHolder):
         self._proxy: Proxy | None = None
         self._ssl_context: ssl.SSLContext | None = None
         self._connection_limit: int | None = None
+        self._hooks: tuple[Hook, ...] = ()
+        self._shared_connection: Connection | None = None
 
     def __copy__(self) -> Self:
         # Options to start from; in this program, they show nobody anything.
@@ -435,6 +447,27 @@ class _Builder(SecretHolder):
             >>> builder = MedTechApiBuilder.from_env().with_connection_limit(10)
         """
         self._connection_limit = _positive(limit, "with_connection_limit", "of connections")
+        return self
+
+    def with_hooks(self, *hooks: Hook) -> Self:
+        """Have hooks told of each attempt to make a request, for traces and metrics.
+
+        They see routes and never an id, a login, a code, a header or a body.
+        ``opentelemetry_hook()`` of the service kit makes one for OpenTelemetry.
+
+        Args:
+            hooks: objects of classes derived from ``Hook``, in addition to those given before.
+
+        Raises:
+            ConfigurationError: one is something else.
+        """
+        for hook in hooks:
+            if not isinstance(hook, Hook):
+                raise ConfigurationError(
+                    "with_hooks() needs objects of classes that derive from Hook, of the service "
+                    "kit."
+                )
+        self._hooks += hooks
         return self
 
     def with_proxy(self, proxy: str) -> Self:
@@ -755,6 +788,7 @@ class _Builder(SecretHolder):
             patient_kind=self._patient_kind,
             timeout=self._timeout,
             max_response_size=self._max_response_size,
+            hooks=self._hooks,
         )
 
     def _connect(self) -> Callable[[], Connection]:
@@ -763,6 +797,9 @@ class _Builder(SecretHolder):
         Raises:
             ConfigurationError: options contradict each other.
         """
+        shared = self._shared_connection
+        if shared is not None:
+            return lambda: shared
         ours = {
             "with_proxy": self._proxy,
             "with_ssl_context": self._ssl_context,
@@ -778,6 +815,20 @@ class _Builder(SecretHolder):
         if self._connection_limit is not None:
             options = attrs.evolve(options, limit=self._connection_limit)
         return functools.partial(Connection, self._client_session, options)
+
+
+def sharing_connection(builder: BuilderT) -> tuple[BuilderT, Connection]:
+    """Return a copy of a builder, whose API objects all use one connection, and that connection.
+
+    It belongs to the running event loop, and is open as long as somebody has acquired it.
+
+    Raises:
+        ConfigurationError: options contradict each other.
+    """
+    shared = copy.copy(builder)
+    connection: Connection = attrgetter("_connect")(builder)()()
+    vars(shared)["_shared_connection"] = connection
+    return shared, connection
 
 
 @explained

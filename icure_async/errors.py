@@ -34,6 +34,8 @@ __all__ = [
     "NetworkError",
     "NotFoundError",
     "PermissionDeniedError",
+    "PoolBusyError",
+    "PoolClosedError",
     "ProcessStateError",
     "RequestTimeoutError",
     "ResponseTooLargeError",
@@ -108,6 +110,14 @@ class UnknownNameError(ICureError, AttributeError):
 
 class StorageError(ICureError):
     """A key or a state could not be read from, or written to, the storage."""
+
+
+class PoolBusyError(ICureError):
+    """All API objects of a pool are in use, and none became free in time. Nothing was sent."""
+
+
+class PoolClosedError(ICureError):
+    """A pool of API objects is closed: the service shuts down. Nothing was sent."""
 
 
 class BackupError(ICureError):

@@ -19,7 +19,15 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
     from types import CodeType
 
-__all__ = ["OneByOne", "awaited", "checked_progress", "did_you_mean", "explained", "no_attribute"]
+__all__ = [
+    "OneByOne",
+    "alike",
+    "awaited",
+    "checked_progress",
+    "did_you_mean",
+    "explained",
+    "no_attribute",
+]
 
 ItemT = TypeVar("ItemT")
 ClassT = TypeVar("ClassT", bound=type)
@@ -222,13 +230,17 @@ def _explanation(
 
 def did_you_mean(name: str, known: Collection[str]) -> str:
     """Return the end of a sentence about an unknown name, with the known one that is like it."""
+    meant = alike(name, known)
+    return "." if meant is None else f". Did you mean {meant!r}?"
+
+
+def alike(name: str, known: Collection[str]) -> str | None:
+    """Return the known name that is most like an unknown one, if one is."""
     # Needed after a mistake only.
     import difflib
 
     in_snake_case = _HUMP.sub("_", name).lower()
-    alike = (
-        [in_snake_case]
-        if in_snake_case in known
-        else difflib.get_close_matches(in_snake_case, known, n=1, cutoff=_ALIKE)
-    )
-    return f". Did you mean {alike[0]!r}?" if alike else "."
+    if in_snake_case in known:
+        return in_snake_case
+    found = difflib.get_close_matches(in_snake_case, known, n=1, cutoff=_ALIKE)
+    return found[0] if found else None

@@ -1,4 +1,4 @@
-"""Storages for private keys and state: in memory, or one file per item, encrypted or not.
+"""Storages for private keys and state: in memory, in files or in PostgreSQL, encrypted or not.
 
 An implementation of one's own has the plain methods of :class:`BlockingStorage` or
 :class:`BlockingKeyStorage`, or the async ones of :class:`Storage` or :class:`KeyStorage`. Programs
@@ -8,11 +8,13 @@ returns may be a plain context manager, as in :class:`BlockingLockableStorage`.
 
 from icure_async.storage.locks import LockableStorage, StorageLock
 from icure_async.storage.protocols import KeyStorage, Storage
-from icure_sync._generated.encrypted import EncryptedKeyStorage
+from icure_async.storage.user_keys import derive_user_key
+from icure_sync._generated.encrypted import EncryptedKeyStorage, EncryptedStorage
 from icure_sync._generated.files import FileStorage
 from icure_sync._generated.key_storage import FileKeyStorage, MemoryKeyStorage, StorageKeyStorage
 from icure_sync._generated.locks import BlockingLockableStorage
 from icure_sync._generated.memory import MemoryStorage
+from icure_sync._generated.postgres import PostgresKeyStorage, PostgresStorage
 from icure_sync._generated.storage import BlockingKeyStorage, BlockingStorage
 
 __all__ = [
@@ -20,13 +22,17 @@ __all__ = [
     "BlockingLockableStorage",
     "BlockingStorage",
     "EncryptedKeyStorage",
+    "EncryptedStorage",
     "FileKeyStorage",
     "FileStorage",
     "KeyStorage",
     "LockableStorage",
     "MemoryKeyStorage",
     "MemoryStorage",
+    "PostgresKeyStorage",
+    "PostgresStorage",
     "Storage",
     "StorageKeyStorage",
     "StorageLock",
+    "derive_user_key",
 ]

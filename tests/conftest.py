@@ -92,6 +92,14 @@ def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retries, "pause", pause)
 
 
+@pytest.fixture(autouse=True)
+def _quick_sandboxes(request: pytest.FixtureRequest) -> None:
+    """Spare all sandboxes but those under test themselves what is slow on purpose."""
+    if "tests/sandbox/" not in request.node.nodeid:
+        for name in ("keys_made_once", "cheap_hashes"):
+            request.getfixturevalue(name)
+
+
 @pytest.fixture
 def keys_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Spare each sandbox the making of its master's and its signing key."""

@@ -23,6 +23,7 @@ ROOT: Final = Path(icure_async.__file__).parent
 LEVELS: Final[tuple[tuple[str, ...], ...]] = (
     ("__main__",),
     ("cli",),
+    ("services",),
     ("__init__",),
     ("builders",),
     ("medtech",),
@@ -38,6 +39,7 @@ LEVELS: Final[tuple[tuple[str, ...], ...]] = (
         "cautions",
         "environment",
         "foreign_text",
+        "hooks",
         "json_shapes",
         "mistakes",
         "secret_holders",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import copy
-import datetime as dt
 import inspect
 import pickle
 import traceback
@@ -293,10 +292,10 @@ def test_a_class_in_place_of_an_object_is_explained(package: Any, method: str) -
         getattr(logged_in(package), method)(given)
 
 
-@pytest.mark.parametrize("given", [dt.date(1980, 1, 31), "1980-01-31", True, 1980.5])
+@pytest.mark.parametrize("given", ["1980-01-31", True, 1980.5, (1980, 1, 31)])
 def test_a_date_of_another_kind_is_told_how_dates_are_written(given: Any) -> None:
     patient = Patient(first_name="Robb", date_of_birth=given)
-    with pytest.raises(ValidationError, match="date_of_birth must be an int written YYYYMMDD"):
+    with pytest.raises(ValidationError, match=r"a datetime\.date, or an int written YYYYMMDD"):
         validate_patient_for_saving(patient, creating=True)
 
 

@@ -8,7 +8,8 @@ from icure_async.apis.events import subscribed
 from icure_async.errors import ValidationError
 from icure_async.mistakes import OneByOne, explained
 from icure_async.models.base import has_rev
-from icure_async.models.filters import NotificationFilter, epoch_milliseconds, filter_for
+from icure_async.models.dates import epoch_milliseconds
+from icure_async.models.filters import NotificationFilter, filter_for
 from icure_async.models.notification import EncryptedNotification, Notification
 from icure_async.models.validation import (
     validate_id,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, Final
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Final, TypeAlias
 from weakref import WeakValueDictionary
 
 import anyio
@@ -22,7 +23,7 @@ from icure_async.errors import (
 from icure_async.rest.resources import user_resource
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Generator
 
     from icure_async.authentication.progress import Progress, ProgressStore
     from icure_async.medtech import MedTechApi
@@ -33,12 +34,31 @@ if TYPE_CHECKING:
     from icure_async.rest.message_gateway import MessageGateway
     from icure_async.rest.session import Session
 
-__all__ = ["SIGN_IN_PAUSE_SECONDS", "Completer", "Options"]
+__all__ = ["SIGN_IN_PAUSE_SECONDS", "Completer", "Keep", "Options", "kept_by"]
+
+Keep: TypeAlias = "Callable[[AuthenticationResult], Awaitable[None]]"
+"""A function that writes a result down before its progress is forgotten."""
 
 # The unit of the pauses before further logins. Tests put something quicker here.
 SIGN_IN_PAUSE_SECONDS: Final = 1.0
 
 _Event = AuthenticationEvent
+
+_keep: Final[ContextVar[Keep | None]] = ContextVar("icure_keep_result", default=None)
+
+
+@contextlib.contextmanager
+def kept_by(keep: Keep) -> Generator[None]:
+    """Have results written down within the block, while a repeated call would still finish the job.
+
+    Args:
+        keep: an error of it ends the completion, which can then be repeated.
+    """
+    token = _keep.set(keep)
+    try:
+        yield
+    finally:
+        _keep.reset(token)
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -166,27 +186,31 @@ class Completer:
                     "call the administrator of the backend."
                 )
             key_pairs, access_requests = await self._start_keys(api, options)
-            data_owner_id = await api.data_owner_id()
+            result = AuthenticationResult(
+                med_tech_api=api,
+                user_id=user_id,
+                login=process.login,
+                group_id=group_id,
+                data_owner_id=await api.data_owner_id(),
+                token=progress.token,
+                token_expires_at=api.token_expires_at or expires_at,
+                key_pairs=key_pairs,
+                key_notices=list(api.key_notices),
+                unknown_public_keys=list(api.unknown_public_keys),
+                access_requests=access_requests,
+                warnings=list(api.warnings),
+                process=advance(process, _Event.COMPLETED),
+            )
+            keep = _keep.get()
+            if keep is not None:
+                await keep(result)
             await self._progress.forget(process.request_id)
         except BaseException:
             with anyio.CancelScope(shield=True):
                 await api.aclose()
             raise
         run.finished = progress
-        return AuthenticationResult(
-            med_tech_api=api,
-            user_id=user_id,
-            group_id=group_id,
-            data_owner_id=data_owner_id,
-            token=progress.token,
-            token_expires_at=api.token_expires_at or expires_at,
-            key_pairs=key_pairs,
-            key_notices=list(api.key_notices),
-            unknown_public_keys=list(api.unknown_public_keys),
-            access_requests=access_requests,
-            warnings=list(api.warnings),
-            process=advance(process, _Event.COMPLETED),
-        )
+        return result
 
     async def _start_keys(
         self, api: MedTechApi, options: Options

@@ -9,6 +9,7 @@ from icure_async.models.addresses import Address, Telecom
 from icure_async.models.batch import BatchItem, BatchProgress, BatchResult
 from icure_async.models.captcha import CaptchaProgress
 from icure_async.models.codes import CodingReference, Identifier
+from icure_async.models.dates import to_date, to_datetime, to_fuzzy_date, to_fuzzy_datetime
 from icure_async.models.enums import (
     AddressType,
     DeactivationReason,
@@ -110,8 +111,10 @@ from icure_async.models.system_meta_data import (
     SystemMetaDataOwner,
     SystemMetaDataOwnerEncrypted,
 )
+from icure_async.models.tables import Table, to_table
 from icure_async.models.user import AuthenticationToken, User
 from icure_async.models.user_token import LogoutResult, RenewedToken, UserToken
+from icure_async.models.views import Revealed, reveal
 
 __all__ = [
     "AccessAnswer",
@@ -210,6 +213,7 @@ __all__ = [
     "Reconnection",
     "RecoveryKey",
     "RenewedToken",
+    "Revealed",
     "SMSMessage",
     "ShareItem",
     "ShareResult",
@@ -219,6 +223,7 @@ __all__ = [
     "SystemMetaDataEncrypted",
     "SystemMetaDataOwner",
     "SystemMetaDataOwnerEncrypted",
+    "Table",
     "Telecom",
     "TelecomType",
     "TypedValueObject",
@@ -229,4 +234,10 @@ __all__ = [
     "UserToken",
     "UsersByIdsFilter",
     "UsersByPatientIdFilter",
+    "reveal",
+    "to_date",
+    "to_datetime",
+    "to_fuzzy_date",
+    "to_fuzzy_datetime",
+    "to_table",
 ]

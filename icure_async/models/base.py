@@ -2,11 +2,12 @@
 
 import copy
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final, Self, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, Self, cast
 
 import attrs
 
 from icure_async.mistakes import explained, no_attribute
+from icure_async.models.date_slots import convert_dates
 from icure_async.models.wire import from_document, to_document
 
 __all__ = ["EntityModel", "Model", "ValueModel", "has_id", "has_rev"]
@@ -34,6 +35,7 @@ class Model:
 
     def __init_subclass__(cls) -> None:
         explained(cls)
+        convert_dates(cls)
 
     if not TYPE_CHECKING:
 
@@ -44,21 +46,28 @@ class Model:
             setattr(self, name, _UNSET[name]())
             return getattr(self, name)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self, *, case: Literal["camel", "snake"] = "camel") -> dict[str, Any]:
         """Return the JSON-ready form that the documentation of the MedTech SDK prints.
 
-        Names are in camelCase, unset members are absent, empty collections are kept, dates stay
-        the integers iCure uses and bytes become base64 text (data-model.md §1, §3.2). Members of a
-        newer backend (``unknown_fields``) are not part of it.
+        Unset members are absent, empty collections are kept, dates stay the integers iCure uses and
+        bytes become base64 text (data-model.md §1, §3.2). Members of a newer backend
+        (``unknown_fields``) are not part of it.
+
+        Args:
+            case: of the names of members: ``camel`` as in that documentation (``firstName``), or
+                ``snake`` as the attributes are called here (``first_name``).
+
+        Raises:
+            ValidationError: there is no such case.
         """
-        return to_document(self)
+        return to_document(self, case)
 
     @classmethod
     def from_dict(cls, mapping: Mapping[str, Any]) -> Self:
-        """Build a model from what :meth:`to_dict` returns.
+        """Build a model from what :meth:`to_dict` returns, in either case.
 
         Raises:
-            ValidationError: a member is unknown or has the wrong type.
+            ValidationError: a member is unknown, has the wrong type, or is there in both cases.
         """
         return from_document(cls, mapping)
 

@@ -12,14 +12,16 @@ import attrs
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Member", "fits_64_bits", "is_finite", "is_fuzzy_date", "members_of"]
+    from icure_async.models.dates import DateForm
+
+__all__ = ["Member", "fits_64_bits", "is_finite", "is_fuzzy_date", "members_of", "slot_behind"]
 
 
 @attrs.frozen(kw_only=True)
 class Member:
     """A field as JSON and its rules see it.
 
-    The last five are what the field says in its ``metadata``, by these names.
+    The last seven are what the field says in its ``metadata``, by these names.
 
     Attributes:
         name: of the attribute.
@@ -28,7 +30,9 @@ class Member:
         key: name in the JSON of the documentation.
         wire: name on the wire.
         flat: whether its own members lie, on the wire, in the document that holds it.
-        is_fuzzy_date: whether it is a date written ``YYYYMMDD``.
+        is_fuzzy_date: whether it must be a date written ``YYYYMMDD``.
+        date_form: the form in which it holds a date.
+        secret: whether it is a secret of its owner, which no view shows.
         reads: reads it from the wire, instead of the reader for its type.
         assumed: its value where it is missing on the wire, from the model without it.
     """
@@ -40,8 +44,20 @@ class Member:
     wire: str
     flat: bool = False
     is_fuzzy_date: bool = False
+    date_form: DateForm | None = None
+    secret: bool = False
     reads: Callable[[Any], Any] | None = None
     assumed: Callable[[Any], Any] | None = None
+
+    @property
+    def slot(self) -> str:
+        """The attribute to set where the value needs no conversion (date_slots.py)."""
+        return self.name if self.date_form is None else slot_behind(self.name)
+
+
+def slot_behind(name: str) -> str:
+    """Return the name of the slot behind an attribute that converts dates."""
+    return f"_stored_{name}"
 
 
 @functools.cache

@@ -5,6 +5,7 @@ import attrs
 from icure_async.models.addresses import Address
 from icure_async.models.base import EntityModel
 from icure_async.models.codes import CodingReference
+from icure_async.models.dates import MOMENT, given_moment
 from icure_async.models.enums import Gender
 from icure_async.models.names import PersonName
 from icure_async.models.properties import Property
@@ -51,9 +52,9 @@ class HealthcareProfessional(EntityModel):
         'Cressen'
     """
 
-    created: int | None = None
-    modified: int | None = None
-    deletion_date: int | None = None
+    created: int | None = attrs.field(default=None, converter=given_moment, metadata=MOMENT)
+    modified: int | None = attrs.field(default=None, converter=given_moment, metadata=MOMENT)
+    deletion_date: int | None = attrs.field(default=None, converter=given_moment, metadata=MOMENT)
     labels: list[CodingReference] = attrs.field(
         factory=list[CodingReference], metadata={"wire": "tags"}
     )

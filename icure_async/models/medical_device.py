@@ -4,6 +4,7 @@ import attrs
 
 from icure_async.models.base import EntityModel
 from icure_async.models.codes import CodingReference, Identifier
+from icure_async.models.dates import MOMENT, given_moment
 from icure_async.models.properties import Property
 from icure_async.models.system_meta_data import SystemMetaDataOwner
 
@@ -44,17 +45,17 @@ class MedicalDevice(EntityModel):
         'Glucose meter'
     """
 
-    deletion_date: int | None = None
+    deletion_date: int | None = attrs.field(default=None, converter=given_moment, metadata=MOMENT)
     identifiers: list[Identifier] = attrs.field(factory=list[Identifier])
-    created: int | None = None
-    modified: int | None = None
+    created: int | None = attrs.field(default=None, converter=given_moment, metadata=MOMENT)
+    modified: int | None = attrs.field(default=None, converter=given_moment, metadata=MOMENT)
     author: str | None = None
     responsible: str | None = None
     labels: list[CodingReference] = attrs.field(
         factory=list[CodingReference], metadata={"wire": "tags"}
     )
     codes: list[CodingReference] = attrs.field(factory=list[CodingReference])
-    end_of_life: int | None = None
+    end_of_life: int | None = attrs.field(default=None, converter=given_moment, metadata=MOMENT)
     external_id: str | None = None
     name: str | None = None
     type: str | None = None

@@ -3,6 +3,7 @@
 import attrs
 
 from icure_async.models.base import ValueModel
+from icure_async.models.dates import FUZZY_DATE, given_date
 from icure_async.models.enums import PersonNameUse
 
 __all__ = ["PersonName"]
@@ -25,8 +26,8 @@ class PersonName(ValueModel):
 
     last_name: str | None = None
     first_names: list[str] | None = None
-    start: int | None = None
-    end: int | None = None
+    start: int | None = attrs.field(default=None, converter=given_date, metadata=FUZZY_DATE)
+    end: int | None = attrs.field(default=None, converter=given_date, metadata=FUZZY_DATE)
     prefix: list[str] | None = None
     suffix: list[str] | None = None
     text: str | None = None

@@ -6,6 +6,7 @@ import attrs
 
 from icure_async.models.base import EntityModel
 from icure_async.models.codes import Identifier
+from icure_async.models.dates import MOMENT, given_moment
 from icure_async.models.enums import NotificationStatus, NotificationType
 from icure_async.models.json_values import left_out
 from icure_async.models.key_change import (
@@ -28,10 +29,10 @@ class _NotificationMembers(EntityModel):
     identifiers: list[Identifier] = attrs.field(
         factory=list[Identifier], metadata={"wire": "identifier"}
     )
-    created: int | None = None
-    modified: int | None = None
-    end_of_life: int | None = None
-    deletion_date: int | None = None
+    created: int | None = attrs.field(default=None, converter=given_moment, metadata=MOMENT)
+    modified: int | None = attrs.field(default=None, converter=given_moment, metadata=MOMENT)
+    end_of_life: int | None = attrs.field(default=None, converter=given_moment, metadata=MOMENT)
+    deletion_date: int | None = attrs.field(default=None, converter=given_moment, metadata=MOMENT)
     author: str | None = None
     responsible: str | None = None
     type: NotificationType | None = attrs.field(default=None, metadata={"wire": "taskType"})

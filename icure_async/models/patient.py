@@ -1,5 +1,6 @@
 """Patients, readable and not."""
 
+import datetime as dt
 from typing import TypeAlias
 
 import attrs
@@ -7,6 +8,7 @@ import attrs
 from icure_async.models.addresses import Address
 from icure_async.models.base import EntityModel
 from icure_async.models.codes import CodingReference, Identifier
+from icure_async.models.dates import FUZZY_DATE, MOMENT, given_date, given_moment, whole_day
 from icure_async.models.enums import DeactivationReason, Gender, PersonalStatus
 from icure_async.models.json_values import hidden
 from icure_async.models.names import PersonName
@@ -25,16 +27,16 @@ class _PatientMembers(EntityModel):
     identifiers: list[Identifier] = attrs.field(
         factory=list[Identifier], metadata={"wire": "identifier"}
     )
-    created: int | None = None
-    modified: int | None = None
+    created: int | None = attrs.field(default=None, converter=given_moment, metadata=MOMENT)
+    modified: int | None = attrs.field(default=None, converter=given_moment, metadata=MOMENT)
     author: str | None = None
     responsible: str | None = None
     labels: list[CodingReference] = attrs.field(
         factory=list[CodingReference], metadata={"wire": "tags"}
     )
     codes: list[CodingReference] = attrs.field(factory=list[CodingReference])
-    end_of_life: int | None = None
-    deletion_date: int | None = None
+    end_of_life: int | None = attrs.field(default=None, converter=given_moment, metadata=MOMENT)
+    deletion_date: int | None = attrs.field(default=None, converter=given_moment, metadata=MOMENT)
     first_name: str | None = None
     last_name: str | None = None
     names: list[PersonName] = attrs.field(factory=list[PersonName])
@@ -54,8 +56,12 @@ class _PatientMembers(EntityModel):
     spouse_name: str | None = None
     partner_name: str | None = None
     personal_status: PersonalStatus | None = None
-    date_of_birth: int | None = attrs.field(default=None, metadata={"is_fuzzy_date": True})
-    date_of_death: int | None = attrs.field(default=None, metadata={"is_fuzzy_date": True})
+    date_of_birth: int | None = attrs.field(
+        default=None, converter=given_date, metadata={"is_fuzzy_date": True, **FUZZY_DATE}
+    )
+    date_of_death: int | None = attrs.field(
+        default=None, converter=given_date, metadata={"is_fuzzy_date": True, **FUZZY_DATE}
+    )
     place_of_birth: str | None = None
     place_of_death: str | None = None
     deceased: bool | None = None
@@ -78,6 +84,16 @@ class _PatientMembers(EntityModel):
     system_meta_data: SystemMetaDataOwnerEncrypted | None = attrs.field(
         default=None, metadata={"flat": True}
     )
+
+    @property
+    def date_of_birth_as_date(self) -> dt.date | None:
+        """The day of birth; None where it is not known as far as the day."""
+        return whole_day(self.date_of_birth)
+
+    @property
+    def date_of_death_as_date(self) -> dt.date | None:
+        """The day of death; None where it is not known as far as the day."""
+        return whole_day(self.date_of_death)
 
 
 @attrs.define(kw_only=True, repr=False)
@@ -119,8 +135,9 @@ class Patient(_PatientMembers):
         spouse_name: name of the spouse.
         partner_name: name of the partner.
         personal_status: civil status.
-        date_of_birth: fuzzy date, ``YYYYMMDD``; month and day may be ``00``.
-        date_of_death: fuzzy date, ``YYYYMMDD``; month and day may be ``00``.
+        date_of_birth: fuzzy date, ``YYYYMMDD``; month and day may be ``00``. It may be given as a
+            ``datetime.date``, and is the integer at once.
+        date_of_death: fuzzy date, like the date of birth.
         place_of_birth: place of birth.
         place_of_death: place of death.
         deceased: whether the patient is dead.

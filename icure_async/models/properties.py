@@ -3,6 +3,7 @@
 import attrs
 
 from icure_async.models.base import ValueModel
+from icure_async.models.dates import MOMENT, given_moment
 from icure_async.models.enums import PropertyTypeName
 
 __all__ = ["Property", "PropertyType", "TypedValueObject"]
@@ -39,7 +40,7 @@ class TypedValueObject(ValueModel):
     integer_value: int | None = None
     double_value: float | None = None
     string_value: str | None = None
-    date_value: int | None = None
+    date_value: int | None = attrs.field(default=None, converter=given_moment, metadata=MOMENT)
 
 
 @attrs.define(kw_only=True, repr=False)
@@ -56,4 +57,6 @@ class Property(ValueModel):
     id: str | None = None
     type: PropertyType | None = None
     typed_value: TypedValueObject | None = None
-    deleted: int | None = attrs.field(default=None, metadata={"wire": "deletionDate"})
+    deleted: int | None = attrs.field(
+        default=None, converter=given_moment, metadata={"wire": "deletionDate", **MOMENT}
+    )

@@ -3,6 +3,7 @@
 import attrs
 
 from icure_async.models.base import EntityModel, ValueModel
+from icure_async.models.dates import MOMENT, given_moment
 from icure_async.models.properties import Property
 
 __all__ = ["AuthenticationToken", "User"]
@@ -18,8 +19,8 @@ class AuthenticationToken(ValueModel):
         validity: how long it works, in seconds.
     """
 
-    token: str | None = None
-    creation_time: int | None = None
+    token: str | None = attrs.field(default=None, metadata={"secret": True})
+    creation_time: int | None = attrs.field(default=None, converter=given_moment, metadata=MOMENT)
     validity: int | None = None
 
 
@@ -57,12 +58,12 @@ class User(EntityModel):
         'sansa@winterfell.example'
     """
 
-    deletion_date: int | None = None
-    created: int | None = None
+    deletion_date: int | None = attrs.field(default=None, converter=given_moment, metadata=MOMENT)
+    created: int | None = attrs.field(default=None, converter=given_moment, metadata=MOMENT)
     name: str | None = None
     login: str | None = None
-    password_hash: str | None = None
-    secret: str | None = None
+    password_hash: str | None = attrs.field(default=None, metadata={"secret": True})
+    secret: str | None = attrs.field(default=None, metadata={"secret": True})
     use2fa: bool | None = None
     group_id: str | None = None
     healthcare_party_id: str | None = None

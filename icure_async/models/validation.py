@@ -6,12 +6,13 @@ No message holds a value: they name members, and the constants that are allowed.
 import datetime as dt
 import re
 from collections.abc import Mapping
-from typing import Any, Literal, cast, get_args, get_origin
+from typing import Any, Literal, TypeGuard, cast, get_args, get_origin
 
 import attrs
 
 from icure_async.errors import ValidationError
 from icure_async.models.base import EntityModel, Model, has_id
+from icure_async.models.dates import DateForm
 from icure_async.models.enums import NotificationStatus, SharedDataType
 from icure_async.models.fields import fits_64_bits, is_finite, is_fuzzy_date, members_of
 from icure_async.models.healthcare_professional import HealthcareProfessional
@@ -41,6 +42,13 @@ _WORDS: dict[object, str] = {
     float: "a float",
     int: "an int",
     str: "a str",
+}
+
+
+_DATES: dict[DateForm, str] = {
+    DateForm.FUZZY_DATE: "a datetime.date, or an int written YYYYMMDD",
+    DateForm.FUZZY_DATE_TIME: "a date, a datetime, or an int written YYYYMMDD or YYYYMMDDhhmmss",
+    DateForm.MOMENT: "a datetime, or an int in epoch milliseconds",
 }
 
 
@@ -111,7 +119,9 @@ def validate_record_for_saving(
             member.
     """
     if not isinstance(record, classes):
-        raise ValidationError(f"The {noun} must be a {classes[0].__name__}.")
+        name = classes[0].__name__
+        advice = f": {name}.from_dict() makes one of a dict" if isinstance(record, dict) else ""
+        raise ValidationError(f"The {noun} must be a {name}{advice}.")
     if has_id(record):
         validate_id(record.id, f"{noun} id")
     _check_model(record, "", constants=creating)
@@ -243,6 +253,8 @@ def _check_model(model: Model, path: str, *, constants: bool) -> None:
         step = f"{path}.{member.name}" if path else member.name
         if member.is_fuzzy_date:
             _check_fuzzy_date(value, step)
+        elif member.date_form is not None:
+            _require(_is_int(value), step, _DATES[member.date_form])
         _check(value, member.kind, step, constants=constants)
 
 
@@ -291,12 +303,17 @@ def _require(condition: bool, path: str, expected: str) -> None:
         raise ValidationError(f"{path} must be {expected}.")
 
 
+def _is_int(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
 def _check_fuzzy_date(value: object, name: str) -> None:
     if value is None:
         return
-    if not isinstance(value, int) or isinstance(value, bool):
+    if not _is_int(value):
         raise ValidationError(
-            f"{name} must be an int written YYYYMMDD, like 19800131 for 31 January 1980."
+            f"{name} must be a datetime.date, or an int written YYYYMMDD, like 19800131 for 31 "
+            "January 1980."
         )
     if not is_fuzzy_date(value):
         raise UnusualValueError(

@@ -1,8 +1,9 @@
 """The engine between models and JSON. It knows fields and their types, and no class.
 
-There are two forms. The *document* form is the JSON the reference documentation prints; the *wire*
-form is what the backend stores, with a few members under other names, the system metadata flat in
-the document, and members this SDK does not know kept for writing back (data-model.md §1-§4.1).
+There are three forms. The *document* form is the JSON the reference documentation prints, and the
+*snake* form the same with the names of the attributes; they are read alike. The *wire* form is what
+the backend stores, with a few members under other names, the system metadata flat in the document,
+and members this SDK does not know kept for writing back (data-model.md §1-§4.1).
 
 The readers and writers of a class are made on first use, and by :func:`prepare` beforehand; cattrs
 generates the writers. A model is read as if all were as it should be. With anything else in it, it
@@ -32,6 +33,7 @@ from typing import (
 import attrs
 
 from icure_async.errors import InvalidResponseError, ValidationError
+from icure_async.mistakes import alike
 from icure_async.models.fields import Member, members_of
 from icure_async.models.json_values import (
     SCALARS,
@@ -51,7 +53,10 @@ from icure_async.models.json_values import (
 if TYPE_CHECKING:
     from cattrs import Converter
 
-__all__ = ["from_document", "from_wire", "prepare", "to_document", "to_wire", "wire_names"]
+__all__ = ["Case", "from_document", "from_wire", "prepare", "to_document", "to_wire", "wire_names"]
+
+Case: TypeAlias = Literal["camel", "snake"]
+"""The case of the names in a document: ``firstName``, or ``first_name``."""
 
 ModelT = TypeVar("ModelT", bound=attrs.AttrsInstance)
 _Object: TypeAlias = dict[str, Any]
@@ -59,22 +64,30 @@ _Class: TypeAlias = Any
 """A class of models; as a type, it would count as unhashable, since models are."""
 _Write: TypeAlias = Callable[[Any], _Object]
 _Readers: TypeAlias = dict[str, tuple[str, Read, type | None]]
-"""By name in JSON: name of the member, its reader, and the class of values it returns as given."""
+"""By name in JSON: slot of the member, its reader, and the class of values it returns as given."""
 
 _READ_AS_THEY_ARE: Final = {SCALARS[kind]: kind for kind in (bool, float, int, str)}
 
 
 class _Form(enum.Enum):
     DOCUMENT = "document"
+    SNAKE = "snake"
     WIRE = "wire"
 
 
 # --- The seam -------------------------------------------------------------------------------------
 
 
-def to_document(model: attrs.AttrsInstance) -> dict[str, Any]:
-    """Return the JSON the reference documentation prints (see :meth:`Model.to_dict`)."""
-    return _writer(type(model), form=_Form.DOCUMENT)(model)
+def to_document(model: attrs.AttrsInstance, case: Case = "camel") -> dict[str, Any]:
+    """Return the JSON the reference documentation prints (see :meth:`Model.to_dict`).
+
+    Raises:
+        ValidationError: there is no such case.
+    """
+    if case not in get_args(Case):
+        raise ValidationError(f"case must be one of: {', '.join(get_args(Case))}.")
+    form = _Form.SNAKE if case == "snake" else _Form.DOCUMENT
+    return _writer(type(model), form=form)(model)
 
 
 def from_document(cls: type[ModelT], mapping: Mapping[str, Any]) -> ModelT:
@@ -132,7 +145,8 @@ def prepare(base: type) -> None:
         prepare(cls)
     # attrs leaves behind the classes that it made models of.
     if not subclasses and "__attrs_attrs__" in vars(base):
-        for form in _Form:
+        # The snake form is made when somebody asks for it.
+        for form in (_Form.DOCUMENT, _Form.WIRE):
             _writer(base, form=form)(_reader(base, form=form)({}))
 
 
@@ -176,7 +190,9 @@ def _reader(cls: _Class, *, form: _Form) -> Read:
     ]
     missing = [(member.name, make) for member in members if (make := _assumes(member))]
     new = cls.__new__
-    names = [member.name for member in members]
+    two_names = {member.name: member.key for member in members if member.name != member.key}
+    other_names = frozenset(two_names)
+    slots = [member.slot for member in members]
 
     def read(value: Any, _: object = None, *, closely: bool = False) -> Any:
         nonlocal readers
@@ -185,20 +201,22 @@ def _reader(cls: _Class, *, form: _Form) -> Read:
         if is_wire:
             # The constructor takes longer. The two hidden members are made when somebody asks.
             model = new(cls)
-            for name in names:
-                setattr(model, name, None)
+            for slot in slots:
+                setattr(model, slot, None)
         else:
             model = cls()
         assumed: _Object = {}
         others: _Object = {}
         # Most are dicts; asking for the class spares a call, as it does for each member.
         document: _Object = value if value.__class__ is dict else read_object(value)
+        if not is_wire and not other_names.isdisjoint(document):
+            _require_one_spelling(two_names, document)
         for key, item in document.items():
             if key not in readers:
                 others[key] = item
             elif item is not None and not closely:
-                name, read_member, kind = readers[key]
-                setattr(model, name, item if item.__class__ is kind else read_member(item))
+                slot, read_member, kind = readers[key]
+                setattr(model, slot, item if item.__class__ is kind else read_member(item))
         if closely:
             _read_closely(model, form, document, assumed)
         for name, keys, read_flat in flat:
@@ -207,7 +225,7 @@ def _reader(cls: _Class, *, form: _Form) -> Read:
         if others:
             read_map(others)
             if not is_wire:
-                raise Mismatch("is not a known member", next(iter(others)))
+                raise _unknown_member(cls, str(next(iter(others))))
             kept = {key: copy_json(item) for key, item in others.items() if item is not None}
             model.unknown_fields = model.unknown_fields | kept if closely else kept
         if not is_wire:
@@ -234,15 +252,15 @@ def _assumes(member: Member) -> Callable[[Any], Any] | None:
 def _member_readers(cls: _Class, form: _Form) -> _Readers:
     converter = _converter(form)
     readers: _Readers = {}
-    for key, member in _members_of(cls, form):
+    for key, member in _spellings(cls, form):
         read: Read = _own_reader(member, form) or converter.get_structure_hook(member.kind)
-        readers[key] = member.name, read, _READ_AS_THEY_ARE.get(read)
+        readers[key] = member.slot, read, _READ_AS_THEY_ARE.get(read)
     return readers
 
 
 def _read_closely(model: Any, form: _Form, document: _Object, assumed: _Object) -> None:
     """Set all members, where one is kept or wrong."""
-    for key, member in _members_of(type(model), form):
+    for key, member in _spellings(type(model), form):
         if (value := document.get(key)) is None:
             continue
         read = _own_reader(member, form) or functools.partial(_read, member.kind, form)
@@ -254,9 +272,31 @@ def _read_closely(model: Any, form: _Form, document: _Object, assumed: _Object) 
             model.unknown_fields[key] = copy_json(value)
 
 
+def _spellings(cls: _Class, form: _Form) -> list[tuple[str, Member]]:
+    """Return the members as :func:`_members_of` does, and under the other names they may have."""
+    members = _members_of(cls, form)
+    if form is _Form.DOCUMENT:
+        members += _members_of(cls, _Form.SNAKE)
+    return members
+
+
+def _require_one_spelling(names: Mapping[str, str], document: _Object) -> None:
+    """Raise where a document has a member under both of its names."""
+    for name in names.keys() & document.keys():
+        if names[name] in document:
+            raise Mismatch(f"is given twice, also as {names[name]}", name)
+
+
+def _unknown_member(cls: _Class, name: str) -> Mismatch:
+    keys = {member.name: member.key for member in members_of(cls)}
+    meant = alike(name, keys)
+    likely = "" if meant is None else f", and {keys[meant]} is one"
+    return Mismatch(f"is not a known member{likely}", name)
+
+
 def _own_reader(member: Member, form: _Form) -> Read | None:
     """Return what reads a member, where its type does not tell."""
-    if form is _Form.DOCUMENT:
+    if form is not _Form.WIRE:
         return None
     if member.is_fuzzy_date:
         return read_fuzzy_date
@@ -302,7 +342,7 @@ def _writer(cls: _Class, *, form: _Form) -> _Write:
         if write_members is None:
             write_members = _generated(cls, form)
         document = write_members(model)
-        if form is _Form.DOCUMENT:
+        if form is not _Form.WIRE:
             return document
         for name, write_flat in flat:
             if (value := getattr(model, name)) is not None:
@@ -367,14 +407,18 @@ def _generated(cls: _Class, form: _Form) -> _Write:
 
 def _members_of(cls: _Class, form: _Form) -> list[tuple[str, Member]]:
     """Return the members that are one member of the JSON, each with its name there."""
-    if form is _Form.DOCUMENT:
-        return [(member.key, member) for member in members_of(cls)]
+    if form is not _Form.WIRE:
+        return [(_name_in(form, member), member) for member in members_of(cls)]
     return [(member.wire, member) for member in members_of(cls) if not member.flat]
+
+
+def _name_in(form: _Form, member: Member) -> str:
+    return member.key if form is _Form.DOCUMENT else member.name
 
 
 def _keys_of(cls: _Class, form: _Form) -> frozenset[str]:
     """Return the names of all members that a class knows."""
     own = frozenset(key for key, _ in _members_of(cls, form))
-    if form is _Form.DOCUMENT:
+    if form is not _Form.WIRE:
         return own
     return own.union(*(_keys_of(m.kind, form) for m in members_of(cls) if m.flat))

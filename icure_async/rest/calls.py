@@ -21,7 +21,6 @@ if TYPE_CHECKING:
         Callable,
         Coroutine,
         Generator,
-        Iterator,
     )
 
     from icure_async.rest.connection import Connection
@@ -247,9 +246,12 @@ def _as_call(
     return guarded
 
 
-def _public_functions(cls: type) -> Iterator[tuple[str, FunctionType]]:
-    """Yield the public methods of a class, but for what closes its objects."""
-    for name in dir(cls):
-        function = inspect.getattr_static(cls, name)
-        if inspect.isfunction(function) and not name.startswith("_") and name != "aclose":
-            yield name, function
+@functools.cache
+def _public_functions(cls: type) -> tuple[tuple[str, FunctionType], ...]:
+    """Return the public methods of a class, but for what closes its objects."""
+    members = ((name, inspect.getattr_static(cls, name)) for name in dir(cls))
+    return tuple(
+        (name, function)
+        for name, function in members
+        if inspect.isfunction(function) and not name.startswith("_") and name != "aclose"
+    )

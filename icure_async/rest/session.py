@@ -166,6 +166,11 @@ class Session(SecretHolder):
         """The end of the token that the session logs in with, in epoch milliseconds, if known."""
         return self.credentials.current.expires_at
 
+    @property
+    def has_lapsed(self) -> bool:
+        """True once the user has logged out, or the backend has refused the last login."""
+        return self._ended or isinstance(self._failure, AuthenticationError)
+
     def __repr__(self) -> str:
         return f"Session(base_url={self._base_url!r}, user_name={self.user_name!r})"
 

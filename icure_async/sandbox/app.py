@@ -30,6 +30,7 @@ from icure_async.sandbox.fault_injection import (
     fault_middleware,
 )
 from icure_async.sandbox.hashing import SlowHashWantedError
+from icure_async.sandbox.page_files import add_page
 from icure_async.sandbox.v2 import exchange_data, routes
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ class Backend:
 
 def build_app(backend: Backend) -> web.Application:
     """Return the REST API, the message gateway and the sandbox's own API as one application."""
-    strike = fault_middleware(backend.desk.faults, spared=SANDBOX_ROOT + "/")
+    strike = fault_middleware(backend.desk.faults, spared=_is_own)
     note = request_middleware(backend.desk.request_log, backend.clock, spared=_is_own)
     check = _door(backend.visitors)
     app = web.Application(middlewares=[note, _answer_errors, check, strike, _answer_errors])
@@ -98,6 +99,7 @@ def build_app(backend: Backend) -> web.Application:
     _add_routes(app, GATEWAY_ROOT, backend.gateway.routes, backend)
     _add_control(app, backend)
     _add_websocket(app, backend)
+    add_page(app)
     return app
 
 

@@ -10,9 +10,11 @@ if TYPE_CHECKING:
 __all__ = [
     "ApiError",
     "ClosingError",
+    "DatabaseUnusableError",
     "NotYetError",
     "bad_request",
     "conflict",
+    "disk_full",
     "forbidden",
     "not_found",
     "too_large",
@@ -39,6 +41,10 @@ class ClosingError(RuntimeError):
 
     def __init__(self) -> None:
         super().__init__("The sandbox is closed")
+
+
+class DatabaseUnusableError(OSError):
+    """The file can't be the database of this sandbox; the message names it and says why."""
 
 
 class NotYetError(Exception):
@@ -88,3 +94,11 @@ def unprocessable(message: str) -> ApiError:
 def too_large(limit: int) -> ApiError:
     """Refuse because there is more than this number of bytes to read."""
     return ApiError(413, f"The body is larger than {limit // 2**20} MiB")
+
+
+def disk_full() -> ApiError:
+    """Refuse because the file of the database can't be written to."""
+    return ApiError(
+        507,
+        "The database of the sandbox can't be written. Nothing was saved: make room on the disk",
+    )

@@ -27,17 +27,17 @@ SAVES_NOTHING = web.RequestKey("saves_nothing", bool)
 _Strike = Callable[[Fault, web.Request, "Handler"], Awaitable[web.StreamResponse]]
 
 
-def fault_middleware(faults: Faults, *, spared: str) -> Middleware:
+def fault_middleware(faults: Faults, *, spared: Callable[[str], bool]) -> Middleware:
     """Return the middleware that lets faults strike; it goes around everything else.
 
     Args:
         faults: those in force.
-        spared: beginning of the paths that no fault strikes.
+        spared: tells the paths of requests that no fault strikes.
     """
 
     @web.middleware
     async def strike(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if request.path.startswith(spared):
+        if spared(request.path):
             return await handler(request)
         fault = faults.strike(request.method, request.path)
         if fault is None:

@@ -12,8 +12,9 @@ import orjson
 from icure_async.sandbox.dto import SCHEMAS
 from icure_async.sandbox.entities import first_revision
 from icure_async.sandbox.errors import ApiError
+from icure_async.sandbox.gateway import PROCESSES
 from icure_async.sandbox.master import MASTER_PROPERTIES, adopt_master, master_record
-from icure_async.sandbox.shapes import is_object, is_string_list, object_in
+from icure_async.sandbox.shapes import is_integer, is_object, is_string_list, object_in
 from icure_async.sandbox.store import KINDS, Json, Transaction
 from icure_async.sandbox.v2.forms import FORMS, NEW_KINDS
 
@@ -24,6 +25,7 @@ __all__ = ["Seed", "export", "is_group_id", "plant", "read_seed"]
 
 _OWN_KIND = "sandbox"
 _MASTER = "master"
+_TEXTS_OF_PROCESS = ("code", "email", "mobilePhone", "firstName", "lastName", "hcpId", "deployment")
 _GROUP_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
@@ -35,6 +37,7 @@ class Seed:
         entities: kind → id → JSON.
         tokens: user id → secrets that log the user in for ever.
         master: the master of the sandbox this was exported from, if it was.
+        processes: request id → authentication process of the message gateway.
         name: the name of the group.
         groups: group id → what a further group has.
     """
@@ -42,6 +45,7 @@ class Seed:
     entities: dict[str, dict[str, Json]] = attrs.field(repr=False)
     tokens: dict[str, list[str]] = attrs.field(repr=False)
     master: Json | None = attrs.field(default=None, repr=False)
+    processes: dict[str, Json] = attrs.field(factory=dict[str, Json], repr=False)
     name: str | None = None
     groups: dict[str, Seed] = attrs.field(factory=dict[str, "Seed"], repr=False)
 
@@ -63,7 +67,7 @@ def read_seed(source: str | Path | dict[str, Any]) -> Seed:
         ValueError: that says what is wrong with it.
     """
     if not isinstance(source, str | Path):
-        return _check(source)
+        return _check(_copied(source))
     try:
         content = orjson.loads(Path(source).read_bytes())
     except OSError as error:
@@ -71,6 +75,14 @@ def read_seed(source: str | Path | dict[str, Any]) -> Seed:
     except orjson.JSONDecodeError as error:
         raise _malformed(f"The seed {source} is no JSON: {error}") from error
     return _check(content)
+
+
+def _copied(source: dict[str, Any]) -> Any:
+    """Return what JSON keeps of a seed, which is the caller's own object otherwise."""
+    try:
+        return orjson.loads(orjson.dumps(source))
+    except (TypeError, orjson.JSONDecodeError) as error:
+        raise _malformed(f"The seed contains something that is no JSON: {error}") from error
 
 
 def _malformed(message: str) -> ValueError:
@@ -82,10 +94,12 @@ def _check(content: Any) -> Seed:
         raise _malformed('A seed must be an object with "entities" and "tokens"')
     if "stages" in content:
         raise _malformed('This seed has several "stages": pass one of them')
-    unknown = content.keys() - {"entities", "tokens", "name", "groups"}
+    unknown = content.keys() - {"entities", "tokens", "processes", "name", "groups"}
     if unknown:
         raise _malformed(f"A seed has no {sorted(unknown)!r}, only entities and tokens")
-    main = _check_group(content)
+    main = attrs.evolve(
+        _check_group(content), processes=_check_processes(content.get("processes", {}))
+    )
     groups = content.get("groups", {})
     if not is_object(groups):
         raise _malformed('The "groups" of a seed must be an object: group id → entities and tokens')
@@ -123,7 +137,8 @@ def _check_group(content: Json) -> Seed:
         kind: _check_entities(kind, by_id) for kind, by_id in given.items() if kind != _OWN_KIND
     }
     tokens = _check_tokens(object_in(content, "tokens"), entities.get("user", {}))
-    return Seed(entities, tokens, _check_master(own, entities), name)
+    master = _check_master(own, entities)
+    return Seed(entities, tokens, master, name=name)
 
 
 def _check_entities(kind: str, by_id: Any) -> dict[str, Json]:
@@ -173,9 +188,34 @@ def _check_master(own: Any, entities: dict[str, dict[str, Json]]) -> Json | None
     return master
 
 
+def _check_processes(processes: Any) -> dict[str, Json]:
+    if not is_object(processes):
+        raise _malformed('The "processes" of a seed must be an object: request id → JSON')
+    for request_id, process in processes.items():
+        if not is_object(process) or not _is_process(process):
+            raise _malformed(f"The process {request_id} of the seed must be an exported one")
+    return processes
+
+
+def _is_process(process: Json) -> bool:
+    return (
+        any(process.get("process") == process_id for process_id in PROCESSES)
+        and is_integer(process.get("created"))
+        and is_integer(process.get("attempts"))
+        and isinstance(process.get("validated"), bool)
+        and all(isinstance(process.get(name), str) for name in _TEXTS_OF_PROCESS)
+    )
+
+
 def plant(tx: Transaction, seed: Seed) -> None:
-    """Store what a seed contains in an empty database."""
+    """Store what a seed contains in an empty database.
+
+    Raises:
+        ValueError: if an entity is so malformed that nobody could find it.
+    """
     _plant_group(tx, seed)
+    for request_id, process in seed.processes.items():
+        tx.put_process(request_id, process)
     if seed.name is not None:
         tx.set_meta("group name", seed.name)
     if seed.master is not None:
@@ -187,7 +227,7 @@ def plant(tx: Transaction, seed: Seed) -> None:
 def _plant_group(tx: Transaction, seed: Seed) -> None:
     for kind, by_id in seed.entities.items():
         for entity in by_id.values():
-            tx.put(kind, {**entity, "rev": entity.get("rev") or first_revision()})
+            _plant_entity(tx, kind, {**entity, "rev": entity.get("rev") or first_revision()})
     tokens = {**seed.tokens}
     if seed.master is not None:
         master_id = seed.master["userId"]
@@ -196,11 +236,21 @@ def _plant_group(tx: Transaction, seed: Seed) -> None:
         tx.set_seeded_tokens(user_id, secrets)
 
 
+def _plant_entity(tx: Transaction, kind: str, entity: Json) -> None:
+    try:
+        tx.put(kind, entity)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise _malformed(
+            f"The {kind} {entity['id']} of the seed has a member of the wrong form"
+        ) from error
+
+
 def export(tx: Transaction) -> Json:
     """Everything as one seed.
 
     Secrets made at run time are only known as hashes and stay in the users; the credentials and
-    the private key of the master are kept under a kind of their own, ``sandbox``.
+    the private key of the master are kept under a kind of their own, ``sandbox``. Session tokens
+    end with the sandbox that signed them.
     """
     main, *others = tx.groups()
     exported = _export_group(main)
@@ -208,6 +258,9 @@ def export(tx: Transaction) -> Json:
     if master is not None:
         exported["entities"][_OWN_KIND] = {_MASTER: master}
         exported["tokens"] = _without_password(exported["tokens"], master)
+    processes = tx.processes()
+    if processes:
+        exported["processes"] = processes
     if others:
         exported["groups"] = {group.group_id: _export_group(group) for group in others}
     return exported

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
 from weakref import WeakKeyDictionary
@@ -29,6 +30,7 @@ from icure_async.sandbox.control.feed import DataWatcher, Watchers
 from icure_async.sandbox.control.people import Wishes, owner_ids_of
 from icure_async.sandbox.control.seeds import replant
 from icure_async.sandbox.control.state import State
+from icure_async.sandbox.database import IN_MEMORY
 from icure_async.sandbox.events import Events
 from icure_async.sandbox.faults import Fault, InjectedFault
 from icure_async.sandbox.gateway import SPEC_ID, Gateway
@@ -64,7 +66,6 @@ _LOGGER = logging.getLogger("icure_async.sandbox")
 # aiohttp logs the path of a malformed request, which may contain a code.
 _SILENT = logging.Logger("icure_async.sandbox.http")  # noqa: LOG001 - connected to nothing
 _SILENT.addHandler(logging.NullHandler())
-_IN_MEMORY = ":memory:"
 _DEFAULT_GROUP = "sandbox"
 _SHUTDOWN_TIMEOUT = 1.0
 _STRANGERS_AT_ONCE = 4
@@ -97,7 +98,9 @@ class Sandbox:
             print(sandbox.icure_url)
 
     Args:
-        database: path of an SQLite file that keeps everything, by default in memory.
+        database: path of an SQLite file that keeps everything, by default in memory. It survives
+            a kill and a loss of power, for one sandbox at a time. It is for development and tests:
+            no production backend, and no place for real data.
         port: port to listen on, by default a free one.
         seed: what a new database starts with: a dict of the form that `export` returns, or the path
             of a JSON file that contains one. A database that has content already is left as it is.
@@ -173,7 +176,7 @@ class Sandbox:
             raise ValueError(f"difficulty must be from 1 to {HARDEST}, not {difficulty}")
         self._difficulty = difficulty
         self._ping_interval = ping_interval
-        self._database = _IN_MEMORY if database is None else str(database)
+        self._database = IN_MEMORY if database is None else str(database)
         self._port = port
         self._host = host
         self._seed = seed
@@ -220,7 +223,8 @@ class Sandbox:
 
         Raises:
             ImportError: if joserfc is missing: install ``icure-async[sandbox]``.
-            OSError: if the port is in use, or others can read the database.
+            OSError: if the port is in use, or the database can't be used: because another sandbox
+                uses it, it is damaged or of a newer version, or others can read it.
             RuntimeError: if it runs already.
             ValueError: if the seed is malformed.
 
@@ -250,7 +254,7 @@ class Sandbox:
             self._clock, self._settings, tickets, ping_interval=self._ping_interval
         )
         desk = self._desk
-        desk.feed.open()
+        desk.open()
         watchers = Watchers(events, DataWatcher(desk.feed))
         store = self._store = Store(self._database, link_entity, watchers)
         await store.open()
@@ -282,7 +286,7 @@ class Sandbox:
             control=ControlEndpoints(
                 desk,
                 store,
-                State(_ROOTS, None if self._database == _IN_MEMORY else self._database),
+                State(_ROOTS, None if self._database == IN_MEMORY else self._database),
                 reset=self.reset,
                 export=self.export,
                 load=self.load,
@@ -301,7 +305,16 @@ class Sandbox:
         )
         self._runner = runner
         await runner.setup()
-        await web.TCPSite(runner, self._host, self._port).start()
+        try:
+            await web.TCPSite(runner, self._host, self._port).start()
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+            raise OSError(
+                errno.EADDRINUSE,
+                f"Port {self._port} of {self._host} is in use, perhaps by another sandbox: stop "
+                "that one, or choose another port: 0 takes a free one",
+            ) from None
 
     async def _prepare(self, store: Store, seed: seeding.Seed | None) -> str | None:
         """Give the database a master and a signing key, unless it has them; return the key."""

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import logging
-import os
+import math
 import queue
 import sqlite3
 import threading
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator
-from contextlib import closing, contextmanager, suppress
-from pathlib import Path
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, Protocol, TypeVar
 
 import attrs
 import orjson
 
-from icure_async.sandbox.errors import ClosingError
+from icure_async.sandbox.database import IN_MEMORY, opened_database
+from icure_async.sandbox.errors import ClosingError, disk_full
 from icure_async.sandbox.workers import always, in_new_thread
 
 __all__ = [
@@ -32,11 +32,6 @@ __all__ = [
     "alone",
 ]
 
-_LOGGER = logging.getLogger("icure_async.sandbox")
-_LAST = 9
-_IN_MEMORY = ":memory:"
-_OWN_FILES = ("", "-wal", "-shm")
-_OTHERS = 0o077
 
 Json = dict[str, Any]
 """An entity, or any other JSON object."""
@@ -70,44 +65,8 @@ KINDS: tuple[str, ...] = (
 MAIN_GROUP = ""
 """The group that a database always has, as it is called in its rows."""
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS further_groups (id TEXT PRIMARY KEY, name TEXT) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS entities (
-    grp TEXT NOT NULL, kind TEXT NOT NULL, id TEXT NOT NULL, body BLOB NOT NULL,
-    PRIMARY KEY (grp, kind, id)
-);
-CREATE TABLE IF NOT EXISTS links (
-    grp TEXT NOT NULL, kind TEXT NOT NULL, relation TEXT NOT NULL, target TEXT NOT NULL,
-    id TEXT NOT NULL, PRIMARY KEY (grp, kind, relation, target, id)
-) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS links_of_entity ON links (grp, kind, id);
-CREATE TABLE IF NOT EXISTS seeded_tokens (
-    grp TEXT NOT NULL, user_id TEXT NOT NULL, position INTEGER NOT NULL, token TEXT NOT NULL,
-    PRIMARY KEY (grp, user_id, position)
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS processes (
-    request_id TEXT PRIMARY KEY, body BLOB NOT NULL
-) WITHOUT ROWID;
-"""
-
 _LINK = "INSERT INTO links (grp, kind, relation, target, id) VALUES (?, ?, ?, ?, ?)"
 _UNLINK = "DELETE FROM links WHERE grp = ? AND kind = ? AND relation = ? AND target = ? AND id = ?"
-
-# Earlier versions knew the main group only. The links are made anew by `relink`.
-_UPGRADE = f"""
-BEGIN IMMEDIATE;
-ALTER TABLE entities RENAME TO entities_of_one_group;
-ALTER TABLE seeded_tokens RENAME TO tokens_of_one_group;
-DROP TABLE links;
-{_SCHEMA}
-INSERT INTO entities SELECT '', kind, id, body FROM entities_of_one_group;
-INSERT INTO seeded_tokens SELECT '', user_id, position, token FROM tokens_of_one_group;
-DROP TABLE entities_of_one_group;
-DROP TABLE tokens_of_one_group;
-DELETE FROM meta WHERE key = 'links';
-COMMIT;
-"""  # noqa: S608 - nothing but the schema
 
 Linker = Callable[[str, Json], Iterable[tuple[str, str]]]
 """Names what an entity should be found by, as (relation, target) pairs."""
@@ -365,6 +324,13 @@ class Transaction:
         ).fetchone()
         return None if row is None else _object(row[0])
 
+    def processes(self) -> dict[str, Json]:
+        """Return every authentication process of the message gateway, by its request id."""
+        rows = self._connection.execute(
+            "SELECT request_id, body FROM processes ORDER BY request_id"
+        ).fetchall()
+        return {str(request_id): _object(body) for request_id, body in rows}
+
     def put_process(self, request_id: str, process: Json) -> None:
         """Remember an authentication process."""
         self._connection.execute(
@@ -377,8 +343,7 @@ class Transaction:
 @contextmanager
 def alone(linker: Linker, kind: str, entity: Json) -> Generator[Transaction]:
     """Yield a transaction of a database that has nothing but this entity."""
-    with closing(sqlite3.connect(_IN_MEMORY, isolation_level=None)) as connection:
-        connection.executescript(_SCHEMA)
+    with opened_database(IN_MEMORY) as connection:
         tx = Transaction(connection, linker)
         tx.put(kind, entity)
         yield tx
@@ -389,9 +354,31 @@ def _object(body: bytes) -> Json:
     return loaded
 
 
+class _Turns:
+    """Shares of the database: a crowd of one kind of callers does not keep the others away.
+
+    Each kind has a queue of its own, and the one that had the least of its share comes first. One
+    that had nothing to do for a while has not saved up for it.
+    """
+
+    def __init__(self) -> None:
+        self._begun = 0.0
+        self._last: defaultdict[int, float] = defaultdict(float)
+
+    def place(self, turn: int) -> float:
+        """Return the place of a new job: those with lower ones go first."""
+        place = max(self._begun, self._last[turn]) + 1 + turn
+        self._last[turn] = place
+        return place
+
+    def begin(self, place: float) -> None:
+        """Note that the turn of a job has come."""
+        self._begun = max(self._begun, place)
+
+
 @attrs.frozen(order=True)
 class _Job:
-    turn: int
+    place: float
     number: int
     work: Callable[[sqlite3.Connection], None] | None = attrs.field(order=False)
 
@@ -409,16 +396,16 @@ class Store:
         self._watcher = watcher
         self._jobs = queue.PriorityQueue[_Job]()
         self._order = itertools.count()
+        self._turns = _Turns()
         self._thread: threading.Thread | None = None
         self._closing = False
-        self._snapshots: list[sqlite3.Connection] = []
+        self._snapshots = ExitStack()
 
     async def open(self) -> None:
         """Start the thread and open the database.
 
         Raises:
-            sqlite3.Error: if the file can't be opened or is no database.
-            OSError: if others can read the file, and its mode can't be changed.
+            OSError: that says why the file can't be used.
         """
         loop = asyncio.get_running_loop()
         opened: asyncio.Future[None] = loop.create_future()
@@ -445,7 +432,8 @@ class Store:
 
         Args:
             job: what to do, and the result.
-            turn: of the jobs that wait the lowest goes first, and of the same ones the earliest.
+            turn: kind of the caller. Jobs of the same kind run in their order; of kind 0 run twice
+                as many as of kind 1, and three times as many as of kind 2, if there are as many.
             wanted: asked when its turn comes, whether anybody still waits for it.
             committed: called in the event loop after the commit, even if nobody waits any more.
 
@@ -468,7 +456,7 @@ class Store:
         def keep(connection: sqlite3.Connection) -> tuple[sqlite3.Connection, None]:
             # SQLite moves what is too large for memory to a file that nobody else sees.
             kept = sqlite3.connect("", isolation_level=None)
-            self._snapshots.append(kept)
+            self._snapshots.callback(kept.close)
             connection.backup(kept)
             return kept, None
 
@@ -507,11 +495,11 @@ class Store:
             else:
                 _settle(loop, done, result=result, then=(seen, committed))
 
-        self._put(work, turn)
+        self._put(work, self._turns.place(turn))
         return await done
 
-    def _put(self, work: Callable[[sqlite3.Connection], None] | None, turn: int) -> None:
-        self._jobs.put(_Job(turn, next(self._order), work))
+    def _put(self, work: Callable[[sqlite3.Connection], None] | None, place: float) -> None:
+        self._jobs.put(_Job(place, next(self._order), work))
 
     def _transact(
         self, connection: sqlite3.Connection, job: Callable[[Transaction], T]
@@ -520,15 +508,19 @@ class Store:
         is_watched = watcher is not None and watcher.is_watching()
         tx = Transaction(connection, self._linker, {} if is_watched else None)
         seen: Callable[[], None] | None = None
-        connection.execute("BEGIN IMMEDIATE")
         try:
+            connection.execute("BEGIN IMMEDIATE")
             result = job(tx)
             if watcher is not None and tx.changes:
                 seen = watcher.look(tx, tx.changes.values())
-        except BaseException:
-            connection.execute("ROLLBACK")
+            connection.execute("COMMIT")
+        except BaseException as error:
+            # SQLite itself undoes some that fail, for example with a full disk.
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            if _is_lack_of_space(error):
+                raise disk_full() from error
             raise
-        connection.execute("COMMIT")
         return result, seen
 
     def stop(self) -> None:
@@ -541,58 +533,26 @@ class Store:
         thread, self._thread = self._thread, None
         if thread is None:
             return
-        self._put(None, _LAST)
+        self._put(None, math.inf)
         await in_new_thread(thread.join)
 
     def _work(self, loop: asyncio.AbstractEventLoop, opened: asyncio.Future[None]) -> None:
-        try:
-            connection = self._connect()
-        except (sqlite3.Error, OSError) as error:
-            _settle(loop, opened, error=error)
-            return
-        _settle(loop, opened, result=None)
-        try:
-            while (work := self._jobs.get().work) is not None:
-                work(connection)
-        finally:
-            for kept in (connection, *self._snapshots):
-                kept.close()
-
-    def _connect(self) -> sqlite3.Connection:
-        if self._path != _IN_MEMORY:
-            # It holds private keys of the master's and the server's.
-            with suppress(OSError):
-                os.close(os.open(self._path, os.O_CREAT | os.O_EXCL, 0o600))
-        connection = sqlite3.connect(self._path, isolation_level=None)
-        try:
-            connection.execute("PRAGMA busy_timeout = 5000")
-            if self._path != _IN_MEMORY:
-                connection.execute("PRAGMA journal_mode = WAL")
-                connection.execute("PRAGMA synchronous = NORMAL")
-            columns = {str(row[1]) for row in connection.execute("PRAGMA table_info(entities)")}
-            connection.executescript(_UPGRADE if columns and "grp" not in columns else _SCHEMA)
-            if self._path != _IN_MEMORY and os.name == "posix":
-                self._keep_private()
-        except (sqlite3.Error, OSError):
-            connection.close()
-            raise
-        return connection
-
-    def _keep_private(self) -> None:
-        # Not before it proved to be a database of ours: it may be anybody's file.
-        for path in (Path(self._path + suffix) for suffix in _OWN_FILES):
-            if not path.exists() or not path.stat().st_mode & _OTHERS:
-                continue
+        with ExitStack() as stack:
+            stack.enter_context(self._snapshots)
             try:
-                path.chmod(0o600)
-            except OSError:
-                raise PermissionError(
-                    f"others can read {path}, which holds private keys, and this user can't "
-                    "change its mode: make it 0600, or keep the database in another file"
-                ) from None
-            _LOGGER.warning(
-                "Others could read %s, which holds private keys: its mode is 0600 now", path
-            )
+                connection = stack.enter_context(opened_database(self._path))
+            except (sqlite3.Error, OSError) as error:
+                _settle(loop, opened, error=error)
+                return
+            _settle(loop, opened, result=None)
+            while (job := self._jobs.get()).work is not None:
+                self._turns.begin(job.place)
+                job.work(connection)
+
+
+def _is_lack_of_space(error: BaseException) -> bool:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
 
 
 def _settle(

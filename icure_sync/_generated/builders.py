@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from icure_async.crypto.protocol import Crypto
+    from icure_async.hooks import Hook
     from icure_async.models.flavour import Flavour
     from icure_async.models.key_question import KeyQuestion
     from icure_async.storage.protocols import KeyStorage, Storage
@@ -264,6 +265,21 @@ class AnonymousMedTechApiBuilder(Twin[AsyncAnonymousMedTechApiBuilder]):
             >>> builder = MedTechApiBuilder.from_env().with_connection_limit(10)
         """
         self._call(self._inner.with_connection_limit, limit)
+        return self
+
+    def with_hooks(self, *hooks: Hook) -> Self:
+        """Have hooks told of each attempt to make a request, for traces and metrics.
+
+        They see routes and never an id, a login, a code, a header or a body.
+        ``opentelemetry_hook()`` of the service kit makes one for OpenTelemetry.
+
+        Args:
+            hooks: objects of classes derived from ``Hook``, in addition to those given before.
+
+        Raises:
+            ConfigurationError: one is something else.
+        """
+        self._call(self._inner.with_hooks, *hooks)
         return self
 
     def with_proxy(self, proxy: str) -> Self:
@@ -716,6 +732,21 @@ class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
             >>> builder = MedTechApiBuilder.from_env().with_connection_limit(10)
         """
         self._call(self._inner.with_connection_limit, limit)
+        return self
+
+    def with_hooks(self, *hooks: Hook) -> Self:
+        """Have hooks told of each attempt to make a request, for traces and metrics.
+
+        They see routes and never an id, a login, a code, a header or a body.
+        ``opentelemetry_hook()`` of the service kit makes one for OpenTelemetry.
+
+        Args:
+            hooks: objects of classes derived from ``Hook``, in addition to those given before.
+
+        Raises:
+            ConfigurationError: one is something else.
+        """
+        self._call(self._inner.with_hooks, *hooks)
         return self
 
     def with_proxy(self, proxy: str) -> Self:

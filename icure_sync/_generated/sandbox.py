@@ -38,7 +38,9 @@ class Sandbox(Twin[AsyncSandbox]):
             print(sandbox.icure_url)
 
     Args:
-        database: path of an SQLite file that keeps everything, by default in memory.
+        database: path of an SQLite file that keeps everything, by default in memory. It survives
+            a kill and a loss of power, for one sandbox at a time. It is for development and tests:
+            no production backend, and no place for real data.
         port: port to listen on, by default a free one.
         seed: what a new database starts with: a dict of the form that `export` returns, or the path
             of a JSON file that contains one. A database that has content already is left as it is.
@@ -146,7 +148,8 @@ class Sandbox(Twin[AsyncSandbox]):
 
         Raises:
             ImportError: if joserfc is missing: install ``icure-async[sandbox]``.
-            OSError: if the port is in use, or others can read the database.
+            OSError: if the port is in use, or the database can't be used: because another sandbox
+                uses it, it is damaged or of a newer version, or others can read it.
             RuntimeError: if it runs already.
             ValueError: if the seed is malformed.
 

@@ -182,6 +182,8 @@ def test_numbers_and_texts_are_kept_exactly() -> None:
     ("document", "message"),
     [
         ({"S": 1}, r"^Patient: S is not a known member\.$"),
+        ({"firstNme": 1}, r"^Patient: firstNme is not a known member, and firstName is one\.$"),
+        ({"addresses": [{"cty": 1}]}, r"addresses\[0\]\.cty is not a known member, and city is"),
         ({"tags": []}, "tags is not a known member"),
         ({"unknownFields": {}}, "unknownFields is not a known member"),
         ({"addresses": [{"descr": "S3CRET"}]}, r"addresses\[0\]\.descr is not a known member"),

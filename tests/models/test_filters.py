@@ -25,7 +25,7 @@ from icure_async.models import (
     NotificationsByTypeFilter,
     UnionFilter,
 )
-from icure_async.models.filters import epoch_milliseconds
+from icure_async.models.dates import epoch_milliseconds
 
 BUILDER = NotificationFilter().for_data_owner("D")
 BY_IDS = {"ids": ["a"], "$type": "MaintenanceTaskByIdsFilter"}

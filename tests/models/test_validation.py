@@ -117,10 +117,10 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"rev": 7}, "rev must be a str"),
     ({"first_name": 7}, "first_name must be a str"),
     ({"gender": 7}, "gender must be a str"),
-    ({"created": "S3CRET"}, "created must be an int"),
-    ({"created": True}, "created must be an int"),
+    ({"created": "S3CRET"}, "created must be a datetime, or an int"),
+    ({"created": True}, "created must be a datetime, or an int"),
     ({"created": 2**63}, "created must fit in 64 bits"),
-    ({"date_of_birth": 1.5}, "date_of_birth must be an int"),
+    ({"date_of_birth": 1.5}, "date_of_birth must be a datetime.date, or an int"),
     ({"active": 1}, "active must be a bool"),
     ({"picture": "S3CRET"}, "picture must be bytes"),
     ({"labels": None}, "labels must be a list"),
@@ -170,6 +170,11 @@ def test_wrong_types_are_refused_by_name_and_never_by_value(
 
 def test_what_is_no_patient_is_refused() -> None:
     document: Any = {"first_name": "Ned"}
+    made = {"firstName": "Ned"}
+    with pytest.raises(
+        ValidationError, match=r"must be a Patient: Patient.from_dict\(\) makes one"
+    ):
+        validate_patient_for_saving(made, creating=True)  # type: ignore[arg-type]
     with pytest.raises(ValidationError, match="must be a Patient"):
         validate_patient_for_saving(document, creating=False)
 

@@ -262,6 +262,8 @@ ALTER TABLE old_entities RENAME TO entities;
 ALTER TABLE old_links RENAME TO links;
 ALTER TABLE old_tokens RENAME TO seeded_tokens;
 CREATE INDEX links_of_entity ON links (kind, id);
+PRAGMA application_id = 0;
+PRAGMA user_version = 0;
 """
 
 

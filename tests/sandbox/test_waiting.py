@@ -318,6 +318,31 @@ async def test_a_crowd_at_the_door_keeps_nobody_inside_waiting(world: World) -> 
     assert order.index("writes") <= 2
 
 
+async def test_a_crowd_inside_keeps_nobody_at_the_door_waiting(world: World) -> None:
+    master = await world.master()
+    order: list[str] = []
+
+    async def noted(name: str, request: Awaitable[object]) -> None:
+        await request
+        order.append(name)
+
+    async with held_up(world.sandbox):
+        requests = [
+            asyncio.create_task(noted("reads", master.get("/user/current"))) for _ in range(30)
+        ]
+        await asyncio.sleep(0.2)
+        body = {"id": "robb", "firstName": "Robb"}
+        for name, request in (
+            ("registers", world.start("+32588235595")),
+            ("writes", master.post("/patient", body)),
+        ):
+            requests.append(asyncio.create_task(noted(name, request)))
+            await asyncio.sleep(0.05)
+    await asyncio.gather(*requests)
+    assert order.index("writes") <= 10
+    assert order.index("registers") <= 10
+
+
 async def test_it_starts_and_ends_while_the_application_uses_up_its_own_threads() -> None:
     may_end = threading.Event()
     with ThreadPoolExecutor(1) as busy:

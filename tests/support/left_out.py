@@ -27,6 +27,7 @@ FILES: Mapping[str, str] = {
     "tests/apis/test_cardinal_records.py": _BELOW,
     "tests/apis/test_hostile_backend_today.py": _BELOW,
     "tests/authentication/test_cardinal_codes.py": _BELOW,
+    "tests/authentication/test_crashes.py": _BELOW,
     "tests/keys/test_cardinal_world.py": _INSIDE,
     "tests/keys/test_exchange_data.py": _INSIDE,
     "tests/keys/test_exchange_data_gifts.py": _INSIDE,
@@ -110,7 +111,11 @@ TESTS: Mapping[str, Mapping[str, str]] = {
     "tests/apis/test_data_export.py": {
         "test_an_export_is_iterated_over": "A plain iterator can't be awaited by mistake.",
     },
+    "tests/authentication/test_first_login.py": {
+        "test_after_death_at_any_point_the_next_call_finishes_the_job": _BELOW,
+    },
     "tests/authentication/test_proof_of_work.py": {
+        "test_the_event_loop_runs_on_while_a_captcha_is_solved": _OF_THE_CALLER,
         "test_the_nonces_of_the_vector_are_found": _SAME,
         "test_nonces_are_the_ones_of_the_specification": _SAME,
         "test_a_nonce_far_away_is_found_in_slices": _SAME,

@@ -44,7 +44,6 @@ from icure_async.models.filters.users import (
     UsersByIdsFilter,
     UsersByPatientIdFilter,
 )
-from icure_async.models.filters.values import epoch_milliseconds
 
 __all__ = [
     "AllHealthcareProfessionalsFilter",
@@ -77,7 +76,6 @@ __all__ = [
     "UserFilter",
     "UsersByIdsFilter",
     "UsersByPatientIdFilter",
-    "epoch_milliseconds",
     "filter_for",
     "refuse_encrypted",
 ]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from icure_async.errors import ValidationError
 from icure_async.models.codes import Identifier
+from icure_async.models.dates import epoch_milliseconds, to_fuzzy_date
 from icure_async.models.fields import is_fuzzy_date
 from icure_async.models.validation import validate_id
 
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 __all__ = [
     "check_text",
     "concealed",
-    "epoch_milliseconds",
     "listed",
     "to_birth_date",
     "to_identifiers",
@@ -30,29 +30,6 @@ __all__ = [
 ]
 
 
-def epoch_milliseconds(moment: object, what: str = "date") -> int:
-    """Return a moment as iCure stores it.
-
-    Args:
-        moment: a datetime (without a time zone, it is local time, as everywhere in Python), or
-            epoch milliseconds.
-        what: its name in the message.
-
-    Raises:
-        ValidationError: it is neither, or out of range.
-    """
-    if isinstance(moment, dt.datetime):
-        try:
-            return int(moment.timestamp() * 1000)
-        except (OverflowError, OSError, ValueError):
-            raise ValidationError(f"The {what} is out of range.") from None
-    if not isinstance(moment, int) or isinstance(moment, bool):
-        raise ValidationError(f"The {what} must be a datetime, or an int in epoch milliseconds.")
-    if not -(2**63) <= moment < 2**63:
-        raise ValidationError(f"The {what} is out of range.")
-    return moment
-
-
 def to_moment(moment: dt.datetime | int) -> int:
     """Return a moment in epoch milliseconds, or raise a ValidationError."""
     return epoch_milliseconds(moment)
@@ -63,7 +40,7 @@ def to_birth_date(date: dt.date | int | None) -> int | None:
     if date is None:
         return None
     if isinstance(date, dt.date) and not isinstance(date, dt.datetime):
-        return date.year * 10_000 + date.month * 100 + date.day
+        return to_fuzzy_date(date)
     if not isinstance(date, int) or isinstance(date, bool) or not is_fuzzy_date(date):
         raise ValidationError(
             "A date of birth must be a datetime.date, or an int written YYYYMMDD, like 19800131 "

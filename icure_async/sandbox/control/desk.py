@@ -51,6 +51,11 @@ class Desk:
         self.people: dict[str, SandboxPerson] = {}
         self._key_places = itertools.count()
 
+    def open(self) -> None:
+        """Begin, in this event loop, with a token of its own."""
+        self.token = ControlToken()
+        self.feed.open()
+
     def messages(self, contact: str | None = None) -> list[Message]:
         """Return the messages that were sent, to a contact or to anybody, the oldest first."""
         return self.mailbox.messages(self.clock.now_ms(), contact)
