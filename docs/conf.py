@@ -49,8 +49,10 @@ suppress_warnings = ["ref.python"]
 nitpick_ignore_regex = [
     (
         "py:(class|obj)",
-        r"(.*\.)?(A|RecordT|Json|Leaf|Building|StoredKey|ScryptCost|CaptchaType|OaepHash"
-        r"|SecondFactorAlgorithm|SandboxFlavour|PersonKind|ClosableIterator)",
+        (
+            r"(.*\.)?(A|RecordT|Json|Leaf|Building|StoredKey|ScryptCost|CaptchaType|OaepHash"
+            r"|SecondFactorAlgorithm|SandboxFlavour|PersonKind|ClosableIterator)"
+        ),
     ),
 ]
 
@@ -124,7 +126,7 @@ MADE_BY_BUILDERS: Final = re.compile(r"\.(\w*Api|Subscription|Storage)$")
 
 
 def _without_constructor(
-    app: Sphinx, what: str, name: str, thing: object, options: object, *signature: str | None
+    _: Sphinx, what: str, name: str, *_others: object
 ) -> tuple[str, None] | None:
     """Leave out the arguments of classes that users get from others."""
     is_made = what == "class" and MADE_BY_BUILDERS.search(name)
@@ -132,17 +134,16 @@ def _without_constructor(
 
 
 def _keep_colons_of_returns(
-    app: Sphinx, what: str, name: str, thing: object, options: object, lines: list[str]
+    _: Sphinx, _what: str, _name: str, _thing: object, _options: object, lines: list[str]
 ) -> None:
     """Break a line before a colon, which napoleon would take for the end of a type."""
-    for index, line in enumerate(lines):
-        if line.strip() == "Returns:" and index + 1 < len(lines):
-            first = lines[index + 1]
-            indent = first[: len(first) - len(first.lstrip())]
-            words, colon, _ = first.partition(": ")
-            if colon:
-                begin, _, last = words.rpartition(" ")
-                lines[index + 1 : index + 2] = [begin, indent + first[len(begin) :].lstrip()]
+    for index in [index for index, line in enumerate(lines[:-1]) if line.strip() == "Returns:"]:
+        first = lines[index + 1]
+        words, colon, _rest = first.partition(": ")
+        if colon:
+            begin = words.rpartition(" ")[0]
+            indent = " " * (len(first) - len(first.lstrip()))
+            lines[index + 1 : index + 2] = [begin, indent + first[len(begin) :].lstrip()]
 
 
 def _without_missing_pages(_: Sphinx, name: str, content: list[str]) -> None:

@@ -8,7 +8,8 @@ returns may be a plain context manager, as in :class:`BlockingLockableStorage`.
 
 from icure_async.storage.locks import LockableStorage, StorageLock
 from icure_async.storage.protocols import KeyStorage, Storage
-from icure_sync._generated.encrypted import EncryptedKeyStorage
+from icure_async.storage.user_keys import derive_user_key
+from icure_sync._generated.encrypted import EncryptedKeyStorage, EncryptedStorage
 from icure_sync._generated.files import FileStorage
 from icure_sync._generated.key_storage import FileKeyStorage, MemoryKeyStorage, StorageKeyStorage
 from icure_sync._generated.locks import BlockingLockableStorage
@@ -21,6 +22,7 @@ __all__ = [
     "BlockingLockableStorage",
     "BlockingStorage",
     "EncryptedKeyStorage",
+    "EncryptedStorage",
     "FileKeyStorage",
     "FileStorage",
     "KeyStorage",
@@ -32,4 +34,5 @@ __all__ = [
     "Storage",
     "StorageKeyStorage",
     "StorageLock",
+    "derive_user_key",
 ]

@@ -13,6 +13,7 @@ from icure_async import environment
 from icure_async.cli.choices import chosen
 from icure_async.cli.questions import ask
 from icure_async.errors import ConfigurationError, StorageError
+from icure_async.storage._master_key import KEY
 from icure_async.storage.encrypted import EncryptedKeyStorage, protection_of
 from icure_async.storage.files import FileStorage
 from icure_async.storage.key_storage import FileKeyStorage
@@ -100,6 +101,11 @@ def key_storage(folder: Path | None, encrypt: Protection | None = None) -> DiskK
             f"{directory} is encrypted already, with a {found}: leave --encrypt out."
         )
     protection = found if encrypt is None else encrypt.value
+    if protection == KEY:
+        raise StorageError(
+            f"{directory} is encrypted with the key of a service, which this command does not "
+            "have: open it with EncryptedKeyStorage.over()."
+        )
     if protection is None:
         return FileKeyStorage(directory)
     if protection == Protection.keyring.value:

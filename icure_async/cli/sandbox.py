@@ -116,6 +116,7 @@ def sandbox(
             style="yellow",
             highlight=False,
             markup=False,
+            soft_wrap=True,
         )
     try:
         asyncio.run(_serve(Console(), notes, server, ready_path, as_json=as_json))

@@ -12,7 +12,6 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import anyio
-import attrs
 
 from icure_async.builders import MedTechApiBuilder, sharing_connection
 from icure_async.errors import (
@@ -34,6 +33,7 @@ from icure_async.services.pooled import (
     shows_that_refused,
     token_expired,
 )
+from icure_async.services.statistics import PoolStatistics
 from icure_async.services.users import UserCredentials, credentials_of
 from icure_async.services.waiting_line import WaitingLine
 
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from icure_async.rest.connection import Connection
     from icure_async.services.users import PoolUser
 
-__all__ = ["ApiPool", "PoolStatistics"]
+__all__ = ["ApiPool"]
 
 _log: Final = logging.getLogger(__name__)
 
@@ -53,35 +53,6 @@ _MAKE_ANOTHER: Final = (
     "Make one in each worker process, in its event loop: in the lifespan of the application, and "
     "not while its module is imported."
 )
-
-
-@attrs.frozen(kw_only=True)
-class PoolStatistics:
-    """Numbers about a pool, for a health check or a metric.
-
-    Attributes:
-        open: API objects there are now, with those that are being built or closed.
-        in_use: of these, the ones that somebody uses or waits for.
-        idle: of these, the ones that wait for their user to come back.
-        waiting: tasks that wait because all are in use.
-        built: API objects that were built since the pool was made.
-        reused: uses that found an API object already there.
-        failed: builds that failed.
-        evicted: idle API objects that had to make room for others.
-        expired: idle API objects whose time was over.
-        refused: API objects that were let go because the token has expired or was revoked.
-    """
-
-    open: int = 0
-    in_use: int = 0
-    idle: int = 0
-    waiting: int = 0
-    built: int = 0
-    reused: int = 0
-    failed: int = 0
-    evicted: int = 0
-    expired: int = 0
-    refused: int = 0
 
 
 @explained
@@ -120,7 +91,6 @@ class ApiPool(SecretHolder):
         start: an async function that gets a new API object ready; by default its
             ``init_user_crypto()`` is called, which refuses to make another key pair for a user who
             has one elsewhere.
-        clock: epoch seconds.
 
     Raises:
         ConfigurationError: an argument makes no sense.
@@ -136,7 +106,7 @@ class ApiPool(SecretHolder):
         closing_seconds: float = 30.0,
         configure: Callable[[MedTechApiBuilder, PoolUser], Awaitable[object]] | None = None,
         start: Callable[[MedTechApi], Awaitable[object]] | None = None,
-        clock: Callable[[], float] = time.time,
+        _clock: Callable[[], float] = time.time,
     ) -> None:
         if not isinstance(builder, MedTechApiBuilder):
             raise ConfigurationError(
@@ -155,7 +125,7 @@ class ApiPool(SecretHolder):
         self._max_apis = max_apis
         self._configure = configure
         self._start = start
-        self._clock = clock
+        self._clock = _clock
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pid = 0
         self._connection: Connection | None = None
@@ -281,7 +251,7 @@ class ApiPool(SecretHolder):
 
         Raises:
             ConfigurationError: it is called inside of a block of :meth:`use`, which it would wait
-                for; or in another event loop or process. The pool is as it was before.
+                for; or in another event loop or process. The pool is as before.
         """
         if self._loop is None:
             self._closed = True

@@ -86,7 +86,6 @@ class ProcessStore(SecretHolder):
         storage: where processes are kept.
         validity: how long a person has for entering the code.
         handover: how long the session that came of a process can be had by repeating its code.
-        clock: epoch seconds.
 
     Raises:
         ValidationError: a duration makes no sense.
@@ -98,11 +97,11 @@ class ProcessStore(SecretHolder):
         *,
         validity: timedelta = timedelta(minutes=30),
         handover: timedelta = timedelta(minutes=2),
-        clock: Callable[[], float] = time.time,
+        _clock: Callable[[], float] = time.time,
     ) -> None:
         self._validity_ms = milliseconds_of(validity, "validity of a ProcessStore")
         self._handover_ms = milliseconds_of(handover, "handover of a ProcessStore")
-        self._clock = clock
+        self._clock = _clock
         self._items = SealedItems(storage, _PREFIX)
 
     def __repr__(self) -> str:

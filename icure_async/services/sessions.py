@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
-from icure_async.authentication.result import AuthenticationResult
 from icure_async.errors import ValidationError
 from icure_async.mistakes import explained
 from icure_async.secret_holders import SecretHolder
 from icure_async.services.sealed_items import SealedItems, tag_of
-from icure_async.services.users import UserCredentials, credentials_of
+from icure_async.services.session_values import StoredSession, UserSession
+from icure_async.services.users import credentials_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -21,47 +21,13 @@ if TYPE_CHECKING:
     from icure_async.models.user_token import LogoutResult
     from icure_async.services.pool import ApiPool
     from icure_async.services.sealed_items import SealedItem
-    from icure_async.services.users import PoolUser
+    from icure_async.services.users import PoolUser, UserCredentials
     from icure_async.storage.protocols import Storage
 
-__all__ = ["SessionStore", "StoredSession", "UserSession"]
+__all__ = ["SessionStore"]
 
 _PREFIX: Final = "icure.session."
 _LEAVING: Final = "icure.leaving_session."
-
-
-@explained
-@attrs.frozen(kw_only=True)
-class UserSession(UserCredentials):
-    """A person who is logged in to a service.
-
-    Attributes:
-        user_id: id of the user at the backend.
-        login: the user name: login, email address, phone number or user id.
-        token: the token to log in with. Never in a repr.
-        token_expires_at: when the token ends, in epoch milliseconds, if known.
-        data_owner_id: id of the data owner the user is, if known.
-        created_at: when the person has signed in, in epoch milliseconds.
-        expires_at: when the session ends, in epoch milliseconds.
-    """
-
-    created_at: int
-    expires_at: int
-
-
-@attrs.frozen(kw_only=True)
-class StoredSession:
-    """One of a user's sessions, as far as it can be read without its id.
-
-    Attributes:
-        key: names it for :meth:`SessionStore.remove_session`; nobody can log in with it.
-        created_at: when the person has signed in, in epoch milliseconds.
-        expires_at: when it ends, in epoch milliseconds.
-    """
-
-    key: str
-    created_at: int
-    expires_at: int
 
 
 @explained
@@ -80,7 +46,6 @@ class SessionStore(SecretHolder):
     Args:
         storage: where sessions are kept.
         validity: how long a session lasts at most; it never outlasts its token.
-        clock: epoch seconds.
 
     Raises:
         ValidationError: the validity makes no sense.
@@ -91,17 +56,17 @@ class SessionStore(SecretHolder):
         storage: Storage,
         *,
         validity: timedelta = timedelta(days=30),
-        clock: Callable[[], float] = time.time,
+        _clock: Callable[[], float] = time.time,
     ) -> None:
         self._validity_ms = milliseconds_of(validity, "validity of a SessionStore")
-        self._clock = clock
+        self._clock = _clock
         self._items = SealedItems(storage, _PREFIX)
         self._leaving = SealedItems(storage, _LEAVING)
 
     def __repr__(self) -> str:
         return "<SessionStore>"
 
-    async def create(self, user: AuthenticationResult | PoolUser) -> str:
+    async def create(self, user: PoolUser) -> str:
         """Return the id of a new session.
 
         Args:
@@ -111,11 +76,7 @@ class SessionStore(SecretHolder):
             ValidationError: this is no user.
             StorageError: the session could not be written.
         """
-        credentials = (
-            UserCredentials.of(user)
-            if isinstance(user, AuthenticationResult)
-            else credentials_of(user)
-        )
+        credentials = credentials_of(user)
         session_id = self._items.new_secret(tag_of(credentials.user_id))
         await self._write(session_id, credentials, created_at=self._now())
         return session_id

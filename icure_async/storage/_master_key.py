@@ -1,12 +1,14 @@
-"""The key under which a storage is encrypted, sealed with a passphrase.
+"""The key under which a storage is encrypted, sealed with a passphrase or another key.
 
 The passphrase is a person's, or a random one in the system keyring. The storage has one item about
-its key, the record, which is written before anything else and never changed: the key itself,
-sealed. With the system keyring it also names the entry that holds the passphrase.
+its key, the record, which is written before anything else: the key itself, sealed. Another record
+replaces it only to seal the same key with another secret. With the system keyring it also names the
+entry that holds the passphrase.
 """
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import uuid
 from functools import partial
@@ -15,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import attrs
 import orjson
 
-from icure_async.errors import StorageError
+from icure_async.errors import StorageError, ValidationError
 from icure_async.json_shapes import parse_json_object
 from icure_async.secret_holders import SecretHolder
 from icure_async.storage._keyring import keep, look_up
@@ -33,21 +35,25 @@ from icure_async.storage._sealing import (
 from icure_async.threads import OTHERS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
 __all__ = [
+    "KEY",
     "KEYRING",
     "PASSPHRASE",
     "RECORD_NAME",
+    "KeyProtection",
     "KeyringProtection",
     "PassphraseProtection",
     "Protection",
+    "new_record",
     "protection_in",
 ]
 
 RECORD_NAME: Final = "icure.master-key"
 PASSPHRASE: Final = "passphrase"  # noqa: S105
 KEYRING: Final = "keyring"
+KEY: Final = "key"
 
 _KEY_BYTES: Final = 32
 # Earlier versions have entries under this name: never rename it.
@@ -60,13 +66,19 @@ _KEPT: Final = attrs.evolve(
     members=("protection", "service", "account"),
     cost=ScryptCost(2, 8, 1),
 )
+_KEYED: Final = attrs.evolve(_KEPT, members=("protection",))
+
+_SET_UP_WITH_KEY: Final = (
+    "This encrypted storage was set up with a key: open it with EncryptedKeyStorage.over() or "
+    "EncryptedStorage() and key=."
+)
 
 
 class Protection(Protocol):
     """A way to keep a master key."""
 
-    async def create(self) -> tuple[str, bytes]:
-        """Return the record of a new master key, and the key.
+    async def seal(self, key: bytes) -> str:
+        """Return the record of a master key.
 
         Raises:
             ValidationError: the passphrase is too short to seal something with.
@@ -94,10 +106,10 @@ class PassphraseProtection(SecretHolder):
         self._format = attrs.evolve(_SEALED, cost=cost)
         self._refused: tuple[str, str] | None = None
 
-    async def create(self) -> tuple[str, bytes]:
-        """Return the record of a new master key, and the key."""
+    async def seal(self, key: bytes) -> str:
+        """Return the record of a master key."""
         check_new_passphrase(self._passphrase)
-        return await _create(self._format, self._passphrase, {"protection": PASSPHRASE})
+        return await _sealed(self._format, key, self._passphrase, {"protection": PASSPHRASE})
 
     async def open(self, record: str) -> bytes:
         """Return the master key of a record."""
@@ -106,6 +118,8 @@ class PassphraseProtection(SecretHolder):
                 "The key of this encrypted storage is in the system keyring: use it with "
                 "use_keyring=True, and without a passphrase."
             )
+        if protection_in(record) == KEY:
+            raise StorageError(_SET_UP_WITH_KEY)
         # Trying the same again takes long and ends the same.
         if self._refused is not None and self._refused[0] == record:
             raise StorageError(self._refused[1])
@@ -128,12 +142,12 @@ class PassphraseProtection(SecretHolder):
 class KeyringProtection:
     """A master key that is sealed with a random passphrase, which is in the system keyring."""
 
-    async def create(self) -> tuple[str, bytes]:
-        """Return the record of a new master key, and the key."""
+    async def seal(self, key: bytes) -> str:
+        """Return the record of a master key."""
         secret, account = secrets.token_bytes(_KEY_BYTES), str(uuid.uuid4())
         await keep(_SERVICE, account, secret)
         members = {"protection": KEYRING, "service": _SERVICE, "account": account}
-        return await _create(_KEPT, encode_base64(secret), members)
+        return await _sealed(_KEPT, key, encode_base64(secret), members)
 
     async def open(self, record: str) -> bytes:
         """Return the master key of a record."""
@@ -142,6 +156,8 @@ class KeyringProtection:
                 "This encrypted storage was set up with a passphrase: give it, and leave "
                 "use_keyring out."
             )
+        if protection_in(record) == KEY:
+            raise StorageError(_SET_UP_WITH_KEY)
         try:
             service, account, opened_with = _kept_in(record)
         except SealError as error:
@@ -166,19 +182,70 @@ class KeyringProtection:
             ) from None
 
 
+class KeyProtection(SecretHolder):
+    """A master key that is sealed with a key; of several, the first one seals, and all may open."""
+
+    def __init__(self, key: bytes | Sequence[bytes]) -> None:
+        keys = [key] if isinstance(key, bytes) else list(key)
+        if not keys or any(not isinstance(one, bytes) or len(one) < _KEY_BYTES for one in keys):
+            raise ValidationError(
+                f"A key has {_KEY_BYTES} random bytes or more: secrets.token_bytes({_KEY_BYTES}), "
+                "or derive_user_key(…). For a text, use passphrase= instead."
+            )
+        self._keys = keys
+
+    async def seal(self, key: bytes) -> str:
+        """Return the record of a master key."""
+        return await _sealed(_KEYED, key, encode_base64(self._keys[0]), {"protection": KEY})
+
+    async def open(self, record: str) -> bytes:
+        """Return the master key of a record."""
+        if protection_in(record) in (PASSPHRASE, KEYRING):
+            raise StorageError(
+                "This encrypted storage was set up with a passphrase or the system keyring, and "
+                "not with a key: use it in the same way."
+            )
+        try:
+            return await OTHERS.run(self._open, record)
+        except SealError as error:
+            reason = str(error)
+        raise StorageError(
+            f"The encrypted storage cannot be opened: none of the keys is the one of its item "
+            f"{RECORD_NAME!r}, or that is of no use, since {reason}. Nothing was written. Give the "
+            "key that it was set up with, or restore that item from a copy of the storage."
+        )
+
+    def _open(self, record: str) -> bytes:
+        envelope = _KEYED.load(record.encode("utf-8", "surrogatepass"))
+        *others, last = self._keys
+        for key in others:
+            with contextlib.suppress(SealError):
+                return _checked(envelope.open(encode_base64(key)))
+        try:
+            return _checked(envelope.open(encode_base64(last)))
+        except SealError:
+            pass
+        raise SealError("the key is wrong, or it was changed or damaged")
+
+
+async def new_record(protection: Protection) -> tuple[str, bytes]:
+    """Return the record of a new master key, and the key. Raises as :meth:`Protection.seal`."""
+    key = secrets.token_bytes(_KEY_BYTES)
+    return await protection.seal(key), key
+
+
 def protection_in(record: str) -> str | None:
     """Return how the master key of a record is kept, or None where the record does not say."""
     protection = (parse_json_object(record) or {}).get("protection")
-    return protection if protection in (PASSPHRASE, KEYRING) else None
+    return protection if protection in (PASSPHRASE, KEYRING, KEY) else None
 
 
-async def _create(kind: Format, passphrase: str, members: Mapping[str, str]) -> tuple[str, bytes]:
-    key = secrets.token_bytes(_KEY_BYTES)
+async def _sealed(kind: Format, key: bytes, passphrase: str, members: Mapping[str, str]) -> str:
     try:
         record = await OTHERS.run(kind.seal, key, passphrase, members)
     except SealError as error:
         raise StorageError(f"The storage cannot be encrypted: {error}.") from None
-    return record.decode("utf-8"), key
+    return record.decode("utf-8")
 
 
 def _kept_in(record: str) -> tuple[str, str, Callable[[bytes], bytes]]:

@@ -13,8 +13,10 @@ from icure_async.mistakes import explained
 from icure_async.secret_holders import SecretHolder
 from icure_async.storage._master_key import (
     RECORD_NAME,
+    KeyProtection,
     KeyringProtection,
     PassphraseProtection,
+    new_record,
     protection_in,
 )
 from icure_async.storage._names import check_item_name, encode_value
@@ -47,21 +49,39 @@ _PREFIX: Final = "icure-encrypted-1."
 class EncryptedStorage(SecretHolder):
     """A :class:`~icure_async.storage.Storage` on any other, in which every value is encrypted.
 
-    Values are encrypted with AES-256-GCM under one master key. The name of an item is bound to its
-    value, so that nobody can exchange two items; it is in clear. An older value that replaces a
-    newer one is not recognised.
+    Values are encrypted with AES-256-GCM under one random master key. The name of an item is bound
+    to its value, so that nobody can exchange two items; it is in clear. An older value that
+    replaces a newer one is not recognised.
 
     The first write makes the master key, under the storage's lock, so that programs that share it
-    end up with the same one. Reading never writes.
+    end up with the same one. Reading never writes. The master key is sealed with a passphrase
+    (scrypt, 0.4 s and 128 MiB the first time an item is read or written) or with a key of 32 random
+    bytes, which takes no time. It is in the item ``icure.master-key``.
+
+    Of several keys, the first one seals, and all of them open: for a service whose programs are
+    given a new key one after the other. :meth:`reseal` brings a storage to it.
 
     Args:
         storage: where the encrypted items are.
-        protection: how the master key is kept.
+        passphrase: at least 12 characters for a new storage.
+        key: 32 random ``bytes`` or more, see :func:`~icure_async.storage.derive_user_key`; or a
+            sequence of such keys.
+
+    Raises:
+        ConfigurationError: both or neither of a passphrase and a key are given.
+        ValidationError: the passphrase or a key is malformed.
     """
 
-    def __init__(self, storage: Storage, protection: Protection) -> None:
+    def __init__(
+        self,
+        storage: Storage,
+        *,
+        passphrase: str | None = None,
+        key: bytes | Sequence[bytes] | None = None,
+        _protection: Protection | None = None,
+    ) -> None:
         self._storage = storage
-        self._protection = protection
+        self._protection = _protection or _protection_by(passphrase, key)
         # The record that is stored, and the key it stands for.
         self._open: tuple[str, bytes] | None = None
         self._opening = anyio.Lock()
@@ -109,7 +129,9 @@ class EncryptedStorage(SecretHolder):
         record, key = await self._opened(create=True)
         encrypted = await CRYPTO.run(_encrypt, key, name, data)
         await self._storage.set_item(name, encrypted)
-        if await self._storage.get_item(RECORD_NAME) != record:
+        now = await self._storage.get_item(RECORD_NAME)
+        # Resealed by another program, it still stands for the same key.
+        if now != record and (now is None or await self._protection.open(now) != key):
             raise StorageError(
                 f"Another program has just removed or replaced the item {RECORD_NAME!r}. "
                 f"Without it the item {name!r} cannot be read: write it again."
@@ -128,8 +150,47 @@ class EncryptedStorage(SecretHolder):
         """Return the storage's lock of this name; one that is always free if it has no locks."""
         return lock_of(self._storage, name)
 
+    async def reseal(
+        self,
+        *,
+        passphrase: str | None = None,
+        key: bytes | Sequence[bytes] | None = None,
+    ) -> None:
+        """Seal the master key with another secret, the only one that opens the storage afterwards.
+
+        Items stay as they are. The record is replaced in one step, and what is resealed already
+        stays: where the program dies, repeat the call. A person with the old secret and an old
+        copy of the storage has the master key: where the old one has leaked, make new key pairs.
+
+        Args:
+            passphrase: the new one, at least 12 characters.
+            key: the new one, or a sequence of keys of which the first one seals.
+
+        Raises:
+            ConfigurationError: both or neither of a passphrase and a key are given.
+            ValidationError: the passphrase or a key is malformed.
+            StorageError: neither the present secret nor the new one opens the storage, or it cannot
+                be written. Then it is as it was.
+        """
+        new = _protection_by(passphrase, key)
+        async with lock_of(self._storage, RECORD_NAME):
+            record = await self._storage.get_item(RECORD_NAME)
+            if record is not None and not await _opens(_sealing_one(passphrase, key), record):
+                master = await self._protection.open(record)
+                record = await new.seal(master)
+                await self._write_record(record)
+        self._protection, self._open = new, None
+
     def __repr__(self) -> str:
         return f"EncryptedStorage({self._storage!r})"
+
+    async def _write_record(self, record: str) -> None:
+        await self._storage.set_item(RECORD_NAME, record)
+        if await self._storage.get_item(RECORD_NAME) != record:
+            raise StorageError(
+                f"The item {RECORD_NAME!r} does not read back as it was written: check the "
+                "storage and try again. Nothing was encrypted."
+            )
 
     async def _opened(self, *, create: bool) -> tuple[str, bytes]:
         """Return the record that is stored now, and its key."""
@@ -159,13 +220,8 @@ class EncryptedStorage(SecretHolder):
             if record is not None:
                 return record, await self._protection.open(record)
             await self._refuse_orphans()
-            record, key = await self._protection.create()
-            await self._storage.set_item(RECORD_NAME, record)
-            if await self._storage.get_item(RECORD_NAME) != record:
-                raise StorageError(
-                    f"The item {RECORD_NAME!r} does not read back as it was written: check the "
-                    "storage and try again. Nothing was encrypted."
-                )
+            record, key = await new_record(self._protection)
+            await self._write_record(record)
             return record, key
 
     async def _refuse_orphans(self) -> None:
@@ -182,14 +238,15 @@ class EncryptedStorage(SecretHolder):
 
 @explained
 class EncryptedKeyStorage(SecretHolder, StorageKeyStorage):
-    """A :class:`StorageKeyStorage` in encrypted files of one folder.
+    """A :class:`StorageKeyStorage` in encrypted files of one folder, or over any storage.
 
     The files are those of :class:`~icure_async.storage.FileKeyStorage`, names included, with their
     contents encrypted with AES-256-GCM. The master key is sealed with a passphrase (scrypt, 0.4 s
     and 128 MiB the first time a key pair is read or written), which may be a random one in the
     system keyring (macOS Keychain, Windows Credential Locker, Secret Service, …; ``pip install
     'icure-async[keyring]'``), where deriving the key takes no time. Without the passphrase, or the
-    keyring, the keys are lost: export a backup.
+    keyring, the keys are lost: export a backup. :meth:`over` encrypts the keys of any other
+    storage, as a :class:`~icure_async.storage.PostgresStorage`.
 
     Methods raise :class:`~icure_async.errors.StorageError` where the passphrase is wrong, or the
     keyring cannot be used, or does not answer within 10 s, perhaps because it waits for somebody to
@@ -229,28 +286,96 @@ class EncryptedKeyStorage(SecretHolder, StorageKeyStorage):
         protection: Protection = (
             KeyringProtection() if passphrase is None else PassphraseProtection(passphrase, _cost)
         )
-        self._files = FileStorage(directory)
-        super().__init__(EncryptedStorage(self._files, protection))
+        files = FileStorage(directory)
+        self._encrypt(files, EncryptedStorage(files, _protection=protection))
+
+    @classmethod
+    def over(
+        cls,
+        storage: Storage,
+        *,
+        passphrase: str | None = None,
+        key: bytes | Sequence[bytes] | None = None,
+    ) -> EncryptedKeyStorage:
+        """Return a key storage that encrypts its keys in a storage of any kind.
+
+        A service gives each user a namespace and a key of the user's own, see
+        :func:`~icure_async.storage.derive_user_key`.
+
+        Args:
+            storage: where the encrypted keys are.
+            passphrase: at least 12 characters for a new storage.
+            key: 32 random ``bytes`` or more, or a sequence of such keys: the first one seals, and
+                all of them open.
+
+        Raises:
+            ConfigurationError: both or neither of a passphrase and a key are given.
+            ValidationError: the passphrase or a key is malformed.
+        """
+        made = cls.__new__(cls)
+        files = storage if isinstance(storage, FileStorage) else None
+        encrypted = EncryptedStorage(storage, passphrase=passphrase, key=key)
+        made._encrypt(files, encrypted)  # noqa: SLF001 - it is of this class
+        return made
+
+    def _encrypt(self, files: FileStorage | None, encrypted: EncryptedStorage) -> None:
+        self._files, self._encrypted = files, encrypted
+        StorageKeyStorage.__init__(self, encrypted)
 
     @property
     def directory(self) -> Path:
-        """Absolute path of the folder, which may not exist yet."""
-        return self._files.directory
+        """Absolute path of the folder, which may not exist yet.
+
+        Raises:
+            ConfigurationError: the keys are not in a folder.
+        """
+        return self._in_folder().directory
 
     def path_of(self, name: str) -> Path:
         """Return where the file of an item is, or would be.
 
         Raises:
+            ConfigurationError: the keys are not in a folder.
             ValidationError: the name cannot be a file name.
         """
-        return self._files.path_of(name)
+        return self._in_folder().path_of(name)
+
+    async def reseal(
+        self,
+        *,
+        passphrase: str | None = None,
+        key: bytes | Sequence[bytes] | None = None,
+    ) -> None:
+        """Seal the master key with another secret, the only one that opens the keys afterwards.
+
+        The keys stay as they are. The record is replaced in one step, and what is resealed already
+        stays: where the program dies, repeat the call.
+
+        Args:
+            passphrase: the new one, at least 12 characters.
+            key: the new one, or a sequence of keys of which the first one seals.
+
+        Raises:
+            ConfigurationError: both or neither of a passphrase and a key are given.
+            ValidationError: the passphrase or a key is malformed.
+            StorageError: neither the present secret nor the new one opens the storage, or it cannot
+                be written. Then it is as it was.
+        """
+        await self._encrypted.reseal(passphrase=passphrase, key=key)
 
     def __repr__(self) -> str:
+        if self._files is None:
+            return f"EncryptedKeyStorage({self._encrypted!r})"
         return f"EncryptedKeyStorage({str(self.directory)!r})"
+
+    def _in_folder(self) -> FileStorage:
+        if self._files is None:
+            raise ConfigurationError("The keys of this EncryptedKeyStorage are not in a folder.")
+        return self._files
 
 
 async def protection_of(storage: Storage) -> str | None:
-    """Return how a storage is encrypted: "passphrase", "keyring", or None for one that is not.
+    """Return how a storage is encrypted: "passphrase", "keyring", "key"; None for one that is not.
 
     Raises:
         StorageError: the storage cannot be read, or says that it is encrypted, and not how.
@@ -265,6 +390,28 @@ async def protection_of(storage: Storage) -> str | None:
             "newer SDK. Update the SDK, or restore the item from a copy of the storage."
         )
     return protection
+
+
+def _protection_by(passphrase: str | None, key: bytes | Sequence[bytes] | None) -> Protection:
+    if passphrase is not None and key is None:
+        return PassphraseProtection(passphrase)
+    if key is not None and passphrase is None:
+        return KeyProtection(key)
+    raise ConfigurationError("An encrypted storage needs either a passphrase or a key.")
+
+
+def _sealing_one(passphrase: str | None, key: bytes | Sequence[bytes] | None) -> Protection:
+    """Return the protection of the one secret that is to seal."""
+    first = key if key is None or isinstance(key, bytes) else key[0]
+    return _protection_by(passphrase, first)
+
+
+async def _opens(protection: Protection, record: str) -> bool:
+    try:
+        await protection.open(record)
+    except StorageError:
+        return False
+    return True
 
 
 def _check_name(name: str) -> None:

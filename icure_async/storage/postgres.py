@@ -88,7 +88,7 @@ class PostgresStorage(SecretHolder):
     that was lost without a write since is a logged warning in the end.
 
     Its pool of connections is opened by the first use, and closed by ``aclose()``.
-    Use an object from one event loop, until it is closed.
+    Use an object from one event loop at a time.
     A pool belongs to one process: after ``os.fork()``, make a new object, or use one for the first
     time. Behind a
     pooler in transaction mode everything works but locks, which are refused.
@@ -100,7 +100,7 @@ class PostgresStorage(SecretHolder):
 
     Args:
         target: connection string, ``str`` as in ``postgresql://user@host/database``.
-            An open ``AsyncConnectionPool`` of psycopg_pool of two connections or more serves too.
+            An open ``AsyncConnectionPool`` of psycopg_pool for two connections or more serves.
         namespace: ``str``; items and locks of different namespaces have nothing to do with each
             other. See also :meth:`with_namespace`.
         schema: of the tables, as ``icure storage init`` made it.

@@ -44,10 +44,12 @@ async def _holding(items: dict[str, str]) -> MemoryStorage:
 
 async def _read_and_write(storage: MemoryStorage, protection: Protection) -> None:
     record = await storage.get_item(RECORD_NAME)
-    encrypted = EncryptedStorage(storage, protection)
+    encrypted = EncryptedStorage(storage, _protection=protection)
     assert await encrypted.get_item("name") == "a secret value"
     await encrypted.set_item("other", "another one")
-    assert await EncryptedStorage(storage, protection).get_item("other") == "another one"
+    assert (
+        await EncryptedStorage(storage, _protection=protection).get_item("other") == "another one"
+    )
     assert await storage.get_item(RECORD_NAME) == record
 
 
@@ -80,7 +82,7 @@ async def test_the_key_of_another_storage_in_the_keyring_is_recognised(
     system_keyring.entries[entry] = key[:10] + ("A" if key[10] != "A" else "B") + key[11:]
     storage = await _holding(written["kept"])
     with pytest.raises(StorageError, match="is not the one of this encrypted storage") as caught:
-        await EncryptedStorage(storage, KeyringProtection()).get_item("name")
+        await EncryptedStorage(storage, _protection=KeyringProtection()).get_item("name")
     assert_secret_free(caught.value, key, system_keyring.entries[entry])
 
 
@@ -92,7 +94,7 @@ async def test_a_record_for_the_keyring_that_was_changed_is_refused(
     record = json.loads(written["kept"][RECORD_NAME]) | {member: value}
     storage = await _holding(written["kept"] | {RECORD_NAME: json.dumps(record)})
     with pytest.raises(StorageError):
-        await EncryptedStorage(storage, KeyringProtection()).get_item("name")
+        await EncryptedStorage(storage, _protection=KeyringProtection()).get_item("name")
 
 
 async def test_a_backup_can_be_read(written: Written) -> None:

@@ -482,7 +482,7 @@ class TestSystemKeyring:
 def _sealed(protection: Protection) -> dict[str, str]:
     async def seal() -> dict[str, str]:
         storage = MemoryStorage()
-        await EncryptedStorage(storage, protection).set_item("name", "a secret value")
+        await EncryptedStorage(storage, _protection=protection).set_item("name", "a secret value")
         return {name: str(await storage.get_item(name)) for name in await storage.list_items()}
 
     return asyncio.run(seal())
@@ -500,7 +500,7 @@ class TestDamage:
             storage = MemoryStorage()
             for name, value in items.items():
                 await storage.set_item(name, value)
-            await EncryptedStorage(storage, protection).get_item("name")
+            await EncryptedStorage(storage, _protection=protection).get_item("name")
 
         with pytest.raises(StorageError) as caught:
             asyncio.run(read())
@@ -558,7 +558,9 @@ class TestDamage:
 class TestEncryptedStorage:
     @pytest.fixture
     def storage(self) -> EncryptedStorage:
-        return EncryptedStorage(MemoryStorage(), PassphraseProtection(PASSPHRASE, QUICK))
+        return EncryptedStorage(
+            MemoryStorage(), _protection=PassphraseProtection(PASSPHRASE, QUICK)
+        )
 
     async def test_it_is_a_storage_like_any_other(self, storage: EncryptedStorage) -> None:
         await storage.set_item("b", "")
@@ -581,7 +583,7 @@ class TestEncryptedStorage:
                 if name == "b" and not stays:
                     await self.remove_item(RECORD_NAME)
 
-        storage = EncryptedStorage(Cleared(), PassphraseProtection(PASSPHRASE, QUICK))
+        storage = EncryptedStorage(Cleared(), _protection=PassphraseProtection(PASSPHRASE, QUICK))
         await storage.set_item("a", "x")
         if stays:
             await storage.set_item("b", "x")
@@ -606,8 +608,10 @@ class TestEncryptedStorage:
 
     async def test_how_it_is_protected_can_be_told(self, system_keyring: MemoryKeyring) -> None:
         plain, sealed, kept, broken = (MemoryStorage() for _ in range(4))
-        await EncryptedStorage(sealed, PassphraseProtection(PASSPHRASE, QUICK)).set_item("a", "b")
-        await EncryptedStorage(kept, KeyringProtection()).set_item("a", "b")
+        await EncryptedStorage(
+            sealed, _protection=PassphraseProtection(PASSPHRASE, QUICK)
+        ).set_item("a", "b")
+        await EncryptedStorage(kept, _protection=KeyringProtection()).set_item("a", "b")
         await broken.set_item(RECORD_NAME, "{")
         assert await protection_of(plain) is None
         assert await protection_of(sealed) == "passphrase"

@@ -33,7 +33,7 @@ def make(request: pytest.FixtureRequest, system_keyring: MemoryKeyring) -> Make:
     def made(storage: MemoryStorage) -> EncryptedStorage:
         return EncryptedStorage(
             storage,
-            KeyringProtection()
+            _protection=KeyringProtection()
             if request.param == "keyring"
             else PassphraseProtection(PASSPHRASE, QUICK),
         )

@@ -50,10 +50,13 @@ NAMES = (
 )
 STORAGES = (
     "EncryptedKeyStorage",
+    "EncryptedStorage",
     "FileKeyStorage",
     "FileStorage",
     "MemoryKeyStorage",
     "MemoryStorage",
+    "PostgresKeyStorage",
+    "PostgresStorage",
     "StorageKeyStorage",
 )
 CLASSES: dict[type, type] = {
@@ -159,6 +162,10 @@ def reworded(doc: str | None) -> str | None:
         ("icure_async", "icure_sync"),
         ("tasks, threads and", "threads and"),
         ("A write that is cancelled has", "A write that Ctrl-C interrupts has"),
+        (
+            "An open ``AsyncConnectionPool`` of psycopg_pool for two connections or more serves.",
+            "A pool of psycopg_pool does not serve: its own one is shared by all threads.",
+        ),
         ("Use an object from one event loop at a time.", "Threads may share an object."),
     ):
         doc = doc.replace(old, new)

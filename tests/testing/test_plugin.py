@@ -154,9 +154,10 @@ def test_no_line_is_missed_by_a_suite_that_measures_the_sdk(pytester: pytest.Pyt
     data = CoverageData(".coverage")
     data.read()
     for package in (icure_async, icure_sync):
-        executed = set(data.lines(package.__file__) or ())
+        file = str(package.__file__)
+        executed = set(data.lines(file) or ())
         # The first line of each import, and of the list of names.
-        wanted = {node.lineno for node in ast.parse(Path(package.__file__).read_text("utf-8")).body}
+        wanted = {node.lineno for node in ast.parse(Path(file).read_text("utf-8")).body}
         assert wanted - executed <= {1}, package  # the docstring
 
 
@@ -167,7 +168,7 @@ def test_each_worker_has_a_sandbox_of_its_own(pytester: pytest.Pytester) -> None
         import os
         import pytest
 
-        @pytest.mark.parametrize("number", range(4))
+        @pytest.mark.parametrize("number", range(2))
         async def test_it(icure_async_sandbox, number):
             await icure_async_sandbox.export()
             with open(f"port-{os.environ['PYTEST_XDIST_WORKER']}", "w") as file:
@@ -175,7 +176,7 @@ def test_each_worker_has_a_sandbox_of_its_own(pytester: pytest.Pytester) -> None
         """
     )
     result = pytester.runpytest_subprocess("-n", "2")
-    result.assert_outcomes(passed=4)
+    result.assert_outcomes(passed=2)
     urls = [path.read_text("utf-8") for path in pytester.path.glob("port-*")]
     assert len(set(urls)) == 2
 
@@ -247,3 +248,30 @@ def test_options_may_be_those_of_a_fixture(pytester: pytest.Pytester) -> None:
     result.assert_outcomes(failed=1)
     # The requests of a test that failed are shown, without what identifies anybody.
     result.stdout.fnmatch_lines(["*Requests to the iCure sandbox*", "403 POST /msggtw/*"])
+
+
+def test_people_of_today_log_in_in_both_kinds_of_tests(pytester: pytest.Pytester) -> None:
+    pytester.makeini(
+        "[pytest]\nicure_flavour = cardinal\nasyncio_default_fixture_loop_scope = function\n"
+    )
+    pytester.makepyfile(
+        """
+        import pytest
+
+
+        def test_blocking(icure_patient, icure_professional, icure_login):
+            assert icure_patient.flavour == icure_professional.flavour == "cardinal"
+            with icure_login(icure_professional) as api:
+                patient = api.patient_api.get_patient(icure_patient.data_owner_id)
+                assert patient.last_name == icure_patient.last_name
+
+
+        @pytest.mark.asyncio
+        async def test_async(icure_async_sandbox, icure_patient, icure_async_login):
+            assert await icure_async_sandbox.stored("patient", icure_patient.data_owner_id)
+            async with icure_async_login(icure_patient) as api:
+                patient = await api.patient_api.get_patient(icure_patient.data_owner_id)
+                assert patient.last_name == icure_patient.last_name
+        """
+    )
+    pytester.runpytest_inprocess("-W", "error").assert_outcomes(passed=2)
