@@ -33,7 +33,7 @@ INSTALL = re.compile(r"\bpip3? install ((?:[^\n`;&|)\\]|\n *)+)")
 ARGUMENT = re.compile(r"'([^']+)'|\"([^\"]+)\"|(\S+)")
 EXTRAS = "|".join(PROJECT["optional-dependencies"])
 EXTRA = re.compile(rf"(?<![\w.-])([a-z][a-z0-9-]*)\[({EXTRAS})\]")
-TOOLS = {"nox", "ruff"}
+TOOLS = {"nox", "pandas", "ruff"}
 
 
 def relative(path: Path) -> str:
