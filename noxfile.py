@@ -14,7 +14,16 @@ if TYPE_CHECKING:
 nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.reuse_existing_virtualenvs = True
-nox.options.sessions = ["lint", "generate", "typecheck", "tests", "interop", "demo"]
+nox.options.sessions = [
+    "lint",
+    "generate",
+    "typecheck",
+    "tests",
+    "docs",
+    "interop",
+    "demo",
+    "release",
+]
 
 PACKAGES = ["icure_async", "icure_sync"]
 OTHER_PYTHONS = ["3.12", "3.13"]
@@ -158,6 +167,24 @@ def demo(session: nox.Session) -> None:
     session.install(".[cli]")
     for flavour in ("medtech", "cardinal"):
         session.run("icure", "demo", "--flavour", flavour)
+
+
+@nox.session
+@budget(2)
+def release(session: nox.Session) -> None:
+    """Build wheel and sdist, check both, and try the wheel with every Python of the machine."""
+    session.install(*nox.project.dependency_groups(PYPROJECT, "release"))
+    session.run("python", "tools/release.py", "build")
+    session.run("python", "tools/release.py", "try", *session.posargs)
+
+
+@nox.session
+@budget(2.5)
+def docs(session: nox.Session) -> None:
+    """Run every program of the documentation, and build it; warnings are errors."""
+    _install(session, "test", "docs")
+    session.run("pytest", *SIDE_BY_SIDE, "docs")
+    session.run("sphinx-build", "-W", "--keep-going", "-n", "-q", "docs", "build/docs")
 
 
 @nox.session

@@ -35,6 +35,7 @@ from icure_async.errors import (
     ValidationError,
     WrongArgumentsError,
 )
+from icure_async.hooks import Hook
 from icure_async.medtech import AnonymousMedTechApi, MedTechApi, Settings
 from icure_async.mistakes import explained
 from icure_async.models.base import Model
@@ -189,6 +190,7 @@ class _Builder(SecretHolder):
         self._proxy: Proxy | None = None
         self._ssl_context: ssl.SSLContext | None = None
         self._connection_limit: int | None = None
+        self._hooks: tuple[Hook, ...] = ()
         self._shared_connection: Connection | None = None
 
     def __copy__(self) -> Self:
@@ -445,6 +447,27 @@ class _Builder(SecretHolder):
             >>> builder = MedTechApiBuilder.from_env().with_connection_limit(10)
         """
         self._connection_limit = _positive(limit, "with_connection_limit", "of connections")
+        return self
+
+    def with_hooks(self, *hooks: Hook) -> Self:
+        """Have hooks told of each attempt to make a request, for traces and metrics.
+
+        They see routes and never an id, a login, a code, a header or a body.
+        ``opentelemetry_hook()`` of the service kit makes one for OpenTelemetry.
+
+        Args:
+            hooks: objects of classes derived from ``Hook``, in addition to those given before.
+
+        Raises:
+            ConfigurationError: one is something else.
+        """
+        for hook in hooks:
+            if not isinstance(hook, Hook):
+                raise ConfigurationError(
+                    "with_hooks() needs objects of classes that derive from Hook, of the service "
+                    "kit."
+                )
+        self._hooks += hooks
         return self
 
     def with_proxy(self, proxy: str) -> Self:
@@ -765,6 +788,7 @@ class _Builder(SecretHolder):
             patient_kind=self._patient_kind,
             timeout=self._timeout,
             max_response_size=self._max_response_size,
+            hooks=self._hooks,
         )
 
     def _connect(self) -> Callable[[], Connection]:
@@ -809,7 +833,15 @@ def sharing_connection(builder: BuilderT) -> tuple[BuilderT, Connection]:
 
 @explained
 class AnonymousMedTechApiBuilder(_Builder):
-    """Builds an :class:`AnonymousMedTechApi`: for registering, and for logging in with a code."""
+    """Builds an :class:`AnonymousMedTechApi`: for registering, and for logging in with a code.
+
+    Example:
+        >>> builder = AnonymousMedTechApiBuilder.from_env(user_type="patient")
+        >>> async with builder.with_storage_directory(folder).build() as anonymous_api:
+        ...     process = await anonymous_api.authentication_api.start_authentication(
+        ...         captcha, phone_number="+32470666666", healthcare_professional_id=professional_id
+        ...     )
+    """
 
     @classmethod
     def from_env(cls, *, user_type: UserType | None = None) -> Self:
@@ -875,7 +907,18 @@ class AnonymousMedTechApiBuilder(_Builder):
 
 @explained
 class MedTechApiBuilder(_Builder):
-    """Builds a :class:`MedTechApi` from a user name and a password or token."""
+    """Builds a :class:`MedTechApi` from a user name and a password or token.
+
+    Example:
+        >>> builder = (
+        ...     MedTechApiBuilder.from_env()
+        ...     .with_storage_directory(folder)
+        ...     .with_user_name(login)
+        ...     .with_password(token)
+        ... )
+        >>> async with builder.build() as api:
+        ...     user = await api.user_api.get_logged_user()
+    """
 
     def __init__(self) -> None:
         super().__init__()

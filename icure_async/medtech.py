@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from icure_async.authentication.completion import Options
     from icure_async.crypto.protocol import Crypto
     from icure_async.entities.kinds import EntityKind
+    from icure_async.hooks import Hook
     from icure_async.models.access_request import AccessRequest
     from icure_async.models.flavour import Flavour
     from icure_async.models.key_change import KeyPairUpdateNotice
@@ -78,6 +79,7 @@ class Settings:
         flavour: the iCure of 2023, or today's.
         project_id: names the application at login, in the cardinal flavour.
         group_id: of the group to work in, in the cardinal flavour.
+        hooks: told of each attempt to make a request.
     """
 
     base_url: str
@@ -99,6 +101,7 @@ class Settings:
     flavour: Flavour = "medtech"
     project_id: str | None = None
     group_id: str | None = None
+    hooks: Sequence[Hook] = ()
 
 
 class _Api(SecretHolder):
@@ -114,6 +117,7 @@ class _Api(SecretHolder):
             max_response_size=settings.max_response_size,
             clock=settings.clock,
             calls=self._calls,
+            hooks=settings.hooks,
         )
         self._closed = False
 
@@ -219,6 +223,10 @@ class AnonymousMedTechApi(_Api):
     Attributes:
         authentication_api: authentication processes.
         message_gateway_api: the gateway's processes; messages need a user who is logged in.
+
+    Example:
+        >>> async with AnonymousMedTechApiBuilder.from_env().build() as anonymous_api:
+        ...     key_pair = await anonymous_api.generate_rsa_keypair()
     """
 
     def __init__(self, settings: Settings, connection: Connection, *, spec_id: str) -> None:
@@ -248,6 +256,12 @@ class MedTechApi(_Api):
         medical_device_api: medical devices.
         user_api: users.
         data_owner_api: data owners.
+
+    Example:
+        >>> builder = MedTechApiBuilder.from_env().with_user_name(login).with_password(token)
+        >>> async with builder.build() as api:
+        ...     key_pairs = await api.init_user_crypto(key_pair)
+        ...     patients = [each async for each in api.patient_api.filter_patients()]
     """
 
     def __init__(

@@ -24,9 +24,10 @@ if TYPE_CHECKING:
 
     from icure_sync._jobs import Task
 
-__all__ = ["ClosableIterator", "entered", "iterate"]
+__all__ = ["ClosableIterator", "Entered", "entered", "iterate"]
 
 T = TypeVar("T")
+Other = TypeVar("Other")
 P = ParamSpec("P")
 
 _ABANDONED_SECONDS: Final = 10.0
@@ -195,12 +196,12 @@ def iterate(
 
 def entered(
     function: Callable[P, AbstractAsyncContextManager[T]], /, *args: P.args, **kwargs: P.kwargs
-) -> AbstractContextManager[T]:
+) -> Entered[T]:
     """Return a context manager that enters and leaves an async one, both in the same task.
 
     An error of the block is not passed on to the async one: that is left as at the block's end.
     """
-    return _Entered(iterate(_held_by, partial(function, *args, **kwargs)))
+    return Entered(iterate(_held_by, partial(function, *args, **kwargs)))
 
 
 async def _held_by(
@@ -210,12 +211,19 @@ async def _held_by(
         yield held
 
 
-class _Entered(AbstractContextManager[T]):
+class Entered(AbstractContextManager[T]):
     """See :func:`entered`."""
 
-    def __init__(self, held: ClosableIterator[T]) -> None:
+    def __init__(
+        self, held: ClosableIterator[Any], wrap: Callable[[Any], T] = lambda held: held
+    ) -> None:
         self._held = held
+        self._wrap = wrap
         self._used = False
+
+    def through(self, wrap: Callable[[T], Other]) -> Entered[Other]:
+        """Return the same, which gives something else to the block instead of what it holds."""
+        return Entered(self._held, wrap)
 
     def __enter__(self) -> T:
         __tracebackhide__ = True
@@ -226,7 +234,7 @@ class _Entered(AbstractContextManager[T]):
                 )
             self._used = True
             try:
-                return next(self._held)
+                return self._wrap(next(self._held))
             except BaseException:
                 # An interrupt may have come when it was already entered.
                 self._held.close()

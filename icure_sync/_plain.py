@@ -26,7 +26,7 @@ from icure_sync._twins import Twin
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Coroutine
 
-__all__ = ["adapt", "callback"]
+__all__ = ["adapt", "callback", "taking"]
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -187,6 +187,24 @@ def callback(
         called = start(partial(with_signals, partial(function, *args, **kwargs)))
         result = await outcome_of(called, patience)
         return await result if inspect.isawaitable(result) else result
+
+    return call
+
+
+def taking(function: Any, *twins: type[Twin[Any]] | None) -> Any:
+    """Return a function that gets twins instead of async objects.
+
+    Args:
+        function: of the application; anything else is returned as it is.
+        twins: the twin of each argument, or None where that has none.
+    """
+    if not callable(function):
+        return function
+
+    @wraps(function)
+    def call(*args: Any) -> Any:
+        pairs = zip(args, twins, strict=True)
+        return function(*(arg if twin is None else twin._wrap(arg) for arg, twin in pairs))
 
     return call
 

@@ -32,6 +32,7 @@ __all__ = ["Twin"]
 A = TypeVar("A")
 T = TypeVar("T")
 P = ParamSpec("P")
+TwinT = TypeVar("TwinT", bound="Twin[Any]")
 
 _GENERATED: Final = "icure_sync._generated."
 _known: weakref.WeakValueDictionary[int, Twin[Any]] = weakref.WeakValueDictionary()
@@ -87,6 +88,14 @@ class Twin(Generic[A]):
             twin = cls.__new__(cls)
             twin._hold(inner, pid)
             return twin
+
+    @classmethod
+    def _unwrap(cls, twin: object) -> Any:
+        """Return the async object of a twin; anything else as it is, for the callee to refuse."""
+        if not isinstance(twin, cls):
+            return twin
+        twin._check_process()
+        return twin._inner
 
     @classmethod
     def _made_by(cls, method: str, *args: Any, **kwargs: Any) -> Self:
@@ -177,6 +186,19 @@ class Twin(Generic[A]):
         """Call :func:`entered`, unless the process was forked since this was made."""
         self._check_process()
         return entered(function, *args, **kwargs)
+
+    def _enter_twin(
+        self,
+        twin: type[TwinT],
+        function: Callable[P, AbstractAsyncContextManager[Any]],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> AbstractContextManager[TwinT]:
+        """Call :func:`entered` for what gives an async object, of which the block gets the twin."""
+        self._check_process()
+        wrap: Callable[[Any], TwinT] = twin._wrap
+        return entered(function, *args, **kwargs).through(wrap)
 
     def _overrides(self, method: str) -> bool:
         """Return whether a subclass of the generated class, or this object, has its own method."""

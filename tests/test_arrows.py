@@ -39,6 +39,7 @@ LEVELS: Final[tuple[tuple[str, ...], ...]] = (
         "cautions",
         "environment",
         "foreign_text",
+        "hooks",
         "json_shapes",
         "mistakes",
         "secret_holders",

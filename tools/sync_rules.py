@@ -90,6 +90,7 @@ _STORAGES: Final = (
     "PostgresStorage",
     "StorageKeyStorage",
 )
+_STORES: Final = ("ProcessStore", "SessionStore")
 
 
 def _twins(source: str, target: str, *classes: str) -> GeneratedModule:
@@ -140,9 +141,12 @@ RULES: Final = Rules(
         _twins("storage.encrypted", "encrypted", "EncryptedStorage", "EncryptedKeyStorage"),
         _twins("storage.postgres", "postgres", "PostgresStorage", "PostgresKeyStorage"),
         _protocols("crypto.protocol", "crypto", "Crypto"),
+        _twins("services.pool", "pool", "ApiPool"),
+        _twins("services.processes", "processes", "ProcessStore"),
+        _twins("services.sessions", "sessions", "SessionStore"),
     ),
-    constructed=(*_BUILDERS, *_STORAGES, "Sandbox"),
-    portable=(*_BUILDERS, *_STORAGES),
+    constructed=(*_BUILDERS, *_STORAGES, *_STORES, "ApiPool", "Sandbox"),
+    portable=(*_BUILDERS, *_STORAGES, *_STORES),
     renamed={
         "aclose": "close",
         "__aenter__": "__enter__",
@@ -153,6 +157,7 @@ RULES: Final = Rules(
     closing=("aclose", "__aexit__"),
     awaitables=("Building",),
     entered=(
+        "ApiPool.use",
         "EncryptedStorage.lock",
         "FileStorage.lock",
         "LockableStorage.lock",
@@ -176,6 +181,8 @@ RULES: Final = Rules(
         "AnonymousMedTechApiBuilder.on_key_change.notify",
         "AnonymousMedTechApiBuilder.with_public_key_policy.policy",
         "AnonymousMedTechApiBuilder.with_trust_on_first_use.confirm_change",
+        "ApiPool.__init__.configure",
+        "ApiPool.__init__.start",
         "AuthenticationApi.authenticate_and_ask_access_to_its_existing_data.find_key",
         "AuthenticationApi.complete_authentication.find_key",
         "AuthenticationApi.resend.progress",
@@ -191,6 +198,8 @@ RULES: Final = Rules(
         "PatientApi.iter_patients_and_try_decrypt.progress",
         "PatientApi.modify_patients.progress",
         "PatientApi.share_many.progress",
+        "ProcessStore.complete.find_key",
+        "ProcessStore.resend.progress",
         "Subscription.start.on_event",
         "Subscription.start.on_state",
     ),
@@ -207,6 +216,7 @@ RULES: Final = Rules(
         "icure_sync.errors": "icure_async.errors",
         "icure_sync.storage": "icure_async.storage",
         "icure_sync.sandbox": "icure_async.sandbox",
+        "icure_sync.services": "icure_async.services",
     },
     internal=(
         "icure_async.cli",
@@ -226,12 +236,18 @@ RULES: Final = Rules(
         "icure_async.authentication.process",
         "icure_async.cautions",
         "icure_async.errors",
+        "icure_async.hooks",
         "icure_async.models",
         "icure_async.sandbox.control.messages",
         "icure_async.sandbox.control.people",
         "icure_async.sandbox.control.requests",
         "icure_async.sandbox.faults",
         "icure_async.sandbox.master",
+        "icure_async.services.hooks",
+        "icure_async.services.http",
+        "icure_async.services.session_values",
+        "icure_async.services.statistics",
+        "icure_async.services.users",
         "icure_async.storage.user_keys",
     ),
     shared_names={
@@ -239,9 +255,13 @@ RULES: Final = Rules(
         "StorageLock": "A value.",
     },
     words={
+        "the event loop and the process in which": "the process in which",
+        "another event loop or process": "another process",
         "async for": "for",
+        "an async function that": "a function that",
         "async with": "with",
         "aclose()": "close()",
+        ":meth:`aclose`": ":meth:`close`",
         "~icure_async.storage.Storage`": "~icure_sync.storage.BlockingStorage`",
         "~icure_async.storage.KeyStorage`": "~icure_sync.storage.BlockingKeyStorage`",
         "icure_async.": "icure_sync.",

@@ -167,11 +167,17 @@ def why_async(thing: object) -> str | None:
 def calls_back(thing: object) -> bool:
     """Return whether a type is to be called, or holds such a thing; async objects are no matter."""
     return any(
-        not why_async(part) and (getattr(part, "_is_protocol", False) or "__call__" in vars(part))
+        not why_async(part) and (_is_protocol_of_methods(part) or "__call__" in vars(part))
         if is_ours(part)
         else getattr(part, "__name__", "") in _FUNCTIONS
         for part in reached(thing, methods=False)
     )
+
+
+def _is_protocol_of_methods(cls: type) -> bool:
+    """Return whether a class is a protocol that is more than attributes."""
+    members = [member for name, member in vars(cls).items() if is_public(name)]
+    return getattr(cls, "_is_protocol", False) and any(map(inspect.isfunction, members))
 
 
 def _parts_of(thing: Any) -> Iterator[object]:

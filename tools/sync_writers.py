@@ -32,10 +32,10 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from typing import Final, Protocol, Self
 from icure_sync._iterators import ClosableIterator
-from icure_sync._plain import adapt, callback
+from icure_sync._plain import adapt, callback, taking
 from icure_sync._twins import Twin
 """
-RUNTIME: Final = ("Twin", "adapt", "callback")
+RUNTIME: Final = ("Twin", "adapt", "callback", "taking")
 ITERATORS: Final = (abc.AsyncIterator, abc.AsyncIterable, abc.AsyncGenerator)
 # Results of methods: the table of its rules, the twin's way to call it, and the plain type.
 PLAIN_FORMS: Final[dict[object, tuple[str, str, str]]] = {
@@ -387,6 +387,8 @@ class ClassWriter:
         elif form := self.plain_form(method):
             how, plain = form
             result, decorators = f"self.{how}({inner}{passed})", []
+            if held := self._held(plain):
+                result = f"self._enter_twin({held}, {inner}{passed})"
         else:
             refuse(decorators, NO_RULE)
             yield from self._method(method, f"({inner}{passed})")
@@ -486,8 +488,14 @@ class ClassWriter:
         table, how, plain = PLAIN_FORMS[shape]
         is_ruled = parts and self.plan.uses(table, self.place)
         refuse(not is_ruled, NO_RULE if table == "entered" else ITERATOR)
-        self.check_plain(parts[0])
+        if table != "entered" or not self.plan.has_twin(self.meaning(parts[0])):
+            self.check_plain(parts[0])
         return how, ast.Subscript(ast.Name(plain), parts[0])
+
+    def _held(self, plain: Any) -> str | None:
+        """Return the expression for the twin that a plain context manager gives, if it has one."""
+        cls = self.meaning(plain.slice)
+        return self.module.in_sibling(cls, cls.__name__) if self.plan.has_twin(cls) else None
 
     # Signatures.
 
@@ -538,7 +546,11 @@ class ClassWriter:
             made = f"adapt({name}, {self.module.in_sibling(cls, constant)})"
         elif source.calls_back(self.meaning(annotation)):
             refuse(not self.plan.uses("callbacks", self.place), CALLBACK)
-            plain, made = self._callback(None if starred else wanted), f"callback({name})"
+            plain, made = self._callback(None if starred else wanted, name)
+        elif self.plan.kind_of(cls) == "twin" and not starred:
+            self.module.needs(self.plan.homes[cls], cls.__name__)
+            plain = cls.__name__
+            made = f"{self.module.in_sibling(cls, plain)}._unwrap({name})"
         else:
             self.check_plain(annotation)
             return ast.unparse(annotation), name
@@ -553,16 +565,32 @@ class ClassWriter:
         is_optional = shape in (typing.Union, UnionType) and len(others) == 1
         return (others[0], True) if is_optional else (annotation, False)
 
-    def _callback(self, hint: Any) -> str:
-        """Return the type of the plain function for that of an async one."""
+    def _callback(self, hint: Any, name: str) -> tuple[str, str]:
+        """Return the type of the plain function for that of an async one, and what is made of it.
+
+        Where it takes async objects, it gets their twins.
+        """
         shape, parts = self.generic(hint)
         awaited, results = self.generic(parts[-1] if parts else None)
         is_async = results and awaited in (abc.Awaitable, abc.Coroutine)
         refuse(not is_async or shape.__name__ != "Callable", CONVERTIBLE)
         # Of a Coroutine[Any, Any, T] the last one is what it returns.
         parts = [parts[0], results[-1]]
-        for part in parts:
+        taken = parts[0].elts if isinstance(parts[0], ast.List) else []
+        twins = [self._twin_taken(part) for part in taken]
+        for part in [*taken, results[-1]] if any(twins) else parts:
             is_callback = source.calls_back(self.meaning(part))
             refuse(is_callback, "is a callback that takes or returns another one")
-            self.check_plain(part)
-        return f"{ast.unparse(hint.value)}[{', '.join(map(ast.unparse, parts))}]"
+            if not self.plan.has_twin(self.meaning(part)) or part is results[-1]:
+                self.check_plain(part)
+        made = f"taking({name}, {', '.join(t or 'None' for t in twins)})" if any(twins) else name
+        plain = f"{ast.unparse(hint.value)}[{', '.join(map(ast.unparse, parts))}]"
+        return plain, f"callback({made})"
+
+    def _twin_taken(self, annotation: ast.expr) -> str | None:
+        """Return the expression for the twin of an argument of a callback, if it has one."""
+        cls = self.meaning(annotation)
+        if not self.plan.has_twin(cls):
+            return None
+        self.module.needs(self.plan.homes[cls], cls.__name__)
+        return self.module.in_sibling(cls, cls.__name__)

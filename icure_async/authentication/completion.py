@@ -189,6 +189,7 @@ class Completer:
             result = AuthenticationResult(
                 med_tech_api=api,
                 user_id=user_id,
+                login=process.login,
                 group_id=group_id,
                 data_owner_id=await api.data_owner_id(),
                 token=progress.token,

@@ -28,6 +28,7 @@ class AuthenticationResult:
         med_tech_api: in the user's name, with the gateway settings of the API it came from. It
             lives on when that one is closed, and is closed with ``aclose()``.
         user_id: id of the user.
+        login: the user name to log in with later: the normalised email address or phone number.
         group_id: id of the user's group, where the backend tells it.
         data_owner_id: id of the data owner the user is: the patient or the healthcare professional.
         token: the long-lived token: a password for :class:`~icure_async.MedTechApiBuilder`. Never
@@ -49,6 +50,7 @@ class AuthenticationResult:
 
     med_tech_api: MedTechApi
     user_id: str
+    login: str
     group_id: str | None
     data_owner_id: str
     token: str = attrs.field(repr=False)

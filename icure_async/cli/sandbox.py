@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import errno
+import json
 import shlex
 import signal
 from pathlib import Path
@@ -11,9 +14,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from icure_async.cli.sandbox_ready import description_of, exports_of, ready_file
 from icure_async.rest.proxies import is_loopback
 
 if TYPE_CHECKING:
+    from collections.abc import Generator, Iterable
+
     from icure_async.sandbox import Sandbox
 
 __all__ = ["sandbox"]
@@ -51,10 +57,34 @@ def sandbox(
             help="Let new patients register without a healthcare professional.",
         ),
     ] = False,
+    code: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PHONE=CODE",
+            help="Fixed code of a phone number or email address; more than once for several.",
+        ),
+    ] = None,
+    random_seed: Annotated[
+        int | None,
+        typer.Option(
+            help="Make codes, ids and tokens the same in each run. Then anybody can guess them."
+        ),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one line of JSON instead of exports.")
+    ] = False,
+    ready_path: Annotated[
+        Path | None,
+        typer.Option(
+            "--ready-file",
+            help="File to write that JSON to when the sandbox is ready; removed at the end.",
+        ),
+    ] = None,
 ) -> None:
     """Run a local iCure backend and message gateway until Ctrl-C or SIGTERM.
 
-    A shell can source its output; messages for people go to stderr.
+    A shell can source its output; messages for people go to stderr. The page that it names shows
+    codes as they are sent.
     """
     # Imported here, like the server that it is: other commands do without it.
     from icure_async.sandbox import Sandbox
@@ -68,6 +98,8 @@ def sandbox(
         allow_origins=allow_origin or (),
         allow_hosts=allow_host or (),
         lenient=lenient,
+        codes=_codes(code or ()),
+        random_seed=random_seed,
     )
     notes = Console(stderr=True)
     if not is_loopback(host):
@@ -84,47 +116,84 @@ def sandbox(
             style="yellow",
             highlight=False,
             markup=False,
+            soft_wrap=True,
         )
     try:
-        asyncio.run(_serve(Console(), notes, server))
+        asyncio.run(_serve(Console(), notes, server, ready_path, as_json=as_json))
     except KeyboardInterrupt:
         pass
     except DatabaseUnusableError:
         raise
     except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise OSError(f"{error.strerror}, as in 'icure sandbox --port 0'") from None
         raise OSError(f"Could not run the sandbox on {host}, port {port}: {error}") from None
 
 
-async def _serve(console: Console, notes: Console, server: Sandbox) -> None:
-    async with server:
-        master = server.master_hcp
-        environment = server.environment | {
-            "ICURE_SANDBOX_PROFESSIONAL_ID": master.data_owner_id,
-            "ICURE_SANDBOX_LOGIN": master.login,
-            "ICURE_SANDBOX_PASSWORD": master.password,
-        }
-        for name, value in environment.items():
-            line = f"export {name}={shlex.quote(value)}"
+def _codes(given: Iterable[str]) -> dict[str, str]:
+    """Return fixed codes by contact. No error shows one."""
+    codes: dict[str, str] = {}
+    for text in given:
+        contact, equals, code = text.rpartition("=")
+        if not equals:
+            raise ValueError('--code takes PHONE=CODE, like "+32470000001=123456"')
+        codes[contact] = code
+    return codes
+
+
+async def _serve(
+    console: Console, notes: Console, server: Sandbox, ready: Path | None, *, as_json: bool
+) -> None:
+    # Before anybody knows that it runs, and may end it.
+    with _told_to_end() as told:
+        async with server:
+            await _announced(console, notes, server, ready, told, as_json=as_json)
+
+
+async def _announced(
+    console: Console,
+    notes: Console,
+    server: Sandbox,
+    ready: Path | None,
+    told: asyncio.Event,
+    *,
+    as_json: bool,
+) -> None:
+    """Say where the sandbox is, and wait for its end."""
+    with ready_file(ready, server):
+        for line in _lines(server, as_json=as_json):
             console.print(line, highlight=False, markup=False, soft_wrap=True)
         notes.print(
-            f"\nHealthcare professional {master.data_owner_id} logs in with ICURE_SANDBOX_LOGIN "
-            "and ICURE_SANDBOX_PASSWORD.\n"
-            f"Codes arrive at {server.msg_gw_url}/{server.spec_id}/lastSMS/(phone) and "
+            f"\nHealthcare professional {server.master_hcp.data_owner_id} logs in with "
+            "ICURE_SANDBOX_LOGIN and ICURE_SANDBOX_PASSWORD.\n"
+            f"Codes arrive on the page {server.page_url}\n"
+            f"and at {server.msg_gw_url}/{server.spec_id}/lastSMS/(phone) and "
             "…/lastEmail/(email). Ctrl-C stops.",
             highlight=False,
             markup=False,
             soft_wrap=True,
         )
-        await _stopped()
+        await told.wait()
 
 
-async def _stopped() -> None:
-    """Wait for Ctrl-C, or for the signal that ``kill`` and ``docker stop`` send."""
-    import anyio
+def _lines(server: Sandbox, *, as_json: bool) -> list[str]:
+    if as_json:
+        return [json.dumps(description_of(server))]
+    return [f"export {name}={shlex.quote(value)}" for name, value in exports_of(server).items()]
 
+
+@contextlib.contextmanager
+def _told_to_end() -> Generator[asyncio.Event]:
+    """Yield what is set by Ctrl-C, and by the signal that ``kill`` and ``docker stop`` send."""
+    told, loop = asyncio.Event(), asyncio.get_running_loop()
+    handled: list[signal.Signals] = []
+    # Not on Windows, where Ctrl-C is a KeyboardInterrupt.
+    with contextlib.suppress(NotImplementedError):
+        for each in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(each, told.set)
+            handled.append(each)
     try:
-        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-            async for _ in signals:
-                return
-    except NotImplementedError:  # On Windows, where Ctrl-C is a KeyboardInterrupt.
-        await asyncio.Event().wait()
+        yield told
+    finally:
+        for each in handled:
+            loop.remove_signal_handler(each)

@@ -30,7 +30,7 @@ class PublicKey:
 
     @property
     def fingerprint(self) -> str:
-        """The name of the key in the protocol: its last 32 hex characters.
+        """The key's name in the protocol, its last 32 hex characters.
 
         It is a tail of the modulus and no hash, so that somebody can make a key pair with a given
         fingerprint: compare :attr:`digest` with the person instead.

@@ -191,6 +191,7 @@ def _reader(cls: _Class, *, form: _Form) -> Read:
     missing = [(member.name, make) for member in members if (make := _assumes(member))]
     new = cls.__new__
     two_names = {member.name: member.key for member in members if member.name != member.key}
+    other_names = frozenset(two_names)
     slots = [member.slot for member in members]
 
     def read(value: Any, _: object = None, *, closely: bool = False) -> Any:
@@ -204,11 +205,12 @@ def _reader(cls: _Class, *, form: _Form) -> Read:
                 setattr(model, slot, None)
         else:
             model = cls()
-            _require_one_spelling(two_names, read_object(value))
         assumed: _Object = {}
         others: _Object = {}
         # Most are dicts; asking for the class spares a call, as it does for each member.
         document: _Object = value if value.__class__ is dict else read_object(value)
+        if not is_wire and not other_names.isdisjoint(document):
+            _require_one_spelling(two_names, document)
         for key, item in document.items():
             if key not in readers:
                 others[key] = item

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import io
+import itertools
 import logging
 import math
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import aiohttp
 import attrs
@@ -14,6 +16,7 @@ import yarl
 
 from icure_async.errors import ConfigurationError, NetworkError, ValidationError
 from icure_async.foreign_text import printable
+from icure_async.hooks import Hook, RequestOutcome, outgoing, started
 from icure_async.rest.calls import Calls
 from icure_async.rest.decoding import (
     BodyTooLargeError,
@@ -34,12 +37,14 @@ from icure_async.rest.retries import AS_USUAL, repeated
 from icure_async.rest.websocket import Websocket, shake_hands
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from icure_async.rest.connection import Connection
     from icure_async.rest.proxies import Proxy
 
 __all__ = ["DEFAULT_MAX_RESPONSE_SIZE", "DEFAULT_TIMEOUT", "Request", "Transport"]
+
+Outcome = TypeVar("Outcome", bound="Websocket | Response | Failure")
 
 _log: Final = logging.getLogger(__name__)
 
@@ -51,7 +56,9 @@ DEFAULT_MAX_RESPONSE_SIZE: Final = 64 << 20
 
 _TOO_MANY_REQUESTS: Final = 429
 _PROXY_REFUSES: Final = 407
+_SWITCHING_PROTOCOLS: Final = 101
 _FIRST_REDIRECTION: Final = 300
+_FIRST_ERROR: Final = 400
 # Connecting may take so much of the time; a request that ends before was certainly not sent.
 _CONNECTING: Final = 0.9
 # A server that asks for more than this gets an error that says how long to wait.
@@ -103,6 +110,7 @@ class Transport:
         max_response_size: bytes of an answer, decompressed.
         clock: epoch seconds.
         calls: of the API object, which may be closed; by default a request is a call of its own.
+        hooks: told of each attempt.
     """
 
     def __init__(
@@ -113,8 +121,10 @@ class Transport:
         max_response_size: int = DEFAULT_MAX_RESPONSE_SIZE,
         clock: Callable[[], float] = time.time,
         calls: Calls | None = None,
+        hooks: Sequence[Hook] = (),
     ) -> None:
         self._connection = connection
+        self._hooks = hooks
         self._seconds = timeout
         self._timeout = aiohttp.ClientTimeout(
             total=timeout, connect=timeout * _CONNECTING, ceil_threshold=math.inf
@@ -144,10 +154,11 @@ class Transport:
                 used. Nothing was sent.
         """
         data = _encode_body(request)
+        attempt = self._observed(request, functools.partial(self._send_once, request, data))
         outcome = await self._calls.request(
             request.action,
             lambda: repeated(
-                lambda: self._send_once(request, data),
+                attempt,
                 lambda outcome: _wait_after(request, outcome),
                 before_wait=lambda seconds: _log.debug(
                     "%s: trying again in %.1f s", request.action, seconds
@@ -168,7 +179,8 @@ class Transport:
             ConfigurationError: the API object is closed, or no connection would be left for
                 requests. Nothing was sent.
         """
-        outcome = await self._calls.request(request.action, lambda: self._shake_hands(request))
+        attempt = self._observed(request, functools.partial(self._shake_hands, request))
+        outcome = await self._calls.request(request.action, attempt)
         if isinstance(outcome, Failure):
             raise outcome.error
         if isinstance(outcome, Websocket):
@@ -178,6 +190,33 @@ class Transport:
             "the server does not speak the protocol of websockets; check the URL, and whether a "
             "proxy on the way lets websockets through"
         )
+
+    def _observed(
+        self, request: Request, attempt: Callable[[], Awaitable[Outcome]]
+    ) -> Callable[[], Awaitable[Outcome]]:
+        """Return a function that makes an attempt and tells the hooks of it, if there are any."""
+        if not self._hooks:
+            return attempt
+        attempts = itertools.count()
+
+        async def observed() -> Outcome:
+            begun = time.perf_counter()
+            end = started(self._hooks, outgoing(request.method, request.url, next(attempts)))
+            status: int | None = None
+            error_type: str | None = None
+            try:
+                outcome = await attempt()
+                status, error_type = _seen_in(outcome)
+            except BaseException as error:
+                error_type = type(error).__name__
+                raise
+            else:
+                return outcome
+            finally:
+                seconds = time.perf_counter() - begun
+                end(RequestOutcome(status_code=status, error_type=error_type, seconds=seconds))
+
+        return observed
 
     async def _shake_hands(self, request: Request) -> Websocket | Response | Failure:
         connection = self._connection
@@ -274,6 +313,16 @@ class Transport:
             proxy=proxy,
             session_name=self._connection.name if self._connection.client_session.closed else None,
         )
+
+
+def _seen_in(outcome: Websocket | Response | Failure) -> tuple[int | None, str | None]:
+    """Return the status of an answer and the type of an error, as metrics name them."""
+    if isinstance(outcome, Failure):
+        return None, type(outcome.error).__name__
+    if isinstance(outcome, Websocket):
+        return _SWITCHING_PROTOCOLS, None
+    is_error = outcome.status >= _FIRST_ERROR
+    return outcome.status, str(outcome.status) if is_error else None
 
 
 def _encoding(answer: aiohttp.ClientResponse) -> str:

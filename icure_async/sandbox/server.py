@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
 from weakref import WeakKeyDictionary
@@ -253,7 +254,7 @@ class Sandbox:
             self._clock, self._settings, tickets, ping_interval=self._ping_interval
         )
         desk = self._desk
-        desk.feed.open()
+        desk.open()
         watchers = Watchers(events, DataWatcher(desk.feed))
         store = self._store = Store(self._database, link_entity, watchers)
         await store.open()
@@ -304,7 +305,16 @@ class Sandbox:
         )
         self._runner = runner
         await runner.setup()
-        await web.TCPSite(runner, self._host, self._port).start()
+        try:
+            await web.TCPSite(runner, self._host, self._port).start()
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+            raise OSError(
+                errno.EADDRINUSE,
+                f"Port {self._port} of {self._host} is in use, perhaps by another sandbox: stop "
+                "that one, or choose another port: 0 takes a free one",
+            ) from None
 
     async def _prepare(self, store: Store, seed: seeding.Seed | None) -> str | None:
         """Give the database a master and a signing key, unless it has them; return the key."""
@@ -550,6 +560,14 @@ class Sandbox:
             TypeError: if something is of the wrong type.
             ValueError: if something makes no sense: an unknown group or professional, a contact
                 that another user has.
+
+        Example:
+            >>> person = await sandbox.register("patient", first_name="Arya", last_name="Stark")
+            >>> builder = MedTechApiBuilder.from_env()
+            >>> builder = builder.with_user_name(person.login).with_password(person.token)
+            >>> async with builder.build() as api:
+            ...     await api.init_user_crypto(person.key_pair) == [person.key_pair]
+            True
         """
         wishes = Wishes(
             kind=kind,
@@ -610,6 +628,13 @@ class Sandbox:
 
         Raises:
             ValueError: if there is no such user.
+
+        Example:
+            >>> try:
+            ...     await sandbox.second_factor_code(login)
+            ... except ValueError:
+            ...     print("That user has no second factor")
+            That user has no second factor
         """
         secret = await self._open_store.run(lambda tx: second_factor_secret(tx, user_name))
         if secret is None:
@@ -741,6 +766,11 @@ class Sandbox:
 
         Raises:
             ValueError: that says what is wrong with the seed; nothing is changed then.
+
+        Example:
+            >>> seed = await sandbox.export()
+            >>> async with Sandbox() as other:
+            ...     await other.load(seed)
         """
         store, events = self._open_store, self._events
         checked = await in_new_thread(seeding.read_seed, seed)
@@ -797,6 +827,16 @@ class Sandbox:
 
         Raises:
             TypeError: if it is no `Fault`.
+
+        Example:
+            >>> from icure_async.errors import ServerError
+            >>> fault = Fault(kind="status", status=500, method="DELETE", path="/rest/v1/patient/*")
+            >>> with sandbox.fault(fault) as injected:
+            ...     try:
+            ...         await api.patient_api.delete_patient(patient.id)
+            ...     except ServerError:
+            ...         print(injected.struck > 0)
+            True
         """
         return self._desk.fault(_checked(fault))
 

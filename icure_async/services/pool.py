@@ -12,7 +12,6 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import anyio
-import attrs
 
 from icure_async.builders import MedTechApiBuilder, sharing_connection
 from icure_async.errors import (
@@ -34,6 +33,7 @@ from icure_async.services.pooled import (
     shows_that_refused,
     token_expired,
 )
+from icure_async.services.statistics import PoolStatistics
 from icure_async.services.users import UserCredentials, credentials_of
 from icure_async.services.waiting_line import WaitingLine
 
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from icure_async.rest.connection import Connection
     from icure_async.services.users import PoolUser
 
-__all__ = ["ApiPool", "PoolStatistics"]
+__all__ = ["ApiPool"]
 
 _log: Final = logging.getLogger(__name__)
 
@@ -53,35 +53,6 @@ _MAKE_ANOTHER: Final = (
     "Make one in each worker process, in its event loop: in the lifespan of the application, and "
     "not while its module is imported."
 )
-
-
-@attrs.frozen(kw_only=True)
-class PoolStatistics:
-    """Numbers about a pool, for a health check or a metric.
-
-    Attributes:
-        open: API objects there are now, with those that are being built or closed.
-        in_use: of these, the ones that somebody uses or waits for.
-        idle: of these, the ones that wait for their user to come back.
-        waiting: tasks that wait because all are in use.
-        built: API objects that were built since the pool was made.
-        reused: uses that found an API object already there.
-        failed: builds that failed.
-        evicted: idle API objects that had to make room for others.
-        expired: idle API objects whose time was over.
-        refused: API objects that were let go because the token has expired or was revoked.
-    """
-
-    open: int = 0
-    in_use: int = 0
-    idle: int = 0
-    waiting: int = 0
-    built: int = 0
-    reused: int = 0
-    failed: int = 0
-    evicted: int = 0
-    expired: int = 0
-    refused: int = 0
 
 
 @explained
@@ -102,12 +73,7 @@ class ApiPool(SecretHolder):
     each login the backend is asked who the user is: where that is not the user the pool was asked
     for, nobody gets the API object.
 
-    A pool belongs to the event loop and the process in which it is first used. ::
-
-        pool = ApiPool(MedTechApiBuilder.from_env().with_storage_directory("keys"))
-
-        async with pool.use(session) as api:
-            patient = await api.patient_api.get_patient(patient_id)
+    A pool belongs to the event loop and the process in which it is first used.
 
     Args:
         builder: the options of all API objects, without user name and password. It is copied.
@@ -120,10 +86,15 @@ class ApiPool(SecretHolder):
         start: an async function that gets a new API object ready; by default its
             ``init_user_crypto()`` is called, which refuses to make another key pair for a user who
             has one elsewhere.
-        clock: epoch seconds.
 
     Raises:
         ConfigurationError: an argument makes no sense.
+
+    Example:
+        >>> builder = MedTechApiBuilder.from_env().with_storage_directory(folder / "service")
+        >>> big_pool = ApiPool(builder, max_apis=500)
+        >>> big_pool
+        <ApiPool with 0 of 500 API objects>
     """
 
     def __init__(
@@ -136,7 +107,7 @@ class ApiPool(SecretHolder):
         closing_seconds: float = 30.0,
         configure: Callable[[MedTechApiBuilder, PoolUser], Awaitable[object]] | None = None,
         start: Callable[[MedTechApi], Awaitable[object]] | None = None,
-        clock: Callable[[], float] = time.time,
+        _clock: Callable[[], float] = time.time,
     ) -> None:
         if not isinstance(builder, MedTechApiBuilder):
             raise ConfigurationError(
@@ -155,7 +126,7 @@ class ApiPool(SecretHolder):
         self._max_apis = max_apis
         self._configure = configure
         self._start = start
-        self._clock = clock
+        self._clock = _clock
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pid = 0
         self._connection: Connection | None = None
@@ -177,7 +148,12 @@ class ApiPool(SecretHolder):
 
     @property
     def statistics(self) -> PoolStatistics:
-        """The numbers of this moment."""
+        """The numbers of this moment.
+
+        Example:
+            >>> pool.statistics.built
+            0
+        """
         in_use = sum(1 for pooled in list(self._open) if pooled.users)
         return PoolStatistics(
             open=len(self._open),
@@ -205,6 +181,11 @@ class ApiPool(SecretHolder):
             KeyPairNotFoundError: the user has keys, and none of them is in the key storage.
             ConfigurationError: the pool belongs to another event loop or process.
             NetworkError: no answer. The next use tries again.
+
+        Example:
+            >>> async with pool.use(result) as api:
+            ...     (await api.user_api.get_logged_user()).id == result.user_id
+            True
         """
         pooled, api = await self._acquire(credentials_of(user), user)
         task = asyncio.current_task()
@@ -229,6 +210,10 @@ class ApiPool(SecretHolder):
 
         Returns:
             How many there were.
+
+        Example:
+            >>> await pool.discard(result.user_id)
+            0
         """
         self._check_place()
         theirs = [pooled for key, pooled in self._known.items() if key[0] == user_id]
@@ -251,6 +236,12 @@ class ApiPool(SecretHolder):
             ValidationError: the user is malformed.
             PoolClosedError: the pool is closed.
             ConfigurationError: the pool belongs to another event loop or process.
+
+        Example:
+            >>> own_api.token_expires_at == result.token_expires_at
+            True
+            >>> (await pool.log_out(result)).token_revoked
+            True
         """
         credentials = credentials_of(user)
         self._enter()
@@ -281,7 +272,12 @@ class ApiPool(SecretHolder):
 
         Raises:
             ConfigurationError: it is called inside of a block of :meth:`use`, which it would wait
-                for; or in another event loop or process. The pool is as it was before.
+                for; or in another event loop or process. The pool is as before.
+
+        Example:
+            >>> await pool.aclose()
+            >>> pool.statistics.open
+            0
         """
         if self._loop is None:
             self._closed = True

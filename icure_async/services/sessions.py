@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
-from icure_async.authentication.result import AuthenticationResult
 from icure_async.errors import ValidationError
 from icure_async.mistakes import explained
 from icure_async.secret_holders import SecretHolder
 from icure_async.services.sealed_items import SealedItems, tag_of
-from icure_async.services.users import UserCredentials, credentials_of
+from icure_async.services.session_values import StoredSession, UserSession
+from icure_async.services.users import credentials_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -21,47 +21,13 @@ if TYPE_CHECKING:
     from icure_async.models.user_token import LogoutResult
     from icure_async.services.pool import ApiPool
     from icure_async.services.sealed_items import SealedItem
-    from icure_async.services.users import PoolUser
+    from icure_async.services.users import PoolUser, UserCredentials
     from icure_async.storage.protocols import Storage
 
-__all__ = ["SessionStore", "StoredSession", "UserSession"]
+__all__ = ["SessionStore"]
 
 _PREFIX: Final = "icure.session."
 _LEAVING: Final = "icure.leaving_session."
-
-
-@explained
-@attrs.frozen(kw_only=True)
-class UserSession(UserCredentials):
-    """A person who is logged in to a service.
-
-    Attributes:
-        user_id: id of the user at the backend.
-        login: the user name: login, email address, phone number or user id.
-        token: the token to log in with. Never in a repr.
-        token_expires_at: when the token ends, in epoch milliseconds, if known.
-        data_owner_id: id of the data owner the user is, if known.
-        created_at: when the person has signed in, in epoch milliseconds.
-        expires_at: when the session ends, in epoch milliseconds.
-    """
-
-    created_at: int
-    expires_at: int
-
-
-@attrs.frozen(kw_only=True)
-class StoredSession:
-    """One of a user's sessions, as far as it can be read without its id.
-
-    Attributes:
-        key: names it for :meth:`SessionStore.remove_session`; nobody can log in with it.
-        created_at: when the person has signed in, in epoch milliseconds.
-        expires_at: when it ends, in epoch milliseconds.
-    """
-
-    key: str
-    created_at: int
-    expires_at: int
 
 
 @explained
@@ -71,19 +37,20 @@ class SessionStore(SecretHolder):
     The id of a session goes into a cookie (``HttpOnly``, ``Secure``, ``SameSite``) and nowhere
     else. The storage holds a hash of it, and what is in the session encrypted under a key that is
     derived from it: somebody with a copy of the storage can neither log in nor see who is logged
-    in. The storage does see when sessions begin and end, and which belong to the same user. ::
-
-        sessions = SessionStore(FileStorage("sessions"))
-        session_id = await sessions.create(result)
-        session = await sessions.get(session_id)
+    in. The storage does see when sessions begin and end, and which belong to the same user.
 
     Args:
         storage: where sessions are kept.
         validity: how long a session lasts at most; it never outlasts its token.
-        clock: epoch seconds.
 
     Raises:
         ValidationError: the validity makes no sense.
+
+    Example:
+        >>> sessions = SessionStore(FileStorage(folder / "sessions"))
+        >>> session_id = await sessions.create(result)
+        >>> (await sessions.get(session_id)).user_id == result.user_id
+        True
     """
 
     def __init__(
@@ -91,17 +58,17 @@ class SessionStore(SecretHolder):
         storage: Storage,
         *,
         validity: timedelta = timedelta(days=30),
-        clock: Callable[[], float] = time.time,
+        _clock: Callable[[], float] = time.time,
     ) -> None:
         self._validity_ms = milliseconds_of(validity, "validity of a SessionStore")
-        self._clock = clock
+        self._clock = _clock
         self._items = SealedItems(storage, _PREFIX)
         self._leaving = SealedItems(storage, _LEAVING)
 
     def __repr__(self) -> str:
         return "<SessionStore>"
 
-    async def create(self, user: AuthenticationResult | PoolUser) -> str:
+    async def create(self, user: PoolUser) -> str:
         """Return the id of a new session.
 
         Args:
@@ -110,12 +77,12 @@ class SessionStore(SecretHolder):
         Raises:
             ValidationError: this is no user.
             StorageError: the session could not be written.
+
+        Example:
+            >>> len(await sessions.create(result))
+            76
         """
-        credentials = (
-            UserCredentials.of(user)
-            if isinstance(user, AuthenticationResult)
-            else credentials_of(user)
-        )
+        credentials = credentials_of(user)
         session_id = self._items.new_secret(tag_of(credentials.user_id))
         await self._write(session_id, credentials, created_at=self._now())
         return session_id
@@ -129,6 +96,12 @@ class SessionStore(SecretHolder):
 
         Raises:
             StorageError: the storage can't be read.
+
+        Example:
+            >>> (await sessions.get(session_id)).login == result.login
+            True
+            >>> await sessions.get("a stranger's cookie") is None
+            True
         """
         return await self._read(self._items, session_id)
 
@@ -148,6 +121,11 @@ class SessionStore(SecretHolder):
         Raises:
             ValidationError: the token is empty, or the moment is not a positive number.
             StorageError: the session could not be written; it has the old token.
+
+        Example:
+            >>> expires_at = result.token_expires_at
+            >>> await sessions.replace_token(session_id, "another token", expires_at=expires_at)
+            True
         """
         if not self._items.is_secret(session_id):
             return False
@@ -175,6 +153,14 @@ class SessionStore(SecretHolder):
         Raises:
             StorageError: the session could not be ended. Repeat the call.
             PoolClosedError: the pool is closed. The session has ended.
+
+        Example:
+            >>> own_api.token_expires_at == result.token_expires_at
+            True
+            >>> (await sessions.sign_out(session_id, pool)).token_revoked
+            True
+            >>> await sessions.get(session_id) is None
+            True
         """
         if session_id is None or not self._items.is_secret(session_id):
             return None
@@ -201,6 +187,10 @@ class SessionStore(SecretHolder):
 
         Raises:
             StorageError: the storage can't be read.
+
+        Example:
+            >>> len(await sessions.list_sessions(result.user_id))
+            1
         """
         found = [
             StoredSession(key=_key_in(item), created_at=item.created_at, expires_at=item.expires_at)
@@ -224,6 +214,11 @@ class SessionStore(SecretHolder):
 
         Raises:
             StorageError: it could not be removed.
+
+        Example:
+            >>> (session,) = await sessions.list_sessions(result.user_id)
+            >>> await sessions.remove_session(result.user_id, session.key)
+            True
         """
         async for item in self._items.each(tag_of(user_id)):
             if _key_in(item) == key:
@@ -243,6 +238,10 @@ class SessionStore(SecretHolder):
 
         Raises:
             StorageError: one could not be removed. Repeat the call.
+
+        Example:
+            >>> await sessions.remove_sessions(result.user_id, but=session_id)
+            0
         """
         kept = await self._items.read(but)
         count = 0
@@ -259,6 +258,10 @@ class SessionStore(SecretHolder):
 
         Raises:
             StorageError: one could not be removed. Repeat the call.
+
+        Example:
+            >>> await sessions.purge()
+            0
         """
         count = 0
         for items in (self._items, self._leaving):

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import attrs
 
 from icure_async.errors import ValidationError
 from icure_async.mistakes import explained
 
-if TYPE_CHECKING:
-    from icure_async.authentication.result import AuthenticationResult
-
 __all__ = ["PoolUser", "UserCredentials", "credentials_of"]
 
 
 class PoolUser(Protocol):
-    """A user with credentials. A :class:`UserSession` is one, and so is :class:`UserCredentials`.
+    """A user with credentials: any object with these attributes.
 
-    An attribute ``token_expires_at``, in epoch milliseconds, is used where there is one.
+    A :class:`UserSession` is one, and so are :class:`UserCredentials` and the result of a completed
+    authentication. Where there is ``token_expires_at``, in epoch milliseconds, it is used.
     """
 
     @property
@@ -48,6 +46,10 @@ class UserCredentials:
         token: the token or password to log in with. Never in a repr.
         token_expires_at: when the token ends, in epoch milliseconds, if known.
         data_owner_id: id of the data owner the user is, if known. The pool does not need it.
+
+    Example:
+        >>> UserCredentials(user_id="ned", login="+32470123456", token="the token").login
+        '+32470123456'
     """
 
     user_id: str
@@ -55,21 +57,6 @@ class UserCredentials:
     token: str = attrs.field(repr=False)
     token_expires_at: int | None = None
     data_owner_id: str | None = None
-
-    @classmethod
-    def of(cls, result: AuthenticationResult) -> UserCredentials:
-        """Return the credentials that a completed authentication has given.
-
-        Args:
-            result: of ``complete_authentication()``.
-        """
-        return cls(
-            user_id=result.user_id,
-            login=result.process.login,
-            token=result.token,
-            token_expires_at=result.token_expires_at,
-            data_owner_id=result.data_owner_id,
-        )
 
 
 def credentials_of(user: object) -> UserCredentials:

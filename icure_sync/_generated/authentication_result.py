@@ -33,6 +33,7 @@ class AuthenticationResult:
         med_tech_api: in the user's name, with the gateway settings of the API it came from. It
             lives on when that one is closed, and is closed with ``close()``.
         user_id: id of the user.
+        login: the user name to log in with later: the normalised email address or phone number.
         group_id: id of the user's group, where the backend tells it.
         data_owner_id: id of the data owner the user is: the patient or the healthcare professional.
         token: the long-lived token: a password for :class:`~icure_sync.MedTechApiBuilder`. Never
@@ -54,6 +55,7 @@ class AuthenticationResult:
 
     med_tech_api: MedTechApi
     user_id: str
+    login: str
     group_id: str | None
     data_owner_id: str
     token: str = attrs.field(repr=False)
@@ -70,6 +72,7 @@ class AuthenticationResult:
         return cls(
             med_tech_api=_medtech.MedTechApi._wrap(inner.med_tech_api),
             user_id=inner.user_id,
+            login=inner.login,
             group_id=inner.group_id,
             data_owner_id=inner.data_owner_id,
             token=inner.token,

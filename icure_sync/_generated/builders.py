@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from icure_async.crypto.protocol import Crypto
+    from icure_async.hooks import Hook
     from icure_async.models.flavour import Flavour
     from icure_async.models.key_question import KeyQuestion
     from icure_async.storage.protocols import KeyStorage, Storage
@@ -33,7 +34,15 @@ __all__ = ["AnonymousMedTechApiBuilder", "MedTechApiBuilder"]
 
 
 class AnonymousMedTechApiBuilder(Twin[AsyncAnonymousMedTechApiBuilder]):
-    """Builds an :class:`AnonymousMedTechApi`: for registering, and for logging in with a code."""
+    """Builds an :class:`AnonymousMedTechApi`: for registering, and for logging in with a code.
+
+    Example:
+        >>> builder = AnonymousMedTechApiBuilder.from_env(user_type="patient")
+        >>> with builder.with_storage_directory(folder).build() as anonymous_api:
+        ...     process = anonymous_api.authentication_api.start_authentication(
+        ...         captcha, phone_number="+32470666666", healthcare_professional_id=professional_id
+        ...     )
+    """
 
     _portable = True
 
@@ -266,6 +275,21 @@ class AnonymousMedTechApiBuilder(Twin[AsyncAnonymousMedTechApiBuilder]):
         self._call(self._inner.with_connection_limit, limit)
         return self
 
+    def with_hooks(self, *hooks: Hook) -> Self:
+        """Have hooks told of each attempt to make a request, for traces and metrics.
+
+        They see routes and never an id, a login, a code, a header or a body.
+        ``opentelemetry_hook()`` of the service kit makes one for OpenTelemetry.
+
+        Args:
+            hooks: objects of classes derived from ``Hook``, in addition to those given before.
+
+        Raises:
+            ConfigurationError: one is something else.
+        """
+        self._call(self._inner.with_hooks, *hooks)
+        return self
+
     def with_proxy(self, proxy: str) -> Self:
         """Set the HTTP proxy for all requests, whatever the environment says.
 
@@ -485,7 +509,18 @@ class AnonymousMedTechApiBuilder(Twin[AsyncAnonymousMedTechApiBuilder]):
 
 
 class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
-    """Builds a :class:`MedTechApi` from a user name and a password or token."""
+    """Builds a :class:`MedTechApi` from a user name and a password or token.
+
+    Example:
+        >>> builder = (
+        ...     MedTechApiBuilder.from_env()
+        ...     .with_storage_directory(folder)
+        ...     .with_user_name(login)
+        ...     .with_password(token)
+        ... )
+        >>> with builder.build() as api:
+        ...     user = api.user_api.get_logged_user()
+    """
 
     _portable = True
 
@@ -716,6 +751,21 @@ class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
             >>> builder = MedTechApiBuilder.from_env().with_connection_limit(10)
         """
         self._call(self._inner.with_connection_limit, limit)
+        return self
+
+    def with_hooks(self, *hooks: Hook) -> Self:
+        """Have hooks told of each attempt to make a request, for traces and metrics.
+
+        They see routes and never an id, a login, a code, a header or a body.
+        ``opentelemetry_hook()`` of the service kit makes one for OpenTelemetry.
+
+        Args:
+            hooks: objects of classes derived from ``Hook``, in addition to those given before.
+
+        Raises:
+            ConfigurationError: one is something else.
+        """
+        self._call(self._inner.with_hooks, *hooks)
         return self
 
     def with_proxy(self, proxy: str) -> Self:

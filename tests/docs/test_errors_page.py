@@ -75,7 +75,7 @@ def test_a_warning_says_what_to_do(name: str) -> None:
 
 
 def test_the_hierarchy_on_the_page_is_that_of_the_classes() -> None:
-    def below(cls: type, depth: int = 0) -> list[str]:
+    def below(cls: type[Exception], depth: int = 0) -> list[str]:
         names = [sub for sub in cls.__subclasses__() if sub.__name__ in errors.__all__]
         return ["  " * depth + cls.__name__, *(x for sub in names for x in below(sub, depth + 1))]
 
@@ -85,7 +85,7 @@ def test_the_hierarchy_on_the_page_is_that_of_the_classes() -> None:
 
 
 def test_the_page_says_of_each_attribute_whether_it_is_safe_to_log() -> None:
-    safe, unsafe = tables_of(sections_of(PAGE, 2)["What is safe to log"])
+    safe, unsafe = tables_of(sections_of(PAGE, 2)["Safe to log"])
     named = [set(re.findall(r"\w+", " ".join(code_in(row[0])))) for row in (*safe, *unsafe)]
     attributes = {name for cls in CLASSES for name in attributes_of(getattr(errors, cls))}
 

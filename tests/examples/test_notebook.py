@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import subprocess
@@ -10,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import pytest
+from tests.support.notebooks import notebook_library
 
 NOTEBOOK = Path(__file__).parents[2] / "examples" / "notebook.ipynb"
 NEEDED = ("nbclient", "ipykernel", "pandas")
@@ -21,15 +20,6 @@ notebook = nbformat.read(sys.argv[1], nbformat.NO_CONVERT)
 nbclient.NotebookClient(notebook, timeout=90, kernel_name="python3").execute()
 nbformat.write(notebook, sys.argv[2])
 """
-
-
-def require_notebooks() -> None:
-    """Skip where the libraries that run notebooks are missing, and may be."""
-    for module in NEEDED:
-        if os.environ.get("REQUIRE_NOTEBOOK") == "1":
-            importlib.import_module(module)
-        else:
-            pytest.importorskip(module, reason="install the dependency group `notebook`")
 
 
 def notebook_in(file: Path) -> dict[str, Any]:
@@ -47,7 +37,8 @@ def _joined(text: Any) -> str:
 
 
 def test_the_notebook_runs_from_the_top_without_a_warning(tmp_path: Path) -> None:
-    require_notebooks()
+    for library in NEEDED:
+        notebook_library(library)
     here = {name: str(tmp_path) for name in ("HOME", "IPYTHONDIR", "JUPYTER_RUNTIME_DIR")}
     executed = tmp_path / "executed.ipynb"
     run = subprocess.run(

@@ -35,6 +35,7 @@ from icure_async.models import (
 from icure_async.models.base import Model
 from icure_async.models.wire import from_wire
 from tests.support.golden import WORLD
+from tests.support.notebooks import notebook_library
 from tests.support.wire_documents import PATIENT
 
 HOSTILE = "<script>alert(1)</script>\x1b[31m\u202e\"'&\nnext"
@@ -214,7 +215,7 @@ def test_the_repr_of_a_table_shows_its_size_and_a_notebook_its_content() -> None
 
 
 def test_a_table_becomes_a_frame_of_pandas() -> None:
-    pandas = pytest.importorskip("pandas")
+    pandas = notebook_library("pandas")
     frame = to_table([NED, CLOSED]).to_pandas()
     assert list(frame.columns) == list(COLUMNS)
     assert frame["date_of_birth"][0] == dt.date(1980, 1, 31)

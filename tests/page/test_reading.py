@@ -6,13 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from icure_async.sandbox import Sandbox
-from tests.support.browser import browser_context
 from tests.support.cardinal_world import CARDINAL
 from tests.support.golden import WORLD
 
 if TYPE_CHECKING:
-    from playwright.async_api import Browser
+    from playwright.async_api import Page
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
@@ -54,16 +52,11 @@ def seen(reading: dict[str, Any], stored: dict[str, Any], names: list[str]) -> d
 
 @pytest.mark.parametrize("world", [WORLD, CARDINAL], ids=["2023", "today"])
 async def test_the_page_reads_what_each_key_of_the_golden_worlds_reads_and_no_more(
-    browser: Browser, world: dict[str, Any], keys_made_once: None
+    modules: Page, world: dict[str, Any]
 ) -> None:
     expected = expectations(world)
-    async with Sandbox() as sandbox, browser_context(browser) as context:
-        page = await context.new_page()
-        await page.goto(sandbox.backend_url)
-        readings = await page.evaluate(
-            READ_ALL,
-            {"users": world["users"], "stages": world["stages"], "expected": expected},
-        )
+    argument = {"users": world["users"], "stages": world["stages"], "expected": expected}
+    readings = await modules.evaluate(READ_ALL, argument)
     wrong = []
     for expectation, reading in zip(expected, readings, strict=True):
         fields = expectation["fields"]

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
-from playwright.async_api import expect
 
 from icure_async import Patient
 from icure_async.sandbox import Sandbox
 from icure_async.storage.jwk import key_pair_to_jwk_json
 from tests.support.bare_client import basic
+from tests.support.browser import expect
 from tests.support.cardinal_world import CARDINAL
 from tests.support.golden import WORLD
 from tests.support.sandbox_page import OpenPage, key_text, person_registering
+
+if TYPE_CHECKING:
+    from playwright.async_api import Page
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
@@ -40,8 +43,10 @@ async def test_a_record_is_decrypted_in_the_page_and_the_key_is_sent_nowhere(
     open_page: OpenPage, world: dict[str, Any], stage: str, user: str, note: str
 ) -> None:
     key_file = key_text(world["users"][user])
-    seed = world["stages"][stage]
-    async with Sandbox(seed=seed) as sandbox, open_page(sandbox.page_url) as shown:
+    async with (
+        Sandbox(seed=world["stages"][stage]) as sandbox,
+        open_page(sandbox.page_url, note_requests=True) as shown,
+    ):
         await shown.choose("Patients", "Robb")
         await expect(shown.pane("server")).to_contain_text('"encryptedSelf"')
         await expect(shown.pane("key")).to_contain_text("The key never leaves this page")
@@ -75,6 +80,22 @@ async def test_a_record_that_the_sdk_has_just_written_is_decrypted(
         pane = shown.pane("key")
         await expect(pane.locator(".decrypted").first).to_contain_text("a secret of Robb's")
         await expect(pane.locator(".chosen")).to_contain_text("Key of Ned Stark")
+
+
+@pytest.mark.parametrize("flavour", ["medtech", "cardinal"])
+async def test_the_key_of_a_person_whom_the_sandbox_has_placed_is_one_choice_away(
+    open_page: OpenPage, flavour: Any
+) -> None:
+    async with Sandbox() as sandbox, open_page(sandbox.page_url) as shown:
+        person = await sandbox.register("patient", first_name="Bran", flavour=flavour)
+        await shown.choose("Patients", "Bran")
+        page = shown.page
+        await page.get_by_role("button", name="Choose a key…").click()
+        people = page.get_by_label("somebody whom the sandbox itself has placed")
+        await people.select_option(f"Bran {person.last_name}")
+        await page.get_by_role("button", name="Use this key").click()
+        await expect(shown.pane("key").locator(".chosen")).to_contain_text("Key of Bran")
+        await expect(shown.pane("key").locator(".why")).to_contain_text("Opened by Bran")
 
 
 async def test_a_key_of_somebody_else_opens_nothing(open_page: OpenPage) -> None:
@@ -161,9 +182,8 @@ async (keyFile) => {
 """
 
 
-async def test_no_malformed_record_stops_the_page(open_page: OpenPage) -> None:
-    async with Sandbox() as sandbox, open_page(sandbox.page_url) as shown:
-        states = await shown.page.evaluate(MALFORMED, key_text(WORLD["users"]["ned"]))
+async def test_no_malformed_record_stops_the_page(modules: Page) -> None:
+    states = await modules.evaluate(MALFORMED, key_text(WORLD["users"]["ned"]))
     assert set(states) == {"closed"}
 
 

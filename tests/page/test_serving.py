@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import aiohttp
 import pytest
@@ -110,3 +111,9 @@ def test_no_module_reads_data_as_html_or_keeps_anything_on_disk() -> None:
     assert len(modules) > 10
     for name, file in modules.items():
         assert forbidden.search(file.body.decode()) is None, name
+
+
+def test_the_picture_of_the_page_is_small_enough_for_everybody_who_opens_the_readme() -> None:
+    picture = Path(__file__).parents[2] / "docs" / "images" / "sandbox-page.png"
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert picture.stat().st_size < 200_000

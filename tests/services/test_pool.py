@@ -245,7 +245,7 @@ async def test_an_expired_token_is_not_tried(backend: ServiceBackend, pool: ApiP
 
 async def test_a_token_that_expires_takes_its_api_with_it(backend: ServiceBackend) -> None:
     now = [NOW]
-    async with backend.pool(clock=lambda: now[0]) as pool:
+    async with backend.pool(_clock=lambda: now[0]) as pool:
         ned = someone("ned", expires_at=int((NOW + 60) * 1000))
         holder = await Holder.of(pool, ned)
         now[0] += 61

@@ -139,7 +139,7 @@ async def test_the_session_is_handed_over_only_for_a_while(
     sandbox: Sandbox, anonymous_api: AnonymousMedTechApi, storage: MemoryStorage
 ) -> None:
     clock = Clock()
-    processes, sessions = ProcessStore(storage, clock=clock), SessionStore(storage)
+    processes, sessions = ProcessStore(storage, _clock=clock), SessionStore(storage)
     sign_in_id, code = await sign_in(anonymous_api, sandbox, processes)
     await processes.complete(sign_in_id, code, anonymous_api, sessions)
     clock.now += 120
@@ -220,7 +220,7 @@ async def test_a_strangers_cookie_finds_nothing(
 
 async def test_a_sign_in_expires_and_is_purged(storage: MemoryStorage) -> None:
     clock = Clock()
-    processes = ProcessStore(storage, validity=timedelta(minutes=5), clock=clock)
+    processes = ProcessStore(storage, validity=timedelta(minutes=5), _clock=clock)
     sign_in_id = await processes.add(PROCESS)
     assert await processes.purge() == 0
     clock.now += 300

@@ -30,7 +30,7 @@ NED = UserCredentials(
 
 
 def store(storage: MemoryStorage, clock: Clock, hours: int = 1) -> SessionStore:
-    return SessionStore(storage, validity=timedelta(hours=hours), clock=clock)
+    return SessionStore(storage, validity=timedelta(hours=hours), _clock=clock)
 
 
 async def test_a_session_is_found_by_its_id_in_any_worker(storage: MemoryStorage) -> None:

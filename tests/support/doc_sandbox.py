@@ -44,7 +44,8 @@ class PageSandbox:
         return self._sandbox
 
     def environment(self) -> Mapping[str, str]:
-        """Return the environment variables that ``icure sandbox`` prints."""
+        """Reset it, and return the environment variables that ``icure sandbox`` prints."""
+        self._running.reset()
         master = self._running.master_hcp
         return self._running.environment | {
             "ICURE_SANDBOX_PROFESSIONAL_ID": master.data_owner_id,
@@ -60,8 +61,9 @@ class PageSandbox:
         """Answer a question that names a contact with the newest code sent there."""
         contact = CONTACT.search(str(prompt))
         assert contact is not None, f"the question {prompt!r} names no contact"
-        print(prompt, end="")
         # A page may ask in a coroutine, where a blocking call gives a warning.
         with ThreadPoolExecutor(1) as thread:
             wait = self._running.wait_for_code
-            return thread.submit(wait, contact.group(), timeout=5).result()
+            code = thread.submit(wait, contact.group(), timeout=5).result()
+        print(f"{prompt}{code}")
+        return code

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
@@ -27,7 +27,7 @@ class SandboxPage:
 
     Attributes:
         page: in Playwright.
-        log: all that the browser has sent, and its complaints.
+        log: the complaints of the browser and, where they are noted, its requests.
     """
 
     def __init__(self, page: Page, log: BrowserLog) -> None:
@@ -66,6 +66,7 @@ class SandboxPage:
         return self.page.locator(f".pane.{which}")
 
 
+Complete = Callable[[str], Awaitable["AuthenticationResult"]]
 OpenPage = Callable[..., AbstractAsyncContextManager[SandboxPage]]
 
 
@@ -73,11 +74,13 @@ def opener(browser: Browser) -> OpenPage:
     """Return a function that opens a URL in a fresh profile."""
 
     @asynccontextmanager
-    async def open_page(url: str, **options: Any) -> AsyncIterator[SandboxPage]:
+    async def open_page(
+        url: str, *, note_requests: bool = False, **options: Any
+    ) -> AsyncIterator[SandboxPage]:
         async with browser_context(browser, **options) as context:
             page = await context.new_page()
             log = BrowserLog()
-            log.watch(page)
+            log.watch(page, requests=note_requests)
             await page.goto(url)
             yield SandboxPage(page, log)
             # The look-up of a data owner in several kinds is answered so.
@@ -98,12 +101,12 @@ def key_text(user: dict[str, Any]) -> str:
 @asynccontextmanager
 async def person_registering(
     sandbox: Sandbox,
-    phone_number: str,
+    contact: str,
     *,
     first_name: str = "Ned",
     last_name: str = "Stark",
     flavour: Any = "medtech",
-) -> AsyncIterator[tuple[AuthenticationProcess, Callable[[str], Any]]]:
+) -> AsyncIterator[tuple[AuthenticationProcess, Complete]]:
     """Let somebody ask for a code; with it, the function that comes along completes."""
     from tests.support.builders import anonymous_builder_for
 
@@ -111,7 +114,8 @@ async def person_registering(
         api = anonymous.authentication_api
         process = await api.start_authentication(
             _CAPTCHA,
-            phone_number=phone_number,
+            email=contact if "@" in contact else None,
+            phone_number=None if "@" in contact else contact,
             first_name=first_name,
             last_name=last_name,
             healthcare_professional_id=sandbox.master_hcp.data_owner_id,

@@ -69,7 +69,7 @@ class ServiceBackend(Backend):
     def pool(self, **options: Any) -> ApiPool:
         """A pool whose API objects need no keys."""
         builder = MedTechApiBuilder().with_icure_base_url(self.base_url).with_timeout(5)
-        return ApiPool(builder, **{"start": no_keys, "clock": lambda: NOW} | options)
+        return ApiPool(builder, **{"start": no_keys, "_clock": lambda: NOW} | options)
 
 
 async def no_keys(api: MedTechApi) -> None:
@@ -77,5 +77,5 @@ async def no_keys(api: MedTechApi) -> None:
 
 
 async def name_at(api: MedTechApi) -> str:
-    """Who the backend says that the user of an API object is."""
+    """The id of the user of an API object, as the backend says."""
     return (await api.user_api.get_logged_user()).id

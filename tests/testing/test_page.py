@@ -19,7 +19,7 @@ def test_the_tests_of_the_page_pass(pytester: pytest.Pytester) -> None:
     for name, source in files:
         (pytester.path / name).write_text(source, "utf-8")
     [ini] = re.findall(r"```ini\n(.*?)```", page, re.DOTALL)
-    pytester.makeini(ini)
+    pytester.makeini(ini + "asyncio_default_fixture_loop_scope = function\n")
     result = pytester.runpytest_inprocess("-W", "error", "-p", "no:cacheprovider")
     result.assert_outcomes(passed=sum(source.count("def test_") for _, source in files))
 

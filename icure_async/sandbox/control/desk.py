@@ -16,7 +16,7 @@ from icure_async.sandbox.mailbox import Mailbox
 from icure_async.sandbox.workers import in_new_thread
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
     from datetime import datetime
 
     from icure_async.models.key_pair import KeyPair
@@ -51,6 +51,11 @@ class Desk:
         self.people: dict[str, SandboxPerson] = {}
         self._key_places = itertools.count()
 
+    def open(self) -> None:
+        """Begin, in this event loop, with a token of its own."""
+        self.token = ControlToken()
+        self.feed.open()
+
     def messages(self, contact: str | None = None) -> list[Message]:
         """Return the messages that were sent, to a contact or to anybody, the oldest first."""
         return self.mailbox.messages(self.clock.now_ms(), contact)
@@ -69,7 +74,7 @@ class Desk:
         return injected
 
     @contextmanager
-    def fault(self, fault: Fault) -> Iterator[InjectedFault]:
+    def fault(self, fault: Fault) -> Generator[InjectedFault]:
         """Let a fault happen inside of a ``with`` statement."""
         (injected,) = self.inject([fault])
         try:

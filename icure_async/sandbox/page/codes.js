@@ -162,7 +162,8 @@ function grouped(code) {
  */
 function showRest({ code, state, sentAt, expiresAt }, now, item, left, bar) {
   if (code === null) return;
-  const rest = expiresAt === null ? Infinity : expiresAt - now;
+  // A clock that is some milliseconds behind gives nobody more time.
+  const rest = expiresAt === null ? Infinity : expiresAt - Math.max(now, sentAt);
   const present = state === "open" && rest < 0 ? "expired" : state;
   item.dataset.state = present;
   item.classList.toggle("soon", present === "open" && rest < SOON);

@@ -2,6 +2,8 @@
 
 /** @typedef {Node | string | number | null | undefined | false} Child */
 
+const REST = 5;
+
 /**
  * Make an element.
  *
@@ -70,19 +72,28 @@ export function replaceChildren(parent, ...children) {
 /**
  * Return a function that calls another one soon, once for all calls until then.
  *
+ * A call that takes long is followed by a pause: the sandbox has others to serve.
+ *
  * @param {() => void | Promise<void>} call
  * @param {number} milliseconds
  * @returns {() => void}
  */
 export function coalesced(call, milliseconds) {
-  let isWaiting = false;
+  let isAsked = false;
+  let isBusy = false;
+  const start = (/** @type {number} */ pause) => {
+    isBusy = true;
+    setTimeout(async () => {
+      isAsked = false;
+      const began = performance.now();
+      await call();
+      isBusy = false;
+      if (isAsked) start(Math.max(milliseconds, REST * (performance.now() - began)));
+    }, pause);
+  };
   return () => {
-    if (isWaiting) return;
-    isWaiting = true;
-    setTimeout(() => {
-      isWaiting = false;
-      void call();
-    }, milliseconds);
+    isAsked = true;
+    if (!isBusy) start(milliseconds);
   };
 }
 

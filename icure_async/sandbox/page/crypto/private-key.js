@@ -3,10 +3,12 @@
  * not hand out again, and in memory only.
  */
 
+import { isBackup, openBackup } from "./backup.js";
 import { fromBase64, fromHex, toHex } from "./bytes.js";
-import { isObject } from "./shapes.js";
+import { asList, asObject, isObject } from "./shapes.js";
 
 /** @typedef {import("./bytes.js").Bytes} Bytes */
+/** @typedef {import("./backup.js").ClosedBackupError} ClosedBackupError */
 /** @typedef {import("./shapes.js").Json} Json */
 
 const RSA = { name: "RSA-OAEP", hash: "SHA-256" };
@@ -26,6 +28,9 @@ export class NotAKeyError extends Error {}
 export class PrivateKey {
   #sha1;
   #sha256;
+
+  /** @type {PrivateKey[]} other keys of the same person, from the same backup */
+  others = [];
 
   /**
    * @param {CryptoKey} sha1
@@ -68,26 +73,43 @@ export class PrivateKey {
 }
 
 /**
- * Read a private key: a JSON Web Key, a key file of a device or of Cardinal, the answer of
- * `POST /sandbox/people`, PKCS#8 as PEM, hex or base64.
+ * Read a private key: a JSON Web Key, a key file of a device or of Cardinal, a backup, the answer
+ * of `POST /sandbox/people`, PKCS#8 as PEM, hex or base64.
  *
  * @param {string} text
- * @param {string} [fileName]
+ * @param {{fileName?: string, passphrase?: string}} [options]
  * @returns {Promise<PrivateKey>}
- * @throws {NotAKeyError}
+ * @throws {NotAKeyError | ClosedBackupError}
  */
-export async function readPrivateKey(text, fileName = "") {
+export async function readPrivateKey(text, { fileName = "", passphrase = "" } = {}) {
   const document = parsed(text);
-  if (isObject(document) && document.format === "icure-key-backup") {
-    throw new NotAKeyError(
-      "This backup is encrypted with a passphrase. Open the key file of the device instead: " +
-        "`icure keys list` says where it is.",
-    );
-  }
-  const found = document === undefined ? text : keyIn(document, DEEPEST);
-  const jwk = isObject(found) ? found : await jwkOf(found);
   const ownerId = ownerIn(document) || OWNER.exec(fileName)?.[0] || "";
-  return importKey(jwk, ownerId);
+  if (isBackup(document)) return keyInBackup(await openBackup(document, passphrase), ownerId);
+  return keyOf(document === undefined ? text : keyIn(document, DEEPEST), ownerId);
+}
+
+/**
+ * @param {unknown} content of a backup
+ * @param {string} ownerId
+ * @returns {Promise<PrivateKey>}
+ */
+async function keyInBackup(content, ownerId) {
+  const items = asList(asObject(content).keyPairs);
+  const [first, ...others] = await Promise.all(
+    items.map((item) => keyOf(keyIn(item, DEEPEST), ownerId)),
+  );
+  if (first === undefined) throw new NotAKeyError("There is no key in this backup.");
+  first.others = others;
+  return first;
+}
+
+/**
+ * @param {unknown} found a JWK, or the text of a PKCS#8
+ * @param {string} ownerId
+ * @returns {Promise<PrivateKey>}
+ */
+async function keyOf(found, ownerId) {
+  return importKey(isObject(found) ? found : await jwkOf(found), ownerId);
 }
 
 /**

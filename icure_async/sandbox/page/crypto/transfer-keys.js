@@ -22,8 +22,8 @@ import { openedBy } from "./today.js";
  * @returns {AsyncGenerator<PrivateKey>}
  */
 export async function* withTransferred(first, owners, documents) {
-  const keys = [first];
-  const seen = new Set([first.fingerprint]);
+  const keys = [first, ...first.others];
+  const seen = new Set(keys.map(({ fingerprint }) => fingerprint));
   for (const key of keys) {
     yield key;
     for (const id of new Set(owners)) {
