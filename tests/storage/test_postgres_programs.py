@@ -1,4 +1,4 @@
-"""Programs that share a database: they register a user once, and lose nothing, whoever is killed.
+"""Programs that share a database: they register a user once, and lose nothing when one is killed.
 
 A run tries some moments to kill at, other ones the next day; ``ICURE_POSTGRES=all`` tries more.
 """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -112,10 +113,11 @@ async def test_a_folder_and_what_is_over_it_are_the_same(tmp_path: Path, pair: K
     "options",
     [{}, {"passphrase": "a passphrase of four words", "key": OLD_KEY}],
 )
-def test_either_a_passphrase_or_a_key(options: dict[str, object]) -> None:
-    for make in (EncryptedStorage, EncryptedKeyStorage.over):
+def test_either_a_passphrase_or_a_key(options: dict[str, Any]) -> None:
+    makers: list[Any] = [EncryptedStorage, EncryptedKeyStorage.over]
+    for make in makers:
         with pytest.raises(ConfigurationError, match="either a passphrase or a key"):
-            make(MemoryStorage(), **options)  # type: ignore[operator]
+            make(MemoryStorage(), **options)
 
 
 @pytest.mark.parametrize(

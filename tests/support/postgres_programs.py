@@ -17,7 +17,7 @@ import sys
 import traceback
 from typing import Any, NoReturn
 
-import psycopg_pool
+import psycopg_pool  # noqa: F401 - imported once, for all forks
 
 from icure_async.errors import StorageError
 from icure_async.storage import PostgresStorage
@@ -102,7 +102,6 @@ def end(pid: int, heard: int) -> dict[str, Any]:
 
 def main() -> None:
     warm_up()
-    assert psycopg_pool
     for line in sys.stdin:
         begun = [begin(job) for job in json.loads(line)]
         print(json.dumps([pid for pid, _ in begun]), flush=True)
