@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 import os
 from typing import TYPE_CHECKING, Any, Final, LiteralString
 
@@ -27,7 +28,7 @@ from icure_async.storage._postgres_status import status_of
 from icure_async.threads import OTHERS
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
     from typing import TypeAlias, TypeVar
 
     import psycopg
@@ -200,7 +201,7 @@ class Database(SecretHolder):
         """Take a live connection from the pool, to give it back with :meth:`give_back`."""
         import psycopg
 
-        pool = await self._checked()
+        pool, problem = await self._checked(), ""
         for _ in range(2):
             connection = await self._connection_of(pool, doing)
             try:
@@ -349,7 +350,7 @@ class Database(SecretHolder):
 
 
 @contextlib.asynccontextmanager
-async def _given_back_to(pool: Pool, connection: Connection) -> Any:
+async def _given_back_to(pool: Pool, connection: Connection) -> AsyncGenerator[None, None]:
     try:
         yield
     finally:
@@ -394,7 +395,7 @@ _of_parents: list[object] = []
 
 def _import() -> None:
     """Import in a worker thread, since that takes long."""
-    import psycopg_pool  # noqa: F401
+    importlib.import_module("psycopg_pool")
 
 
 def _checked_conninfo(conninfo: str) -> str:
