@@ -19,9 +19,11 @@ from icure_async.storage._postgres_schema import (
     VERSION,
     check_schema_name,
     check_version,
+    grant,
     migrate,
     version_of,
 )
+from icure_async.storage._postgres_status import status_of
 from icure_async.threads import OTHERS
 
 if TYPE_CHECKING:
@@ -147,6 +149,22 @@ class Database(SecretHolder):
         found = await self._with_connection(await self._opened(), work, "make the schema")
         self._is_checked = True
         return found
+
+    async def grant(self, user: str) -> None:
+        """Let another user of the database use the tables."""
+
+        async def work(connection: Connection) -> None:
+            await grant(connection, self.schema, user)
+
+        await self._with_connection(await self._checked(), work, f"let {user!r} use the tables")
+
+    async def status(self) -> dict[str, Any]:
+        """Return the state of the database."""
+
+        async def work(connection: Connection) -> dict[str, Any]:
+            return await status_of(connection, self.schema)
+
+        return await self._with_connection(await self._opened(), work, "read the state")
 
     async def version(self) -> int:
         """Return the version of the schema, 0 where there is none."""

@@ -210,6 +210,31 @@ class PostgresStorage(SecretHolder):
         """
         await self._database.init()
 
+    async def grant(self, user: str) -> None:
+        """Let another user of the database use the tables, and do nothing else.
+
+        Args:
+            user: ``str``, a role of PostgreSQL.
+
+        Raises:
+            StorageError: there is no such user, or this one does not own the tables.
+        """
+        await self._database.grant(user)
+
+    async def status(self) -> dict[str, Any]:
+        """Return the state of the database, as ``icure storage status`` shows it.
+
+        Returns:
+            ``server_version``, ``schema``, ``version`` (0 without tables), ``newest_version`` that
+            this SDK knows, ``items`` and ``namespaces`` that are stored, ``encrypted`` (whether the
+            connection is), ``pooler`` (whether there is one on the way), and ``problems``, a list
+            of sentences.
+
+        Raises:
+            StorageError: PostgreSQL cannot be reached.
+        """
+        return await self._database.status()
+
     async def get_item(self, name: str) -> str | None:
         """Return the item, or None where there is none.
 
