@@ -43,9 +43,11 @@ UNTRACED = [
     "tests/programs",
     "tests/sync",
 ]
+# One browser and one event loop for all of them: they do not run side by side.
+IN_THE_BROWSER = ["tests/page", "tests/examples"]
 # Samples, of which ``nox -s mutate`` tries all.
 EXHAUSTIVE = ["tests/flows/test_mutations.py", "tests/flows/test_fault_matrix.py", "tests/programs"]
-NEEDS_PYTHON_ONLY = "not interop and not typing"
+OF_THIS_SESSION = "not interop and not typing"
 FOR_ICURE_SYNC = ["--package", "sync"]
 # Three for two cores: many tests wait for a while.
 SIDE_BY_SIDE = ["--numprocesses=3", "--dist=worksteal"]
@@ -117,21 +119,21 @@ def typecheck(session: nox.Session) -> None:
 @nox.session
 @budget(17)
 def tests(session: nox.Session) -> None:
-    """All tests that need nothing but Python, with branch coverage; or those that are named.
+    """All tests but those of other sessions, with branch coverage; or those that are named.
 
     The flow tests run twice: as they are for icure_async, and with an option for icure_sync.
     """
     # The tests of the generator need ruff.
-    _install(session, "test", "lint")
+    _install(session, "test", "lint", "page", "examples", "notebook", "docs")
     if session.posargs:
-        session.run("pytest", "-m", NEEDS_PYTHON_ONLY, *session.posargs)
+        session.run("pytest", "-m", OF_THIS_SESSION, *session.posargs)
         return
     session.run(
         "pytest",
         *SIDE_BY_SIDE,
         "-m",
-        NEEDS_PYTHON_ONLY,
-        *(f"--ignore={path}" for path in UNTRACED),
+        OF_THIS_SESSION,
+        *(f"--ignore={path}" for path in [*UNTRACED, *IN_THE_BROWSER]),
         "--cov",
         "--cov-report=",
     )
@@ -145,6 +147,7 @@ def tests(session: nox.Session) -> None:
         f"--cov-fail-under={COVERAGE_PERCENT}",
     )
     session.run("pytest", *SIDE_BY_SIDE, *UNTRACED)
+    session.run("pytest", *IN_THE_BROWSER)
 
 
 @nox.session

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Final, LiteralString, Self, cast
+from typing import TYPE_CHECKING, Any, Final, LiteralString, Self
 from urllib.parse import quote, unquote
 from weakref import WeakValueDictionary
 
@@ -475,7 +475,7 @@ def _checked_pool(pool: object) -> AsyncConnectionPool[Any]:
         raise ConfigurationError(
             "PostgresStorage needs a connection string, or an AsyncConnectionPool of psycopg_pool."
         )
-    return cast("AsyncConnectionPool[Any]", pool)
+    return pool
 
 
 def _encoded(parts: Sequence[str]) -> str:
