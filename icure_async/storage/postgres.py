@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Final, TypeGuard, LiteralString, Self
+from typing import TYPE_CHECKING, Any, Final, LiteralString, Self, TypeGuard
 from urllib.parse import quote, unquote
 from weakref import WeakValueDictionary
 
