@@ -833,7 +833,15 @@ def sharing_connection(builder: BuilderT) -> tuple[BuilderT, Connection]:
 
 @explained
 class AnonymousMedTechApiBuilder(_Builder):
-    """Builds an :class:`AnonymousMedTechApi`: for registering, and for logging in with a code."""
+    """Builds an :class:`AnonymousMedTechApi`: for registering, and for logging in with a code.
+
+    Example:
+        >>> builder = AnonymousMedTechApiBuilder.from_env(user_type="patient")
+        >>> async with builder.with_storage_directory(folder).build() as anonymous_api:
+        ...     process = await anonymous_api.authentication_api.start_authentication(
+        ...         captcha, phone_number="+32470666666", healthcare_professional_id=professional_id
+        ...     )
+    """
 
     @classmethod
     def from_env(cls, *, user_type: UserType | None = None) -> Self:
@@ -899,7 +907,18 @@ class AnonymousMedTechApiBuilder(_Builder):
 
 @explained
 class MedTechApiBuilder(_Builder):
-    """Builds a :class:`MedTechApi` from a user name and a password or token."""
+    """Builds a :class:`MedTechApi` from a user name and a password or token.
+
+    Example:
+        >>> builder = (
+        ...     MedTechApiBuilder.from_env()
+        ...     .with_storage_directory(folder)
+        ...     .with_user_name(login)
+        ...     .with_password(token)
+        ... )
+        >>> async with builder.build() as api:
+        ...     user = await api.user_api.get_logged_user()
+    """
 
     def __init__(self) -> None:
         super().__init__()

@@ -109,7 +109,15 @@ class UnknownNameError(ICureError, AttributeError):
 
 
 class StorageError(ICureError):
-    """A key or a state could not be read from, or written to, the storage."""
+    """A key or a state could not be read from, or written to, the storage.
+
+    Example:
+        >>> (folder / "file").write_text("in the way") > 0
+        True
+        >>> await FileStorage(folder / "file").set_item("name", "value")
+        Traceback (most recent call last):
+        StorageError: ...
+    """
 
 
 class PoolBusyError(ICureError):
@@ -149,6 +157,13 @@ class KeyPairNotFoundError(CryptoError):
     Attributes:
         data_owner_id: whose keys are missing.
         fingerprints: fingerprints (32 hex characters each) of the published keys.
+
+    Example:
+        >>> builder = MedTechApiBuilder.from_env().with_user_name(login).with_password(token)
+        >>> async with builder.build() as api:
+        ...     await api.init_user_crypto()  # on a device without the key
+        Traceback (most recent call last):
+        KeyPairNotFoundError: ...
     """
 
     def __init__(
@@ -204,6 +219,13 @@ class NetworkError(ICureError):
 
     Attributes:
         maybe_processed: whether the server may have carried the request out all the same.
+
+    Example:
+        >>> builder = MedTechApiBuilder().with_icure_base_url("http://127.0.0.1:9")
+        >>> async with builder.with_user_name(login).with_password(token).build() as api:
+        ...     await api.identify()
+        Traceback (most recent call last):
+        NetworkError: ...
     """
 
     def __init__(self, message: str, *, maybe_processed: bool = True) -> None:
@@ -225,6 +247,14 @@ class BackendError(ICureError):
         retry_after: seconds the server asks to wait, or None.
         server_message: what the server said, or None. It is kept out of ``str(error)`` because a
             server may repeat what it was sent: think before logging it.
+
+    Example:
+        >>> from icure_async.errors import BackendError
+        >>> try:
+        ...     await api.patient_api.get_patient("no-such-patient")
+        ... except BackendError as error:
+        ...     print(error.status, error.retryable)
+        404 False
     """
 
     def __init__(
@@ -289,7 +319,14 @@ class WeakPasswordError(BadRequestError):
 
 
 class PermissionDeniedError(BackendError):
-    """The user is known but may not do this (403)."""
+    """The user is known but may not do this (403).
+
+    Example:
+        >>> with sandbox.fault(Fault(kind="status", status=403, method="DELETE")):
+        ...     await api.patient_api.delete_patient(patient.id)
+        Traceback (most recent call last):
+        PermissionDeniedError: ...
+    """
 
 
 class NotFoundError(BackendError):
@@ -320,7 +357,14 @@ class TooManyRequestsError(BackendError):
 
 
 class ServerError(BackendError):
-    """The server failed (5xx)."""
+    """The server failed (5xx).
+
+    Example:
+        >>> with sandbox.fault(Fault(kind="status", status=500, method="DELETE")):
+        ...     await api.patient_api.delete_patient(patient.id)
+        Traceback (most recent call last):
+        ServerError: ...
+    """
 
 
 class InvalidResponseError(BackendError):
@@ -437,7 +481,15 @@ class CodeExpiredError(AuthenticationProcessError):
 
 
 class UnknownProcessError(AuthenticationProcessError):
-    """The message gateway does not know this process. Start a new one."""
+    """The message gateway does not know this process. Start a new one.
+
+    Example:
+        >>> await anonymous_api.message_gateway_api.start_process(
+        ...     "no-such-process", captcha, phone_number="+32470123456"
+        ... )
+        Traceback (most recent call last):
+        UnknownProcessError: ...
+    """
 
 
 class CaptchaRefusedError(AuthenticationProcessError):
@@ -449,4 +501,11 @@ class TooManyAttemptsError(AuthenticationProcessError):
 
 
 class ProcessStateError(AuthenticationProcessError):
-    """The process is in a state in which this step is impossible."""
+    """The process is in a state in which this step is impossible.
+
+    Example:
+        >>> result = await anonymous_api.authentication_api.complete_authentication(process, code)
+        >>> await anonymous_api.authentication_api.complete_authentication(result.process, code)
+        Traceback (most recent call last):
+        ProcessStateError: ...
+    """

@@ -223,6 +223,10 @@ class AnonymousMedTechApi(_Api):
     Attributes:
         authentication_api: authentication processes.
         message_gateway_api: the gateway's processes; messages need a user who is logged in.
+
+    Example:
+        >>> async with AnonymousMedTechApiBuilder.from_env().build() as anonymous_api:
+        ...     key_pair = await anonymous_api.generate_rsa_keypair()
     """
 
     def __init__(self, settings: Settings, connection: Connection, *, spec_id: str) -> None:
@@ -252,6 +256,12 @@ class MedTechApi(_Api):
         medical_device_api: medical devices.
         user_api: users.
         data_owner_api: data owners.
+
+    Example:
+        >>> builder = MedTechApiBuilder.from_env().with_user_name(login).with_password(token)
+        >>> async with builder.build() as api:
+        ...     key_pairs = await api.init_user_crypto(key_pair)
+        ...     patients = [each async for each in api.patient_api.filter_patients()]
     """
 
     def __init__(

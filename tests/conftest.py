@@ -21,10 +21,25 @@ from tests.support.canned_answers import responses
 from tests.support.counts import count, pytest_terminal_summary
 from tests.support.golden import GOLDEN, WORLD
 from tests.support.keyrings import system_keyring
+from tests.support.postgres import (
+    _postgres_shared,  # noqa: F401 - a fixture of fixtures
+    _postgres_template,  # noqa: F401 - another one
+    postgres_database,
+    postgres_server,
+    postgres_url,
+)
 from tests.support.request_log import RequestLog
 from tests.support.shortcuts import MADE_ONCE, VALIDATED_ONCE
 
-__all__ = ["count", "pytest_terminal_summary", "responses", "system_keyring"]
+__all__ = [
+    "count",
+    "postgres_database",
+    "postgres_server",
+    "postgres_url",
+    "pytest_terminal_summary",
+    "responses",
+    "system_keyring",
+]
 
 
 # No test asserts a time: an example may take long on a busy machine. CI tries half of the usual

@@ -9,7 +9,7 @@ from diagram_shapes import Box, Canvas
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["chain_diagram", "storage_diagram", "who_diagram"]
+__all__ = ["WHO", "chain_diagram", "storage_diagram", "who_diagram"]
 
 _SECRET, _SEALED, _CLEAR = "●", "◐", "○"
 
@@ -98,7 +98,7 @@ _CELLS: Final = (
     f"{_CLOSED}: no key opens what is stored",
 )
 
-_WHO: Final = (
+WHO: Final = (
     (
         "“medtech”: as in 2023",
         (
@@ -132,11 +132,11 @@ def who_diagram() -> str:
     """Return the picture of who can open what, in both flavours."""
     words = " ".join(
         f"{title}: {row}: " + ", ".join(map(" ".join, zip(_COLUMNS, cells, strict=True))) + "."
-        for title, rows in _WHO
+        for title, rows in WHO
         for row, cells in rows
     )
     canvas = Canvas(980, 660, "The readers of each part of a record", words)
-    for number, (title, rows) in enumerate(_WHO):
+    for number, (title, rows) in enumerate(WHO):
         _draw_matrix(canvas, 20 + number * 306, title, rows)
     for number, words in enumerate(_CELLS):
         canvas.text(((40, 300, 640)[number], 642), words, "small", "start")

@@ -14,7 +14,7 @@ from icure_async.authentication.process import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from diagram_shapes import Point
 
@@ -118,7 +118,7 @@ def process_diagram() -> str:
     return canvas.svg()
 
 
-def _check(what: str, odd: set[AuthenticationState] | set[tuple[object, ...]]) -> None:
+def _check(what: str, odd: Collection[object]) -> None:
     if odd:
         message = f"The picture and the code disagree about a {what}: {sorted(map(str, odd))}"
         raise ValueError(message)

@@ -34,7 +34,13 @@ __all__ = ["DataOwnerApi"]
 
 @explained
 class DataOwnerApi:
-    """Tells which data owner a user stands for, and looks after its keys."""
+    """Tells which data owner a user stands for, and looks after its keys.
+
+    Example:
+        >>> report = await api.data_owner_api.examine_keys()
+        >>> for problem in report.problems:
+        ...     print(problem)
+    """
 
     def __init__(
         self,

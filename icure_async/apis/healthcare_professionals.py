@@ -20,7 +20,15 @@ __all__ = ["HealthcareProfessionalApi"]
 
 @explained
 class HealthcareProfessionalApi:
-    """Creates, reads, finds, modifies and deletes healthcare professionals."""
+    """Creates, reads, finds, modifies and deletes healthcare professionals.
+
+    Example:
+        >>> found = api.healthcare_professional_api.filter_healthcare_professional_by(
+        ...     HealthcareProfessionalFilter().by_matches("luwin")
+        ... )
+        >>> professional.id in [each.id async for each in found]
+        True
+    """
 
     def __init__(self, professionals: PlainRecords[HealthcareProfessional]) -> None:
         self._professionals = professionals

@@ -22,7 +22,12 @@ __all__ = ["MedicalDeviceApi"]
 
 @explained
 class MedicalDeviceApi:
-    """Creates, reads, finds, modifies and deletes medical devices."""
+    """Creates, reads, finds, modifies and deletes medical devices.
+
+    Example:
+        >>> (await api.medical_device_api.get_medical_device(device.id)).name
+        'Glucose meter'
+    """
 
     def __init__(
         self, devices: PlainRecords[MedicalDevice], batches: Batches[MedicalDevice]

@@ -37,7 +37,12 @@ _PAGE_SIZE: Final = 1000
 
 @explained
 class NotificationApi:
-    """Creates, reads, modifies and deletes notifications."""
+    """Creates, reads, modifies and deletes notifications.
+
+    Example:
+        >>> for each in await api.notification_api.get_pending_notifications_after():
+        ...     kind, status = each.type, each.status
+    """
 
     def __init__(
         self,

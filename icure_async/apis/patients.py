@@ -31,7 +31,14 @@ __all__ = ["PatientApi"]
 
 @explained
 class PatientApi:
-    """Creates, reads, finds, modifies and deletes patients."""
+    """Creates, reads, finds, modifies and deletes patients.
+
+    Example:
+        >>> patient = await api.patient_api.create_or_modify_patient(Patient(last_name="Stark"))
+        >>> async for each in api.patient_api.filter_patients(PatientFilter().by_ids([patient.id])):
+        ...     print(each.last_name)
+        Stark
+    """
 
     def __init__(
         self,

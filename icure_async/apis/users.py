@@ -56,7 +56,13 @@ _LONGEST_NAME: Final = 100
 
 @explained
 class UserApi:
-    """Creates, reads, modifies and deletes users; looks after their tokens and their sharing."""
+    """Creates, reads, modifies and deletes users; looks after their tokens and their sharing.
+
+    Example:
+        >>> user = await api.user_api.get_logged_user()
+        >>> user.login == login
+        True
+    """
 
     def __init__(
         self,

@@ -53,7 +53,12 @@ _CODE_FORM: Final = re.compile(r"[0-9A-Za-z]{1,64}")
 
 @explained
 class AuthenticationApi:
-    """Registers and logs in with a one-time code by email or SMS."""
+    """Registers and logs in with a one-time code by email or SMS.
+
+    Example:
+        >>> result = await anonymous_api.authentication_api.complete_authentication(process, code)
+        >>> api = result.med_tech_api
+    """
 
     def __init__(
         self,

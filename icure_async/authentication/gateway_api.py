@@ -152,7 +152,13 @@ class AnonymousMessageGatewayApi:
 
 @explained
 class MessageGatewayApi(AnonymousMessageGatewayApi):
-    """Sends messages in the name of the logged-in user, whose credentials the gateway checks."""
+    """Sends messages in the name of the logged-in user, whose credentials the gateway checks.
+
+    Example:
+        >>> await api.message_gateway_api.send_sms(
+        ...     "+32470123456", SMSMessage(message="Tomorrow at 9.")
+        ... )
+    """
 
     def __init__(
         self,

@@ -138,6 +138,10 @@ class AuthenticationProcess:
         started_at: epoch milliseconds at which the code was asked for.
         wrong_codes: how many wrong codes were tried, as far as this value knows.
         flavour: of the API object that has started it; one of the same flavour completes it.
+
+    Example:
+        >>> AuthenticationProcess.from_json(process.to_json()).login == process.login
+        True
     """
 
     request_id: str

@@ -16,6 +16,10 @@ class Telecom(ValueModel):
         telecom_type: means of communication.
         telecom_number: the number or address.
         telecom_description: free text.
+
+    Example:
+        >>> Telecom(telecom_type="mobile", telecom_number="+32470123456").telecom_type
+        'mobile'
     """
 
     telecom_type: TelecomType | None = None

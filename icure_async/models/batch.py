@@ -44,6 +44,14 @@ class BatchProgress:
         done: how many records have an outcome.
         failed: how many of them were not saved.
         total: how many there are; None where ids come one by one, from a generator.
+
+    Example:
+        >>> async def show(progress):
+        ...     print(f"{progress.done} of {progress.total}")
+        >>> result = await api.patient_api.create_patients(
+        ...     [Patient(last_name="Stark")], progress=show
+        ... )
+        1 of 1
     """
 
     done: int

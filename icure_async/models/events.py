@@ -46,6 +46,14 @@ class Event(Generic[RecordT]):
     Attributes:
         record: as it was stored, decrypted where a key on this device opens it.
         caught_up: whether it was looked for after a reconnection, and not sent as an event.
+
+    Example:
+        >>> async with api.patient_api.subscribe_to_patient_events(["UPDATE"]) as events:
+        ...     patient.note = "Has a direwolf"
+        ...     patient = await api.patient_api.create_or_modify_patient(patient)
+        ...     event = await events.get(timeout=10)
+        >>> event.caught_up, event.record.note
+        (False, 'Has a direwolf')
     """
 
     record: RecordT

@@ -70,6 +70,11 @@ class KeyReport:
         unreadable: what is wrong with key pairs on this device that cannot be read.
         unknown: fingerprints of published keys that are neither on this device nor confirmed by
             the policy: those of other devices, of lost ones, or of an attacker.
+
+    Example:
+        >>> report = await api.data_owner_api.examine_keys()
+        >>> [key.status for key in report.keys]
+        ['on_device']
     """
 
     data_owner_id: str

@@ -46,6 +46,12 @@ class KeyShare:
         notary_id: the data owner who holds it.
         contents: the share; more than one candidate where several exchange keys seem to open it,
             which is for the recombination to find out. Never in a repr.
+
+    Example:
+        >>> split = await api.data_owner_api.split_private_key_among([colleague_id], replace=True)
+        >>> share = await colleague_api.data_owner_api.get_key_share_of(await api.data_owner_id())
+        >>> KeyShare.from_json(share.to_json()) == share
+        True
     """
 
     data_owner_id: str
@@ -79,6 +85,16 @@ class KeyShare:
 
         Raises:
             ValidationError: it is not such a text, or was written by a newer SDK.
+
+        Example:
+            >>> split = await api.data_owner_api.split_private_key_among(
+            ...     [colleague_id], replace=True
+            ... )
+            >>> share = await colleague_api.data_owner_api.get_key_share_of(
+            ...     await api.data_owner_id()
+            ... )
+            >>> KeyShare.from_json(share.to_json()) == share
+            True
         """
         members = parse_json_object(text) or {}
         version = members.get("version")

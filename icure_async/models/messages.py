@@ -61,6 +61,10 @@ class EmailMessage(_Message):
         sender: the address it comes from (``from`` on the wire).
         subject: the subject.
         html: the text, as HTML.
+
+    Example:
+        >>> EmailMessage(sender="luwin@clinic.example", subject="Appointment", html="<p>At 9.</p>")
+        EmailMessage()
     """
 
     sender: str
@@ -75,6 +79,10 @@ class SMSMessage(_Message):
 
     Attributes:
         message: the text.
+
+    Example:
+        >>> SMSMessage(message="Tomorrow at 9.")  # a repr shows nothing of it
+        SMSMessage()
     """
 
     message: str
@@ -179,6 +187,13 @@ class ICureRegistrationEmail(_Registration):
 
     Raises:
         ValidationError: ``data_owner`` has no email address, or a text is empty.
+
+    Example:
+        >>> email = Telecom(telecom_type="email", telecom_number="luwin@clinic.example")
+        >>> luwin = Patient(last_name="Luwin", addresses=[Address(telecoms=[email])])
+        >>> message = ICureRegistrationEmail(luwin, "https://app.example", "Clinic", patient)
+        >>> message.get(user, "a token").sender
+        'luwin@clinic.example'
     """
 
     channel: ClassVar[Channel] = "email"
@@ -218,6 +233,11 @@ class ICureRegistrationSMS(_Registration):
 
     Raises:
         ValidationError: a text is empty.
+
+    Example:
+        >>> message = ICureRegistrationSMS(patient, "https://app.example", "Clinic", patient)
+        >>> type(message.get(user, "a token")).__name__
+        'SMSMessage'
     """
 
     channel: ClassVar[Channel] = "sms"

@@ -22,6 +22,10 @@ class PersonName(ValueModel):
         suffix: what stands behind the name.
         text: the whole name as it is to be shown.
         use: what the name is used for.
+
+    Example:
+        >>> PersonName(last_name="Stark", first_names=["Arya"], use="official").first_names
+        ['Arya']
     """
 
     last_name: str | None = None

@@ -96,6 +96,11 @@ class EncryptedNotification(_NotificationMembers):
 
     Its status can be changed with ``update_notification_status()``, which leaves the encrypted part
     alone.
+
+    Example:
+        >>> found = await api.notification_api.get_notification_and_try_decrypt(notification.id)
+        >>> isinstance(found, EncryptedNotification)
+        False
     """
 
     # Not even the empty ones that backends put in their place.

@@ -179,6 +179,11 @@ class EncryptedPatient(_PatientMembers):
 
     It has the members of :class:`Patient`; the encrypted ones are unset, and what they were is
     still inside ``system_meta_data.encrypted_self`` (data-model.md §3.1).
+
+    Example:
+        >>> found = await colleague_api.patient_api.get_patient_and_try_decrypt(patient.id)
+        >>> isinstance(found, EncryptedPatient), found.note
+        (True, None)
     """
 
     # Anybody may have written the note of a patient that can't be read.

@@ -52,6 +52,12 @@ class Property(ValueModel):
         type: its name and kind.
         typed_value: its value.
         deleted: when it was deleted, in epoch milliseconds (``deletionDate`` on the wire).
+
+    Example:
+        >>> kind = PropertyType(type="STRING")
+        >>> value = TypedValueObject(type="STRING", string_value="second-opinion")
+        >>> Property(id="subject", type=kind, typed_value=value).typed_value.string_value
+        'second-opinion'
     """
 
     id: str | None = None

@@ -20,6 +20,10 @@ class Partnership(ValueModel):
         type: what the other person is to the patient.
         status: whether the relation still holds.
         partner_id: patient id of the other person.
+
+    Example:
+        >>> Partnership(type="brother", partner_id=patient.id).type
+        'brother'
     """
 
     type: PartnershipType | None = None

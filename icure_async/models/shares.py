@@ -54,6 +54,11 @@ class DataOwner:
         deleted: whether the record was deleted.
         public_keys: those that the backend names for it, the first key pair it ever had first.
             Without one, nothing can be shared with it yet.
+
+    Example:
+        >>> owner = await api.data_owner_api.get_data_owner(colleague_id)
+        >>> owner.type, len(owner.public_keys)
+        ('hcparty', 1)
     """
 
     id: str
@@ -182,6 +187,10 @@ class AccessToAllData:
         data_samples: access to the data samples, by the contacts that hold them.
         forms: access to the forms.
         invoices: access to the invoices.
+
+    Example:
+        >>> access = await api.patient_api.give_access_to_all_data_of(patient.id, colleague_id)
+        >>> access.raise_for_failures()
     """
 
     patient_id: str

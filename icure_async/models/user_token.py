@@ -35,6 +35,11 @@ class UserToken:
             known. An expired token stays in the list until it is revoked.
         is_current: whether this session logs in with it, as far as that can be told: it can for
             tokens that this SDK has created.
+
+    Example:
+        >>> token = await own_api.user_api.create_token(name="tablet")
+        >>> [each.name for each in await own_api.user_api.list_tokens() if each.name == "tablet"]
+        ['tablet']
     """
 
     key: str
@@ -56,6 +61,11 @@ class RenewedToken:
         replaced_key: names the old token, for ``revoke_token()`` once the new one is stored; None
             where the session logged in with a password, or with a token that this SDK has not
             created.
+
+    Example:
+        >>> renewed = await own_api.user_api.renew_token()
+        >>> await own_api.user_api.revoke_token(renewed.replaced_key)
+        True
     """
 
     token: str = attrs.field(repr=False)
@@ -73,6 +83,10 @@ class LogoutResult:
         reason: why it does, or may do, and what to do about that; None where it was revoked.
         token_expires_at: when a token that was not revoked ends by itself, in epoch milliseconds;
             None where that is not known.
+
+    Example:
+        >>> (await own_api.logout()).token_revoked
+        True
     """
 
     token_revoked: bool

@@ -188,7 +188,8 @@ class Calls:
 
     def guard(self, api: object) -> None:
         """Make each public async method of an object a call, and each step of its iterators."""
-        for name, function in _public_functions(type(api)):
+        cls: Any = type(api)
+        for name, function in _public_functions(cls):
             if inspect.iscoroutinefunction(function):
                 guarded = _as_call(function, lambda _: self)
             elif str(function.__annotations__.get("return")).startswith(_ITERATORS):

@@ -15,7 +15,7 @@ import attrs
 from aiohttp import hdrs, web
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from importlib.resources.abc import Traversable
 
 __all__ = ["add_page", "page_files"]
@@ -88,16 +88,16 @@ async def _file(request: web.Request) -> web.Response:
     if file is None or name == _INDEX:
         raise web.HTTPNotFound(reason="The page has no such file")
     # A browser asks each time whether the file is still the same: the sandbox may be a newer one.
-    headers = {hdrs.CACHE_CONTROL: "no-cache", hdrs.ETAG: f'"{file.tag}"'}
+    headers: dict[str, str] = {hdrs.CACHE_CONTROL: "no-cache", hdrs.ETAG: f'"{file.tag}"'}
     if any(tag.value == file.tag for tag in request.if_none_match or ()):
-        return web.Response(status=304, headers=_HEADERS | headers)
+        return web.Response(status=304, headers={**_HEADERS, **headers})
     return _answer(file, headers)
 
 
-def _answer(file: PageFile, headers: dict[str, str]) -> web.Response:
+def _answer(file: PageFile, headers: Mapping[str, str]) -> web.Response:
     return web.Response(
         body=file.body,
         content_type=file.content_type,
         charset="utf-8",
-        headers=_HEADERS | headers,
+        headers={**_HEADERS, **headers},
     )

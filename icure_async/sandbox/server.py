@@ -560,6 +560,14 @@ class Sandbox:
             TypeError: if something is of the wrong type.
             ValueError: if something makes no sense: an unknown group or professional, a contact
                 that another user has.
+
+        Example:
+            >>> person = await sandbox.register("patient", first_name="Arya", last_name="Stark")
+            >>> builder = MedTechApiBuilder.from_env()
+            >>> builder = builder.with_user_name(person.login).with_password(person.token)
+            >>> async with builder.build() as api:
+            ...     await api.init_user_crypto(person.key_pair) == [person.key_pair]
+            True
         """
         wishes = Wishes(
             kind=kind,
@@ -620,6 +628,13 @@ class Sandbox:
 
         Raises:
             ValueError: if there is no such user.
+
+        Example:
+            >>> try:
+            ...     await sandbox.second_factor_code(login)
+            ... except ValueError:
+            ...     print("That user has no second factor")
+            That user has no second factor
         """
         secret = await self._open_store.run(lambda tx: second_factor_secret(tx, user_name))
         if secret is None:
@@ -751,6 +766,11 @@ class Sandbox:
 
         Raises:
             ValueError: that says what is wrong with the seed; nothing is changed then.
+
+        Example:
+            >>> seed = await sandbox.export()
+            >>> async with Sandbox() as other:
+            ...     await other.load(seed)
         """
         store, events = self._open_store, self._events
         checked = await in_new_thread(seeding.read_seed, seed)
@@ -807,6 +827,16 @@ class Sandbox:
 
         Raises:
             TypeError: if it is no `Fault`.
+
+        Example:
+            >>> from icure_async.errors import ServerError
+            >>> fault = Fault(kind="status", status=500, method="DELETE", path="/rest/v1/patient/*")
+            >>> with sandbox.fault(fault) as injected:
+            ...     try:
+            ...         await api.patient_api.delete_patient(patient.id)
+            ...     except ServerError:
+            ...         print(injected.struck > 0)
+            True
         """
         return self._desk.fault(_checked(fault))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from icure_async.errors import (
     AuthenticationError,
@@ -119,5 +119,6 @@ def token_expired() -> TokenExpiredError:
 def shows_that_refused(error: BaseException | None) -> bool:
     """Return whether an error says that the backend no longer takes the user's credentials."""
     if isinstance(error, BaseExceptionGroup):
-        return any(map(shows_that_refused, error.exceptions))
+        errors = cast("BaseExceptionGroup[BaseException]", error).exceptions
+        return any(map(shows_that_refused, errors))
     return isinstance(error, AuthenticationError) and not isinstance(error, _OTHER_THAN_REFUSALS)

@@ -37,7 +37,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Database", "Rows", "execute"]
 
-_RECONNECT_SECONDS: Final = 5.0
+# A pool that has given up tries again when it is asked: so it is asked often, and gives up soon.
+_RECONNECT_SECONDS: Final = 0.5
+_ASK_SECONDS: Final = 0.5
 _CLOSE_SECONDS: Final = 5.0
 # A connection string has precedence.
 _CONNECTION: Final = {
@@ -185,6 +187,7 @@ class Database(SecretHolder):
             connection = await self._connection_of(pool, doing)
             try:
                 await connection.execute("SELECT 1", prepare=False)
+                await connection.rollback()
             except psycopg.Error as error:
                 problem = problem_of(error)
             except BaseException:
@@ -288,7 +291,7 @@ class Database(SecretHolder):
 
         is_waiting = False
         try:
-            connection: Connection = await pool.getconn(self.timeout)
+            connection: Connection = await _wait_for_connection(pool, self.timeout)
         except PoolTimeout:
             is_waiting = True
             problem = ""
@@ -333,6 +336,32 @@ async def _given_back_to(pool: Pool, connection: Connection) -> Any:
         yield
     finally:
         await pool.putconn(connection)
+
+
+async def _wait_for_connection(pool: Pool, timeout: float) -> Connection:
+    from psycopg_pool import PoolTimeout
+
+    connection: Connection
+    soon = min(_ASK_SECONDS, timeout)
+    try:
+        connection = await pool.getconn(soon)
+    except PoolTimeout:
+        if timeout <= soon:
+            raise
+    else:
+        return connection
+    asking = asyncio.create_task(_ask_again(pool))
+    try:
+        connection = await pool.getconn(timeout - soon)
+    finally:
+        asking.cancel()
+    return connection
+
+
+async def _ask_again(pool: Pool) -> None:
+    while True:
+        await _replace_dead(pool)
+        await asyncio.sleep(_ASK_SECONDS)
 
 
 async def _replace_dead(pool: Pool) -> None:

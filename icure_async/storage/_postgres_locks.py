@@ -220,9 +220,8 @@ class Locks:
                         yield held, waited
                 finally:
                     if taking.session is not None:
-                        was_lost = taking.session.is_lost
                         await _to_the_end(self.leave(taking.session, key))
-                        if was_lost and taking.is_held:
+                        if taking.session.is_lost and taking.is_held:
                             _logger.warning("A lock was lost while it was held: to %s.", doing)
         finally:
             queue.length -= 1

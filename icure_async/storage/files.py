@@ -130,6 +130,10 @@ class FileStorage:
 
         Raises:
             ValidationError: the name cannot be a file name.
+
+        Example:
+            >>> FileStorage(folder / "state").path_of("name").parent == folder / "state"
+            True
         """
         return self._directory / file_name_of(name)
 

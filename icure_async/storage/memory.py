@@ -42,23 +42,45 @@ class MemoryStorage(SecretHolder):
         self._pid = os.getpid()
 
     async def get_item(self, name: str) -> str | None:
-        """Return the item, or None where there is none."""
+        """Return the item, or None where there is none.
+
+        Example:
+            >>> await MemoryStorage().get_item("name") is None
+            True
+        """
         check_item_name(name)
         return self._items.get(name)
 
     async def set_item(self, name: str, value: str) -> None:
-        """Write the item."""
+        """Write the item.
+
+        Example:
+            >>> storage = MemoryStorage()
+            >>> await storage.set_item("name", "value")
+        """
         check_item_name(name)
         encode_value(name, value)
         self._items[name] = value
 
     async def remove_item(self, name: str) -> None:
-        """Remove the item; removing an absent one is no error."""
+        """Remove the item; removing an absent one is no error.
+
+        Example:
+            >>> storage = MemoryStorage()
+            >>> await storage.remove_item("name")  # nothing is no error
+        """
         check_item_name(name)
         self._items.pop(name, None)
 
     async def list_items(self, prefix: str = "") -> Sequence[str]:
-        """Return the sorted names of the items that start with ``prefix``."""
+        """Return the sorted names of the items that start with ``prefix``.
+
+        Example:
+            >>> storage = MemoryStorage()
+            >>> await storage.set_item("process.1", "value")
+            >>> await storage.list_items("process.")
+            ['process.1']
+        """
         return sorted(name for name in self._items if name.startswith(prefix))
 
     @asynccontextmanager

@@ -29,7 +29,12 @@ __all__ = ["AuthenticationApi"]
 
 
 class AuthenticationApi(Twin[AsyncAuthenticationApi]):
-    """Registers and logs in with a one-time code by email or SMS."""
+    """Registers and logs in with a one-time code by email or SMS.
+
+    Example:
+        >>> result = anonymous_api.authentication_api.complete_authentication(process, code)
+        >>> api = result.med_tech_api
+    """
 
     def start_authentication(
         self,

@@ -34,7 +34,15 @@ __all__ = ["AnonymousMedTechApiBuilder", "MedTechApiBuilder"]
 
 
 class AnonymousMedTechApiBuilder(Twin[AsyncAnonymousMedTechApiBuilder]):
-    """Builds an :class:`AnonymousMedTechApi`: for registering, and for logging in with a code."""
+    """Builds an :class:`AnonymousMedTechApi`: for registering, and for logging in with a code.
+
+    Example:
+        >>> builder = AnonymousMedTechApiBuilder.from_env(user_type="patient")
+        >>> with builder.with_storage_directory(folder).build() as anonymous_api:
+        ...     process = anonymous_api.authentication_api.start_authentication(
+        ...         captcha, phone_number="+32470666666", healthcare_professional_id=professional_id
+        ...     )
+    """
 
     _portable = True
 
@@ -501,7 +509,18 @@ class AnonymousMedTechApiBuilder(Twin[AsyncAnonymousMedTechApiBuilder]):
 
 
 class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
-    """Builds a :class:`MedTechApi` from a user name and a password or token."""
+    """Builds a :class:`MedTechApi` from a user name and a password or token.
+
+    Example:
+        >>> builder = (
+        ...     MedTechApiBuilder.from_env()
+        ...     .with_storage_directory(folder)
+        ...     .with_user_name(login)
+        ...     .with_password(token)
+        ... )
+        >>> with builder.build() as api:
+        ...     user = api.user_api.get_logged_user()
+    """
 
     _portable = True
 

@@ -28,7 +28,13 @@ __all__ = ["DataOwnerApi"]
 
 
 class DataOwnerApi(Twin[AsyncDataOwnerApi]):
-    """Tells which data owner a user stands for, and looks after its keys."""
+    """Tells which data owner a user stands for, and looks after its keys.
+
+    Example:
+        >>> report = api.data_owner_api.examine_keys()
+        >>> for problem in report.problems:
+        ...     print(problem)
+    """
 
     def get_data_owner_id_of(self, user: User) -> str:
         """Return the id of the user's data owner.

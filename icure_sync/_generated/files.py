@@ -88,6 +88,10 @@ class FileStorage(Twin[AsyncFileStorage]):
 
         Raises:
             ValidationError: the name cannot be a file name.
+
+        Example:
+            >>> FileStorage(folder / "state").path_of("name").parent == folder / "state"
+            True
         """
         return self._call(self._inner.path_of, name)
 

@@ -23,7 +23,15 @@ __all__ = ["HealthcareProfessionalApi"]
 
 
 class HealthcareProfessionalApi(Twin[AsyncHealthcareProfessionalApi]):
-    """Creates, reads, finds, modifies and deletes healthcare professionals."""
+    """Creates, reads, finds, modifies and deletes healthcare professionals.
+
+    Example:
+        >>> found = api.healthcare_professional_api.filter_healthcare_professional_by(
+        ...     HealthcareProfessionalFilter().by_matches("luwin")
+        ... )
+        >>> professional.id in [each.id for each in found]
+        True
+    """
 
     def create_or_modify_healthcare_professional(
         self, healthcare_professional: HealthcareProfessional

@@ -23,7 +23,12 @@ __all__ = ["MedicalDeviceApi"]
 
 
 class MedicalDeviceApi(Twin[AsyncMedicalDeviceApi]):
-    """Creates, reads, finds, modifies and deletes medical devices."""
+    """Creates, reads, finds, modifies and deletes medical devices.
+
+    Example:
+        >>> api.medical_device_api.get_medical_device(device.id).name
+        'Glucose meter'
+    """
 
     def create_or_modify_medical_device(self, medical_device: MedicalDevice) -> MedicalDevice:
         """Create the device if it has no ``rev``, else replace the stored one.

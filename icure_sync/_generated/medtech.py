@@ -49,6 +49,10 @@ class AnonymousMedTechApi(Twin[AsyncAnonymousMedTechApi]):
     Attributes:
         authentication_api: authentication processes.
         message_gateway_api: the gateway's processes; messages need a user who is logged in.
+
+    Example:
+        >>> with AnonymousMedTechApiBuilder.from_env().build() as anonymous_api:
+        ...     key_pair = anonymous_api.generate_rsa_keypair()
     """
 
     @property
@@ -112,6 +116,12 @@ class MedTechApi(Twin[AsyncMedTechApi]):
         medical_device_api: medical devices.
         user_api: users.
         data_owner_api: data owners.
+
+    Example:
+        >>> builder = MedTechApiBuilder.from_env().with_user_name(login).with_password(token)
+        >>> with builder.build() as api:
+        ...     key_pairs = api.init_user_crypto(key_pair)
+        ...     patients = [each for each in api.patient_api.filter_patients()]
     """
 
     @property

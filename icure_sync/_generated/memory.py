@@ -39,19 +39,41 @@ class MemoryStorage(Twin[AsyncMemoryStorage]):
         self._hold(AsyncMemoryStorage())
 
     def get_item(self, name: str) -> str | None:
-        """Return the item, or None where there is none."""
+        """Return the item, or None where there is none.
+
+        Example:
+            >>> MemoryStorage().get_item("name") is None
+            True
+        """
         return self._run(self._inner.get_item, name)
 
     def set_item(self, name: str, value: str) -> None:
-        """Write the item."""
+        """Write the item.
+
+        Example:
+            >>> storage = MemoryStorage()
+            >>> storage.set_item("name", "value")
+        """
         self._run(self._inner.set_item, name, value)
 
     def remove_item(self, name: str) -> None:
-        """Remove the item; removing an absent one is no error."""
+        """Remove the item; removing an absent one is no error.
+
+        Example:
+            >>> storage = MemoryStorage()
+            >>> storage.remove_item("name")  # nothing is no error
+        """
         self._run(self._inner.remove_item, name)
 
     def list_items(self, prefix: str = "") -> Sequence[str]:
-        """Return the sorted names of the items that start with ``prefix``."""
+        """Return the sorted names of the items that start with ``prefix``.
+
+        Example:
+            >>> storage = MemoryStorage()
+            >>> storage.set_item("process.1", "value")
+            >>> storage.list_items("process.")
+            ['process.1']
+        """
         return self._run(self._inner.list_items, prefix)
 
     def lock(self, name: str) -> AbstractContextManager[StorageLock]:

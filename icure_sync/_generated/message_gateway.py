@@ -120,7 +120,13 @@ class AnonymousMessageGatewayApi(Twin[AsyncAnonymousMessageGatewayApi]):
 
 
 class MessageGatewayApi(AnonymousMessageGatewayApi):
-    """Sends messages in the name of the logged-in user, whose credentials the gateway checks."""
+    """Sends messages in the name of the logged-in user, whose credentials the gateway checks.
+
+    Example:
+        >>> api.message_gateway_api.send_sms(
+        ...     "+32470123456", SMSMessage(message="Tomorrow at 9.")
+        ... )
+    """
 
     _inner: AsyncMessageGatewayApi
 

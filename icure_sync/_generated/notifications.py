@@ -26,7 +26,12 @@ __all__ = ["NotificationApi"]
 
 
 class NotificationApi(Twin[AsyncNotificationApi]):
-    """Creates, reads, modifies and deletes notifications."""
+    """Creates, reads, modifies and deletes notifications.
+
+    Example:
+        >>> for each in api.notification_api.get_pending_notifications_after():
+        ...     kind, status = each.type, each.status
+    """
 
     def create_or_modify_notification(
         self, notification: Notification, delegate: str | None = None

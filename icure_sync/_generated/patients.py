@@ -27,7 +27,14 @@ __all__ = ["PatientApi"]
 
 
 class PatientApi(Twin[AsyncPatientApi]):
-    """Creates, reads, finds, modifies and deletes patients."""
+    """Creates, reads, finds, modifies and deletes patients.
+
+    Example:
+        >>> patient = api.patient_api.create_or_modify_patient(Patient(last_name="Stark"))
+        >>> for each in api.patient_api.filter_patients(PatientFilter().by_ids([patient.id])):
+        ...     print(each.last_name)
+        Stark
+    """
 
     def create_or_modify_patient(self, patient: Patient) -> Patient:
         """Create the patient if it has no ``rev``, else replace the stored one.

@@ -326,6 +326,14 @@ class Sandbox(Twin[AsyncSandbox]):
             TypeError: if something is of the wrong type.
             ValueError: if something makes no sense: an unknown group or professional, a contact
                 that another user has.
+
+        Example:
+            >>> person = sandbox.register("patient", first_name="Arya", last_name="Stark")
+            >>> builder = MedTechApiBuilder.from_env()
+            >>> builder = builder.with_user_name(person.login).with_password(person.token)
+            >>> with builder.build() as api:
+            ...     api.init_user_crypto(person.key_pair) == [person.key_pair]
+            True
         """
         return self._run(
             self._inner.register,
@@ -378,6 +386,13 @@ class Sandbox(Twin[AsyncSandbox]):
 
         Raises:
             ValueError: if there is no such user.
+
+        Example:
+            >>> try:
+            ...     sandbox.second_factor_code(login)
+            ... except ValueError:
+            ...     print("That user has no second factor")
+            That user has no second factor
         """
         return self._run(self._inner.second_factor_code, user_name)
 
@@ -488,6 +503,11 @@ class Sandbox(Twin[AsyncSandbox]):
 
         Raises:
             ValueError: that says what is wrong with the seed; nothing is changed then.
+
+        Example:
+            >>> seed = sandbox.export()
+            >>> with Sandbox() as other:
+            ...     other.load(seed)
         """
         self._run(self._inner.load, seed)
 
@@ -529,6 +549,16 @@ class Sandbox(Twin[AsyncSandbox]):
 
         Raises:
             TypeError: if it is no `Fault`.
+
+        Example:
+            >>> from icure_sync.errors import ServerError
+            >>> fault = Fault(kind="status", status=500, method="DELETE", path="/rest/v1/patient/*")
+            >>> with sandbox.fault(fault) as injected:
+            ...     try:
+            ...         api.patient_api.delete_patient(patient.id)
+            ...     except ServerError:
+            ...         print(injected.struck > 0)
+            True
         """
         return self._call(self._inner.fault, fault)
 

@@ -35,7 +35,13 @@ __all__ = ["UserApi"]
 
 
 class UserApi(Twin[AsyncUserApi]):
-    """Creates, reads, modifies and deletes users; looks after their tokens and their sharing."""
+    """Creates, reads, modifies and deletes users; looks after their tokens and their sharing.
+
+    Example:
+        >>> user = api.user_api.get_logged_user()
+        >>> user.login == login
+        True
+    """
 
     def get_logged_user(self) -> User:
         """Return the logged-in user, as the backend has it now.

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
+from diagram_panels import WHO
 from diagram_process import process_diagram
 from draw_diagrams import DIAGRAMS, FOLDER, differences
 
 from icure_async.authentication import failures
 from icure_async.authentication.process import TRANSITIONS, AuthenticationEvent, AuthenticationState
+from icure_async.entities.kinds import NOTIFICATION, PATIENT, EntityKind, of_today
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -68,3 +71,23 @@ def test_a_picture_says_in_words_what_it_shows_and_loads_nothing(name: str) -> N
     assert picture.findtext(f"{SVG}desc")
     assert "prefers-color-scheme: dark" in text
     assert text.count("http") == 1, "but for the namespace, nothing of another place is named"
+
+
+MEMBERS: dict[str, tuple[EntityKind[Any, Any], set[str]]] = {
+    "a patient's note": (PATIENT, {"note"}),
+    "content of a notification": (NOTIFICATION, {"properties"}),
+    "languages, picture, relations, …": (PATIENT, {"languages", "picture", "partnerships"}),
+    "a patient's creation and change": (PATIENT, {"created", "modified"}),
+    "names, addresses, date of birth": (PATIENT, {"names", "lastName", "addresses", "dateOfBirth"}),
+}
+
+
+@pytest.mark.parametrize("row", MEMBERS)
+def test_the_picture_of_readers_says_of_the_backend_what_the_kinds_encrypt(row: str) -> None:
+    kind, members = MEMBERS[row]
+    for number, written in enumerate((kind, of_today(kind))):
+        cells = dict(WHO[number][1])[row]
+        encrypted = members & {*written.encrypted, *written.encrypted_in}
+
+        assert encrypted in (set(), members)
+        assert cells[-1] == ("closed" if encrypted else "reads")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from functools import cache
@@ -32,3 +33,27 @@ def test_an_example_does_what_it_says(
 ) -> None:
     wrong = world_of(package).wrong_with(EXAMPLES[package, name])
     assert wrong is None, wrong
+
+
+CALLED_BY_USERS = re.compile(r"(Api|Builder|Filter|Subscription|Storage|Sandbox)\.[a-z]\w*$")
+OTHERWISE = (
+    # Interfaces, whose methods others write.
+    r"\.(Blocking)?(Key|Lockable)?Storage\.",
+    # A database is needed: pages have examples.
+    r"\.Postgres\w+\.",
+    # Parts of the SDK call these.
+    r"Filter\.(data_owners|depth|entities|everything|parts|searched_members|to_wire|universe)$",
+    r"\.(get_item_and_mode|list_stored_keys|refuse_exposed|path_of|lock)$",
+)
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_every_method_that_users_call_has_an_example(package: Package) -> None:
+    without = [
+        name
+        for name, text in docstrings_of(package)
+        if CALLED_BY_USERS.search(name)
+        and ">>>" not in text
+        and not any(re.search(pattern, name) for pattern in OTHERWISE)
+    ]
+    assert without == []

@@ -11,7 +11,7 @@ import pytest
 import typer.main
 
 import icure_async
-from icure_async import errors, storage
+from icure_async import errors, services, storage
 from icure_async.cli import command
 from tests.support.page_parts import DOCS, code_in, links_of, page, sections_of, tables_of
 
@@ -46,7 +46,7 @@ PROMISES = ("Never", "By default", "Stops it", "Nothing stops", "Tests")
 def public_names() -> set[str]:
     """Return the names of all public functions, classes, and their members."""
     found: set[str] = set()
-    for module in (icure_async, errors, storage):
+    for module in (icure_async, errors, services, storage):
         for name in module.__all__:
             thing = getattr(module, name)
             found |= {name, *(member for member in dir(thing) if not member.startswith("_"))}

@@ -38,7 +38,7 @@ from tests.support.shortcuts import make_key_pairs
 pytestmark = pytest.mark.timeout(900)
 
 OPTION = "ICURE_FAULTS"
-SAMPLE = 20
+SAMPLE = 12
 PLACES = 4
 KEY_PAIRS = 7
 LATE_SECONDS = 2.5

@@ -40,7 +40,7 @@ from tests.support.shortcuts import make_key_pairs
 pytestmark = pytest.mark.timeout(900)
 
 OPTION = "ICURE_MUTATIONS"
-SAMPLE = 10
+SAMPLE = 6
 SECONDS = 20.0
 KEY_PAIRS = 4
 

@@ -12,12 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from PIL import Image
-from playwright.async_api import expect
 
 from icure_async import Patient
 from icure_async.sandbox import Fault, Sandbox
 from icure_async.storage.jwk import key_pair_to_jwk_json
-from tests.support.browser import running_browser
+from tests.support.browser import expect, running_browser
 from tests.support.sandbox_page import SandboxPage, opener, person_registering
 
 if TYPE_CHECKING:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 
 import pytest
-from playwright.async_api import expect
 
 from icure_async.sandbox import Sandbox
+from tests.support.browser import expect
 from tests.support.sandbox_page import OpenPage, person_registering
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
@@ -46,9 +46,9 @@ async def test_a_code_is_copied_by_its_button_and_by_the_keyboard(open_page: Ope
         page = shown.page
         await page.context.grant_permissions(["clipboard-read", "clipboard-write"])
         button = page.get_by_role("button", name=f"Copy the code for {PHONE}")
-        for use in (button.click, lambda: button.press("Enter")):
+        for by_keyboard in (False, True):
             await page.evaluate("navigator.clipboard.writeText('nothing')")
-            await use()
+            await (button.press("Enter") if by_keyboard else button.click())
             await expect(button).to_have_text("Copied")
             assert await page.evaluate("navigator.clipboard.readText()") == "428913"
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
-from playwright.async_api import expect
 
 from icure_async.errors import NetworkError
 from icure_async.sandbox import Sandbox
+from tests.support.browser import expect
 from tests.support.sandbox_page import OpenPage, person_registering
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
@@ -51,24 +49,33 @@ async def test_the_token_leaves_the_address_bar_and_survives_a_reload(open_page:
     assert not [url for url in urls if token in url.partition("#")[0]]
 
 
-async def test_the_page_says_that_the_sandbox_is_gone_and_goes_on_when_it_is_back(
+async def test_the_page_says_that_the_sandbox_is_away_and_goes_on_when_it_is_back(
     open_page: OpenPage,
 ) -> None:
-    first = Sandbox()
-    await first.start()
-    again = Sandbox(port=int(first.backend_url.rpartition(":")[2]))
-    again._desk.token = first._desk.token
-    async with open_page(first.page_url) as shown:
+    async with Sandbox() as sandbox, open_page(sandbox.page_url) as shown:
         await shown.opened()
-        await first.aclose()
+        away = shown.page.locator("#away")
+        await shown.page.context.set_offline(True)
+        # Chromium lets a stream that is open go on; the sandbox ends it.
+        sandbox._desk.feed.close()
         await shown.in_state("away")
-        await expect(shown.page.locator("#away")).to_contain_text("goes on by itself")
-        await asyncio.sleep(0.2)
-        async with again:
+        await expect(away).to_contain_text("goes on by itself")
+        async with person_registering(sandbox, PHONE):
+            sandbox._desk.feed.open()
+            await expect(away).to_be_visible()
+            await shown.page.context.set_offline(False)
             await shown.opened()
-            await expect(shown.page.locator("#away")).to_be_hidden()
-            async with person_registering(again, PHONE):
-                await expect(shown.message(PHONE)).to_be_visible()
+            await expect(away).to_be_hidden()
+            await expect(shown.message(PHONE)).to_be_visible()
+        shown.log.complaints.clear()
+
+
+async def test_a_sandbox_that_is_stopped_is_said_to_be_away(open_page: OpenPage) -> None:
+    async with Sandbox() as sandbox, open_page(sandbox.page_url) as shown:
+        await shown.opened()
+        await sandbox.aclose()
+        await shown.in_state("away")
+        await expect(shown.page.locator("#status")).to_contain_text("Not running")
         shown.log.complaints.clear()
 
 

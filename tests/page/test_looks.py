@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from playwright.async_api import expect
 
 from icure_async.sandbox import Sandbox
+from tests.support.browser import expect
 from tests.support.golden import WORLD
 from tests.support.sandbox_page import OpenPage, key_text, person_registering
 

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 import pytest
-from playwright.async_api import expect
 
 from icure_async import KeyPair
 from icure_async.sandbox import Sandbox
 from icure_async.storage._sealing import ScryptCost
 from icure_async.storage.backup import KeyBackup, write_backup
+from tests.support.browser import expect
 from tests.support.golden import WORLD
 from tests.support.sandbox_page import OpenPage, key_text
 

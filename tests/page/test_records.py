@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
-from playwright.async_api import expect
 
 from icure_async import Patient
 from icure_async.sandbox import Sandbox
 from icure_async.storage.jwk import key_pair_to_jwk_json
 from tests.support.bare_client import basic
+from tests.support.browser import expect
 from tests.support.cardinal_world import CARDINAL
 from tests.support.golden import WORLD
 from tests.support.sandbox_page import OpenPage, key_text, person_registering

@@ -27,7 +27,7 @@ from tests.support.sharing_scenes import add_delegate, check_shared, check_share
 pytestmark = pytest.mark.timeout(900)
 OPTION: Final = "ICURE_KILLING"
 # A program of today's flavour has more moments, since it makes more requests.
-STEPS: Final[dict[Flavour, int]] = {"medtech": 15, "cardinal": 36}
+STEPS: Final[dict[Flavour, int]] = {"medtech": 22, "cardinal": 50}
 
 
 @attrs.frozen

@@ -61,7 +61,7 @@ async def write_until_it_is_killed(running: SandboxProcess) -> list[Writer]:
         user_id = (await me(clients[0]))["id"]
         writers = [Writer(client, user_id) for client in clients for _ in range(3)]
         tasks = [asyncio.create_task(writer.write()) for writer in writers]
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while sum(len(writer.revisions) for writer in writers) < 60:  # noqa: ASYNC110
                 await asyncio.sleep(0.005)
         await running.kill()

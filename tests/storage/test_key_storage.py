@@ -8,7 +8,7 @@ import re
 import shlex
 import subprocess
 import threading
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from icure_async.storage import (
     KeyStorage,
     MemoryKeyStorage,
     MemoryStorage,
+    PostgresStorage,
     Storage,
     StorageKeyStorage,
     jwk,
@@ -36,9 +37,15 @@ OTHER = "11b57f9c-8813-4491-be50-8d7f92700fde"
 PREFIX = "org.taktik.icure.rsa."
 
 
-@pytest.fixture(params=["memory", "files"])
-def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
-    return MemoryStorage() if request.param == "memory" else FileStorage(tmp_path / "keys")
+@pytest.fixture(
+    params=["memory", "files", pytest.param("postgres", marks=pytest.mark.postgres)],
+)
+async def storage(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Storage]:
+    if request.param == "postgres":
+        async with PostgresStorage(request.getfixturevalue("postgres_url")) as postgres:
+            yield postgres
+    else:
+        yield MemoryStorage() if request.param == "memory" else FileStorage(tmp_path / "keys")
 
 
 @pytest.fixture

@@ -6,15 +6,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import hashlib
+import itertools
 import logging
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
 import anyio
@@ -29,6 +31,7 @@ from icure_async.storage import (
     LockableStorage,
     MemoryKeyStorage,
     MemoryStorage,
+    PostgresStorage,
     StorageKeyStorage,
     _file_locks,
 )
@@ -45,9 +48,31 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "new" / "state"
 
 
-@pytest.fixture(params=["memory", "files", "two of the same files", "keys", "keys in memory"])
-def make(request: pytest.FixtureRequest, folder: Path) -> Make:
+@pytest.fixture(
+    params=[
+        "memory",
+        "files",
+        "two of the same files",
+        "keys",
+        "keys in memory",
+        pytest.param("postgres", marks=pytest.mark.postgres),
+        pytest.param("two programs on postgres", marks=pytest.mark.postgres),
+    ]
+)
+async def make(request: pytest.FixtureRequest, folder: Path) -> AsyncIterator[Make]:
     """Storages that share their locks."""
+    if "postgres" not in request.param:
+        yield on_this_machine(request.param, folder)
+        return
+    url = request.getfixturevalue("postgres_url")
+    count = 2 if "two" in request.param else 1
+    async with contextlib.AsyncExitStack() as stack:
+        storages = [await stack.enter_async_context(PostgresStorage(url)) for _ in range(count)]
+        one_after_the_other = itertools.cycle(storages)
+        yield lambda: next(one_after_the_other)
+
+
+def on_this_machine(kind: str, folder: Path) -> Make:
     memory, files, keys = MemoryStorage(), FileStorage(folder), MemoryKeyStorage()
     makers: dict[str, Make] = {
         "memory": lambda: memory,
@@ -56,7 +81,7 @@ def make(request: pytest.FixtureRequest, folder: Path) -> Make:
         "keys": lambda: FileKeyStorage(folder),
         "keys in memory": lambda: keys,
     }
-    return makers[request.param]
+    return makers[kind]
 
 
 def lock_file(folder: Path, name: str = NAME) -> Path:
@@ -101,7 +126,11 @@ async def test_an_error_lets_go(make: Make) -> None:
         assert not lock.waited
 
 
-async def test_event_loops_of_several_threads_take_turns(make: Make) -> None:
+async def test_event_loops_of_several_threads_take_turns(
+    make: Make, request: pytest.FixtureRequest
+) -> None:
+    if isinstance(make(), PostgresStorage):
+        pytest.skip("Connections belong to one event loop: each has a storage of its own.")
     inside = 0
 
     async def work() -> None:

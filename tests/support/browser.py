@@ -16,9 +16,15 @@ import pytest
 import pytest_asyncio
 
 if TYPE_CHECKING:
-    from playwright.async_api import Browser, BrowserContext, Page
+    from playwright.async_api import Browser, BrowserContext, Page, expect
+else:
+    try:
+        from playwright.async_api import expect
+    except ImportError:
+        # No test gets as far as this: there is no browser, either.
+        expect = None
 
-__all__ = ["BrowserLog", "browser", "browser_context", "running_browser"]
+__all__ = ["BrowserLog", "browser", "browser_context", "expect", "running_browser"]
 
 _NAMES: Final = ("chromium", "chromium-browser")
 # Fonts and caches of a container are small, and /dev/shm often is, too.
@@ -29,11 +35,7 @@ def _missing() -> str | None:
     """Return what is missing for a test in a browser, if anything."""
     if not any(map(shutil.which, _NAMES)):
         return "chromium is not installed"
-    try:
-        import playwright.async_api  # noqa: F401 - is it there?
-    except ImportError:
-        return "playwright is not installed"
-    return None
+    return "playwright is not installed" if expect is None else None
 
 
 @asynccontextmanager

@@ -2,22 +2,37 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import pwd
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 from psycopg import sql
 
-__all__ = ["PostgresServer", "binaries", "require_postgres"]
+from icure_async.storage import PostgresStorage
+
+__all__ = [
+    "PASSWORD",
+    "PostgresServer",
+    "binaries",
+    "postgres_database",
+    "postgres_server",
+    "postgres_url",
+    "require_postgres",
+]
 
 START_SECONDS = 30.0
+_ROOM = 2**30
 SUPERUSER = "owner"
 PASSWORD = "the-password-of-the-owner"
 
@@ -67,8 +82,7 @@ class PostgresServer:
     def __init__(self, *, fsync: bool = True) -> None:
         self._binaries = require_postgres()
         self._user = _other_user()
-        # Short: the path of a Unix socket has about a hundred characters.
-        self._folder = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))
+        self._folder = Path(tempfile.mkdtemp(prefix="pg-", dir=_quick_disk()))
         self._data = self._folder / "data"
         if self._user is not None:
             os.chown(self._folder, self._user.pw_uid, self._user.pw_gid)
@@ -146,15 +160,16 @@ class PostgresServer:
         if process is None:
             return
         if number is signal.SIGKILL:
-            # Its sessions, too: each of them is in the group that it leads.
-            os.killpg(process.pid, number)
-        else:
-            process.send_signal(number)
+            # It starts no others while it stands still.
+            process.send_signal(signal.SIGSTOP)
+            for pid in _children_of(process.pid):
+                os.kill(pid, number)
+        process.send_signal(number)
         process.wait(START_SECONDS)
 
     def close(self) -> None:
         """Stop the server and remove its data."""
-        self._end(signal.SIGQUIT)
+        self.kill()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def url(self, database: str, *, user: str = SUPERUSER) -> str:
@@ -164,6 +179,11 @@ class PostgresServer:
     def tcp_url(self, database: str, *, user: str = SUPERUSER, password: str = PASSWORD) -> str:
         """Return a connection string over TCP, where a password is needed."""
         return f"postgresql://{user}:{password}@127.0.0.1:{self.port}/{database}"
+
+    @property
+    def socket(self) -> Path:
+        """Path of the Unix socket."""
+        return self._folder / f".s.PGSQL.{self.port}"
 
     def new_database(self, *, template: str = "template1") -> str:
         """Make a database, and return its name."""
@@ -176,7 +196,7 @@ class PostgresServer:
         )
         return name
 
-    def execute(self, statement: sql.Composable | str, database: str = "postgres") -> list[tuple]:  # type: ignore[type-arg]
+    def execute(self, statement: sql.Composable | str, database: str = "postgres") -> list[Any]:
         """Run a statement as the superuser, and return its rows."""
         with psycopg.connect(self.url(database), autocommit=True) as connection:
             cursor = connection.execute(statement)  # type: ignore[arg-type]
@@ -186,10 +206,88 @@ class PostgresServer:
         """Return what the server has logged."""
         return (self._folder / "log").read_text(errors="replace")
 
+    def backends(self, database: str) -> list[int]:
+        """Return the process ids of the sessions of a database."""
+        rows = self.execute(
+            sql.SQL("SELECT pid FROM pg_stat_activity WHERE datname = {}").format(database)
+        )
+        return [pid for (pid,) in rows]
+
+    def cut_off(self, database: str) -> None:
+        """End all sessions of a database."""
+        pids = set(self.backends(database))
+        for pid in pids:
+            self.execute(sql.SQL("SELECT pg_terminate_backend({})").format(pid))
+        end = time.monotonic() + START_SECONDS
+        while pids & set(self.backends(database)) and time.monotonic() < end:
+            time.sleep(0.005)
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """A running server; a test that kills it starts it again."""
+    server = PostgresServer()
+    server.start()
+    try:
+        yield server
+    finally:
+        server.close()
+
+
+@pytest.fixture(scope="session")
+def _postgres_template(postgres_server: PostgresServer) -> str:
+    name = postgres_server.new_database()
+
+    async def make() -> None:
+        storage = PostgresStorage(postgres_server.url(name))
+        await storage.init()
+        await storage.aclose()
+
+    asyncio.run(make())
+    return name
+
+
+@pytest.fixture
+def postgres_database(postgres_server: PostgresServer, _postgres_template: str) -> str:
+    """The name of a database of the test's own, with the tables; making one takes a while."""
+    return postgres_server.new_database(template=_postgres_template)
+
+
+@pytest.fixture(scope="session")
+def _postgres_shared(postgres_server: PostgresServer, _postgres_template: str) -> str:
+    return postgres_server.new_database(template=_postgres_template)
+
+
+@pytest.fixture
+def postgres_url(
+    request: pytest.FixtureRequest, postgres_server: PostgresServer, _postgres_shared: str
+) -> str:
+    """The connection string of a database with empty tables: the test's own, if it has one."""
+    if "postgres_database" in request.fixturenames:
+        return postgres_server.url(request.getfixturevalue("postgres_database"))
+    postgres_server.execute("DELETE FROM icure.storage_items", _postgres_shared)
+    return postgres_server.url(_postgres_shared)
+
+
+def _quick_disk() -> str:
+    """Return a folder in memory if there is room, where a sync takes no time; else one on disk.
+
+    A process that is killed loses nothing in either. The path is short, since that of a Unix socket
+    has about a hundred characters.
+    """
+    try:
+        room = shutil.disk_usage("/dev/shm").free
+    except OSError:
+        room = 0
+    return "/dev/shm" if room > _ROOM else "/tmp"
+
+
+def _children_of(pid: int) -> list[int]:
+    found = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True, check=False)
+    return [int(line) for line in found.stdout.split()]
+
 
 def _free_port() -> int:
-    import socket
-
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         return int(sock.getsockname()[1])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
@@ -66,6 +66,7 @@ class SandboxPage:
         return self.page.locator(f".pane.{which}")
 
 
+Complete = Callable[[str], Awaitable["AuthenticationResult"]]
 OpenPage = Callable[..., AbstractAsyncContextManager[SandboxPage]]
 
 
@@ -105,7 +106,7 @@ async def person_registering(
     first_name: str = "Ned",
     last_name: str = "Stark",
     flavour: Any = "medtech",
-) -> AsyncIterator[tuple[AuthenticationProcess, Callable[[str], Any]]]:
+) -> AsyncIterator[tuple[AuthenticationProcess, Complete]]:
     """Let somebody ask for a code; with it, the function that comes along completes."""
     from tests.support.builders import anonymous_builder_for
 
@@ -113,7 +114,8 @@ async def person_registering(
         api = anonymous.authentication_api
         process = await api.start_authentication(
             _CAPTCHA,
-            **({"email": contact} if "@" in contact else {"phone_number": contact}),
+            email=contact if "@" in contact else None,
+            phone_number=None if "@" in contact else contact,
             first_name=first_name,
             last_name=last_name,
             healthcare_professional_id=sandbox.master_hcp.data_owner_id,

@@ -77,5 +77,5 @@ async def no_keys(api: MedTechApi) -> None:
 
 
 async def name_at(api: MedTechApi) -> str:
-    """Who the backend says that the user of an API object is."""
+    """The id of the user of an API object, as the backend says."""
     return (await api.user_api.get_logged_user()).id

@@ -48,7 +48,12 @@ class Combinable(abc.ABC):
 
     @abc.abstractmethod
     def build(self) -> Filter:
-        """Return the filter."""
+        """Return the filter.
+
+        Example:
+            >>> PatientFilter().of_age(40).build() == PatientFilter().of_age(40).build()
+            True
+        """
 
     def complement(self, within: Combinable | None = None) -> ComplementFilter:
         """Return a filter for all that this one does not find.
@@ -60,6 +65,11 @@ class Combinable(abc.ABC):
         Raises:
             ValidationError: parts of this filter are for different data owners, so that
                 ``within`` has to say what to look through.
+
+        Example:
+            >>> others = PatientFilter().contains_fuzzy("stark").complement()
+            >>> patient.id in await api.patient_api.match_patients(others)
+            False
         """
         everything = self.universe() if within is None else to_filter(within)
         return ComplementFilter(super_set=everything, sub_set=self.build())
@@ -126,7 +136,12 @@ class Filter(Combinable):
         )
 
     def described(self, description: str | None) -> Filter:
-        """Return the same with a description, which backends ignore, and may log."""
+        """Return the same with a description, which backends ignore, and may log.
+
+        Example:
+            >>> PatientFilter().of_age(40).build().described("for the yearly letter").description
+            'for the yearly letter'
+        """
         del description
         raise ValidationError(f"{type(self).__name__} can't be described.")
 
@@ -135,7 +150,13 @@ class Filter(Combinable):
         return 1
 
     def build(self) -> Filter:
-        """Return the filter itself, so that it may stand where a builder may."""
+        """Return the filter itself, so that it may stand where a builder may.
+
+        Example:
+            >>> wanted = PatientFilter().of_age(40).build()
+            >>> wanted.build() is wanted
+            True
+        """
         return self
 
     def universe(self) -> Filter:
@@ -211,7 +232,12 @@ class Described(Filter):
     )
 
     def described(self, description: str | None) -> Filter:
-        """Return the same with a description, which backends ignore, and may log."""
+        """Return the same with a description, which backends ignore, and may log.
+
+        Example:
+            >>> PatientFilter().of_age(40).build().described("for the yearly letter").description
+            'for the yearly letter'
+        """
         return attrs.evolve(self, description=description)
 
 
@@ -281,6 +307,11 @@ class UnionFilter(_Members):
     Attributes:
         filters: the filters, at least one; builders are built.
         description: a text for those who read the requests.
+
+    Example:
+        >>> wanted = PatientFilter().contains_fuzzy("stark") | PatientFilter().of_age(40)
+        >>> type(wanted).__name__
+        'UnionFilter'
     """
 
     wire_type: ClassVar[str] = "UnionFilter"
@@ -292,6 +323,11 @@ class IntersectionFilter(_Members):
     Attributes:
         filters: the filters, at least one; builders are built.
         description: a text for those who read the requests.
+
+    Example:
+        >>> wanted = PatientFilter().contains_fuzzy("stark") & PatientFilter().of_age(40)
+        >>> len(wanted.filters)
+        2
     """
 
     wire_type: ClassVar[str] = "IntersectionFilter"
@@ -305,6 +341,11 @@ class ComplementFilter(_Combination):
         super_set: finds everything in question.
         sub_set: finds what to leave out.
         description: a text for those who read the requests.
+
+    Example:
+        >>> wanted = ~PatientFilter().contains_fuzzy("stark")
+        >>> type(wanted).__name__
+        'ComplementFilter'
     """
 
     wire_type: ClassVar[str] = "ComplementFilter"

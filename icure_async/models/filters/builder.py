@@ -39,6 +39,12 @@ class FilterBuilder(Combinable):
 
         Args:
             filters: at least one filter, or builder of one, for the same kind of thing.
+
+        Example:
+            >>> starks = PatientFilter().contains_fuzzy("stark")
+            >>> either = PatientFilter().union([starks, PatientFilter().of_age(40)]).build()
+            >>> type(either).__name__
+            'UnionFilter'
         """
         return attrs.evolve(self, union=self._alike(filters))
 
@@ -47,6 +53,12 @@ class FilterBuilder(Combinable):
 
         Args:
             filters: at least one filter, or builder of one, for the same kind of thing.
+
+        Example:
+            >>> starks = PatientFilter().contains_fuzzy("stark")
+            >>> both = PatientFilter().intersection([starks, PatientFilter().of_age(40)]).build()
+            >>> type(both).__name__
+            'IntersectionFilter'
         """
         return attrs.evolve(self, intersection=self._alike(filters))
 
@@ -55,6 +67,10 @@ class FilterBuilder(Combinable):
 
         Raises:
             ValidationError: both :meth:`union` and :meth:`intersection` are given.
+
+        Example:
+            >>> PatientFilter().contains_fuzzy("stark").build()
+            PatientsByNameFilter(...)
         """
         if self._union is not None and self._intersection is not None:
             raise ValidationError(
@@ -104,6 +120,15 @@ class OwnedFilterBuilder(FilterBuilder):
         An organisation that the current data owner belongs to is another one: ask for it with a
         filter of its own, or in a :meth:`union`. A filter in a union or an intersection keeps its
         own data owner.
+
+        Example:
+            >>> wanted = (
+            ...     PatientFilter()
+            ...     .for_data_owner(await api.data_owner_id())
+            ...     .contains_fuzzy("stark")
+            ... )
+            >>> patient.id in await api.patient_api.match_patients(wanted)
+            True
         """
         return attrs.evolve(self, data_owner_id=to_optional_id(data_owner_id))
 

@@ -44,6 +44,12 @@ class AllHealthcareProfessionalsFilter(_ProfessionalLeaf):
 
     Attributes:
         description: a text for those who read the requests.
+
+    Example:
+        >>> wanted = AllHealthcareProfessionalsFilter()
+        >>> ids = await api.healthcare_professional_api.match_healthcare_professional_by(wanted)
+        >>> professional.id in ids
+        True
     """
 
     wire_type: ClassVar[str] = "AllHealthcarePartiesFilter"
@@ -56,6 +62,12 @@ class HealthcareProfessionalsByIdsFilter(_ProfessionalLeaf):
     Attributes:
         ids: ids of healthcare professionals; without any, none is found.
         description: a text for those who read the requests.
+
+    Example:
+        >>> wanted = HealthcareProfessionalsByIdsFilter(ids=[professional.id])
+        >>> ids = await api.healthcare_professional_api.match_healthcare_professional_by(wanted)
+        >>> ids == [professional.id]
+        True
     """
 
     wire_type: ClassVar[str] = "HealthcarePartyByIdsFilter"
@@ -71,6 +83,12 @@ class HealthcareProfessionalsByNameFilter(_ProfessionalLeaf):
             speciality. Case, accents and everything that is no letter or digit are ignored. At the
             end of a name, a text of one or two characters is not found.
         description: a text for those who read the requests.
+
+    Example:
+        >>> wanted = HealthcareProfessionalsByNameFilter(name="luwin")
+        >>> ids = await api.healthcare_professional_api.match_healthcare_professional_by(wanted)
+        >>> professional.id in ids
+        True
     """
 
     wire_type: ClassVar[str] = "HealthcarePartyByNameFilter"
@@ -96,6 +114,12 @@ class HealthcareProfessionalsByLabelCodeFilter(_ProfessionalLeaf):
         code_type: terminology of the code; None for any code, or none.
         code_code: the code within the terminology; None for any of it.
         description: a text for those who read the requests.
+
+    Example:
+        >>> wanted = HealthcareProfessionalsByLabelCodeFilter(
+        ...     code_type="PROFESSION", code_code="doctor"
+        ... )
+        >>> ids = await api.healthcare_professional_api.match_healthcare_professional_by(wanted)
     """
 
     wire_type: ClassVar[str] = "HealthcarePartyByTagCodeFilter"
@@ -139,6 +163,10 @@ class HealthcareProfessionalFilter(FilterBuilder):
     healthcare professionals are found.
 
     ``HealthcareProfessionalFilter().by_matches("cardio")``
+
+    Example:
+        >>> named = HealthcareProfessionalFilter().by_matches("luwin")
+        >>> ids = await api.healthcare_professional_api.match_healthcare_professional_by(named)
     """
 
     _order: ClassVar[tuple[str, ...]] = ("by_label_code_filter", "by_matches", "by_ids")

@@ -37,6 +37,12 @@ class AllMedicalDevicesFilter(_DeviceLeaf):
 
     Attributes:
         description: a text for those who read the requests.
+
+    Example:
+        >>> device.id in await api.medical_device_api.match_medical_devices(
+        ...     AllMedicalDevicesFilter()
+        ... )
+        True
     """
 
     wire_type: ClassVar[str] = "AllDevicesFilter"
@@ -49,6 +55,11 @@ class MedicalDevicesByIdsFilter(_DeviceLeaf):
     Attributes:
         ids: ids of medical devices; without any, none is found.
         description: a text for those who read the requests.
+
+    Example:
+        >>> wanted = MedicalDevicesByIdsFilter(ids=[device.id])
+        >>> await api.medical_device_api.match_medical_devices(wanted) == [device.id]
+        True
     """
 
     wire_type: ClassVar[str] = "DeviceByIdsFilter"
@@ -64,6 +75,11 @@ class MedicalDeviceFilter(FilterBuilder):
     with :meth:`union`, they are one. Without any, all medical devices are found.
 
     ``MedicalDeviceFilter().by_ids([device_id])``
+
+    Example:
+        >>> one = MedicalDeviceFilter().by_ids([device.id])
+        >>> await api.medical_device_api.match_medical_devices(one) == [device.id]
+        True
     """
 
     _order: ClassVar[tuple[str, ...]] = ("by_ids",)

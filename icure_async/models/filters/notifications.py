@@ -47,6 +47,11 @@ class NotificationsByIdsFilter(Leaf):
     Attributes:
         ids: ids of notifications; without any, none is found.
         description: a text for those who read the requests.
+
+    Example:
+        >>> wanted = NotificationsByIdsFilter(ids=[notification.id])
+        >>> [each.type async for each in api.notification_api.filter_notifications(wanted)]
+        ['OTHER']
     """
 
     noun: ClassVar[str] = _NOUN
@@ -66,6 +71,12 @@ class NotificationsAfterDateFilter(_NotificationLeaf):
         date: the moment, in epoch milliseconds; may be given as a datetime.
         data_owner_id: with whom they are shared; None for the current data owner.
         description: a text for those who read the requests.
+
+    Example:
+        >>> wanted = NotificationsAfterDateFilter(date=notification.created)
+        >>> found = [each.id async for each in api.notification_api.filter_notifications(wanted)]
+        >>> notification.id in found
+        True
     """
 
     wire_type: ClassVar[str] = "MaintenanceTaskAfterDateFilter"
@@ -80,6 +91,12 @@ class NotificationsByTypeFilter(_NotificationLeaf):
         type: one of ``NotificationType``, or another that the backend has.
         data_owner_id: with whom they are shared; None for the current data owner.
         description: a text for those who read the requests.
+
+    Example:
+        >>> wanted = NotificationsByTypeFilter(type="OTHER")
+        >>> found = [each.id async for each in api.notification_api.filter_notifications(wanted)]
+        >>> notification.id in found
+        True
     """
 
     wire_type: ClassVar[str] = "MaintenanceTaskByHcPartyAndTypeFilter"
@@ -95,6 +112,13 @@ class NotificationsByIdentifiersFilter(_NotificationLeaf):
             ``value``.
         data_owner_id: with whom they are shared; None for the current data owner.
         description: a text for those who read the requests.
+
+    Example:
+        >>> numbered = NotificationsByIdentifiersFilter(
+        ...     identifiers=[Identifier(system="clinic", value="7")]
+        ... )
+        >>> [each.id async for each in api.notification_api.filter_notifications(numbered)]
+        []
     """
 
     wire_type: ClassVar[str] = "MaintenanceTaskByHcPartyAndIdentifiersFilter"

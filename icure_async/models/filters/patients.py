@@ -61,6 +61,10 @@ class AllPatientsFilter(_PatientLeaf):
     Attributes:
         data_owner_id: with whom they are shared; None for the current data owner.
         description: a text for those who read the requests.
+
+    Example:
+        >>> patient.id in await api.patient_api.match_patients(AllPatientsFilter())
+        True
     """
 
     wire_type: ClassVar[str] = "PatientByHcPartyFilter"
@@ -73,6 +77,10 @@ class PatientsByIdsFilter(Leaf):
     Attributes:
         ids: ids of patients; without any, none is found.
         description: a text for those who read the requests.
+
+    Example:
+        >>> await api.patient_api.count_patients(PatientsByIdsFilter(ids=[patient.id]))
+        1
     """
 
     noun: ClassVar[str] = _NOUN
@@ -93,6 +101,13 @@ class PatientsByIdentifiersFilter(_PatientLeaf):
             ``value``.
         data_owner_id: with whom they are shared; None for the current data owner.
         description: a text for those who read the requests.
+
+    Example:
+        >>> wanted = PatientsByIdentifiersFilter(
+        ...     identifiers=[Identifier(system="clinic", value="4711")]
+        ... )
+        >>> await api.patient_api.count_patients(wanted)
+        0
     """
 
     wire_type: ClassVar[str] = "PatientByHcPartyAndIdentifiersFilter"
@@ -111,6 +126,10 @@ class PatientsBySsinsFilter(_PatientLeaf):
         ssins: compared as they are.
         data_owner_id: with whom they are shared; None for the current data owner.
         description: a text for those who read the requests.
+
+    Example:
+        >>> await api.patient_api.count_patients(PatientsBySsinsFilter(ssins=["00000000000"]))
+        0
     """
 
     wire_type: ClassVar[str] = "PatientByHcPartyAndSsinsFilter"
@@ -133,6 +152,10 @@ class PatientsByDateOfBirthFilter(_PatientLeaf):
         latest: the last day. One of the two is needed.
         data_owner_id: with whom they are shared; None for the current data owner.
         description: a text for those who read the requests.
+
+    Example:
+        >>> born = PatientsByDateOfBirthFilter(earliest=19800101, latest=19891231)
+        >>> ids = await api.patient_api.match_patients(born)
     """
 
     wire_type: ClassVar[str] = "PatientByHcPartyDateOfBirthBetweenFilter"
@@ -169,6 +192,11 @@ class PatientsByGenderEducationProfessionFilter(_PatientLeaf):
             would ignore it.
         data_owner_id: with whom they are shared; None for the current data owner.
         description: a text for those who read the requests.
+
+    Example:
+        >>> ids = await api.patient_api.match_patients(
+        ...     PatientsByGenderEducationProfessionFilter(gender="female")
+        ... )
     """
 
     wire_type: ClassVar[str] = "PatientByHcPartyGenderEducationProfession"
@@ -207,6 +235,12 @@ class PatientsByNameFilter(_PatientLeaf):
             the end of a name, a text of one or two characters is not found.
         data_owner_id: with whom they are shared; None for the current data owner.
         description: a text for those who read the requests.
+
+    Example:
+        >>> patient.id in await api.patient_api.match_patients(
+        ...     PatientsByNameFilter(search_string="stark")
+        ... )
+        True
     """
 
     wire_type: ClassVar[str] = "PatientByHcPartyNameContainsFuzzyFilter"

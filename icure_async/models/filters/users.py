@@ -42,6 +42,10 @@ class AllUsersFilter(_UserLeaf):
 
     Attributes:
         description: a text for those who read the requests.
+
+    Example:
+        >>> user.id in await api.user_api.match_users(AllUsersFilter())
+        True
     """
 
     wire_type: ClassVar[str] = "AllUsersFilter"
@@ -54,6 +58,10 @@ class UsersByIdsFilter(_UserLeaf):
     Attributes:
         ids: ids of users; without any, none is found.
         description: a text for those who read the requests.
+
+    Example:
+        >>> await api.user_api.match_users(UsersByIdsFilter(ids=[user.id])) == [user.id]
+        True
     """
 
     wire_type: ClassVar[str] = "UserByIdsFilter"
@@ -67,6 +75,10 @@ class UsersByPatientIdFilter(_UserLeaf):
     Attributes:
         patient_id: id of the patient.
         description: a text for those who read the requests.
+
+    Example:
+        >>> await api.user_api.match_users(UsersByPatientIdFilter(patient_id=patient.id))
+        []
     """
 
     wire_type: ClassVar[str] = "UsersByPatientIdFilter"

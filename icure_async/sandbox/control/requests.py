@@ -43,7 +43,7 @@ class Request:
         path: its path without the query; ids are shortened, codes and tokens left out.
         status: the status of the answer; None where the connection was closed without one.
         started_at: the sandbox's time at its beginning, in milliseconds since the epoch.
-        milliseconds: how long it took, until the answer was sent.
+        milliseconds: how long it took until the answer was ready.
         fault: the kind of the fault that struck it, if one did.
     """
 

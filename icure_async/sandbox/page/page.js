@@ -15,8 +15,8 @@ import { forgetToken, storedToken, takeToken, wasForgotten } from "./token.js";
 
 const STATUS = { opening: "Connecting", open: "Live", away: "Not running", locked: "No access" };
 const AWAY =
-  "The sandbox does not answer: it was stopped, or is being started. This page goes on by itself " +
-  "as soon as it is back.";
+  "The sandbox does not answer. This page goes on by itself as soon as it is back; when it was " +
+  "started anew, it asks for the new link.";
 const NO_TOKEN = "It was opened without the token that the sandbox has printed.";
 const OLD_TOKEN =
   "Its token opens nothing here: the sandbox was started again, or the link was cut off.";
