@@ -9,6 +9,7 @@ import os
 import secrets
 import signal
 import sys
+from contextlib import aclosing
 from pathlib import Path
 
 from fastapi_service.service import setting
@@ -20,7 +21,7 @@ ADDRESS = "127.0.0.1", os.environ.get("PORT", "8000")
 
 async def main() -> int:
     """Run until Ctrl-C or SIGTERM."""
-    async with PostgresStorage(setting("ICURE_DATABASE_URL")) as database:
+    async with aclosing(PostgresStorage(setting("ICURE_DATABASE_URL"))) as database:
         await database.init()
     async with Sandbox() as sandbox:
         host, port = ADDRESS

@@ -33,7 +33,7 @@ SIGN_IN, SESSION = "sign_in", "session"
 SESSION_LASTS = timedelta(days=7)
 # The SDK solves the captcha that gateways of today ask for, so that people have none to solve.
 CAPTCHA: Final = "kerberus"
-codes_by_phone = CodeLimit(5, seconds=600)
+codes_by_phone = CodeLimit(3, seconds=600)
 codes_by_visitor = CodeLimit(20, seconds=600)
 
 
