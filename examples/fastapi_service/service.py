@@ -88,7 +88,9 @@ async def running_service() -> AsyncGenerator[Service]:
     objects survive a fork.
     """
     secret = setting("SERVICE_SECRET")
-    async with PostgresStorage(setting("ICURE_DATABASE_URL"), namespace="notes") as database:
+    url = setting("ICURE_DATABASE_URL")
+    # Nobody waits longer for a page, should the database be away.
+    async with PostgresStorage(url, namespace="notes", timeout=5) as database:
         keys = KeysOfPeople(database.with_namespace("keys"), secret)
         # The SDK writes a token there while a sign-in is under way.
         state = EncryptedStorage(

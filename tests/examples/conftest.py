@@ -10,7 +10,12 @@ import pytest_asyncio
 from icure_async.sandbox import Sandbox
 from icure_async.sandbox.control.people import SandboxPerson
 from tests.support.browser import browser
-from tests.support.example_services import RunningService, free_port, running_service
+from tests.support.example_services import (
+    RunningService,
+    free_port,
+    need_libraries_of_fastapi,
+    running_service,
+)
 from tests.support.postgres import PostgresServer
 
 __all__ = ["browser"]
@@ -38,6 +43,7 @@ async def service(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> AsyncIterator[RunningService]:
     """The service on FastAPI with two workers, as the documentation runs it."""
+    need_libraries_of_fastapi()
     database = postgres_server.url(postgres_server.new_database(template=_postgres_template))
     port = free_port()
     async with running_service(

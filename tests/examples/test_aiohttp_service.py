@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -15,6 +16,7 @@ from tests.support.example_services import (
     code_shown_by,
     free_port,
     running_service,
+    wait_for_strikes,
 )
 from tests.support.logins import another
 from tests.support.visitors import Visitor, visiting
@@ -104,7 +106,8 @@ async def test_requests_of_other_pages_and_malformed_ones_are_refused(
     async with visiting(service.url) as visitor:
         for headers in elsewhere:
             assert (await visitor.post_json("/sign-out", headers=headers)).status == 403
-        for body in ([], {}, {"phone": 1, "first_name": "A", "last_name": "B"}):
+        malformed: list[object] = [[], {}, {"phone": 1, "first_name": "A", "last_name": "B"}]
+        for body in malformed:
             answer = await visitor.post_json("/sign-in", body)
             assert answer.status == 422
             assert answer.headers["Cache-Control"] == "no-store"
@@ -112,7 +115,18 @@ async def test_requests_of_other_pages_and_malformed_ones_are_refused(
         assert (await visitor.get("/nothing")).headers["X-Content-Type-Options"] == "nosniff"
 
 
-async def test_it_ends_without_a_complaint(service: RunningService) -> None:
-    service.terminate()
+async def test_requests_under_way_are_answered_when_the_service_is_told_to_end(
+    service: RunningService,
+) -> None:
+    async with visiting(service.url) as arya:
+        await sign_in(arya, service)
+        slow = {"kind": "delay", "method": "POST", "path": "/rest/v1/patient", "seconds": 1}
+        await ask_sandbox(service.page_url, "faults", method="POST", body=slow)
+        async with asyncio.TaskGroup() as group:
+            calls = [group.create_task(write(arya, f"Note {number}")) for number in range(3)]
+            await wait_for_strikes(service.page_url, 3)
+            assert not any(call.done() for call in calls)
+            service.terminate()
+    assert len({call.result() for call in calls}) == 3
     assert await service.ended() == 0
     assert "Traceback" not in service.log()

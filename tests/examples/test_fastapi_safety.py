@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
+import re
+from datetime import timedelta
 from urllib.parse import quote
 
 import pytest
 
 from icure_async.sandbox import Fault, Sandbox
-from tests.support.example_services import RunningService, code_shown_by
+from tests.support.example_services import (
+    EXAMPLES,
+    RunningService,
+    code_shown_by,
+    example_library,
+)
 from tests.support.logins import tokens_of
+from tests.support.postgres import PostgresServer
 from tests.support.visitors import Answer, Visitor, visiting
 
-pytestmark = [pytest.mark.postgres, pytest.mark.asyncio(loop_scope="session")]
+pytestmark = pytest.mark.postgres
 
 PHONE, BUSY_PHONE, CLICKING_PHONE = "+32470218311", "+32470218312", "+32470218314"
 
@@ -33,6 +42,7 @@ def assert_safe(answer: Answer) -> None:
     assert "unsafe" not in policy
 
 
+@pytest.mark.asyncio(loop_scope="session")
 async def test_every_answer_has_the_headers_for_safety(service: RunningService) -> None:
     async with visiting(service.url) as visitor:
         answers = {
@@ -63,6 +73,7 @@ async def test_every_answer_has_the_headers_for_safety(service: RunningService) 
     ],
     ids=str,
 )
+@pytest.mark.asyncio(loop_scope="session")
 async def test_a_form_that_another_page_sends_changes_nothing(
     service: RunningService, backend: Sandbox, headers: dict[str, str]
 ) -> None:
@@ -74,6 +85,7 @@ async def test_a_form_that_another_page_sends_changes_nothing(
     assert len(backend.messages()) == count
 
 
+@pytest.mark.asyncio(loop_scope="session")
 async def test_cookies_are_for_this_service_alone_and_no_script_reads_them(
     service: RunningService, backend: Sandbox
 ) -> None:
@@ -103,6 +115,7 @@ async def test_cookies_are_for_this_service_alone_and_no_script_reads_them(
             assert "&lt;img src=x onerror=alert(1)&gt; &quot;&#x27;$id" in shown.text
 
 
+@pytest.mark.asyncio(loop_scope="session")
 async def test_a_person_who_clicks_twice_is_signed_in_once(
     service: RunningService, backend: Sandbox
 ) -> None:
@@ -115,6 +128,7 @@ async def test_a_person_who_clicks_twice_is_signed_in_once(
     assert len(await tokens_of(backend, CLICKING_PHONE)) == 1
 
 
+@pytest.mark.asyncio(loop_scope="session")
 async def test_a_malformed_form_is_not_repeated_to_its_sender(service: RunningService) -> None:
     async with visiting(service.url) as visitor:
         answer = await visitor.post("/sign-in/code", code="1234567890123456789012345")
@@ -124,6 +138,7 @@ async def test_a_malformed_form_is_not_repeated_to_its_sender(service: RunningSe
     assert "nonsense" not in malformed.text
 
 
+@pytest.mark.asyncio(loop_scope="session")
 async def test_a_stranger_cannot_have_codes_sent_without_end(
     service: RunningService, backend: Sandbox
 ) -> None:
@@ -139,6 +154,7 @@ async def test_a_stranger_cannot_have_codes_sent_without_end(
     assert quote(BUSY_PHONE) not in service.log()
 
 
+@pytest.mark.asyncio(loop_scope="session")
 async def test_a_backend_that_fails_is_a_page_of_its_own(
     service: RunningService, backend: Sandbox
 ) -> None:
@@ -152,3 +168,40 @@ async def test_a_backend_that_fails_is_a_page_of_its_own(
     assert answer.status == 502
     assert "Try again later." in answer.text
     assert_safe(answer)
+
+
+@pytest.mark.asyncio(loop_scope="session")
+async def test_a_database_that_is_away_is_a_page_of_its_own_until_it_is_back(
+    service: RunningService, backend: Sandbox, postgres_server: PostgresServer
+) -> None:
+    async with visiting(service.url) as osha:
+        await ask_for_code(osha, "+32470218315")
+        code = await code_shown_by(backend.page_url, "+32470218315")
+        await osha.post("/sign-in/code", code=code)
+        written = await osha.post("/notes", text="Written before")
+        postgres_server.kill()
+        try:
+            away = await osha.get("/notes")
+        finally:
+            postgres_server.start()
+        back = await osha.get(written.goes_to)
+    assert away.status == 503
+    assert "Try again later." in away.text
+    assert_safe(away)
+    assert (back.status, "Written before" in back.text) == (200, True)
+
+
+def test_elsewhere_than_on_the_own_machine_cookies_need_https(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fastapi = example_library("fastapi")
+    monkeypatch.syspath_prepend(EXAMPLES)
+    monkeypatch.delenv("ALLOW_HTTP", raising=False)
+    safety = importlib.import_module("fastapi_service.safety")
+    response = fastapi.Response()
+    safety.set_cookie(response, "session", "value", lasts=timedelta(minutes=1))
+    safety.remove_cookie(response, "sign_in")
+    for cookie in response.headers.getlist("set-cookie"):
+        assert re.match("__Host-(session|sign_in)=", cookie)
+        assert {"Secure", "HttpOnly", "Path=/", "SameSite=lax"} <= set(cookie.split("; "))
+    assert "Strict-Transport-Security" in safety.HEADERS

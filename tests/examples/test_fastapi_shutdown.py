@@ -8,7 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.example_services import ask_sandbox, code_shown_by, free_port, running_service
+from tests.support.example_services import (
+    ask_sandbox,
+    code_shown_by,
+    free_port,
+    need_libraries_of_fastapi,
+    running_service,
+    wait_for_strikes,
+)
 from tests.support.postgres import PostgresServer
 from tests.support.visitors import visiting
 
@@ -20,6 +27,7 @@ CALLS = 6
 async def test_requests_under_way_are_answered_when_the_service_is_told_to_end(
     postgres_server: PostgresServer, tmp_path: Path
 ) -> None:
+    need_libraries_of_fastapi()
     database = postgres_server.url(postgres_server.new_database())
     async with AsyncExitStack() as stack:
         service = await stack.enter_async_context(
@@ -42,11 +50,8 @@ async def test_requests_under_way_are_answered_when_the_service_is_told_to_end(
                 group.create_task(visitor.post("/notes", text=f"Note {number}"))
                 for number in range(CALLS)
             ]
-            while True:
-                (fault,) = await ask_sandbox(service.page_url, "faults")
-                if fault["struck"] == CALLS:
-                    break
-                await asyncio.sleep(0.05)
+            await wait_for_strikes(service.page_url, CALLS)
+            assert not any(call.done() for call in calls)
             service.terminate()
 
         assert [call.result().status for call in calls] == [303] * CALLS

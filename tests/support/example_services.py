@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import os
 import re
 import signal
@@ -15,14 +16,18 @@ from typing import Any, Final
 from urllib.parse import quote
 
 import aiohttp
+import pytest
 
 __all__ = [
     "EXAMPLES",
     "RunningService",
     "ask_sandbox",
     "code_shown_by",
+    "example_library",
     "free_port",
+    "need_libraries_of_fastapi",
     "running_service",
+    "wait_for_strikes",
 ]
 
 EXAMPLES: Final = Path(__file__).parents[2] / "examples"
@@ -108,6 +113,19 @@ async def running_service(
         await service.stop()
 
 
+def example_library(name: str) -> Any:
+    """Return a library, or skip the test where it is missing and ``REQUIRE_EXAMPLES`` is not 1."""
+    if os.environ.get("REQUIRE_EXAMPLES") == "1":
+        return importlib.import_module(name)
+    return pytest.importorskip(name, reason=f"{name}: install the dependency group `examples`")
+
+
+def need_libraries_of_fastapi() -> None:
+    """Skip the test where a library of the service on FastAPI is missing."""
+    for name in ("fastapi", "uvicorn", "python_multipart"):
+        example_library(name)
+
+
 def free_port() -> int:
     """Return a port on which nobody listens."""
     with socket.socket() as sock:
@@ -131,3 +149,12 @@ async def code_shown_by(page_url: str, phone: str) -> str:
     """Return the newest code for a phone, as the control API of a sandbox shows it."""
     messages = await ask_sandbox(page_url, f"messages?contact={quote(phone)}")
     return str(messages[-1]["code"])
+
+
+async def wait_for_strikes(page_url: str, count: int) -> None:
+    """Wait until the only fault of a sandbox has struck so many requests."""
+    while True:
+        (fault,) = await ask_sandbox(page_url, "faults")
+        if fault["struck"] >= count:
+            return
+        await asyncio.sleep(0.05)
