@@ -8,11 +8,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Final, cast
 
-from fastapi import Depends, FastAPI, Form, HTTPException, Request, Response
+from fastapi import Depends, FastAPI, Form, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, RedirectResponse
 from fastapi.staticfiles import StaticFiles
-from starlette.exceptions import HTTPException as AnyHTTPException
+from starlette.exceptions import HTTPException
 
 from fastapi_service.pages import Html, fragment, joined, page
 from fastapi_service.safety import HEADERS, CodeLimit, cookie, refusal_of, remove_cookie, set_cookie
@@ -97,13 +97,16 @@ async def ask_for_code(
 ) -> Response:
     """Have a code sent to a phone, and ask for it on the next page."""
     _count_code(request, phone)
-    process = await service.anonymous.authentication_api.start_authentication(
-        recaptcha_type=CAPTCHA,
-        phone_number=phone,
-        first_name=first_name,
-        last_name=last_name,
-        healthcare_professional_id=service.doctor_id,
-    )
+    try:
+        process = await service.anonymous.authentication_api.start_authentication(
+            recaptcha_type=CAPTCHA,
+            phone_number=phone,
+            first_name=first_name,
+            last_name=last_name,
+            healthcare_professional_id=service.doctor_id,
+        )
+    except ValidationError:
+        return _sign_in_page("Write the phone number with + and the country code.", 422)
     response = _go_to("/sign-in/code")
     sign_in_id = await service.processes.add(process)
     set_cookie(response, SIGN_IN, sign_in_id, lasts=timedelta(minutes=30))
@@ -182,7 +185,8 @@ async def write_note(
 ) -> Response:
     """Write a note, encrypted for the person and for those with whom new notes are shared."""
     # Of a patient, the note is encrypted and names are not: nothing personal goes there.
-    note = await api.patient_api.create_or_modify_patient(Patient(last_name="Note", note=text))
+    note = Patient(last_name="Note", note=text.replace("\r\n", "\n"))
+    note = await api.patient_api.create_or_modify_patient(note)
     return _go_to(f"/notes/{note.id}")
 
 
@@ -244,9 +248,9 @@ async def guard(request: Request, call_next: Callable[[Request], Awaitable[Respo
     return response
 
 
-@app.exception_handler(AnyHTTPException)
-async def _no_such_page(_: Request, error: Exception) -> Response:
-    return _refused(cast("HTTPException", error).status_code)
+@app.exception_handler(HTTPException)
+async def _no_such_page(_: Request, error: HTTPException) -> Response:
+    return _refused(error.status_code)
 
 
 @app.exception_handler(RequestValidationError)

@@ -136,6 +136,7 @@ async def test_a_malformed_form_is_not_repeated_to_its_sender(service: RunningSe
     assert (answer.status, malformed.status) == (422, 422)
     assert "1234567890" not in answer.text + malformed.text + service.log()
     assert "nonsense" not in malformed.text
+    assert "Write the phone number with + and the country code." in malformed.text
 
 
 @pytest.mark.asyncio(loop_scope="session")
@@ -168,6 +169,27 @@ async def test_a_backend_that_fails_is_a_page_of_its_own(
     assert answer.status == 502
     assert "Try again later." in answer.text
     assert_safe(answer)
+
+
+@pytest.mark.asyncio(loop_scope="session")
+async def test_a_sign_out_that_the_backend_did_not_hear_of_says_so_and_can_be_repeated(
+    service: RunningService, backend: Sandbox
+) -> None:
+    phone = "+32470218316"
+    async with visiting(service.url) as meera:
+        await ask_for_code(meera, phone)
+        code = await code_shown_by(backend.page_url, phone)
+        await meera.post("/sign-in/code", code=code)
+        with backend.fault(Fault("status", status=500, path="/rest/v1/auth/login")):
+            unheard = await meera.post("/sign-out")
+        assert (unheard.status, "You are signed out here" in unheard.text) == (502, True)
+        assert len(await tokens_of(backend, phone)) == 1
+        session = meera.cookies["session"]
+        assert (await meera.post("/sign-out")).goes_to == "/"
+        assert await tokens_of(backend, phone) == {}
+    async with visiting(service.url) as thief:
+        headers = {"Origin": service.url, "Cookie": f"session={session}"}
+        assert (await thief.post("/notes", headers=headers, text="I was here")).status == 401
 
 
 @pytest.mark.asyncio(loop_scope="session")
