@@ -25,7 +25,7 @@ nox.options.sessions = [
     "release",
 ]
 
-PACKAGES = ["icure_async", "icure_sync"]
+PACKAGES = ["icure_async", "icure_sync", "pytest_icure"]
 OTHER_PYTHONS = ["3.12", "3.13"]
 COVERAGE_PERCENT = 95
 # Coverage would slow down tests of many cases, and disturb those that interrupt programs at any

@@ -50,7 +50,7 @@ nitpick_ignore_regex = [
     (
         "py:(class|obj)",
         (
-            r"(.*\.)?(A|RecordT|Json|Leaf|Building|StoredKey|ScryptCost|CaptchaType|OaepHash"
+            r"(.*\.)?(A|RecordT|Json|Leaf|Building|StoredKey|ScryptCost|Protection|Model|CaptchaType|OaepHash"
             r"|SecondFactorAlgorithm|SandboxFlavour|PersonKind|ClosableIterator)"
         ),
     ),
@@ -112,7 +112,16 @@ def _candidates(target: str, module: str) -> list[str]:
     return [f"{place}.{tail}" for tail in tails for place in places]
 
 
-PLACES: Final = ("", ".storage", ".errors", ".sandbox", ".services", ".testing", ".models.base")
+PLACES: Final = (
+    "",
+    ".storage",
+    ".errors",
+    ".sandbox",
+    ".services",
+    ".hooks",
+    ".testing",
+    ".models.base",
+)
 
 
 def _is_foreign(target: str) -> bool:
@@ -133,17 +142,17 @@ def _without_constructor(
     return ("", None) if is_made else None
 
 
-def _keep_colons_of_returns(
-    _: Sphinx, _what: str, _name: str, _thing: object, _options: object, lines: list[str]
+def _keep_colons(
+    _: Sphinx, what: str, _name: str, _thing: object, _options: object, lines: list[str]
 ) -> None:
     """Break a line before a colon, which napoleon would take for the end of a type."""
-    for index in [index for index, line in enumerate(lines[:-1]) if line.strip() == "Returns:"]:
-        first = lines[index + 1]
-        words, colon, _rest = first.partition(": ")
+    typed = [index + 1 for index, line in enumerate(lines[:-1]) if line.strip() == "Returns:"]
+    for index in [0] if what in ("attribute", "property") and lines else typed:
+        words, colon, _rest = lines[index].partition(": ")
         if colon:
             begin = words.rpartition(" ")[0]
-            indent = " " * (len(first) - len(first.lstrip()))
-            lines[index + 1 : index + 2] = [begin, indent + first[len(begin) :].lstrip()]
+            indent = " " * (len(words) - len(words.lstrip()))
+            lines[index : index + 1] = [begin, indent + lines[index][len(begin) :].lstrip()]
 
 
 def _without_missing_pages(_: Sphinx, name: str, content: list[str]) -> None:
@@ -161,5 +170,5 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("missing-reference", _resolve)
     app.connect("autodoc-process-signature", _without_constructor)
     # Before napoleon.
-    app.connect("autodoc-process-docstring", _keep_colons_of_returns, priority=100)
+    app.connect("autodoc-process-docstring", _keep_colons, priority=100)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

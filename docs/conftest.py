@@ -9,6 +9,7 @@ not. An ``output`` block holds what the block before it prints, with ``...`` for
 
 from __future__ import annotations
 
+import gc
 from typing import TYPE_CHECKING
 
 import pytest
@@ -43,6 +44,9 @@ pytest_collect_file = (_sybil("icure_async") + _sybil("icure_sync")).pytest()
 @pytest.fixture(scope="session")
 def the_sandbox() -> Iterator[None]:
     """Keep a sandbox running until the last page is read."""
+    # Garbage is collected after each page: not in what was there before.
+    gc.freeze()
     with SANDBOX:
         yield
         RUNNER.leave()
+    gc.unfreeze()

@@ -8,6 +8,7 @@ from typing import Final
 __all__ = [
     "CAPTCHA",
     "CODE",
+    "DATABASE_URL",
     "FLAVOUR",
     "GATEWAY_URL",
     "GROUP_ID",
@@ -40,6 +41,7 @@ KEYS: Final = "ICURE_KEYS"
 PASSPHRASE: Final = "ICURE_PASSPHRASE"  # noqa: S105
 STORAGE_PASSPHRASE: Final = "ICURE_STORAGE_PASSPHRASE"  # noqa: S105
 CODE: Final = "ICURE_CODE"
+DATABASE_URL: Final = "ICURE_DATABASE_URL"
 CAPTCHA: Final = "ICURE_CAPTCHA"
 
 

@@ -1,5 +1,9 @@
 """The sandbox of a session of tests, which runs on the loop thread of icure_sync."""
 
+# Of the same distribution, it uses what the blocking sandbox holds.
+# ruff: noqa: SLF001
+# pyright: reportPrivateUsage=false, reportIncompatibleMethodOverride=false
+
 from __future__ import annotations
 
 import asyncio
@@ -17,7 +21,7 @@ from icure_sync._runtime import get_runtime
 from icure_sync.sandbox import Sandbox as BlockingSandbox
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+    from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Mapping
 
     from icure_async.models.flavour import Flavour
     from icure_async.sandbox import SandboxPerson
@@ -40,7 +44,7 @@ class SessionSandbox:
 
     def __init__(self, blocking: BlockingSandbox, flavour: Flavour) -> None:
         self.blocking = blocking
-        self._inner: Sandbox = blocking._inner  # noqa: SLF001 - of the same distribution
+        self._inner: Sandbox = blocking._inner
         self.awaitable = cast("Sandbox", _SandboxElsewhere(self._inner))
         self._flavour: Flavour = flavour
         self._is_new = True
@@ -48,7 +52,10 @@ class SessionSandbox:
     def renew(self) -> None:
         """Bring the sandbox back to the state right after its start."""
         if not self._is_new:
-            _result_of(self._inner.reset())
+            try:
+                _result_of(self._inner.reset())
+            except RuntimeError:  # a test has closed it
+                _result_of(self._inner.start())
         self._is_new = False
 
     def register(self, kind: Literal["patient", "professional"], **options: Any) -> SandboxPerson:
@@ -56,7 +63,7 @@ class SessionSandbox:
         return _result_of(self._inner.register(kind, flavour=self._flavour, **options))
 
     @contextmanager
-    def login(self, person: SandboxPerson) -> Iterator[icure_sync.MedTechApi]:
+    def login(self, person: SandboxPerson) -> Generator[icure_sync.MedTechApi]:
         """Log a person in, with its key pair, until the end of the block."""
         builder = self._configured(icure_sync.MedTechApiBuilder(), person)
         with builder.build() as api:
@@ -64,7 +71,7 @@ class SessionSandbox:
             yield api
 
     @asynccontextmanager
-    async def async_login(self, person: SandboxPerson) -> AsyncIterator[icure_async.MedTechApi]:
+    async def async_login(self, person: SandboxPerson) -> AsyncGenerator[icure_async.MedTechApi]:
         """Log a person in, with its key pair, until the end of the block."""
         builder = self._configured(icure_async.MedTechApiBuilder(), person)
         async with builder.build() as api:
@@ -124,7 +131,7 @@ def _result_of(coroutine: Coroutine[Any, Any, T]) -> T:
 
 
 @contextmanager
-def opened(config: pytest.Config, options: Mapping[str, Any]) -> Iterator[SessionSandbox]:
+def opened(config: pytest.Config, options: Mapping[str, Any]) -> Generator[SessionSandbox]:
     """Run a sandbox as the ini file and a fixture of the user's say."""
     flavour = _flavour(config.getini("icure_flavour"))
     try:

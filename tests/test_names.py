@@ -33,7 +33,7 @@ INSTALL = re.compile(r"\bpip3? install ((?:[^\n`;&|)\\]|\n *)+)")
 ARGUMENT = re.compile(r"'([^']+)'|\"([^\"]+)\"|(\S+)")
 EXTRAS = "|".join(PROJECT["optional-dependencies"])
 EXTRA = re.compile(rf"(?<![\w.-])([a-z][a-z0-9-]*)\[({EXTRAS})\]")
-TOOLS = {"nox", "ruff"}
+TOOLS = {"nox", "pandas", "ruff"}
 
 
 def relative(path: Path) -> str:
@@ -104,9 +104,10 @@ def test_only_python_versions_that_the_tests_ran_on_are_claimed() -> None:
 
 
 def test_no_link_of_the_readme_leads_nowhere() -> None:
-    """It is the project's page on the package index, too: there the benchmarks are only named."""
+    """It is the project's page on the package index, too: there the pictures are only named."""
     links = re.findall(r"\]\(([^)]+)\)", (ROOT / "README.md").read_text("utf-8"))
     files = [link for link in links if not link.startswith("https://")]
-    assert files == [f"benchmarks/results/speed.{kind}" for kind in ("md", "svg")]
+    results = [f"benchmarks/results/speed.{kind}" for kind in ("md", "svg")]
+    assert files == ["docs/images/sandbox-page.png", *results]
     assert all((ROOT / file).is_file() for file in files)
     assert all(url.startswith("https://") for url in PROJECT["urls"].values())

@@ -255,7 +255,6 @@ RULES: Final = Rules(
         "StorageLock": "A value.",
     },
     words={
-        "= await ": "= ",
         "the event loop and the process in which": "the process in which",
         "another event loop or process": "another process",
         "async for": "for",

@@ -28,6 +28,7 @@ from icure_async.cli.output import note
 from icure_async.cli.patients import patient
 from icure_async.cli.profiles import SETTINGS
 from icure_async.cli.sandbox import sandbox
+from icure_async.cli.storage import storage
 from icure_async.cli.tokens import token
 from icure_async.environment import FLAVOUR, PROFILE, value_of
 from icure_async.errors import (
@@ -65,6 +66,7 @@ for _name, _group in (
     ("patient", patient),
     ("notification", notification),
     ("keys", keys),
+    ("storage", storage),
     ("token", token),
     ("config", config),
 ):

@@ -227,7 +227,7 @@ def _upgrade(connection: sqlite3.Connection) -> None:
 
 def _keep_private(path: str) -> None:
     # Not before it proved to be a database of ours: it may be anybody's file.
-    for own in (Path(path + suffix) for suffix in _OWN_FILES):
+    for own in (Path(os.path.realpath(path) + suffix) for suffix in _OWN_FILES):
         if not own.exists() or not own.stat().st_mode & _OTHERS:
             continue
         try:

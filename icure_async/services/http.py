@@ -72,6 +72,10 @@ def http_status_of(error: BaseException) -> int:
 
     Args:
         error: that a call of the SDK has raised.
+
+    Example:
+        >>> http_status_of(NotFoundError("There is no patient 4711."))
+        404
     """
     return _answer_to(error)[0]
 
@@ -85,6 +89,10 @@ def problem_of(error: BaseException) -> dict[str, Any]:
 
     Args:
         error: that a call of the SDK has raised.
+
+    Example:
+        >>> problem_of(NotFoundError("There is no patient 4711."))["detail"]
+        'There is no such thing.'
     """
     status, detail = _answer_to(error)
     problem: dict[str, Any] = {
@@ -104,6 +112,10 @@ def headers_of(error: BaseException) -> dict[str, str]:
 
     Args:
         error: that a call of the SDK has raised.
+
+    Example:
+        >>> headers_of(TooManyRequestsError("Slow down.", retry_after=3))["Retry-After"]
+        '3'
     """
     seconds = _retry_after(error)
     headers = {"Content-Type": PROBLEM_JSON, "Cache-Control": "no-store"}

@@ -73,12 +73,7 @@ class ApiPool(SecretHolder):
     each login the backend is asked who the user is: where that is not the user the pool was asked
     for, nobody gets the API object.
 
-    A pool belongs to the event loop and the process in which it is first used. ::
-
-        pool = ApiPool(MedTechApiBuilder.from_env().with_storage_directory("keys"))
-
-        async with pool.use(session) as api:
-            patient = await api.patient_api.get_patient(patient_id)
+    A pool belongs to the event loop and the process in which it is first used.
 
     Args:
         builder: the options of all API objects, without user name and password. It is copied.
@@ -94,6 +89,12 @@ class ApiPool(SecretHolder):
 
     Raises:
         ConfigurationError: an argument makes no sense.
+
+    Example:
+        >>> builder = MedTechApiBuilder.from_env().with_storage_directory(folder / "service")
+        >>> big_pool = ApiPool(builder, max_apis=500)
+        >>> big_pool
+        <ApiPool with 0 of 500 API objects>
     """
 
     def __init__(
@@ -147,7 +148,12 @@ class ApiPool(SecretHolder):
 
     @property
     def statistics(self) -> PoolStatistics:
-        """The numbers of this moment."""
+        """The numbers of this moment.
+
+        Example:
+            >>> pool.statistics.built
+            0
+        """
         in_use = sum(1 for pooled in list(self._open) if pooled.users)
         return PoolStatistics(
             open=len(self._open),
@@ -175,6 +181,11 @@ class ApiPool(SecretHolder):
             KeyPairNotFoundError: the user has keys, and none of them is in the key storage.
             ConfigurationError: the pool belongs to another event loop or process.
             NetworkError: no answer. The next use tries again.
+
+        Example:
+            >>> async with pool.use(result) as api:
+            ...     (await api.user_api.get_logged_user()).id == result.user_id
+            True
         """
         pooled, api = await self._acquire(credentials_of(user), user)
         task = asyncio.current_task()
@@ -199,6 +210,10 @@ class ApiPool(SecretHolder):
 
         Returns:
             How many there were.
+
+        Example:
+            >>> await pool.discard(result.user_id)
+            0
         """
         self._check_place()
         theirs = [pooled for key, pooled in self._known.items() if key[0] == user_id]
@@ -221,6 +236,12 @@ class ApiPool(SecretHolder):
             ValidationError: the user is malformed.
             PoolClosedError: the pool is closed.
             ConfigurationError: the pool belongs to another event loop or process.
+
+        Example:
+            >>> own_api.token_expires_at == result.token_expires_at
+            True
+            >>> (await pool.log_out(result)).token_revoked
+            True
         """
         credentials = credentials_of(user)
         self._enter()
@@ -252,6 +273,11 @@ class ApiPool(SecretHolder):
         Raises:
             ConfigurationError: it is called inside of a block of :meth:`use`, which it would wait
                 for; or in another event loop or process. The pool is as before.
+
+        Example:
+            >>> await pool.aclose()
+            >>> pool.statistics.open
+            0
         """
         if self._loop is None:
             self._closed = True

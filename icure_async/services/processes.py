@@ -69,12 +69,7 @@ class ProcessStore(SecretHolder):
 
     A person signs in with two requests, which two workers may get: one has a code sent, the other
     brings it. The id between them goes into a cookie, as that of a session. The storage holds a
-    hash of it, and the process (with the phone number) encrypted under a key derived from it. ::
-
-        process = await api.authentication_api.start_authentication(phone_number=phone)
-        sign_in_id = await processes.add(process)
-        ...
-        session_id = await processes.complete(sign_in_id, code, api, sessions)
+    hash of it, and the process (with the phone number) encrypted under a key derived from it.
 
     :meth:`complete` lets one worker at a time work at a sign-in. A person who submits the code
     twice, or reloads the page, gets the same session twice, for ``handover`` after the first time;
@@ -89,6 +84,13 @@ class ProcessStore(SecretHolder):
 
     Raises:
         ValidationError: a duration makes no sense.
+
+    Example:
+        >>> processes = ProcessStore(FileStorage(folder / "sign-ins"))
+        >>> sign_in_id = await processes.add(process)
+        >>> session_id = await processes.complete(sign_in_id, code, anonymous_api, sessions)
+        >>> (await sessions.get(session_id)).login == process.login
+        True
     """
 
     def __init__(
@@ -116,6 +118,10 @@ class ProcessStore(SecretHolder):
         Raises:
             ValidationError: this is no process.
             StorageError: it could not be written.
+
+        Example:
+            >>> len(await processes.add(process))
+            43
         """
         if not isinstance(process, AuthenticationProcess):
             raise ValidationError(
@@ -138,6 +144,11 @@ class ProcessStore(SecretHolder):
 
         Raises:
             StorageError: the storage can't be read.
+
+        Example:
+            >>> sign_in_id = await processes.add(process)
+            >>> (await processes.get(sign_in_id)).phone_number == process.phone_number
+            True
         """
         sign_in = await self._read(sign_in_id)
         return None if sign_in is None else sign_in.process
@@ -168,6 +179,12 @@ class ProcessStore(SecretHolder):
             ProcessStateError: the person is signed in already.
             CaptchaRefusedError: the captcha was refused.
             StorageError: the new process could not be written. Call again.
+
+        Example:
+            >>> sign_in_id = await processes.add(process)
+            >>> again = await processes.resend(sign_in_id, anonymous_api, captcha)
+            >>> again.request_id == process.request_id
+            False
         """
         self._check(sign_in_id)
         async with self._items.lock(str(sign_in_id)):
@@ -214,6 +231,12 @@ class ProcessStore(SecretHolder):
             KeyPairNotFoundError: as for ``complete_authentication()``.
             StorageError: the storage failed. Repeat the call.
             NetworkError: no answer. Repeat the call.
+
+        Example:
+            >>> sign_in_id = await processes.add(process)
+            >>> session_id = await processes.complete(sign_in_id, code, anonymous_api, sessions)
+            >>> session_id == await processes.complete(sign_in_id, code, anonymous_api, sessions)
+            True
         """
         self._check(sign_in_id)
         secret = str(sign_in_id)
@@ -250,6 +273,12 @@ class ProcessStore(SecretHolder):
 
         Raises:
             StorageError: it could not be removed.
+
+        Example:
+            >>> sign_in_id = await processes.add(process)
+            >>> await processes.forget(sign_in_id)
+            >>> await processes.get(sign_in_id) is None
+            True
         """
         await self._items.remove(sign_in_id)
 
@@ -258,6 +287,10 @@ class ProcessStore(SecretHolder):
 
         Raises:
             StorageError: one could not be removed. Repeat the call.
+
+        Example:
+            >>> await processes.purge()
+            0
         """
         count = 0
         async for item in self._items.each():

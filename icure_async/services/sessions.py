@@ -37,11 +37,7 @@ class SessionStore(SecretHolder):
     The id of a session goes into a cookie (``HttpOnly``, ``Secure``, ``SameSite``) and nowhere
     else. The storage holds a hash of it, and what is in the session encrypted under a key that is
     derived from it: somebody with a copy of the storage can neither log in nor see who is logged
-    in. The storage does see when sessions begin and end, and which belong to the same user. ::
-
-        sessions = SessionStore(FileStorage("sessions"))
-        session_id = await sessions.create(result)
-        session = await sessions.get(session_id)
+    in. The storage does see when sessions begin and end, and which belong to the same user.
 
     Args:
         storage: where sessions are kept.
@@ -49,6 +45,12 @@ class SessionStore(SecretHolder):
 
     Raises:
         ValidationError: the validity makes no sense.
+
+    Example:
+        >>> sessions = SessionStore(FileStorage(folder / "sessions"))
+        >>> session_id = await sessions.create(result)
+        >>> (await sessions.get(session_id)).user_id == result.user_id
+        True
     """
 
     def __init__(
@@ -75,6 +77,10 @@ class SessionStore(SecretHolder):
         Raises:
             ValidationError: this is no user.
             StorageError: the session could not be written.
+
+        Example:
+            >>> len(await sessions.create(result))
+            76
         """
         credentials = credentials_of(user)
         session_id = self._items.new_secret(tag_of(credentials.user_id))
@@ -90,6 +96,12 @@ class SessionStore(SecretHolder):
 
         Raises:
             StorageError: the storage can't be read.
+
+        Example:
+            >>> (await sessions.get(session_id)).login == result.login
+            True
+            >>> await sessions.get("a stranger's cookie") is None
+            True
         """
         return await self._read(self._items, session_id)
 
@@ -109,6 +121,11 @@ class SessionStore(SecretHolder):
         Raises:
             ValidationError: the token is empty, or the moment is not a positive number.
             StorageError: the session could not be written; it has the old token.
+
+        Example:
+            >>> expires_at = result.token_expires_at
+            >>> await sessions.replace_token(session_id, "another token", expires_at=expires_at)
+            True
         """
         if not self._items.is_secret(session_id):
             return False
@@ -136,6 +153,14 @@ class SessionStore(SecretHolder):
         Raises:
             StorageError: the session could not be ended. Repeat the call.
             PoolClosedError: the pool is closed. The session has ended.
+
+        Example:
+            >>> own_api.token_expires_at == result.token_expires_at
+            True
+            >>> (await sessions.sign_out(session_id, pool)).token_revoked
+            True
+            >>> await sessions.get(session_id) is None
+            True
         """
         if session_id is None or not self._items.is_secret(session_id):
             return None
@@ -162,6 +187,10 @@ class SessionStore(SecretHolder):
 
         Raises:
             StorageError: the storage can't be read.
+
+        Example:
+            >>> len(await sessions.list_sessions(result.user_id))
+            1
         """
         found = [
             StoredSession(key=_key_in(item), created_at=item.created_at, expires_at=item.expires_at)
@@ -185,6 +214,11 @@ class SessionStore(SecretHolder):
 
         Raises:
             StorageError: it could not be removed.
+
+        Example:
+            >>> (session,) = await sessions.list_sessions(result.user_id)
+            >>> await sessions.remove_session(result.user_id, session.key)
+            True
         """
         async for item in self._items.each(tag_of(user_id)):
             if _key_in(item) == key:
@@ -204,6 +238,10 @@ class SessionStore(SecretHolder):
 
         Raises:
             StorageError: one could not be removed. Repeat the call.
+
+        Example:
+            >>> await sessions.remove_sessions(result.user_id, but=session_id)
+            0
         """
         kept = await self._items.read(but)
         count = 0
@@ -220,6 +258,10 @@ class SessionStore(SecretHolder):
 
         Raises:
             StorageError: one could not be removed. Repeat the call.
+
+        Example:
+            >>> await sessions.purge()
+            0
         """
         count = 0
         for items in (self._items, self._leaving):

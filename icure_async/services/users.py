@@ -46,6 +46,10 @@ class UserCredentials:
         token: the token or password to log in with. Never in a repr.
         token_expires_at: when the token ends, in epoch milliseconds, if known.
         data_owner_id: id of the data owner the user is, if known. The pool does not need it.
+
+    Example:
+        >>> UserCredentials(user_id="ned", login="+32470123456", token="the token").login
+        '+32470123456'
     """
 
     user_id: str

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 import os
 from typing import TYPE_CHECKING, Any, Final, LiteralString
 
@@ -19,13 +20,15 @@ from icure_async.storage._postgres_schema import (
     VERSION,
     check_schema_name,
     check_version,
+    grant,
     migrate,
     version_of,
 )
+from icure_async.storage._postgres_status import status_of
 from icure_async.threads import OTHERS
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
     from typing import TypeAlias, TypeVar
 
     import psycopg
@@ -148,6 +151,22 @@ class Database(SecretHolder):
         self._is_checked = True
         return found
 
+    async def grant(self, user: str) -> None:
+        """Let another user of the database use the tables."""
+
+        async def work(connection: Connection) -> None:
+            await grant(connection, self.schema, user)
+
+        await self._with_connection(await self._checked(), work, f"let {user!r} use the tables")
+
+    async def status(self) -> dict[str, Any]:
+        """Return the state of the database."""
+
+        async def work(connection: Connection) -> dict[str, Any]:
+            return await status_of(connection, self.schema)
+
+        return await self._with_connection(await self._opened(), work, "read the state")
+
     async def version(self) -> int:
         """Return the version of the schema, 0 where there is none."""
 
@@ -182,7 +201,7 @@ class Database(SecretHolder):
         """Take a live connection from the pool, to give it back with :meth:`give_back`."""
         import psycopg
 
-        pool = await self._checked()
+        pool, problem = await self._checked(), ""
         for _ in range(2):
             connection = await self._connection_of(pool, doing)
             try:
@@ -331,7 +350,7 @@ class Database(SecretHolder):
 
 
 @contextlib.asynccontextmanager
-async def _given_back_to(pool: Pool, connection: Connection) -> Any:
+async def _given_back_to(pool: Pool, connection: Connection) -> AsyncGenerator[None, None]:
     try:
         yield
     finally:
@@ -376,7 +395,7 @@ _of_parents: list[object] = []
 
 def _import() -> None:
     """Import in a worker thread, since that takes long."""
-    import psycopg_pool  # noqa: F401
+    importlib.import_module("psycopg_pool")
 
 
 def _checked_conninfo(conninfo: str) -> str:

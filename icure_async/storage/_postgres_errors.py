@@ -54,6 +54,7 @@ _REASONS: Final = {
         "this user lacks a permission; have the owner of the schema run 'icure storage init "
         "--grant USER'"
     ),
+    "42704": "it has no such user; make it with CREATE ROLE",
     "53100": "its disk is full; free some space and try again",
     "53200": "it is out of memory; try again",
     "53300": _BUSY,

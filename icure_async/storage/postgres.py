@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Final, LiteralString, Self
+from typing import TYPE_CHECKING, Any, Final, LiteralString, Self, cast
 from urllib.parse import quote, unquote
 from weakref import WeakValueDictionary
 
@@ -209,6 +209,31 @@ class PostgresStorage(SecretHolder):
                 was changed.
         """
         await self._database.init()
+
+    async def grant(self, user: str) -> None:
+        """Let another user of the database use the tables, and do nothing else.
+
+        Args:
+            user: ``str``, a role of PostgreSQL.
+
+        Raises:
+            StorageError: there is no such user, or this one does not own the tables.
+        """
+        await self._database.grant(user)
+
+    async def status(self) -> dict[str, Any]:
+        """Return the state of the database, as ``icure storage status`` shows it.
+
+        Returns:
+            ``server_version``, ``schema``, ``version`` (0 without tables), ``newest_version`` that
+            this SDK knows, ``items`` and ``namespaces`` that are stored, ``encrypted`` (whether the
+            connection is), ``pooler`` (whether there is one on the way), and ``problems``, a list
+            of sentences.
+
+        Raises:
+            StorageError: PostgreSQL cannot be reached.
+        """
+        return await self._database.status()
 
     async def get_item(self, name: str) -> str | None:
         """Return the item, or None where there is none.
@@ -450,7 +475,7 @@ def _checked_pool(pool: object) -> AsyncConnectionPool[Any]:
         raise ConfigurationError(
             "PostgresStorage needs a connection string, or an AsyncConnectionPool of psycopg_pool."
         )
-    return pool
+    return cast("AsyncConnectionPool[Any]", pool)
 
 
 def _encoded(parts: Sequence[str]) -> str:

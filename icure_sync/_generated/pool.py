@@ -44,12 +44,7 @@ class ApiPool(Twin[AsyncApiPool]):
     each login the backend is asked who the user is: where that is not the user the pool was asked
     for, nobody gets the API object.
 
-    A pool belongs to the process in which it is first used. ::
-
-        pool = ApiPool(MedTechApiBuilder.from_env().with_storage_directory("keys"))
-
-        with pool.use(session) as api:
-            patient = api.patient_api.get_patient(patient_id)
+    A pool belongs to the process in which it is first used.
 
     Args:
         builder: the options of all API objects, without user name and password. It is copied.
@@ -65,6 +60,12 @@ class ApiPool(Twin[AsyncApiPool]):
 
     Raises:
         ConfigurationError: an argument makes no sense.
+
+    Example:
+        >>> builder = MedTechApiBuilder.from_env().with_storage_directory(folder / "service")
+        >>> big_pool = ApiPool(builder, max_apis=500)
+        >>> big_pool
+        <ApiPool with 0 of 500 API objects>
     """
 
     def __init__(
@@ -94,7 +95,12 @@ class ApiPool(Twin[AsyncApiPool]):
 
     @property
     def statistics(self) -> PoolStatistics:
-        """The numbers of this moment."""
+        """The numbers of this moment.
+
+        Example:
+            >>> pool.statistics.built
+            0
+        """
         return self._inner.statistics
 
     def use(self, user: PoolUser) -> AbstractContextManager[MedTechApi]:
@@ -114,6 +120,11 @@ class ApiPool(Twin[AsyncApiPool]):
             KeyPairNotFoundError: the user has keys, and none of them is in the key storage.
             ConfigurationError: the pool belongs to another process.
             NetworkError: no answer. The next use tries again.
+
+        Example:
+            >>> with pool.use(result) as api:
+            ...     api.user_api.get_logged_user().id == result.user_id
+            True
         """
         return self._enter_twin(_medtech.MedTechApi, self._inner.use, user)
 
@@ -125,6 +136,10 @@ class ApiPool(Twin[AsyncApiPool]):
 
         Returns:
             How many there were.
+
+        Example:
+            >>> pool.discard(result.user_id)
+            0
         """
         return self._run(self._inner.discard, user_id)
 
@@ -143,6 +158,12 @@ class ApiPool(Twin[AsyncApiPool]):
             ValidationError: the user is malformed.
             PoolClosedError: the pool is closed.
             ConfigurationError: the pool belongs to another process.
+
+        Example:
+            >>> own_api.token_expires_at == result.token_expires_at
+            True
+            >>> pool.log_out(result).token_revoked
+            True
         """
         return self._run(self._inner.log_out, user)
 
@@ -157,6 +178,11 @@ class ApiPool(Twin[AsyncApiPool]):
         Raises:
             ConfigurationError: it is called inside of a block of :meth:`use`, which it would wait
                 for; or in another process. The pool is as before.
+
+        Example:
+            >>> pool.close()
+            >>> pool.statistics.open
+            0
         """
         self._close(self._inner.aclose)
 

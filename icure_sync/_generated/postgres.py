@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from icure_async.storage.postgres import PostgresKeyStorage as AsyncPostgresKeyStorage
 from icure_async.storage.postgres import PostgresStorage as AsyncPostgresStorage
@@ -149,6 +149,31 @@ class PostgresStorage(Twin[AsyncPostgresStorage]):
                 was changed.
         """
         self._run(self._inner.init)
+
+    def grant(self, user: str) -> None:
+        """Let another user of the database use the tables, and do nothing else.
+
+        Args:
+            user: ``str``, a role of PostgreSQL.
+
+        Raises:
+            StorageError: there is no such user, or this one does not own the tables.
+        """
+        self._run(self._inner.grant, user)
+
+    def status(self) -> dict[str, Any]:
+        """Return the state of the database, as ``icure storage status`` shows it.
+
+        Returns:
+            ``server_version``, ``schema``, ``version`` (0 without tables), ``newest_version`` that
+            this SDK knows, ``items`` and ``namespaces`` that are stored, ``encrypted`` (whether the
+            connection is), ``pooler`` (whether there is one on the way), and ``problems``, a list
+            of sentences.
+
+        Raises:
+            StorageError: PostgreSQL cannot be reached.
+        """
+        return self._run(self._inner.status)
 
     def get_item(self, name: str) -> str | None:
         """Return the item, or None where there is none.

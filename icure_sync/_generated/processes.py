@@ -38,12 +38,7 @@ class ProcessStore(Twin[AsyncProcessStore]):
 
     A person signs in with two requests, which two workers may get: one has a code sent, the other
     brings it. The id between them goes into a cookie, as that of a session. The storage holds a
-    hash of it, and the process (with the phone number) encrypted under a key derived from it. ::
-
-        process = api.authentication_api.start_authentication(phone_number=phone)
-        sign_in_id = processes.add(process)
-        ...
-        session_id = processes.complete(sign_in_id, code, api, sessions)
+    hash of it, and the process (with the phone number) encrypted under a key derived from it.
 
     :meth:`complete` lets one worker at a time work at a sign-in. A person who submits the code
     twice, or reloads the page, gets the same session twice, for ``handover`` after the first time;
@@ -58,6 +53,13 @@ class ProcessStore(Twin[AsyncProcessStore]):
 
     Raises:
         ValidationError: a duration makes no sense.
+
+    Example:
+        >>> processes = ProcessStore(FileStorage(folder / "sign-ins"))
+        >>> sign_in_id = processes.add(process)
+        >>> session_id = processes.complete(sign_in_id, code, anonymous_api, sessions)
+        >>> sessions.get(session_id).login == process.login
+        True
     """
 
     _portable = True
@@ -84,6 +86,10 @@ class ProcessStore(Twin[AsyncProcessStore]):
         Raises:
             ValidationError: this is no process.
             StorageError: it could not be written.
+
+        Example:
+            >>> len(processes.add(process))
+            43
         """
         return self._run(self._inner.add, process)
 
@@ -95,6 +101,11 @@ class ProcessStore(Twin[AsyncProcessStore]):
 
         Raises:
             StorageError: the storage can't be read.
+
+        Example:
+            >>> sign_in_id = processes.add(process)
+            >>> processes.get(sign_in_id).phone_number == process.phone_number
+            True
         """
         return self._run(self._inner.get, sign_in_id)
 
@@ -124,6 +135,12 @@ class ProcessStore(Twin[AsyncProcessStore]):
             ProcessStateError: the person is signed in already.
             CaptchaRefusedError: the captcha was refused.
             StorageError: the new process could not be written. Call again.
+
+        Example:
+            >>> sign_in_id = processes.add(process)
+            >>> again = processes.resend(sign_in_id, anonymous_api, captcha)
+            >>> again.request_id == process.request_id
+            False
         """
         return self._run(
             self._inner.resend,
@@ -165,6 +182,12 @@ class ProcessStore(Twin[AsyncProcessStore]):
             KeyPairNotFoundError: as for ``complete_authentication()``.
             StorageError: the storage failed. Repeat the call.
             NetworkError: no answer. Repeat the call.
+
+        Example:
+            >>> sign_in_id = processes.add(process)
+            >>> session_id = processes.complete(sign_in_id, code, anonymous_api, sessions)
+            >>> session_id == processes.complete(sign_in_id, code, anonymous_api, sessions)
+            True
         """
         return self._run(
             self._inner.complete,
@@ -182,6 +205,12 @@ class ProcessStore(Twin[AsyncProcessStore]):
 
         Raises:
             StorageError: it could not be removed.
+
+        Example:
+            >>> sign_in_id = processes.add(process)
+            >>> processes.forget(sign_in_id)
+            >>> processes.get(sign_in_id) is None
+            True
         """
         self._run(self._inner.forget, sign_in_id)
 
@@ -190,5 +219,9 @@ class ProcessStore(Twin[AsyncProcessStore]):
 
         Raises:
             StorageError: one could not be removed. Repeat the call.
+
+        Example:
+            >>> processes.purge()
+            0
         """
         return self._run(self._inner.purge)

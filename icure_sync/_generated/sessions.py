@@ -33,11 +33,7 @@ class SessionStore(Twin[AsyncSessionStore]):
     The id of a session goes into a cookie (``HttpOnly``, ``Secure``, ``SameSite``) and nowhere
     else. The storage holds a hash of it, and what is in the session encrypted under a key that is
     derived from it: somebody with a copy of the storage can neither log in nor see who is logged
-    in. The storage does see when sessions begin and end, and which belong to the same user. ::
-
-        sessions = SessionStore(FileStorage("sessions"))
-        session_id = sessions.create(result)
-        session = sessions.get(session_id)
+    in. The storage does see when sessions begin and end, and which belong to the same user.
 
     Args:
         storage: where sessions are kept.
@@ -45,6 +41,12 @@ class SessionStore(Twin[AsyncSessionStore]):
 
     Raises:
         ValidationError: the validity makes no sense.
+
+    Example:
+        >>> sessions = SessionStore(FileStorage(folder / "sessions"))
+        >>> session_id = sessions.create(result)
+        >>> sessions.get(session_id).user_id == result.user_id
+        True
     """
 
     _portable = True
@@ -63,6 +65,10 @@ class SessionStore(Twin[AsyncSessionStore]):
         Raises:
             ValidationError: this is no user.
             StorageError: the session could not be written.
+
+        Example:
+            >>> len(sessions.create(result))
+            76
         """
         return self._run(self._inner.create, user)
 
@@ -75,6 +81,12 @@ class SessionStore(Twin[AsyncSessionStore]):
 
         Raises:
             StorageError: the storage can't be read.
+
+        Example:
+            >>> sessions.get(session_id).login == result.login
+            True
+            >>> sessions.get("a stranger's cookie") is None
+            True
         """
         return self._run(self._inner.get, session_id)
 
@@ -94,6 +106,11 @@ class SessionStore(Twin[AsyncSessionStore]):
         Raises:
             ValidationError: the token is empty, or the moment is not a positive number.
             StorageError: the session could not be written; it has the old token.
+
+        Example:
+            >>> expires_at = result.token_expires_at
+            >>> sessions.replace_token(session_id, "another token", expires_at=expires_at)
+            True
         """
         return self._run(self._inner.replace_token, session_id, token, expires_at=expires_at)
 
@@ -113,6 +130,14 @@ class SessionStore(Twin[AsyncSessionStore]):
         Raises:
             StorageError: the session could not be ended. Repeat the call.
             PoolClosedError: the pool is closed. The session has ended.
+
+        Example:
+            >>> own_api.token_expires_at == result.token_expires_at
+            True
+            >>> sessions.sign_out(session_id, pool).token_revoked
+            True
+            >>> sessions.get(session_id) is None
+            True
         """
         return self._run(self._inner.sign_out, session_id, _pool.ApiPool._unwrap(pool))
 
@@ -121,6 +146,10 @@ class SessionStore(Twin[AsyncSessionStore]):
 
         Raises:
             StorageError: the storage can't be read.
+
+        Example:
+            >>> len(sessions.list_sessions(result.user_id))
+            1
         """
         return self._run(self._inner.list_sessions, user_id)
 
@@ -139,6 +168,11 @@ class SessionStore(Twin[AsyncSessionStore]):
 
         Raises:
             StorageError: it could not be removed.
+
+        Example:
+            >>> (session,) = sessions.list_sessions(result.user_id)
+            >>> sessions.remove_session(result.user_id, session.key)
+            True
         """
         return self._run(self._inner.remove_session, user_id, key)
 
@@ -154,6 +188,10 @@ class SessionStore(Twin[AsyncSessionStore]):
 
         Raises:
             StorageError: one could not be removed. Repeat the call.
+
+        Example:
+            >>> sessions.remove_sessions(result.user_id, but=session_id)
+            0
         """
         return self._run(self._inner.remove_sessions, user_id, but=but)
 
@@ -164,5 +202,9 @@ class SessionStore(Twin[AsyncSessionStore]):
 
         Raises:
             StorageError: one could not be removed. Repeat the call.
+
+        Example:
+            >>> sessions.purge()
+            0
         """
         return self._run(self._inner.purge)

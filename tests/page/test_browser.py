@@ -14,10 +14,10 @@ async def test_what_is_missing_is_named_and_fails_only_where_a_browser_is_requir
 ) -> None:
     monkeypatch.setenv("REQUIRE_BROWSER", "1" if is_required else "")
     if missing == "chromium":
-        monkeypatch.setattr(support.shutil, "which", lambda _name: None)
+        monkeypatch.setattr("shutil.which", lambda _name: None)
     else:
         monkeypatch.setattr(support, "expect", None)
-        monkeypatch.setattr(support.shutil, "which", lambda name: name)
+        monkeypatch.setattr("shutil.which", lambda name: name)
     expected = pytest.fail.Exception if is_required else pytest.skip.Exception
     with pytest.raises(expected, match=f"{missing} is not installed"):
         async with support.running_browser():

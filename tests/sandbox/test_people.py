@@ -165,7 +165,9 @@ async def test_a_person_shares_with_several_or_with_nobody(world: World) -> None
     sandbox = world.sandbox
     doctors = [await sandbox.register("professional") for _ in range(2)]
     ids = [doctor.data_owner_id for doctor in doctors]
-    for wanted, expected in (([*doctors, ids[0]], ids), ((), [])):
+    several: list[SandboxPerson | str] = [*doctors, ids[0]]
+    nobody: list[SandboxPerson | str] = []
+    for wanted, expected in ((several, ids), (nobody, [])):
         person = await sandbox.register("patient", shares_with=wanted)
         record = await sandbox.stored("patient", person.data_owner_id) or {}
         assert set(record["delegations"]) == {person.data_owner_id, *expected}

@@ -307,6 +307,29 @@ async def test_a_worker_that_dies_at_any_moment_leaves_a_sign_in_to_complete(
     assert dies_at > 15
 
 
+async def test_a_worker_that_dies_while_another_code_is_sent_leaves_a_sign_in_to_resend(
+    sandbox: Sandbox, anonymous_api: AnonymousMedTechApi, storage: MemoryStorage
+) -> None:
+    dies_at = 0
+    sessions = SessionStore(storage)
+    while True:
+        phone = f"+324702{dies_at:05}"
+        sign_in_id, _ = await sign_in(anonymous_api, sandbox, ProcessStore(storage), phone)
+        fate = Fate(dies_at)
+        try:
+            await ProcessStore(MortalStorage(storage, fate)).resend(sign_in_id, anonymous_api, "c")
+        except DeathError:
+            await ProcessStore(storage).resend(sign_in_id, anonymous_api, "c")
+        else:
+            break
+        # The newest one of perhaps two.
+        async with asyncio.timeout(5):
+            code = await sandbox.wait_for_code(phone)
+        assert await ProcessStore(storage).complete(sign_in_id, code, anonymous_api, sessions)
+        dies_at += 1
+    assert dies_at == len(fate.points) == 4
+
+
 async def test_a_completion_without_a_store_forgets_the_code(
     sandbox: Sandbox, anonymous_api: AnonymousMedTechApi
 ) -> None:

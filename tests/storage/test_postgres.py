@@ -23,7 +23,6 @@ from icure_async.storage import (
     PostgresStorage,
     StorageKeyStorage,
     derive_user_key,
-    postgres,
 )
 from tests.support.leaks import assert_secret_free, logged
 from tests.support.postgres import PASSWORD, PostgresServer
@@ -517,7 +516,7 @@ async def test_pools_that_cannot_serve(postgres_url: str) -> None:
 
 
 async def test_without_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(postgres.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(ConfigurationError, match=r"pip install 'icure-async\[postgres\]'"):
         PostgresStorage("postgresql://h/d")
 
@@ -543,7 +542,7 @@ async def test_closed_in_use_it_breaks_no_write_in_half(storage: PostgresStorage
     outcomes = await asyncio.gather(*writing, return_exceptions=True)
     assert all(outcome is None or isinstance(outcome, StorageError) for outcome in outcomes)
     await storage.open()
-    assert await storage.get_item("x") in map(str, range(30))
+    assert await storage.get_item("x") in {str(n) for n in range(30)}
 
 
 async def test_another_event_loop_is_told_what_to_do(storage: PostgresStorage) -> None:
@@ -551,7 +550,7 @@ async def test_another_event_loop_is_told_what_to_do(storage: PostgresStorage) -
 
     def elsewhere() -> None:
         with pytest.raises(ConfigurationError, match="another event loop"):
-            asyncio.run(storage.get_item("x"))  # type: ignore[arg-type]
+            asyncio.run(storage.get_item("x"))
 
     await in_thread(elsewhere)
     assert await storage.get_item("x") == "y"

@@ -20,7 +20,7 @@ from tests.support.doc_pages import Package, close_all, finish, loop_thread, res
 
 __all__ = ["PLACES", "ExampleWorld", "docstrings_of"]
 
-PLACES: Final = ("", ".storage", ".errors", ".sandbox")
+PLACES: Final = ("", ".storage", ".errors", ".sandbox", ".services")
 OPTIONS: Final = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE | doctest.IGNORE_EXCEPTION_DETAIL
 
 # The names that examples may use, and the code of ``icure_async`` that makes them. All docstrings
@@ -118,6 +118,18 @@ patient = await api.patient_api.create_or_modify_patient(
 invitation = ICureRegistrationEmail(patient, "https://app.example", "Clinic", patient)
 invited = await api.user_api.create_and_invite_user(patient, invitation)
 token = (await sandbox.wait_for_message(email))["html"].rpartition(" & ")[2]
+""",
+    "pool": """
+keys = MemoryKeyStorage()
+await keys.store_key_pair(result.data_owner_id, result.key_pairs[0])
+pool = ApiPool(MedTechApiBuilder.from_env().with_key_storage(keys))
+""",
+    "sessions": """
+sessions = SessionStore(MemoryStorage())
+session_id = await sessions.create(result)
+""",
+    "processes": """
+processes = ProcessStore(MemoryStorage())
 """,
 }
 OPENED: Final = ("anonymous_api", "colleague_api", "api", "sandbox")

@@ -30,6 +30,8 @@ _UNCOVERED = ("COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG")
 class ProgramServer:
     """A process that forks for each run of the program."""
 
+    module = "tests.support.killable_program"
+
     def __init__(self) -> None:
         self._process: asyncio.subprocess.Process | None = None
 
@@ -37,7 +39,7 @@ class ProgramServer:
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
-            "tests.support.killable_program",
+            self.module,
             cwd=ROOT,
             env={name: value for name, value in os.environ.items() if name not in _UNCOVERED},
             stdin=asyncio.subprocess.PIPE,

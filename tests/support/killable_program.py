@@ -44,13 +44,21 @@ from icure_async.builders import _warm_up
 from icure_async.crypto.encoding import new_uuid
 from icure_async.errors import CodeExpiredError, InvalidCodeError
 from icure_async.models.contacts import normalise_phone_number
-from icure_async.storage import FileStorage, jwk
+from icure_async.storage import (
+    EncryptedKeyStorage,
+    FileStorage,
+    PostgresStorage,
+    derive_user_key,
+    jwk,
+)
 from tests.support.shortcuts import VALIDATED_ONCE, HandedOutCrypto
 
 T = TypeVar("T")
+Builder = TypeVar("Builder", AnonymousMedTechApiBuilder, MedTechApiBuilder)
 Job = dict[str, Any]
 
 NOTE = "You must keep one's head"
+SERVICE_SECRET = "the secret of a service, 32 characters and more"
 
 
 class Fate:
@@ -121,18 +129,39 @@ def key_pairs_of(job: Job) -> list[KeyPair]:
     return [KeyPair(*halves) for halves in job["keys"]]
 
 
+def keys_in(storage: PostgresStorage, phone: str) -> EncryptedKeyStorage:
+    """Return the keys of a person in a database, sealed under a key of the person's own."""
+    key = derive_user_key(SERVICE_SECRET, phone)
+    return EncryptedKeyStorage.over(storage.with_namespace(phone), key=key)
+
+
 class Program:
     """One life of the program."""
 
     def __init__(self, job: Job) -> None:
         self._job = job
+        self._database = PostgresStorage(job["database"]) if "database" in job else None
         self._app = FileStorage(job["app"])
         self._crypto = HandedOutCrypto(key_pairs_of(job), seconds=job.get("key_pair_takes", 0))
         self.report: dict[str, Any] = {"again": 0}
 
+    def _stored(self, builder: Builder) -> Builder:
+        """Let an API keep its state and keys on the device, or in the database."""
+        if self._database is None:
+            return builder.with_storage_directory(self._job["device"])
+        keys = keys_in(self._database, self._job["phone"])
+        return builder.with_storage(self._database).with_key_storage(keys)
+
     async def run(self) -> dict[str, Any]:
+        try:
+            return await self._run()
+        finally:
+            if self._database is not None:
+                await self._database.aclose()
+
+    async def _run(self) -> dict[str, Any]:
         job = self._job
-        builder = (
+        builder = self._stored(
             AnonymousMedTechApiBuilder()
             .with_flavour(job["flavour"])
             .with_msg_gw_url(job["gateway"])
@@ -140,7 +169,6 @@ class Program:
             .with_auth_process_by_sms_id(job["process_id"])
             .with_icure_base_url(job["url"])
             .with_crypto(self._crypto)
-            .with_storage_directory(job["device"])
         )
         if "invites" in job:
             await self._invite()
@@ -173,16 +201,15 @@ class Program:
         """Return the user's API: with the token if there is one, else with a code."""
         token = self._job.get("token") or await self._app.get_item("token")
         if token is not None:
-            api = await (
+            builder = (
                 MedTechApiBuilder()
                 .with_flavour(self._job["flavour"])
                 .with_icure_base_url(self._job["url"])
                 .with_user_name(self._job["phone"])
                 .with_password(token)
                 .with_crypto(self._crypto)
-                .with_storage_directory(self._job["device"])
-                .build()
             )
+            api = await self._stored(builder).build()
             await api.init_user_crypto()
             return api
         if "invitation" in self._job:
@@ -313,7 +340,7 @@ async def _use_a_thread() -> None:
     await anyio.to_thread.run_sync(int)
 
 
-def main() -> None:
+def warm_up() -> None:
     # All that is slow at first use; neither a thread nor an event loop may exist when it forks.
     _warm_up()
     anyio.run(_use_a_thread)
@@ -324,6 +351,10 @@ def main() -> None:
     for name, function in VALIDATED_ONCE.items():
         setattr(jwk, name, function)
     gc.freeze()
+
+
+def main() -> None:
+    warm_up()
     for line in sys.stdin:
         job: Job = json.loads(line)
         for key_pair in key_pairs_of(job):

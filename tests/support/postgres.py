@@ -12,6 +12,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -243,7 +244,9 @@ def _postgres_template(postgres_server: PostgresServer) -> str:
         await storage.init()
         await storage.aclose()
 
-    asyncio.run(make())
+    # A test that asks for it may have an event loop running here.
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(asyncio.run, make()).result()
     return name
 
 

@@ -22,7 +22,7 @@ class Answer:
 
     @property
     def goes_to(self) -> str:
-        """Where the answer sends the visitor."""
+        """The path that the answer sends the visitor to."""
         return str(self.headers.get("Location", ""))
 
     @property

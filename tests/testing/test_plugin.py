@@ -91,12 +91,30 @@ def test_one_sandbox_serves_all(icure_session_sandbox):
     assert icure_session_sandbox.messages("+32 470 00 00 02")
 
 
+codes = []
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("time", ["first", "second"])
+async def test_codes_are_those_of_the_seed(icure_async_sandbox, time):
+    codes.append(await register(icure_async_sandbox, "+32470000004"))
+    assert len(set(codes)) == 1
+
+
 def test_a_fault_ends_with_its_block(icure_sandbox):
     with icure_sandbox.fault(Fault("status", status=503)) as fault:
         with pytest.raises(OSError):
             urllib.request.urlopen(icure_sandbox.icure_url + "/icure/ok")
     assert fault.struck == 1
     assert urllib.request.urlopen(icure_sandbox.icure_url + "/icure/ok").read() == b"true"
+
+
+def test_a_test_may_close_it(icure_sandbox):
+    icure_sandbox.close()
+
+
+def test_the_next_one_has_one_that_runs(icure_sandbox, icure_patient):
+    assert icure_sandbox.stored("patient", icure_patient.data_owner_id)
 """
 
 INI = """
@@ -114,7 +132,7 @@ def test_a_suite_of_all_kinds_of_tests(pytester: pytest.Pytester) -> None:
     pytester.makeini(INI)
     pytester.makepyfile(SUITE)
     result = pytester.runpytest_inprocess("-W", "error")
-    result.assert_outcomes(passed=5)
+    result.assert_outcomes(passed=9)
 
 
 @pytest.fixture(autouse=True)

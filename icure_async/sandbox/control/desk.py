@@ -16,7 +16,7 @@ from icure_async.sandbox.mailbox import Mailbox
 from icure_async.sandbox.workers import in_new_thread
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
     from datetime import datetime
 
     from icure_async.models.key_pair import KeyPair
@@ -74,7 +74,7 @@ class Desk:
         return injected
 
     @contextmanager
-    def fault(self, fault: Fault) -> Iterator[InjectedFault]:
+    def fault(self, fault: Fault) -> Generator[InjectedFault]:
         """Let a fault happen inside of a ``with`` statement."""
         (injected,) = self.inject([fault])
         try:

@@ -78,11 +78,10 @@ def new_exchange(
         ValueError: if the delegate has no public key.
     """
     delegate_id: str = delegate["id"]
-    own = {key_pair.public_key: _SHA_256}
-    theirs = {} if delegate_id == owner_id else _hashes_of_keys(delegate)
+    theirs: dict[str, OaepHash] = {} if delegate_id == owner_id else _hashes_of_keys(delegate)
     if delegate_id != owner_id and not theirs:
         raise ValueError(f"The data owner {delegate_id} has no public key to share with")
-    keys = {**own, **theirs}
+    keys: dict[str, OaepHash] = {key_pair.public_key: _SHA_256, **theirs}
     exchange_key, secret, signature_key = new_key(32), new_key(16), new_key(128)
     document: Json = {
         "id": chance.new_id(),
