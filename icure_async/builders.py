@@ -460,6 +460,10 @@ class _Builder(SecretHolder):
 
         Raises:
             ConfigurationError: one is something else.
+
+        Example:
+            >>> from icure_async.services import Hook
+            >>> builder = MedTechApiBuilder.from_env().with_hooks(Hook())
         """
         for hook in hooks:
             if not isinstance(hook, Hook):
