@@ -453,7 +453,7 @@ class _Builder(SecretHolder):
         """Have hooks told of each attempt to make a request, for traces and metrics.
 
         They see routes and never an id, a login, a code, a header or a body.
-        ``opentelemetry_hook()`` of the service kit makes one for OpenTelemetry.
+        ``opentelemetry_hooks()`` of the service kit returns some for OpenTelemetry.
 
         Args:
             hooks: objects of classes derived from ``Hook``, in addition to those given before.
