@@ -82,7 +82,8 @@ class ApiPool(SecretHolder):
         wait_seconds: how long to wait where all are in use.
         closing_seconds: how long :meth:`aclose` waits for those that are in use.
         configure: an async function that sets further options for one user, such as a key storage
-            of the user's own: it gets a builder of this user's, and the user.
+            of the user's own: it gets a builder of this user's, and the user. :meth:`log_out` calls
+            it, too, since it may choose the backend.
         start: an async function that gets a new API object ready; by default its
             ``init_user_crypto()`` is called, which refuses to make another key pair for a user who
             has one elsewhere.
@@ -248,7 +249,8 @@ class ApiPool(SecretHolder):
         pooled = self._known.get(_key_of(credentials))
         if pooled is not None:
             self._retire(pooled)
-        async with self._builder_for(credentials).build() as api:
+        builder = await self._builder_for(credentials, user)
+        async with builder.build() as api:
             try:
                 await api.identify()
             except AuthenticationError:
@@ -473,20 +475,20 @@ class ApiPool(SecretHolder):
 
     # Building.
 
-    def _builder_for(self, credentials: UserCredentials) -> MedTechApiBuilder:
-        return (
+    async def _builder_for(self, credentials: UserCredentials, user: PoolUser) -> MedTechApiBuilder:
+        builder = (
             copy.copy(self._builder)
             .with_user_name(credentials.login)
             .with_password(credentials.token, expires_at=credentials.token_expires_at)
         )
-
-    async def _build(self, credentials: UserCredentials, user: PoolUser) -> MedTechApi:
-        builder = self._builder_for(credentials)
         if self._configure is not None:
             await awaited(
                 self._configure(builder, user), "configure of an ApiPool", "Write async def."
             )
-        api = await builder.build()
+        return builder
+
+    async def _build(self, credentials: UserCredentials, user: PoolUser) -> MedTechApi:
+        api = await (await self._builder_for(credentials, user)).build()
         try:
             user_id, _ = await api.identify()
             if user_id != credentials.user_id:

@@ -53,7 +53,8 @@ class ApiPool(Twin[AsyncApiPool]):
         wait_seconds: how long to wait where all are in use.
         closing_seconds: how long :meth:`close` waits for those that are in use.
         configure: a function that sets further options for one user, such as a key storage
-            of the user's own: it gets a builder of this user's, and the user.
+            of the user's own: it gets a builder of this user's, and the user. :meth:`log_out` calls
+            it, too, since it may choose the backend.
         start: a function that gets a new API object ready; by default its
             ``init_user_crypto()`` is called, which refuses to make another key pair for a user who
             has one elsewhere.

@@ -409,6 +409,21 @@ async def test_logging_out_revokes_and_interrupts_nobody(
     assert pool.statistics.idle == 0
 
 
+async def test_logging_out_sends_the_token_to_the_backend_of_the_user_only(
+    backend: ServiceBackend,
+) -> None:
+    async def configure(builder: MedTechApiBuilder, user: PoolUser) -> None:
+        builder.with_icure_base_url(neds.base_url)
+
+    async with ServiceBackend() as neds, backend.pool(configure=configure) as pool:
+        assert await who(pool, NED) == "user-ned"
+        backend.refused.add(NED.token)
+        # It still works at the backend that it belongs to.
+        assert not (await pool.log_out(NED)).token_revoked
+        assert neds.logins == {NED.token: 2}
+        assert backend.logins == {}
+
+
 @pytest.mark.parametrize(
     "user",
     [
