@@ -36,6 +36,7 @@ from icure_async.services.pooled import (
 from icure_async.services.statistics import PoolStatistics
 from icure_async.services.users import UserCredentials, credentials_of
 from icure_async.services.waiting_line import WaitingLine
+from icure_async.threads import blocked_thread
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -137,7 +138,7 @@ class ApiPool(SecretHolder):
         self._idle: OrderedDict[PooledApi, None] = OrderedDict()
         self._closings: set[asyncio.Task[None]] = set()
         self._line: WaitingLine[Key] = WaitingLine()
-        self._holders: Counter[asyncio.Task[Any] | None] = Counter()
+        self._holders: Counter[asyncio.Task[Any] | int | None] = Counter()
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
         self._ending: asyncio.Task[None] | None = None
@@ -189,8 +190,8 @@ class ApiPool(SecretHolder):
             True
         """
         pooled, api = await self._acquire(credentials_of(user), user)
-        task = asyncio.current_task()
-        self._holders[task] += 1
+        holder = _caller()
+        self._holders[holder] += 1
         try:
             yield api
         except BaseException as error:
@@ -198,9 +199,9 @@ class ApiPool(SecretHolder):
                 self._retire(pooled, "refused")
             raise
         finally:
-            self._holders[task] -= 1
-            if not self._holders[task]:
-                del self._holders[task]
+            self._holders[holder] -= 1
+            if not self._holders[holder]:
+                del self._holders[holder]
             self._release(pooled)
 
     async def discard(self, user_id: str) -> int:
@@ -285,7 +286,7 @@ class ApiPool(SecretHolder):
             self._closed = True
             return
         self._check_place()
-        if self._holders[asyncio.current_task()]:
+        if self._holders[_caller()]:
             raise ConfigurationError(
                 "aclose() of an ApiPool would wait for the block of use() in which it is called: "
                 "call it after the block. The pool is still open."
@@ -569,6 +570,11 @@ class ApiPool(SecretHolder):
         while self._open:
             self._returned.clear()
             await self._returned.wait()
+
+
+def _caller() -> asyncio.Task[Any] | int | None:
+    """Return who can't leave a block during this call: a task, or the thread that blocks for it."""
+    return blocked_thread.get() or asyncio.current_task()
 
 
 def _key_of(credentials: UserCredentials) -> Key:
