@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final, LiteralString, Self, cast
 from urllib.parse import quote, unquote
@@ -122,8 +123,12 @@ class PostgresStorage(SecretHolder):
         timeout: float = 30.0,
         session_pooler: bool = False,
     ) -> None:
-        if timeout <= 0:
+        if type(timeout) not in (int, float) or not 0 < timeout < math.inf:
             raise ConfigurationError("timeout must be a number of seconds above 0.")
+        if type(max_connections) is not int:
+            raise ConfigurationError("max_connections must be a whole number.")
+        if not isinstance(namespace, str):
+            raise ConfigurationError("namespace must be a text.")
         self._locks = _locks_at(target, schema, max_connections, timeout, session_pooler)
         self._database = self._locks.database
         self._owns_database = True
