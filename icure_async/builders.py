@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import importlib
+import inspect
 import os
 import re
 import ssl
@@ -459,13 +460,18 @@ class _Builder(SecretHolder):
             hooks: objects of classes derived from ``Hook``, in addition to those given before.
 
         Raises:
-            ConfigurationError: one is something else.
+            ConfigurationError: one is something else, or its methods are not plain functions.
         """
         for hook in hooks:
             if not isinstance(hook, Hook):
                 raise ConfigurationError(
                     "with_hooks() needs objects of classes that derive from Hook, of the service "
                     "kit."
+                )
+            if any(map(inspect.iscoroutinefunction, (hook.start, hook.end))):
+                raise ConfigurationError(
+                    f"Nobody would await start() or end() of {type(hook).__name__}: write def, and "
+                    "not async def."
                 )
         self._hooks += hooks
         return self

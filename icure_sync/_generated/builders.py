@@ -285,7 +285,7 @@ class AnonymousMedTechApiBuilder(Twin[AsyncAnonymousMedTechApiBuilder]):
             hooks: objects of classes derived from ``Hook``, in addition to those given before.
 
         Raises:
-            ConfigurationError: one is something else.
+            ConfigurationError: one is something else, or its methods are not plain functions.
         """
         self._call(self._inner.with_hooks, *hooks)
         return self
@@ -763,7 +763,7 @@ class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
             hooks: objects of classes derived from ``Hook``, in addition to those given before.
 
         Raises:
-            ConfigurationError: one is something else.
+            ConfigurationError: one is something else, or its methods are not plain functions.
         """
         self._call(self._inner.with_hooks, *hooks)
         return self
