@@ -65,9 +65,10 @@ class ApiPool(SecretHolder):
     one, and a build that fails is forgotten. All of them share one connection to the backend.
 
     There are never more than ``max_apis``. Where another one is needed, the one that was idle for
-    longest makes room; where all are in use, the newcomer waits. Nobody is interrupted: an API
-    object that has to go is closed when the last one that uses it has let go of it. A subscription
-    to events that is left open does not count as use, and ends with its API object.
+    longest makes room, and then one that is still being built for nobody; where all are in use, the
+    newcomer waits. Nobody is interrupted: an API object that has to go is closed when the last one
+    that uses it has let go of it. A subscription to events that is left open does not count as use,
+    and ends with its API object.
 
     An API object belongs to a user id, a login and a token. So when a user logs in again, calls
     under way go on with the old token, and the next ones get an API object with the new one. After
@@ -362,10 +363,22 @@ class ApiPool(SecretHolder):
         """Return whether another one may be built; if not, have the longest idle one make room."""
         if len(self._open) < self._max_apis:
             return True
+        leaving = sum(1 for pooled in self._open if pooled.is_retired and not pooled.users)
         # As many at a time as wait for it.
-        if self._idle and len(self._closings) < len(self._line):
-            self._retire(next(iter(self._idle)), "evicted")
+        if leaving < len(self._line):
+            self._make_room()
         return False
+
+    def _make_room(self) -> None:
+        if self._idle:
+            self._retire(next(iter(self._idle)), "evicted")
+            return
+        # Those who waited for this one have given up, and it may never be built.
+        unwanted = (one for one in self._known.values() if one.api is None and not one.users)
+        pooled = next(unwanted, None)
+        if pooled is not None:
+            self._retire(pooled, "evicted")
+            pooled.stop()
 
     def _begin(self, credentials: UserCredentials, user: PoolUser) -> PooledApi:
         pooled = PooledApi(_key_of(credentials))
@@ -391,6 +404,8 @@ class ApiPool(SecretHolder):
         pooled.users -= 1
         if pooled.api is not None:
             self._rest(pooled)
+        elif not pooled.users:
+            self._line.call_first()
 
     def _rest(self, pooled: PooledApi) -> None:
         """Decide what becomes of one that may have no users."""
