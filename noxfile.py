@@ -43,9 +43,11 @@ UNTRACED = [
     "tests/programs",
     "tests/sync",
 ]
+# One browser and one event loop for all of them: they do not run side by side.
+IN_THE_BROWSER = ["tests/page", "tests/examples"]
 # Samples, of which ``nox -s mutate`` tries all.
 EXHAUSTIVE = ["tests/flows/test_mutations.py", "tests/flows/test_fault_matrix.py", "tests/programs"]
-NEEDS_PYTHON_ONLY = "not interop and not typing"
+OF_THIS_SESSION = "not interop and not typing"
 FOR_ICURE_SYNC = ["--package", "sync"]
 # Three for two cores: many tests wait for a while.
 SIDE_BY_SIDE = ["--numprocesses=3", "--dist=worksteal"]
@@ -105,7 +107,7 @@ def typecheck(session: nox.Session) -> None:
 
     Both of them over the programs of the README, as those who copy these would.
     """
-    _install(session, "test", "bench", "typecheck")
+    _install(session, "test", "bench", "typecheck", "page", "examples", "docs")
     session.run("mypy")
     # Named, since a configuration in a folder above would count for more.
     session.run("pyright", "--project", "pyproject.toml")
@@ -117,21 +119,21 @@ def typecheck(session: nox.Session) -> None:
 @nox.session
 @budget(17)
 def tests(session: nox.Session) -> None:
-    """All tests that need nothing but Python, with branch coverage; or those that are named.
+    """All tests but those of other sessions, with branch coverage; or those that are named.
 
     The flow tests run twice: as they are for icure_async, and with an option for icure_sync.
     """
     # The tests of the generator need ruff.
-    _install(session, "test", "lint")
+    _install(session, "test", "lint", "page", "examples", "notebook", "docs")
     if session.posargs:
-        session.run("pytest", "-m", NEEDS_PYTHON_ONLY, *session.posargs)
+        session.run("pytest", "-m", OF_THIS_SESSION, *session.posargs)
         return
     session.run(
         "pytest",
         *SIDE_BY_SIDE,
         "-m",
-        NEEDS_PYTHON_ONLY,
-        *(f"--ignore={path}" for path in UNTRACED),
+        OF_THIS_SESSION,
+        *(f"--ignore={path}" for path in [*UNTRACED, *IN_THE_BROWSER, "tests/docs"]),
         "--cov",
         "--cov-report=",
     )
@@ -145,6 +147,7 @@ def tests(session: nox.Session) -> None:
         f"--cov-fail-under={COVERAGE_PERCENT}",
     )
     session.run("pytest", *SIDE_BY_SIDE, *UNTRACED)
+    session.run("pytest", *IN_THE_BROWSER)
 
 
 @nox.session
@@ -157,7 +160,7 @@ def interop(session: nox.Session) -> None:
     skipped, or fail where REQUIRE_CARDINAL=1.
     """
     _install(session, "test")
-    session.run("pytest", "-m", "interop", *(session.posargs or ["tests/interop"]))
+    session.run("pytest", *SIDE_BY_SIDE, "-m", "interop", *(session.posargs or ["tests/interop"]))
 
 
 @nox.session
@@ -183,7 +186,7 @@ def release(session: nox.Session) -> None:
 def docs(session: nox.Session) -> None:
     """Run every program of the documentation, and build it; warnings are errors."""
     _install(session, "test", "docs")
-    session.run("pytest", *SIDE_BY_SIDE, "docs")
+    session.run("pytest", *SIDE_BY_SIDE, "docs", "tests/docs")
     session.run("sphinx-build", "-W", "--keep-going", "-n", "-q", "docs", "build/docs")
 
 

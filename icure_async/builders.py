@@ -461,6 +461,10 @@ class _Builder(SecretHolder):
 
         Raises:
             ConfigurationError: one is something else, or its methods are not plain functions.
+
+        Example:
+            >>> from icure_async.services import Hook
+            >>> builder = MedTechApiBuilder.from_env().with_hooks(Hook())
         """
         for hook in hooks:
             if not isinstance(hook, Hook):

@@ -70,6 +70,12 @@ class EncryptedStorage(SecretHolder):
     Raises:
         ConfigurationError: both or neither of a passphrase and a key are given.
         ValidationError: the passphrase or a key is malformed.
+
+    Example:
+        >>> storage = EncryptedStorage(MemoryStorage(), key=bytes(range(32)))
+        >>> await storage.set_item("name", "value")
+        >>> await storage.get_item("name")
+        'value'
     """
 
     def __init__(
@@ -94,6 +100,12 @@ class EncryptedStorage(SecretHolder):
             ValidationError: the name is impossible, or the one of the master key's record.
             StorageError: the storage cannot be opened, or the item is damaged, not encrypted, or
                 was another one's value.
+
+        Example:
+            >>> await EncryptedStorage(MemoryStorage(), key=bytes(range(32))).get_item(
+            ...     "name"
+            ... ) is None
+            True
         """
         _check_name(name)
         value = await self._storage.get_item(name)
@@ -123,6 +135,10 @@ class EncryptedStorage(SecretHolder):
                 new storage.
             ConfigurationError: the ``keyring`` extra is not installed.
             StorageError: the storage cannot be opened or written. Nothing was written.
+
+        Example:
+            >>> storage = EncryptedStorage(MemoryStorage(), key=bytes(range(32)))
+            >>> await storage.set_item("name", "value")
         """
         _check_name(name)
         data = encode_value(name, value)
@@ -138,12 +154,24 @@ class EncryptedStorage(SecretHolder):
             )
 
     async def remove_item(self, name: str) -> None:
-        """Remove the item; removing an absent one is no error."""
+        """Remove the item; removing an absent one is no error.
+
+        Example:
+            >>> storage = EncryptedStorage(MemoryStorage(), key=bytes(range(32)))
+            >>> await storage.remove_item("name")
+        """
         _check_name(name)
         await self._storage.remove_item(name)
 
     async def list_items(self, prefix: str = "") -> Sequence[str]:
-        """Return the sorted names of the items that start with ``prefix``."""
+        """Return the sorted names of the items that start with ``prefix``.
+
+        Example:
+            >>> storage = EncryptedStorage(MemoryStorage(), key=bytes(range(32)))
+            >>> await storage.set_item("process.1", "value")
+            >>> await storage.list_items("process.")
+            ['process.1']
+        """
         return [name for name in await self._storage.list_items(prefix) if name != RECORD_NAME]
 
     def lock(self, name: str) -> AbstractAsyncContextManager[StorageLock]:
@@ -171,6 +199,11 @@ class EncryptedStorage(SecretHolder):
             ValidationError: the passphrase or a key is malformed.
             StorageError: neither the present secret nor the new one opens the storage, or it cannot
                 be written. Then it is as it was.
+
+        Example:
+            >>> storage = EncryptedStorage(MemoryStorage(), key=bytes(range(32)))
+            >>> await storage.set_item("name", "value")
+            >>> await storage.reseal(key=bytes(range(1, 33)))
         """
         new = _protection_by(passphrase, key)
         async with lock_of(self._storage, RECORD_NAME):
@@ -311,6 +344,10 @@ class EncryptedKeyStorage(SecretHolder, StorageKeyStorage):
         Raises:
             ConfigurationError: both or neither of a passphrase and a key are given.
             ValidationError: the passphrase or a key is malformed.
+
+        Example:
+            >>> keys = EncryptedKeyStorage.over(MemoryStorage(), key=bytes(range(32)))
+            >>> await keys.store_key_pair("4711", key_pair)
         """
         made = cls.__new__(cls)
         files = storage if isinstance(storage, FileStorage) else None
@@ -360,6 +397,11 @@ class EncryptedKeyStorage(SecretHolder, StorageKeyStorage):
             ValidationError: the passphrase or a key is malformed.
             StorageError: neither the present secret nor the new one opens the storage, or it cannot
                 be written. Then it is as it was.
+
+        Example:
+            >>> keys = EncryptedKeyStorage.over(MemoryStorage(), key=bytes(range(32)))
+            >>> await keys.store_key_pair("4711", key_pair)
+            >>> await keys.reseal(key=bytes(range(1, 33)))
         """
         await self._encrypted.reseal(passphrase=passphrase, key=key)
 

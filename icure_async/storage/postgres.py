@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import math
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, Final, LiteralString, Self, cast
+from typing import TYPE_CHECKING, Any, Final, LiteralString, Self, TypeGuard
 from urllib.parse import quote, unquote
 from weakref import WeakValueDictionary
 
@@ -473,14 +473,18 @@ def _locks_at(
 _of_pools: WeakValueDictionary[tuple[int, str], Locks] = WeakValueDictionary()
 
 
-def _checked_pool(pool: object) -> AsyncConnectionPool[Any]:
+def _is_pool(pool: object) -> TypeGuard[AsyncConnectionPool[Any]]:
     from psycopg_pool import AsyncConnectionPool
 
-    if not isinstance(pool, AsyncConnectionPool):
+    return isinstance(pool, AsyncConnectionPool)
+
+
+def _checked_pool(pool: object) -> AsyncConnectionPool[Any]:
+    if not _is_pool(pool):
         raise ConfigurationError(
             "PostgresStorage needs a connection string, or an AsyncConnectionPool of psycopg_pool."
         )
-    return cast("AsyncConnectionPool[Any]", pool)
+    return pool
 
 
 def _encoded(parts: Sequence[str]) -> str:

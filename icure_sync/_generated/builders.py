@@ -286,6 +286,10 @@ class AnonymousMedTechApiBuilder(Twin[AsyncAnonymousMedTechApiBuilder]):
 
         Raises:
             ConfigurationError: one is something else, or its methods are not plain functions.
+
+        Example:
+            >>> from icure_sync.services import Hook
+            >>> builder = MedTechApiBuilder.from_env().with_hooks(Hook())
         """
         self._call(self._inner.with_hooks, *hooks)
         return self
@@ -764,6 +768,10 @@ class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
 
         Raises:
             ConfigurationError: one is something else, or its methods are not plain functions.
+
+        Example:
+            >>> from icure_sync.services import Hook
+            >>> builder = MedTechApiBuilder.from_env().with_hooks(Hook())
         """
         self._call(self._inner.with_hooks, *hooks)
         return self

@@ -51,6 +51,12 @@ class EncryptedStorage(Twin[AsyncEncryptedStorage]):
     Raises:
         ConfigurationError: both or neither of a passphrase and a key are given.
         ValidationError: the passphrase or a key is malformed.
+
+    Example:
+        >>> storage = EncryptedStorage(MemoryStorage(), key=bytes(range(32)))
+        >>> storage.set_item("name", "value")
+        >>> storage.get_item("name")
+        'value'
     """
 
     _portable = True
@@ -75,6 +81,12 @@ class EncryptedStorage(Twin[AsyncEncryptedStorage]):
             ValidationError: the name is impossible, or the one of the master key's record.
             StorageError: the storage cannot be opened, or the item is damaged, not encrypted, or
                 was another one's value.
+
+        Example:
+            >>> EncryptedStorage(MemoryStorage(), key=bytes(range(32))).get_item(
+            ...     "name"
+            ... ) is None
+            True
         """
         return self._run(self._inner.get_item, name)
 
@@ -86,15 +98,31 @@ class EncryptedStorage(Twin[AsyncEncryptedStorage]):
                 new storage.
             ConfigurationError: the ``keyring`` extra is not installed.
             StorageError: the storage cannot be opened or written. Nothing was written.
+
+        Example:
+            >>> storage = EncryptedStorage(MemoryStorage(), key=bytes(range(32)))
+            >>> storage.set_item("name", "value")
         """
         self._run(self._inner.set_item, name, value)
 
     def remove_item(self, name: str) -> None:
-        """Remove the item; removing an absent one is no error."""
+        """Remove the item; removing an absent one is no error.
+
+        Example:
+            >>> storage = EncryptedStorage(MemoryStorage(), key=bytes(range(32)))
+            >>> storage.remove_item("name")
+        """
         self._run(self._inner.remove_item, name)
 
     def list_items(self, prefix: str = "") -> Sequence[str]:
-        """Return the sorted names of the items that start with ``prefix``."""
+        """Return the sorted names of the items that start with ``prefix``.
+
+        Example:
+            >>> storage = EncryptedStorage(MemoryStorage(), key=bytes(range(32)))
+            >>> storage.set_item("process.1", "value")
+            >>> storage.list_items("process.")
+            ['process.1']
+        """
         return self._run(self._inner.list_items, prefix)
 
     def lock(self, name: str) -> AbstractContextManager[StorageLock]:
@@ -119,6 +147,11 @@ class EncryptedStorage(Twin[AsyncEncryptedStorage]):
             ValidationError: the passphrase or a key is malformed.
             StorageError: neither the present secret nor the new one opens the storage, or it cannot
                 be written. Then it is as it was.
+
+        Example:
+            >>> storage = EncryptedStorage(MemoryStorage(), key=bytes(range(32)))
+            >>> storage.set_item("name", "value")
+            >>> storage.reseal(key=bytes(range(1, 33)))
         """
         self._run(self._inner.reseal, passphrase=passphrase, key=key)
 
@@ -193,6 +226,10 @@ class EncryptedKeyStorage(StorageKeyStorage):
         Raises:
             ConfigurationError: both or neither of a passphrase and a key are given.
             ValidationError: the passphrase or a key is malformed.
+
+        Example:
+            >>> keys = EncryptedKeyStorage.over(MemoryStorage(), key=bytes(range(32)))
+            >>> keys.store_key_pair("4711", key_pair)
         """
         return EncryptedKeyStorage._wrap(
             AsyncEncryptedKeyStorage.over(
@@ -235,5 +272,10 @@ class EncryptedKeyStorage(StorageKeyStorage):
             ValidationError: the passphrase or a key is malformed.
             StorageError: neither the present secret nor the new one opens the storage, or it cannot
                 be written. Then it is as it was.
+
+        Example:
+            >>> keys = EncryptedKeyStorage.over(MemoryStorage(), key=bytes(range(32)))
+            >>> keys.store_key_pair("4711", key_pair)
+            >>> keys.reseal(key=bytes(range(1, 33)))
         """
         self._run(self._inner.reseal, passphrase=passphrase, key=key)
