@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from xdist.scheduler import LoadScopeScheduling
+from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 if TYPE_CHECKING:
-    from xdist.remote import Producer
+    from xdist.remote import Producer  # type: ignore[import-untyped]
 
 
-class PageScheduling(LoadScopeScheduling):
+class PageScheduling(LoadScopeScheduling):  # type: ignore[misc]
     """Gives all blocks of a page to one worker, in their order: each needs those above it."""
 
     def _split_scope(self, nodeid: str) -> str:
