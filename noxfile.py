@@ -107,7 +107,7 @@ def typecheck(session: nox.Session) -> None:
 
     Both of them over the programs of the README, as those who copy these would.
     """
-    _install(session, "test", "bench", "typecheck")
+    _install(session, "test", "bench", "typecheck", "page", "examples", "docs")
     session.run("mypy")
     # Named, since a configuration in a folder above would count for more.
     session.run("pyright", "--project", "pyproject.toml")
@@ -133,7 +133,7 @@ def tests(session: nox.Session) -> None:
         *SIDE_BY_SIDE,
         "-m",
         OF_THIS_SESSION,
-        *(f"--ignore={path}" for path in [*UNTRACED, *IN_THE_BROWSER]),
+        *(f"--ignore={path}" for path in [*UNTRACED, *IN_THE_BROWSER, "tests/docs"]),
         "--cov",
         "--cov-report=",
     )
@@ -160,7 +160,7 @@ def interop(session: nox.Session) -> None:
     skipped, or fail where REQUIRE_CARDINAL=1.
     """
     _install(session, "test")
-    session.run("pytest", "-m", "interop", *(session.posargs or ["tests/interop"]))
+    session.run("pytest", *SIDE_BY_SIDE, "-m", "interop", *(session.posargs or ["tests/interop"]))
 
 
 @nox.session
@@ -186,7 +186,7 @@ def release(session: nox.Session) -> None:
 def docs(session: nox.Session) -> None:
     """Run every program of the documentation, and build it; warnings are errors."""
     _install(session, "test", "docs")
-    session.run("pytest", *SIDE_BY_SIDE, "docs")
+    session.run("pytest", *SIDE_BY_SIDE, "docs", "tests/docs")
     session.run("sphinx-build", "-W", "--keep-going", "-n", "-q", "docs", "build/docs")
 
 

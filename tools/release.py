@@ -22,7 +22,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 DIST = ROOT / "dist"
 PACKAGES = ("icure_async", "icure_sync", "pytest_icure")
-# What only data files of the packages show: each must be in the wheel.
+# Files that no import would miss.
 MUST_HAVE = (
     "icure_async/py.typed",
     "icure_sync/py.typed",
@@ -178,7 +178,7 @@ def require(holds: bool, problem: str) -> None:
 
 
 def main() -> int:
-    """Do what the command line asks for; return the exit code."""
+    """Run the step that the command line names; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("step", choices=("build", "try"))
     parser.add_argument("python", nargs="*", help="to try the wheel with, by default all")
