@@ -17,11 +17,14 @@ from sybil import Sybil
 
 from tests.support.doc_pages import PageParser, PageRunner
 from tests.support.doc_sandbox import PageSandbox
+from tests.support.doc_workers import pytest_xdist_make_scheduler
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.support.doc_pages import Package
+
+__all__ = ["pytest_xdist_make_scheduler"]  # a hook
 
 SANDBOX = PageSandbox()
 RUNNER = PageRunner(SANDBOX.environment, SANDBOX.names)

@@ -1,4 +1,14 @@
-"""Asyncio SDK for iCure: authentication by code, and end-to-end encrypted patient records."""
+"""Asyncio SDK for iCure: authentication by code, and end-to-end encrypted patient records.
+
+Start with :class:`AnonymousMedTechApiBuilder` for people who register or log in with a code, and
+with :class:`MedTechApiBuilder` for those who have a login and a token. Their ``build()`` makes an
+:class:`AnonymousMedTechApi` or a :class:`MedTechApi`, with what can be done in its attributes:
+``api.patient_api.get_patient()``.
+
+``icure_async.errors`` has all errors, ``icure_async.storage`` the places for keys,
+``icure_async.services`` the parts of a web service, and ``icure_async.sandbox`` a backend to try it
+all on. ``icure_sync`` is the same without ``async``.
+"""
 
 from icure_async import errors, storage
 from icure_async._version import __version__ as __version__

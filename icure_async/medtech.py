@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from operator import attrgetter
 from typing import TYPE_CHECKING, Self
 
@@ -156,6 +157,20 @@ class _Api(SecretHolder):
         traceback: TracebackType | None,
     ) -> None:
         await self.aclose()
+
+    def __del__(self) -> None:
+        state = vars(self)
+        # Of one that could not be made there is nothing to say; a blocking twin speaks for its own.
+        if state.get("_closed", True) or "_blocking_twin" in state:
+            return
+        if self._connection.is_left_open():
+            warnings.warn(
+                f"A {type(self).__name__} was not closed: use it in an async with statement, or "
+                "await its aclose().",
+                ResourceWarning,
+                source=self,
+                stacklevel=2,
+            )
 
     async def generate_rsa_keypair(self) -> KeyPair:
         """Return a new RSA key pair. It is neither stored nor published.

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import gc
 import time
+import warnings
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -338,3 +340,39 @@ def test_building_needs_an_event_loop_of_asyncios() -> None:
     building = builder_for("http://127.0.0.1:9", "ned", "hodor").build()
     with pytest.raises(ConfigurationError, match="needs a running event loop of asyncio's"):
         building.__await__().send(None)
+
+
+def said_of_garbage(drop: Callable[[], None]) -> list[str]:
+    """Return the warnings about API objects that are given when something is dropped."""
+    with warnings.catch_warnings(record=True) as given:
+        warnings.simplefilter("always")
+        drop()
+        gc.collect()
+    return [
+        str(one.message)
+        for one in given
+        if issubclass(one.category, ResourceWarning) and "Api was not closed" in str(one.message)
+    ]
+
+
+async def test_an_api_left_open_is_named_when_it_is_garbage(backend: Backend) -> None:
+    held = [await builder(backend).build()]
+    # aiohttp speaks of its session, too, and to the event loop.
+    asyncio.get_running_loop().set_exception_handler(lambda *_: None)
+    assert said_of_garbage(held.clear) == [
+        "A MedTechApi was not closed: use it in an async with statement, or await its aclose()."
+    ]
+
+
+async def test_an_api_left_open_in_the_session_of_the_caller_leaves_nothing_open(
+    backend: Backend,
+) -> None:
+    async with aiohttp.ClientSession() as session:
+        held = [await builder(backend).with_client_session(session).build()]
+        assert said_of_garbage(held.clear) == []
+
+
+async def test_a_closed_api_goes_without_a_word(backend: Backend) -> None:
+    held = [await builder(backend).build()]
+    await held[0].aclose()
+    assert said_of_garbage(held.clear) == []

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -52,3 +54,11 @@ def test_the_errors_are_one_hierarchy() -> None:
 def test_the_golden_data_is_as_it_was_written() -> None:
     for file in ORIGINAL.iterdir():
         assert (GOLDEN / file.name).read_bytes() == file.read_bytes()
+
+
+def test_help_begins_with_where_to_start() -> None:
+    start = icure_async.__doc__ or ""
+    for name in (*re.findall(r":class:`(\w+)`", start), *re.findall(r"icure_async\.(\w+)", start)):
+        assert hasattr(icure_async, name) or importlib.util.find_spec(f"icure_async.{name}")
+    for name in ("MedTechApiBuilder", "AnonymousMedTechApiBuilder", "errors", "storage", "sandbox"):
+        assert name in start

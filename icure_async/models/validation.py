@@ -68,7 +68,9 @@ def validate_id(value: object, what: str = "id") -> str:
             ``/ \ ? # %``, which backends refuse (server-behaviour.md §4.2).
     """
     if not isinstance(value, str):
-        raise ValidationError(f"The {what} must be a str.")
+        given = type(value).__name__
+        hint = f", and this is a {given}: pass its id" if hasattr(value, "id") else ""
+        raise ValidationError(f"The {what} must be a str{hint}.")
     if not value:
         raise ValidationError(f"The {what} must not be empty.")
     if _FORBIDDEN_IN_IDS.search(value):

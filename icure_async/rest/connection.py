@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import weakref
 from typing import TYPE_CHECKING, Final
 
@@ -82,6 +83,7 @@ class Connection:
         )
         self.slots: Slots = _slots_of(self.client_session)
         self._users = 0
+        self._pid = os.getpid()
 
     @property
     def name(self) -> str:
@@ -102,6 +104,10 @@ class Connection:
         if not self._owned:
             return None
         return self._options.proxy or self._environment.of(url)
+
+    def is_left_open(self) -> bool:
+        """Return whether it has a session of its own that was not closed, in this process."""
+        return self._owned and not self.client_session.closed and self._pid == os.getpid()
 
     def is_running_here(self) -> bool:
         """Return whether the running event loop is the one it was made in."""

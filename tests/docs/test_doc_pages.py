@@ -9,6 +9,7 @@ import pytest
 from sybil import Document
 
 from tests.support.doc_pages import PageParser, PageRunner, blocks_of, blocks_of_run
+from tests.support.doc_workers import PageScheduling
 
 TABS = """\
 # Page
@@ -185,3 +186,17 @@ True
     assert Path.cwd() == folder
     assert os.environ.get("HOME") == home
     assert not (folder / "file").exists()
+
+
+def test_one_worker_runs_all_blocks_of_a_page_in_a_package() -> None:
+    page = "docs/how-to/share-data.md::sybil:icure_async,"
+    blocks = [f"{page}line:{line},column:1" for line in (3, 188)]
+    blocks += [block.replace("async", "sync") for block in blocks]
+    blocks.append(blocks[0].replace("share-data", "manage-users"))
+    scheduling = object.__new__(PageScheduling)
+    first, second, other_package, same_package, other_page = (
+        scheduling._split_scope(block) for block in blocks
+    )
+    assert first == second
+    assert other_package == same_package
+    assert len({first, other_package, other_page}) == 3

@@ -205,3 +205,9 @@ def test_a_record_that_was_never_saved_has_neither_id_nor_revision() -> None:
         members: list[object] = [record.id, record.rev]
         assert members == [None, None]
         assert record.to_dict().keys().isdisjoint({"id", "rev"})
+
+
+def test_a_record_in_place_of_its_id_is_named_and_shown_no_further() -> None:
+    with pytest.raises(ValidationError) as caught:
+        validate_id(Patient(id="ned", first_name="S3CRET"), "patient id")
+    assert str(caught.value) == "The patient id must be a str, and this is a Patient: pass its id."

@@ -44,7 +44,7 @@ __all__ = [
 Package = Literal["icure_async", "icure_sync"]
 
 PACKAGES: Final[tuple[Package, ...]] = ("icure_async", "icure_sync")
-TIMEOUT: Final = 30.0
+TIMEOUT: Final = 100.0
 # "sh" is run, and "console" is only read.
 LANGUAGES: Final = ("python", "sh", "output")
 LAYOUT: Final = re.compile(
