@@ -60,6 +60,7 @@ def sandbox(
     fixed_code: Annotated[
         list[str] | None,
         typer.Option(
+            "--code",
             metavar="PHONE=CODE",
             help="Fixed code of a phone number or email address; more than once for several.",
         ),
