@@ -24,7 +24,7 @@ _WORDS: Final = frozenset(
     user current matches 2fa password byEmail byPhoneNumber
     patient maintenancetask hcparty device dataowner stub helement contact form invoice message
     document accesslog calendaritem classification healthelement topic article receipt group
-    batch byIds create delete withrev undelete filter match modify bulkSharedMetadataUpdate
+    batch full byIds create delete withrev undelete filter match modify bulkSharedMetadataUpdate
     aesExchangeKeys byHcPartySecretForeignKeys delegations
     byDataOwnerPatientOpeningDate byDataOwnerPatientInvoiceDate
     exchangedata byDelegatorDelegate byParticipant counterparts exchangedatamap

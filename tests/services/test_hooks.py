@@ -185,6 +185,11 @@ async def test_the_hooks_of_the_anonymous_api_go_with_the_user(sandbox: Sandbox)
     assert not any(character.isdigit() for character in told.replace("/v1", ""))
 
 
+def test_a_route_of_batches_stays_in_a_template() -> None:
+    url = "https://x.example/rest/v2/patient/batch/full"
+    assert template_of(url) == "/rest/v2/patient/batch/full"
+
+
 @given(st.lists(st.text(min_size=1), max_size=4))
 def test_a_template_has_words_of_the_protocol_only(segments: list[str]) -> None:
     from urllib.parse import quote

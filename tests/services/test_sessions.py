@@ -230,7 +230,7 @@ async def test_a_session_that_is_removed_while_its_token_is_replaced_does_not_co
     for _ in range(20):
         await asyncio.sleep(0)
     storage.may_go_on.set()
-    assert await asyncio.gather(replacing, removing) == [True, 1]
+    assert [*await asyncio.gather(replacing, removing)] == [True, 1]
     assert await sessions.get(session_id) is None
 
 
