@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import importlib
+import inspect
 import os
 import re
 import ssl
@@ -453,13 +454,13 @@ class _Builder(SecretHolder):
         """Have hooks told of each attempt to make a request, for traces and metrics.
 
         They see routes and never an id, a login, a code, a header or a body.
-        ``opentelemetry_hook()`` of the service kit makes one for OpenTelemetry.
+        ``opentelemetry_hooks()`` of the service kit returns some for OpenTelemetry.
 
         Args:
             hooks: objects of classes derived from ``Hook``, in addition to those given before.
 
         Raises:
-            ConfigurationError: one is something else.
+            ConfigurationError: one is something else, or its methods are not plain functions.
 
         Example:
             >>> from icure_async.services import Hook
@@ -470,6 +471,11 @@ class _Builder(SecretHolder):
                 raise ConfigurationError(
                     "with_hooks() needs objects of classes that derive from Hook, of the service "
                     "kit."
+                )
+            if any(map(inspect.iscoroutinefunction, (hook.start, hook.end))):
+                raise ConfigurationError(
+                    f"Nobody would await start() or end() of {type(hook).__name__}: write def, and "
+                    "not async def."
                 )
         self._hooks += hooks
         return self

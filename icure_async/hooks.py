@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import logging
 from typing import TYPE_CHECKING, Final
@@ -141,6 +142,7 @@ def _shown(segment: str) -> str:
 def _guarded(call: Callable[[], object]) -> object:
     try:
         return call()
-    except Exception:
+    except (Exception, asyncio.CancelledError):
+        # Nobody cancels a plain function: that would be an error of its own, too.
         _log.exception("A hook given to with_hooks() has failed. The request goes on.")
         return None

@@ -19,7 +19,7 @@ import os
 import threading
 import time
 from concurrent.futures import Future
-from contextvars import copy_context
+from contextvars import ContextVar, copy_context
 from typing import TYPE_CHECKING, Final, Generic, TypeAlias, TypeVar, TypeVarTuple, cast
 
 import anyio.to_thread
@@ -41,10 +41,14 @@ __all__ = [
     "Job",
     "Outcome",
     "Threads",
+    "blocked_thread",
     "outcome_of",
     "start",
     "wait_through",
 ]
+
+blocked_thread: Final[ContextVar[int | None]] = ContextVar("icure_blocked_thread", default=None)
+"""The application's thread that blocks for the call, in one of icure_sync; None in all others."""
 
 Result = TypeVar("Result")
 Arguments = TypeVarTuple("Arguments")

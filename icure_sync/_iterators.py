@@ -14,6 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Generic, ParamSpec, Self, TypeVar, cast
 
 from icure_async.errors import ConfigurationError
+from icure_async.storage._held_locks import held_locks
 from icure_sync._jobs import Job, current_job, on_its_own, unseen
 from icure_sync._runtime import check_pid, get_runtime, run
 from icure_sync._signals import RaisedAgain
@@ -206,9 +207,9 @@ def entered(
 
 async def _held_by(
     function: Callable[[], AbstractAsyncContextManager[T]],
-) -> AsyncGenerator[T, None]:
+) -> AsyncGenerator[tuple[T, tuple[object, ...]], None]:
     async with function() as held:
-        yield held
+        yield held, held_locks.get()
 
 
 class Entered(AbstractContextManager[T]):
@@ -220,6 +221,7 @@ class Entered(AbstractContextManager[T]):
         self._held = held
         self._wrap = wrap
         self._used = False
+        self._locks: tuple[object, ...] = ()
 
     def through(self, wrap: Callable[[T], Other]) -> Entered[Other]:
         """Return the same, which gives something else to the block instead of what it holds."""
@@ -234,16 +236,33 @@ class Entered(AbstractContextManager[T]):
                 )
             self._used = True
             try:
-                return self._wrap(next(self._held))
+                held, locks = next(self._held)
+                self._hold(locks)
+                return self._wrap(held)
             except BaseException:
                 # An interrupt may have come when it was already entered.
-                self._held.close()
+                self._leave()
                 raise
 
     def __exit__(self, *error: object) -> None:
         __tracebackhide__ = True
         with unseen:
+            self._leave()
+
+    def _hold(self, locks: tuple[object, ...]) -> None:
+        # The calls of the block run in tasks of their own, in copies of our context.
+        before = held_locks.get()
+        self._locks = tuple(lock for lock in locks if lock not in before)
+        if self._locks:
+            held_locks.set((*before, *self._locks))
+
+    def _leave(self) -> None:
+        try:
             self._held.close()
+        finally:
+            if self._locks:
+                left = tuple(lock for lock in held_locks.get() if lock not in self._locks)
+                held_locks.set(left)
 
 
 class ClosableIterator(Iterator[T]):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, ParamSpec, TypeVar
 
 from anyio import CancelScope
 
+from icure_async.threads import blocked_thread
 from icure_async.tracebacks import Unseen
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class Job(Generic[T]):
         whole: the job that this one is a part of, if any.
 
     Attributes:
+        thread: the ident of the one that blocks for it.
         task: the task, while it runs.
         value: the result; there is none where there is an error.
         error: the reason why there is no result.
@@ -57,6 +59,8 @@ class Job(Generic[T]):
     def __init__(self, function: Callable[[], Awaitable[T]], whole: Job[Any] | None = None) -> None:
         self._function: Callable[[], Awaitable[T]] | None = function
         self.whole = whole
+        # The one that made the first call: it can't go on before this job is over, either.
+        self.thread: int = threading.get_ident() if whole is None else whole.thread
         self.task: Task | None = None
         self.error: BaseException | None = asyncio.CancelledError()
         self.is_aborted = self.is_over = self.is_struck = False
@@ -168,6 +172,7 @@ class Job(Generic[T]):
 
     async def _drive(self) -> None:
         current_job.set(self)
+        blocked_thread.set(self.thread)
         function = self._function
         try:
             if function is not None and not self.is_aborted:

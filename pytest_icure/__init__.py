@@ -87,7 +87,7 @@ def _missing(error: ImportError) -> str:
 @pytest.fixture(scope="session")
 def icure_session_sandbox(_icure_session: SessionSandbox) -> icure_sync.sandbox.Sandbox:
     """Return the sandbox of this session, with what earlier tests have left in it."""
-    return _icure_session.blocking
+    return _icure_session.used().blocking
 
 
 @pytest.fixture

@@ -56,7 +56,14 @@ class SessionSandbox:
                 _result_of(self._inner.reset())
             except RuntimeError:  # a test has closed it
                 _result_of(self._inner.start())
+                # Faults, messages and the clock are those of the test that has closed it.
+                _result_of(self._inner.reset())
         self._is_new = False
+
+    def used(self) -> SessionSandbox:
+        """Return the same one, which somebody may change from now on."""
+        self._is_new = False
+        return self
 
     def register(self, kind: Literal["patient", "professional"], **options: Any) -> SandboxPerson:
         """Place a person in the sandbox."""

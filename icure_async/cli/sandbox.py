@@ -57,7 +57,7 @@ def sandbox(
             help="Let new patients register without a healthcare professional.",
         ),
     ] = False,
-    code: Annotated[
+    fixed_code: Annotated[
         list[str] | None,
         typer.Option(
             metavar="PHONE=CODE",
@@ -98,7 +98,7 @@ def sandbox(
         allow_origins=allow_origin or (),
         allow_hosts=allow_host or (),
         lenient=lenient,
-        codes=_codes(code or ()),
+        codes=_codes(fixed_code or ()),
         random_seed=random_seed,
     )
     notes = Console(stderr=True)

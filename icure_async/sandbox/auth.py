@@ -15,7 +15,7 @@ from icure_async.sandbox.calls import Call, Caller, Reply, Route, Text
 from icure_async.sandbox.contacts import login_key, phone_key
 from icure_async.sandbox.errors import ApiError, unauthorized
 from icure_async.sandbox.levels import PASSWORD, SECOND_FACTOR, level_of_token
-from icure_async.sandbox.shapes import object_in
+from icure_async.sandbox.shapes import tokens_in
 
 if TYPE_CHECKING:
     from icure_async.sandbox.store import Json, Transaction
@@ -143,7 +143,7 @@ def level_of_secret(
             return PASSWORD
     stored = [
         (token["token"], level_of_token(token))
-        for token in object_in(user, "authenticationTokens").values()
+        for token in tokens_in(user).values()
         if token_is_valid(token, call.now_ms)
     ]
     needs_code = bool(user.get("use2fa"))

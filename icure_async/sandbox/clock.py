@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from datetime import UTC, datetime
 from typing import Final
@@ -11,6 +10,7 @@ __all__ = ["Clock"]
 
 _END: Final = 253_402_300_799
 """The last second of the year 9999, after which dates have no form."""
+_TOO_LATE: Final = "The clock ends with the year 9999"
 
 
 class Clock:
@@ -40,8 +40,8 @@ class Clock:
         """
         if not seconds >= 0:
             raise ValueError(f"The clock only moves forward, not by {seconds} seconds")
-        if math.isinf(seconds) or self.now() + seconds > _END:
-            raise ValueError("The clock ends with the year 9999")
+        if seconds > _END or self.now() + seconds > _END:
+            raise ValueError(_TOO_LATE)
         self._offset += seconds
 
     def set(self, moment: float | datetime) -> None:
@@ -61,6 +61,9 @@ class Clock:
                 )
             moment = moment.timestamp()
         now = self.now()
+        # A whole number may be larger than any float.
+        if moment > _END:
+            raise ValueError(_TOO_LATE)
         if not moment >= now:
             raise ValueError(
                 f"The clock only moves forward: it is {_shown(now)}, and {_shown(moment)} is past"

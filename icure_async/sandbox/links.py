@@ -19,6 +19,7 @@ __all__ = [
     "LINKS_VERSION",
     "LONGEST_INDEXED",
     "address_part",
+    "key_target",
     "link_entity",
     "normalised",
     "pair",
@@ -26,7 +27,7 @@ __all__ = [
     "sortable_range",
 ]
 
-LINKS_VERSION = "5"
+LINKS_VERSION = "6"
 """Changes with `link_entity`: the links in older databases are then made again."""
 
 _SEPARATOR: Final = "\x1f"
@@ -121,7 +122,16 @@ def address_part(name: str, value: str) -> str:
     return f"{_SEPARATOR}{name}{value}{_SEPARATOR}"
 
 
+def key_target(public_key: str) -> str:
+    """Return what a data owner with this public key is found by: its fingerprint."""
+    return public_key[-32:].lower()
+
+
 def _links_of_keys(owner: Json) -> Iterator[tuple[str, str]]:
+    published = [owner.get("publicKey"), *object_in(owner, "aesExchangeKeys")]
+    for key in {*published, *list_in(owner, "publicKeysForOaepWithSha256")}:
+        if isinstance(key, str) and key:
+            yield "publicKey", key_target(key)
     for delegate in object_in(owner, "hcPartyKeys"):
         yield "exchange", delegate
     for by_delegate in object_in(owner, "aesExchangeKeys").values():

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Final
 import attrs
 from aiohttp import hdrs, web
 
+from icure_async.sandbox.workers import in_new_thread
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from importlib.resources.abc import Traversable
@@ -71,6 +73,11 @@ def _walk(folder: Traversable, prefix: str) -> Iterator[tuple[str, Traversable]]
             yield prefix + path.name, path
 
 
+async def _read() -> dict[str, PageFile]:
+    is_read = page_files.cache_info().currsize > 0
+    return page_files() if is_read else await in_new_thread(page_files)
+
+
 def add_page(app: web.Application) -> None:
     """Serve the page at ``/``, and the files that it loads under ``/page/``."""
     app.router.add_get("/", _index)
@@ -78,13 +85,13 @@ def add_page(app: web.Application) -> None:
 
 
 async def _index(_request: web.Request) -> web.Response:
-    index = page_files()[_INDEX]
+    index = (await _read())[_INDEX]
     return _answer(index, {hdrs.CACHE_CONTROL: "no-store"})
 
 
 async def _file(request: web.Request) -> web.Response:
     name = request.match_info["name"]
-    file = page_files().get(name)
+    file = (await _read()).get(name)
     if file is None or name == _INDEX:
         raise web.HTTPNotFound(reason="The page has no such file")
     # A browser asks each time whether the file is still the same: the sandbox may be a newer one.

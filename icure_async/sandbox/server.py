@@ -775,19 +775,23 @@ class Sandbox:
         store, events = self._open_store, self._events
         checked = await in_new_thread(seeding.read_seed, seed)
 
-        def replace(tx: Transaction) -> MasterHcp:
+        masters: list[MasterHcp] = []
+
+        def replace(tx: Transaction) -> None:
             replant(tx, checked)
             master = load_master(tx)
             if master is None:
                 raise RuntimeError("The database has no master")
-            return master
+            masters.append(master)
 
         def replaced() -> None:
+            # Here and not after the waiting: a reset may come first, or nobody may wait any more.
+            self._master = masters[-1]
             self._desk.feed.tell("reset", self._desk.time())
             if events is not None:
                 events.disconnect_all(WSCloseCode.SERVICE_RESTART, "The sandbox was replaced")
 
-        self._master = await store.run(replace, committed=replaced)
+        await store.run(replace, committed=replaced)
 
     def inject_fault(self, fault: Fault) -> InjectedFault:
         """Let something go wrong with coming requests, of any caller.

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import Any, TypeGuard
 
-__all__ = ["is_integer", "is_list", "is_object", "is_string_list", "list_in", "object_in"]
+__all__ = [
+    "is_integer",
+    "is_list",
+    "is_object",
+    "is_string_list",
+    "list_in",
+    "object_in",
+    "tokens_in",
+]
 
 
 def is_object(value: Any) -> TypeGuard[dict[str, Any]]:
@@ -31,6 +39,12 @@ def object_in(entity: dict[str, Any], name: str) -> dict[str, Any]:
     """Return an object property of a stored entity, empty when it is missing."""
     value: dict[str, Any] = entity.get(name) or {}
     return value
+
+
+def tokens_in(user: dict[str, Any]) -> dict[str, Any]:
+    """Return the tokens of a stored user by their keys; one from a seed may have null ones."""
+    tokens = object_in(user, "authenticationTokens")
+    return {key: token for key, token in tokens.items() if token is not None}
 
 
 def list_in(entity: dict[str, Any], name: str) -> list[Any]:

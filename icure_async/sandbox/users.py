@@ -12,7 +12,7 @@ from icure_async.sandbox.contacts import contact_key, is_email, is_phone, login_
 from icure_async.sandbox.dto import SCHEMAS
 from icure_async.sandbox.errors import bad_request, forbidden, not_found
 from icure_async.sandbox.pages import filter_page, match_ids, page_of
-from icure_async.sandbox.shapes import object_in
+from icure_async.sandbox.shapes import tokens_in
 
 if TYPE_CHECKING:
     from icure_async.sandbox.hashing import SlowHashes
@@ -59,7 +59,7 @@ def without_secrets(user: Json) -> Json:
         open_to_all["passwordHash"] = "*"
     open_to_all["authenticationTokens"] = {
         key: {name: token[name] for name in ("creationTime", "validity") if name in token}
-        for key, token in object_in(user, "authenticationTokens").items()
+        for key, token in tokens_in(user).items()
     }
     return open_to_all
 
@@ -72,7 +72,7 @@ def add_token(
     Tokens that have expired go.
     """
     hashed = hashing.hash_token(secret, validity, slow, _hashes_of(user))
-    tokens = _without_expired(object_in(user, "authenticationTokens"), now_ms)
+    tokens = _without_expired(tokens_in(user), now_ms)
     tokens[key] = {"token": hashed, "creationTime": now_ms, "validity": validity}
     user["authenticationTokens"] = tokens
 
@@ -83,7 +83,7 @@ def _without_expired(tokens: Json, now_ms: int) -> Json:
 
 def _hashes_of(user: Json) -> list[str]:
     """Return the stored hashes of a user's secrets."""
-    tokens = object_in(user, "authenticationTokens").values()
+    tokens = tokens_in(user).values()
     hashes = [user.get("passwordHash"), *(token.get("token") for token in tokens)]
     return [hashed for hashed in hashes if hashed]
 
@@ -139,7 +139,7 @@ def stored_password(call: Call, user: Json, previous: Json | None) -> str | None
 
 def _stored_tokens(call: Call, user: Json, previous: Json | None) -> Json:
     known = _hashes_of(previous or {})
-    tokens = _without_expired(object_in(previous or {}, "authenticationTokens"), call.now_ms)
+    tokens = _without_expired(tokens_in(previous or {}), call.now_ms)
     for key, token in user["authenticationTokens"].items():
         if token.get("deletionDate") is not None:
             tokens.pop(key, None)

@@ -36,6 +36,7 @@ from icure_async.services.pooled import (
 from icure_async.services.statistics import PoolStatistics
 from icure_async.services.users import UserCredentials, credentials_of
 from icure_async.services.waiting_line import WaitingLine
+from icure_async.threads import blocked_thread
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -64,9 +65,10 @@ class ApiPool(SecretHolder):
     one, and a build that fails is forgotten. All of them share one connection to the backend.
 
     There are never more than ``max_apis``. Where another one is needed, the one that was idle for
-    longest makes room; where all are in use, the newcomer waits. Nobody is interrupted: an API
-    object that has to go is closed when the last one that uses it has let go of it. A subscription
-    to events that is left open does not count as use, and ends with its API object.
+    longest makes room, and then one that is still being built for nobody; where all are in use, the
+    newcomer waits. Nobody is interrupted: an API object that has to go is closed when the last one
+    that uses it has let go of it. A subscription to events that is left open does not count as use,
+    and ends with its API object.
 
     An API object belongs to a user id, a login and a token. So when a user logs in again, calls
     under way go on with the old token, and the next ones get an API object with the new one. After
@@ -82,7 +84,8 @@ class ApiPool(SecretHolder):
         wait_seconds: how long to wait where all are in use.
         closing_seconds: how long :meth:`aclose` waits for those that are in use.
         configure: an async function that sets further options for one user, such as a key storage
-            of the user's own: it gets a builder of this user's, and the user.
+            of the user's own: it gets a builder of this user's, and the user. :meth:`log_out` calls
+            it, too, since it may choose the backend.
         start: an async function that gets a new API object ready; by default its
             ``init_user_crypto()`` is called, which refuses to make another key pair for a user who
             has one elsewhere.
@@ -136,7 +139,7 @@ class ApiPool(SecretHolder):
         self._idle: OrderedDict[PooledApi, None] = OrderedDict()
         self._closings: set[asyncio.Task[None]] = set()
         self._line: WaitingLine[Key] = WaitingLine()
-        self._holders: Counter[asyncio.Task[Any] | None] = Counter()
+        self._holders: Counter[asyncio.Task[Any] | int | None] = Counter()
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
         self._ending: asyncio.Task[None] | None = None
@@ -188,8 +191,8 @@ class ApiPool(SecretHolder):
             True
         """
         pooled, api = await self._acquire(credentials_of(user), user)
-        task = asyncio.current_task()
-        self._holders[task] += 1
+        holder = _caller()
+        self._holders[holder] += 1
         try:
             yield api
         except BaseException as error:
@@ -197,9 +200,9 @@ class ApiPool(SecretHolder):
                 self._retire(pooled, "refused")
             raise
         finally:
-            self._holders[task] -= 1
-            if not self._holders[task]:
-                del self._holders[task]
+            self._holders[holder] -= 1
+            if not self._holders[holder]:
+                del self._holders[holder]
             self._release(pooled)
 
     async def discard(self, user_id: str) -> int:
@@ -248,7 +251,8 @@ class ApiPool(SecretHolder):
         pooled = self._known.get(_key_of(credentials))
         if pooled is not None:
             self._retire(pooled)
-        async with self._builder_for(credentials).build() as api:
+        builder = await self._builder_for(credentials, user)
+        async with builder.build() as api:
             try:
                 await api.identify()
             except AuthenticationError:
@@ -283,7 +287,7 @@ class ApiPool(SecretHolder):
             self._closed = True
             return
         self._check_place()
-        if self._holders[asyncio.current_task()]:
+        if self._holders[_caller()]:
             raise ConfigurationError(
                 "aclose() of an ApiPool would wait for the block of use() in which it is called: "
                 "call it after the block. The pool is still open."
@@ -359,10 +363,22 @@ class ApiPool(SecretHolder):
         """Return whether another one may be built; if not, have the longest idle one make room."""
         if len(self._open) < self._max_apis:
             return True
+        leaving = sum(1 for pooled in self._open if pooled.is_retired and not pooled.users)
         # As many at a time as wait for it.
-        if self._idle and len(self._closings) < len(self._line):
-            self._retire(next(iter(self._idle)), "evicted")
+        if leaving < len(self._line):
+            self._make_room()
         return False
+
+    def _make_room(self) -> None:
+        if self._idle:
+            self._retire(next(iter(self._idle)), "evicted")
+            return
+        # Those who waited for this one have given up, and it may never be built.
+        unwanted = (one for one in self._known.values() if one.api is None and not one.users)
+        pooled = next(unwanted, None)
+        if pooled is not None:
+            self._retire(pooled, "evicted")
+            pooled.stop()
 
     def _begin(self, credentials: UserCredentials, user: PoolUser) -> PooledApi:
         pooled = PooledApi(_key_of(credentials))
@@ -388,6 +404,8 @@ class ApiPool(SecretHolder):
         pooled.users -= 1
         if pooled.api is not None:
             self._rest(pooled)
+        elif not pooled.users:
+            self._line.call_first()
 
     def _rest(self, pooled: PooledApi) -> None:
         """Decide what becomes of one that may have no users."""
@@ -473,20 +491,20 @@ class ApiPool(SecretHolder):
 
     # Building.
 
-    def _builder_for(self, credentials: UserCredentials) -> MedTechApiBuilder:
-        return (
+    async def _builder_for(self, credentials: UserCredentials, user: PoolUser) -> MedTechApiBuilder:
+        builder = (
             copy.copy(self._builder)
             .with_user_name(credentials.login)
             .with_password(credentials.token, expires_at=credentials.token_expires_at)
         )
-
-    async def _build(self, credentials: UserCredentials, user: PoolUser) -> MedTechApi:
-        builder = self._builder_for(credentials)
         if self._configure is not None:
             await awaited(
                 self._configure(builder, user), "configure of an ApiPool", "Write async def."
             )
-        api = await builder.build()
+        return builder
+
+    async def _build(self, credentials: UserCredentials, user: PoolUser) -> MedTechApi:
+        api = await (await self._builder_for(credentials, user)).build()
         try:
             user_id, _ = await api.identify()
             if user_id != credentials.user_id:
@@ -567,6 +585,11 @@ class ApiPool(SecretHolder):
         while self._open:
             self._returned.clear()
             await self._returned.wait()
+
+
+def _caller() -> asyncio.Task[Any] | int | None:
+    """Return who can't leave a block during this call: a task, or the thread that blocks for it."""
+    return blocked_thread.get() or asyncio.current_task()
 
 
 def _key_of(credentials: UserCredentials) -> Key:

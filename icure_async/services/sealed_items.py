@@ -124,8 +124,12 @@ class SealedItems:
             await self._storage.remove_item(name)
 
     async def remove_named(self, name: str) -> None:
-        """Remove an item by its name in the storage."""
-        await self._storage.remove_item(name)
+        """Remove an item by its name in the storage, once nobody changes it.
+
+        Somebody who has read it before would write it again afterwards.
+        """
+        async with lock_of(self._storage, name):
+            await self._storage.remove_item(name)
 
     async def each(self, tag: str | None = None) -> AsyncIterator[SealedItem]:
         """Yield the items of a tag, or all of them, as far as the storage can read them.

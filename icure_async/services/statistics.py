@@ -19,7 +19,7 @@ class PoolStatistics:
         built: API objects that were built since the pool was made.
         reused: uses that found an API object already there.
         failed: builds that failed.
-        evicted: idle API objects that had to make room for others.
+        evicted: API objects that nobody used and that had to make room for others.
         expired: idle API objects whose time was over.
         refused: API objects that were let go because the token has expired or was revoked.
     """

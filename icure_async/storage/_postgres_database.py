@@ -12,7 +12,8 @@ from icure_async.errors import ConfigurationError, StorageError
 from icure_async.secret_holders import SecretHolder
 from icure_async.storage._postgres_errors import (
     MISSING_SCHEMA,
-    is_worth_repeating,
+    is_away,
+    is_conflict,
     problem_of,
     storage_error,
 )
@@ -38,12 +39,15 @@ if TYPE_CHECKING:
     Pool: TypeAlias = "AsyncConnectionPool[Any]"
     Result = TypeVar("Result")
 
-__all__ = ["Database", "Rows", "execute"]
+__all__ = ["Database", "Rows", "execute", "execute_alone"]
 
 # A pool that has given up tries again when it is asked: so it is asked often, and gives up soon.
 _RECONNECT_SECONDS: Final = 0.5
 _ASK_SECONDS: Final = 0.5
 _CLOSE_SECONDS: Final = 5.0
+# Where the default of transactions is stricter than READ COMMITTED. One that conflicts has come
+# after another that was done.
+_MOST_CONFLICTS: Final = 100
 # A connection string has precedence.
 _CONNECTION: Final = {
     "application_name": "icure",
@@ -89,6 +93,28 @@ async def execute(
         await cursor.execute(query, parameters, prepare=False)
         found = [] if cursor.description is None else await cursor.fetchall()
         return Rows(cursor.rowcount, found)
+
+
+async def execute_alone(
+    connection: Connection,
+    schema: str,
+    statement: LiteralString,
+    parameters: Mapping[str, object],
+) -> Rows:
+    """Run one statement as :func:`execute` on a connection in autocommit mode, despite conflicts.
+
+    Raises:
+        psycopg.Error: it failed.
+    """
+    import psycopg
+
+    for _ in range(_MOST_CONFLICTS):
+        try:
+            return await execute(connection, schema, statement, parameters)
+        except psycopg.Error as error:
+            if not is_conflict(error):
+                raise
+    return await execute(connection, schema, statement, parameters)
 
 
 class Database(SecretHolder):
@@ -288,7 +314,8 @@ class Database(SecretHolder):
     ) -> Result:
         import psycopg
 
-        for is_last in (False, True):
+        conflicts, was_dead = 0, False
+        while True:
             connection = await self._connection_of(pool, doing)
             try:
                 # As pool.connection() does: commit, or roll back.
@@ -298,9 +325,13 @@ class Database(SecretHolder):
                 problem = problem_of(error)
                 if error.sqlstate in MISSING_SCHEMA:
                     self._is_checked = False
-                if is_last or not is_worth_repeating(error):
+                if is_conflict(error) and conflicts < _MOST_CONFLICTS:
+                    conflicts += 1
+                    continue
+                if was_dead or not is_away(error):
                     break
             # Those that died with the server are still in the pool.
+            was_dead = True
             await _replace_dead(pool)
         raise storage_error(doing, problem)
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 __all__ = [
     "MISSING_SCHEMA",
     "is_away",
-    "is_worth_repeating",
+    "is_conflict",
     "missing_extra",
     "problem_of",
     "storage_error",
@@ -135,6 +135,6 @@ def is_away(error: psycopg.Error) -> bool:
     return error.sqlstate in _AWAY or error.sqlstate.startswith("08")
 
 
-def is_worth_repeating(error: psycopg.Error) -> bool:
-    """Return whether the same statement may succeed at once."""
-    return is_away(error) or error.sqlstate in _CONFLICTS
+def is_conflict(error: psycopg.Error) -> bool:
+    """Return whether another transaction came first, so that the same statement may succeed now."""
+    return error.sqlstate in _CONFLICTS

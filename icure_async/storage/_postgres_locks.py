@@ -17,7 +17,7 @@ import attrs
 import orjson
 
 from icure_async.errors import StorageError
-from icure_async.storage._postgres_database import execute
+from icure_async.storage._postgres_database import execute_alone
 from icure_async.storage._postgres_errors import problem_of, storage_error
 from icure_async.storage.locks import wait_for
 
@@ -181,7 +181,7 @@ class _Session:
         raise storage_error(doing, problem)
 
     async def _execute(self, statement: LiteralString, parameters: Mapping[str, object]) -> Rows:
-        return await execute(self._connection, self.database.schema, statement, parameters)
+        return await execute_alone(self._connection, self.database.schema, statement, parameters)
 
 
 class _Queue:

@@ -51,12 +51,22 @@ def check_schema_name(name: str) -> str:
     Raises:
         ConfigurationError: it is empty, too long, holds NUL, or is reserved.
     """
-    size = len(name.encode("utf-8", "surrogatepass"))
-    if not name or size > _MAX_NAME or "\0" in name or name.startswith("pg_"):
+    size = size_of_name(name)
+    if not 0 < size <= _MAX_NAME or name.startswith("pg_"):
         raise ConfigurationError(
             f"The name of a schema has 1 to {_MAX_NAME} bytes, and does not begin with 'pg_'."
         )
     return name
+
+
+def size_of_name(name: object) -> int:
+    """Return how many bytes the name of a schema or role has; 0 for one that is impossible."""
+    if not isinstance(name, str) or "\0" in name:
+        return 0
+    try:
+        return len(name.encode("utf-8"))
+    except UnicodeEncodeError:
+        return 0
 
 
 def check_version(found: int, schema: str) -> str:
@@ -106,6 +116,8 @@ async def migrate(connection: psycopg.AsyncConnection[Any], schema: str) -> int:
 
     _check_server(connection)
     async with connection.transaction():
+        # A snapshot from before the lock, as other levels have, does not show the work of others.
+        await connection.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
         # Held until the transaction ends: of two at once, the second one finds the work done.
         await connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,), prepare=False)
         await connection.execute("SET LOCAL synchronous_commit TO on")
@@ -126,7 +138,14 @@ async def migrate(connection: psycopg.AsyncConnection[Any], schema: str) -> int:
 
 
 async def grant(connection: psycopg.AsyncConnection[Any], schema: str, role: str) -> None:
-    """Let a role use the tables, and no more."""
+    """Let a role use the tables, and no more.
+
+    Raises:
+        StorageError: no role can have this name.
+        psycopg.Error: it failed. Nothing was changed.
+    """
+    if not 0 < size_of_name(role) <= _MAX_NAME:
+        raise StorageError(f"The name of a user of PostgreSQL has 1 to {_MAX_NAME} bytes.")
     from psycopg.sql import SQL, Identifier
 
     names = {

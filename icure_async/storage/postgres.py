@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 from contextlib import asynccontextmanager
-from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, LiteralString, Self, TypeGuard
 from urllib.parse import quote, unquote
 from weakref import WeakValueDictionary
@@ -12,6 +12,7 @@ from weakref import WeakValueDictionary
 from icure_async.errors import ConfigurationError, ValidationError
 from icure_async.mistakes import explained
 from icure_async.secret_holders import SecretHolder
+from icure_async.storage._held_locks import held_locks
 from icure_async.storage._names import check_item_name, encode_value
 from icure_async.storage._postgres_database import Database
 from icure_async.storage._postgres_errors import missing_extra, storage_error
@@ -61,8 +62,6 @@ _REMOVE: Final = """, removed AS (
 _REMOVE_IF_HELD: Final = """ AND EXISTS (SELECT FROM held))
     SELECT FROM held
 """
-
-_held: ContextVar[tuple[HeldLock, ...]] = ContextVar("icure_postgres_locks", default=())
 
 
 @explained
@@ -124,8 +123,12 @@ class PostgresStorage(SecretHolder):
         timeout: float = 30.0,
         session_pooler: bool = False,
     ) -> None:
-        if timeout <= 0:
+        if type(timeout) not in (int, float) or not 0 < timeout < math.inf:
             raise ConfigurationError("timeout must be a number of seconds above 0.")
+        if type(max_connections) is not int:
+            raise ConfigurationError("max_connections must be a whole number.")
+        if not isinstance(namespace, str):
+            raise ConfigurationError("namespace must be a text.")
         self._locks = _locks_at(target, schema, max_connections, timeout, session_pooler)
         self._database = self._locks.database
         self._owns_database = True
@@ -321,11 +324,11 @@ class PostgresStorage(SecretHolder):
         check_item_name(name)
         key = key_of(self._database.schema, self._namespace, name)
         async with self._locks.hold(key, f"lock the item {name!r}") as (held, waited):
-            _held.set((*_held.get(), held))
+            held_locks.set((*held_locks.get(), held))
             try:
                 yield StorageLock(waited=waited)
             finally:
-                _held.set(tuple(lock for lock in _held.get() if lock is not held))
+                held_locks.set(tuple(lock for lock in held_locks.get() if lock is not held))
 
     def __repr__(self) -> str:
         # Without the connection string.
@@ -341,8 +344,10 @@ class PostgresStorage(SecretHolder):
         parameters = {**parameters, "namespace": self._namespace}
         held = [
             lock
-            for lock in _held.get()
-            if lock.session.database is self._database and not lock.is_released
+            for lock in held_locks.get()
+            if isinstance(lock, HeldLock)
+            and lock.session.database is self._database
+            and not lock.is_released
         ]
         if not held:
             return await self._database.run(statement, parameters, doing=doing)

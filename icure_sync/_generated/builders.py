@@ -279,13 +279,13 @@ class AnonymousMedTechApiBuilder(Twin[AsyncAnonymousMedTechApiBuilder]):
         """Have hooks told of each attempt to make a request, for traces and metrics.
 
         They see routes and never an id, a login, a code, a header or a body.
-        ``opentelemetry_hook()`` of the service kit makes one for OpenTelemetry.
+        ``opentelemetry_hooks()`` of the service kit returns some for OpenTelemetry.
 
         Args:
             hooks: objects of classes derived from ``Hook``, in addition to those given before.
 
         Raises:
-            ConfigurationError: one is something else.
+            ConfigurationError: one is something else, or its methods are not plain functions.
 
         Example:
             >>> from icure_sync.services import Hook
@@ -761,13 +761,13 @@ class MedTechApiBuilder(Twin[AsyncMedTechApiBuilder]):
         """Have hooks told of each attempt to make a request, for traces and metrics.
 
         They see routes and never an id, a login, a code, a header or a body.
-        ``opentelemetry_hook()`` of the service kit makes one for OpenTelemetry.
+        ``opentelemetry_hooks()`` of the service kit returns some for OpenTelemetry.
 
         Args:
             hooks: objects of classes derived from ``Hook``, in addition to those given before.
 
         Raises:
-            ConfigurationError: one is something else.
+            ConfigurationError: one is something else, or its methods are not plain functions.
 
         Example:
             >>> from icure_sync.services import Hook

@@ -35,9 +35,10 @@ class ApiPool(Twin[AsyncApiPool]):
     one, and a build that fails is forgotten. All of them share one connection to the backend.
 
     There are never more than ``max_apis``. Where another one is needed, the one that was idle for
-    longest makes room; where all are in use, the newcomer waits. Nobody is interrupted: an API
-    object that has to go is closed when the last one that uses it has let go of it. A subscription
-    to events that is left open does not count as use, and ends with its API object.
+    longest makes room, and then one that is still being built for nobody; where all are in use, the
+    newcomer waits. Nobody is interrupted: an API object that has to go is closed when the last one
+    that uses it has let go of it. A subscription to events that is left open does not count as use,
+    and ends with its API object.
 
     An API object belongs to a user id, a login and a token. So when a user logs in again, calls
     under way go on with the old token, and the next ones get an API object with the new one. After
@@ -53,7 +54,8 @@ class ApiPool(Twin[AsyncApiPool]):
         wait_seconds: how long to wait where all are in use.
         closing_seconds: how long :meth:`close` waits for those that are in use.
         configure: a function that sets further options for one user, such as a key storage
-            of the user's own: it gets a builder of this user's, and the user.
+            of the user's own: it gets a builder of this user's, and the user. :meth:`log_out` calls
+            it, too, since it may choose the backend.
         start: a function that gets a new API object ready; by default its
             ``init_user_crypto()`` is called, which refuses to make another key pair for a user who
             has one elsewhere.

@@ -32,7 +32,7 @@ async def test_a_program_waits_for_the_ready_file_and_uses_the_sandbox(
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=tmp_path,
     )  # fmt: skip
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while not ready.exists():  # noqa: ASYNC110 - another process makes it
                 await asyncio.sleep(0.02)
         # The file appears as a whole, and the sandbox may be ended at once.
@@ -52,7 +52,7 @@ async def test_a_program_waits_for_the_ready_file_and_uses_the_sandbox(
                     assert await answer.json() == {PHONE: "123456"}
     finally:
         process.send_signal(end)
-        out, err = await asyncio.wait_for(process.communicate(), timeout=10)
+        out, err = await asyncio.wait_for(process.communicate(), timeout=60)
     assert process.returncode == 0
     assert not ready.exists()
     (line,) = out.decode().splitlines()

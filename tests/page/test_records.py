@@ -15,7 +15,7 @@ from tests.support.bare_client import basic
 from tests.support.browser import expect
 from tests.support.cardinal_world import CARDINAL
 from tests.support.golden import WORLD
-from tests.support.sandbox_page import OpenPage, key_text, person_registering
+from tests.support.sandbox_page import OpenPage, SandboxPage, key_text, person_registering
 
 if TYPE_CHECKING:
     from playwright.async_api import Page
@@ -197,3 +197,70 @@ async def test_a_change_shows_by_itself(open_page: OpenPage) -> None:
             await result.med_tech_api.aclose()
         await expect(users.locator(".count")).to_have_text(str(before + 1))
         await expect(shown.page.locator("#record-list")).to_contain_text("Bran Stark")
+
+
+async def decrypted_robb(shown: SandboxPage, key_file: str) -> None:
+    await shown.choose("Patients", "Robb")
+    await shown.use_key(key_file)
+    await expect(shown.pane("key").locator(".decrypted").first).to_contain_text("head")
+
+
+async def test_a_key_is_forgotten_at_once_also_while_the_sandbox_is_away(
+    open_page: OpenPage,
+) -> None:
+    seed = WORLD["stages"]["1-shared"]
+    async with Sandbox(seed=seed) as sandbox, open_page(sandbox.page_url) as shown:
+        await decrypted_robb(shown, key_text(WORLD["users"]["ned"]))
+        await sandbox.aclose()
+        await shown.in_state("away")
+        await shown.page.get_by_role("button", name="Forget").click()
+        await expect(shown.page.locator(".decrypted")).to_have_count(0)
+        assert "keep one's head" not in await shown.page.content()
+        shown.log.complaints.clear()
+
+
+async def test_a_reset_forgets_the_key_and_what_it_has_read(open_page: OpenPage) -> None:
+    seed = WORLD["stages"]["1-shared"]
+    async with Sandbox(seed=seed) as sandbox, open_page(sandbox.page_url) as shown:
+        await decrypted_robb(shown, key_text(WORLD["users"]["ned"]))
+        await sandbox.reset()
+        await expect(shown.pane("key")).to_contain_text("The key never leaves this page")
+        assert "keep one's head" not in await shown.page.content()
+
+
+async def test_a_group_that_is_gone_gives_way_to_the_main_one(open_page: OpenPage) -> None:
+    async with Sandbox() as sandbox, open_page(sandbox.page_url) as shown:
+        await sandbox.create_group("clinic", name="The clinic")
+        await shown.page.reload()
+        await shown.opened()
+        await shown.page.get_by_label("Group").select_option("clinic")
+        await shown.page.locator("#kinds button").filter(has_text="Professionals").click()
+        await expect(shown.page.locator("#record-list .row")).to_have_count(1)
+        await sandbox.reset()
+        await expect(shown.page.get_by_label("Group")).to_be_hidden()
+        await sandbox.register("patient", first_name="Arya")
+        await shown.choose("Patients", "Arya")
+        await expect(shown.page.locator("dialog")).to_have_count(0)
+
+
+async def test_a_name_with_a_slash_marks_nothing_else_as_encrypted(modules: Page) -> None:
+    marked = await modules.evaluate(
+        """async () => {
+            const { jsonView } = await import("/page/json-view.js");
+            const { openContent } = await import("/page/crypto/content.js");
+            const key = crypto.getRandomValues(new Uint8Array(16));
+            const aes = await crypto.subtle.importKey("raw", key, "AES-CBC", false, ["encrypt"]);
+            const iv = new Uint8Array(16);
+            const hidden = new TextEncoder().encode('{"a/b": "hidden", "c~d": "hidden"}');
+            const ciphertext = await crypto.subtle.encrypt({ name: "AES-CBC", iv }, aes, hidden);
+            const bytes = [...iv, ...new Uint8Array(ciphertext)];
+            const record = {
+              id: "x", a: { b: "clear" },
+              encryptedSelf: btoa(String.fromCharCode(...bytes)),
+            };
+            const { clear, paths } = await openContent(record, key);
+            const view = jsonView(clear, paths);
+            return [...view.querySelectorAll(".decrypted")].map((line) => line.textContent);
+        }"""
+    )
+    assert marked == ['"a/b": "hidden",', '"c~d": "hidden",']

@@ -14,7 +14,7 @@ import pytest
 import typer
 
 from icure_async.cli.command import app
-from icure_async.sandbox import Sandbox
+from icure_async.sandbox import Fault, Sandbox
 
 ROOT = Path(__file__).parents[2]
 TEXT = re.sub(r"\\\n\s*", "", (ROOT / "Dockerfile").read_text("utf-8"))
@@ -86,5 +86,7 @@ async def test_its_health_is_that_of_the_sandbox() -> None:
 
     async with Sandbox(jwt=False) as sandbox:
         port = sandbox.backend_url.rpartition(":")[2]
+        fault = sandbox.inject_fault(Fault("status", status=503, times=1))
         assert await exit_code(port) == 0
+        assert (fault.matched, sandbox.requests()) == (0, [])
     assert await exit_code(port) != 0

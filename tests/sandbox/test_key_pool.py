@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
+import json
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,6 +14,16 @@ import pytest
 from icure_async import KeyPair
 from icure_async.sandbox.control import key_pool
 from icure_async.sandbox.control.key_pool import KeyPool
+from icure_async.sandbox.master import generate_key_pair
+
+
+@functools.cache
+def pair(_number: int) -> KeyPair:
+    return generate_key_pair()
+
+
+def entry(public: int, private: int) -> dict[str, str]:
+    return {"publicKey": pair(public).public_key, "privateKey": pair(private).private_key}
 
 
 class Maker:
@@ -21,8 +35,7 @@ class Maker:
 
     def __call__(self) -> KeyPair:
         self.made += 1
-        text = f"{next(self._numbers):04x}"
-        return KeyPair(public_key=text, private_key=text)
+        return pair(next(self._numbers))
 
 
 @pytest.fixture
@@ -61,7 +74,16 @@ def test_a_file_that_others_could_change_is_not_believed(file: Path) -> None:
 
 @pytest.mark.parametrize(
     "content",
-    ["", "{", "{}", '[{"publicKey": 1}]', '[{"publicKey": "zz", "privateKey": "zz"}]', "[1]"],
+    [
+        "",
+        "{",
+        "{}",
+        '[{"publicKey": 1}]',
+        '[{"publicKey": "zz", "privateKey": "zz"}]',
+        '[{"publicKey": "00", "privateKey": "00"}]',
+        '[{"publicKey": null, "privateKey": null}]',
+        "[1]",
+    ],
 )
 def test_a_damaged_file_is_made_anew(file: Path, content: str) -> None:
     file.parent.mkdir()
@@ -72,6 +94,27 @@ def test_a_damaged_file_is_made_anew(file: Path, content: str) -> None:
     pool.at(0)
     assert maker.made == 1
     assert KeyPool(lambda: file, Maker()).at(0) == pool.at(0)
+
+
+def test_halves_that_do_not_belong_together_are_not_believed(file: Path) -> None:
+    file.parent.mkdir()
+    file.touch(0o600)
+    file.write_text(json.dumps([entry(1, 1), entry(1, 2)]))
+    maker = Maker()
+    KeyPool(lambda: file, maker).at(1)
+    assert maker.made == 2
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo], ids=["folder", "pipe"])
+def test_something_else_of_its_name_is_not_read(
+    file: Path, make: Callable[[Path, int], None]
+) -> None:
+    file.parent.mkdir()
+    make(file, 0o700)
+    maker = Maker()
+    pool = KeyPool(lambda: file, maker)
+    assert pool.at(0) == pool.at(0)
+    assert maker.made == 1
 
 
 def test_a_link_to_another_file_is_not_followed(file: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -249,3 +250,40 @@ async def test_many_at_once_have_keys_of_their_own(world: World) -> None:
     people = await asyncio.gather(*(world.sandbox.register("patient") for _ in range(5)))
     assert len({person.key_pair.public_key for person in people}) == 5
     assert attrs.evolve(people[0], login="x").login == "x"
+
+
+async def keys_in(sandbox: Sandbox) -> list[str]:
+    entities = (await sandbox.export())["entities"]
+    return [
+        owner["publicKey"]
+        for kind in ("patient", "hcparty")
+        for owner in entities[kind].values()
+        if owner.get("publicKey")
+    ]
+
+
+async def test_nobody_is_given_the_key_pair_of_somebody_in_a_seed_or_a_file(
+    keys_made_once: None, fresh: Path
+) -> None:
+    async with Sandbox(database=fresh, jwt=False) as sandbox:
+        await sandbox.register("patient")
+        seed = await sandbox.export()
+    for options in ({"seed": seed}, {"database": fresh}):
+        async with Sandbox(jwt=False, **options) as sandbox:
+            await sandbox.register("professional")
+            await sandbox.create_group("clinic")
+            elsewhere = await sandbox.register("professional", group_id="clinic")
+            keys = [*await keys_in(sandbox), elsewhere.key_pair.public_key]
+            assert len(keys) == len(set(keys)) == 4
+
+
+async def test_nobody_is_given_the_key_pair_of_somebody_who_was_being_placed_during_a_reset(
+    world: World,
+) -> None:
+    sandbox = world.sandbox
+    await sandbox.register("patient")
+    await asyncio.gather(sandbox.register("patient"), sandbox.reset(), sandbox.register("patient"))
+    for _ in range(3):
+        await sandbox.register("patient")
+    keys = await keys_in(sandbox)
+    assert len(keys) == len(set(keys)) >= 4

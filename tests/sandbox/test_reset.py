@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -66,6 +68,36 @@ async def test_a_reset_undoes_an_import(world: World) -> None:
     await world.sandbox.reset()
     assert world.sandbox.master_hcp == master
     assert await world.sandbox.export() == before
+
+
+async def test_a_reset_right_after_an_import_has_the_last_word_about_the_master(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Sandbox(jwt=False) as other:
+        exported = await other.export()
+    sandbox = world.sandbox
+    master = sandbox.master_hcp
+    store, run = sandbox._open_store, sandbox._open_store.run
+    gate, are_done = threading.Event(), threading.Event()
+    is_asked = asyncio.Event()
+
+    def asked(*args: Any, **options: Any) -> Any:
+        is_asked.set()
+        return run(*args, **options)
+
+    waiting = asyncio.create_task(run(lambda _tx: gate.wait(10)))
+    monkeypatch.setattr(store, "run", asked)
+    loading = asyncio.create_task(sandbox.load(exported))
+    await is_asked.wait()
+    resetting = asyncio.create_task(sandbox.reset())
+    last = asyncio.create_task(run(lambda _tx: are_done.set()))
+    await asyncio.sleep(0)
+    # Both are done before this loop has a turn again.
+    gate.set()
+    assert are_done.wait(10)
+    await asyncio.gather(waiting, loading, resetting, last)
+    assert sandbox.master_hcp == master
+    assert await sandbox.stored("user", master.user_id)
 
 
 async def test_a_seeded_sandbox_goes_back_to_its_seed(

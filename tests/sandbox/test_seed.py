@@ -21,7 +21,8 @@ from icure_async.sandbox.database import IN_MEMORY, opened_database
 from icure_async.sandbox.links import link_entity
 from icure_async.sandbox.seed import export, plant, read_seed
 from icure_async.sandbox.store import Transaction
-from tests.support.bare_client import World, golden_stage, golden_user, me
+from tests.support.bare_client import Client, World, basic, golden_stage, golden_user, me
+from tests.support.sandbox_control import page_of
 from tests.support.today import seed_of_people
 
 STAGES = ["1-shared", "2-key-lost", "3-access-given-back"]
@@ -111,6 +112,21 @@ async def test_a_seed_may_be_a_file(session: aiohttp.ClientSession, tmp_path: Pa
 async def test_a_bad_seed_says_what_is_wrong(seed: Any, complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
         await Sandbox(seed=seed).start()
+
+
+async def test_a_user_of_a_seed_with_a_token_that_is_null_is_shown_and_logs_in(
+    session: aiohttp.ClientSession,
+) -> None:
+    user = {"id": "u", "login": "ned", "authenticationTokens": {"gone": None}}
+    seed = {"entities": {"user": {"u": user}}, "tokens": {"u": ["winter-is-coming"]}}
+    async with Sandbox(seed=seed, jwt=False) as sandbox:
+        world = World(sandbox, session)
+        answer = await page_of(world).get("/records?kind=user")
+        assert answer.status == 200
+        client = Client(session, sandbox.icure_url, basic("ned", "winter-is-coming"))
+        assert (await client.get("/user/current")).status == 200
+        wrong = Client(session, sandbox.icure_url, basic("ned", "something else"))
+        assert (await wrong.get("/user/current")).status == 401
 
 
 async def test_a_file_is_the_same_sandbox_when_it_is_opened_again(

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 import icure_async
-from icure_async.services import PoolUser
+from icure_async.services import PoolUser, UserCredentials
 from icure_async.storage.memory import MemoryStorage as AsyncMemoryStorage
 from icure_sync import AnonymousMedTechApiBuilder, MedTechApi, MedTechApiBuilder
-from icure_sync.errors import ConfigurationError, PoolClosedError, TokenExpiredError
+from icure_sync.errors import (
+    AuthenticationError,
+    ConfigurationError,
+    PoolClosedError,
+    TokenExpiredError,
+)
 from icure_sync.sandbox import Sandbox
 from icure_sync.services import ApiPool, ProcessStore, SessionStore
 from icure_sync.storage import MemoryKeyStorage, MemoryStorage
@@ -108,6 +114,34 @@ def test_a_block_that_is_left_with_an_error_gives_the_api_back(service: Service)
             raise ZeroDivisionError
         assert pool.statistics.in_use == 0
         assert pool.statistics.idle == 1
+
+
+def test_closing_inside_of_a_use_is_refused_and_changes_nothing(service: Service) -> None:
+    session = service.sessions.get(service.sign_in())
+    assert session is not None
+    with ApiPool(service.builder) as pool, ThreadPoolExecutor(1) as another:
+        with pool.use(session) as api:
+            with pytest.raises(ConfigurationError, match="would wait for the block of use"):
+                pool.close()
+            assert api.user_api.get_logged_user().id == session.user_id
+            # Another thread may: it waits until this one has left the block.
+            closing = another.submit(pool.close)
+            while not is_closed(pool):
+                time.sleep(0.001)
+            assert api.user_api.get_logged_user().id == session.user_id
+            assert not closing.done()
+        closing.result()
+        assert pool.statistics.open == 0
+
+
+def is_closed(pool: ApiPool) -> bool:
+    try:
+        with pool.use(UserCredentials(user_id="nobody", login="nobody", token="-")):
+            return False
+    except PoolClosedError:
+        return True
+    except AuthenticationError:
+        return False
 
 
 def test_an_expired_token_is_refused(service: Service) -> None:

@@ -45,12 +45,23 @@ class Log(Hook):
 class Broken(Hook):
     """Fails at everything."""
 
+    def __init__(self, error: type[BaseException]) -> None:
+        self._error = error
+
     def start(self, request: OutgoingRequest) -> object:
-        raise ZeroDivisionError
+        raise self._error
 
     def end(self, request: OutgoingRequest, outcome: RequestOutcome, state: object) -> None:
         assert state is None
-        raise ZeroDivisionError
+        raise self._error
+
+
+class Slow(Hook):
+    """Takes part in the event loop, as it must not."""
+
+    async def end(  # type: ignore[override]
+        self, request: OutgoingRequest, outcome: RequestOutcome, state: object
+    ) -> None: ...
 
 
 @pytest.fixture
@@ -118,11 +129,12 @@ async def test_a_call_that_is_cancelled_ends_its_attempt(backend: ServiceBackend
     assert [outcome.error_type for _, outcome in log.seen] == ["CancelledError"]
 
 
+@pytest.mark.parametrize("error", [ZeroDivisionError, asyncio.CancelledError])
 async def test_a_hook_that_fails_breaks_no_request(
-    backend: ServiceBackend, caplog: pytest.LogCaptureFixture
+    backend: ServiceBackend, caplog: pytest.LogCaptureFixture, error: type[BaseException]
 ) -> None:
     log = Log()
-    async with builder(backend, Broken(), log, Broken()).build() as api:
+    async with builder(backend, Broken(error), log, Broken(error)).build() as api:
         assert (await api.user_api.get_logged_user()).id == "user-ned"
     assert len(log.seen) == 2
     assert "A hook given to with_hooks() has failed" in caplog.text
@@ -132,6 +144,11 @@ async def test_a_hook_that_fails_breaks_no_request(
 def test_a_hook_that_is_none_is_refused(hook: Any) -> None:
     with pytest.raises(ConfigurationError, match=r"with_hooks\(\) needs objects of classes"):
         MedTechApiBuilder().with_hooks(hook)
+
+
+def test_a_hook_with_async_methods_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match=r"end\(\) of Slow: write def"):
+        MedTechApiBuilder().with_hooks(Slow())
 
 
 async def test_the_hooks_of_the_anonymous_api_go_with_the_user(sandbox: Sandbox) -> None:

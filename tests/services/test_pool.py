@@ -173,6 +173,27 @@ async def test_a_newcomer_waits_until_one_is_free(backend: ServiceBackend) -> No
         assert backend.logins == {NED.token: 1, ARYA.token: 1, JON.token: 1}
 
 
+async def test_a_build_without_end_that_nobody_waits_for_makes_room(
+    backend: ServiceBackend,
+) -> None:
+    begun = asyncio.Event()
+
+    async def start(api: MedTechApi) -> None:
+        if await name_at(api) == "user-ned":
+            begun.set()
+            await asyncio.Event().wait()
+
+    async with backend.pool(start=start, max_apis=1) as pool:
+        waiting = asyncio.create_task(who(pool, NED))
+        await begun.wait()
+        newcomer = asyncio.create_task(who(pool, ARYA))
+        await asyncio.sleep(0)
+        assert pool.statistics.waiting == 1
+        waiting.cancel()
+        assert await newcomer == "user-arya"
+        assert pool.statistics.evicted == 1
+
+
 async def test_those_who_wait_for_a_user_that_comes_into_being_wait_no_longer(
     backend: ServiceBackend,
 ) -> None:
@@ -407,6 +428,21 @@ async def test_logging_out_revokes_and_interrupts_nobody(
     assert await ned.go() == "user-ned"
     await asyncio.sleep(0)
     assert pool.statistics.idle == 0
+
+
+async def test_logging_out_sends_the_token_to_the_backend_of_the_user_only(
+    backend: ServiceBackend,
+) -> None:
+    async def configure(builder: MedTechApiBuilder, user: PoolUser) -> None:
+        builder.with_icure_base_url(neds.base_url)
+
+    async with ServiceBackend() as neds, backend.pool(configure=configure) as pool:
+        assert await who(pool, NED) == "user-ned"
+        backend.refused.add(NED.token)
+        # It still works at the backend that it belongs to.
+        assert not (await pool.log_out(NED)).token_revoked
+        assert neds.logins == {NED.token: 2}
+        assert backend.logins == {}
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from datetime import timedelta
 from typing import Any
@@ -187,6 +188,50 @@ HOSTILE = (
         {"version": JSON, "createdAt": JSON, "expiresAt": JSON, "sealed": JSON}
     ).map(json.dumps)
 )
+
+
+class SlowStorage(MemoryStorage):
+    """Lets others come in between a read and all that follows it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.has_read, self.may_go_on = asyncio.Event(), asyncio.Event()
+        self.is_slow = False
+
+    async def get_item(self, name: str) -> str | None:
+        value = await super().get_item(name)
+        if self.is_slow:
+            self.is_slow = False
+            self.has_read.set()
+            await self.may_go_on.wait()
+        return value
+
+
+@pytest.mark.parametrize("all_of_them", [False, True])
+async def test_a_session_that_is_removed_while_its_token_is_replaced_does_not_come_back(
+    all_of_them: bool,
+) -> None:
+    storage = SlowStorage()
+    sessions = SessionStore(storage)
+    ned = someone("ned")
+    session_id = await sessions.create(ned)
+    (stored,) = await sessions.list_sessions(ned.user_id)
+    storage.is_slow = True
+    replacing = asyncio.create_task(
+        sessions.replace_token(session_id, "token-2", expires_at=10**14)
+    )
+    await storage.has_read.wait()
+    removing = asyncio.create_task(
+        sessions.remove_sessions(ned.user_id)
+        if all_of_them
+        else sessions.remove_session(ned.user_id, stored.key)
+    )
+    # Time to remove it, if it could.
+    for _ in range(20):
+        await asyncio.sleep(0)
+    storage.may_go_on.set()
+    assert await asyncio.gather(replacing, removing) == [True, 1]
+    assert await sessions.get(session_id) is None
 
 
 class AnyStorage(MemoryStorage):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
@@ -24,6 +25,7 @@ from icure_async.storage import (
     StorageKeyStorage,
     derive_user_key,
 )
+from icure_async.storage._postgres_schema import _LOCK
 from tests.support.leaks import assert_secret_free, logged
 from tests.support.postgres import PASSWORD, PostgresServer
 
@@ -102,6 +104,48 @@ async def test_it_is_made_once_however_many_make_it_at_once(
     assert [await storage.get_item("x") for storage in storages] == ["y"] * 4
 
 
+@pytest.mark.parametrize("level", ["repeatable read", "serializable"])
+async def test_it_is_made_once_where_transactions_are_isolated_more(
+    make: Make, postgres_server: PostgresServer, level: str
+) -> None:
+    database = postgres_server.new_database()
+    postgres_server.execute(
+        f"ALTER DATABASE {database} SET default_transaction_isolation = '{level}'"
+    )
+    url = postgres_server.url(database)
+    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as owner:
+        # Both wait for the third one's turn to end.
+        await owner.execute("SELECT pg_advisory_lock(%s)", (_LOCK,))
+        making = [asyncio.create_task(make(url).init()) for _ in range(2)]
+        waiting = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+        while len(await in_thread(postgres_server.execute, waiting)) < 2:
+            pass
+    await asyncio.gather(*making)
+
+
+@pytest.mark.parametrize("is_locked", [False, True])
+async def test_a_write_that_conflicts_with_another_one_is_repeated(
+    make: Make, postgres_server: PostgresServer, postgres_database: str, is_locked: bool
+) -> None:
+    # A sequence counts on when a transaction is rolled back.
+    postgres_server.execute("CREATE SEQUENCE icure.attempts", postgres_database)
+    postgres_server.execute(
+        "CREATE FUNCTION icure.conflict() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+        "IF nextval('icure.attempts') < 4 THEN RAISE EXCEPTION USING ERRCODE = '40001'; END IF; "
+        "RETURN NEW; END $$",
+        postgres_database,
+    )
+    postgres_server.execute(
+        "CREATE TRIGGER conflict BEFORE INSERT ON icure.storage_items FOR EACH ROW "
+        "EXECUTE FUNCTION icure.conflict()",
+        postgres_database,
+    )
+    storage = make()
+    async with storage.lock("x") if is_locked else contextlib.nullcontext():
+        await storage.set_item("x", "1")
+    assert await storage.get_item("x") == "1"
+
+
 async def test_a_schema_of_another_version_is_refused_and_left_alone(
     make: Make, postgres_server: PostgresServer, postgres_database: str
 ) -> None:
@@ -138,7 +182,7 @@ async def test_two_schemas_of_a_database_have_nothing_to_do_with_each_other(make
         assert not lock.waited
 
 
-@pytest.mark.parametrize("schema", ["", "a\0b", "pg_mine", "x" * 64])
+@pytest.mark.parametrize("schema", ["", "a\0b", "pg_mine", "x" * 64, "a\ud800", 5, None])
 def test_impossible_names_of_schemas(schema: str) -> None:
     with pytest.raises(ConfigurationError, match="name of a schema"):
         PostgresStorage("postgresql://h/d", schema=schema)
@@ -168,6 +212,13 @@ def stranger_url(server: PostgresServer) -> str:
 
 
 # Items.
+
+
+@pytest.mark.parametrize("role", ["", "a\0b", "a\ud800", "a" * 64, 5])
+async def test_nothing_is_granted_to_a_user_who_cannot_be(
+    storage: PostgresStorage, role: str
+) -> None:
+    assert "has 1 to 63 bytes" in await problem_of(storage.grant(role))
 
 
 async def test_items_of_all_kinds(storage: PostgresStorage) -> None:
@@ -511,6 +562,14 @@ async def test_pools_that_cannot_serve(postgres_url: str) -> None:
             PostgresStorage(wrong)
     with pytest.raises(ConfigurationError, match="2 connections or more"):
         PostgresStorage(postgres_url, max_connections=1)
+    for timeout in (math.nan, math.inf, "10", None, True):
+        with pytest.raises(ConfigurationError, match="timeout"):
+            PostgresStorage(postgres_url, timeout=timeout)  # type: ignore[arg-type]
+    for most in ("10", 2.5, None):
+        with pytest.raises(ConfigurationError, match="max_connections"):
+            PostgresStorage(postgres_url, max_connections=most)  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match="namespace"):
+        PostgresStorage(postgres_url, namespace=5)  # type: ignore[arg-type]
     with pytest.raises(ConfigurationError, match="timeout"):
         PostgresStorage(postgres_url, timeout=0)
 

@@ -19,7 +19,9 @@ from psycopg_pool import AsyncConnectionPool
 
 from icure_async.errors import StorageError
 from icure_async.storage import PostgresStorage, StorageLock
+from icure_async.storage._held_locks import held_locks
 from icure_async.storage._postgres_locks import key_of
+from icure_sync.storage import PostgresStorage as BlockingPostgresStorage
 from tests.support.postgres import PostgresServer
 
 pytestmark = pytest.mark.postgres
@@ -95,6 +97,26 @@ async def test_a_holder_who_has_lost_the_lock_writes_nothing(
     async with holder.lock("x"):
         await holder.set_item("x", "again")
     assert await other.get_item("x") == "again"
+
+
+def test_a_blocking_holder_who_has_lost_the_lock_writes_nothing(
+    postgres_server: PostgresServer, postgres_url: str, cut: Callable[[], Any]
+) -> None:
+    holder, other = BlockingPostgresStorage(postgres_url), BlockingPostgresStorage(postgres_url)
+    with holder, other:
+        with holder.lock("x"), holder.lock("y"):
+            holder.set_item("x", "held")
+            asyncio.run(cut())
+            with other.lock("x"):
+                other.set_item("x", "of the other")
+                for call in (lambda: holder.set_item("x", "late"), lambda: holder.remove_item("x")):
+                    with pytest.raises(StorageError, match="a lock for this was lost"):
+                        call()
+        assert held_locks.get() == ()
+        assert holder.get_item("x") == "of the other"
+        with holder.lock("x"):
+            holder.set_item("x", "again")
+        assert other.get_item("x") == "again"
 
 
 async def test_who_holds_a_new_lock_cannot_write_under_the_one_that_was_lost(

@@ -110,11 +110,14 @@ def test_a_fault_ends_with_its_block(icure_sandbox):
 
 
 def test_a_test_may_close_it(icure_sandbox):
+    icure_sandbox.inject_fault(Fault("status", status=503))
+    icure_sandbox.advance_clock(3600)
     icure_sandbox.close()
 
 
 def test_the_next_one_has_one_that_runs(icure_sandbox, icure_patient):
     assert icure_sandbox.stored("patient", icure_patient.data_owner_id)
+    assert urllib.request.urlopen(icure_sandbox.icure_url + "/icure/ok").read() == b"true"
 """
 
 INI = """
@@ -141,6 +144,22 @@ def of_nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith(("COV", "PYTEST_")):
             monkeypatch.delenv(name)
+
+
+def test_whatever_the_sandbox_of_the_session_was_used_for_the_next_one_is_new(
+    pytester: pytest.Pytester,
+) -> None:
+    pytester.makepyfile(
+        """
+        def test_session(icure_session_sandbox):
+            icure_session_sandbox.register("patient", email="ned@example.com")
+            icure_session_sandbox.set_codes({"+32470000001": "123456"})
+
+        def test_new(icure_sandbox):
+            assert icure_sandbox.export()["entities"]["patient"] == {}
+        """
+    )
+    pytester.runpytest_inprocess("-q").assert_outcomes(passed=2)
 
 
 def test_a_suite_without_the_fixtures_imports_nothing(pytester: pytest.Pytester) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from icure_async.sandbox.control.feed import Feed
 from icure_async.sandbox.control.key_pool import KEY_POOL, checked_pair
-from icure_async.sandbox.control.people import place
+from icure_async.sandbox.control.people import is_published, place
 from icure_async.sandbox.control.requests import RequestLog
 from icure_async.sandbox.control.token import ControlToken
 from icure_async.sandbox.faults import Fault, Faults, InjectedFault
@@ -90,17 +90,24 @@ class Desk:
             TypeError: if the key pair is none.
             ValueError: if it, or something that was wished for, makes no sense.
         """
-        pair = await self._key_pair(key_pair)
         placed: list[SandboxPerson] = []
 
         def note() -> None:
-            self.people[placed[-1].user_id] = placed[-1]
+            if placed:
+                self.people[placed[-1].user_id] = placed[-1]
 
-        def work(tx: Transaction) -> SandboxPerson:
+        def work(tx: Transaction) -> SandboxPerson | None:
+            # Somebody of a seed or a file, or placed during a reset, may have this pair already.
+            if key_pair is None and is_published(tx, pair.public_key):
+                return None
             placed.append(place(tx, wishes, pair, self.clock.now_ms()))
             return placed[-1]
 
-        return await store.run(work, committed=note)
+        while True:
+            pair = await self._key_pair(key_pair)
+            person = await store.run(work, committed=note)
+            if person is not None:
+                return person
 
     async def _key_pair(self, given: KeyPair | None) -> KeyPair:
         if given is not None:

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 import attrs
 
 from icure_async.sandbox import chance
-from icure_async.sandbox.access import user_is_admin
+from icure_async.sandbox.access import DATA_OWNER_KINDS, user_is_admin
 from icure_async.sandbox.auth import users_named
 from icure_async.sandbox.contacts import is_email, is_phone
 from icure_async.sandbox.control import legacy_keys, todays_keys
 from icure_async.sandbox.data_owners import find_data_owner
 from icure_async.sandbox.dto import SCHEMAS
 from icure_async.sandbox.hashing import SlowHashes
+from icure_async.sandbox.links import key_target
 from icure_async.sandbox.shapes import is_string_list
 from icure_async.sandbox.users import add_token
 
@@ -24,7 +25,15 @@ if TYPE_CHECKING:
     from icure_async.sandbox.master import MasterHcp
     from icure_async.sandbox.store import Json, Transaction
 
-__all__ = ["PersonKind", "SandboxFlavour", "SandboxPerson", "Wishes", "owner_ids_of", "place"]
+__all__ = [
+    "PersonKind",
+    "SandboxFlavour",
+    "SandboxPerson",
+    "Wishes",
+    "is_published",
+    "owner_ids_of",
+    "place",
+]
 
 PersonKind = Literal["patient", "professional", "device"]
 """The kinds of people that have key pairs; a device counts as one."""
@@ -128,6 +137,16 @@ def owner_ids_of(owners: Iterable[str | SandboxPerson | MasterHcp]) -> tuple[str
     if not is_string_list(ids):
         raise TypeError("shares_with must be a list of ids or people")
     return tuple(ids)
+
+
+def is_published(tx: Transaction, public_key: str) -> bool:
+    """Return whether a data owner of any group has this public key."""
+    target = key_target(public_key)
+    return any(
+        next(group.linked(kind, "publicKey", target), None) is not None
+        for group in tx.groups()
+        for kind in DATA_OWNER_KINDS
+    )
 
 
 def place(tx: Transaction, wishes: Wishes, key_pair: KeyPair, now_ms: int) -> SandboxPerson:

@@ -4,7 +4,7 @@
  */
 
 import { el } from "./dom.js";
-import { isObject } from "./crypto/shapes.js";
+import { isObject, pointer } from "./crypto/shapes.js";
 
 const LONGEST = 400;
 const LONGEST_CIPHERTEXT = 120;
@@ -39,7 +39,7 @@ export function jsonView(value, decrypted = new Set()) {
  */
 function inOrder(object, decrypted) {
   const rank = (/** @type {string} */ name) => {
-    if (decrypted.has(`/${name}`)) return 0;
+    if (decrypted.has(pointer("", name))) return 0;
     if (KEY_METADATA.has(name) || name === "publicKey") return 3;
     return name === CIPHERTEXT ? 1 : 2;
   };
@@ -69,7 +69,7 @@ function lines(name, value, path, decrypted, comma, depth) {
     some.flatMap(([key, item], index) => {
       const label = Array.isArray(value) ? "" : key;
       const after = index < some.length - 1 ? "," : "";
-      return lines(label, item, `${path}/${key}`, decrypted, after, depth + 1);
+      return lines(label, item, pointer(path, key), decrypted, after, depth + 1);
     });
   const empty = isObject(value) ? entries.filter(([, item]) => isEmpty(item)) : [];
   const isMuch = empty.length > FEW && empty.length < entries.length;

@@ -52,7 +52,10 @@ const HAPPENINGS = {
   data: () => records.changed(),
   clock: ({ now }) => clock.set(now),
   faults: () => faults.changed(),
-  reset: () => void showAll().catch(complain),
+  reset: () => {
+    records.reset();
+    void showAll().catch(complain);
+  },
 };
 
 /** @param {State} state */

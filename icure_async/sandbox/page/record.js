@@ -70,6 +70,8 @@ export async function showRecord(kind, record, chosen, source, actions, ownerNam
 export function hideRecord() {
   turn += 1;
   byId("record").hidden = true;
+  // Nothing that was decrypted stays behind.
+  byId("record").replaceChildren();
   byId("no-record").hidden = false;
 }
 

@@ -43,7 +43,12 @@ export class Records {
   async refresh() {
     /** @type {{groups: Group[]}} */
     const { groups } = await call("GET", "/state");
-    const present = groups.find(({ id }) => id === this.#group) ?? groups[0];
+    const chosen = groups.find(({ id }) => id === this.#group);
+    if (this.#group && chosen === undefined) {
+      this.#group = "";
+      this.#choose("");
+    }
+    const present = chosen ?? groups[0];
     this.#counts = present?.records ?? {};
     this.#showGroups(groups, present?.id ?? "");
     this.#showKinds();
@@ -221,8 +226,16 @@ export class Records {
     await this.#showRecord();
   }
 
+  /** Everything was replaced: the key belongs to nobody any more. */
+  reset() {
+    this.#chosen = null;
+    hideRecord();
+  }
+
   #forgetKey() {
     this.#chosen = null;
+    // At once, also where the sandbox is away.
+    hideRecord();
     void this.#showRecord().catch(this.#complain);
   }
 

@@ -4,7 +4,7 @@
  */
 
 import { aesDecrypt, fromBase64 } from "./bytes.js";
-import { isObject } from "./shapes.js";
+import { isObject, pointer } from "./shapes.js";
 
 /** @typedef {import("./bytes.js").Bytes} Bytes */
 /** @typedef {import("./shapes.js").Json} Json */
@@ -62,7 +62,7 @@ export async function openContent(record, key) {
  */
 async function opened(value, key, path, paths) {
   if (Array.isArray(value)) {
-    return Promise.all(value.map((item, index) => opened(item, key, `${path}/${index}`, paths)));
+    return Promise.all(value.map((item, index) => opened(item, key, pointer(path, index), paths)));
   }
   if (!isObject(value)) return value;
   const hidden = value[ENCRYPTED_SELF] ? await hiddenIn(value[ENCRYPTED_SELF], key) : {};
@@ -70,11 +70,11 @@ async function opened(value, key, path, paths) {
   const members = [];
   for (const [name, inner] of Object.entries(value)) {
     if (name === ENCRYPTED_SELF || Object.hasOwn(hidden, name)) continue;
-    members.push([name, await opened(inner, key, `${path}/${name}`, paths)]);
+    members.push([name, await opened(inner, key, pointer(path, name), paths)]);
   }
   for (const [name, inner] of Object.entries(hidden)) {
     if (path === "" && NEVER_INSIDE.has(name)) continue;
-    paths.add(`${path}/${name}`);
+    paths.add(pointer(path, name));
     members.push([name, inner]);
   }
   return Object.fromEntries(members);

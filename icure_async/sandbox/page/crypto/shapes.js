@@ -36,3 +36,14 @@ export function asList(value) {
 export function member(object, name) {
   return isObject(object) && Object.hasOwn(object, name) ? object[name] : undefined;
 }
+
+/**
+ * Return the JSON Pointer (RFC 6901) to a member: a record may have one of any name.
+ *
+ * @param {string} path of what it is a member of
+ * @param {string | number} name
+ * @returns {string}
+ */
+export function pointer(path, name) {
+  return `${path}/${String(name).replaceAll("~", "~0").replaceAll("/", "~1")}`;
+}
