@@ -875,14 +875,17 @@ class AnonymousMedTechApiBuilder(_Builder):
         """
         builder = cls()
         builder._read_env(user_type)
-        _require_env(URL, builder._base_url)
-        _require_env(SPEC_ID, builder._msg_gw_spec_id)
         names = [
             process_variable(channel, user_type or _user_type_in_env())
             for channel in ("EMAIL", "SMS")
         ]
+        process_id = builder._auth_process_by_email_id or builder._auth_process_by_sms_id
         _require_env(
-            " or ".join(names), builder._auth_process_by_email_id or builder._auth_process_by_sms_id
+            {
+                URL: builder._base_url,
+                SPEC_ID: builder._msg_gw_spec_id,
+                " or ".join(names): process_id,
+            }
         )
         return builder
 
@@ -956,7 +959,7 @@ class MedTechApiBuilder(_Builder):
         """
         builder = cls()
         builder._read_env(user_type)
-        _require_env(URL, builder._base_url)
+        _require_env({URL: builder._base_url})
         return builder
 
     def with_user_name(self, user_name: str) -> Self:
@@ -1142,6 +1145,11 @@ def _user_type_in_env() -> UserType:
     return "hcp"
 
 
-def _require_env(name: str, value: str | None) -> None:
-    if not value:
-        raise ConfigurationError(f"The environment variable {name} is missing: set it.")
+def _require_env(values: Mapping[str, str | None]) -> None:
+    missing = [name for name, value in values.items() if not value]
+    if len(missing) == 1:
+        raise ConfigurationError(f"The environment variable {missing[0]} is missing: set it.")
+    if missing:
+        raise ConfigurationError(
+            f"These environment variables are missing: {', '.join(missing)}: set them."
+        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import ssl
 import subprocess
@@ -737,3 +738,14 @@ def test_a_malformed_variable_of_todays_flavour_is_named(
     monkeypatch.setenv(name, value)
     with pytest.raises(ConfigurationError, match=f"{name} is malformed"):
         MedTechApiBuilder.from_env()
+
+
+def test_from_env_names_all_missing_variables_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith(("ICURE_", "AUTH_BY_", "SPEC_"))]:
+        monkeypatch.delenv(name)
+    with pytest.raises(ConfigurationError) as caught:
+        AnonymousMedTechApiBuilder.from_env(user_type="patient")
+    assert str(caught.value) == (
+        "These environment variables are missing: ICURE_URL, SPEC_ID, "
+        "AUTH_BY_EMAIL_PATIENT_PROCESS_ID or AUTH_BY_SMS_PATIENT_PROCESS_ID: set them."
+    )
