@@ -96,7 +96,8 @@ def lint(session: nox.Session) -> None:
 @budget(0.2)
 def generate(session: nox.Session) -> None:
     """Compare icure_sync with the output of the generator for icure_async."""
-    _install(session, "lint")
+    # The generator imports all of the package, PostgreSQL's storages included.
+    _install(session, "lint", "test")
     session.run("python", "tools/gen_sync.py", "--check")
 
 
