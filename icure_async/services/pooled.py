@@ -50,7 +50,7 @@ class PooledApi:
     def __init__(self, key: Key) -> None:
         self.key = key
         self.users = 0
-        self.idle_since = 0.0
+        self.idle_since: float = 0.0
         self.is_retired = False
         self.is_closing = False
         self.api: MedTechApi | None = None

@@ -43,11 +43,11 @@ class Desk:
     def __init__(self, clock: Clock, codes: FixedCodes) -> None:
         self.clock = clock
         self.codes = codes
-        self.token = ControlToken()
-        self.feed = Feed()
-        self.mailbox = Mailbox(self._tell_message)
-        self.request_log = RequestLog(self._tell_request)
-        self.faults = Faults()
+        self.token: ControlToken = ControlToken()
+        self.feed: Feed = Feed()
+        self.mailbox: Mailbox = Mailbox(self._tell_message)
+        self.request_log: RequestLog = RequestLog(self._tell_request)
+        self.faults: Faults = Faults()
         self.people: dict[str, SandboxPerson] = {}
         self._key_places = itertools.count()
 

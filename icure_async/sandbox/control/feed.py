@@ -68,7 +68,7 @@ class Feed:
         self._was_read = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: int | None = None
-        self.is_closed = False
+        self.is_closed: bool = False
 
     def open(self) -> None:
         """Take what happens from now on, in this event loop."""
