@@ -793,7 +793,7 @@ async def test_deleting_twice_is_deleting_once(
             "hcp",
             "double_value must be finite",
         ),
-        (other(created="S3CRET"), "hcp", "created must be an int"),
+        (other(created="S3CRET"), "hcp", "created must be a datetime, or an int"),
         (other(rev="1-a"), None, "needs its id and its rev"),
         (other(rev=7, id="x"), None, "rev must be a str"),
         (EncryptedNotification(id="x", rev="1-a"), None, "EncryptedNotification"),
