@@ -159,7 +159,7 @@ def test_whatever_the_sandbox_of_the_session_was_used_for_the_next_one_is_new(
             assert icure_sandbox.export()["entities"]["patient"] == {}
         """
     )
-    pytester.runpytest_inprocess("-q").assert_outcomes(passed=2)
+    pytester.runpytest_inprocess("-q", "-p", "no:asyncio").assert_outcomes(passed=2)
 
 
 def test_a_suite_without_the_fixtures_imports_nothing(pytester: pytest.Pytester) -> None:
