@@ -116,7 +116,7 @@ def typecheck(session: nox.Session) -> None:
 
 
 @nox.session
-@budget(17)
+@budget(19)
 def tests(session: nox.Session) -> None:
     """All tests but those of other sessions, with branch coverage; or those that are named.
 
@@ -172,7 +172,7 @@ def demo(session: nox.Session) -> None:
 
 
 @nox.session
-@budget(2)
+@budget(3)
 def release(session: nox.Session) -> None:
     """Build wheel and sdist, check both, and try the wheel with every Python of the machine."""
     session.install(*nox.project.dependency_groups(PYPROJECT, "release"))
