@@ -91,7 +91,7 @@ def lint(session: nox.Session) -> None:
 
 
 @nox.session
-@budget(0.2)
+@budget(0.4)
 def generate(session: nox.Session) -> None:
     """Compare icure_sync with the output of the generator for icure_async."""
     # The generator imports all of the package, PostgreSQL's storages included.
