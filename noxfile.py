@@ -116,7 +116,7 @@ def typecheck(session: nox.Session) -> None:
 
 
 @nox.session
-@budget(19)
+@budget(22)
 def tests(session: nox.Session) -> None:
     """All tests but those of other sessions, with branch coverage; or those that are named.
 
@@ -172,7 +172,7 @@ def demo(session: nox.Session) -> None:
 
 
 @nox.session
-@budget(3)
+@budget(4)
 def release(session: nox.Session) -> None:
     """Build wheel and sdist, check both, and try the wheel with every Python of the machine."""
     session.install(*nox.project.dependency_groups(PYPROJECT, "release"))
@@ -181,7 +181,7 @@ def release(session: nox.Session) -> None:
 
 
 @nox.session
-@budget(2.5)
+@budget(3.5)
 def docs(session: nox.Session) -> None:
     """Run every program of the documentation, and build it; warnings are errors."""
     _install(session, "test", "docs")
