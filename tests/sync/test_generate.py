@@ -197,8 +197,8 @@ def test_a_facade_of_nothing_is_named(project: Project) -> None:
             "api: 'MedTechApi | None' has MedTechApi, which is async, and no rule for it",
         ),
         (
-            "async def join(self, api: MedTechApi) -> None: ...",
-            "join.api: 'MedTechApi' has MedTechApi, which is async, and no rule for it",
+            "async def join(self, apis: list[MedTechApi]) -> None: ...",
+            "join.apis: 'list[MedTechApi]' has MedTechApi, which is async, and no rule for it",
         ),
         (
             "async def session(self) -> Session: ...",
@@ -335,10 +335,10 @@ def test_a_new_public_name_without_a_rule_is_named(project: Project) -> None:
 
 
 def test_a_new_module_without_a_rule_is_named(project: Project) -> None:
-    project.write("icure_async/services/__init__.py", '__all__ = ["Pool"]\nclass Pool: ...\n')
+    project.write("icure_async/teams/__init__.py", '__all__ = ["Team"]\nclass Team: ...\n')
     project.write("icure_async/_pools.py", "")
     assert project.check() == [
-        "icure_async.services: a module without a rule; see facades and internal"
+        "icure_async.teams: a module without a rule; see facades and internal"
     ]
 
 

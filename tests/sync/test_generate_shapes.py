@@ -572,8 +572,8 @@ class Options:
     ("parameter", "problem"),
     [
         (
-            "on: Callable[[Page], Awaitable[None]]",
-            "'[Page]' has Page, which has a twin, and no rule",
+            "on: Callable[[list[Page]], Awaitable[None]]",
+            "'[list[Page]]' has Page, which has a twin, and no rule",
         ),
         ("on: Callable[[], Awaitable[asyncio.Event]]", "'asyncio.Event' has asyncio.Event, which"),
         (
