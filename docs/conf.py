@@ -155,18 +155,8 @@ def _keep_colons(
             lines[index : index + 1] = [begin, indent + lines[index][len(begin) :].lstrip()]
 
 
-def _without_missing_pages(_: Sphinx, name: str, content: list[str]) -> None:
-    """Leave pages out of the index that are not written yet."""
-    if name == "index":
-        entry = re.compile(r"^[a-z/-]+$", re.MULTILINE)
-        content[0] = entry.sub(
-            lambda found: found[0] if (HERE / f"{found[0]}.md").exists() else "", content[0]
-        )
-
-
 def setup(app: Sphinx) -> dict[str, Any]:
     """Connect the handlers."""
-    app.connect("source-read", _without_missing_pages)
     app.connect("missing-reference", _resolve)
     app.connect("autodoc-process-signature", _without_constructor)
     # Before napoleon.

@@ -85,8 +85,8 @@ def _full_name(name: str) -> str:
 class CodeLimit:
     """A limit to the codes that are sent to one phone, or for one visitor.
 
-    Each code costs money, and whoever gets it did perhaps not ask for it. This limit is for each
-    worker by itself; put another one in front of a service with many.
+    Each code costs money, and the person who gets it did perhaps not ask for it. This limit is for
+    each worker by itself; put another one in front of a service with many.
 
     Args:
         times: how many codes.
