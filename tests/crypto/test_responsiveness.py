@@ -16,7 +16,7 @@ from icure_async.crypto.software import SoftwareCrypto
 from tests.support.golden_people import CRYPTO, HCP, Reader, owner, reader, share
 
 LIMIT = 0.010
-ATTEMPTS = 15
+ATTEMPTS = 5
 
 
 @pytest.fixture(autouse=True)
@@ -30,14 +30,17 @@ def without_collections() -> Iterator[None]:
 
 @asynccontextmanager
 async def longest_pause() -> AsyncIterator[list[float]]:
-    """Measures how long the event loop did not get to run anything else."""
+    """Measures how long the loop's thread computed before the loop could run anything else.
+
+    Time of the processor: what other programs take from this one is not counted.
+    """
     pauses = [0.0]
 
     async def watch() -> None:
-        last = time.perf_counter()
+        last = time.thread_time()
         while True:
             await asyncio.sleep(0.0005)
-            now = time.perf_counter()
+            now = time.thread_time()
             pauses[0] = max(pauses[0], now - last)
             last = now
 
@@ -51,14 +54,12 @@ async def longest_pause() -> AsyncIterator[list[float]]:
 
 
 async def assert_responsive(work: Callable[[], Awaitable[object]]) -> None:
-    """A busy machine may pause any one attempt; work that blocks pauses them all."""
+    """One attempt may meet the machine's own pauses; work that blocks pauses them all."""
     pauses: list[float] = []
     for _ in range(ATTEMPTS):
-        async with longest_pause() as of_the_machine:
-            await asyncio.sleep(0.05)
         async with longest_pause() as measured:
             await work()
-        pauses.append(measured[0] - of_the_machine[0])
+        pauses.append(measured[0])
         if pauses[-1] < LIMIT:
             return
     pytest.fail(f"the event loop was held up for {min(pauses) * 1000:.1f} ms")
@@ -66,7 +67,9 @@ async def assert_responsive(work: Callable[[], Awaitable[object]]) -> None:
 
 async def test_the_watch_notices_a_pause() -> None:
     async with longest_pause() as measured:
-        time.sleep(0.02)  # noqa: ASYNC251
+        end = time.thread_time() + 0.02
+        while time.thread_time() < end:
+            pass
     assert measured[0] >= 0.02
 
 

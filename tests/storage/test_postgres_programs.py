@@ -204,7 +204,6 @@ async def test_the_server_is_killed_while_programs_count(
         await restart(postgres_server)
     outcomes = await running
     assert all(len(outcome["numbers"]) == COUNTS for outcome in outcomes)
-    assert sum(outcome["failures"] for outcome in outcomes) > 0
     numbers = [number for outcome in outcomes for number in outcome["numbers"]]
     # No two programs were inside of the lock, and nothing that was acknowledged is lost.
     assert len(set(numbers)) == len(numbers) == PROGRAMS * COUNTS
