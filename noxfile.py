@@ -47,8 +47,13 @@ IN_THE_BROWSER = ["tests/page", "tests/examples"]
 EXHAUSTIVE = ["tests/flows/test_mutations.py", "tests/flows/test_fault_matrix.py", "tests/programs"]
 OF_THIS_SESSION = "not interop and not typing"
 FOR_ICURE_SYNC = ["--package", "sync"]
-# Three for two cores: many tests wait for a while.
-SIDE_BY_SIDE = ["--numprocesses=3", "--dist=worksteal"]
+# Three for two cores: many tests wait for a while. The log names those that take long.
+SIDE_BY_SIDE = [
+    "--numprocesses=3",
+    "--dist=worksteal",
+    "--durations=25",
+    "--durations-min=2",
+]
 
 
 def _install(session: nox.Session, *groups: str) -> None:
