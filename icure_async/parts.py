@@ -60,7 +60,7 @@ from icure_async.keys.user_tokens import Logout, UserTokens
 from icure_async.keys.users import Users
 from icure_async.keys.whole_owners import WholeDataOwners
 from icure_async.models.base import EntityModel
-from icure_async.models.filters import HealthcareElementsForPatientsFilter
+from icure_async.models.filters import HealthcareElementsByPatientsFilter
 from icure_async.rest.exchange_data import ExchangeDataMapResource, ExchangeDataResource
 from icure_async.rest.recovery_data import RecoveryDataResource
 from icure_async.rest.resources import (
@@ -170,7 +170,7 @@ class Parts(SecretHolder):
             self.healthcare_elements,
             self.children,
             self.child_shares(self.healthcare_elements),
-            lambda patient: HealthcareElementsForPatientsFilter(patients=[patient.id]),
+            lambda patient: HealthcareElementsByPatientsFilter(patients=[patient.id]),
         )
         self.professionals: Final = self.plain_records(
             HEALTHCARE_PROFESSIONAL, professional_resource(session, HEALTHCARE_PROFESSIONAL.noun)

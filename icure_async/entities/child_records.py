@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from icure_async.entities.progress import Progress
     from icure_async.entities.repository import Repository
     from icure_async.models.batch import BatchResult
-    from icure_async.models.filters import ForPatientsLeaf
+    from icure_async.models.filters import PatientsLeaf
     from icure_async.models.patient import PotentiallyEncryptedPatient
 
 __all__ = ["ChildRecords"]
@@ -41,7 +41,7 @@ class ChildRecords(Generic[Clear, Sealed]):
         repository: Repository[Clear, Sealed],
         children: PatientChildren,
         shares: ChildShares[Clear, Sealed],
-        leaf: Callable[[FoundPatient], ForPatientsLeaf],
+        leaf: Callable[[FoundPatient], PatientsLeaf],
     ) -> None:
         self._repository = repository
         self._children = children

@@ -22,7 +22,12 @@ from icure_async.errors import (
 from icure_async.foreign_text import printable
 from icure_async.json_shapes import as_list
 from icure_async.models.base import EntityModel, has_id
-from icure_async.models.filters import ComplementFilter, IntersectionFilter, UnionFilter
+from icure_async.models.filters import (
+    ComplementFilter,
+    IntersectionFilter,
+    PatientsLeaf,
+    UnionFilter,
+)
 from icure_async.models.patient import EncryptedPatient, Patient
 from icure_async.models.validation import validate_id
 from icure_async.models.wire import to_wire
@@ -146,7 +151,7 @@ class PatientChildren:
         self,
         records: Records[Clear, Sealed],
         patient: PotentiallyEncryptedPatient | str,
-        leaf: Callable[[FoundPatient], ForPatientsLeaf],
+        leaf: Callable[[FoundPatient], PatientsLeaf],
     ) -> list[Clear | Sealed]:
         """Return the records of a patient that are shared with us, or with parents of ours.
 
@@ -228,12 +233,12 @@ class PatientChildren:
         return to_wire(patient)
 
 
-def _for_patients(wanted: Filter) -> Iterator[ForPatientsLeaf]:
+def _for_patients(wanted: Filter) -> Iterator[PatientsLeaf]:
     """Yield the parts of a filter that look for what belongs to patients."""
     if isinstance(wanted, UnionFilter | IntersectionFilter | ComplementFilter):
         for part in wanted.parts():
             yield from _for_patients(part)
-    elif isinstance(wanted, ForPatientsLeaf):
+    elif isinstance(wanted, PatientsLeaf):
         yield wanted
 
 
