@@ -50,9 +50,7 @@ class _Outcome:
     """
 
     noun: str
-    access: dict[str, Granted | ICureError] = attrs.field(
-        factory=dict[str, "Granted | ICureError"]
-    )
+    access: dict[str, Granted | ICureError] = attrs.field(factory=dict[str, "Granted | ICureError"])
 
     def result(self, error: ICureError | None = None) -> DataAccess:
         """Return it as a value.
@@ -275,9 +273,7 @@ class AllDataOfPatients:
                 outcome.access[entity_id] = _not_stored(outcome.noun, entity_id)
 
 
-def _has_entries(
-    stored: Mapping[str, Any], wanted: Mapping[str, Any], delegate_id: str
-) -> bool:
+def _has_entries(stored: Mapping[str, Any], wanted: Mapping[str, Any], delegate_id: str) -> bool:
     """Return whether what is stored has the entries of a delegate that were sent."""
     for name in _ENTRIES:
         present = [_identity(one) for one in as_list(as_object(stored.get(name)).get(delegate_id))]
