@@ -12,7 +12,12 @@ from icure_async.entities.events import USER_EVENTS, events_of
 from icure_async.entities.flavours import Flavours
 from icure_async.entities.kinds import NOTIFICATION, PATIENT, of_today
 from icure_async.entities.patient_data import AllDataOfPatients
-from icure_async.entities.plain_kinds import HEALTHCARE_PROFESSIONAL, MEDICAL_DEVICE, USER
+from icure_async.entities.plain_kinds import (
+    CODING,
+    HEALTHCARE_PROFESSIONAL,
+    MEDICAL_DEVICE,
+    USER,
+)
 from icure_async.entities.plain_records import PlainRecords
 from icure_async.entities.repository import Repository
 from icure_async.entities.shares import Shares
@@ -53,6 +58,7 @@ from icure_async.models.base import EntityModel
 from icure_async.rest.exchange_data import ExchangeDataMapResource, ExchangeDataResource
 from icure_async.rest.recovery_data import RecoveryDataResource
 from icure_async.rest.resources import (
+    code_resource,
     device_resource,
     entity_resource,
     patient_data_resource,
@@ -157,6 +163,8 @@ class Parts(SecretHolder):
             MEDICAL_DEVICE, device_resource(session, MEDICAL_DEVICE.noun)
         )
         self.device_batches: Final = Batches(self.devices)
+        self.codings: Final = self.plain_records(CODING, code_resource(session, CODING.noun))
+        self.coding_batches: Final = Batches(self.codings)
         self.data_export: Final = DataExport(
             self.current_user,
             self.own_document,

@@ -146,6 +146,7 @@ from icure_sync import errors, storage
 from icure_sync._generated.authentication import AuthenticationApi
 from icure_sync._generated.authentication_result import AuthenticationResult
 from icure_sync._generated.builders import AnonymousMedTechApiBuilder, MedTechApiBuilder
+from icure_sync._generated.codings import CodingApi
 from icure_sync._generated.crypto import BlockingCrypto
 from icure_sync._generated.data_owners import DataOwnerApi
 from icure_sync._generated.events import Subscription
@@ -185,6 +186,7 @@ __all__ = [
     "BlockingKeyStorage",
     "BlockingStorage",
     "CaptchaProgress",
+    "CodingApi",
     "CodingReference",
     "Combinable",
     "ComplementFilter",

@@ -111,6 +111,7 @@ RULES: Final = Rules(
             "authentication_result",
             {"AuthenticationResult": "value"},
         ),
+        _twins("apis.codings", "codings", "CodingApi"),
         _twins(
             "apis.healthcare_professionals", "healthcare_professionals", "HealthcareProfessionalApi"
         ),
@@ -166,6 +167,7 @@ RULES: Final = Rules(
         "StorageKeyStorage.lock",
     ),
     iterators=(
+        "CodingApi.filter_coding",
         "HealthcareProfessionalApi.filter_healthcare_professional_by",
         "MedicalDeviceApi.filter_medical_devices",
         "NotificationApi.filter_notifications",
@@ -187,6 +189,7 @@ RULES: Final = Rules(
         "AuthenticationApi.complete_authentication.find_key",
         "AuthenticationApi.resend.progress",
         "AuthenticationApi.start_authentication.progress",
+        "CodingApi.create_or_modify_codings.progress",
         "MedTechApi.init_user_crypto.find_key",
         "MedTechApiBuilder.on_key_change.notify",
         "MedTechApiBuilder.with_public_key_policy.policy",
