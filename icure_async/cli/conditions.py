@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from pathlib import Path  # noqa: TC003 - typer reads it
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -112,9 +112,7 @@ def add(
     without adding a second condition.
     """
     new = (
-        HealthcareElement()
-        if file is None
-        else new_record_in(file, HealthcareElement, "condition")
+        HealthcareElement() if file is None else new_record_in(file, HealthcareElement, "condition")
     )
     new.id = condition_id or (new.id if has_id(new) else str(uuid.uuid4()))
     given: dict[str, Any] = {

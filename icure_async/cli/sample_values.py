@@ -64,7 +64,7 @@ def _all_in_words(content: Content) -> Iterator[str]:
     if content.ratio:
         yield " / ".join(map(_measure, content.ratio))
     if content.range:
-        yield " – ".join(map(_measure, content.range))
+        yield " … ".join(map(_measure, content.range))
     if content.compound_value:
         inner = (in_words(sample) or "…" for sample in content.compound_value)
         yield f"{len(content.compound_value)} samples: {', '.join(inner)}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import uuid
-from pathlib import Path  # noqa: TC003 - typer reads it
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -118,9 +118,7 @@ def add(
             "--condition", metavar="ID", help="Condition that it is about; may be repeated."
         ),
     ] = None,
-    comment: Annotated[
-        str | None, typer.Option(help="A comment, which is NOT encrypted.")
-    ] = None,
+    comment: Annotated[str | None, typer.Option(help="A comment, which is NOT encrypted.")] = None,
     file: Annotated[
         Path | None,
         typer.Option(

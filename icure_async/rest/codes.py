@@ -36,7 +36,8 @@ class _Codes(EntityResource):
         found = await self.get_many([entity_id])
         if not found:
             raise NotFoundError(
-                f"Could not read {self._noun} {printable(entity_id)}: it does not exist. Check the id.",
+                f"Could not read {self._noun} {printable(entity_id)}: it does not exist. Check the "
+                "id.",
                 status=404,
             )
         return found[0]
