@@ -15,6 +15,7 @@ from icure_async._version import __version__ as __version__
 from icure_async.apis.codings import CodingApi
 from icure_async.apis.data_owners import DataOwnerApi
 from icure_async.apis.events import Subscription
+from icure_async.apis.healthcare_elements import HealthcareElementApi
 from icure_async.apis.healthcare_professionals import HealthcareProfessionalApi
 from icure_async.apis.medical_devices import MedicalDeviceApi
 from icure_async.apis.notifications import NotificationApi
@@ -251,6 +252,7 @@ __all__ = [
     "Flavour",
     "Gender",
     "HealthcareElement",
+    "HealthcareElementApi",
     "HealthcareElementFilter",
     "HealthcareElementsByIdentifiersFilter",
     "HealthcareElementsByIdsFilter",

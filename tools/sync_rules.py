@@ -115,6 +115,7 @@ RULES: Final = Rules(
         _twins(
             "apis.healthcare_professionals", "healthcare_professionals", "HealthcareProfessionalApi"
         ),
+        _twins("apis.healthcare_elements", "healthcare_elements", "HealthcareElementApi"),
         _twins("apis.medical_devices", "medical_devices", "MedicalDeviceApi"),
         _twins(
             "authentication.gateway_api",
@@ -168,6 +169,7 @@ RULES: Final = Rules(
     ),
     iterators=(
         "CodingApi.filter_coding",
+        "HealthcareElementApi.filter_healthcare_element",
         "HealthcareProfessionalApi.filter_healthcare_professional_by",
         "MedicalDeviceApi.filter_medical_devices",
         "NotificationApi.filter_notifications",
@@ -190,6 +192,7 @@ RULES: Final = Rules(
         "AuthenticationApi.resend.progress",
         "AuthenticationApi.start_authentication.progress",
         "CodingApi.create_or_modify_codings.progress",
+        "HealthcareElementApi.create_or_modify_healthcare_elements.progress",
         "MedTechApi.init_user_crypto.find_key",
         "MedTechApiBuilder.on_key_change.notify",
         "MedTechApiBuilder.with_public_key_policy.policy",
