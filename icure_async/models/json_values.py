@@ -19,6 +19,7 @@ __all__ = [
     "hidden",
     "left_out",
     "read_fuzzy_date",
+    "read_json",
     "read_list",
     "read_map",
     "read_object",
@@ -123,6 +124,11 @@ def copy_json(value: Any) -> Any:
         members = cast("Mapping[str, object]", value)
         return {key: copy_json(item) for key, item in members.items()}
     return value
+
+
+def read_json(value: Any, _: object = None) -> Any:
+    """Return a copy of any JSON value."""
+    return copy_json(value)
 
 
 def write_bytes(value: bytes) -> str:

@@ -43,6 +43,7 @@ from icure_async.models.json_values import (
     Read,
     copy_json,
     read_fuzzy_date,
+    read_json,
     read_list,
     read_map,
     read_object,
@@ -374,6 +375,7 @@ def _converter(form: _Form) -> Converter:
     for kind, read in SCALARS.items():
         converter.register_structure_hook(kind, read)
     converter.register_structure_hook_func(_is_made_from(Literal), SCALARS[str])
+    converter.register_structure_hook_func(_is_any, read_json)
     for is_kind, make in (
         (attrs.has, _reader),
         (_is_made_from(list), _list_reader),
@@ -383,6 +385,10 @@ def _converter(form: _Form) -> Converter:
     converter.register_unstructure_hook(bytes, write_bytes)
     converter.register_unstructure_hook_factory(attrs.has, functools.partial(_writer, form=form))
     return converter
+
+
+def _is_any(kind: object) -> bool:
+    return kind is Any
 
 
 def _is_made_from(origin: object) -> Callable[[Any], bool]:
