@@ -95,21 +95,32 @@ async def read(doctor: MedTechApi, patient_id: str, sample_id: str, folder: Path
     return path
 
 
+def recording_in(folder: Path) -> Path:
+    """Write the file that a device would have written."""
+    path = folder / "recording.ecg"
+    path.write_bytes(bytes(range(256)) * 4_000)
+    return path
+
+
+def compare(sent: Path, received: Path) -> None:
+    """Show whether two files are the same."""
+    print(f"Doctor: got the recording, {received.read_bytes() == sent.read_bytes()}")
+
+
 async def tell(sandbox: Sandbox) -> None:
     """Run the story."""
     luwin = await sandbox.register("professional", last_name="Luwin")
     # Everything that Arya writes is shared with her doctor.
     arya = await sandbox.register("patient", first_name="Arya", shares_with=[luwin])
     with TemporaryDirectory() as folder:
-        recording = Path(folder, "recording.ecg")
-        recording.write_bytes(bytes(range(256)) * 4_000)
+        recording = recording_in(Path(folder))
         async with await logged_in(sandbox, luwin) as doctor, await logged_in(sandbox, arya) as own:
             condition = await write_condition(doctor, arya.data_owner_id)
             batch = await sandbox.stored("contact", await measure(own, condition.id)) or {}
             print(f"Server: reads in them {[each.get('content') for each in batch['services']]}")
             sample_id = await record(own, recording)
             received = await read(doctor, arya.data_owner_id, sample_id, Path(folder))
-            print(f"Doctor: got the recording, {received.read_bytes() == recording.read_bytes()}")
+            compare(recording, received)
 
 
 async def main() -> None:

@@ -94,21 +94,32 @@ def read(doctor: MedTechApi, patient_id: str, sample_id: str, folder: Path) -> P
     return path
 
 
+def recording_in(folder: Path) -> Path:
+    """Write the file that a device would have written."""
+    path = folder / "recording.ecg"
+    path.write_bytes(bytes(range(256)) * 4_000)
+    return path
+
+
+def compare(sent: Path, received: Path) -> None:
+    """Show whether two files are the same."""
+    print(f"Doctor: got the recording, {received.read_bytes() == sent.read_bytes()}")
+
+
 def tell(sandbox: Sandbox) -> None:
     """Run the story."""
     luwin = sandbox.register("professional", last_name="Luwin")
     # Everything that Arya writes is shared with her doctor.
     arya = sandbox.register("patient", first_name="Arya", shares_with=[luwin])
     with TemporaryDirectory() as folder:
-        recording = Path(folder, "recording.ecg")
-        recording.write_bytes(bytes(range(256)) * 4_000)
+        recording = recording_in(Path(folder))
         with logged_in(sandbox, luwin) as doctor, logged_in(sandbox, arya) as own:
             condition = write_condition(doctor, arya.data_owner_id)
             batch = sandbox.stored("contact", measure(own, condition.id)) or {}
             print(f"Server: reads in them {[each.get('content') for each in batch['services']]}")
             sample_id = record(own, recording)
             received = read(doctor, arya.data_owner_id, sample_id, Path(folder))
-            print(f"Doctor: got the recording, {received.read_bytes() == recording.read_bytes()}")
+            compare(recording, received)
 
 
 def main() -> None:
