@@ -84,9 +84,13 @@ async def read(doctor: MedTechApi, patient_id: str, sample_id: str, folder: Path
     api = doctor.data_sample_api
     of_patient = DataSampleFilter().for_patients([patient_id])
     pulses = DataSampleFilter().by_label_code_date_filter(PULSE.type, PULSE.code)
-    async for each in api.filter_data_sample(of_patient & pulses):
-        if isinstance(each, DataSample) and (measured := each.content["en"].measure_value):
-            print(f"Doctor: {each.value_date} {measured.value:.0f} {measured.unit}")
+    values = {
+        each.value_date or 0: each.content["en"].measure_value
+        async for each in api.filter_data_sample(of_patient & pulses)
+    }
+    for date, measured in sorted(values.items()):
+        if measured is not None:
+            print(f"Doctor: {date} {measured.value:.0f} {measured.unit}")
     path = folder / "received.ecg"
     sample = await api.get_data_sample(sample_id)
     for content in sample.content.values():
