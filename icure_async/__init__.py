@@ -14,6 +14,7 @@ from icure_async import errors, storage
 from icure_async._version import __version__ as __version__
 from icure_async.apis.data_owners import DataOwnerApi
 from icure_async.apis.events import Subscription
+from icure_async.apis.healthcare_elements import HealthcareElementApi
 from icure_async.apis.healthcare_professionals import HealthcareProfessionalApi
 from icure_async.apis.medical_devices import MedicalDeviceApi
 from icure_async.apis.notifications import NotificationApi
@@ -249,6 +250,7 @@ __all__ = [
     "Flavour",
     "Gender",
     "HealthcareElement",
+    "HealthcareElementApi",
     "HealthcareElementFilter",
     "HealthcareElementsByIdentifiersFilter",
     "HealthcareElementsByIdsFilter",

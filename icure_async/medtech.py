@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Self
 import attrs
 
 from icure_async.apis.data_owners import DataOwnerApi
+from icure_async.apis.healthcare_elements import HealthcareElementApi
 from icure_async.apis.healthcare_professionals import HealthcareProfessionalApi
 from icure_async.apis.medical_devices import MedicalDeviceApi
 from icure_async.apis.notifications import NotificationApi
@@ -267,6 +268,7 @@ class MedTechApi(_Api):
     Attributes:
         patient_api: patients.
         notification_api: notifications.
+        healthcare_element_api: healthcare elements, which are the conditions of patients.
         healthcare_professional_api: healthcare professionals.
         medical_device_api: medical devices.
         user_api: users.
@@ -308,6 +310,11 @@ class MedTechApi(_Api):
         )
         self.notification_api: NotificationApi = NotificationApi(
             parts.notifications, clock=settings.clock, events=parts.notification_events
+        )
+        self.healthcare_element_api: HealthcareElementApi = HealthcareElementApi(
+            parts.healthcare_elements,
+            parts.healthcare_elements_of_patients,
+            events=parts.healthcare_element_events,
         )
         self.healthcare_professional_api: HealthcareProfessionalApi = HealthcareProfessionalApi(
             parts.professionals
@@ -361,6 +368,7 @@ class MedTechApi(_Api):
         for api in (
             self.patient_api,
             self.notification_api,
+            self.healthcare_element_api,
             self.healthcare_professional_api,
             self.medical_device_api,
             self.user_api,

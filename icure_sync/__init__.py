@@ -179,6 +179,7 @@ from icure_sync._generated.builders import AnonymousMedTechApiBuilder, MedTechAp
 from icure_sync._generated.crypto import BlockingCrypto
 from icure_sync._generated.data_owners import DataOwnerApi
 from icure_sync._generated.events import Subscription
+from icure_sync._generated.healthcare_elements import HealthcareElementApi
 from icure_sync._generated.healthcare_professionals import HealthcareProfessionalApi
 from icure_sync._generated.medical_devices import MedicalDeviceApi
 from icure_sync._generated.medtech import AnonymousMedTechApi, MedTechApi
@@ -255,6 +256,7 @@ __all__ = [
     "Flavour",
     "Gender",
     "HealthcareElement",
+    "HealthcareElementApi",
     "HealthcareElementFilter",
     "HealthcareElementsByIdentifiersFilter",
     "HealthcareElementsByIdsFilter",

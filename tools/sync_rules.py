@@ -114,6 +114,7 @@ RULES: Final = Rules(
         _twins(
             "apis.healthcare_professionals", "healthcare_professionals", "HealthcareProfessionalApi"
         ),
+        _twins("apis.healthcare_elements", "healthcare_elements", "HealthcareElementApi"),
         _twins("apis.medical_devices", "medical_devices", "MedicalDeviceApi"),
         _twins(
             "authentication.gateway_api",
@@ -166,6 +167,7 @@ RULES: Final = Rules(
         "StorageKeyStorage.lock",
     ),
     iterators=(
+        "HealthcareElementApi.filter_healthcare_element",
         "HealthcareProfessionalApi.filter_healthcare_professional_by",
         "MedicalDeviceApi.filter_medical_devices",
         "NotificationApi.filter_notifications",
@@ -187,6 +189,7 @@ RULES: Final = Rules(
         "AuthenticationApi.complete_authentication.find_key",
         "AuthenticationApi.resend.progress",
         "AuthenticationApi.start_authentication.progress",
+        "HealthcareElementApi.create_or_modify_healthcare_elements.progress",
         "MedTechApi.init_user_crypto.find_key",
         "MedTechApiBuilder.on_key_change.notify",
         "MedTechApiBuilder.with_public_key_policy.policy",

@@ -57,7 +57,7 @@ class Content(ValueModel):
     measure_value: Measure | None = None
     medication_value: dict[str, Any] | None = None
     time_series: TimeSeries | None = None
-    compound_value: list["DataSample"] = attrs.field(factory=list["DataSample"])
+    compound_value: "list[DataSample]" = attrs.field(factory=list["DataSample"])
     ratio: list[Measure] = attrs.field(factory=list[Measure])
     range: list[Measure] = attrs.field(factory=list[Measure])
 

@@ -55,10 +55,13 @@ ANOTHER_USER: Final = (
 
 _READ_ADVICE: Final = "Try again; where it stays so, call the administrator of the backend."
 _NOUNS: Final[Mapping[DocumentKind, str]] = {
+    "contact": "contact",
     "device": "device",
+    "document": "document",
     "exchangedata": "exchange data",
     "exchangedatamap": "exchange data map",
     "hcparty": "healthcare party",
+    "helement": "healthcare element",
     "maintenancetask": "notification",
     "patient": "patient",
     "recoverydata": "recovery data",

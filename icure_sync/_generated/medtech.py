@@ -11,6 +11,7 @@ from icure_async.medtech import AnonymousMedTechApi as AsyncAnonymousMedTechApi
 from icure_async.medtech import MedTechApi as AsyncMedTechApi
 from icure_sync._generated import authentication as _authentication
 from icure_sync._generated import data_owners as _data_owners
+from icure_sync._generated import healthcare_elements as _healthcare_elements
 from icure_sync._generated import healthcare_professionals as _healthcare_professionals
 from icure_sync._generated import medical_devices as _medical_devices
 from icure_sync._generated import message_gateway as _message_gateway
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from icure_async.models.user_token import LogoutResult
     from icure_sync._generated.authentication import AuthenticationApi
     from icure_sync._generated.data_owners import DataOwnerApi
+    from icure_sync._generated.healthcare_elements import HealthcareElementApi
     from icure_sync._generated.healthcare_professionals import HealthcareProfessionalApi
     from icure_sync._generated.medical_devices import MedicalDeviceApi
     from icure_sync._generated.message_gateway import AnonymousMessageGatewayApi, MessageGatewayApi
@@ -112,6 +114,7 @@ class MedTechApi(Twin[AsyncMedTechApi]):
     Attributes:
         patient_api: patients.
         notification_api: notifications.
+        healthcare_element_api: healthcare elements, which are the conditions of patients.
         healthcare_professional_api: healthcare professionals.
         medical_device_api: medical devices.
         user_api: users.
@@ -133,6 +136,13 @@ class MedTechApi(Twin[AsyncMedTechApi]):
     def notification_api(self) -> NotificationApi:
         """Notifications."""
         return _notifications.NotificationApi._wrap(self._inner.notification_api, pid=self._pid)
+
+    @property
+    def healthcare_element_api(self) -> HealthcareElementApi:
+        """Healthcare elements, which are the conditions of patients."""
+        return _healthcare_elements.HealthcareElementApi._wrap(
+            self._inner.healthcare_element_api, pid=self._pid
+        )
 
     @property
     def healthcare_professional_api(self) -> HealthcareProfessionalApi:
