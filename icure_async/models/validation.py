@@ -5,13 +5,15 @@ No message holds a value: they name members, and the constants that are allowed.
 
 import datetime as dt
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, TypeGuard, cast, get_args, get_origin
 
 import attrs
 
 from icure_async.errors import ValidationError
 from icure_async.models.base import EntityModel, Model, has_id
+from icure_async.models.coding import Coding
+from icure_async.models.coding_ids import coding_id_of, validate_coding_id
 from icure_async.models.dates import DateForm
 from icure_async.models.enums import NotificationStatus, SharedDataType
 from icure_async.models.fields import fits_64_bits, is_finite, is_fuzzy_date, members_of
@@ -22,6 +24,7 @@ from icure_async.models.patient import EncryptedPatient, Patient
 
 __all__ = [
     "UnusualValueError",
+    "validate_coding_for_saving",
     "validate_device_for_saving",
     "validate_id",
     "validate_notification_for_saving",
@@ -103,7 +106,12 @@ def validate_page_size(page_size: object) -> int:
 
 
 def validate_record_for_saving(
-    record: object, classes: tuple[type[EntityModel], ...], noun: str, *, creating: bool
+    record: object,
+    classes: tuple[type[EntityModel], ...],
+    noun: str,
+    *,
+    creating: bool,
+    validate: Callable[[object, str], str] = validate_id,
 ) -> None:
     """Raise unless a record can be sent to the backend.
 
@@ -115,6 +123,7 @@ def validate_record_for_saving(
         classes: the models it may be.
         noun: its kind in words.
         creating: whether it is created, as opposed to modified.
+        validate: returns the id, or raises.
 
     Raises:
         ValidationError: a member has the wrong type or a value that is not allowed; it names the
@@ -125,7 +134,7 @@ def validate_record_for_saving(
         advice = f": {name}.from_dict() makes one of a dict" if isinstance(record, dict) else ""
         raise ValidationError(f"The {noun} must be a {name}{advice}.")
     if has_id(record):
-        validate_id(record.id, f"{noun} id")
+        validate(record.id, f"{noun} id")
     _check_model(record, "", constants=creating)
     if not creating and not (record.id and record.rev):
         raise ValidationError(
@@ -164,6 +173,29 @@ def validate_notification_for_saving(notification: Notification, *, creating: bo
     validate_record_for_saving(notification, (Notification,), "notification", creating=creating)
     if creating and notification.type is None:
         raise ValidationError("A notification needs a type: for one of your own, it is OTHER.")
+
+
+def validate_coding_for_saving(coding: Coding, *, creating: bool) -> None:
+    """Raise unless a coding can be sent to the backend.
+
+    Args:
+        coding: the coding about to be saved.
+        creating: whether it is created, as opposed to modified.
+
+    Raises:
+        ValidationError: a member has the wrong type, or the id is not made of type, code and
+            version.
+    """
+    validate_record_for_saving(
+        coding, (Coding,), "coding", creating=creating, validate=validate_coding_id
+    )
+    made = coding_id_of(coding.type, coding.code, coding.version)
+    if has_id(coding) and coding.id != made:
+        raise ValidationError(
+            "The id of a coding is made of its type, code and version, and this one has another: "
+            "leave the id of a new one out, and these three of a stored one as they are. Nothing "
+            "was sent."
+        )
 
 
 def validate_device_for_saving(device: MedicalDevice, *, creating: bool) -> None:
