@@ -6,7 +6,7 @@ No message holds a value: they name members, and the constants that are allowed.
 import datetime as dt
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Literal, TypeGuard, TypeVar, cast, get_args, get_origin
 
 import attrs
@@ -14,7 +14,6 @@ import attrs
 from icure_async.errors import ValidationError
 from icure_async.models.base import EntityModel, Model, has_id
 from icure_async.models.coding import Coding
-from icure_async.models.coding_ids import coding_id_of, validate_coding_id
 from icure_async.models.dates import DateForm
 from icure_async.models.enums import NotificationStatus, SharedDataType
 from icure_async.models.fields import fits_64_bits, is_finite, is_fuzzy_date, members_of
@@ -27,6 +26,7 @@ from icure_async.models.patient import EncryptedPatient, Patient
 __all__ = [
     "UnusualValueError",
     "check_members",
+    "coding_id_of",
     "require_class",
     "validate_coding_for_saving",
     "validate_device_for_saving",
@@ -116,12 +116,7 @@ def validate_page_size(page_size: object) -> int:
 
 
 def validate_record_for_saving(
-    record: object,
-    classes: tuple[type[EntityModel], ...],
-    noun: str,
-    *,
-    creating: bool,
-    validate: Callable[[object, str], str] = validate_id,
+    record: object, classes: tuple[type[EntityModel], ...], noun: str, *, creating: bool
 ) -> None:
     """Raise unless a record can be sent to the backend.
 
@@ -133,7 +128,6 @@ def validate_record_for_saving(
         classes: the models it may be.
         noun: its kind in words.
         creating: whether it is created, as opposed to modified.
-        validate: returns the id, or raises.
 
     Raises:
         ValidationError: a member has the wrong type or a value that is not allowed; it names the
@@ -141,7 +135,7 @@ def validate_record_for_saving(
     """
     found = require_class(record, classes, noun)
     if has_id(found):
-        validate(found.id, f"{noun} id")
+        validate_id(found.id, f"{noun} id")
     check_members(found, creating=creating)
     _require_rev(found, noun, creating=creating)
 
@@ -228,26 +222,43 @@ def validate_healthcare_element_for_saving(
 
 
 def validate_coding_for_saving(coding: Coding, *, creating: bool) -> None:
-    """Raise unless a coding can be sent to the backend.
+    """Raise unless the coding can be sent to the backend.
 
     Args:
         coding: the coding about to be saved.
         creating: whether it is created, as opposed to modified.
 
     Raises:
-        ValidationError: a member has the wrong type, or the id is not made of type, code and
-            version.
+        ValidationError: a member has the wrong type, its type, code or version is missing, or its
+            id is not made of these.
     """
-    validate_record_for_saving(
-        coding, (Coding,), "coding", creating=creating, validate=validate_coding_id
-    )
-    made = coding_id_of(coding.type, coding.code, coding.version)
-    if has_id(coding) and coding.id != made:
+    require_class(coding, (Coding,), "coding")
+    check_members(coding, creating=creating)
+    coding_id = coding_id_of(coding)
+    if has_id(coding) and coding.id != coding_id:
         raise ValidationError(
-            "The id of a coding is made of its type, code and version, and this one has another: "
-            "leave the id of a new one out, and these three of a stored one as they are. Nothing "
-            "was sent."
+            "The id of a coding is its type, its code and its version, joined by |, and this one "
+            "has another: leave it out. Another type, code or version makes another coding."
         )
+    _require_rev(coding, "coding", creating=creating)
+
+
+def coding_id_of(coding: Coding) -> str:
+    """Return the id that backends give to a coding (server-behaviour.md §10.10).
+
+    Raises:
+        ValidationError: its type, code or version is missing, or can't be part of an id.
+    """
+    parts = {"type": coding.type, "code": coding.code, "version": coding.version}
+    for name, part in parts.items():
+        if not part:
+            raise ValidationError(f"A coding needs a {name}: backends refuse one without it.")
+        if "|" in part or part != part.strip() or not part.isprintable():
+            raise ValidationError(
+                f"The {name} of a coding must not contain | or control characters, nor begin or "
+                "end with a blank: it is part of its id."
+            )
+    return "|".join(str(part) for part in parts.values())
 
 
 def validate_device_for_saving(device: MedicalDevice, *, creating: bool) -> None:
