@@ -118,7 +118,7 @@ class PatientsLeaf(OwnedLeaf):
     )
     secret_ids: tuple[str, ...] | None = attrs.field(
         default=None,
-        converter=attrs.converters.optional(to_secret_ids),
+        converter=to_secret_ids,
         repr=False,
         metadata=on_wire("patientSecretForeignKeys"),
     )

@@ -81,8 +81,10 @@ def to_coding_ids(ids: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(to_text(item, "id in the filter") for item in given))
 
 
-def to_secret_ids(secret_ids: Iterable[str]) -> tuple[str, ...]:
+def to_secret_ids(secret_ids: Iterable[str] | None) -> tuple[str, ...] | None:
     """Return distinct secret ids, or raise a ValidationError."""
+    if secret_ids is None:
+        return None
     given = listed(secret_ids, "secret_ids", "texts")
     return tuple(dict.fromkeys(to_text(item, "secret id in the filter") for item in given))
 
