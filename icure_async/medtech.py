@@ -11,9 +11,9 @@ import attrs
 
 from icure_async.apis.codings import CodingApi
 from icure_async.apis.data_owners import DataOwnerApi
+from icure_async.apis.healthcare_elements import HealthcareElementApi
 from icure_async.apis.healthcare_professionals import HealthcareProfessionalApi
 from icure_async.apis.medical_devices import MedicalDeviceApi
-from icure_async.apis.healthcare_elements import HealthcareElementApi
 from icure_async.apis.notifications import NotificationApi
 from icure_async.apis.patients import PatientApi
 from icure_async.apis.users import UserApi

@@ -58,9 +58,7 @@ class ChildRecords(Generic[Clear, Sealed]):
         """Save several records of a patient, and return what became of each."""
         return await Batches(self._saving(patient_id)).save(records, progress)
 
-    async def of_patient(
-        self, patient: PotentiallyEncryptedPatient | str
-    ) -> list[Clear | Sealed]:
+    async def of_patient(self, patient: PotentiallyEncryptedPatient | str) -> list[Clear | Sealed]:
         """Return the records of a patient, as it was read, or given by its id."""
         return await self._children.list(self._repository, patient, self._leaf)
 

@@ -188,9 +188,7 @@ class Flavours:
                     found.setdefault(secret_id, set()).update(holders)
         return found
 
-    async def owning_ids_of(
-        self, documents: Sequence[Mapping[str, Any]], /
-    ) -> list[list[str]]:
+    async def owning_ids_of(self, documents: Sequence[Mapping[str, Any]], /) -> list[list[str]]:
         """Return for each entity the ids of those that it belongs to, of both flavours."""
         owning: list[dict[str, None]] = [{} for _ in documents]
         for flavour, has_metadata in self._both:

@@ -47,9 +47,7 @@ class Parent:
 
     entity_id: str
     secret_ids: Sequence[str]
-    known_to: Mapping[str, Collection[str]] = attrs.field(
-        factory=dict[str, "Collection[str]"]
-    )
+    known_to: Mapping[str, Collection[str]] = attrs.field(factory=dict[str, "Collection[str]"])
 
     def chosen_for(self, delegates: Collection[str]) -> Parent:
         """Return the same with as few secret ids as it takes for delegates to find the new ones.

@@ -46,7 +46,7 @@ __all__ = ["FoundPatient", "PatientChildren"]
 _log: Final = logging.getLogger(__name__)
 
 _PAGE_SIZE: Final = 1000
-_SECRET_IDS: Final = "secretForeignKeys"
+_CHILD_OF: Final = "secretForeignKeys"
 
 Clear = TypeVar("Clear", bound=EntityModel)
 Sealed = TypeVar("Sealed", bound=EntityModel)
@@ -126,15 +126,13 @@ class PatientChildren:
         )
         return Parent(found.id, by_rank, found.known_to)
 
-    async def secret_ids_for(
-        self, document: Mapping[str, Any], delegate_id: str
-    ) -> Sequence[str]:
+    async def secret_ids_for(self, document: Mapping[str, Any], delegate_id: str) -> Sequence[str]:
         """Return the secret ids that a record lacks for a data owner to find it by its patient.
 
         None where it has one, where the data owner is not known to have any, or where the patient
         is not known.
         """
-        present = as_list(document.get(_SECRET_IDS))
+        present = as_list(document.get(_CHILD_OF))
         (owning,) = await self._patients.metadata.owning_ids_of([document])
         for patient_id in filter(is_id, owning):
             try:
@@ -194,7 +192,7 @@ class PatientChildren:
             InvalidResponseError: one has none of these secret ids.
         """
         for document in documents:
-            if patient.known_to.keys().isdisjoint(as_list(document.get(_SECRET_IDS))):
+            if patient.known_to.keys().isdisjoint(as_list(document.get(_CHILD_OF))):
                 raise InvalidResponseError(
                     f"Could not list the {noun}s of patient {patient.id}: the server answers with "
                     f"{noun} {printable(document['id'])}, which does not belong to the patient. "

@@ -50,9 +50,7 @@ class _Outcome:
     """
 
     noun: str
-    access: dict[str, Granted | ICureError] = attrs.field(
-        factory=dict[str, "Granted | ICureError"]
-    )
+    access: dict[str, Granted | ICureError] = attrs.field(factory=dict[str, "Granted | ICureError"])
 
     def result(self, error: ICureError | None = None) -> DataAccess:
         """Return it as a value.
@@ -155,32 +153,22 @@ class AllDataOfPatients:
             has_merged = bool(call.patient.former_ids)
             found[kind] = outcome.result(_not_looked_for(NOUNS[kind]) if has_merged else None)
 
+        async def share_documents(kind: PatientDataKind) -> None:
+            documents = await self._resource.documents(list(document_ids)) if document_ids else []
+            # Others are in clear: there is nothing to share of them.
+            encrypted = [one for one in documents if self._metadata.has_keys(one)]
+            outcome, _ = await self._shared(kind, encrypted, call)
+            found[kind] = outcome.result()
+
         def failed(kind: PatientDataKind, error: ICureError) -> None:
             found[kind] = DataAccess(error=error)
 
         ending = await each_at_once(_LISTED, share, failed)
-        if ending is None and not isinstance(found["contact"].error, InvalidResponseError):
-            ending = await each_at_once(
-                ["document"], lambda kind: self._share_documents(document_ids, call, found), failed
-            )
+        if ending is None:
+            ending = await each_at_once(["document"], share_documents, failed)
         if ending is not None:
             for kind in NOUNS:
                 found.setdefault(kind, DataAccess(error=ending))
-
-    async def _share_documents(
-        self,
-        document_ids: Mapping[str, None],
-        call: _Call,
-        found: dict[PatientDataKind, DataAccess],
-    ) -> None:
-        """Share the encrypted documents that contacts refer to.
-
-        Somebody who writes a contact can refer to any document in it.
-        """
-        documents = await self._resource.documents(list(document_ids)) if document_ids else []
-        encrypted = [one for one in documents if self._metadata.has_keys(one)]
-        outcome, _ = await self._shared("document", encrypted, call)
-        found["document"] = outcome.result()
 
     async def _find(self, kind: PatientDataKind, call: _Call) -> list[dict[str, Any]]:
         found: dict[str, dict[str, Any]] = {}
@@ -275,9 +263,7 @@ class AllDataOfPatients:
                 outcome.access[entity_id] = _not_stored(outcome.noun, entity_id)
 
 
-def _has_entries(
-    stored: Mapping[str, Any], wanted: Mapping[str, Any], delegate_id: str
-) -> bool:
+def _has_entries(stored: Mapping[str, Any], wanted: Mapping[str, Any], delegate_id: str) -> bool:
     """Return whether what is stored has the entries of a delegate that were sent."""
     for name in _ENTRIES:
         present = [_identity(one) for one in as_list(as_object(stored.get(name)).get(delegate_id))]

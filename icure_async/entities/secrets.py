@@ -159,9 +159,7 @@ class SecretFinder:
             for secrets, of_document in zip(found, ways, strict=True):
                 for way in of_document:
                     await turns.give()
-                    await self._take(
-                        name, way, secrets, to_give=to_give, whoever_gave=whoever_gave
-                    )
+                    await self._take(name, way, secrets, to_give=to_give, whoever_gave=whoever_gave)
         return found
 
     async def give(
@@ -223,7 +221,11 @@ class SecretFinder:
             secrets.note_key(secret)
         if to_give and not secrets.belongs(name, secret):
             return
-        if to_give and not whoever_gave and not await self._is_confirmed(name, way, secret, secrets):
+        if (
+            to_give
+            and not whoever_gave
+            and not await self._is_confirmed(name, way, secret, secrets)
+        ):
             return
         # The author of an entry has what it hides.
         secrets.note(name, secret, (way.delegate_id, str(way.entry["owner"])))
