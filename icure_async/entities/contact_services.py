@@ -219,9 +219,10 @@ def with_links(contact: Mapping[str, Any], service_id: str, wanted: Links) -> Ma
         return contact
     kept: list[Any] = []
     for sub_contact in as_list(contact.get(_SUB_CONTACTS)):
-        left = _without_unwanted(sub_contact, service_id, wanted)
-        if left is not None:
-            kept.append(left)
+        is_concerned = service_id in _service_ids(sub_contact)
+        kept += (
+            _without_unwanted(sub_contact, service_id, wanted) if is_concerned else [sub_contact]
+        )
     for name, ids in ((_HEALTH_ELEMENT_ID, wanted.health_elements), (_FORM_ID, wanted.forms)):
         for linked in ids:
             _link(kept, name, linked, service_id)
@@ -233,21 +234,21 @@ def _service_ids(sub_contact: object) -> list[object]:
     return [as_object(service).get(_SERVICE_ID) for service in services]
 
 
-def _without_unwanted(sub_contact: Any, service_id: str, wanted: Links) -> Any:
-    """Return a sub-contact without a service that it links elsewhere; None if nothing is left."""
-    if service_id not in _service_ids(sub_contact):
-        return sub_contact
+def _without_unwanted(
+    sub_contact: Mapping[str, Any], service_id: str, wanted: Links
+) -> list[Mapping[str, Any]]:
+    """Return a sub-contact without a service that it links elsewhere; none if nothing is left."""
     is_wanted = _is_among(
         sub_contact.get(_HEALTH_ELEMENT_ID), wanted.health_elements
     ) and _is_among(sub_contact.get(_FORM_ID), wanted.forms)
     if is_wanted:
-        return sub_contact
+        return [sub_contact]
     services = [
         service
         for service in as_list(sub_contact.get(_SERVICES))
         if as_object(service).get(_SERVICE_ID) != service_id
     ]
-    return {**sub_contact, _SERVICES: services} if services else None
+    return [{**sub_contact, _SERVICES: services}] if services else []
 
 
 def _is_among(linked: object, wanted: Collection[str]) -> bool:

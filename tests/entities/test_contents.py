@@ -217,7 +217,7 @@ async def test_content_of_the_past_is_read_wherever_it_stands() -> None:
 @pytest.mark.parametrize("text", ["[1]", "no JSON", ""])
 async def test_content_of_the_past_that_is_no_content_stays_closed(text: str) -> None:
     ciphertext = encode_base64(aes_cbc_encrypt(KEY, IV, text.encode()))
-    with pytest.raises(ValueError, match="."):
+    with pytest.raises(ValueError, match=r"."):
         await opened_service(CRYPTO, KEY, {"id": "s", "encryptedContent": ciphertext})
 
 
