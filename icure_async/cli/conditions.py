@@ -111,6 +111,8 @@ def add(
     Its id is said before anything is sent: with it, the command can be repeated after a failure
     without adding a second condition.
     """
+    if description is not None and description_file is not None:
+        raise typer.BadParameter("--description and --description-file say the same: name one.")
     new = (
         HealthcareElement() if file is None else new_record_in(file, HealthcareElement, "condition")
     )
