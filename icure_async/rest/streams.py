@@ -85,6 +85,7 @@ class Streams:
         self._upload = upload
         self._download = download
         self._sending: AsyncGenerator[bytes, None] | None = None
+        self._is_sent = asyncio.Event()
         self._limit = asyncio.timeout(None)
 
     async def __aenter__(self) -> Self:
@@ -101,8 +102,7 @@ class Streams:
         try:
             await self._limit.__aexit__(kind, error, traceback)
         finally:
-            if self._sending is not None:
-                await self._sending.aclose()
+            await self._stop_sending()
 
     def body(self) -> AsyncGenerator[bytes, None] | None:
         """Return the body to send."""
@@ -144,13 +144,26 @@ class Streams:
                 await download.take(piece)
 
     async def _sent(self, upload: Upload) -> AsyncGenerator[bytes, None]:
-        async with contextlib.aclosing(upload.chunks()) as chunks:
-            while True:
-                with self._ours():
-                    chunk = await anext(chunks, None)
-                if chunk is None:
-                    return
-                yield chunk
+        try:
+            async with contextlib.aclosing(upload.chunks()) as chunks:
+                while True:
+                    with self._ours():
+                        chunk = await anext(chunks, None)
+                    if chunk is None:
+                        return
+                    yield chunk
+        finally:
+            self._is_sent.set()
+
+    async def _stop_sending(self) -> None:
+        """Close the body that is sent. The server may have answered before its end."""
+        if self._sending is None:
+            return
+        if self._sending.ag_running:
+            # aiohttp cancels the task that sends it, and does not always wait for that.
+            await self._is_sent.wait()
+        else:
+            await self._sending.aclose()
 
     @contextlib.contextmanager
     def _ours(self) -> Generator[None]:
