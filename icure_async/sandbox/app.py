@@ -15,14 +15,30 @@ import attrs
 import orjson
 from aiohttp import WSCloseCode, hdrs, web
 
-from icure_async.sandbox import auth, clinical, data_owners, maintenance_tasks, users
+from icure_async.sandbox import (
+    auth,
+    clinical,
+    codes,
+    data_owners,
+    maintenance_tasks,
+    medical_records,
+    service_routes,
+    users,
+)
 from icure_async.sandbox.access_keys import ACCESS_KEYS_HEADER, delegation_keys_in
 from icure_async.sandbox.auth import authenticate
 from icure_async.sandbox.bodies import LARGEST_OF_ANYBODY, read_body
 from icure_async.sandbox.calls import Call, Reply, Route, Settings, Text
 from icure_async.sandbox.control import stream
 from icure_async.sandbox.control.requests import request_middleware
-from icure_async.sandbox.errors import ApiError, ClosingError, NotYetError, conflict, too_large
+from icure_async.sandbox.errors import (
+    ApiError,
+    ClosingError,
+    NotYetError,
+    bad_request,
+    conflict,
+    too_large,
+)
 from icure_async.sandbox.events import EVENTS_PATH, EVENTS_V2_PATH
 from icure_async.sandbox.fault_injection import (
     HANDLED_ANYWAY,
@@ -93,7 +109,8 @@ def build_app(backend: Backend) -> web.Application:
     app = web.Application(middlewares=[note, _answer_errors, check, strike, _answer_errors])
     app.on_response_prepare.append(partial(_add_headers, backend.visitors))
     rest = [*_ICURE_ROUTES, *auth.ROUTES, *users.ROUTES, *data_owners.ROUTES]
-    rest += [*maintenance_tasks.ROUTES, *clinical.ROUTES, *backend.tickets.routes]
+    rest += [*maintenance_tasks.ROUTES, *clinical.ROUTES, *service_routes.ROUTES]
+    rest += [*medical_records.ROUTES, *codes.ROUTES, *backend.tickets.routes]
     _add_routes(app, REST_ROOT, [*rest, *exchange_data.ROUTES], backend)
     _add_routes(app, REST_V2_ROOT, routes.ROUTES, backend)
     _add_routes(app, GATEWAY_ROOT, backend.gateway.routes, backend)
@@ -239,7 +256,10 @@ class _Exchange:
             tx = tx.in_group(call.caller.group_id) or tx
         if call.saves_nothing and not self._route.answers_conflicts:
             raise conflict("Document update Conflict")
-        return _encoded(self._route.endpoint(tx, call))
+        try:
+            return _encoded(self._route.endpoint(tx, call))
+        except RecursionError:
+            raise bad_request("Too many objects lie one within the other") from None
 
     async def _run(self, job: Callable[[Transaction], T]) -> T:
         """Run a job in a transaction, again as often as it lacks a slow hash or has to wait."""

@@ -84,11 +84,6 @@ def _identity(entry: Json) -> tuple[object, ...]:
     return entry.get("owner"), entry.get("delegatedTo"), entry.get("key")
 
 
-def _documents(tx: Transaction, call: Call) -> list[Json]:
-    found = tx.each("document", call.id_list())
-    return [one for one in found if can_read(call, "document", one)]
-
-
 ROUTES: list[Route] = [
     Route("GET", f"/helement/{_BY_PATIENT}/delegations", _stubs("helement")),
     Route("GET", f"/helement/{_BY_PATIENT}", _whole("helement")),
@@ -96,6 +91,5 @@ ROUTES: list[Route] = [
     Route("GET", f"/contact/{_BY_PATIENT}", _whole("contact")),
     *(Route("GET", "/" + path.format(_BY_PATIENT), _nothing) for path in _ABSENT),
     *(Route("POST", f"/{kind}/delegations", _save_delegations(kind)) for kind in _KEPT),
-    Route("POST", "/document/batch", _documents),
 ]
 """Endpoints under ``/helement``, ``/contact``, ``/document`` and the like."""
