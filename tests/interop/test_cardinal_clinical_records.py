@@ -65,9 +65,13 @@ class Hospital:
 
 @pytest.fixture
 async def hospital(
-    start_cardinal: StartCardinal, client_session: aiohttp.ClientSession, tmp_path: Path
+    request: pytest.FixtureRequest,
+    start_cardinal: StartCardinal,
+    client_session: aiohttp.ClientSession,
+    tmp_path: Path,
 ) -> AsyncIterator[Hospital]:
-    async with Sandbox(seed=of_stage("3-more-entities"), profile="strict") as sandbox:
+    profile = getattr(request, "param", "strict")
+    async with Sandbox(seed=of_stage("3-more-entities"), profile=profile) as sandbox:
         yield Hospital(TodayWorld(sandbox, client_session), start_cardinal, tmp_path)
 
 
@@ -288,6 +292,8 @@ async def test_we_read_the_attachments_of_todays_client(hospital: Hospital) -> N
         pytest.fail(f"{len(content)} bytes were handed out")
 
 
+# A strict backend lets administrators alone write codes.
+@pytest.mark.parametrize("hospital", ["legacy"], indirect=True)
 async def test_codings_of_either_are_the_others(hospital: Hospital) -> None:
     codings = (await hospital.world.user("doc1")).coding_api
     doc2 = await hospital.theirs("doc2")
