@@ -9,7 +9,15 @@ from icure_async.models.addresses import Address, Telecom
 from icure_async.models.batch import BatchItem, BatchProgress, BatchResult
 from icure_async.models.captcha import CaptchaProgress
 from icure_async.models.codes import CodingReference, Identifier
+from icure_async.models.coding import Coding
+from icure_async.models.data_sample import (
+    Content,
+    DataSample,
+    EncryptedDataSample,
+    PotentiallyEncryptedDataSample,
+)
 from icure_async.models.dates import to_date, to_datetime, to_fuzzy_date, to_fuzzy_datetime
+from icure_async.models.document import Document, EncryptedDocument, PotentiallyEncryptedDocument
 from icure_async.models.enums import (
     AddressType,
     DeactivationReason,
@@ -36,13 +44,30 @@ from icure_async.models.events import (
     UnreadableEvent,
 )
 from icure_async.models.filters import (
+    AllCodingsFilter,
+    AllDataSamplesFilter,
+    AllHealthcareElementsFilter,
     AllHealthcareProfessionalsFilter,
     AllMedicalDevicesFilter,
     AllPatientsFilter,
     AllUsersFilter,
+    CodingFilter,
+    CodingsByIdsFilter,
+    CodingsByLabelFilter,
     Combinable,
     ComplementFilter,
+    DataSampleFilter,
+    DataSamplesByHealthcareElementIdsFilter,
+    DataSamplesByIdentifiersFilter,
+    DataSamplesByIdsFilter,
+    DataSamplesByLabelCodeDateFilter,
+    DataSamplesByPatientsFilter,
     Filter,
+    HealthcareElementFilter,
+    HealthcareElementsByIdentifiersFilter,
+    HealthcareElementsByIdsFilter,
+    HealthcareElementsByLabelCodeFilter,
+    HealthcareElementsByPatientsFilter,
     HealthcareProfessionalFilter,
     HealthcareProfessionalsByIdsFilter,
     HealthcareProfessionalsByLabelCodeFilter,
@@ -68,12 +93,18 @@ from icure_async.models.filters import (
     UsersByPatientIdFilter,
 )
 from icure_async.models.flavour import Flavour
+from icure_async.models.healthcare_element import (
+    EncryptedHealthcareElement,
+    HealthcareElement,
+    PotentiallyEncryptedHealthcareElement,
+)
 from icure_async.models.healthcare_professional import HealthcareProfessional
 from icure_async.models.key_change import AccessGivenBack, KeyPairUpdate, KeyPairUpdateNotice
 from icure_async.models.key_pair import KeyPair
 from icure_async.models.key_question import KeyHistory, KeyKind, KeyQuestion
 from icure_async.models.key_report import KeyReport, KeyStatus, PublishedKey
 from icure_async.models.key_share import KeyShare, KeySplit
+from icure_async.models.measures import Measure, TimeSeries
 from icure_async.models.medical_device import MedicalDevice
 from icure_async.models.messages import (
     EmailMessage,
@@ -123,6 +154,9 @@ __all__ = [
     "AccessToAllData",
     "Address",
     "AddressType",
+    "AllCodingsFilter",
+    "AllDataSamplesFilter",
+    "AllHealthcareElementsFilter",
     "AllHealthcareProfessionalsFilter",
     "AllMedicalDevicesFilter",
     "AllPatientsFilter",
@@ -132,17 +166,33 @@ __all__ = [
     "BatchProgress",
     "BatchResult",
     "CaptchaProgress",
+    "Coding",
+    "CodingFilter",
     "CodingReference",
+    "CodingsByIdsFilter",
+    "CodingsByLabelFilter",
     "Combinable",
     "ComplementFilter",
     "ConnectionChange",
     "ConnectionState",
+    "Content",
     "DataAccess",
     "DataOwner",
     "DataOwnerType",
+    "DataSample",
+    "DataSampleFilter",
+    "DataSamplesByHealthcareElementIdsFilter",
+    "DataSamplesByIdentifiersFilter",
+    "DataSamplesByIdsFilter",
+    "DataSamplesByLabelCodeDateFilter",
+    "DataSamplesByPatientsFilter",
     "DeactivationReason",
     "Delegation",
+    "Document",
     "EmailMessage",
+    "EncryptedDataSample",
+    "EncryptedDocument",
+    "EncryptedHealthcareElement",
     "EncryptedNotification",
     "EncryptedPatient",
     "Event",
@@ -150,6 +200,12 @@ __all__ = [
     "Filter",
     "Flavour",
     "Gender",
+    "HealthcareElement",
+    "HealthcareElementFilter",
+    "HealthcareElementsByIdentifiersFilter",
+    "HealthcareElementsByIdsFilter",
+    "HealthcareElementsByLabelCodeFilter",
+    "HealthcareElementsByPatientsFilter",
     "HealthcareProfessional",
     "HealthcareProfessionalFilter",
     "HealthcareProfessionalsByIdsFilter",
@@ -171,6 +227,7 @@ __all__ = [
     "KeySplit",
     "KeyStatus",
     "LogoutResult",
+    "Measure",
     "MedicalDevice",
     "MedicalDeviceFilter",
     "MedicalDevicesByIdsFilter",
@@ -202,6 +259,9 @@ __all__ = [
     "PersonName",
     "PersonNameUse",
     "PersonalStatus",
+    "PotentiallyEncryptedDataSample",
+    "PotentiallyEncryptedDocument",
+    "PotentiallyEncryptedHealthcareElement",
     "PotentiallyEncryptedNotification",
     "PotentiallyEncryptedPatient",
     "Property",
@@ -226,6 +286,7 @@ __all__ = [
     "Table",
     "Telecom",
     "TelecomType",
+    "TimeSeries",
     "TypedValueObject",
     "UnionFilter",
     "UnreadableEvent",

@@ -8,7 +8,30 @@ from icure_async.models.filters.algebra import (
     UnionFilter,
     filter_for,
 )
+from icure_async.models.filters.codings import (
+    AllCodingsFilter,
+    CodingFilter,
+    CodingsByIdsFilter,
+    CodingsByLabelFilter,
+)
+from icure_async.models.filters.data_samples import (
+    AllDataSamplesFilter,
+    DataSampleFilter,
+    DataSamplesByHealthcareElementIdsFilter,
+    DataSamplesByIdentifiersFilter,
+    DataSamplesByIdsFilter,
+    DataSamplesByLabelCodeDateFilter,
+    DataSamplesByPatientsFilter,
+)
 from icure_async.models.filters.encrypted import refuse_encrypted
+from icure_async.models.filters.healthcare_elements import (
+    AllHealthcareElementsFilter,
+    HealthcareElementFilter,
+    HealthcareElementsByIdentifiersFilter,
+    HealthcareElementsByIdsFilter,
+    HealthcareElementsByLabelCodeFilter,
+    HealthcareElementsByPatientsFilter,
+)
 from icure_async.models.filters.healthcare_professionals import (
     AllHealthcareProfessionalsFilter,
     HealthcareProfessionalFilter,
@@ -16,6 +39,7 @@ from icure_async.models.filters.healthcare_professionals import (
     HealthcareProfessionalsByLabelCodeFilter,
     HealthcareProfessionalsByNameFilter,
 )
+from icure_async.models.filters.leaf import PatientsLeaf
 from icure_async.models.filters.medical_devices import (
     AllMedicalDevicesFilter,
     MedicalDeviceFilter,
@@ -46,13 +70,30 @@ from icure_async.models.filters.users import (
 )
 
 __all__ = [
+    "AllCodingsFilter",
+    "AllDataSamplesFilter",
+    "AllHealthcareElementsFilter",
     "AllHealthcareProfessionalsFilter",
     "AllMedicalDevicesFilter",
     "AllPatientsFilter",
     "AllUsersFilter",
+    "CodingFilter",
+    "CodingsByIdsFilter",
+    "CodingsByLabelFilter",
     "Combinable",
     "ComplementFilter",
+    "DataSampleFilter",
+    "DataSamplesByHealthcareElementIdsFilter",
+    "DataSamplesByIdentifiersFilter",
+    "DataSamplesByIdsFilter",
+    "DataSamplesByLabelCodeDateFilter",
+    "DataSamplesByPatientsFilter",
     "Filter",
+    "HealthcareElementFilter",
+    "HealthcareElementsByIdentifiersFilter",
+    "HealthcareElementsByIdsFilter",
+    "HealthcareElementsByLabelCodeFilter",
+    "HealthcareElementsByPatientsFilter",
     "HealthcareProfessionalFilter",
     "HealthcareProfessionalsByIdsFilter",
     "HealthcareProfessionalsByLabelCodeFilter",
@@ -72,6 +113,7 @@ __all__ = [
     "PatientsByIdsFilter",
     "PatientsByNameFilter",
     "PatientsBySsinsFilter",
+    "PatientsLeaf",
     "UnionFilter",
     "UserFilter",
     "UsersByIdsFilter",

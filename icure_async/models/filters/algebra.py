@@ -15,7 +15,7 @@ from icure_async.errors import ValidationError
 from icure_async.models.filters.values import check_text, listed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
 __all__ = [
     "Combinable",
@@ -149,6 +149,18 @@ class Filter(Combinable):
         """Return how many filters lie one within the other."""
         return 1
 
+    def leaves(self) -> tuple[Filter, ...]:
+        """Return the filters in this one that do not consist of others."""
+        return (self,)
+
+    def with_leaves(self, change: Callable[[Filter], Filter]) -> Filter:
+        """Return the same with other leaves.
+
+        Args:
+            change: gives the filter to put in place of a leaf.
+        """
+        return change(self)
+
     def build(self) -> Filter:
         """Return the filter itself, so that it may stand where a builder may.
 
@@ -273,6 +285,10 @@ class _Combination(Described):
         """Return how many filters lie one within the other."""
         return 1 + max(part.depth() for part in self.parts())
 
+    def leaves(self) -> tuple[Filter, ...]:
+        """Return the filters in this one that do not consist of others."""
+        return tuple(leaf for part in self.parts() for leaf in part.leaves())
+
     def __attrs_post_init__(self) -> None:
         _check_together(self.parts())
         if self.depth() > _DEEPEST:
@@ -295,6 +311,10 @@ class _Members(_Combination):
     def parts(self) -> tuple[Filter, ...]:
         """Return the filters that this one consists of."""
         return self.filters
+
+    def with_leaves(self, change: Callable[[Filter], Filter]) -> Filter:
+        """Return the same with other leaves."""
+        return attrs.evolve(self, filters=[part.with_leaves(change) for part in self.filters])
 
     def to_wire(self, data_owner_id: str) -> dict[str, Any]:
         """Return the filter as JSON."""
@@ -355,6 +375,14 @@ class ComplementFilter(_Combination):
     def parts(self) -> tuple[Filter, ...]:
         """Return the filters that this one consists of."""
         return (self.super_set, self.sub_set)
+
+    def with_leaves(self, change: Callable[[Filter], Filter]) -> Filter:
+        """Return the same with other leaves."""
+        return attrs.evolve(
+            self,
+            super_set=self.super_set.with_leaves(change),
+            sub_set=self.sub_set.with_leaves(change),
+        )
 
     def to_wire(self, data_owner_id: str) -> dict[str, Any]:
         """Return the filter as JSON."""

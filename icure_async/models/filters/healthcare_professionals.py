@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, ClassVar, Self
 
 import attrs
 
-from icure_async.errors import ValidationError
 from icure_async.mistakes import explained
 from icure_async.models.filters.builder import FilterBuilder
+from icure_async.models.filters.label_code import check_label_code
 from icure_async.models.filters.leaf import Leaf, on_wire
 from icure_async.models.filters.values import check_text, to_ids, to_search_text
 
@@ -145,12 +145,7 @@ class HealthcareProfessionalsByLabelCodeFilter(_ProfessionalLeaf):
     )
 
     def __attrs_post_init__(self) -> None:
-        if self.label_type is None and self.label_code is not None:
-            raise ValidationError("A filter by label_code needs the label_type, too.")
-        if self.code_type is None and self.code_code is not None:
-            raise ValidationError("A filter by code_code needs the code_type, too.")
-        if self.label_type is None and self.code_type is None:
-            raise ValidationError("A filter by label or code needs a label_type or a code_type.")
+        check_label_code(self.label_type, self.label_code, self.code_type, self.code_code)
 
 
 @explained

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from icure_async.errors import ValidationError
+from icure_async.models.base import has_id
 from icure_async.models.codes import Identifier
-from icure_async.models.dates import epoch_milliseconds, to_fuzzy_date
+from icure_async.models.dates import (
+    epoch_milliseconds,
+    known_parts,
+    to_fuzzy_date,
+    to_fuzzy_datetime,
+)
 from icure_async.models.fields import is_fuzzy_date
+from icure_async.models.patient import EncryptedPatient, Patient
 from icure_async.models.validation import validate_id
 
 if TYPE_CHECKING:
@@ -20,14 +27,21 @@ __all__ = [
     "concealed",
     "listed",
     "to_birth_date",
+    "to_coding_ids",
+    "to_first_moment",
     "to_identifiers",
     "to_ids",
+    "to_last_moment",
     "to_moment",
     "to_optional_id",
+    "to_patients",
     "to_search_text",
+    "to_secret_ids",
     "to_ssins",
     "to_text",
 ]
+
+_FIRST_DATE_TIME: Final = 10**13
 
 
 def to_moment(moment: dt.datetime | int) -> int:
@@ -56,6 +70,71 @@ def to_ids(ids: Iterable[str]) -> tuple[str, ...]:
     """
     given = listed(ids, "ids", "ids")
     return tuple(dict.fromkeys(validate_id(item, "id in the filter") for item in given))
+
+
+def to_coding_ids(ids: Iterable[str]) -> tuple[str, ...]:
+    """Return distinct ids of codings, which may hold blanks, or raise a ValidationError.
+
+    There may be none: such a filter finds nothing.
+    """
+    given = listed(ids, "ids", "ids")
+    return tuple(dict.fromkeys(to_text(item, "id in the filter") for item in given))
+
+
+def to_secret_ids(secret_ids: Iterable[str] | None) -> tuple[str, ...] | None:
+    """Return distinct secret ids, or raise a ValidationError."""
+    if secret_ids is None:
+        return None
+    given = listed(secret_ids, "secret_ids", "texts")
+    return tuple(dict.fromkeys(to_text(item, "secret id in the filter") for item in given))
+
+
+def to_patients(patients: Iterable[Patient | str]) -> tuple[Patient | str, ...]:
+    """Return at least one patient, or id of one, or raise a ValidationError."""
+    given = listed(patients, "patients", "Patients, or of ids of patients")
+    if not given:
+        raise ValidationError("patients must not be empty: pass at least one Patient, or its id.")
+    return tuple(_to_patient(patient) for patient in given)
+
+
+def _to_patient(patient: object) -> Patient | str:
+    if isinstance(patient, str):
+        return validate_id(patient, "patient id in the filter")
+    if not isinstance(patient, Patient):
+        closed = isinstance(patient, EncryptedPatient)
+        problem = "no key on this device opens this one" if closed else "this is something else"
+        raise ValidationError(f"patients must be Patients, or ids of patients: {problem}.")
+    if not has_id(patient):
+        raise ValidationError("A Patient in the filter has no id: save it first.")
+    return patient
+
+
+def to_first_moment(date: dt.date | int | None) -> int | None:
+    """Return where a range of fuzzy date-times begins, or raise a ValidationError."""
+    return _to_bound(date, "start_value_date", (1, 1), 0)
+
+
+def to_last_moment(date: dt.date | int | None) -> int | None:
+    """Return where a range of fuzzy date-times ends, or raise a ValidationError."""
+    return _to_bound(date, "end_value_date", (12, 31), 235959)
+
+
+def _to_bound(value: object, what: str, unknown: tuple[int, int], time: int) -> int | None:
+    if value is None:
+        return None
+    if isinstance(value, dt.datetime):
+        return to_fuzzy_datetime(value)
+    number = to_fuzzy_date(value) if isinstance(value, dt.date) else value
+    parts = known_parts(number)
+    if parts is None:
+        raise ValidationError(
+            f"{what} must be a date, a datetime, or an int written YYYYMMDD or YYYYMMDDhhmmss."
+        )
+    if cast("int", number) >= _FIRST_DATE_TIME:
+        return cast("int", number)
+    # Backends compare numbers of 14 digits (server-behaviour.md §9.4).
+    year, month, day = (*parts, *unknown[len(parts) - 1 :])
+    return ((year * 100 + month) * 100 + day) * 1_000_000 + time
 
 
 def to_optional_id(data_owner_id: str | None) -> str | None:
