@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import logging
+import contextlib
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
 from icure_async.entities.at_once import each_at_once
 from icure_async.entities.metadata import ReadableEntity
+from icure_async.entities.pages import pages_of
 from icure_async.entities.sealing import EntityCrypto
 from icure_async.entities.unchanged import compare_with_stored
 from icure_async.entities.wholeness import looks_whole
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
     from icure_async.rest.patient_data import PatientDataKind, PatientDataResource
 
 __all__ = ["AllDataOfPatients"]
-
-_log: Final = logging.getLogger(__name__)
 
 _AT_A_TIME: Final = 250
 _LISTED: Final[tuple[PatientDataKind, ...]] = ("helement", "contact", "form", "invoice")
@@ -172,8 +171,15 @@ class AllDataOfPatients:
 
     async def _find(self, kind: PatientDataKind, call: _Call) -> list[dict[str, Any]]:
         found: dict[str, dict[str, Any]] = {}
-        for owner_id in await self._own.hierarchy():
-            secret_ids = call.patient.secret_ids
+        owner_ids = list(await self._own.hierarchy())
+        secret_ids = call.patient.secret_ids
+        search = self._resource.search(kind, owner_ids, secret_ids)
+        if search is not None:
+            pages = pages_of(search.resource, search.filter, _AT_A_TIME, noun=NOUNS[kind])
+            async with contextlib.aclosing(pages):
+                async for page in pages:
+                    found.update((document["id"], document) for document in page)
+        for owner_id in owner_ids if search is None else ():
             for document in await self._resource.of_patient(kind, owner_id, secret_ids):
                 found[document["id"]] = document
         return await self._children.those_of(call.patient, list(found.values()), NOUNS[kind])
