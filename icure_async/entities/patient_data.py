@@ -13,7 +13,13 @@ from icure_async.entities.pages import pages_of
 from icure_async.entities.sealing import EntityCrypto
 from icure_async.entities.unchanged import compare_with_stored
 from icure_async.entities.wholeness import looks_whole
-from icure_async.errors import BatchError, CryptoError, ICureError, InvalidResponseError
+from icure_async.errors import (
+    BatchError,
+    CryptoError,
+    DecryptionError,
+    ICureError,
+    InvalidResponseError,
+)
 from icure_async.foreign_text import printable
 from icure_async.json_shapes import as_list, as_object, is_list, is_object
 from icure_async.models.shares import AccessToAllData, DataAccess
@@ -140,6 +146,7 @@ class AllDataOfPatients:
 
     async def _share_all(self, call: _Call, found: dict[PatientDataKind, DataAccess]) -> None:
         document_ids: dict[str, None] = {}
+        unknown: ICureError | None = None
 
         async def share(kind: PatientDataKind) -> None:
             documents = await self._find(kind, call)
@@ -153,6 +160,8 @@ class AllDataOfPatients:
             found[kind] = outcome.result(_not_looked_for(NOUNS[kind]) if has_merged else None)
 
         async def share_documents(kind: PatientDataKind) -> None:
+            if unknown is not None:
+                raise unknown
             documents = await self._resource.documents(list(document_ids)) if document_ids else []
             # Others are in clear: there is nothing to share of them.
             encrypted = [one for one in documents if self._metadata.has_keys(one)]
@@ -160,6 +169,10 @@ class AllDataOfPatients:
             found[kind] = outcome.result()
 
         def failed(kind: PatientDataKind, error: ICureError) -> None:
+            nonlocal unknown
+            if kind == "contact":
+                # Only they tell which documents there are.
+                unknown = error
             found[kind] = DataAccess(error=error)
 
         ending = await each_at_once(_LISTED, share, failed)
@@ -224,12 +237,13 @@ class AllDataOfPatients:
         owning = await self._metadata.owning_ids_of(documents)
         proven: list[ReadableEntity] = []
         for document, one, ids in zip(documents, opened, owning, strict=True):
-            if names.isdisjoint(ids):
+            if one is None:
+                outcome.access[document["id"]] = _not_readable(outcome.noun, document)
+            elif names.isdisjoint(ids):
                 outcome.access[document["id"]] = _not_proven(outcome.noun, document)
-                continue
-            key = None if one is None else one.key
-            (owner_id, *_) = names.intersection(ids)
-            proven.append(ReadableEntity(document, key, owner_id))
+            else:
+                (owner_id, *_) = names.intersection(ids)
+                proven.append(ReadableEntity(document, one.key, owner_id))
         return proven
 
     async def _share_some(
@@ -317,6 +331,16 @@ def _not_looked_for(noun: str) -> CryptoError:
     return CryptoError(
         f"The {noun}s of the patients that were merged into this one are not looked for: nothing "
         "proves that they belong to it. Share these patients as well."
+    )
+
+
+def _not_readable(noun: str, document: Mapping[str, Any]) -> DecryptionError:
+    entity_id = printable(document["id"])
+    return DecryptionError(
+        f"{noun.capitalize()} {entity_id} is not shared: no key on this device opens it. Have "
+        "somebody who can read it share it.",
+        entity_type=noun,
+        entity_ids=[entity_id],
     )
 
 
