@@ -150,6 +150,6 @@ async def test_search_terms_are_sent(api: MedTechApi, sandbox: Sandbox) -> None:
 
 async def test_a_coding_without_a_version_is_refused(api: MedTechApi, requests: RequestLog) -> None:
     assert BUGS["coding without version"].endswith("|undefined")
-    with pytest.raises(ValidationError, match="version of the coding"):
+    with pytest.raises(ValidationError, match="needs a version"):
         await api.coding_api.create_or_modify_coding(Coding(type="GOLD", code="NV"))
     assert requests.take() == []
