@@ -61,7 +61,7 @@ async def test_every_reader_reads_what_is_expected(opener: Opener, entry: Json) 
     coding = await reader.coding_api.get_coding(entry["id"])
     read = coding.to_dict()
     assert {name: read.get(name) for name in entry["fields"]} == entry["fields"]
-    # The reference has stored an empty object in the place of a list.
+    # The reference has stored an empty object instead of a list.
     assert coding.search_terms == {}
 
 
