@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from icure_async.crypto.key_ring import KeyRing
+from icure_async.entities.attachments import Attachments
 from icure_async.entities.batches import Batches
 from icure_async.entities.child_records import ChildRecords
 from icure_async.entities.child_shares import ChildShares
@@ -68,6 +69,7 @@ from icure_async.rest.exchange_data import ExchangeDataMapResource, ExchangeData
 from icure_async.rest.recovery_data import RecoveryDataResource
 from icure_async.rest.resources import (
     device_resource,
+    document_resource,
     entity_resource,
     patient_data_resource,
     professional_resource,
@@ -196,6 +198,24 @@ class Parts(SecretHolder):
             own=self.own_document,
             user=self.current_user,
             clock=clock,
+        )
+        documents = self.child_repository(DOCUMENT, metadata)
+        self.attachments: Final = Attachments(
+            self.data_samples,
+            self.data_sample_changes,
+            self.contacts,
+            documents,
+            document_resource(
+                session,
+                DOCUMENT.noun,
+                secure_type=DOCUMENT.secure_type,
+                access=self.exchange_data,
+            ),
+            self.child_shares(documents),
+            crypto=crypto,
+            own=self.own_document,
+            user=self.current_user,
+            max_size=settings.max_response_size,
         )
         self.notifications: Final = self.repository(NOTIFICATION, metadata)
         self.healthcare_elements: Final = self.child_repository(HEALTHCARE_ELEMENT, metadata)
