@@ -12,6 +12,7 @@ all on. ``icure_sync`` is the same without ``async``.
 
 from icure_async import errors, storage
 from icure_async._version import __version__ as __version__
+from icure_async.apis.codings import CodingApi
 from icure_async.apis.data_owners import DataOwnerApi
 from icure_async.apis.data_samples import DataSampleApi
 from icure_async.apis.events import Subscription
@@ -215,6 +216,7 @@ __all__ = [
     "BlockingCallWarning",
     "CaptchaProgress",
     "Coding",
+    "CodingApi",
     "CodingFilter",
     "CodingReference",
     "CodingsByIdsFilter",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Self
 
 import attrs
 
+from icure_async.apis.codings import CodingApi
 from icure_async.apis.data_owners import DataOwnerApi
 from icure_async.apis.data_samples import DataSampleApi
 from icure_async.apis.healthcare_elements import HealthcareElementApi
@@ -273,6 +274,7 @@ class MedTechApi(_Api):
         healthcare_element_api: healthcare elements, which are the conditions of patients.
         healthcare_professional_api: healthcare professionals.
         medical_device_api: medical devices.
+        coding_api: codes of terminologies, described.
         user_api: users.
         data_owner_api: data owners.
 
@@ -331,6 +333,7 @@ class MedTechApi(_Api):
         self.medical_device_api: MedicalDeviceApi = MedicalDeviceApi(
             parts.devices, parts.device_batches
         )
+        self.coding_api: CodingApi = CodingApi(parts.codings, parts.coding_batches)
         spec_id = settings.msg_gw_spec_id
         gateway = self._make_gateway(spec_id) if spec_id else None
         sender = Sender(gateway, self._session) if gateway else None
@@ -381,6 +384,7 @@ class MedTechApi(_Api):
             self.healthcare_element_api,
             self.healthcare_professional_api,
             self.medical_device_api,
+            self.coding_api,
             self.user_api,
             self.data_owner_api,
             self._authentication_api,

@@ -26,7 +26,12 @@ from icure_async.entities.kinds import (
 )
 from icure_async.entities.patient_children import PatientChildren
 from icure_async.entities.patient_data import AllDataOfPatients
-from icure_async.entities.plain_kinds import HEALTHCARE_PROFESSIONAL, MEDICAL_DEVICE, USER
+from icure_async.entities.plain_kinds import (
+    CODING,
+    HEALTHCARE_PROFESSIONAL,
+    MEDICAL_DEVICE,
+    USER,
+)
 from icure_async.entities.plain_records import PlainRecords
 from icure_async.entities.repository import Repository
 from icure_async.entities.shares import Shares
@@ -68,6 +73,7 @@ from icure_async.models.filters import HealthcareElementsByPatientsFilter
 from icure_async.rest.exchange_data import ExchangeDataMapResource, ExchangeDataResource
 from icure_async.rest.recovery_data import RecoveryDataResource
 from icure_async.rest.resources import (
+    code_resource,
     device_resource,
     document_resource,
     entity_resource,
@@ -232,6 +238,8 @@ class Parts(SecretHolder):
             MEDICAL_DEVICE, device_resource(session, MEDICAL_DEVICE.noun)
         )
         self.device_batches: Final = Batches(self.devices)
+        self.codings: Final = self.plain_records(CODING, code_resource(session, CODING.noun))
+        self.coding_batches: Final = Batches(self.codings)
         self.data_export: Final = DataExport(
             self.current_user,
             self.own_document,

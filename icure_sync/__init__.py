@@ -176,6 +176,7 @@ from icure_sync import errors, storage
 from icure_sync._generated.authentication import AuthenticationApi
 from icure_sync._generated.authentication_result import AuthenticationResult
 from icure_sync._generated.builders import AnonymousMedTechApiBuilder, MedTechApiBuilder
+from icure_sync._generated.codings import CodingApi
 from icure_sync._generated.crypto import BlockingCrypto
 from icure_sync._generated.data_owners import DataOwnerApi
 from icure_sync._generated.events import Subscription
@@ -221,6 +222,7 @@ __all__ = [
     "BlockingStorage",
     "CaptchaProgress",
     "Coding",
+    "CodingApi",
     "CodingFilter",
     "CodingReference",
     "CodingsByIdsFilter",

@@ -111,6 +111,7 @@ RULES: Final = Rules(
             "authentication_result",
             {"AuthenticationResult": "value"},
         ),
+        _twins("apis.codings", "codings", "CodingApi"),
         _twins(
             "apis.healthcare_professionals", "healthcare_professionals", "HealthcareProfessionalApi"
         ),
@@ -168,6 +169,7 @@ RULES: Final = Rules(
         "StorageKeyStorage.lock",
     ),
     iterators=(
+        "CodingApi.filter_coding",
         "DataSampleApi.filter_data_sample",
         "HealthcareElementApi.filter_healthcare_element",
         "HealthcareProfessionalApi.filter_healthcare_professional_by",
@@ -191,6 +193,7 @@ RULES: Final = Rules(
         "AuthenticationApi.complete_authentication.find_key",
         "AuthenticationApi.resend.progress",
         "AuthenticationApi.start_authentication.progress",
+        "CodingApi.create_or_modify_codings.progress",
         "HealthcareElementApi.create_or_modify_healthcare_elements.progress",
         "MedTechApi.init_user_crypto.find_key",
         "MedTechApiBuilder.on_key_change.notify",

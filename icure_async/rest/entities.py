@@ -134,8 +134,8 @@ class EntityResource:
         )
         ids = response.json_list()
         if len(ids) <= _IDS_CHECKED_INLINE:
-            return checked_ids(ids, action)
-        return await PARSING.run(checked_ids, ids, action)
+            return checked_ids(ids, action, self._route)
+        return await PARSING.run(checked_ids, ids, action, self._route)
 
     async def delete(
         self,

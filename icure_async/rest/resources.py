@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from icure_async.rest.attachments import DocumentResource, DocumentResourceV2
+from icure_async.rest.codes import CodeResource, CodeResourceV2
 from icure_async.rest.dialects import CARDINAL
 from icure_async.rest.entities import EntityResource
 from icure_async.rest.entities_v2 import EntityResourceV2, NoAccess
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from icure_async.rest.session import Session
 
 __all__ = [
+    "code_resource",
     "device_resource",
     "document_resource",
     "entity_resource",
@@ -52,6 +54,11 @@ def device_resource(session: Session, noun: str) -> EntityResource:
     if session.dialect is not CARDINAL:
         return DeviceResource(session, noun)
     return EntityResourceV2(session, "device", noun, secure_type="Device", access=NoAccess())
+
+
+def code_resource(session: Session, noun: str) -> EntityResource:
+    """Return the codings."""
+    return (CodeResourceV2 if session.dialect is CARDINAL else CodeResource)(session, noun)
 
 
 def entity_resource(

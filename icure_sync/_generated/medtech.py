@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Self
 from icure_async.medtech import AnonymousMedTechApi as AsyncAnonymousMedTechApi
 from icure_async.medtech import MedTechApi as AsyncMedTechApi
 from icure_sync._generated import authentication as _authentication
+from icure_sync._generated import codings as _codings
 from icure_sync._generated import data_owners as _data_owners
 from icure_sync._generated import data_samples as _data_samples
 from icure_sync._generated import healthcare_elements as _healthcare_elements
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from icure_async.models.recovery_key import RecoveryKey
     from icure_async.models.user_token import LogoutResult
     from icure_sync._generated.authentication import AuthenticationApi
+    from icure_sync._generated.codings import CodingApi
     from icure_sync._generated.data_owners import DataOwnerApi
     from icure_sync._generated.data_samples import DataSampleApi
     from icure_sync._generated.healthcare_elements import HealthcareElementApi
@@ -120,6 +122,7 @@ class MedTechApi(Twin[AsyncMedTechApi]):
         healthcare_element_api: healthcare elements, which are the conditions of patients.
         healthcare_professional_api: healthcare professionals.
         medical_device_api: medical devices.
+        coding_api: codes of terminologies, described.
         user_api: users.
         data_owner_api: data owners.
 
@@ -165,6 +168,11 @@ class MedTechApi(Twin[AsyncMedTechApi]):
         return _medical_devices.MedicalDeviceApi._wrap(
             self._inner.medical_device_api, pid=self._pid
         )
+
+    @property
+    def coding_api(self) -> CodingApi:
+        """Codes of terminologies, described."""
+        return _codings.CodingApi._wrap(self._inner.coding_api, pid=self._pid)
 
     @property
     def user_api(self) -> UserApi:
