@@ -14,6 +14,7 @@ from icure_async import errors, storage
 from icure_async._version import __version__ as __version__
 from icure_async.apis.codings import CodingApi
 from icure_async.apis.data_owners import DataOwnerApi
+from icure_async.apis.data_samples import DataSampleApi
 from icure_async.apis.events import Subscription
 from icure_async.apis.healthcare_elements import HealthcareElementApi
 from icure_async.apis.healthcare_professionals import HealthcareProfessionalApi
@@ -231,6 +232,7 @@ __all__ = [
     "DataOwnerApi",
     "DataOwnerType",
     "DataSample",
+    "DataSampleApi",
     "DataSampleFilter",
     "DataSamplesByHealthcareElementIdsFilter",
     "DataSamplesByIdentifiersFilter",

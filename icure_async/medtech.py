@@ -11,6 +11,7 @@ import attrs
 
 from icure_async.apis.codings import CodingApi
 from icure_async.apis.data_owners import DataOwnerApi
+from icure_async.apis.data_samples import DataSampleApi
 from icure_async.apis.healthcare_elements import HealthcareElementApi
 from icure_async.apis.healthcare_professionals import HealthcareProfessionalApi
 from icure_async.apis.medical_devices import MedicalDeviceApi
@@ -269,6 +270,7 @@ class MedTechApi(_Api):
     Attributes:
         patient_api: patients.
         notification_api: notifications.
+        data_sample_api: data samples, which are what was measured, observed or said.
         healthcare_element_api: healthcare elements, which are the conditions of patients.
         healthcare_professional_api: healthcare professionals.
         medical_device_api: medical devices.
@@ -312,6 +314,12 @@ class MedTechApi(_Api):
         )
         self.notification_api: NotificationApi = NotificationApi(
             parts.notifications, clock=settings.clock, events=parts.notification_events
+        )
+        self.data_sample_api: DataSampleApi = DataSampleApi(
+            parts.data_samples,
+            parts.data_sample_changes,
+            parts.data_sample_deletion,
+            events=parts.data_sample_events,
         )
         self.healthcare_element_api: HealthcareElementApi = HealthcareElementApi(
             parts.healthcare_elements,
@@ -371,6 +379,7 @@ class MedTechApi(_Api):
         for api in (
             self.patient_api,
             self.notification_api,
+            self.data_sample_api,
             self.healthcare_element_api,
             self.healthcare_professional_api,
             self.medical_device_api,

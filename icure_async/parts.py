@@ -8,6 +8,9 @@ from icure_async.crypto.key_ring import KeyRing
 from icure_async.entities.batches import Batches
 from icure_async.entities.child_records import ChildRecords
 from icure_async.entities.child_shares import ChildShares
+from icure_async.entities.data_sample_changes import DataSampleChanges
+from icure_async.entities.data_sample_deletion import DataSampleDeletion
+from icure_async.entities.data_samples import DATA_SAMPLE, SERVICE_ROUTE, DataSamples
 from icure_async.entities.event_feed import Feeds
 from icure_async.entities.event_source import EventBackend, EventSource
 from icure_async.entities.events import USER_EVENTS, events_of
@@ -170,6 +173,36 @@ class Parts(SecretHolder):
             metadata=metadata,
             own=self.own_document,
         )
+        self.contacts: Final = self.child_repository(CONTACT, metadata)
+        self.data_samples: Final = DataSamples(
+            self.contacts,
+            entity_resource(
+                session,
+                SERVICE_ROUTE,
+                DATA_SAMPLE,
+                secure_type=CONTACT.secure_type,
+                access=self.exchange_data,
+            ),
+            self.children,
+            self.child_shares(self.contacts),
+            crypto=crypto,
+            own=self.own_document,
+        )
+        self.data_sample_changes: Final = DataSampleChanges(
+            self.data_samples,
+            self.contacts,
+            self.children,
+            crypto=crypto,
+            own=self.own_document,
+            clock=clock,
+        )
+        self.data_sample_deletion: Final = DataSampleDeletion(
+            self.data_samples,
+            self.contacts,
+            own=self.own_document,
+            user=self.current_user,
+            clock=clock,
+        )
         self.notifications: Final = self.repository(NOTIFICATION, metadata)
         self.healthcare_elements: Final = self.child_repository(HEALTHCARE_ELEMENT, metadata)
         self.healthcare_elements_of_patients: Final = ChildRecords(
@@ -213,6 +246,7 @@ class Parts(SecretHolder):
         self.healthcare_element_events: Final = EventSource(
             backend, events_of(self.healthcare_elements)
         )
+        self.data_sample_events: Final = EventSource(backend, self.data_samples.events)
         self.user_events: Final = EventSource(backend, USER_EVENTS)
 
         # --- The start of the keys, and the ways back to lost ones ---

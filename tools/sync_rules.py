@@ -115,6 +115,7 @@ RULES: Final = Rules(
         _twins(
             "apis.healthcare_professionals", "healthcare_professionals", "HealthcareProfessionalApi"
         ),
+        _twins("apis.data_samples", "data_samples", "DataSampleApi"),
         _twins("apis.healthcare_elements", "healthcare_elements", "HealthcareElementApi"),
         _twins("apis.medical_devices", "medical_devices", "MedicalDeviceApi"),
         _twins(
@@ -169,6 +170,7 @@ RULES: Final = Rules(
     ),
     iterators=(
         "CodingApi.filter_coding",
+        "DataSampleApi.filter_data_sample",
         "HealthcareElementApi.filter_healthcare_element",
         "HealthcareProfessionalApi.filter_healthcare_professional_by",
         "MedicalDeviceApi.filter_medical_devices",

@@ -8,7 +8,7 @@ on the way.
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 import attrs
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
@@ -25,11 +25,11 @@ __all__ = [
     "Encryptor",
     "Measured",
     "Meter",
-    "decrypted",
-    "encrypted",
+    "Passing",
+    "Transform",
     "encrypted_size",
-    "metered",
     "pieces",
+    "transformed",
 ]
 
 PIECE_BYTES: Final = 256 * 1024
@@ -64,6 +64,42 @@ class Meter:
     def result(self) -> Measured:
         """Return the size and the hash of all that has passed."""
         return Measured(self.size, self._hash.hexdigest())
+
+
+class Transform(Protocol):
+    """Takes a stream piece by piece, and returns another one."""
+
+    meter: Meter
+    """Measures the plaintext of the two."""
+
+    def add(self, data: bytes | memoryview, /) -> bytes:
+        """Take more of it, and return what is finished."""
+        ...
+
+    def end(self) -> bytes:
+        """Return the last of the other one.
+
+        Raises:
+            ValueError: the stream can't have been whole.
+        """
+        ...
+
+
+class Passing:
+    """Passes a plaintext on as it is."""
+
+    def __init__(self) -> None:
+        self.meter = Meter()
+
+    def add(self, data: bytes | memoryview) -> bytes:
+        """Take more of it."""
+        for piece in slices(data):
+            self.meter.add(piece)
+        return bytes(data)
+
+    def end(self) -> bytes:
+        """Return nothing."""
+        return b""
 
 
 class Encryptor:
@@ -142,37 +178,17 @@ def encrypted_size(size: int) -> int:
     return BLOCK_BYTES + size + len(padding_of(size))
 
 
-async def encrypted(
-    encryptor: Encryptor, plaintext: AsyncIterable[bytes]
+async def transformed(
+    transform: Transform, chunks: AsyncIterable[bytes]
 ) -> AsyncGenerator[bytes, None]:
-    """Encrypt a stream."""
-    async for piece in pieces(plaintext):
-        yield await in_thread_if_large(len(piece), encryptor.add, piece)
-    yield encryptor.end()
+    """Pass on what becomes of a stream, but for its end.
 
-
-async def metered(meter: Meter, plaintext: AsyncIterable[bytes]) -> AsyncGenerator[bytes, None]:
-    """Pass a stream on as it is, and measure it."""
-    async for piece in pieces(plaintext):
-        await in_thread_if_large(len(piece), meter.add, piece)
-        yield bytes(piece)
-
-
-async def decrypted(
-    decryptor: Decryptor, ciphertext: AsyncIterable[bytes]
-) -> AsyncGenerator[bytes, None]:
-    """Decrypt a stream. Nothing of it is proven before its end.
-
-    Raises:
-        ValueError: it is cut, or was encrypted with another key.
+    The caller adds that, once it has seen that all of the stream was right.
     """
-    async for piece in pieces(ciphertext):
-        found = await in_thread_if_large(len(piece), decryptor.add, piece)
+    async for piece in pieces(chunks):
+        found = await in_thread_if_large(len(piece), transform.add, piece)
         if found:
             yield found
-    last = decryptor.end()
-    if last:
-        yield last
 
 
 async def pieces(

@@ -17,6 +17,7 @@ from icure_async.entities.contact_services import (
     services_of,
 )
 from icure_async.entities.contents import CONTENT
+from icure_async.entities.events import EventKind
 from icure_async.entities.pages import pages_of
 from icure_async.entities.record_ids import IDS_PER_REQUEST, id_list, in_order, valid_id
 from icure_async.entities.service_crypto import ServiceCrypto, envelope_of, group_of
@@ -51,12 +52,15 @@ if TYPE_CHECKING:
     from icure_async.models.patient import PotentiallyEncryptedPatient
     from icure_async.rest.entities import EntityResource
 
-__all__ = ["DATA_SAMPLE", "DataSamples", "unreadable_sample"]
+__all__ = ["DATA_SAMPLE", "SERVICE_ROUTE", "DataSamples", "unreadable_sample"]
 
 _log: Final = logging.getLogger(__name__)
 
 DATA_SAMPLE: Final = "data sample"
 """The records in words, in the singular."""
+
+SERVICE_ROUTE: Final = "contact/service"
+"""The paths of the services in contacts, and their kind as the gate for answers knows it."""
 
 _PAGE_SIZE: Final = 1000
 
@@ -175,15 +179,21 @@ class DataSamples:
         )
         return [sample async for sample in pages]
 
-    async def received(
-        self, rows: Sequence[Mapping[str, Any]]
-    ) -> list[PotentiallyEncryptedDataSample]:
-        """Return the data samples of services that came without being asked for by their ids."""
-        return await self.open_many(rows)
-
     async def filled(self, wanted: Filter) -> Filter:
         """Return a filter with the secret ids of its patients."""
         return await self._children.filled(wanted)
+
+    @property
+    def events(self) -> EventKind[PotentiallyEncryptedDataSample]:
+        """The events about data samples."""
+        return EventKind(
+            noun=DATA_SAMPLE,
+            wire_class="org.taktik.icure.entities.embed.Service",
+            route=SERVICE_ROUTE,
+            open=self.open_many,
+            filled=self.filled,
+            encrypted=(CONTENT,),
+        )
 
     async def open_many(
         self, rows: Sequence[Mapping[str, Any]]
@@ -243,7 +253,9 @@ class DataSamples:
             )
         return owning[0]
 
-    async def give_access(self, sample: DataSample, delegate_id: str) -> DataSample:
+    async def give_access(
+        self, sample: PotentiallyEncryptedDataSample, delegate_id: str
+    ) -> DataSample:
         """Share the contact of a data sample, and return the data sample as it is stored.
 
         Raises:
@@ -253,6 +265,7 @@ class DataSamples:
             NotFoundError: the delegate or the contact does not exist.
             ConflictError: the data sample is in another contact by now.
         """
+        self.readable(sample)
         sample_id = valid_id(sample.id, DATA_SAMPLE)
         if not sample.batch_id:
             raise ValidationError(
@@ -281,9 +294,7 @@ class DataSamples:
         *,
         with_deleted: bool,
     ) -> AsyncGenerator[PotentiallyEncryptedDataSample, None]:
-        pages = pages_of(
-            self.resource, await self._on_wire(wanted), page_size, noun=DATA_SAMPLE
-        )
+        pages = pages_of(self.resource, await self._on_wire(wanted), page_size, noun=DATA_SAMPLE)
         async with contextlib.aclosing(pages):
             async for page in pages:
                 rows = await among([row for row in page if with_deleted or not is_deleted(row)])
@@ -315,9 +326,7 @@ async def _all_of(rows: Rows) -> Rows:
     return rows
 
 
-def _sample(
-    row: Mapping[str, Any], opened: OpenedService | None
-) -> PotentiallyEncryptedDataSample:
+def _sample(row: Mapping[str, Any], opened: OpenedService | None) -> PotentiallyEncryptedDataSample:
     """Return a data sample from what the backend sent, and what could be opened of it.
 
     The encrypted part comes from another data owner: where a data sample may not hold it, it is as

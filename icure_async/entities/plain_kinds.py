@@ -11,12 +11,13 @@ from icure_async.entities.record_ids import IDS_PER_REQUEST, one_id
 from icure_async.entities.wholeness import KEY_MATERIAL
 from icure_async.models.base import EntityModel
 from icure_async.models.coding import Coding
-from icure_async.models.coding_ids import coding_id_of, validate_coding_id
+from icure_async.models.coding_ids import validate_coding_id
 from icure_async.models.healthcare_professional import HealthcareProfessional
 from icure_async.models.medical_device import MedicalDevice
 from icure_async.models.user import User
 from icure_async.models.user_rules import validate_user_for_saving
 from icure_async.models.validation import (
+    coding_id_of,
     validate_coding_for_saving,
     validate_device_for_saving,
     validate_professional_for_saving,
@@ -85,6 +86,11 @@ class PlainKind(Generic[Record]):
     id_of: Callable[[Record], str] | None = None
 
 
+def _validate_coding(coding: Coding, *, creating: bool) -> None:
+    validate_coding_for_saving(coding, creating=creating)
+    validate_coding_id(coding_id_of(coding))
+
+
 def _with_login(user: Mapping[str, Any]) -> dict[str, Any]:
     """Return a user's document with the login that backends give one without, and no blank name."""
     names = [name for name in ("login", "email", "mobilePhone") if (user.get(name) or "").strip()]
@@ -98,9 +104,9 @@ CODING: Final = PlainKind(
     route="code",
     clear=Coding,
     filled=frozenset({"author"}),
-    validate=validate_coding_for_saving,
+    validate=_validate_coding,
     check_id=validate_coding_id,
-    id_of=lambda coding: coding_id_of(coding.type, coding.code, coding.version),
+    id_of=coding_id_of,
 )
 
 HEALTHCARE_PROFESSIONAL: Final = PlainKind(

@@ -7,7 +7,7 @@ from typing import Final, TypeGuard
 
 from icure_async.errors import ValidationError
 
-__all__ = ["coding_id_of", "is_coding_id", "validate_coding_id"]
+__all__ = ["is_coding_id", "validate_coding_id"]
 
 _LONGEST: Final = 1000
 # Half of a surrogate pair can't be sent.
@@ -51,24 +51,3 @@ def validate_coding_id(value: object, what: str = "coding id") -> str:
     if len(parts) < 3 or not all(part.strip() for part in parts):
         raise ValidationError(f"The {what} must be {_FORM}.")
     return value
-
-
-def coding_id_of(type: object, code: object, version: object) -> str:  # noqa: A002
-    """Return the id of the coding with these parts.
-
-    Raises:
-        ValidationError: one is missing or blank, holds a bar or a control character.
-    """
-    parts: list[str] = []
-    for name, part in (("type", type), ("code", code), ("version", version)):
-        if not isinstance(part, str) or not part.strip():
-            raise ValidationError(
-                f"{name} of the coding must be a text: its id is {_FORM}. Nothing was sent."
-            )
-        if "|" in part:
-            raise ValidationError(
-                f"{name} of the coding must not contain a bar, which stands between the parts of "
-                "its id. Nothing was sent."
-            )
-        parts.append(part)
-    return validate_coding_id("|".join(parts))

@@ -102,12 +102,9 @@ class _DataSampleMembers(EntityModel):
         default=None, metadata={"flat": True}
     )
 
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}(id={self.id!r}, batch_id={self.batch_id!r})"
-
     @property
     def is_deleted(self) -> bool:
-        """Whether the data sample was deleted: nothing is left of its content then."""
+        """True if the data sample was deleted: nothing is left of its content then."""
         return self.end_of_life is not None
 
 
@@ -150,7 +147,7 @@ class DataSample(_DataSampleMembers):
         >>> weight = Content(measure_value=Measure(value=61.4, unit="kg"))
         >>> sample = DataSample(content={"en": weight}, comment="Before breakfast")
         >>> sample  # a repr shows ids, and nothing of the content
-        DataSample(id=None, batch_id=None)
+        DataSample(id=None, rev=None)
         >>> sample.content["en"].measure_value.unit
         'kg'
     """

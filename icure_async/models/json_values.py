@@ -17,11 +17,13 @@ __all__ = [
     "Read",
     "copy_json",
     "hidden",
+    "is_deeper_than",
     "left_out",
     "read_fuzzy_date",
     "read_json",
     "read_list",
     "read_map",
+    "read_numbers",
     "read_object",
     "read_texts",
     "write_bytes",
@@ -31,6 +33,7 @@ Read: TypeAlias = Callable[..., Any]
 """cattrs calls it with a value and its type, and everybody else with the value."""
 
 _TEXT: Final = frozenset({str})
+_NUMBERS: Final = frozenset({int, float})
 _LEAVES: Final = frozenset({str, int, float, bool, type(None)})
 
 
@@ -102,6 +105,15 @@ def read_texts(value: Any, _: object = None) -> list[str]:
     return texts.copy()
 
 
+def read_numbers(value: Any, _: object = None) -> list[float]:
+    """Return a copy of a list of numbers."""
+    numbers: list[Any] = value if value.__class__ is list else read_list(value)
+    # There may be millions, for which the event loop would wait.
+    if not _NUMBERS.issuperset(map(type, numbers)):
+        raise Mismatch("is not a list of numbers")
+    return numbers.copy()
+
+
 def _is_text(value: object) -> bool:
     return isinstance(value, str)
 
@@ -124,6 +136,28 @@ def copy_json(value: Any) -> Any:
         members = cast("Mapping[str, object]", value)
         return {key: copy_json(item) for key, item in members.items()}
     return value
+
+
+def is_deeper_than(value: object, levels: int) -> bool:
+    """Return whether JSON has more levels than this."""
+    # Without recursion: it may have more of them than a stack takes.
+    within: list[object] = [value]
+    for _ in range(levels):
+        within = [item for outer in within for item in _items_of(outer)]
+        if not within:
+            return False
+    return True
+
+
+def _items_of(value: object) -> list[object]:
+    """Return what lies in a value, without what nothing can lie in."""
+    if isinstance(value, Mapping):
+        items = list(cast("Mapping[object, object]", value).values())
+    elif isinstance(value, list):
+        items = cast("list[object]", value)
+    else:
+        return []
+    return [] if _LEAVES.issuperset(map(type, items)) else items
 
 
 def read_json(value: Any, _: object = None) -> Any:

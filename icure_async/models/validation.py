@@ -4,19 +4,20 @@ No message holds a value: they name members, and the constants that are allowed.
 """
 
 import datetime as dt
+import math
 import re
-from collections.abc import Callable, Mapping
-from typing import Any, Literal, TypeGuard, cast, get_args, get_origin
+from collections.abc import Mapping
+from typing import Any, Literal, TypeGuard, TypeVar, cast, get_args, get_origin
 
 import attrs
 
 from icure_async.errors import ValidationError
 from icure_async.models.base import EntityModel, Model, has_id
 from icure_async.models.coding import Coding
-from icure_async.models.coding_ids import coding_id_of, validate_coding_id
 from icure_async.models.dates import DateForm
 from icure_async.models.enums import NotificationStatus, SharedDataType
 from icure_async.models.fields import fits_64_bits, is_finite, is_fuzzy_date, members_of
+from icure_async.models.healthcare_element import EncryptedHealthcareElement, HealthcareElement
 from icure_async.models.healthcare_professional import HealthcareProfessional
 from icure_async.models.medical_device import MedicalDevice
 from icure_async.models.notification import Notification
@@ -24,8 +25,12 @@ from icure_async.models.patient import EncryptedPatient, Patient
 
 __all__ = [
     "UnusualValueError",
+    "check_members",
+    "coding_id_of",
+    "require_class",
     "validate_coding_for_saving",
     "validate_device_for_saving",
+    "validate_healthcare_element_for_saving",
     "validate_id",
     "validate_notification_for_saving",
     "validate_notification_status",
@@ -37,7 +42,12 @@ __all__ = [
     "validate_token_validity",
 ]
 
+RecordT = TypeVar("RecordT", bound=EntityModel)
+
 _FORBIDDEN_IN_IDS = re.compile(r"[/\\?#%\s\x00-\x1f\x7f-\x9f]")
+
+_DEEPEST_JSON = 50
+_NUMBERS = frozenset({float, int})
 
 _WORDS: dict[object, str] = {
     bool: "a bool",
@@ -106,12 +116,7 @@ def validate_page_size(page_size: object) -> int:
 
 
 def validate_record_for_saving(
-    record: object,
-    classes: tuple[type[EntityModel], ...],
-    noun: str,
-    *,
-    creating: bool,
-    validate: Callable[[object, str], str] = validate_id,
+    record: object, classes: tuple[type[EntityModel], ...], noun: str, *, creating: bool
 ) -> None:
     """Raise unless a record can be sent to the backend.
 
@@ -123,19 +128,41 @@ def validate_record_for_saving(
         classes: the models it may be.
         noun: its kind in words.
         creating: whether it is created, as opposed to modified.
-        validate: returns the id, or raises.
 
     Raises:
         ValidationError: a member has the wrong type or a value that is not allowed; it names the
             member.
     """
+    found = require_class(record, classes, noun)
+    if has_id(found):
+        validate_id(found.id, f"{noun} id")
+    check_members(found, creating=creating)
+    _require_rev(found, noun, creating=creating)
+
+
+def require_class(record: object, classes: tuple[type[RecordT], ...], noun: str) -> RecordT:
+    """Return a record that is of one of some classes.
+
+    Raises:
+        ValidationError: it is something else.
+    """
     if not isinstance(record, classes):
         name = classes[0].__name__
         advice = f": {name}.from_dict() makes one of a dict" if isinstance(record, dict) else ""
         raise ValidationError(f"The {noun} must be a {name}{advice}.")
-    if has_id(record):
-        validate(record.id, f"{noun} id")
+    return record
+
+
+def check_members(record: Model, *, creating: bool) -> None:
+    """Raise unless the members of a record have the types and values that they may have.
+
+    Raises:
+        ValidationError: one has not; it names the member.
+    """
     _check_model(record, "", constants=creating)
+
+
+def _require_rev(record: EntityModel, noun: str, *, creating: bool) -> None:
     if not creating and not (record.id and record.rev):
         raise ValidationError(
             f"A {noun} that is modified needs its id and its rev: pass the {noun} as it was read, "
@@ -175,27 +202,63 @@ def validate_notification_for_saving(notification: Notification, *, creating: bo
         raise ValidationError("A notification needs a type: for one of your own, it is OTHER.")
 
 
+def validate_healthcare_element_for_saving(
+    element: HealthcareElement | EncryptedHealthcareElement, *, creating: bool
+) -> None:
+    """Raise unless the healthcare element can be sent to the backend.
+
+    Args:
+        element: the healthcare element about to be saved.
+        creating: whether it is created, as opposed to modified.
+
+    Raises:
+        ValidationError: as in :func:`validate_record_for_saving`, or the id that its versions have
+            in common may not be one.
+    """
+    classes = (HealthcareElement, EncryptedHealthcareElement)
+    validate_record_for_saving(element, classes, "healthcare element", creating=creating)
+    if element.healthcare_element_id is not None:
+        validate_id(element.healthcare_element_id, "healthcare_element_id")
+
+
 def validate_coding_for_saving(coding: Coding, *, creating: bool) -> None:
-    """Raise unless a coding can be sent to the backend.
+    """Raise unless the coding can be sent to the backend.
 
     Args:
         coding: the coding about to be saved.
         creating: whether it is created, as opposed to modified.
 
     Raises:
-        ValidationError: a member has the wrong type, or the id is not made of type, code and
-            version.
+        ValidationError: a member has the wrong type, its type, code or version is missing, or its
+            id is not made of these.
     """
-    validate_record_for_saving(
-        coding, (Coding,), "coding", creating=creating, validate=validate_coding_id
-    )
-    made = coding_id_of(coding.type, coding.code, coding.version)
-    if has_id(coding) and coding.id != made:
+    require_class(coding, (Coding,), "coding")
+    check_members(coding, creating=creating)
+    coding_id = coding_id_of(coding)
+    if has_id(coding) and coding.id != coding_id:
         raise ValidationError(
-            "The id of a coding is made of its type, code and version, and this one has another: "
-            "leave the id of a new one out, and these three of a stored one as they are. Nothing "
-            "was sent."
+            "The id of a coding is its type, its code and its version, joined by |, and this one "
+            "has another: leave it out. Another type, code or version makes another coding."
         )
+    _require_rev(coding, "coding", creating=creating)
+
+
+def coding_id_of(coding: Coding) -> str:
+    """Return the id that backends give to a coding (server-behaviour.md §10.10).
+
+    Raises:
+        ValidationError: its type, code or version is missing, or can't be part of an id.
+    """
+    parts = {"type": coding.type, "code": coding.code, "version": coding.version}
+    for name, part in parts.items():
+        if not part:
+            raise ValidationError(f"A coding needs a {name}: backends refuse one without it.")
+        if "|" in part or part != part.strip() or not part.isprintable():
+            raise ValidationError(
+                f"The {name} of a coding must not contain | or control characters, nor begin or "
+                "end with a blank: it is part of its id."
+            )
+    return "|".join(str(part) for part in parts.values())
 
 
 def validate_device_for_saving(device: MedicalDevice, *, creating: bool) -> None:
@@ -306,8 +369,12 @@ def _check(value: Any, kind: Any, path: str, *, constants: bool) -> None:
         if constants and value not in get_args(kind):
             allowed = ", ".join(get_args(kind))
             raise ValidationError(f"{path} must be one of: {allowed}.")
+    elif kind is Any:
+        _check_json(value, path, 0)
     elif origin is list:
         _require(isinstance(value, list), path, "a list")
+        if get_args(kind)[0] is float and _are_numbers(value):
+            return
         for index, item in enumerate(cast("list[Any]", value)):
             _check(item, get_args(kind)[0], f"{path}[{index}]", constants=constants)
     elif origin is dict:
@@ -320,6 +387,34 @@ def _check(value: Any, kind: Any, path: str, *, constants: bool) -> None:
         _check_model(value, path, constants=constants)
     else:
         _check_scalar(value, kind, path)
+
+
+def _check_json(value: object, path: str, depth: int) -> None:
+    """Check a value that is kept as JSON, whatever it means."""
+    if depth > _DEEPEST_JSON:
+        raise ValidationError(f"{path} lies too deep: more than {_DEEPEST_JSON} levels.")
+    if isinstance(value, Mapping):
+        for key, item in cast("Mapping[object, object]", value).items():
+            _require(isinstance(key, str), f"Every key of {path}", "a str")
+            _check_json(item, f"{path}[*]", depth + 1)
+    elif isinstance(value, list):
+        for index, item in enumerate(cast("list[object]", value)):
+            _check_json(item, f"{path}[{index}]", depth + 1)
+    elif isinstance(value, float):
+        _check_scalar(value, float, path)
+    elif _is_int(value):
+        _check_scalar(value, int, path)
+    else:
+        fits = value is None or isinstance(value, str | bool)
+        _require(fits, path, "a JSON value: a dict, a list, a str, a number, a bool or None")
+
+
+def _are_numbers(values: list[Any]) -> bool:
+    """Return whether all are finite numbers, of which there may be millions."""
+    try:
+        return _NUMBERS.issuperset(map(type, values)) and all(map(math.isfinite, values))
+    except OverflowError:
+        return False
 
 
 def _check_scalar(value: Any, kind: type, path: str) -> None:

@@ -42,10 +42,12 @@ from icure_async.models.json_values import (
     Mismatch,
     Read,
     copy_json,
+    is_deeper_than,
     read_fuzzy_date,
     read_json,
     read_list,
     read_map,
+    read_numbers,
     read_object,
     read_texts,
     write_bytes,
@@ -66,6 +68,10 @@ _Class: TypeAlias = Any
 _Write: TypeAlias = Callable[[Any], _Object]
 _Readers: TypeAlias = dict[str, tuple[str, Read, type | None]]
 """By name in JSON: slot of the member, its reader, and the class of values it returns as given."""
+
+# Copying a model takes several frames of the stack for each level, of which Python allows 1,000.
+_DEEPEST: Final = 120
+_TOO_DEEP: Final = "is nested too deeply"
 
 _READ_AS_THEY_ARE: Final = {SCALARS[kind]: kind for kind in (bool, float, int, str)}
 
@@ -98,7 +104,7 @@ def from_document(cls: type[ModelT], mapping: Mapping[str, Any]) -> ModelT:
         ValidationError: a member is unknown or has the wrong type.
     """
     try:
-        return cast("ModelT", _read(cls, _Form.DOCUMENT, mapping))
+        return cast("ModelT", _read_bounded(cls, _Form.DOCUMENT, mapping))
     except Mismatch as mismatch:
         what = f"{cls.__name__}: {mismatch.path}" if mismatch.path else cls.__name__
         raise ValidationError(f"{what} {mismatch.problem}.") from None
@@ -124,7 +130,9 @@ def from_wire(cls: type[ModelT], document: Mapping[str, Any]) -> ModelT:
         InvalidResponseError: a member has the wrong type.
     """
     try:
-        return cast("ModelT", _read(cls, _Form.WIRE, document))
+        if _holds_its_own(cls) and is_deeper_than(document, _DEEPEST):
+            raise Mismatch(_TOO_DEEP)
+        return cast("ModelT", _read_bounded(cls, _Form.WIRE, document))
     except Mismatch as mismatch:
         noun = re.sub("(?<=.)(?=[A-Z])", " ", cls.__name__.removeprefix("Encrypted")).lower()
         where = mismatch.path or "the document"
@@ -152,6 +160,30 @@ def prepare(base: type) -> None:
 
 
 # --- Reading --------------------------------------------------------------------------------------
+
+
+def _read_bounded(kind: Any, form: _Form, value: object) -> Any:
+    try:
+        return _read(kind, form, value)
+    except RecursionError:
+        raise Mismatch(_TOO_DEEP) from None
+
+
+@functools.cache
+def _holds_its_own(cls: _Class) -> bool:
+    """Return whether a model may hold others of its own class, without end."""
+    reached = _models_in(cls)
+    for model in reached:
+        reached += [inner for inner in _models_in(model) if inner not in reached]
+    return cls in reached
+
+
+def _models_in(cls: _Class) -> list[_Class]:
+    """Return the classes of the models that the members of a model hold."""
+    kinds = [member.kind for member in members_of(cls)]
+    for kind in kinds:
+        kinds += get_args(kind)
+    return [kind for kind in kinds if attrs.has(kind)]
 
 
 def _read(kind: Any, form: _Form, value: object) -> Any:
@@ -312,7 +344,7 @@ def _list_reader(kind: Any, form: _Form) -> Read:
         items: list[Any] = value if value.__class__ is list else read_list(value)
         return list(map(read_item, items)) if items else []
 
-    return read_texts if read_item is SCALARS[str] else read
+    return {SCALARS[str]: read_texts, SCALARS[float]: read_numbers}.get(read_item, read)
 
 
 def _map_reader(kind: Any, form: _Form) -> Read:

@@ -58,6 +58,7 @@ _READ_ADVICE: Final = "Try again; where it stays so, call the administrator of t
 _NOUNS: Final[Mapping[DocumentKind, str]] = {
     "code": "coding",
     "contact": "contact",
+    "contact/service": "data sample",
     "device": "device",
     "document": "document",
     "exchangedata": "exchange data",
@@ -280,6 +281,28 @@ _DATA_OWNER: Final[Mapping[str, _Check]] = {
     "publicKeysForOaepWithSha256": _list_of(_text),
     "transferKeys": _map_of(_map_of(_text)),
 }
+_SERVICE: Final[Mapping[str, _Check]] = {
+    **{name: check for name, check in _ENTITY.items() if name != "rev"},
+    "contactId": _own_id,
+    "content": _map_of(_object_of({"compoundValue": _list_of(_object_of({}))})),
+    "encryptedContent": _text,
+    "endOfLife": _integer,
+    "formIds": _list_of(_text),
+    "healthElementsIds": _list_of(_text),
+}
+_CONTACT: Final[Mapping[str, _Check]] = {
+    **_ENTITY,
+    "services": _list_of(_object_of(_SERVICE, "id")),
+    "subContacts": _list_of(
+        _object_of(
+            {
+                "formId": _text,
+                "healthElementId": _text,
+                "services": _list_of(_object_of({"serviceId": _text})),
+            }
+        )
+    ),
+}
 _PERSON: Final[Mapping[str, _Check]] = {
     "alias": _text,
     "firstName": _text,
@@ -316,6 +339,8 @@ _OF_ALL_EXCHANGE_DATA: Final = (
 _CHECK_ENTITY: Final = _object_of(_ENTITY, "id", "rev")
 _CHECKS: Final[Mapping[DocumentKind, _Check]] = {
     "code": _object_of({"id": _coding_id, "rev": _revision}, "id", "rev"),
+    "contact": _object_of(_CONTACT, "id", "rev"),
+    "contact/service": _object_of(_SERVICE, "id", "contactId"),
     "device": _object_of(_DATA_OWNER, "id", "rev"),
     "exchangedata": _object_of(_EXCHANGE_DATA, "id", *_OF_ALL_EXCHANGE_DATA),
     "exchangedatamap": _object_of(

@@ -12,6 +12,7 @@ from icure_async.medtech import MedTechApi as AsyncMedTechApi
 from icure_sync._generated import authentication as _authentication
 from icure_sync._generated import codings as _codings
 from icure_sync._generated import data_owners as _data_owners
+from icure_sync._generated import data_samples as _data_samples
 from icure_sync._generated import healthcare_elements as _healthcare_elements
 from icure_sync._generated import healthcare_professionals as _healthcare_professionals
 from icure_sync._generated import medical_devices as _medical_devices
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from icure_sync._generated.authentication import AuthenticationApi
     from icure_sync._generated.codings import CodingApi
     from icure_sync._generated.data_owners import DataOwnerApi
+    from icure_sync._generated.data_samples import DataSampleApi
     from icure_sync._generated.healthcare_elements import HealthcareElementApi
     from icure_sync._generated.healthcare_professionals import HealthcareProfessionalApi
     from icure_sync._generated.medical_devices import MedicalDeviceApi
@@ -116,6 +118,7 @@ class MedTechApi(Twin[AsyncMedTechApi]):
     Attributes:
         patient_api: patients.
         notification_api: notifications.
+        data_sample_api: data samples, which are what was measured, observed or said.
         healthcare_element_api: healthcare elements, which are the conditions of patients.
         healthcare_professional_api: healthcare professionals.
         medical_device_api: medical devices.
@@ -139,6 +142,11 @@ class MedTechApi(Twin[AsyncMedTechApi]):
     def notification_api(self) -> NotificationApi:
         """Notifications."""
         return _notifications.NotificationApi._wrap(self._inner.notification_api, pid=self._pid)
+
+    @property
+    def data_sample_api(self) -> DataSampleApi:
+        """Data samples, which are what was measured, observed or said."""
+        return _data_samples.DataSampleApi._wrap(self._inner.data_sample_api, pid=self._pid)
 
     @property
     def healthcare_element_api(self) -> HealthcareElementApi:

@@ -42,7 +42,8 @@ OTHERWISE = (
     # A database is needed: pages have examples.
     r"\.Postgres\w+\.",
     # Parts of the SDK call these.
-    r"Filter\.(data_owners|depth|entities|everything|parts|searched_members|to_wire|universe)$",
+    r"Filter\.(data_owners|depth|entities|everything|leaves|parts|searched_members|to_wire)$",
+    r"Filter\.(universe|with_leaves|with_secret_ids)$",
     r"\.(get_item_and_mode|list_stored_keys|refuse_exposed|path_of|lock)$",
 )
 

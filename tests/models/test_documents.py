@@ -59,11 +59,13 @@ FULL_PROPERTY = Property(
 
 def test_every_model_is_looked_at() -> None:
     assert {model.__name__ for model in MODELS} == {
-        "Address", "AuthenticationToken", "CodingReference", "Delegation", "EncryptedNotification",
-        "EncryptedPatient", "HealthcareProfessional", "Identifier", "MedicalDevice", "Notification",
-        "Partnership", "Patient", "PatientHealthCareParty", "PersonName", "Property",
-        "PropertyType", "SystemMetaDataEncrypted", "SystemMetaDataOwner",
-        "SystemMetaDataOwnerEncrypted", "Telecom", "TypedValueObject", "User",
+        "Address", "AuthenticationToken", "Coding", "CodingReference", "Content", "DataSample",
+        "Delegation", "Document", "EncryptedDataSample", "EncryptedDocument",
+        "EncryptedHealthcareElement", "EncryptedNotification", "EncryptedPatient",
+        "HealthcareElement", "HealthcareProfessional", "Identifier", "Measure", "MedicalDevice",
+        "Notification", "Partnership", "Patient", "PatientHealthCareParty", "PersonName",
+        "Property", "PropertyType", "SystemMetaDataEncrypted", "SystemMetaDataOwner",
+        "SystemMetaDataOwnerEncrypted", "Telecom", "TimeSeries", "TypedValueObject", "User",
     }  # fmt: skip
 
 

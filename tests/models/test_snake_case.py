@@ -33,24 +33,28 @@ SCALARS: dict[Any, st.SearchStrategy[Any]] = {
 }
 
 
-def values(kind: Any) -> st.SearchStrategy[Any]:
-    """Return values of a type of the models."""
+def values(kind: Any, *above: Any) -> st.SearchStrategy[Any]:
+    """Return values of a type of the models, below models of some classes."""
+    if kind is Any:
+        return ANY_JSON
     if kind in SCALARS:
         return SCALARS[kind]
     origin: Any = get_origin(kind)
     args: tuple[Any, ...] = get_args(kind)
     if origin is list:
-        return st.lists(values(args[0]), max_size=2)
+        return st.lists(values(args[0], *above), max_size=2)
     if origin is dict:
-        return st.dictionaries(TEXT | st.just("firstName"), values(args[1]), max_size=2)
+        keys = TEXT | st.just("firstName")
+        return st.dictionaries(keys, values(args[1], *above), max_size=2)
     if isinstance(kind, type) and issubclass(kind, Model):
-        return models(kind)
+        # A model that may hold others of its own class holds one, which is empty.
+        return st.builds(kind) if above.count(kind) > 1 else models(kind, *above)
     return st.sampled_from(args)
 
 
-def models(cls: Any) -> st.SearchStrategy[Any]:
+def models(cls: Any, *above: Any) -> st.SearchStrategy[Any]:
     """Return models with any of their members set."""
-    members = {member.name: values(member.kind) for member in members_of(cls)}
+    members = {member.name: values(member.kind, *above, cls) for member in members_of(cls)}
     return st.fixed_dictionaries({}, optional=members).map(lambda given: cls(**given))
 
 
