@@ -12,8 +12,11 @@ all on. ``icure_sync`` is the same without ``async``.
 
 from icure_async import errors, storage
 from icure_async._version import __version__ as __version__
+from icure_async.apis.codings import CodingApi
 from icure_async.apis.data_owners import DataOwnerApi
+from icure_async.apis.data_samples import DataSampleApi
 from icure_async.apis.events import Subscription
+from icure_async.apis.healthcare_elements import HealthcareElementApi
 from icure_async.apis.healthcare_professionals import HealthcareProfessionalApi
 from icure_async.apis.medical_devices import MedicalDeviceApi
 from icure_async.apis.notifications import NotificationApi
@@ -213,6 +216,7 @@ __all__ = [
     "BlockingCallWarning",
     "CaptchaProgress",
     "Coding",
+    "CodingApi",
     "CodingFilter",
     "CodingReference",
     "CodingsByIdsFilter",
@@ -228,6 +232,7 @@ __all__ = [
     "DataOwnerApi",
     "DataOwnerType",
     "DataSample",
+    "DataSampleApi",
     "DataSampleFilter",
     "DataSamplesByHealthcareElementIdsFilter",
     "DataSamplesByIdentifiersFilter",
@@ -249,6 +254,7 @@ __all__ = [
     "Flavour",
     "Gender",
     "HealthcareElement",
+    "HealthcareElementApi",
     "HealthcareElementFilter",
     "HealthcareElementsByIdentifiersFilter",
     "HealthcareElementsByIdsFilter",

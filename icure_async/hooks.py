@@ -23,7 +23,8 @@ _WORDS: Final = frozenset(
     auth login refresh invalidate switch token GET notification subscribe
     user current matches 2fa password byEmail byPhoneNumber
     patient maintenancetask hcparty device dataowner stub helement contact form invoice message
-    document accesslog calendaritem classification healthelement topic article receipt group
+    document attachment accesslog calendaritem classification healthelement topic article receipt
+    group
     batch full byIds create delete withrev undelete filter match modify bulkSharedMetadataUpdate
     aesExchangeKeys byHcPartySecretForeignKeys delegations
     byDataOwnerPatientOpeningDate byDataOwnerPatientInvoiceDate

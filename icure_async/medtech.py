@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Self
 
 import attrs
 
+from icure_async.apis.codings import CodingApi
 from icure_async.apis.data_owners import DataOwnerApi
+from icure_async.apis.data_samples import DataSampleApi
+from icure_async.apis.healthcare_elements import HealthcareElementApi
 from icure_async.apis.healthcare_professionals import HealthcareProfessionalApi
 from icure_async.apis.medical_devices import MedicalDeviceApi
 from icure_async.apis.notifications import NotificationApi
@@ -267,8 +270,11 @@ class MedTechApi(_Api):
     Attributes:
         patient_api: patients.
         notification_api: notifications.
+        data_sample_api: data samples, which are what was measured, observed or said.
+        healthcare_element_api: healthcare elements, which are the conditions of patients.
         healthcare_professional_api: healthcare professionals.
         medical_device_api: medical devices.
+        coding_api: codes of terminologies, described.
         user_api: users.
         data_owner_api: data owners.
 
@@ -309,12 +315,25 @@ class MedTechApi(_Api):
         self.notification_api: NotificationApi = NotificationApi(
             parts.notifications, clock=settings.clock, events=parts.notification_events
         )
+        self.data_sample_api: DataSampleApi = DataSampleApi(
+            parts.data_samples,
+            parts.data_sample_changes,
+            parts.data_sample_deletion,
+            parts.attachments,
+            events=parts.data_sample_events,
+        )
+        self.healthcare_element_api: HealthcareElementApi = HealthcareElementApi(
+            parts.healthcare_elements,
+            parts.healthcare_elements_of_patients,
+            events=parts.healthcare_element_events,
+        )
         self.healthcare_professional_api: HealthcareProfessionalApi = HealthcareProfessionalApi(
             parts.professionals
         )
         self.medical_device_api: MedicalDeviceApi = MedicalDeviceApi(
             parts.devices, parts.device_batches
         )
+        self.coding_api: CodingApi = CodingApi(parts.codings, parts.coding_batches)
         spec_id = settings.msg_gw_spec_id
         gateway = self._make_gateway(spec_id) if spec_id else None
         sender = Sender(gateway, self._session) if gateway else None
@@ -361,8 +380,11 @@ class MedTechApi(_Api):
         for api in (
             self.patient_api,
             self.notification_api,
+            self.data_sample_api,
+            self.healthcare_element_api,
             self.healthcare_professional_api,
             self.medical_device_api,
+            self.coding_api,
             self.user_api,
             self.data_owner_api,
             self._authentication_api,

@@ -5,14 +5,33 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from icure_async.crypto.key_ring import KeyRing
+from icure_async.entities.attachments import Attachments
 from icure_async.entities.batches import Batches
+from icure_async.entities.child_records import ChildRecords
+from icure_async.entities.child_shares import ChildShares
+from icure_async.entities.data_sample_changes import DataSampleChanges
+from icure_async.entities.data_sample_deletion import DataSampleDeletion
+from icure_async.entities.data_samples import DATA_SAMPLE, SERVICE_ROUTE, DataSamples
 from icure_async.entities.event_feed import Feeds
 from icure_async.entities.event_source import EventBackend, EventSource
 from icure_async.entities.events import USER_EVENTS, events_of
 from icure_async.entities.flavours import Flavours
-from icure_async.entities.kinds import NOTIFICATION, PATIENT, of_today
+from icure_async.entities.kinds import (
+    CONTACT,
+    DOCUMENT,
+    HEALTHCARE_ELEMENT,
+    NOTIFICATION,
+    PATIENT,
+    of_today,
+)
+from icure_async.entities.patient_children import PatientChildren
 from icure_async.entities.patient_data import AllDataOfPatients
-from icure_async.entities.plain_kinds import HEALTHCARE_PROFESSIONAL, MEDICAL_DEVICE, USER
+from icure_async.entities.plain_kinds import (
+    CODING,
+    HEALTHCARE_PROFESSIONAL,
+    MEDICAL_DEVICE,
+    USER,
+)
 from icure_async.entities.plain_records import PlainRecords
 from icure_async.entities.repository import Repository
 from icure_async.entities.shares import Shares
@@ -50,10 +69,13 @@ from icure_async.keys.user_tokens import Logout, UserTokens
 from icure_async.keys.users import Users
 from icure_async.keys.whole_owners import WholeDataOwners
 from icure_async.models.base import EntityModel
+from icure_async.models.filters import HealthcareElementsByPatientsFilter
 from icure_async.rest.exchange_data import ExchangeDataMapResource, ExchangeDataResource
 from icure_async.rest.recovery_data import RecoveryDataResource
 from icure_async.rest.resources import (
+    code_resource,
     device_resource,
+    document_resource,
     entity_resource,
     patient_data_resource,
     professional_resource,
@@ -143,13 +165,72 @@ class Parts(SecretHolder):
         self.patients: Final = self.repository(settings.patient_kind or PATIENT, metadata)
         self.patient_batches: Final = Batches(self.patients)
         self.patient_shares: Final = Shares(self.patients, crypto=crypto, own=self.own_document)
+        self.children: Final = PatientChildren(self.patients, self.own_document)
         self.all_data: Final = AllDataOfPatients(
             self.patient_shares,
             patient_data_resource(session, self.exchange_data),
+            self.children,
+            {"helement": HEALTHCARE_ELEMENT, "contact": CONTACT, "document": DOCUMENT},
+            crypto=crypto,
             metadata=metadata,
             own=self.own_document,
         )
+        self.contacts: Final = self.child_repository(CONTACT, metadata)
+        self.data_samples: Final = DataSamples(
+            self.contacts,
+            entity_resource(
+                session,
+                SERVICE_ROUTE,
+                DATA_SAMPLE,
+                secure_type=CONTACT.secure_type,
+                access=self.exchange_data,
+            ),
+            self.children,
+            self.child_shares(self.contacts),
+            crypto=crypto,
+            own=self.own_document,
+        )
+        self.data_sample_changes: Final = DataSampleChanges(
+            self.data_samples,
+            self.contacts,
+            self.children,
+            crypto=crypto,
+            own=self.own_document,
+            clock=clock,
+        )
+        self.data_sample_deletion: Final = DataSampleDeletion(
+            self.data_samples,
+            self.contacts,
+            own=self.own_document,
+            user=self.current_user,
+            clock=clock,
+        )
+        documents = self.child_repository(DOCUMENT, metadata)
+        self.attachments: Final = Attachments(
+            self.data_samples,
+            self.data_sample_changes,
+            self.contacts,
+            documents,
+            document_resource(
+                session,
+                DOCUMENT.noun,
+                secure_type=DOCUMENT.secure_type,
+                access=self.exchange_data,
+            ),
+            self.child_shares(documents),
+            crypto=crypto,
+            own=self.own_document,
+            user=self.current_user,
+            max_size=settings.max_response_size,
+        )
         self.notifications: Final = self.repository(NOTIFICATION, metadata)
+        self.healthcare_elements: Final = self.child_repository(HEALTHCARE_ELEMENT, metadata)
+        self.healthcare_elements_of_patients: Final = ChildRecords(
+            self.healthcare_elements,
+            self.children,
+            self.child_shares(self.healthcare_elements),
+            lambda patient: HealthcareElementsByPatientsFilter(patients=[patient.id]),
+        )
         self.professionals: Final = self.plain_records(
             HEALTHCARE_PROFESSIONAL, professional_resource(session, HEALTHCARE_PROFESSIONAL.noun)
         )
@@ -157,6 +238,8 @@ class Parts(SecretHolder):
             MEDICAL_DEVICE, device_resource(session, MEDICAL_DEVICE.noun)
         )
         self.device_batches: Final = Batches(self.devices)
+        self.codings: Final = self.plain_records(CODING, code_resource(session, CODING.noun))
+        self.coding_batches: Final = Batches(self.codings)
         self.data_export: Final = DataExport(
             self.current_user,
             self.own_document,
@@ -180,6 +263,10 @@ class Parts(SecretHolder):
         self.notification_events: Final = EventSource(
             backend, about_notifications, records=self.notifications
         )
+        self.healthcare_element_events: Final = EventSource(
+            backend, events_of(self.healthcare_elements)
+        )
+        self.data_sample_events: Final = EventSource(backend, self.data_samples.events)
         self.user_events: Final = EventSource(backend, USER_EVENTS)
 
         # --- The start of the keys, and the ways back to lost ones ---
@@ -230,8 +317,22 @@ class Parts(SecretHolder):
         await self.exchange_data.look_again()
         return await self.exchange_data.access_headers(entity_type)
 
-    def repository(
+    def child_repository(
         self, kind: EntityKind[Clear, Sealed], metadata: EncryptionMetadata
+    ) -> Repository[Clear, Sealed]:
+        """Return the repository of a kind of entity that belongs to patients."""
+        return self.repository(kind, metadata, self.children)
+
+    def child_shares(self, repository: Repository[Clear, Sealed]) -> ChildShares[Clear, Sealed]:
+        """Return what shares the records of a kind that belongs to patients."""
+        shares = Shares(repository, crypto=self._settings.crypto, own=self.own_document)
+        return ChildShares(repository, shares, self.children)
+
+    def repository(
+        self,
+        kind: EntityKind[Clear, Sealed],
+        metadata: EncryptionMetadata,
+        children: PatientChildren | None = None,
     ) -> Repository[Clear, Sealed]:
         """Return the repository of one kind of entity, as the flavour of the user writes it."""
         return Repository(
@@ -248,6 +349,7 @@ class Parts(SecretHolder):
             own=self.own_document,
             user=self.current_user,
             clock=self._settings.clock,
+            fill=None if children is None else children.filled,
         )
 
     def _key_registration(

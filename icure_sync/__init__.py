@@ -176,9 +176,12 @@ from icure_sync import errors, storage
 from icure_sync._generated.authentication import AuthenticationApi
 from icure_sync._generated.authentication_result import AuthenticationResult
 from icure_sync._generated.builders import AnonymousMedTechApiBuilder, MedTechApiBuilder
+from icure_sync._generated.codings import CodingApi
 from icure_sync._generated.crypto import BlockingCrypto
 from icure_sync._generated.data_owners import DataOwnerApi
+from icure_sync._generated.data_samples import DataSampleApi
 from icure_sync._generated.events import Subscription
+from icure_sync._generated.healthcare_elements import HealthcareElementApi
 from icure_sync._generated.healthcare_professionals import HealthcareProfessionalApi
 from icure_sync._generated.medical_devices import MedicalDeviceApi
 from icure_sync._generated.medtech import AnonymousMedTechApi, MedTechApi
@@ -219,6 +222,7 @@ __all__ = [
     "BlockingStorage",
     "CaptchaProgress",
     "Coding",
+    "CodingApi",
     "CodingFilter",
     "CodingReference",
     "CodingsByIdsFilter",
@@ -234,6 +238,7 @@ __all__ = [
     "DataOwnerApi",
     "DataOwnerType",
     "DataSample",
+    "DataSampleApi",
     "DataSampleFilter",
     "DataSamplesByHealthcareElementIdsFilter",
     "DataSamplesByIdentifiersFilter",
@@ -255,6 +260,7 @@ __all__ = [
     "Flavour",
     "Gender",
     "HealthcareElement",
+    "HealthcareElementApi",
     "HealthcareElementFilter",
     "HealthcareElementsByIdentifiersFilter",
     "HealthcareElementsByIdsFilter",

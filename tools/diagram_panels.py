@@ -104,6 +104,10 @@ WHO: Final = (
         (
             ("a patient's note", _ENCRYPTED),
             ("content of a notification", _ENCRYPTED),
+            ("description of a condition", _ENCRYPTED),
+            ("content of a data sample", _ENCRYPTED),
+            ("an attachment, its size and hash", _ENCRYPTED),
+            ("codes, labels and dates of these", _IN_CLEAR),
             ("languages, picture, relations, …", _IN_CLEAR),
             ("a patient's creation and change", _IN_CLEAR),
             ("names, addresses, date of birth", _IN_CLEAR),
@@ -117,6 +121,10 @@ WHO: Final = (
         (
             ("a patient's note", _ENCRYPTED),
             ("content of a notification", _ENCRYPTED),
+            ("description of a condition", _ENCRYPTED),
+            ("content of a data sample", _ENCRYPTED),
+            ("an attachment, its size and hash", _ENCRYPTED),
+            ("codes, labels and dates of these", _IN_CLEAR),
             ("languages, picture, relations, …", _ENCRYPTED),
             ("a patient's creation and change", _ENCRYPTED),
             ("names, addresses, date of birth", _IN_CLEAR),
@@ -135,11 +143,11 @@ def who_diagram() -> str:
         for title, rows in WHO
         for row, cells in rows
     )
-    canvas = Canvas(980, 660, "The readers of each part of a record", words)
+    canvas = Canvas(980, 908, "The readers of each part of a record", words)
     for number, (title, rows) in enumerate(WHO):
-        _draw_matrix(canvas, 20 + number * 306, title, rows)
+        _draw_matrix(canvas, 20 + number * 430, title, rows)
     for number, words in enumerate(_CELLS):
-        canvas.text(((40, 300, 640)[number], 642), words, "small", "start")
+        canvas.text(((40, 300, 640)[number], 890), words, "small", "start")
     return canvas.svg()
 
 

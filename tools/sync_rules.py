@@ -111,9 +111,12 @@ RULES: Final = Rules(
             "authentication_result",
             {"AuthenticationResult": "value"},
         ),
+        _twins("apis.codings", "codings", "CodingApi"),
         _twins(
             "apis.healthcare_professionals", "healthcare_professionals", "HealthcareProfessionalApi"
         ),
+        _twins("apis.data_samples", "data_samples", "DataSampleApi"),
+        _twins("apis.healthcare_elements", "healthcare_elements", "HealthcareElementApi"),
         _twins("apis.medical_devices", "medical_devices", "MedicalDeviceApi"),
         _twins(
             "authentication.gateway_api",
@@ -166,6 +169,9 @@ RULES: Final = Rules(
         "StorageKeyStorage.lock",
     ),
     iterators=(
+        "CodingApi.filter_coding",
+        "DataSampleApi.filter_data_sample",
+        "HealthcareElementApi.filter_healthcare_element",
         "HealthcareProfessionalApi.filter_healthcare_professional_by",
         "MedicalDeviceApi.filter_medical_devices",
         "NotificationApi.filter_notifications",
@@ -187,6 +193,8 @@ RULES: Final = Rules(
         "AuthenticationApi.complete_authentication.find_key",
         "AuthenticationApi.resend.progress",
         "AuthenticationApi.start_authentication.progress",
+        "CodingApi.create_or_modify_codings.progress",
+        "HealthcareElementApi.create_or_modify_healthcare_elements.progress",
         "MedTechApi.init_user_crypto.find_key",
         "MedTechApiBuilder.on_key_change.notify",
         "MedTechApiBuilder.with_public_key_policy.policy",

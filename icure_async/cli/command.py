@@ -18,6 +18,7 @@ import typer
 from icure_async._version import __version__
 from icure_async.cli.choices import chosen_before, complete_profile
 from icure_async.cli.code import code
+from icure_async.cli.conditions import condition
 from icure_async.cli.config import config
 from icure_async.cli.doctor import doctor
 from icure_async.cli.keys import keys
@@ -27,6 +28,7 @@ from icure_async.cli.options import FlavourName  # noqa: TC001 - typer reads it
 from icure_async.cli.output import note
 from icure_async.cli.patients import patient
 from icure_async.cli.profiles import SETTINGS
+from icure_async.cli.samples import sample
 from icure_async.cli.sandbox import sandbox
 from icure_async.cli.storage import storage
 from icure_async.cli.tokens import token
@@ -52,8 +54,8 @@ app: typer.Typer = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help=(
-        "iCure from the shell: register, log in, patients and notifications, your keys, a local "
-        "sandbox, and a demonstration of the SDK on it."
+        "iCure from the shell: register, log in, patients, their conditions and data samples, "
+        "notifications, your keys, a local sandbox, and a demonstration of the SDK on it."
     ),
     epilog=(
         "Exit codes: 0 all is well; 1 an error, with a message on standard error; 2 the command "
@@ -64,6 +66,8 @@ for _function in (register, login, logout, whoami, code, doctor, sandbox):
     app.command()(_function)
 for _name, _group in (
     ("patient", patient),
+    ("condition", condition),
+    ("sample", sample),
     ("notification", notification),
     ("keys", keys),
     ("storage", storage),

@@ -8,7 +8,6 @@ unbroken, so that ids can be copied and lines be searched.
 from __future__ import annotations
 
 import asyncio
-import os
 import shlex
 from enum import StrEnum
 from functools import partial
@@ -22,6 +21,7 @@ from icure_async import environment
 from icure_async.cli import key_loss
 from icure_async.cli.choices import AsJson, ProfileName, chosen
 from icure_async.cli.connections import Credentials, builder_for, credentials_of
+from icure_async.cli.files import check_target
 from icure_async.cli.folders import Protection, chosen_folder, key_storage, stored_in
 from icure_async.cli.options import Folder  # noqa: TC001 - typer reads it
 from icure_async.cli.output import print_json, print_rows, say
@@ -122,7 +122,7 @@ def export_keys(
     """
     storage = key_storage(chosen_folder(folder, profile))
     if other_sdk is None:
-        _check_target(file, overwrite=overwrite)
+        check_target(file, overwrite=overwrite)
     elif overwrite:
         raise ValidationError("--overwrite can't be combined with --for: leave it out.")
     stored = asyncio.run(stored_in(storage))
@@ -145,7 +145,7 @@ def _write_backup(storage: DiskKeyStorage, owner_id: str, file: Path, *, overwri
     try:
         write_private_file(file, data, overwrite=overwrite)
     except FileExistsError:
-        _check_target(file, overwrite=False)
+        check_target(file, overwrite=False)
     except OSError as error:
         raise OSError(f"Could not write {file}: {error.strerror or error}.") from None
     say(
@@ -321,13 +321,6 @@ def _only_one(owners: Sequence[str], folder: Path) -> str:
             + ", ".join(owners)
         )
     return owners[0]
-
-
-def _check_target(file: Path, *, overwrite: bool) -> None:
-    if not file.parent.is_dir():
-        raise FileNotFoundError(f"{file.parent} is not a folder: make it, or choose another name.")
-    if not overwrite and os.path.lexists(file):
-        raise FileExistsError(f"{file} exists: choose another name, or add --overwrite.")
 
 
 def _content_of(file: Path) -> bytes:

@@ -17,13 +17,12 @@ import typer
 from icure_async.cli.choices import AsJson, ProfileName  # noqa: TC001 - typer reads it
 from icure_async.cli.connections import opening
 from icure_async.cli.options import Yes  # noqa: TC001 - typer reads it
-from icure_async.cli.output import note, print_json, print_members, working
+from icure_async.cli.output import note, working
 from icure_async.cli.patient_search import list_patients
 from icure_async.cli.patient_shares import share
 from icure_async.cli.questions import confirm, read_text
-from icure_async.errors import ValidationError
-from icure_async.json_shapes import parse_json_object
-from icure_async.models.base import has_id, has_rev
+from icure_async.cli.records import new_record_in, show
+from icure_async.models.base import has_id
 from icure_async.models.patient import Patient
 
 __all__ = ["patient"]
@@ -49,7 +48,7 @@ def get(patient_id: _Id, profile: ProfileName = None, as_json: AsJson = False) -
 
     with working("Reading the patient"):
         found = asyncio.run(run())
-    _show(found, as_json=as_json)
+    show(found, as_json=as_json)
 
 
 @patient.command()
@@ -83,7 +82,7 @@ def create(
     Its id is said before anything is sent: with it, the command can be repeated after a failure
     without creating a second patient.
     """
-    new = Patient() if file is None else _patient_in(file)
+    new = Patient() if file is None else new_record_in(file, Patient, "patient")
     new.id = patient_id or (new.id if has_id(new) else str(uuid.uuid4()))
     given = {
         "first_name": first_name,
@@ -106,7 +105,7 @@ def create(
 
     with working("Creating the patient"):
         stored = asyncio.run(run())
-    _show(stored, as_json=as_json)
+    show(stored, as_json=as_json)
 
 
 @patient.command()
@@ -123,25 +122,3 @@ def delete(patient_id: _Id, yes: Yes = False, profile: ProfileName = None) -> No
     with working("Deleting the patient"):
         asyncio.run(run())
     note(f"Patient {patient_id} is deleted.")
-
-
-def _patient_in(file: Path) -> Patient:
-    members = parse_json_object(read_text(file))
-    if members is None:
-        raise ValidationError(f"{file} holds no JSON object: name a file with one patient.")
-    found = Patient.from_dict(members)
-    if has_rev(found):
-        raise ValidationError(
-            f"The patient in {file} has a revision, so it exists: remove 'rev' and 'id' for a copy."
-        )
-    return found
-
-
-def _show(shown: Patient, *, as_json: bool) -> None:
-    members = shown.to_dict()
-    # Keys and delegations, which the SDK looks after.
-    members.pop("systemMetaData", None)
-    if as_json:
-        print_json(members)
-        return
-    print_members({name: value for name, value in members.items() if value not in ([], {})})

@@ -27,9 +27,19 @@ if TYPE_CHECKING:
     from icure_async.crypto.protocol import OaepHash
     from icure_async.models.key_pair import KeyPair
 
-__all__ = ["KEYS_KEPT", "SoftwareCrypto", "aes_cbc_decrypt", "aes_cbc_encrypt"]
+__all__ = [
+    "BLOCK_BYTES",
+    "KEYS_KEPT",
+    "SoftwareCrypto",
+    "aes_cbc_decrypt",
+    "aes_cbc_encrypt",
+    "padding_of",
+    "unpadded",
+]
 
-_BLOCK: Final = 16
+BLOCK_BYTES: Final = 16
+"""Bytes of a block of AES, and so of an IV."""
+
 _KEY_BITS: Final = 2048
 KEYS_KEPT: Final = 1024
 _SELF_TEST: Final = bytes(range(32))
@@ -110,7 +120,7 @@ class SoftwareCrypto(SecretHolder):
 
     async def aes_encrypt(self, key: bytes, plaintext: bytes) -> bytes:
         """Return ``IV ‖ AES-CBC(plaintext)`` with a fresh IV."""
-        iv = await self.random_bytes(_BLOCK)
+        iv = await self.random_bytes(BLOCK_BYTES)
         if len(plaintext) > INLINE_BYTES:
             return await in_thread(aes_cbc_encrypt, key, iv, plaintext)
         return aes_cbc_encrypt(key, iv, plaintext)
@@ -160,9 +170,8 @@ class SoftwareCrypto(SecretHolder):
 def aes_cbc_encrypt(key: bytes, iv: bytes, plaintext: bytes) -> bytes:
     """Return ``IV ‖ AES-CBC(plaintext)`` with PKCS#7 padding (cryptography.md §1.5)."""
     encryptor = Cipher(algorithms.AES(key), modes.CBC(iv)).encryptor()
-    added = _BLOCK - len(plaintext) % _BLOCK
     pieces = [encryptor.update(piece) for piece in slices(plaintext)]
-    last = encryptor.update(bytes([added]) * added) + encryptor.finalize()
+    last = encryptor.update(padding_of(len(plaintext))) + encryptor.finalize()
     return b"".join([iv, *pieces, last])
 
 
@@ -172,14 +181,29 @@ def aes_cbc_decrypt(key: bytes, ciphertext: bytes) -> bytes:
     Raises:
         ValueError: an impossible length, or wrong padding.
     """
-    decryptor = Cipher(algorithms.AES(key), modes.CBC(ciphertext[:_BLOCK])).decryptor()
+    decryptor = Cipher(algorithms.AES(key), modes.CBC(ciphertext[:BLOCK_BYTES])).decryptor()
     if len(ciphertext) <= INLINE_BYTES:
-        padded = decryptor.update(ciphertext[_BLOCK:]) + decryptor.finalize()
+        padded = decryptor.update(ciphertext[BLOCK_BYTES:]) + decryptor.finalize()
     else:
-        pieces = [decryptor.update(piece) for piece in slices(memoryview(ciphertext)[_BLOCK:])]
+        pieces = [decryptor.update(piece) for piece in slices(memoryview(ciphertext)[BLOCK_BYTES:])]
         padded = b"".join([*pieces, decryptor.finalize()])
+    return unpadded(padded)
+
+
+def padding_of(size: int) -> bytes:
+    """Return the PKCS#7 padding of so many bytes."""
+    added = BLOCK_BYTES - size % BLOCK_BYTES
+    return bytes([added]) * added
+
+
+def unpadded(padded: bytes) -> bytes:
+    """Return bytes without their PKCS#7 padding.
+
+    Raises:
+        ValueError: the padding is wrong.
+    """
     added = padded[-1:]
-    if not added or not 0 < added[0] <= _BLOCK or not padded.endswith(added * added[0]):
+    if not added or not 0 < added[0] <= BLOCK_BYTES or not padded.endswith(added * added[0]):
         message = "the padding is wrong"
         raise ValueError(message)
     return padded[: -added[0]]

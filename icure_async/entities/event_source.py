@@ -142,7 +142,8 @@ class EventSource(Generic[RecordT]):
         }
         if wanted.filter is not None:
             own_id = await self._backend.own_id() if self.kind.filtered_by_owner else ""
-            subscription["filter"] = {"filter": wanted.filter.to_wire(own_id)}
+            filled = await self.kind.filled(wanted.filter)
+            subscription["filter"] = {"filter": filled.to_wire(own_id)}
         if self._backend.session.dialect.flavour == "cardinal":
             # Without useCardinalModelSerialization (server-behaviour.md §14.9): today's model lacks
             # members that saving the record of an event would then remove.

@@ -30,7 +30,7 @@ from icure_async.threads import PARSING
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 
-    from icure_async.entities.records import Records
+    from icure_async.entities.records import FillFilter, Records
     from icure_async.models.events import EventType
     from icure_async.models.filters import Filter
 
@@ -53,6 +53,10 @@ _MOST_REMEMBERED: Final = 10_000
 _PAGE_SIZE: Final = 1000
 
 
+async def _as_it_is(wanted: Filter) -> Filter:
+    return wanted
+
+
 @attrs.frozen(kw_only=True, eq=False, repr=False)
 class EventKind(Generic[RecordT]):
     """One kind of record that there are events about.
@@ -62,6 +66,7 @@ class EventKind(Generic[RecordT]):
         wire_class: the name of the kind in subscriptions, and the ``_type`` of its documents.
         route: the kind as the gate for answers knows it.
         open: returns the records of documents.
+        filled: returns a filter with what only reading tells.
         filtered_by_owner: whether filters look at what is shared with a data owner.
         encrypted: wire names of the encrypted members, which no filter can search.
     """
@@ -70,6 +75,7 @@ class EventKind(Generic[RecordT]):
     wire_class: str
     route: str
     open: Callable[[Sequence[Mapping[str, Any]]], Awaitable[Sequence[RecordT]]]
+    filled: FillFilter = _as_it_is
     filtered_by_owner: bool = True
     encrypted: tuple[str, ...] = ()
 
@@ -82,6 +88,7 @@ def events_of(records: Records[Clear, Sealed]) -> EventKind[Clear | Sealed]:
         wire_class=kind.wire_class,
         route=kind.route,
         open=records.received,
+        filled=records.filled,
         encrypted=kind.encrypted,
     )
 

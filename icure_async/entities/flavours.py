@@ -83,6 +83,7 @@ class Flavours:
         self.secure: Final = secure
         self.writes: Final = writes
         self._written = secure if writes == "cardinal" else legacy
+        self._both = ((secure, has_secure_delegations), (legacy, has_legacy_metadata))
         known, *others = (_Concerned(one, has_secure_delegations) for one in secure.sources)
         *quick, fresh = (_Concerned(one, has_legacy_metadata) for one in legacy.sources)
         self.sources: Sequence[KeySource] = (known, *quick, *others, fresh)
@@ -177,6 +178,26 @@ class Flavours:
         if has_legacy_metadata(document):
             found.update(dict.fromkeys(await self.legacy.secret_ids_of(document)))
         return list(found)
+
+    async def holders_of_secret_ids(self, document: Mapping[str, Any], /) -> dict[str, set[str]]:
+        """Return the secret ids of both flavours, with those who are known to have them."""
+        found: dict[str, set[str]] = {}
+        for flavour, has_metadata in self._both:
+            if has_metadata(document):
+                for secret_id, holders in (await flavour.holders_of_secret_ids(document)).items():
+                    found.setdefault(secret_id, set()).update(holders)
+        return found
+
+    async def owning_ids_of(self, documents: Sequence[Mapping[str, Any]], /) -> list[list[str]]:
+        """Return for each entity the ids of those that it belongs to, of both flavours."""
+        owning: list[dict[str, None]] = [{} for _ in documents]
+        for flavour, has_metadata in self._both:
+            places = [index for index, one in enumerate(documents) if has_metadata(one)]
+            asked = [documents[index] for index in places]
+            found = await flavour.owning_ids_of(asked) if asked else ()
+            for index, ids in zip(places, found, strict=True):
+                owning[index].update(dict.fromkeys(ids))
+        return [list(ids) for ids in owning]
 
     async def lacking(
         self, documents: Sequence[Mapping[str, Any]], delegate_id: str, /

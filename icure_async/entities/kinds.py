@@ -9,6 +9,9 @@ import attrs
 
 from icure_async.entities.encrypted_self import NOTHING_INSIDE, is_empty
 from icure_async.entities.manifests import (
+    CONTACT_MANIFEST,
+    DOCUMENT_MANIFEST,
+    HEALTH_ELEMENT_MANIFEST,
     MAINTENANCE_TASK_MANIFEST,
     NO_MANIFEST,
     PATIENT_MANIFEST,
@@ -18,6 +21,9 @@ from icure_async.entities.manifests import (
 )
 from icure_async.entities.patient_names import REPEATED_IN_NAMES, complete_patient_names
 from icure_async.models.base import EntityModel
+from icure_async.models.contact import Contact, EncryptedContact
+from icure_async.models.document import Document, EncryptedDocument
+from icure_async.models.healthcare_element import EncryptedHealthcareElement, HealthcareElement
 from icure_async.models.notification import EncryptedNotification, Notification
 from icure_async.models.patient import EncryptedPatient, Patient
 from icure_async.models.validation import (
@@ -32,6 +38,9 @@ if TYPE_CHECKING:
     from icure_async.entities.encrypted_self import EncryptedIn
 
 __all__ = [
+    "CONTACT",
+    "DOCUMENT",
+    "HEALTHCARE_ELEMENT",
     "NOTIFICATION",
     "PATIENT",
     "EntityKind",
@@ -85,6 +94,8 @@ class EntityKind(Generic[Clear, Sealed]):
             everything. Other attributes stay as they are stored.
         server_defaults: what the backend fills in where a member is missing
             (server-behaviour.md §11.1).
+        filled: wire names of what the backend of 2023 fills in with a value of its own where it is
+            missing (server-behaviour.md §6.1).
         unreadable_advice: the next step with one that no key opens.
         only_readers_delete: whether a deletion is for those it is shared with.
         has_parent: whether each belongs to another entity, by whose secret ids it is found: to a
@@ -110,6 +121,7 @@ class EntityKind(Generic[Clear, Sealed]):
     key_only: tuple[str, ...] = ()
     changeable: Mapping[str, str] | None = None
     server_defaults: Mapping[str, object] = MappingProxyType({})
+    filled: frozenset[str] = frozenset()
     unreadable_advice: str = "Ask a data owner with access to share it with this user."
     only_readers_delete: bool = False
     has_parent: bool = False
@@ -173,6 +185,17 @@ def _joined(one: Manifest, other: Manifest) -> Manifest:
     return Manifest(members, MappingProxyType(inside))
 
 
+def _with_element_id(element: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a health element with the id that its versions share (data-model.md §5)."""
+    element_id = element.get("healthElementId") or element["id"]
+    return {**element, "healthElementId": element_id}
+
+
+def _with_group_id(contact: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a contact with the id that its versions share (docs/spec/today.md §7)."""
+    return {**contact, "groupId": contact.get("groupId") or contact["id"]}
+
+
 def _with_status(task: Mapping[str, Any]) -> dict[str, Any]:
     return {"status": "pending", **task}
 
@@ -233,4 +256,52 @@ NOTIFICATION: Final = EntityKind(
     only_readers_delete=True,
     complete=_with_status,
     validate=validate_notification_for_saving,
+)
+
+HEALTHCARE_ELEMENT: Final = EntityKind(
+    noun="healthcare element",
+    wire_class="org.taktik.icure.entities.HealthElement",
+    route="helement",
+    clear=HealthcareElement,
+    sealed=EncryptedHealthcareElement,
+    secure_type="HealthElement",
+    encrypted=("descr", "note"),
+    of_today=HEALTH_ELEMENT_MANIFEST,
+    shared_on_creation=("all", "medicalInformation"),
+    key_only=("anonymousMedicalInformation",),
+    server_defaults={"relevant": True, "status": 0},
+    filled=frozenset({"openingDate", "valueDate"}),
+    has_parent=True,
+    complete=_with_element_id,
+)
+
+CONTACT: Final = EntityKind(
+    noun="contact",
+    wire_class="org.taktik.icure.entities.Contact",
+    route="contact",
+    clear=Contact,
+    sealed=EncryptedContact,
+    secure_type="Contact",
+    encrypted=("descr",),
+    encrypted_in={"services": ("content",)},
+    of_today=CONTACT_MANIFEST,
+    shared_on_creation=("all", "medicalInformation"),
+    key_only=("anonymousMedicalInformation",),
+    filled=frozenset({"openingDate"}),
+    has_parent=True,
+    complete=_with_group_id,
+)
+
+DOCUMENT: Final = EntityKind(
+    noun="document",
+    wire_class="org.taktik.icure.entities.Document",
+    route="document",
+    clear=Document,
+    sealed=EncryptedDocument,
+    secure_type="Document",
+    encrypted=DOCUMENT_MANIFEST.members,
+    of_today=DOCUMENT_MANIFEST,
+    shared_on_creation=("all", "medicalInformation"),
+    key_only=("anonymousMedicalInformation",),
+    has_parent=True,
 )

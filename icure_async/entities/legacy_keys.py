@@ -44,6 +44,7 @@ __all__ = ["LegacyKeys"]
 
 _DELEGATIONS: Final = "delegations"
 _ENCRYPTION_KEYS: Final = "encryptionKeys"
+_OWNING_IDS: Final = "cryptedForeignKeys"
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -105,9 +106,47 @@ class LegacyKeys:
 
         They are shown to the backend. In entities of the past the secret id is the key.
         """
-        (secrets,) = await self.secret_finder.find([ReadableEntity(document, None)])
-        found = dict.fromkeys(secret for _, secret in secrets.held.get(_DELEGATIONS, {}))
-        return [secret for secret in found if not await self._is_key(document, secret)]
+        return list(await self._secret_ids(document))
+
+    async def holders_of_secret_ids(self, document: Mapping[str, Any], /) -> dict[str, set[str]]:
+        """Return the secret ids as :meth:`secret_ids_of`, whoever gave them, with their holders."""
+        return await self._secret_ids(document, whoever_gave=True)
+
+    async def owning_ids_of(self, documents: Documents, /) -> list[list[str]]:
+        """Return for each entity the ids in ``cryptedForeignKeys``, without doubles.
+
+        Anybody can copy an entry that names another entity into this one. Those of contacts that
+        the reference made anew do (docs/spec/second-world.md §2.2): they count where the entry of
+        the key that opens the contact names the same.
+        """
+        turns = Turns()
+        owning: list[list[str]] = []
+        found = await self._ways.all(documents, _with_owning_ids)
+        for document, ways in zip(documents, found, strict=True):
+            await turns.give()
+            opened = [secret for way in ways if (secret := await way.secret(self._crypto))]
+            name = name_in_entries(document["id"])
+            own = [secret for named, secret in opened if named == name]
+            if opened and not own:
+                names = await self._former_names(document)
+                own = [secret for named, secret in opened if named in names]
+            owning.append(list(dict.fromkeys(own)))
+        return owning
+
+    async def _former_names(self, document: Mapping[str, Any]) -> set[str]:
+        """Return the entities that entries of the key name which opens this one."""
+        parts = encrypted_parts(document)
+        names: set[str] = set()
+        tried: dict[bytes, bool] = {}
+        for way in (await self._ways.all([document], _with_secrets))[0] if parts else ():
+            named, key = await _entity_key(self._crypto, way)
+            if named is None or key is None:
+                continue
+            if key not in tried:
+                tried[key] = await opens(self._crypto, key, document, parts)
+            if tried[key]:
+                names.add(named)
+        return names
 
     async def lacking(self, documents: Documents, delegate_id: str, /) -> list[bool]:
         """Return for each entity whether a delegate is not known to have all of our access."""
@@ -150,11 +189,11 @@ class LegacyKeys:
         clear = {name: value for name, value in document.items() if name not in ENTITY_METADATA}
         entity_key = await new_uuid(self._crypto)
         full = {name: key for name, key in exchange_keys.items() if name not in key_only}
-        clear["cryptedForeignKeys"] = {}
+        clear[_OWNING_IDS] = {}
         if parent is not None:
             clear["secretForeignKeys"] = list(parent.secret_ids)
             entries = await self._entries(clear["id"], parent.entity_id, full)
-            clear["cryptedForeignKeys"] = entries
+            clear[_OWNING_IDS] = entries
         clear[_DELEGATIONS] = await self._entries(clear["id"], await new_uuid(self._crypto), full)
         clear[_ENCRYPTION_KEYS] = await self._entries(clear["id"], entity_key, exchange_keys)
         return await self._seal(clear, members, inside, entity_key)
@@ -230,6 +269,18 @@ class LegacyKeys:
                     return
         raise _names_another(document) if names_another else _not_confirmed(document)
 
+    async def _secret_ids(
+        self, document: Mapping[str, Any], *, whoever_gave: bool = False
+    ) -> dict[str, set[str]]:
+        (secrets,) = await self.secret_finder.find(
+            [ReadableEntity(document, None)], whoever_gave=whoever_gave
+        )
+        found: dict[str, set[str]] = {}
+        for secret in secrets.held.get(_DELEGATIONS, {}):
+            if not await self._is_key(document, secret[1]):
+                found[secret[1]] = secrets.holders_of(_DELEGATIONS, secret)
+        return found
+
     async def _is_key(self, document: Mapping[str, Any], secret: str) -> bool:
         """Return whether a secret decrypts what is encrypted in an entity."""
         key, parts = entity_key_of(secret), encrypted_parts(document)
@@ -285,6 +336,10 @@ def _names_another(document: Mapping[str, Any]) -> CryptoError:
         "after two were merged, or where somebody has put it there: with a policy nothing is "
         "written with such a key. Nothing was sent. Save the content as a new entity."
     )
+
+
+def _with_owning_ids(document: Mapping[str, Any]) -> Mapping[str, Any]:
+    return as_object(document.get(_OWNING_IDS))
 
 
 def _with_secrets(document: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CONTACT_MANIFEST",
+    "DOCUMENT_MANIFEST",
     "HEALTH_ELEMENT_MANIFEST",
     "MAINTENANCE_TASK_MANIFEST",
     "NO_MANIFEST",
@@ -129,3 +130,5 @@ CONTACT_MANIFEST: Final = _manifest(
     "participants",
     *(f"services[].{path}" for path in ("content", "notes[].markdown", "comment")),
 )
+DOCUMENT_MANIFEST: Final = _manifest("size", "sha256")
+"""Ours alone: other SDKs encrypt nothing of a document itself."""

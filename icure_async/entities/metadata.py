@@ -13,7 +13,7 @@ import attrs
 from icure_async.errors import CryptoError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from icure_async.entities.kinds import EntityKind
     from icure_async.errors import ICureError
@@ -41,10 +41,30 @@ class Parent:
     Attributes:
         entity_id: its id, which only readers of the new ones may see.
         secret_ids: those of its secret ids by which the new ones are found. The backend sees them.
+        known_to: secret id → data owners who are known to have it; empty where nothing is to be
+            chosen among the secret ids.
     """
 
     entity_id: str
     secret_ids: Sequence[str]
+    known_to: Mapping[str, Collection[str]] = attrs.field(factory=dict[str, "Collection[str]"])
+
+    def chosen_for(self, delegates: Collection[str]) -> Parent:
+        """Return the same with as few secret ids as it takes for delegates to find the new ones.
+
+        That is one in general: the first, or the one that most of the delegates have.
+        """
+        if not self.known_to:
+            return self
+        chosen: list[str] = []
+        blind = set(delegates)
+        while True:
+            reached = {one: len(blind & {*self.known_to.get(one, ())}) for one in self.secret_ids}
+            best = max(self.secret_ids, key=lambda one: reached[one])
+            if chosen and not reached[best]:
+                return attrs.evolve(self, secret_ids=chosen, known_to={})
+            chosen.append(best)
+            blind -= {*self.known_to.get(best, ())}
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -72,10 +92,12 @@ class ReadableEntity:
     Attributes:
         document: wire JSON, as it is stored.
         key: the key that opens it; None where nothing in it is encrypted, or no key opens it.
+        owner_id: the entity that it is known to belong to; None where that is not known.
     """
 
     document: Mapping[str, Any]
     key: bytes | None
+    owner_id: str | None = None
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -195,9 +217,30 @@ class EncryptionMetadata(EntityKeys, Protocol):
         ...
 
     async def secret_ids_of(self, document: Mapping[str, Any], /) -> Sequence[str]:
-        """Return the secret ids of an entity, by which what belongs to it is found.
+        """Return the secret ids of an entity that may be passed on.
 
         The backend may see them: none of them is a key of the entity.
+        """
+        ...
+
+    async def holders_of_secret_ids(
+        self, document: Mapping[str, Any], /
+    ) -> Mapping[str, Collection[str]]:
+        """Return the secret ids of an entity, by which what belongs to it is found.
+
+        The backend may see them, as those of :meth:`secret_ids_of`, whoever they came from.
+
+        Returns:
+            Secret id → the data owners who are known to have it, the current one's own first.
+        """
+        ...
+
+    async def owning_ids_of(
+        self, documents: Sequence[Mapping[str, Any]], /
+    ) -> Sequence[Sequence[str]]:
+        """Return for each entity the ids of those that it belongs to, as far as that is readable.
+
+        Whoever could write the entity says so: it is no proof.
         """
         ...
 

@@ -7,14 +7,18 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 import attrs
 
 from icure_async.entities.professional_names import complete_professional_names, renamed
-from icure_async.entities.record_ids import IDS_PER_REQUEST
+from icure_async.entities.record_ids import IDS_PER_REQUEST, one_id
 from icure_async.entities.wholeness import KEY_MATERIAL
 from icure_async.models.base import EntityModel
+from icure_async.models.coding import Coding
+from icure_async.models.coding_ids import validate_coding_id
 from icure_async.models.healthcare_professional import HealthcareProfessional
 from icure_async.models.medical_device import MedicalDevice
 from icure_async.models.user import User
 from icure_async.models.user_rules import validate_user_for_saving
 from icure_async.models.validation import (
+    coding_id_of,
+    validate_coding_for_saving,
     validate_device_for_saving,
     validate_professional_for_saving,
     validate_record_for_saving,
@@ -25,7 +29,7 @@ if TYPE_CHECKING:
 
     from icure_async.entities.kinds import Validate
 
-__all__ = ["HEALTHCARE_PROFESSIONAL", "MEDICAL_DEVICE", "USER", "PlainKind"]
+__all__ = ["CODING", "HEALTHCARE_PROFESSIONAL", "MEDICAL_DEVICE", "USER", "PlainKind"]
 
 Record = TypeVar("Record", bound=EntityModel)
 
@@ -35,6 +39,10 @@ def _validate_members(kind: PlainKind[Any]) -> Validate:
         validate_record_for_saving(record, (kind.clear,), kind.noun, creating=creating)
 
     return validate
+
+
+def _one_id_of(kind: PlainKind[Any]) -> Callable[[object], str]:
+    return lambda record_id: one_id(record_id, kind.noun)
 
 
 def _as_changed(_: Mapping[str, Any], wire: Mapping[str, Any], /) -> dict[str, Any]:
@@ -58,6 +66,8 @@ class PlainKind(Generic[Record]):
         follow: adds to a changed document what follows from the changes; its first argument is the
             stored document.
         validate: checks a record before it is saved; by default, that its members are well-formed.
+        check_id: returns an id as a caller passed it, or raises a ValidationError.
+        id_of: makes the id of a new record of its members; None for one that is made by chance.
     """
 
     noun: str
@@ -70,6 +80,15 @@ class PlainKind(Generic[Record]):
     complete: Callable[[Mapping[str, Any]], dict[str, Any]] = dict
     follow: Callable[[Mapping[str, Any], Mapping[str, Any]], dict[str, Any]] = _as_changed
     validate: Validate = attrs.field(default=attrs.Factory(_validate_members, takes_self=True))
+    check_id: Callable[[object], str] = attrs.field(
+        default=attrs.Factory(_one_id_of, takes_self=True)
+    )
+    id_of: Callable[[Record], str] | None = None
+
+
+def _validate_coding(coding: Coding, *, creating: bool) -> None:
+    validate_coding_for_saving(coding, creating=creating)
+    validate_coding_id(coding_id_of(coding))
 
 
 def _with_login(user: Mapping[str, Any]) -> dict[str, Any]:
@@ -79,6 +98,16 @@ def _with_login(user: Mapping[str, Any]) -> dict[str, Any]:
     named = {name: value for name, value in user.items() if name not in blank}
     return named | {"login": user[names[0]]} if names else named
 
+
+CODING: Final = PlainKind(
+    noun="coding",
+    route="code",
+    clear=Coding,
+    filled=frozenset({"author"}),
+    validate=_validate_coding,
+    check_id=validate_coding_id,
+    id_of=coding_id_of,
+)
 
 HEALTHCARE_PROFESSIONAL: Final = PlainKind(
     noun="healthcare professional",

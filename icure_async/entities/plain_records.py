@@ -14,7 +14,7 @@ from icure_async.entities.answers import difference
 from icure_async.entities.comparison import changed_by_others
 from icure_async.entities.pages import pages_of
 from icure_async.entities.parents import refuse_circle
-from icure_async.entities.record_ids import id_list, in_order, one_id
+from icure_async.entities.record_ids import id_list, in_order
 from icure_async.entities.replaced import Replaced
 from icure_async.entities.stored_members import with_stored_members
 from icure_async.entities.unchanged import compare_with_stored
@@ -92,7 +92,7 @@ class PlainRecords(Generic[Record]):
             ValidationError: the id is malformed.
             NotFoundError: there is no such record.
         """
-        return self._taken(await self.resource.get(one_id(record_id, self.kind.noun)))
+        return self._taken(await self.resource.get(self.kind.check_id(record_id)))
 
     async def get_many(self, record_ids: Sequence[str]) -> list[Record]:
         """Return several records, in the order of the ids.
@@ -102,7 +102,7 @@ class PlainRecords(Generic[Record]):
             NotFoundError: some do not exist, or are not accessible; the message names them.
         """
         noun = self.kind.noun
-        ids = [one_id(record_id, noun) for record_id in id_list(record_ids, noun)]
+        ids = [self.kind.check_id(record_id) for record_id in id_list(record_ids, noun)]
         turns = Turns()
         records: list[Record] = []
         for document in in_order(await self._stored(ids), ids, noun):
@@ -184,7 +184,7 @@ class PlainRecords(Generic[Record]):
             if creating or record.unknown_fields is not None:
                 raise
         if has_id(record):
-            one_id(record.id, self.kind.noun)
+            self.kind.check_id(record.id)
 
     def needs_stored(self, record: Record) -> bool:
         """Return whether the stored document has to be read before a record replaces it."""
@@ -196,12 +196,16 @@ class PlainRecords(Generic[Record]):
         documents: list[dict[str, Any]] = []
         for record in records:
             if not has_id(record):
-                record.id = await new_uuid(self._crypto)
+                record.id = await self._new_id(record)
             # Keys of a record this one was copied from are not its own, nor its creation.
             documents.append(
                 self.kind.complete(_without(to_wire(record), {*self.kind.keys, *self.kind.filled}))
             )
         return documents
+
+    async def _new_id(self, record: Record) -> str:
+        made = self.kind.id_of
+        return await new_uuid(self._crypto) if made is None else made(record)
 
     async def prepare_changes(
         self, records: Sequence[Record]
@@ -273,7 +277,7 @@ class PlainRecords(Generic[Record]):
             NotFoundError: there is no such record.
         """
         noun = self.kind.noun
-        if not await self.resource.delete(one_id(record_id, noun)):
+        if not await self.resource.delete(self.kind.check_id(record_id)):
             raise NotFoundError(
                 f"Could not delete {noun} {record_id}: it does not exist. Check the id."
             )
@@ -290,7 +294,7 @@ class PlainRecords(Generic[Record]):
             NotFoundError: some do not exist; the message names them. The others were deleted.
         """
         noun = self.kind.noun
-        ids = list(dict.fromkeys(one_id(one, noun) for one in id_list(record_ids, noun)))
+        ids = list(dict.fromkeys(map(self.kind.check_id, id_list(record_ids, noun))))
         missing: list[str] = []
         for start in range(0, len(ids), self.kind.ids_per_request):
             some = ids[start : start + self.kind.ids_per_request]
@@ -450,7 +454,7 @@ class PlainRecords(Generic[Record]):
 
     async def _read_whole(self, record_id: str) -> dict[str, Any]:
         """Return a document as it is stored, with all its keys, to be written back."""
-        document = await self.resource.get(one_id(record_id, self.kind.noun))
+        document = await self.resource.get(self.kind.check_id(record_id))
         read = self._replaced
         looks_whole = read.looks_whole(document) and not read.has_lost_keys(document)
         if self.kind.keys and not looks_whole and not self._is_confirmed(document):

@@ -6,7 +6,7 @@ import contextlib
 import logging
 from collections.abc import Iterable, Sized
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeAlias, TypeVar, cast
 
 from anyio.lowlevel import checkpoint
 
@@ -31,7 +31,7 @@ from icure_async.models.filters import refuse_encrypted
 from icure_async.models.wire import from_wire
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 
     from icure_async.crypto.protocol import Crypto
     from icure_async.entities.kinds import EntityKind
@@ -41,13 +41,20 @@ if TYPE_CHECKING:
     from icure_async.models.filters import Filter
     from icure_async.rest.entities import EntityResource
 
-__all__ = ["OwnDocument", "Records"]
+__all__ = ["Among", "FillFilter", "OwnDocument", "Records"]
 
 _log: Final = logging.getLogger(__name__)
 
 Clear = TypeVar("Clear", bound=EntityModel)
 Sealed = TypeVar("Sealed", bound=EntityModel)
 Taken = TypeVar("Taken")
+
+
+Among: TypeAlias = "Callable[[list[dict[str, Any]]], Awaitable[list[dict[str, Any]]]]"
+"""Returns some of the documents of a page."""
+
+FillFilter: TypeAlias = "Callable[[Filter], Awaitable[Filter]]"
+"""Returns a filter with the secret ids of the patients that it names."""
 
 
 class OwnDocument(Protocol):
@@ -81,12 +88,14 @@ class Records(Generic[Clear, Sealed]):
         crypto: Crypto,
         metadata: EncryptionMetadata,
         own: OwnDocument,
+        fill: FillFilter | None = None,
     ) -> None:
         self.kind = kind
         self.resource = resource
         self._entities = EntityCrypto(crypto, metadata)
         self.metadata = metadata
         self._own = own
+        self._fill = fill
 
     async def get(self, record_id: str) -> Clear:
         """Return a record, decrypted.
@@ -170,6 +179,7 @@ class Records(Generic[Clear, Sealed]):
         page_size: int,
         *,
         where: Callable[[Mapping[str, Any]], bool] = lambda _: True,
+        among: Among | None = None,
     ) -> AsyncGenerator[Clear | Sealed, None]:
         """Iterate over the pages of a filter; each record comes once.
 
@@ -177,12 +187,13 @@ class Records(Generic[Clear, Sealed]):
             wanted: what to look for.
             page_size: how many to ask the backend for at a time.
             where: says of a document whether it is of interest.
+            among: returns those documents of a page that are, where that takes more.
 
         Raises:
             ValidationError: the filter searches encrypted members.
         """
         refuse_encrypted(wanted, self.kind.encrypted)
-        return self._found(wanted, page_size, where)
+        return self._found(wanted, page_size, where, among)
 
     async def match(self, wanted: Filter) -> list[str]:
         """Return the ids of all records that a filter finds.
@@ -221,18 +232,29 @@ class Records(Generic[Clear, Sealed]):
         return cast("Clear", record)
 
     async def _found(
-        self, wanted: Filter, page_size: int, where: Callable[[Mapping[str, Any]], bool]
+        self,
+        wanted: Filter,
+        page_size: int,
+        where: Callable[[Mapping[str, Any]], bool],
+        among: Among | None,
     ) -> AsyncGenerator[Clear | Sealed, None]:
         on_wire = await self._on_wire(wanted)
         pages = pages_of(self.resource, on_wire, page_size, noun=self.kind.noun)
         async with contextlib.aclosing(pages):
             async for page in pages:
                 documents = [document for document in page if where(document)]
+                if among is not None:
+                    documents = await among(documents)
                 for record in await self.received(documents):
                     yield record
                     await checkpoint()
 
+    async def filled(self, wanted: Filter) -> Filter:
+        """Return a filter with what only reading tells: the secret ids of its patients."""
+        return wanted if self._fill is None else await self._fill(wanted)
+
     async def _on_wire(self, wanted: Filter) -> dict[str, Any]:
+        wanted = await self.filled(wanted)
         # Some users are no data owners.
         is_ours = None in wanted.data_owners()
         return wanted.to_wire(await self._own.own_id() if is_ours else "")

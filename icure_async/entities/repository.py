@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     from icure_async.entities.kinds import EntityKind
     from icure_async.entities.manifests import Manifest
     from icure_async.entities.metadata import EncryptionMetadata, Parent
-    from icure_async.entities.records import OwnDocument
+    from icure_async.entities.records import FillFilter, OwnDocument
     from icure_async.entities.sealing import OpenedEntity
     from icure_async.entities.sharing import Sharing
     from icure_async.rest.entities import EntityResource
@@ -84,8 +84,9 @@ class Repository(Records[Clear, Sealed]):
         own: OwnDocument,
         user: Sharing,
         clock: Callable[[], float],
+        fill: FillFilter | None = None,
     ) -> None:
-        super().__init__(kind, resource, crypto=crypto, metadata=metadata, own=own)
+        super().__init__(kind, resource, crypto=crypto, metadata=metadata, own=own, fill=fill)
         self._crypto = crypto
         self._user = user
         self._clock = clock
@@ -126,7 +127,7 @@ class Repository(Records[Clear, Sealed]):
         (sealed,) = await self.prepare([record], delegates, parent)
         if isinstance(sealed, CryptoError):
             raise sealed
-        return await self._store(record, sealed, delegates)
+        return await self._store(record, sealed, delegates, parent)
 
     def check(self, record: Clear | Sealed, *, creating: bool) -> None:
         """Check a record before it is saved.
@@ -184,7 +185,8 @@ class Repository(Records[Clear, Sealed]):
                 dict.fromkeys([*delegates, *auto_delegates_of(user, self.kind.shared_on_creation)])
             )
             key_only = set(auto_delegates_of(user, self.kind.key_only)) - {own_id, *full}
-            readers = Readers(full, sorted(key_only), delegates, parent)
+            chosen = None if parent is None else parent.chosen_for([own_id, *full])
+            readers = Readers(full, sorted(key_only), delegates, chosen)
             return await self.metadata.prepare(self.kind, documents, readers)
 
         return await self._user.sharing(prepared)
@@ -252,7 +254,11 @@ class Repository(Records[Clear, Sealed]):
         return prepared
 
     async def _store(
-        self, record: Clear | Sealed, document: Mapping[str, Any], delegates: Sequence[str]
+        self,
+        record: Clear | Sealed,
+        document: Mapping[str, Any],
+        delegates: Sequence[str],
+        parent: Parent | None = None,
     ) -> Clear | Sealed:
         """Store what was prepared of a record, unless an earlier attempt has done so."""
         creates = not has_rev(record)
@@ -260,7 +266,7 @@ class Repository(Records[Clear, Sealed]):
         try:
             saved = await write(document)
         except ConflictError as conflict:
-            return await self._saved_before(record, conflict, delegates)
+            return await self._saved_before(record, conflict, delegates, parent)
         verb = "create" if creates else "modify"
         require_same_material(document, saved, self.kind.noun, verb)
         self._own.learn(self.kind.route, saved)
@@ -272,12 +278,22 @@ class Repository(Records[Clear, Sealed]):
     async def as_saved(
         self, saved: Sequence[tuple[Clear, Mapping[str, Any]]]
     ) -> Sequence[Clear | None]:
-        """Return records that were saved in a batch: as they were sent, and what is filled in."""
+        """Return records that were saved in a batch: as they were sent, and what is filled in.
+
+        None takes the place of one of which only the backend knows what that is.
+        """
         # Today's backends fill nothing in.
         nothing: Mapping[str, object] = {}
         defaults = nothing if self.kind.is_of_today else self.kind.server_defaults
-        documents = [{**defaults, **document} for _, document in saved]
-        return [self.require_readable(record) for record in await self.open_many(documents)]
+        filled = frozenset[str]() if self.kind.is_of_today else self.kind.filled
+        documents = [
+            {**defaults, **document}
+            for _, document in saved
+            if all(document.get(name) is not None for name in filled)
+        ]
+        opened = await self.open_many(documents)
+        by_id = {record.id: self.require_readable(record) for record in opened}
+        return [by_id.get(document["id"]) for _, document in saved]
 
     async def saved_among(self, records: Sequence[Clear]) -> list[Clear | None]:
         """Return for each record the stored one if it has the same content, else None.
@@ -395,6 +411,11 @@ class Repository(Records[Clear, Sealed]):
     ) -> bool:
         """Return whether a document has the content of a record."""
         return await self._as_saved(record, document, opened) is not None
+
+    async def belongs_to(self, document: Mapping[str, Any], entity_id: str) -> bool:
+        """Return whether a document names an entity as the one that it belongs to."""
+        (owning,) = await self.metadata.owning_ids_of([document])
+        return entity_id in owning
 
     async def confirm_whole(
         self,
@@ -684,7 +705,11 @@ class Repository(Records[Clear, Sealed]):
             ) from None
 
     async def _saved_before(
-        self, record: Clear | Sealed, conflict: ConflictError, delegates: Sequence[str]
+        self,
+        record: Clear | Sealed,
+        conflict: ConflictError,
+        delegates: Sequence[str],
+        parent: Parent | None = None,
     ) -> Clear | Sealed:
         """Return the stored record if it is what we wanted to store, else raise the conflict.
 
@@ -697,7 +722,11 @@ class Repository(Records[Clear, Sealed]):
         else:
             opened = await self._entities.open(document)
             present = await self._as_saved(record, document, opened)
-            if present and set(delegates) <= self.metadata.delegates_of(document):
+            if (
+                present
+                and set(delegates) <= self.metadata.delegates_of(document)
+                and (parent is None or await self.belongs_to(document, parent.entity_id))
+            ):
                 return present
         raise changed_by_others(self._name(record.id), conflict) from None
 

@@ -7,10 +7,11 @@ where an entry that we can open proves it.
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
+from icure_async.crypto.encoding import new_uuid
 from icure_async.crypto.threads import Turns
 from icure_async.entities.delegations import (
     KEY_MAPS,
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
     from icure_async.entities.ways import KeyDirectory, Way, Ways
 
 __all__ = ["EntitySecrets", "SecretFinder"]
+
+_SECRET_IDS: Final = LEGACY_MAPS[1]
+_OWNING_IDS: Final = LEGACY_MAPS[2]
 
 Secret = tuple[str, str]
 """The entity that an entry names, and the secret of the entry."""
@@ -88,9 +92,25 @@ class EntitySecrets:
         for holder in holders:
             self.note_holder(name, secret, holder)
 
+    async def complete_link(self, crypto: Crypto) -> None:
+        """Add what an entity that belongs to another one lacks to be found by those who get it.
+
+        Contacts that the reference made anew have entries that name the old one, and are not passed
+        on (docs/spec/second-world.md §2.2).
+        """
+        name, owner_id = name_in_entries(self.entity.document["id"]), self.entity.owner_id
+        if not self.held.get(_SECRET_IDS):
+            self.held[_SECRET_IDS] = {(name, await new_uuid(crypto)): None}
+        if owner_id is not None and not self.held.get(_OWNING_IDS):
+            self.held[_OWNING_IDS] = {(name, owner_id): None}
+
     def note_holder(self, name: str, secret: Secret, holder: str) -> None:
         """Note that a data owner has a secret of a map."""
         self._had.add((name, holder, secret))
+
+    def holders_of(self, name: str, secret: Secret) -> set[str]:
+        """Return the data owners who are known to have a secret of a map."""
+        return {holder for one, holder, had in self._had if (one, had) == (name, secret)}
 
     @property
     def has_key(self) -> bool:
@@ -117,13 +137,19 @@ class SecretFinder:
         self._directory = directory
 
     async def find(
-        self, entities: Sequence[ReadableEntity], *, to_give: bool = True
+        self,
+        entities: Sequence[ReadableEntity],
+        *,
+        to_give: bool = True,
+        whoever_gave: bool = False,
     ) -> list[EntitySecrets]:
         """Return the secrets of many entities.
 
         Args:
             entities: those to look into.
             to_give: whether only those count that may be passed on.
+            whoever_gave: whether those count, too, that came with an exchange key which the policy
+                does not confirm.
         """
         found = [EntitySecrets(entity) for entity in entities]
         documents = [entity.document for entity in entities]
@@ -133,7 +159,7 @@ class SecretFinder:
             for secrets, of_document in zip(found, ways, strict=True):
                 for way in of_document:
                     await turns.give()
-                    await self._take(name, way, secrets, to_give=to_give)
+                    await self._take(name, way, secrets, to_give=to_give, whoever_gave=whoever_gave)
         return found
 
     async def give(
@@ -185,23 +211,29 @@ class SecretFinder:
                 if secret is not None and entry["owner"] == own_id:
                     secrets.note_holder(name, secret, delegate_id)
 
-    async def _take(self, name: str, way: Way, secrets: EntitySecrets, *, to_give: bool) -> None:
+    async def _take(
+        self, name: str, way: Way, secrets: EntitySecrets, *, to_give: bool, whoever_gave: bool
+    ) -> None:
         secret = await way.secret(self._crypto)
         if secret is None:
             return
         if name == KEY_MAPS[0]:
             secrets.note_key(secret)
-        if to_give and not await self._may_be_given(name, way, secret, secrets):
+        if to_give and not secrets.belongs(name, secret):
+            return
+        if (
+            to_give
+            and not whoever_gave
+            and not await self._is_confirmed(name, way, secret, secrets)
+        ):
             return
         # The author of an entry has what it hides.
         secrets.note(name, secret, (way.delegate_id, str(way.entry["owner"])))
 
-    async def _may_be_given(
+    async def _is_confirmed(
         self, name: str, way: Way, secret: Secret, secrets: EntitySecrets
     ) -> bool:
-        """Return whether a secret may go out under our name."""
-        if not secrets.belongs(name, secret):
-            return False
+        """Return whether the policy lets a secret of the entity go out under our name."""
         if not self._directory.has_policy:
             return True
         document = secrets.entity.document

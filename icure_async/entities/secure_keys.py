@@ -167,17 +167,38 @@ class SecureKeys:
 
         They are shown to the backend, and entries of keys have the same form.
         """
-        found: dict[str, None] = {}
+        return list(await self.holders_of_secret_ids(document))
+
+    async def holders_of_secret_ids(self, document: Mapping[str, Any], /) -> dict[str, set[str]]:
+        """Return the secret ids as :meth:`secret_ids_of`, with those who are known to have them."""
+        found: dict[str, set[str]] = {}
         keys: set[bytes] = set()
         for delegation in (await self.all([document]))[0]:
             contents = await delegation.contents(self._crypto)
-            found.update(dict.fromkeys(contents.secret_ids))
+            for secret_id in contents.secret_ids:
+                found.setdefault(secret_id, set()).update(delegation.data.members)
             keys.update(contents.encryption_keys)
-        return [
-            secret
-            for secret in found
+        return {
+            secret: holders
+            for secret, holders in found.items()
             if _may_be_shown(secret) and not await self._is_key(document, secret, keys)
-        ]
+        }
+
+    async def owning_ids_of(self, documents: Documents, /) -> list[list[str]]:
+        """Return for each entity the ids that its delegations hide, without doubles."""
+        turns = Turns()
+        owning: list[list[str]] = []
+        known = await self.known(documents)
+        unknown = [one for one, found in zip(documents, known, strict=True) if not found]
+        others = iter(await self.all(unknown) if unknown else ())
+        for delegations in known:
+            await turns.give()
+            found: dict[str, None] = {}
+            for delegation in delegations or next(others):
+                contents = await delegation.contents(self._crypto)
+                found.update(dict.fromkeys(contents.owning_entity_ids))
+            owning.append(list(found))
+        return owning
 
     async def lacking(self, documents: Documents, delegate_id: str, /) -> list[bool]:
         """Return for each entity whether a delegate is not known to have all of our access."""

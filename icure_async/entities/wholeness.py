@@ -84,16 +84,19 @@ def looks_whole(document: Mapping[str, Any]) -> bool:
 
     A data owner with the key has the secret id too, and the other way round, from the same
     delegator; and an entity with keys has content. Of secure delegations (today.md §5) there is a
-    root. Other forms are possible: key-only delegates (cryptography.md §8), records that were never
+    root. One that belongs to another entity says so in clear, and to each of these data owners.
+    Other forms are possible: key-only delegates (cryptography.md §8), records that were never
     encrypted, secrets of past versions.
     """
     keys, delegations = document.get("encryptionKeys"), document.get("delegations")
+    owners = document.get("cryptedForeignKeys")
     secure = secure_delegations_of(document)
     return (
-        not as_object(document.get("cryptedForeignKeys"))
+        _has_whole_entries(owners)
         and _has_whole_entries(keys)
         and _has_whole_entries(delegations)
         and _grants(keys) == _grants(delegations)
+        and (not _grants(owners) or _grants(owners) == _grants(delegations))
         and secure_looks_whole(document)
         and _names_its_owner(document, secure)
         and bool(_grants(keys) or secure) == bool(document.get("encryptedSelf"))
@@ -104,12 +107,11 @@ def looks_whole(document: Mapping[str, Any]) -> bool:
 def _names_its_owner(
     document: Mapping[str, Any], delegations: Mapping[str, Mapping[str, Any]]
 ) -> bool:
-    """Return whether one that belongs to another entity says so to those with access, too.
-
-    Nothing does in the legacy flavour alone.
-    """
+    """Return whether one that belongs to another entity says so to those with access, too."""
     in_clear = bool(document.get("secretForeignKeys"))
-    hidden = any(delegation.get("owningEntityIds") for delegation in delegations.values())
+    hidden = bool(_grants(document.get("cryptedForeignKeys"))) or any(
+        delegation.get("owningEntityIds") for delegation in delegations.values()
+    )
     return in_clear == hidden
 
 

@@ -101,6 +101,9 @@ class LegacyMetadata(LegacyKeys):
         """
         found = await self.secret_finder.find(entities)
         refused = [await self._refusal(kind, secrets) for secrets in found]
+        for secrets, error in zip(found, refused, strict=True):
+            if kind.has_parent and error is None and secrets.entity.key is not None:
+                await secrets.complete_link(self._crypto)
         lacking = [
             [] if error else [name for name in delegates if secrets.missing(name)]
             for secrets, error in zip(found, refused, strict=True)

@@ -185,6 +185,7 @@ class AccessToAllData:
         patient: access to the patient itself.
         healthcare_elements: access to the healthcare elements (conditions).
         data_samples: access to the data samples, by the contacts that hold them.
+        documents: access to the encrypted documents among the contents of data samples.
         forms: access to the forms.
         invoices: access to the invoices.
 
@@ -198,6 +199,7 @@ class AccessToAllData:
     patient: DataAccess
     healthcare_elements: DataAccess
     data_samples: DataAccess
+    documents: DataAccess
     forms: DataAccess
     invoices: DataAccess
 
@@ -226,6 +228,7 @@ class AccessToAllData:
             self.patient,
             self.healthcare_elements,
             self.data_samples,
+            self.documents,
             self.forms,
             self.invoices,
         )

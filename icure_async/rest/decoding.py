@@ -9,11 +9,17 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from icure_async.threads import PARSING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     import aiohttp
 
-__all__ = ["BodyTooLargeError", "BrokenBodyError", "UnknownEncodingError", "read_body"]
+__all__ = [
+    "BodyTooLargeError",
+    "BrokenBodyError",
+    "Decoding",
+    "UnknownEncodingError",
+    "read_body",
+]
 
 _PIECE: Final = 1 << 16
 # So many bytes inflate to eight million at most, which takes about five milliseconds.
@@ -79,13 +85,46 @@ class _Decoder(Protocol):
         ...
 
 
+class Decoding:
+    """Decodes a body piece by piece.
+
+    Args:
+        encoding: its ``Content-Encoding``; empty for a body to be taken as it is.
+    """
+
+    def __init__(self, encoding: str) -> None:
+        self._encoding = encoding
+        self._decoder: _Decoder | None = None
+
+    @property
+    def is_whole(self) -> bool:
+        """True unless more has to come."""
+        return self._decoder is None or self._decoder.is_whole
+
+    def pieces(self, chunk: bytes) -> Iterator[bytes]:
+        """Yield what the data that came over the wire stand for, a little at a time.
+
+        Raises:
+            BrokenBodyError: they are damaged.
+            UnknownEncodingError: they are encoded in a way that can't be undone here.
+        """
+        if not self._encoding or not chunk:
+            yield chunk
+            return
+        if self._decoder is None:
+            self._decoder = _decoder(self._encoding, chunk)
+        piece = _decoded(self._decoder, chunk)
+        while piece:
+            yield piece
+            piece = _decoded(self._decoder, b"")
+
+
 class _Body:
     """A body that grows, up to a limit."""
 
     def __init__(self, encoding: str, limit: int) -> None:
-        self._encoding = encoding
         self._limit = limit
-        self._decoder: _Decoder | None = None
+        self._decoding = Decoding(encoding)
         self._pieces: list[bytes] = []
         self._received = 0
         self._size = 0
@@ -95,14 +134,15 @@ class _Body:
         self._received += len(chunk)
         if self._received > self._limit:
             raise BodyTooLargeError
-        if not self._encoding:
-            self._keep(chunk)
-        elif chunk:
-            self._decode(chunk)
+        for piece in self._decoding.pieces(chunk):
+            self._size += len(piece)
+            if self._size > self._limit:
+                raise BodyTooLargeError
+            self._pieces.append(piece)
 
     def end(self) -> bytes:
         """Return all of it."""
-        if self._decoder is not None and not self._decoder.is_whole:
+        if not self._decoding.is_whole:
             raise BrokenBodyError
         return b"".join(self._pieces)
 
@@ -111,25 +151,13 @@ class _Body:
         self.add(data)
         return self.end()
 
-    def _decode(self, chunk: bytes) -> None:
-        if self._decoder is None:
-            self._decoder = _decoder(self._encoding, chunk)
-        try:
-            piece = self._decoder.decode(chunk, _PIECE)
-            while piece:
-                self._keep(piece)
-                piece = self._decoder.decode(b"", _PIECE)
-        except BodyTooLargeError:
-            raise
-        # Each library has an error of its own.
-        except Exception:
-            raise BrokenBodyError from None
 
-    def _keep(self, piece: bytes) -> None:
-        self._size += len(piece)
-        if self._size > self._limit:
-            raise BodyTooLargeError
-        self._pieces.append(piece)
+def _decoded(decoder: _Decoder, data: bytes) -> bytes:
+    try:
+        return decoder.decode(data, _PIECE)
+    # Each library has an error of its own.
+    except Exception:
+        raise BrokenBodyError from None
 
 
 def _decoder(encoding: str, start: bytes) -> _Decoder:

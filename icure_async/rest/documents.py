@@ -14,6 +14,7 @@ from typing import Any, Final, TypeAlias, cast
 from icure_async.errors import InvalidResponseError, ValidationError
 from icure_async.foreign_text import printable
 from icure_async.json_shapes import as_object, is_list, is_object
+from icure_async.models.coding_ids import is_coding_id
 from icure_async.models.json_values import Mismatch
 from icure_async.models.validation import validate_id
 
@@ -55,10 +56,15 @@ ANOTHER_USER: Final = (
 
 _READ_ADVICE: Final = "Try again; where it stays so, call the administrator of the backend."
 _NOUNS: Final[Mapping[DocumentKind, str]] = {
+    "code": "coding",
+    "contact": "contact",
+    "contact/service": "data sample",
     "device": "device",
+    "document": "document",
     "exchangedata": "exchange data",
     "exchangedatamap": "exchange data map",
     "hcparty": "healthcare party",
+    "helement": "healthcare element",
     "maintenancetask": "notification",
     "patient": "patient",
     "recoverydata": "recovery data",
@@ -99,6 +105,12 @@ def _own_id(value: object) -> None:
     _text(value)
     if not is_id(value):
         raise Mismatch("is not an id")
+
+
+def _coding_id(value: object) -> None:
+    _text(value)
+    if not is_coding_id(value):
+        raise Mismatch("is not the id of a coding")
 
 
 def _revision(value: object) -> None:
@@ -269,6 +281,28 @@ _DATA_OWNER: Final[Mapping[str, _Check]] = {
     "publicKeysForOaepWithSha256": _list_of(_text),
     "transferKeys": _map_of(_map_of(_text)),
 }
+_SERVICE: Final[Mapping[str, _Check]] = {
+    **{name: check for name, check in _ENTITY.items() if name != "rev"},
+    "contactId": _own_id,
+    "content": _map_of(_object_of({"compoundValue": _list_of(_object_of({}))})),
+    "encryptedContent": _text,
+    "endOfLife": _integer,
+    "formIds": _list_of(_text),
+    "healthElementsIds": _list_of(_text),
+}
+_CONTACT: Final[Mapping[str, _Check]] = {
+    **_ENTITY,
+    "services": _list_of(_object_of(_SERVICE, "id")),
+    "subContacts": _list_of(
+        _object_of(
+            {
+                "formId": _text,
+                "healthElementId": _text,
+                "services": _list_of(_object_of({"serviceId": _text})),
+            }
+        )
+    ),
+}
 _PERSON: Final[Mapping[str, _Check]] = {
     "alias": _text,
     "firstName": _text,
@@ -304,6 +338,9 @@ _OF_ALL_EXCHANGE_DATA: Final = (
 # Entities of other kinds.
 _CHECK_ENTITY: Final = _object_of(_ENTITY, "id", "rev")
 _CHECKS: Final[Mapping[DocumentKind, _Check]] = {
+    "code": _object_of({"id": _coding_id, "rev": _revision}, "id", "rev"),
+    "contact": _object_of(_CONTACT, "id", "rev"),
+    "contact/service": _object_of(_SERVICE, "id", "contactId"),
     "device": _object_of(_DATA_OWNER, "id", "rev"),
     "exchangedata": _object_of(_EXCHANGE_DATA, "id", *_OF_ALL_EXCHANGE_DATA),
     "exchangedatamap": _object_of(
@@ -350,8 +387,12 @@ _CHECKS: Final[Mapping[DocumentKind, _Check]] = {
         "id",
     ),
 }
+_ROWS: Final = _list_of(_object_of({}))
 _PAGE: Final = _object_of(
-    {"nextKeyPair": _object_of({"startKeyDocId": _id}), "rows": _list_of(_object_of({}))}, "rows"
+    {"nextKeyPair": _object_of({"startKeyDocId": _id}), "rows": _ROWS}, "rows"
+)
+_PAGE_OF_CODINGS: Final = _object_of(
+    {"nextKeyPair": _object_of({"startKeyDocId": _coding_id}), "rows": _ROWS}, "rows"
 )
 
 
@@ -437,7 +478,7 @@ def checked_page(page: dict[str, Any], kind: DocumentKind, action: str) -> dict[
         InvalidResponseError: it has no rows, or one of them is no such document.
     """
     try:
-        _PAGE(page)
+        (_PAGE_OF_CODINGS if kind == "code" else _PAGE)(page)
     except Mismatch as mismatch:
         raise _error(action, f"{mismatch.path} in the server's answer {mismatch.problem}") from None
     for row in page["rows"]:
@@ -515,16 +556,22 @@ def checked_stored_exchange_data(
     return stored
 
 
-def checked_ids(ids: Sequence[object], action: str) -> list[str]:
+def checked_ids(ids: Sequence[object], action: str, kind: DocumentKind = "") -> list[str]:
     """Return the ids of documents that an answer lists, each of them once.
+
+    Args:
+        ids: as parsed.
+        action: what was asked, in words for an error message.
+        kind: what they are the ids of.
 
     Raises:
         InvalidResponseError: one of them is no id, or is there twice.
     """
+    check = _coding_id if kind == "code" else _own_id
     found: dict[str, None] = {}
     for index, value in enumerate(ids):
         try:
-            _own_id(value)
+            check(value)
             if value in found:
                 raise Mismatch("is there twice")
         except Mismatch as mismatch:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from icure_async.rest.responses import Response
     from icure_async.rest.session import Session
+    from icure_async.rest.streams import Download, Upload
 
 __all__ = ["EntityResource"]
 
@@ -133,8 +134,8 @@ class EntityResource:
         )
         ids = response.json_list()
         if len(ids) <= _IDS_CHECKED_INLINE:
-            return checked_ids(ids, action)
-        return await PARSING.run(checked_ids, ids, action)
+            return checked_ids(ids, action, self._route)
+        return await PARSING.run(checked_ids, ids, action, self._route)
 
     async def delete(
         self,
@@ -182,10 +183,21 @@ class EntityResource:
         query: str = "",
         body: object = None,
         repeatable: bool = False,
+        headers: Mapping[str, str] | None = None,
+        upload: Upload | None = None,
+        download: Download | None = None,
     ) -> Response:
         """Make a request, with the arguments of :meth:`Session.request`."""
         return await self._session.request(
-            method, path, action=action, query=query, body=body, repeatable=repeatable
+            method,
+            path,
+            action=action,
+            query=query,
+            body=body,
+            headers=headers,
+            repeatable=repeatable,
+            upload=upload,
+            download=download,
         )
 
     async def _write(

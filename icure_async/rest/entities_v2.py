@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from icure_async.rest.responses import Response
     from icure_async.rest.session import Session
+    from icure_async.rest.streams import Download, Upload
 
 __all__ = ["AccessHeaders", "EntityResourceV2", "NoAccess", "without_nulls"]
 
@@ -223,25 +224,30 @@ class EntityResourceV2(EntityResource):
         query: str = "",
         body: object = None,
         repeatable: bool = False,
+        headers: Mapping[str, str] | None = None,
+        upload: Upload | None = None,
+        download: Download | None = None,
     ) -> Response:
         sent, content = await self._access.access_headers(self._secure_type), _as_sent(body)
 
-        async def request(headers: Mapping[str, str]) -> Response:
+        async def request(proofs: Mapping[str, str]) -> Response:
             return await self._session.request(
                 method,
                 path,
                 action=action,
                 query=query,
                 body=content,
-                headers=headers,
+                headers={**(headers or {}), **proofs},
                 repeatable=repeatable,
+                upload=upload,
+                download=download,
             )
 
         try:
             return await request(sent)
         except PermissionDeniedError:
             newer = await self._access.newer_access_headers(self._secure_type, sent)
-            if newer is None:
+            if newer is None or (upload is not None and upload.is_spent):
                 raise
         # Out here, where the refusal is no context of what follows.
         return await request(newer)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from icure_async.rest.attachments import DocumentResource, DocumentResourceV2
+from icure_async.rest.codes import CodeResource, CodeResourceV2
 from icure_async.rest.dialects import CARDINAL
 from icure_async.rest.entities import EntityResource
 from icure_async.rest.entities_v2 import EntityResourceV2, NoAccess
@@ -23,7 +25,9 @@ if TYPE_CHECKING:
     from icure_async.rest.session import Session
 
 __all__ = [
+    "code_resource",
     "device_resource",
+    "document_resource",
     "entity_resource",
     "patient_data_resource",
     "professional_resource",
@@ -52,6 +56,11 @@ def device_resource(session: Session, noun: str) -> EntityResource:
     return EntityResourceV2(session, "device", noun, secure_type="Device", access=NoAccess())
 
 
+def code_resource(session: Session, noun: str) -> EntityResource:
+    """Return the codings."""
+    return (CodeResourceV2 if session.dialect is CARDINAL else CodeResource)(session, noun)
+
+
 def entity_resource(
     session: Session, route: str, noun: str, *, secure_type: str, access: AccessHeaders
 ) -> EntityResource:
@@ -59,6 +68,15 @@ def entity_resource(
     if session.dialect is not CARDINAL:
         return EntityResource(session, route, noun)
     return SharedMetadataResource(session, route, noun, secure_type=secure_type, access=access)
+
+
+def document_resource(
+    session: Session, noun: str, *, secure_type: str, access: AccessHeaders
+) -> DocumentResource:
+    """Return the documents and their attachments; the arguments are those of the classes."""
+    if session.dialect is not CARDINAL:
+        return DocumentResource(session, "document", noun)
+    return DocumentResourceV2(session, "document", noun, secure_type=secure_type, access=access)
 
 
 def patient_data_resource(session: Session, access: AccessHeaders) -> PatientDataResource:

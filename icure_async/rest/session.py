@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from icure_async.rest.responses import Response
     from icure_async.rest.second_factor import SecondFactor
     from icure_async.rest.session_tokens import SignedIn
+    from icure_async.rest.streams import Download, Upload
     from icure_async.rest.websocket import Websocket
 
 __all__ = ["LoginAnswer", "Session"]
@@ -263,6 +264,8 @@ class Session(SecretHolder):
         headers: Mapping[str, str] | None = None,
         repeatable: bool = False,
         version: Literal[1, 2] | None = None,
+        upload: Upload | None = None,
+        download: Download | None = None,
     ) -> Response:
         """Make a request and return the answer of a success.
 
@@ -275,6 +278,8 @@ class Session(SecretHolder):
             headers: besides those of the session.
             repeatable: whether sending it twice does no more than sending it once.
             version: of the protocol; None for that of the session's dialect.
+            upload: a body that is sent piece by piece, in place of ``body``.
+            download: takes the body of a success piece by piece.
 
         Raises:
             BackendError: one of its subclasses, by status.
@@ -291,12 +296,16 @@ class Session(SecretHolder):
             body=body,
             repeatable=repeatable,
             passing_failures=self.dialect.passing_failures,
+            upload=upload,
+            download=download,
         )
         response = await self._transport.send(request)
         for other in await self._other_grants(grant, response):
             if _is_too_weak(other, response):
                 grant = other
                 break
+            if not request.can_be_sent:
+                raise _sent_in_vain(response)
             # A request that was turned away with 401 did nothing, so any may be sent again.
             grant = other
             renewed = {**request.headers, "Authorization": grant.header}
@@ -576,6 +585,19 @@ class Session(SecretHolder):
             "session.",
             self._base_url,
         )
+
+
+def _sent_in_vain(refusal: Response) -> AuthenticationError:
+    """Return the error for a body that went out with a token that had just ended."""
+    return AuthenticationError(
+        f"Could not {refusal.action}: the token ended, and the body can be read once only. The "
+        "next call has another token: make it with the body from its beginning."
+        f"{refusal.reference}",
+        status=refusal.status,
+        request_id=refusal.request_id,
+        retryable=True,
+        server_message=refusal.server_message,
+    )
 
 
 def _is_too_weak(grant: _Grant, refusal: Response) -> bool:

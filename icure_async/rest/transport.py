@@ -8,7 +8,7 @@ import itertools
 import logging
 import math
 import time
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import aiohttp
 import attrs
@@ -34,6 +34,7 @@ from icure_async.rest.guards import guard
 from icure_async.rest.json_body import dump_json
 from icure_async.rest.responses import Response, parsed
 from icure_async.rest.retries import AS_USUAL, repeated
+from icure_async.rest.streams import Streams
 from icure_async.rest.websocket import Websocket, shake_hands
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 
     from icure_async.rest.connection import Connection
     from icure_async.rest.proxies import Proxy
+    from icure_async.rest.streams import Download, Upload
 
 __all__ = ["DEFAULT_MAX_RESPONSE_SIZE", "DEFAULT_TIMEOUT", "Request", "Transport"]
 
@@ -57,6 +59,7 @@ DEFAULT_MAX_RESPONSE_SIZE: Final = 64 << 20
 _TOO_MANY_REQUESTS: Final = 429
 _PROXY_REFUSES: Final = 407
 _SWITCHING_PROTOCOLS: Final = 101
+_FIRST_SUCCESS: Final = 200
 _FIRST_REDIRECTION: Final = 300
 _FIRST_ERROR: Final = 400
 # Connecting may take so much of the time; a request that ends before was certainly not sent.
@@ -84,6 +87,8 @@ class Request:
         repeatable: whether sending it twice does no more than sending it once.
         once: not repeatable, and not even sent again after 429: the server may have counted it.
         passing_failures: further statuses after which it is sent again, where it is repeatable.
+        upload: a body that is sent piece by piece, in place of ``body``.
+        download: takes the body of a success piece by piece; that of the answer is then empty.
     """
 
     action: str = attrs.field(converter=printable)
@@ -94,6 +99,18 @@ class Request:
     repeatable: bool = False
     once: bool = False
     passing_failures: frozenset[int] = frozenset()
+    upload: Upload | None = None
+    download: Download | None = None
+
+    @property
+    def is_stream(self) -> bool:
+        """True if it takes as long as its bodies take."""
+        return self.upload is not None or self.download is not None
+
+    @property
+    def can_be_sent(self) -> bool:
+        """True unless its body can be read once only, and has been."""
+        return self.upload is None or not self.upload.is_spent
 
 
 class Transport:
@@ -102,12 +119,14 @@ class Transport:
     Requests that are safe to repeat are tried up to three times: repeatable requests that got no
     answer or a passing failure (429, 502, 503, 504, and those that the request names), any request
     that was never sent or was turned away with 429. ``Retry-After`` is honoured up to 30 s. A
-    time-out is not repeated: it has used up the caller's patience already.
+    time-out is not repeated: it has used up the caller's patience already. A body that can be read
+    once only is sent once.
 
     Args:
         connection: shared with other API objects.
-        timeout: seconds for one request with its answer, once there is a free connection for it.
-        max_response_size: bytes of an answer, decompressed.
+        timeout: seconds for one request with its answer, once there is a free connection for it. A
+            request with streams may take longer, and the server may be silent for so long.
+        max_response_size: bytes of an answer, decompressed; not of one that is a stream.
         clock: epoch seconds.
         calls: of the API object, which may be closed; by default a request is a call of its own.
         hooks: told of each attempt.
@@ -129,6 +148,7 @@ class Transport:
         self._timeout = aiohttp.ClientTimeout(
             total=timeout, connect=timeout * _CONNECTING, ceil_threshold=math.inf
         )
+        self._timeout_of_streams = attrs.evolve(self._timeout, total=None)
         self._max_response_size = max_response_size
         self.clock = clock
         self._calls = calls or Calls("This API object", connection)
@@ -254,10 +274,20 @@ class Transport:
         # Time runs only from here: to wait for a free connection is not silence of the server.
         async with connection.slots:
             self._require_open_session(request)
+            streams = Streams(self._seconds, request.upload, request.download)
             try:
-                response = await self._exchange(request, url, data, proxy)
+                if not request.is_stream:
+                    response = await self._exchange(request, url, _payload(data), proxy)
+                else:
+                    async with streams:
+                        response = await self._exchange(
+                            request, url, streams.body() or _payload(data), proxy, streams
+                        )
             except _FAILURES as failure:
-                return explain(failure, self._attempt(request, proxy))
+                if streams.failure is None:
+                    return explain(failure, self._attempt(request, proxy))
+        if streams.failure is not None:
+            raise streams.failure
         _log.debug("%s: HTTP %d", request.action, response.status)
         if response.status == _PROXY_REFUSES:
             return refused_by_proxy(response.status, self._attempt(request, proxy))
@@ -272,7 +302,12 @@ class Transport:
             )
 
     async def _exchange(
-        self, request: Request, url: yarl.URL, data: bytes | None, proxy: Proxy | None
+        self,
+        request: Request,
+        url: yarl.URL,
+        data: Any,
+        proxy: Proxy | None,
+        streams: Streams | None = None,
     ) -> Response:
         client_session = self._connection.client_session
         # Those of a session that the caller brought go on working inside ours. They may look at
@@ -281,9 +316,9 @@ class Transport:
         async with client_session.request(
             request.method,
             url,
-            data=_payload(data),
+            data=data,
             headers=_headers(request),
-            timeout=self._timeout,
+            timeout=self._timeout if streams is None else self._timeout_of_streams,
             allow_redirects=False,
             raise_for_status=False,
             auto_decompress=bool(theirs),
@@ -291,11 +326,12 @@ class Transport:
             proxy=proxy.url if proxy else None,
             ssl=self._connection.ssl,
         ) as answer:
-            body = await read_body(
-                answer,
-                limit=self._max_response_size,
-                encoding="" if theirs else _encoding(answer),
-            )
+            encoding = "" if theirs else _encoding(answer)
+            body = b""
+            if streams is not None and request.download is not None and _is_success(answer):
+                await streams.receive(answer, encoding)
+            else:
+                body = await read_body(answer, limit=self._max_response_size, encoding=encoding)
             return Response(
                 action=request.action,
                 status=answer.status,
@@ -325,6 +361,10 @@ def _seen_in(outcome: Websocket | Response | Failure) -> tuple[int | None, str |
     return outcome.status, str(outcome.status) if is_error else None
 
 
+def _is_success(answer: aiohttp.ClientResponse) -> bool:
+    return _FIRST_SUCCESS <= answer.status < _FIRST_REDIRECTION
+
+
 def _encoding(answer: aiohttp.ClientResponse) -> str:
     encoding = answer.headers.get("Content-Encoding", "").strip().lower()
     return "" if encoding == "identity" else encoding
@@ -349,6 +389,8 @@ def _encode_body(request: Request) -> bytes | None:
 
 def _wait_after(request: Request, outcome: Response | Failure) -> float | None:
     """Return how many seconds to wait before another attempt; None if there is none to be made."""
+    if not request.can_be_sent:
+        return None
     if isinstance(outcome, Failure):
         error = outcome.error
         if outcome.is_final or not isinstance(error, NetworkError):
@@ -369,4 +411,12 @@ def _headers(request: Request) -> dict[str, str]:
     headers = {"X-Requested-With": "XMLHttpRequest", **request.headers}
     if request.body is not None:
         headers["Content-Type"] = "application/json"
+    if request.upload is not None:
+        headers["Content-Type"] = "application/octet-stream"
+        if request.upload.size is not None:
+            # Else a body that is cut could not be told from a whole one on every way.
+            headers["Content-Length"] = str(request.upload.size)
+    if request.download is not None:
+        # What is encrypted can't be compressed.
+        headers["Accept-Encoding"] = "identity"
     return headers

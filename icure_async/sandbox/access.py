@@ -154,7 +154,7 @@ def reads_as(call: Call, kind: str) -> frozenset[str] | None:
     if kind == "user":
         profile = _LEGACY_HCP if call.legacy else _STRICT_HCP
         return frozenset({user, profile} if caller.is_hcp else {user})
-    if kind in ("hcparty", "device") or _has_all(call, kind):
+    if kind in ("hcparty", "device", "code") or _has_all(call, kind):
         return None
     return names_of(call) | {user}
 
@@ -200,6 +200,8 @@ def can_write(call: Call, kind: str, entity: Json) -> bool:
         return True
     if kind in ("hcparty", "device"):
         return bool(entity["id"] == caller.owner_id)
+    if kind == "code":
+        return False
     if kind == "maintenancetask" and entity.get("author") == caller.user_id:
         return True
     levels = _accessors(kind, entity)

@@ -9,7 +9,14 @@ from icure_async.sandbox.errors import bad_request
 from icure_async.sandbox.links import pair
 from icure_async.sandbox.queries import Query, exactly, prefix
 from icure_async.sandbox.secure_delegations import name_of_key
-from icure_async.sandbox.shapes import is_integer, is_list, is_object, is_string_list, list_in
+from icure_async.sandbox.shapes import (
+    is_integer,
+    is_list,
+    is_object,
+    is_string_list,
+    list_in,
+    object_in,
+)
 
 if TYPE_CHECKING:
     from icure_async.sandbox.calls import Call
@@ -27,6 +34,10 @@ class AskedFilter:
         self._fields = fields
         given = fields.get("$type")
         self.type: str = given if isinstance(given, str) else ""
+
+    def has(self, name: str) -> bool:
+        """Return whether a field is given."""
+        return self._fields.get(name) is not None
 
     def string(self, *names: str) -> str | None:
         """Return the first of these fields that is given, or None."""
@@ -75,6 +86,13 @@ class AskedFilter:
             return []
         if not is_string_list(value):
             raise bad_request(f"{self.type}: {name} must be a list of strings")
+        return value
+
+    def lists_by_key(self, name: str) -> dict[str, list[str]]:
+        """Return a field that must be an object of lists of strings, by default an empty one."""
+        value = object_in(self._fields, name)
+        if not is_object(value) or not all(map(is_string_list, value.values())):
+            raise bad_request(f"{self.type}: {name} must be an object of lists of strings")
         return value
 
     def objects(self, name: str) -> list[Json]:

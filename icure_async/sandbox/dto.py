@@ -22,6 +22,7 @@ __all__ = ["SCHEMAS", "Schema", "sparse"]
 Reader = Callable[[Any, str], Any]
 
 _RANDOM = "random UUID"
+_OR_EMPTY = " or {}"
 _MISSING = object()
 
 
@@ -69,8 +70,9 @@ class Schema:
         for prop, field in self._fields.items():
             where = f"{path}.{prop}" if path else prop
             given = value.get(prop)
-            if given is not None:
-                result[prop] = field.reader(given, where)
+            item = None if given is None else field.reader(given, where)
+            if item is not None:
+                result[prop] = item
             elif field.required:
                 raise bad_request(f"{where} is missing")
             elif field.default is not _MISSING and self._complete:
@@ -87,13 +89,12 @@ class Schema:
         for prop, field in self._fields.items():
             is_hidden = field.hidden or not self._complete
             given = stored.get(prop)
-            if given is None:
+            shown = None if given is None else field.reader(given, prop)
+            if shown is None:
                 if field.default is _MISSING or is_hidden:
                     continue
                 result[prop] = field.default_value()
-                continue
-            shown = field.reader(given, prop)
-            if not (is_hidden and shown == field.default):
+            elif not (is_hidden and shown == field.default):
                 result[prop] = shown
         return result if self._complete else sparse(result)
 
@@ -136,6 +137,8 @@ def _default(text: str) -> object:
 
 
 def _reader(type_name: str, complete: bool) -> Reader:
+    if type_name.endswith(_OR_EMPTY):
+        return _tolerant_reader(_reader(type_name.removesuffix(_OR_EMPTY), complete))
     if type_name.endswith("[]"):
         return _list_reader(_reader(type_name.removesuffix("[]"), complete))
     if type_name.startswith("{"):
@@ -149,6 +152,10 @@ def _reader(type_name: str, complete: bool) -> Reader:
         # Looked up when used: embedded types mention each other.
         return lambda value, path: _EMBEDDED_SCHEMAS[complete][type_name].read(value, path)
     return lambda value, _path: value
+
+
+def _tolerant_reader(reader: Reader) -> Reader:
+    return lambda value, path: None if value == {} else reader(value, path)
 
 
 def _list_reader(item: Reader) -> Reader:
@@ -165,9 +172,9 @@ def _map_reader(key: Reader, item: Reader) -> Reader:
         if not is_object(value):
             raise bad_request(f"{path} must be a JSON object")
         return {
-            key(name, f"key of {path}"): item(element, f"{path}[{name}]")
+            key(name, f"key of {path}"): read_item
             for name, element in value.items()
-            if element is not None
+            if element is not None and (read_item := item(element, f"{path}[{name}]")) is not None
         }
 
     return read

@@ -15,6 +15,7 @@ from icure_async.sandbox.access import (
     require_read,
     require_write,
 )
+from icure_async.sandbox.autofix import fill_in
 from icure_async.sandbox.dto import SCHEMAS
 from icure_async.sandbox.errors import ApiError, bad_request, conflict, forbidden, not_found
 from icure_async.sandbox.secure_delegations import require_same_metadata
@@ -36,6 +37,7 @@ __all__ = [
     "get",
     "get_many",
     "id_and_rev",
+    "keep_attachment",
     "modify",
     "next_revision",
     "put_first",
@@ -53,8 +55,15 @@ __all__ = [
 _FORBIDDEN_IN_ID = re.compile(r"[/\\?#%\s\x00-\x1f\x7f]")
 _RECORDS = frozenset({"patient", "maintenancetask", "helement", "contact", "document"})
 _AUTHORED = _RECORDS | {"device"}
-_WITH_AUTHOR = frozenset({"patient", "device", "maintenancetask"})
-_LABELS = {"user": "User", "patient": "Patient", "hcparty": "Healthcare party", "device": "Device"}
+_LABELS = {
+    "user": "User",
+    "patient": "Patient",
+    "hcparty": "Healthcare party",
+    "device": "Device",
+    "helement": "Health element",
+    "contact": "Contact",
+    "code": "Code",
+}
 
 
 def first_revision() -> str:
@@ -78,20 +87,10 @@ def id_and_rev(entity: Json) -> Json:
     return {"id": entity["id"], "rev": entity["rev"]}
 
 
-def _fill_in(call: Call, kind: str, entity: Json) -> None:
-    entity.setdefault("created", call.now_ms)
-    if kind != "user":
-        entity.setdefault("modified", call.now_ms)
-    if kind in _WITH_AUTHOR:
-        entity.setdefault("author", call.caller.user_id)
-        if call.caller.owner_id is not None:
-            entity.setdefault("responsible", call.caller.owner_id)
-
-
 def save_new(tx: Transaction, call: Call, kind: str, entity: Json) -> Json:
     """Store an entity that must not exist yet; ``entity`` was read by its schema."""
     require_new(tx, kind, entity)
-    _fill_in(call, kind, entity)
+    fill_in(call, kind, entity)
     return put_first(tx, kind, entity)
 
 
@@ -99,7 +98,8 @@ def require_new(tx: Transaction, kind: str, entity: Json) -> None:
     """Refuse an entity that exists, or can't be the first revision of a new one."""
     if entity.get("rev") is not None:
         raise bad_request("An entity with a non-null revision is not valid for creation")
-    if not entity["id"] or _FORBIDDEN_IN_ID.search(entity["id"]):
+    # Ids of codes contain whatever their parts do (§4.2).
+    if not entity["id"] or (kind != "code" and _FORBIDDEN_IN_ID.search(entity["id"])):
         raise bad_request("The id must not be empty nor contain blanks or any of / \\ ? # %")
     if tx.id_taken(kind, entity["id"]):
         raise conflict("Document update Conflict")
@@ -131,13 +131,31 @@ def existing(tx: Transaction, kind: str, entity: Json) -> Json:
         raise bad_request("An entity with a null revision is not valid for modification")
     current = tx.get(kind, entity["id"])
     if current is None:
-        raise not_found(f"{_LABELS.get(kind, 'Entity')} with id {entity['id']} not found")
+        raise _unknown(kind, entity["id"])
     return current
+
+
+def _unknown(kind: str, entity_id: str) -> ApiError:
+    if kind == "document":
+        return not_found("Document not found")
+    return not_found(f"{_LABELS.get(kind, 'Entity')} with id {entity_id} not found")
+
+
+def keep_attachment(kind: str, current: Json, entity: Json) -> None:
+    """Let a document keep what the backend knows of its attachment, whatever a client sends."""
+    if kind != "document":
+        return
+    for name in ("attachmentId", "mainAttachmentStoredDataSize", "deletedAttachments"):
+        entity.pop(name, None)
+        if current.get(name) is not None:
+            entity[name] = current[name]
+    if current.get("attachmentId") is not None:
+        entity["size"] = current.get("size")
 
 
 def save_changed(tx: Transaction, call: Call, kind: str, entity: Json) -> Json:
     """Store the successor of an entity whose revision was checked."""
-    _fill_in(call, kind, entity)
+    fill_in(call, kind, entity)
     return put_next(tx, kind, entity)
 
 
@@ -152,6 +170,7 @@ def create(tx: Transaction, call: Call, kind: str, body: Any) -> Json:
     """Create a data entity or a data owner."""
     entity = SCHEMAS[kind].read(body)
     require_creatable(call, kind, entity)
+    keep_attachment(kind, {}, entity)
     return show(kind, save_new(tx, call, kind, entity))
 
 
@@ -168,6 +187,7 @@ def modify(tx: Transaction, call: Call, kind: str, body: Any) -> Json:
     entity = SCHEMAS[kind].read(body)
     current = existing(tx, kind, entity)
     require_changeable(call, kind, current, entity)
+    keep_attachment(kind, current, entity)
     return show(kind, save_changed(tx, call, kind, entity))
 
 
@@ -203,9 +223,9 @@ def _require_creation(call: Call, kind: str) -> None:
     caller = call.caller
     if caller.is_admin:
         return
-    if kind in ("hcparty", "device"):
+    if kind in ("hcparty", "device", "code"):
         if not (call.legacy and caller.is_hcp):
-            raise forbidden("You are not allowed to create healthcare parties and devices")
+            raise forbidden("You are not allowed to create healthcare parties, devices and codes")
     elif caller.owner_id is None:
         raise forbidden("Only data owners can create data")
 
@@ -225,7 +245,7 @@ def get(tx: Transaction, call: Call, kind: str, entity_id: str) -> Json:
     """One entity by id, deleted ones included."""
     entity = tx.get(kind, entity_id)
     if entity is None:
-        raise not_found(f"{_LABELS.get(kind, 'Entity')} with id {entity_id} not found")
+        raise _unknown(kind, entity_id)
     require_read(call, kind, entity)
     return show(kind, entity)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from icure_async.sandbox.access import DATA_OWNER_KINDS, delegates_of, readers_of
 from icure_async.sandbox.contacts import contact_key, login_key, phone_index, phone_key
-from icure_async.sandbox.shapes import is_list, is_object, list_in, object_in
+from icure_async.sandbox.shapes import is_integer, is_list, is_object, list_in, object_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -19,7 +19,9 @@ __all__ = [
     "LINKS_VERSION",
     "LONGEST_INDEXED",
     "address_part",
+    "clinical_date",
     "key_target",
+    "language_word",
     "link_entity",
     "normalised",
     "pair",
@@ -27,13 +29,16 @@ __all__ = [
     "sortable_range",
 ]
 
-LINKS_VERSION = "6"
+LINKS_VERSION = "7"
 """Changes with `link_entity`: the links in older databases are then made again."""
 
 _SEPARATOR: Final = "\x1f"
 _SHORTEST_INDEXED: Final = 3
 LONGEST_INDEXED: Final = 40
 """Characters of a name after which the index of names knows no difference."""
+
+_SECONDS_UNKNOWN: Final = 10**6
+_SHORTEST_DATE_TIME: Final = 99_999_999
 
 _OFFSET: Final = 2**63
 _DIGITS: Final = 20
@@ -56,6 +61,9 @@ def link_entity(kind: str, entity: Json) -> Iterable[tuple[str, str]]:
 
     A deleted one is found by its id only, and by nobody who may not read it.
     """
+    if kind == "serviceversion":
+        yield from _links_of_version(entity)
+        return
     for reader in readers_of(kind, entity):
         yield "reader", reader
     if kind == "maintenancetask" and isinstance(entity.get("created"), int):
@@ -63,6 +71,9 @@ def link_entity(kind: str, entity: Json) -> Iterable[tuple[str, str]]:
     if entity.get("deletionDate"):
         return
     yield "alive", ""
+    if kind == "service":
+        # It is found by its versions.
+        return
     for delegate in delegates_of(entity):
         yield "delegate", delegate
     if kind in DATA_OWNER_KINDS:
@@ -87,6 +98,8 @@ def link_entity(kind: str, entity: Json) -> Iterable[tuple[str, str]]:
         yield "openingDate", sortable(entity["openingDate"])
     if kind == "contact":
         yield from _links_of_contact(entity)
+    if kind == "code":
+        yield from _links_of_code(entity)
     if kind == "patient":
         yield from _links_of_patient(entity)
     if kind == "hcparty":
@@ -177,6 +190,59 @@ def _links_of_contact(contact: Json) -> Iterator[tuple[str, str]]:
     for part in _objects(contact, "subContacts"):
         if isinstance(part.get("formId"), str):
             yield "form", part["formId"]
+
+
+def clinical_date(date: int) -> int:
+    """Return a fuzzy date to the second: one of a day begins at midnight."""
+    return date * _SECONDS_UNKNOWN if 0 <= date < _SHORTEST_DATE_TIME else date
+
+
+def _links_of_version(service: Json) -> Iterator[tuple[str, str]]:
+    yield "alive", ""
+    yield "contact", service["contactId"]
+    for delegate in delegates_of(service):
+        yield "delegate", delegate
+    yield from _links_of_codes(service)
+    for secret in list_in(service, "secretForeignKeys"):
+        yield "secretForeignKey", secret
+    date = service.get("valueDate") or service.get("openingDate")
+    if is_integer(date):
+        yield "valueDate", sortable(clinical_date(date))
+    for relation, prop in (("healthElement", "healthElementsIds"), ("subContact", "subContactIds")):
+        for target in list_in(service, prop):
+            yield relation, target
+    for by_target in object_in(service, "qualifiedLinks").values():
+        for association in by_target:
+            yield "association", association
+
+
+def _links_of_code(code: Json) -> Iterator[tuple[str, str]]:
+    parts = [str(code.get(name) or "") for name in ("type", "code", "version")]
+    yield "type", parts[0]
+    yield "interval", _SEPARATOR.join(parts)
+    for region in list_in(code, "regions"):
+        yield "region", region
+    label, terms = object_in(code, "label"), object_in(code, "searchTerms")
+    own = set(_words(parts[1]))
+    yield from (("word", language_word("", word)) for word in own)
+    for language in label.keys() | terms.keys():
+        yield "language", language
+        texts = [label.get(language), *(terms.get(language) or ())]
+        words = own.union(*(_words(text) for text in texts if isinstance(text, str)))
+        for word in words:
+            yield "word", language_word("", word)
+            yield "word", language_word(language, word)
+
+
+def language_word(language: str, word: str) -> str:
+    """Return the target for a word in a language; in any language where that is empty."""
+    return f"{language}{_SEPARATOR}{word}"
+
+
+def _words(text: str) -> Iterator[str]:
+    for word in re.split(r"[^\w]+", text):
+        if len(word) >= _SHORTEST_INDEXED:
+            yield normalised(word)
 
 
 def _objects(entity: Json, name: str) -> list[Json]:

@@ -8,9 +8,10 @@ from icure_async.sandbox.errors import bad_request
 from icure_async.sandbox.filters import Found, find
 from icure_async.sandbox.predicates import predicate_of
 from icure_async.sandbox.queries import targets_of
+from icure_async.sandbox.services import SERVICE, each_service
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from icure_async.sandbox.calls import Call
     from icure_async.sandbox.store import Json, Transaction
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["filter_page", "match_ids", "page_limit", "page_of"]
 
 _DEFAULT_LIMIT: Final = 1000
-_BY_ID: Final = "patient"
+_BY_ID: Final = frozenset({"patient", "code"})
 _NEWEST_FIRST: Final = "maintenancetask"
 
 
@@ -39,7 +40,7 @@ def filter_page(tx: Transaction, call: Call, kind: str, show: Show) -> Json:
     if predicate is None and found.query is not None and kind != _NEWEST_FIRST:
         total = found.query.count(tx)
         first = call.query.get("startDocumentId") or ""
-        if first and kind != _BY_ID and found.query.ids(tx, first=first, limit=1) != [first]:
+        if first and kind not in _BY_ID and found.query.ids(tx, first=first, limit=1) != [first]:
             # Only lists by id go on where the first of the page has gone (§8.2).
             ids = []
         else:
@@ -49,13 +50,17 @@ def filter_page(tx: Transaction, call: Call, kind: str, show: Show) -> Json:
         total = len(everything)
         if predicate is not None:
             holds = predicate_of(predicate)
-            entities = tx.each(kind, everything)
+            entities = _each(tx, kind, everything)
             # Not as it is stored: nobody may ask for secrets bit by bit.
             everything = [entity["id"] for entity in entities if holds(show(kind, entity))]
-        start = _start(call, everything, by_id=kind == _BY_ID)
+        start = _start(call, everything, by_id=kind in _BY_ID)
         ids = everything[start : start + limit + 1]
-    rows = [show(kind, entity) for entity in tx.each(kind, ids[:limit])]
-    return _page(rows, total, limit, ids[limit:])
+    rows = [show(kind, entity) for entity in _each(tx, kind, ids[:limit])]
+    page = _page(rows, total, limit, ids[limit:])
+    if kind == SERVICE and "nextKeyPair" in page:
+        # Of services there is the id only (§8.2).
+        del page["nextKeyPair"]["startKey"]
+    return page
 
 
 def page_of(call: Call, found: list[Json], show: Callable[[Json], Json]) -> Json:
@@ -92,9 +97,13 @@ def _page(rows: list[Json], total: int, limit: int, following: Sequence[str]) ->
     return page
 
 
+def _each(tx: Transaction, kind: str, ids: Iterable[str]) -> list[Json]:
+    return each_service(tx, ids) if kind == SERVICE else tx.each(kind, ids)
+
+
 def _ordered(tx: Transaction, kind: str, found: Found) -> list[str]:
     ids = found.all(tx)
-    if kind == _BY_ID:
+    if kind in _BY_ID:
         return sorted(ids)
     if kind == _NEWEST_FIRST:
         created = targets_of(tx, kind, "created", ids)

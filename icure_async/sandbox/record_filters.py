@@ -1,4 +1,4 @@
-"""Filters of medical records: those that today's clients send (§9.3)."""
+"""Filters of medical records and codes, those of today's clients included (§9.3)."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from icure_async.sandbox.asked_filter import (
     with_code,
 )
 from icure_async.sandbox.errors import bad_request
-from icure_async.sandbox.links import sortable_range
-from icure_async.sandbox.queries import Query, between, exactly, targets_of
+from icure_async.sandbox.links import language_word, normalised, sortable_range
+from icure_async.sandbox.queries import Query, between, exactly, prefix, targets_of
+from icure_async.sandbox.service_filters import SERVICE_RESOLVERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,6 +25,9 @@ __all__ = ["RECORD_RESOLVERS"]
 
 _OWNER_NAMES: Final = ("dataOwnerId", "hcpId", "hcPartyId")
 """Other names of ``healthcarePartyId``."""
+
+_SEPARATOR: Final = "\x1f"
+_LAST: Final = "\U0010ffff"
 
 
 def _opened(kind: str, asked: AskedFilter, first: str, last: str) -> Query:
@@ -106,6 +110,53 @@ def _by_services(asked: AskedFilter) -> list[str] | list[Query]:
     return [exactly("contact", "service", *ids)]
 
 
+def _elements_by_tag_code_status(asked: AskedFilter) -> list[str]:
+    ids = _ids_of(asked, _elements_by_tags_and_codes(asked))
+    status = asked.integer("status")
+    if status is None:
+        return ids
+    found = asked.tx.each("helement", ids)
+    return [one["id"] for one in found if (one.get("status") or 0) == status]
+
+
+def _ids_of(asked: AskedFilter, found: list[str] | list[Query]) -> list[str]:
+    each = (one.ids(asked.tx) if isinstance(one, Query) else [one] for one in found)
+    return [entity_id for ids in each for entity_id in ids]
+
+
+def _all_codes(_asked: AskedFilter) -> list[Query]:
+    return [exactly("code", "alive", "")]
+
+
+def _codes_by_text(asked: AskedFilter) -> list[Query]:
+    """Find codes by region, types, language and the beginning of a word; all are optional."""
+    language, label = asked.string("language"), asked.string("label")
+    types = asked.strings("types") if asked.has("types") else None
+    single = asked.string("type")
+    if label is not None:
+        query = prefix("code", "word", language_word(language or "", normalised(label)))
+    elif language is not None:
+        query = exactly("code", "language", language)
+    else:
+        query = exactly("code", "alive", "")
+    if single is not None:
+        query = query.also("type", [single])
+    if types is not None:
+        query = query.also("type", types)
+    if (region := asked.string("region")) is not None:
+        query = query.also("region", [region])
+    return [query]
+
+
+def _codes_in_interval(asked: AskedFilter) -> list[Query]:
+    names = ("Type", "Code", "Version")
+    first = [asked.string(f"start{name}") or "" for name in names]
+    last = [asked.string(f"end{name}") for name in names]
+    # What is left out at the end comes after everything.
+    ends = [_LAST if part is None else part for part in last]
+    return [between("code", "interval", _SEPARATOR.join(first), _SEPARATOR.join(ends))]
+
+
 RECORD_RESOLVERS: Final[dict[str, dict[str, Resolver]]] = {
     "helement": {
         "HealthElementByDataOwnerPatientOpeningDate": _by_date(
@@ -116,7 +167,7 @@ RECORD_RESOLVERS: Final[dict[str, dict[str, Resolver]]] = {
         "HealthElementByHcPartySecretForeignKeysFilter": _by_date(
             "helement", "patientSecretForeignKeys"
         ),
-        "HealthElementByHcPartyTagCodeFilter": _elements_by_tags_and_codes,
+        "HealthElementByHcPartyTagCodeFilter": _elements_by_tag_code_status,
         "HealthElementByIdsFilter": by_ids("helement"),
     },
     "contact": {
@@ -137,5 +188,13 @@ RECORD_RESOLVERS: Final[dict[str, dict[str, Resolver]]] = {
         "ContactByServiceIdsFilter": _by_services,
     },
     "document": {"DocumentByIdsFilter": by_ids("document")},
+    "service": SERVICE_RESOLVERS,
+    "code": {
+        "AllCodesFilter": _all_codes,
+        "CodeByIdsFilter": by_ids("code"),
+        "CodeByRegionTypeLabelLanguageFilter": _codes_by_text,
+        "CodeByRegionTypesLanguageLabelVersionFilter": _codes_by_text,
+        "CodeIdsByTypeCodeVersionIntervalFilter": _codes_in_interval,
+    },
 }
 """Kind → type of the filter → what finds its entities."""

@@ -43,6 +43,7 @@ from icure_async.sandbox.master import (
     load_master,
 )
 from icure_async.sandbox.proof_of_work import HARDEST
+from icure_async.sandbox.services import derive_services
 from icure_async.sandbox.store import KINDS, Json, Store, Transaction
 from icure_async.sandbox.tokens import TokenSigner, generate_signing_key
 from icure_async.sandbox.visitors import Visitors, is_wildcard
@@ -256,7 +257,7 @@ class Sandbox:
         desk = self._desk
         desk.open()
         watchers = Watchers(events, DataWatcher(desk.feed))
-        store = self._store = Store(self._database, link_entity, watchers)
+        store = self._store = Store(self._database, link_entity, watchers, derive_services)
         await store.open()
         workers = self._workers = Workers()
         await self._repeat_from("start")

@@ -22,9 +22,11 @@ from icure_async.sandbox.workers import always, in_new_thread
 
 __all__ = [
     "DATABASES",
+    "DERIVED",
     "KINDS",
     "MAIN_GROUP",
     "Change",
+    "Deriver",
     "Json",
     "Store",
     "Transaction",
@@ -65,8 +67,22 @@ KINDS: tuple[str, ...] = (
 MAIN_GROUP = ""
 """The group that a database always has, as it is called in its rows."""
 
+_TABLES = (
+    "entities",
+    "links",
+    "seeded_tokens",
+    "processes",
+    "further_groups",
+    "attachments",
+    "chunks",
+)
 _LINK = "INSERT INTO links (grp, kind, relation, target, id) VALUES (?, ?, ?, ?, ?)"
 _UNLINK = "DELETE FROM links WHERE grp = ? AND kind = ? AND relation = ? AND target = ? AND id = ?"
+
+DERIVED: tuple[str, ...] = ("service",)
+"""Kinds of which nothing is kept but where it is in an entity of another kind."""
+
+_DERIVING = "contact"
 
 Linker = Callable[[str, Json], Iterable[tuple[str, str]]]
 """Names what an entity should be found by, as (relation, target) pairs."""
@@ -98,6 +114,10 @@ class Watcher(Protocol):
         ...
 
 
+Deriver = Callable[["Transaction", Json | None, Json | None], None]
+"""Keeps what is derived from a contact right: after it was stored, or removed."""
+
+
 class Transaction:
     """The operations of a job that has the database to itself, in one group of users.
 
@@ -114,9 +134,11 @@ class Transaction:
         linker: Linker,
         changes: dict[tuple[str, str, str], Change] | None = None,
         group: str = MAIN_GROUP,
+        derive: Deriver | None = None,
     ) -> None:
         self._connection = connection
         self._linker = linker
+        self._derive = derive
         self.changes = changes
         self.group = group
 
@@ -141,7 +163,7 @@ class Transaction:
 
     def in_row_group(self, group: str) -> Transaction:
         """Return the same transaction in the group that rows call so."""
-        return Transaction(self._connection, self._linker, self.changes, group)
+        return Transaction(self._connection, self._linker, self.changes, group, self._derive)
 
     def group_name(self) -> str | None:
         """Return the name of the group, if it has one."""
@@ -167,9 +189,17 @@ class Transaction:
         ).fetchone()
         return None if row is None else _object(row[0])
 
-    def put(self, kind: str, entity: Json) -> None:
-        """Store an entity under its id, replacing what was there."""
+    def put(self, kind: str, entity: Json, *, kept: Json | None = None) -> None:
+        """Store an entity under its id, replacing what was there.
+
+        Args:
+            kind: its kind.
+            entity: it.
+            kept: what is kept of it, if that is not all.
+        """
         entity_id: str = entity["id"]
+        derive = self._derive if kind == _DERIVING else None
+        replaced = None if derive is None else self.get(kind, entity_id)
         if self.changes is not None:
             key = (self.group, kind, entity_id)
             before = self.changes.get(key)
@@ -178,9 +208,16 @@ class Transaction:
         self._connection.execute(
             "INSERT INTO entities (grp, kind, id, body) VALUES (?, ?, ?, ?)"
             " ON CONFLICT (grp, kind, id) DO UPDATE SET body = excluded.body",
-            (self.group, kind, entity_id, orjson.dumps(entity)),
+            (self.group, kind, entity_id, orjson.dumps(entity if kept is None else kept)),
         )
-        self._link(kind, entity_id, set(self._linker(kind, entity)))
+        self.link(kind, entity_id, entity)
+        if derive is not None:
+            derive(self, replaced, entity)
+
+    def link(self, kind: str, entity_id: str, entity: Json | None) -> None:
+        """Let an entity be found by what the linker says, or not at all if it is None."""
+        links = set[tuple[str, str]]() if entity is None else set(self._linker(kind, entity))
+        self._link(kind, entity_id, links)
 
     def _link(self, kind: str, entity_id: str, wanted: set[tuple[str, str]]) -> None:
         present: set[tuple[str, str]] = set(
@@ -197,6 +234,8 @@ class Transaction:
 
     def remove(self, kind: str, entity_id: str) -> None:
         """Forget an entity for good."""
+        derive = self._derive if kind == _DERIVING else None
+        removed = None if derive is None else self.get(kind, entity_id)
         self._link(kind, entity_id, set())
         self._connection.execute(
             "DELETE FROM entities WHERE grp = ? AND kind = ? AND id = ?",
@@ -204,6 +243,8 @@ class Transaction:
         )
         if self.changes is not None:
             self.changes.pop((self.group, kind, entity_id), None)
+        if derive is not None and removed is not None:
+            derive(self, removed, None)
 
     def relink(self, kind: str) -> None:
         """Store every entity of a kind again, to be found by what the linker says now."""
@@ -251,7 +292,7 @@ class Transaction:
 
     def clear(self) -> None:
         """Forget everything but the master and what signs: no group has anything then."""
-        for table in ("entities", "links", "seeded_tokens", "processes", "further_groups"):
+        for table in _TABLES:
             self._connection.execute(f"DELETE FROM {table}")  # noqa: S608 - nothing but names
         self._connection.execute(
             "DELETE FROM meta WHERE key = 'group name' OR key LIKE 'revoked %'"
@@ -269,6 +310,10 @@ class Transaction:
             entity = _object(row[0])
             if not entity.get("deletionDate"):
                 yield entity
+
+    def execute(self, sql: str, parameters: tuple[str | int | bytes, ...]) -> None:
+        """Run a statement that `stored_bytes` has made."""
+        self._connection.execute(sql, parameters)
 
     def select(self, sql: str, parameters: tuple[str | int, ...]) -> list[tuple[Any, ...]]:
         """Return the rows of a query that `queries` has made."""
@@ -390,9 +435,16 @@ class Store:
     true when it writes. The event loop only waits.
     """
 
-    def __init__(self, path: str, linker: Linker, watcher: Watcher | None = None) -> None:
+    def __init__(
+        self,
+        path: str,
+        linker: Linker,
+        watcher: Watcher | None = None,
+        derive: Deriver | None = None,
+    ) -> None:
         self._path = path
         self._linker = linker
+        self._derive = derive
         self._watcher = watcher
         self._jobs = queue.PriorityQueue[_Job]()
         self._order = itertools.count()
@@ -506,7 +558,8 @@ class Store:
     ) -> tuple[T, Callable[[], None] | None]:
         watcher = self._watcher
         is_watched = watcher is not None and watcher.is_watching()
-        tx = Transaction(connection, self._linker, {} if is_watched else None)
+        changes: dict[tuple[str, str, str], Change] | None = {} if is_watched else None
+        tx = Transaction(connection, self._linker, changes, derive=self._derive)
         seen: Callable[[], None] | None = None
         try:
             connection.execute("BEGIN IMMEDIATE")

@@ -5,22 +5,15 @@ The tables say what the contract says, in its own notation (server-behaviour.md 
 * ``type`` is a scalar, an enumeration, an embedded type, ``type[]`` or ``{key: type}``; a name that
   is not described here stands for any JSON.
 * ``type!`` is mandatory, ``type = default`` replaces a missing or null value.
+* ``type or {}`` takes an empty object for a missing value.
 * ``hidden type = default`` appears in answers only when it differs from its default.
 """
 
 from __future__ import annotations
 
-__all__ = ["EMBEDDED", "ENCRYPTABLE", "ENTITIES", "ENUMS"]
+from icure_async.sandbox.clinical_tables import CLINICAL_TABLES, CLINICAL_TYPES, ENCRYPTABLE
 
-ENCRYPTABLE: dict[str, str] = {
-    "secretForeignKeys": "string[] = []",
-    "cryptedForeignKeys": "{string: Delegation[]} = {}",
-    "delegations": "{string: Delegation[]} = {}",
-    "encryptionKeys": "{string: Delegation[]} = {}",
-    "encryptedSelf": "string",
-    "securityMetadata": "SecurityMetadata",
-}
-"""The properties that all encrypted entities have."""
+__all__ = ["EMBEDDED", "ENTITIES", "ENUMS"]
 
 _PATIENT: dict[str, str] = {
     "id": "string!",
@@ -259,6 +252,7 @@ _ICURE_STUB: dict[str, str] = {
     "modified": "integer",
     "author": "string",
     "responsible": "string",
+    "medicalLocationId": "string",
     "tags": "CodeStub[] = []",
     "codes": "CodeStub[] = []",
     "endOfLife": "integer",
@@ -267,6 +261,7 @@ _ICURE_STUB: dict[str, str] = {
     "cryptedForeignKeys": "{string: Delegation[]} = {}",
     "delegations": "{string: Delegation[]} = {}",
     "encryptionKeys": "{string: Delegation[]} = {}",
+    "securityMetadata": "SecurityMetadata",
 }
 
 ENTITIES: dict[str, dict[str, str]] = {
@@ -277,6 +272,7 @@ ENTITIES: dict[str, dict[str, str]] = {
     "maintenancetask": _MAINTENANCE_TASK,
     "stub": _CRYPTO_ACTOR_STUB,
     "icurestub": _ICURE_STUB,
+    **CLINICAL_TABLES,
 }
 
 EMBEDDED: dict[str, dict[str, str]] = {
@@ -455,68 +451,6 @@ EMBEDDED: dict[str, dict[str, str]] = {
         "name": "string",
         "addresse": "Address",
     },
-    "Service": {
-        "id": "string",
-        "transactionId": "string",
-        "identifier": "Identifier[] = []",
-        "contactId": "string",
-        "subContactIds": "string[]",
-        "plansOfActionIds": "string[]",
-        "healthElementsIds": "string[]",
-        "formIds": "string[]",
-        "secretForeignKeys": "string[] = []",
-        "cryptedForeignKeys": "{string: Delegation[]} = {}",
-        "delegations": "{string: Delegation[]} = {}",
-        "encryptionKeys": "{string: Delegation[]} = {}",
-        "label": "string",
-        "dataClassName": "string",
-        "index": "integer",
-        "content": "{string: Content} = {}",
-        "encryptedContent": "string",
-        "textIndexes": "{string: string} = {}",
-        "valueDate": "integer",
-        "openingDate": "integer",
-        "closingDate": "integer",
-        "formId": "string",
-        "created": "integer",
-        "modified": "integer",
-        "endOfLife": "integer",
-        "author": "string",
-        "responsible": "string",
-        "medicalLocationId": "string",
-        "comment": "string",
-        "status": "integer",
-        "invoicingCodes": "string[] = []",
-        "notes": "Annotation[] = []",
-        "qualifiedLinks": "{string: {string: string}} = {}",
-        "codes": "CodeStub[] = []",
-        "tags": "CodeStub[] = []",
-        "encryptedSelf": "string",
-        "securityMetadata": "SecurityMetadata",
-    },
-    "SubContact": {
-        "id": "string",
-        "created": "integer",
-        "modified": "integer",
-        "author": "string",
-        "responsible": "string",
-        "medicalLocationId": "string",
-        "tags": "CodeStub[] = []",
-        "codes": "CodeStub[] = []",
-        "endOfLife": "integer",
-        "descr": "string",
-        "protocol": "string",
-        "status": "integer",
-        "formId": "string",
-        "planOfActionId": "string",
-        "healthElementId": "string",
-        "classificationId": "string",
-        "services": "ServiceLink[] = []",
-        "encryptedSelf": "string",
-    },
-    "ServiceLink": {
-        "serviceId": "string",
-    },
     "HealthcarePartyHistoryStatus": {
         "status": "HealthcarePartyStatus!",
         "specialisationCode": "string!",
@@ -530,6 +464,7 @@ EMBEDDED: dict[str, dict[str, str]] = {
         "valorisations": "Valorisation[] = []",
         "encryptedSelf": "string",
     },
+    **CLINICAL_TYPES,
 }
 
 ENUMS: dict[str, frozenset[str]] = {

@@ -10,7 +10,7 @@ import stat
 import time
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, BinaryIO, Final, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -22,9 +22,12 @@ __all__ = [
     "POSIX",
     "RefusedError",
     "advice_for",
+    "create",
     "open_to_read",
     "replace",
+    "sync",
     "sync_folder",
+    "temporary_for",
     "unlink",
     "written",
 ]
@@ -146,19 +149,33 @@ def written(path: Path, data: bytes) -> Generator[Path, None, None]:
         RefusedError: others could read the file, and nothing can be done about that.
         OSError: it cannot be written.
     """
-    temporary = path.with_name(f".icure-{secrets.token_hex(16)}.tmp")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_FOLLOW | _BINARY
+    temporary = temporary_for(path)
     try:
-        descriptor = os.open(temporary, flags, FILE_MODE)
-        with os.fdopen(descriptor, "wb") as file:
-            _protect(descriptor)
+        with create(temporary) as file:
+            _protect(file.fileno())
             file.write(data)
-            file.flush()
-            _sync(descriptor)
+            sync(file)
         yield temporary
     finally:
         with contextlib.suppress(OSError):
             unlink(temporary)
+
+
+def temporary_for(path: Path) -> Path:
+    """Return an unused path next to a path."""
+    return path.with_name(f".icure-{secrets.token_hex(16)}.tmp")
+
+
+def create(path: Path) -> BinaryIO:
+    """Create a file of mode 0600, as far as its file system has modes, and open it to write."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_FOLLOW | _BINARY
+    return os.fdopen(os.open(path, flags, FILE_MODE), "wb")
+
+
+def sync(file: BinaryIO) -> None:
+    """Have all that was written to a file on the disk."""
+    file.flush()
+    _sync(file.fileno())
 
 
 def replace(path: Path, target: Path) -> None:

@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Self
 from icure_async.medtech import AnonymousMedTechApi as AsyncAnonymousMedTechApi
 from icure_async.medtech import MedTechApi as AsyncMedTechApi
 from icure_sync._generated import authentication as _authentication
+from icure_sync._generated import codings as _codings
 from icure_sync._generated import data_owners as _data_owners
+from icure_sync._generated import data_samples as _data_samples
+from icure_sync._generated import healthcare_elements as _healthcare_elements
 from icure_sync._generated import healthcare_professionals as _healthcare_professionals
 from icure_sync._generated import medical_devices as _medical_devices
 from icure_sync._generated import message_gateway as _message_gateway
@@ -32,7 +35,10 @@ if TYPE_CHECKING:
     from icure_async.models.recovery_key import RecoveryKey
     from icure_async.models.user_token import LogoutResult
     from icure_sync._generated.authentication import AuthenticationApi
+    from icure_sync._generated.codings import CodingApi
     from icure_sync._generated.data_owners import DataOwnerApi
+    from icure_sync._generated.data_samples import DataSampleApi
+    from icure_sync._generated.healthcare_elements import HealthcareElementApi
     from icure_sync._generated.healthcare_professionals import HealthcareProfessionalApi
     from icure_sync._generated.medical_devices import MedicalDeviceApi
     from icure_sync._generated.message_gateway import AnonymousMessageGatewayApi, MessageGatewayApi
@@ -112,8 +118,11 @@ class MedTechApi(Twin[AsyncMedTechApi]):
     Attributes:
         patient_api: patients.
         notification_api: notifications.
+        data_sample_api: data samples, which are what was measured, observed or said.
+        healthcare_element_api: healthcare elements, which are the conditions of patients.
         healthcare_professional_api: healthcare professionals.
         medical_device_api: medical devices.
+        coding_api: codes of terminologies, described.
         user_api: users.
         data_owner_api: data owners.
 
@@ -135,6 +144,18 @@ class MedTechApi(Twin[AsyncMedTechApi]):
         return _notifications.NotificationApi._wrap(self._inner.notification_api, pid=self._pid)
 
     @property
+    def data_sample_api(self) -> DataSampleApi:
+        """Data samples, which are what was measured, observed or said."""
+        return _data_samples.DataSampleApi._wrap(self._inner.data_sample_api, pid=self._pid)
+
+    @property
+    def healthcare_element_api(self) -> HealthcareElementApi:
+        """Healthcare elements, which are the conditions of patients."""
+        return _healthcare_elements.HealthcareElementApi._wrap(
+            self._inner.healthcare_element_api, pid=self._pid
+        )
+
+    @property
     def healthcare_professional_api(self) -> HealthcareProfessionalApi:
         """Healthcare professionals."""
         return _healthcare_professionals.HealthcareProfessionalApi._wrap(
@@ -147,6 +168,11 @@ class MedTechApi(Twin[AsyncMedTechApi]):
         return _medical_devices.MedicalDeviceApi._wrap(
             self._inner.medical_device_api, pid=self._pid
         )
+
+    @property
+    def coding_api(self) -> CodingApi:
+        """Codes of terminologies, described."""
+        return _codings.CodingApi._wrap(self._inner.coding_api, pid=self._pid)
 
     @property
     def user_api(self) -> UserApi:

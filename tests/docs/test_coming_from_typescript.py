@@ -13,7 +13,7 @@ from tests.support.public_names import call_of, looked_up, open_apis
 
 PAGE = "coming-from-typescript.md"
 METHODS = 125
-TO_COME, NEVER = "to come", "—"
+NEVER = "—"
 RENAMED = {"initCryptoFor": "init_user_crypto"}
 
 
@@ -26,10 +26,6 @@ class Row:
     ours: str
     call: str
     note: str
-
-    @property
-    def is_to_come(self) -> bool:
-        return self.note.startswith(TO_COME)
 
 
 def rows() -> list[Row]:
@@ -61,15 +57,10 @@ def test_the_page_has_every_name_of_the_reference_in_its_order() -> None:
     assert [(row.api, row.theirs) for row in rows()] == list(surface())
 
 
-async def test_each_name_exists_unless_it_is_to_come_and_none_that_exists_is_to_come() -> None:
+async def test_each_name_exists() -> None:
     async with open_apis() as apis:
-        exist = {row.ours: looked_up(row.ours, apis) is not None for row in rows()}
-
-    there = {row.ours for row in rows() if row.ours != NEVER and not row.is_to_come}
-    to_come = {row.ours for row in rows() if row.is_to_come}
-
-    assert sorted(name for name in there if not exist[name]) == []
-    assert sorted(name for name in to_come if exist[name]) == []
+        ours = {row.ours for row in rows() if row.ours != NEVER}
+        assert sorted(name for name in ours if looked_up(name, apis) is None) == []
 
 
 async def test_a_name_is_called_as_the_page_says() -> None:
@@ -77,7 +68,7 @@ async def test_a_name_is_called_as_the_page_says() -> None:
         calls = {row.ours: call_of(looked_up(row.ours, apis)) for row in rows()}
 
     for row in rows():
-        if row.ours != NEVER and not row.is_to_come:
+        if row.ours != NEVER:
             assert (row.ours, row.call) == (row.ours, calls[row.ours])
             assert row.ours.endswith("()") == bool(row.call)
 

@@ -14,7 +14,15 @@ from draw_diagrams import DIAGRAMS, FOLDER, differences
 
 from icure_async.authentication import failures
 from icure_async.authentication.process import TRANSITIONS, AuthenticationEvent, AuthenticationState
-from icure_async.entities.kinds import NOTIFICATION, PATIENT, EntityKind, of_today
+from icure_async.entities.kinds import (
+    CONTACT,
+    DOCUMENT,
+    HEALTHCARE_ELEMENT,
+    NOTIFICATION,
+    PATIENT,
+    EntityKind,
+    of_today,
+)
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -76,6 +84,13 @@ def test_a_picture_says_in_words_what_it_shows_and_loads_nothing(name: str) -> N
 MEMBERS: dict[str, tuple[EntityKind[Any, Any], set[str]]] = {
     "a patient's note": (PATIENT, {"note"}),
     "content of a notification": (NOTIFICATION, {"properties"}),
+    "description of a condition": (HEALTHCARE_ELEMENT, {"descr", "note"}),
+    "content of a data sample": (CONTACT, {"services"}),
+    "an attachment, its size and hash": (DOCUMENT, {"size", "sha256"}),
+    "codes, labels and dates of these": (
+        HEALTHCARE_ELEMENT,
+        {"codes", "tags", "openingDate", "valueDate"},
+    ),
     "languages, picture, relations, …": (PATIENT, {"languages", "picture", "partnerships"}),
     "a patient's creation and change": (PATIENT, {"created", "modified"}),
     "names, addresses, date of birth": (PATIENT, {"names", "lastName", "addresses", "dateOfBirth"}),

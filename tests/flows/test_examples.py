@@ -19,6 +19,16 @@ SAID = [
     "The patient reads in its record: Allergic to wine",
 ]
 
+MEASURED = [
+    "Doctor: wrote down Atrial fibrillation",
+    "Arya:   saved 3 measurements",
+    "Server: reads in them [{}, {}, {}]",
+    "Arya:   attached 1024000 bytes",
+    "Doctor: 20261125080000 72 /min",
+    "Doctor: 20261126080000 118 /min",
+    "Doctor: 20261127080000 75 /min",
+    "Doctor: got the recording, True",
+]
 
 REGISTERED = [
     "Solved the 10 puzzles of the captcha.",
@@ -49,6 +59,11 @@ async def test_a_patient_is_invited(name: str) -> None:
     said = await _run(name)
     (patient_id,) = set(re.findall(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", said))
     assert said.replace(patient_id, "*").splitlines() == SAID
+
+
+@pytest.mark.parametrize("name", ["measurements.py", "measurements_sync.py"])
+async def test_a_patient_measures_and_a_doctor_reads(name: str) -> None:
+    assert (await _run(name)).splitlines() == MEASURED
 
 
 async def test_a_person_registers_with_todays_icure() -> None:

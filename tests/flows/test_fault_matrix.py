@@ -1,4 +1,4 @@
-"""Every request of a login or a share goes wrong in every way, and the flow comes to its end.
+"""Every request of a flow goes wrong in every way, and the flow comes to its end.
 
 The requests are those of a run without fault. Each fault strikes one request once, and then that
 request whenever it is made until the program gives up.
@@ -27,6 +27,7 @@ from icure_async.models.flavour import Flavour
 from icure_async.models.key_pair import KeyPair
 from icure_async.sandbox import Fault
 from tests.support.aftermath import State, check_notified, check_notified_today
+from tests.support.clinical_programs import ClinicalProgram
 from tests.support.counts import Count
 from tests.support.fault_scenes import Place, Program, everything_of
 from tests.support.invitation_scenes import InvitedProgram, InvitingProgram, new_patient
@@ -215,6 +216,21 @@ class Sharing(Flow):
         return SharingProgram(self._first, patient, delegate_id, reader)
 
 
+class ClinicalRecords(Flow):
+    """Conditions, data samples and attachments of the same user, new ones each time."""
+
+    _first: Program | None = None
+
+    async def next_program(self) -> Program:
+        place = self.place
+        if self._first is None:
+            own = place.key_pairs[0]
+            self._first = Program(place, place.new_phone(), place.new_folder(), own)
+            assert await self._first.run() == []
+        owner_id = (await place.state(self._first.phone)).owner["id"]
+        return ClinicalProgram(self._first, owner_id)
+
+
 class Matrix:
     """Runs a flow with all its troubles, in several places at the same time."""
 
@@ -340,7 +356,8 @@ async def places(
     ("make", "flavour"),
     [
         *itertools.product(
-            [Registration, Login, LoginWithoutKey, Sharing], ["medtech", "cardinal"]
+            [Registration, Login, LoginWithoutKey, Sharing, ClinicalRecords],
+            ["medtech", "cardinal"],
         ),
         (Invitation, "medtech"),
         (FirstLogin, "medtech"),

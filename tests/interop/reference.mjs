@@ -11,6 +11,8 @@ import path from 'node:path'
 import readline from 'node:readline'
 import { format } from 'node:util'
 
+import { clinicalCommands } from './clinical.mjs'
+
 const logged = []
 for (const level of ['log', 'info', 'warn', 'error', 'debug']) {
   console[level] = (...values) => {
@@ -215,6 +217,17 @@ const builtFilter = ({ $type, filters, superSet, subSet, ...criteria }) => {
 }
 
 const commands = {
+  ...clinicalCommands({
+    current: () => current(),
+    ownerId: () => ownerId(),
+    readPatient: (id) => readPatient(id),
+    builtFilter: (filter) => builtFilter(filter),
+    chain: (entity, filter) => {
+      const name = `FilterChain${entity}`
+      return new (require(`@icure/api/icc-api/model/${name}`)[name])({ filter })
+    },
+  }),
+
   version: async () => {
     const file = new URL('./node_modules/@icure/api/package.json', import.meta.url)
     return JSON.parse(await readFile(file, 'utf8')).version

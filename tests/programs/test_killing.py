@@ -1,4 +1,4 @@
-"""A program is killed at every moment of a login or a share, and started again.
+"""A program is killed at every moment of a flow, and started again.
 
 A run tries some of the moments, other ones the next day; ``ICURE_KILLING=all`` tries all of them.
 """
@@ -17,6 +17,7 @@ from icure_async import KeyPair, MedTechApi
 from icure_async.models.flavour import Flavour
 from icure_async.models.key_pair import fingerprint_of
 from tests.support.aftermath import State, check_asked, check_notified, check_notified_today
+from tests.support.clinical_course import Course
 from tests.support.counts import Count
 from tests.support.ground import Device, Ground, Json, ProgramServer
 from tests.support.invitations import by_sms, token_in
@@ -235,6 +236,40 @@ class Sharing(Scenario):
         await check(sandbox, self._before, self._delegate_id, self._reader, NOTE)
 
 
+class ClinicalRecords(Scenario):
+    """Of the same user, new ones each time."""
+
+    tokens = 0
+    _device: Device | None = None
+    _hcp: MedTechApi | None = None
+
+    async def next_scene(self) -> Scene:
+        ground = self.ground
+        own, first, second = ground.key_pairs[:3]
+        if self._device is None:
+            self._device = ground.new_device(ground.new_phone())
+            self._whole = await self.server.finish(ground.job(self._device, own))
+            self._hcp = await ground.professional()
+        owner_id = (await ground.state(self._device.phone)).owner["id"]
+        self._course = Course(owner_id)
+        return Scene(self._device, first, second)
+
+    def job(self, scene: Scene) -> Json:
+        return super().job(scene) | {
+            "token": self._whole["token"],
+            "patient": self._course.patient_id,
+            "clinical": attrs.astuple(self._course.ids),
+        }
+
+    async def passed(self, scene: Scene, keys: set[str], last_run: Json) -> None:
+        assert self._hcp is not None
+        await self._course.check(self._hcp)
+
+    async def finish(self) -> None:
+        if self._hcp is not None:
+            await self._hcp.aclose()
+
+
 def moments_to_try(flavour: Flavour = "medtech") -> Iterator[int]:
     """Return the moments at which to kill: some of them, today's, or all on demand."""
     step = 1 if all_wanted(OPTION) else STEPS[flavour]
@@ -312,7 +347,8 @@ def _with(job: Json, key_pair: KeyPair) -> Json:
     ("make", "flavour"),
     [
         *itertools.product(
-            [Registration, Login, LoginWithoutKey, Sharing], ["medtech", "cardinal"]
+            [Registration, Login, LoginWithoutKey, Sharing, ClinicalRecords],
+            ["medtech", "cardinal"],
         ),
         (FirstLogin, "medtech"),
     ],

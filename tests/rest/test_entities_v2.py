@@ -6,9 +6,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, cast
-from urllib.parse import parse_qsl
 
-import attrs
 import pytest
 
 from icure_async.errors import (
@@ -18,8 +16,8 @@ from icure_async.errors import (
     PermissionDeniedError,
 )
 from icure_async.rest.entities_v2 import EntityResourceV2
-from icure_async.rest.responses import Response
 from icure_async.rest.session import Session
+from tests.support.answering_session import Answers, Asked
 
 Json = dict[str, Any]
 
@@ -27,44 +25,6 @@ GOLDEN: Final = Path(__file__).parents[1] / "golden"
 PROOF: Final = {"Icure-Access-Control-Keys": "AAAA"}
 CONFLICT: Final = ConflictError("Could not do it.", status=409)
 UNKNOWN: Final = NotFoundError("Could not do it.", status=404)
-
-
-@attrs.define
-class Asked:
-    method: str
-    path: str
-    query: dict[str, str]
-    body: Any
-    headers: Mapping[str, str]
-
-
-@attrs.define
-class Answers:
-    """A session that answers one request after the other."""
-
-    answers: list[Any]
-    asked: list[Asked] = attrs.field(factory=list[Asked])
-
-    async def request(
-        self,
-        method: str,
-        path: str,
-        *,
-        action: str,
-        query: str = "",
-        body: object = None,
-        headers: Mapping[str, str] | None = None,
-        repeatable: bool = False,
-    ) -> Response:
-        self.asked.append(Asked(method, path, dict(parse_qsl(query)), body, headers or {}))
-        answer = self.answers.pop(0)
-        if isinstance(answer, Exception):
-            raise answer
-        return Response(action, 200, {}, json.dumps(answer).encode(), 0)
-
-    @property
-    def seen(self) -> list[str]:
-        return [f"{one.method} {one.path}" for one in self.asked]
 
 
 class Proof:

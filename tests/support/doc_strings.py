@@ -85,6 +85,17 @@ device = await api.medical_device_api.create_or_modify_medical_device(
     MedicalDevice(name="Glucose meter")
 )
 """,
+    "coding": """
+coding = await api.coding_api.create_or_modify_coding(
+    Coding(
+        type="SNOMED",
+        code="386661006",
+        version="2024",
+        regions=["be"],
+        description={"en": "Fever"},
+    )
+)
+""",
     "process": """
 phone_number = f"+3247200{number:04}"
 process = await anonymous_api.authentication_api.start_authentication(

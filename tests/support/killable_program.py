@@ -51,6 +51,7 @@ from icure_async.storage import (
     derive_user_key,
     jwk,
 )
+from tests.support.clinical_course import Course, Ids
 from tests.support.shortcuts import VALIDATED_ONCE, HandedOutCrypto
 
 T = TypeVar("T")
@@ -270,6 +271,9 @@ class Program:
             await asyncio.sleep(self._job["starts_at"] - time.monotonic())
 
     async def _work(self, api: MedTechApi) -> None:
+        if "clinical" in self._job:
+            await self._keep_records(api)
+            return
         if "shares" in self._job:
             patient = await api.patient_api.get_patient(self._job["shares"])
             await api.patient_api.give_access_to(patient, self._job["delegate"])
@@ -292,6 +296,20 @@ class Program:
             await api.patient_api.get_patient(own_id)
         self.report["patient"] = patient_id
         self.report["token"] = await self._app.get_item("token")
+
+    async def _keep_records(self, api: MedTechApi) -> None:
+        """Go on with clinical records at the step that was not finished."""
+
+        async def remember(done: int) -> None:
+            await self._app.set_item("step", str(done))
+
+        course = Course(
+            self._job["patient"],
+            Ids(*self._job["clinical"]),
+            int(await self._app.get_item("step") or 0),
+            remember,
+        )
+        await course.go_on(api)
 
 
 def live(job: Job, said: int) -> NoReturn:

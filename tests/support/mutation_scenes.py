@@ -14,6 +14,9 @@ from icure_async import (
     AnonymousMedTechApiBuilder,
     AuthenticationProcess,
     AuthenticationResult,
+    Content,
+    DataSample,
+    HealthcareElement,
     KeyPair,
     MedTechApi,
     Notification,
@@ -44,6 +47,9 @@ HIDDEN_NOTE = "Nobody else's business"
 INVITED = "arya@winterfell.example"
 INVITABLE = "bran@winterfell.example"
 WORDS = "The crow flies at midnight"
+SAID = "A cold from the walk on the Wall"
+NEW_SAID = "A cold from the walk on the Wall, and gout"
+BYTES = b"a portrait of Ned " * 8
 
 _NAMES = {"firstName", "lastName", "names", "alias", "maidenName"}
 _WRITTEN_BY_SERVER = {"rev", "modified"}
@@ -55,6 +61,16 @@ def words(text: str) -> list[Property]:
     kind = PropertyType(type="STRING")
     value = TypedValueObject(type="STRING", string_value=text)
     return [Property(id="words", type=kind, typed_value=value)]
+
+
+@attrs.frozen
+class ClinicalIds:
+    """The ids of Ned's clinical records: two samples of a batch, the first with a document."""
+
+    condition: str
+    sample: str
+    sibling: str
+    document: str
 
 
 @attrs.define
@@ -78,6 +94,7 @@ class World:
     shared_id: str
     hidden_id: str
     pending_ids: list[str]
+    clinical: ClinicalIds
     flavour: Flavour = "medtech"
     invited_id: str = ""
     invitation: str = ""
@@ -213,6 +230,7 @@ async def build_worlds(
             )).id)
             for sender, receiver in ((hcp, ned_id), (hcp, ned_id), (ned, master.data_owner_id))
         ]  # fmt: skip
+        clinical = await _clinical(ned, ned_id)
         reed_id = await add_delegate(sandbox, pairs[3], flavour)
         world = World(
             seed=await sandbox.export(),
@@ -227,6 +245,7 @@ async def build_worlds(
             shared_id=str(shared.id),
             hidden_id=hidden,
             pending_ids=pending,
+            clinical=clinical,
             flavour=flavour,
         )
         worlds["base"] = world
@@ -290,6 +309,30 @@ async def _hidden(place: Place, result: AuthenticationResult) -> str:
     hidden = await api.patient_api.create_or_modify_patient(patient)
     await store.run(share_with([place.sandbox.master_hcp.data_owner_id]))
     return str(hidden.id)
+
+
+async def _clinical(ned: MedTechApi, ned_id: str) -> ClinicalIds:
+    """Have Ned write records of himself, shared with the professional."""
+    condition = await ned.healthcare_element_api.create_or_modify_healthcare_element(
+        HealthcareElement(description=SAID), ned_id
+    )
+    result = await ned.data_sample_api.create_or_modify_data_samples_for(
+        ned_id, [_sample(SAID, str(condition.id)), _sample(SAID, str(condition.id))]
+    )
+    result.raise_for_failures()
+    sample, sibling = result.saved
+    document = await ned.data_sample_api.set_data_sample_attachment(
+        str(sample.id), BYTES, document_language="fr"
+    )
+    return ClinicalIds(str(condition.id), str(sample.id), str(sibling.id), str(document.id))
+
+
+def _sample(text: str, *condition_ids: str) -> DataSample:
+    return DataSample(
+        id=str(uuid4()),
+        content={"en": Content(string_value=text)},
+        healthcare_element_ids=list(condition_ids),
+    )
 
 
 def _robb(note: str | None) -> Patient:
@@ -571,6 +614,93 @@ class Notifications(_Prepared):
         assert await api.delete_notification(first) == first
 
 
+class _Clinical(_Prepared):
+    """About clinical records of the user.
+
+    Attributes:
+        changes: names of those of its records to which the flow gives new content.
+    """
+
+    changes: ClassVar[frozenset[str]] = frozenset()
+
+    @property
+    def ids(self) -> ClinicalIds:
+        return self.world.clinical
+
+    def said(self, name: str) -> set[str]:
+        """Return what a record may say afterwards."""
+        return {SAID, NEW_SAID} if name in self.changes else {SAID}
+
+
+class Conditions(_Clinical):
+    """Listing conditions, changing one, and creating, sharing and deleting another one."""
+
+    may_change = frozenset({"encryptedSelf"})
+    changes = frozenset({"condition"})
+
+    async def run(self) -> None:
+        api, ids = self.api.healthcare_element_api, self.ids
+        found = await api.get_healthcare_elements_for_patient(self.world.ned_id)
+        struck = self.place.mutator.struck
+        assert struck or [one.description for one in found] == [SAID]
+        assert {one.description for one in found} <= {SAID, None}
+        read = await api.get_healthcare_element(ids.condition)
+        assert (read.id, read.description) == (ids.condition, SAID)
+        read.description = NEW_SAID
+        saved = await api.create_or_modify_healthcare_element(read)
+        assert (saved.id, saved.description) == (ids.condition, NEW_SAID)
+        new = HealthcareElement(id=str(uuid4()), description=NEW_SAID)
+        created = await api.create_or_modify_healthcare_element(new, self.world.ned_id)
+        assert (created.id, created.description) == (new.id, NEW_SAID)
+        shared = await api.give_access_to(created, self.world.reed_id)
+        assert (shared.id, shared.description) == (new.id, NEW_SAID)
+        await api.delete_healthcare_element(str(new.id))
+
+
+class Samples(_Clinical):
+    """Listing data samples, changing one, and creating, sharing and deleting others."""
+
+    may_change = frozenset({"services", "subContacts"})
+    changes = frozenset({"sample"})
+
+    async def run(self) -> None:
+        api, ids, ned_id = self.api.data_sample_api, self.ids, self.world.ned_id
+        found = await api.get_data_samples_for_patient(ned_id)
+        struck = self.place.mutator.struck
+        assert struck or {one.id for one in found} == {ids.sample, ids.sibling}
+        for one in found:
+            if one.id in (ids.sample, ids.sibling) and isinstance(one, DataSample):
+                assert one.content["en"].string_value == SAID
+        read = await api.get_data_sample(ids.sample)
+        assert (read.id, read.content["en"].string_value) == (ids.sample, SAID)
+        read.content["en"].string_value = NEW_SAID
+        saved = await api.create_or_modify_data_sample_for(ned_id, read)
+        assert (saved.id, saved.content["en"].string_value) == (ids.sample, NEW_SAID)
+        new = [_sample(NEW_SAID), _sample(NEW_SAID)]
+        result = await api.create_or_modify_data_samples_for(ned_id, new)
+        result.raise_for_failures()
+        assert [one.id for one in result.saved] == [one.id for one in new]
+        await api.give_access_to(result.saved[0], self.world.reed_id)
+        assert await api.delete_data_sample(str(new[1].id)) == new[1].id
+
+
+class Attachments(_Clinical):
+    """Reading an attachment, and setting and deleting another one."""
+
+    may_change = frozenset({"services", "subContacts"})
+
+    async def run(self) -> None:
+        api, ids = self.api.data_sample_api, self.ids
+        content = await api.get_data_sample_attachment_content(ids.sample, ids.document)
+        assert content == BYTES
+        set_to = await api.set_data_sample_attachment(
+            ids.sibling, BYTES[::-1], document_language="nl"
+        )
+        place = (ids.sibling, str(set_to.id))
+        assert await api.get_data_sample_attachment_content(*place) == BYTES[::-1]
+        await api.delete_attachment(*place)
+
+
 class AccessBack(Flow):
     """A professional gives access back to a patient's new key."""
 
@@ -774,6 +904,9 @@ FLOWS: list[type[Flow]] = [
     AutomaticSharing,
     Deletion,
     Notifications,
+    Conditions,
+    Samples,
+    Attachments,
     AccessBack,
     Invitation,
     FirstLogin,
@@ -790,6 +923,7 @@ FLOWS_OF_TODAY: list[type[Flow]] = [
     ModificationOfOwnRecord,
     FirstSharing,
     AccessBack,
+    Samples,
 ]
 """Those that differ most in the cardinal flavour."""
 
@@ -806,6 +940,8 @@ MORE_FLOWS_OF_TODAY: list[type[Flow]] = [
     AutomaticSharing,
     Deletion,
     Notifications,
+    Conditions,
+    Attachments,
 ]
 
 
@@ -895,6 +1031,29 @@ async def _check_readable(flow: Flow, after: Json, *, finished: bool) -> None:
         task = await ned.notification_api.get_notification(task_id)
         assert task.properties in (words(WORDS), words("other words")), "words are lost"
     await ned.patient_api.get_patient(world.ned_id)
+    if isinstance(flow, _Clinical):
+        for api in (ned, hcp):
+            await _check_clinical(flow, api, finished=finished)
+
+
+async def _check_clinical(flow: _Clinical, api: MedTechApi, *, finished: bool) -> None:
+    """Check that somebody reads the records that were there, and nothing wrong in them."""
+    ids, samples = flow.ids, api.data_sample_api
+    condition = await api.healthcare_element_api.get_healthcare_element(ids.condition)
+    sample, sibling = [await samples.get_data_sample(one) for one in (ids.sample, ids.sibling)]
+    texts = {
+        "condition": condition.description,
+        "sample": sample.content["en"].string_value,
+        "sibling": sibling.content["en"].string_value,
+    }
+    for name, text in texts.items():
+        assert text in flow.said(name), f"the {name} says something else"
+        if finished and name in flow.changes:
+            assert text == NEW_SAID, f"what is new of the {name} is not stored"
+    for one in (sample, sibling):
+        assert one.healthcare_element_ids == [ids.condition], "a link is lost"
+    content = await samples.get_data_sample_attachment_content(ids.sample, ids.document)
+    assert content == BYTES, "the attachment is another one"
 
 
 def _public_keys(owner: Json) -> set[str]:
@@ -911,6 +1070,16 @@ def _lost(before: Json, now: Json, allowed: set[str] | frozenset[str]) -> Iterat
             yield from (f"{name}{path} is lost" for path in _missing(value, present))
         elif present != value and name not in allowed:
             yield f"{name} is another one"
+        elif name in ("services", "subContacts"):
+            yield from (f"{name}{path} is lost" for path in _unlinked(value, present))
+
+
+def _unlinked(before: Any, now: Any) -> Iterator[str]:
+    """Yield the ids of services, and of records they are linked to, that are missing."""
+    named = {one.get("id") or one.get("healthElementId") for one in before}
+    yield from (f" of {one}" for one in named - {
+        one.get("id") or one.get("healthElementId") for one in now or ()
+    })  # fmt: skip
 
 
 _TODAYS_KEYS = "publicKeysForOaepWithSha256"
@@ -919,6 +1088,9 @@ _KINDS = (
     "patient",
     "hcparty",
     "maintenancetask",
+    "helement",
+    "contact",
+    "document",
     "user",
     "exchangedata",
     "exchangedatamap",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from tests.support.builders import anonymous_builder_for, builder_for
 from tests.support.reference_steps import CODE_TIMEOUT
@@ -10,8 +10,10 @@ from tests.support.reference_steps import CODE_TIMEOUT
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
-    from icure_async import AnonymousMedTechApi, AuthenticationResult, MedTechApi
+    from icure_async import AnonymousMedTechApi, AuthenticationResult, BatchResult, MedTechApi
     from icure_async.sandbox import Sandbox
+
+    Record = TypeVar("Record")
 
 
 def anonymous_sdk(
@@ -45,3 +47,9 @@ async def register_with_sdk(
 def sdk(sandbox: Sandbox, login: str, password: str) -> AbstractAsyncContextManager[MedTechApi]:
     """Our SDK as a known user."""
     return builder_for(sandbox.icure_url, login, password).build()
+
+
+def saved(result: BatchResult[Record]) -> list[Record]:
+    """Return the records of a batch, all of which must have been saved."""
+    result.raise_for_failures()
+    return result.saved

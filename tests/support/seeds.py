@@ -31,6 +31,18 @@ def stage(world: Json, name: str = "1-shared") -> Json:
     return copied
 
 
+def with_attachments(world: Json, name: str) -> Json:
+    """A copy of a golden stage, with the bytes of its documents, to be used as a seed."""
+    copied = stage(world, name)
+    documents = copied["entities"].get("document", {})
+    copied["attachments"] = {
+        document_id: dict(files)
+        for document_id, files in world["attachments"].items()
+        if document_id in documents
+    }
+    return copied
+
+
 @functools.cache
 def _master() -> Json:
     """A sandbox with nothing but its master; making the key of one takes a while."""

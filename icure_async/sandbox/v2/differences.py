@@ -77,6 +77,7 @@ NOT_STANDARD: Final[dict[str, frozenset[str]]] = {
         }
     ),
     "CodeStub": frozenset({"label"}),
+    "Measure": frozenset({"max", "min"}),
     "PropertyStub": frozenset({"deletionDate"}),
     "Partnership": frozenset(
         {"meToOtherRelationshipDescription", "otherToMeRelationshipDescription"}

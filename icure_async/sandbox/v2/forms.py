@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from icure_async.sandbox.clinical_tables import ENCRYPTABLE
 from icure_async.sandbox.dto import Schema, sparse
-from icure_async.sandbox.tables import ENCRYPTABLE, ENTITIES
+from icure_async.sandbox.tables import ENTITIES
 from icure_async.sandbox.v2.differences import NOT_STANDARD, ONLY_V1, ONLY_V2
 from icure_async.sandbox.v2.pruning import pruner_of
 from icure_async.sandbox.v2.record_tables import RECORD_TABLES

@@ -4,92 +4,37 @@ from __future__ import annotations
 
 from typing import Final
 
-from icure_async.sandbox.tables import ENCRYPTABLE
+from icure_async.sandbox.clinical_tables import CLINICAL_TABLES
 
 __all__ = ["RECORD_TABLES"]
 
-_STORED: Final[dict[str, str]] = {
-    "id": "string!",
-    "rev": "string",
-    "created": "integer",
-    "modified": "integer",
-    "author": "string",
-    "responsible": "string",
-    "medicalLocationId": "string",
-    "tags": "CodeStub[] = []",
-    "codes": "CodeStub[] = []",
-    "endOfLife": "integer",
-    "deletionDate": "integer",
+_ONLY_V1: Final[dict[str, frozenset[str]]] = {
+    "contact": frozenset({"participants"}),
+    "document": frozenset({"encryptedAttachment", "decryptedAttachment"}),
 }
-_HEALTH_ELEMENT: Final[dict[str, str]] = {
-    **_STORED,
-    "identifiers": "Identifier[] = []",
-    "healthElementId": "string",
-    "valueDate": "integer",
-    "openingDate": "integer",
-    "closingDate": "integer",
-    "descr": "string",
-    "note": "string",
-    "notes": "Annotation[] = []",
-    "relevant": "boolean = true",
-    "idOpeningContact": "string",
-    "idClosingContact": "string",
-    "idService": "string",
-    "status": "hidden integer = 0",
-    "laterality": "Laterality",
-    "plansOfAction": "PlanOfAction[] = []",
-    "episodes": "Episode[] = []",
-    "careTeam": "CareTeamMember[] = []",
-    "qualifiedLinks": "HealthElementQualifiedLink[] = []",
-    "asserters": "HealthElementAsserter[] = []",
-    **ENCRYPTABLE,
-}
-_CONTACT: Final[dict[str, str]] = {
-    **_STORED,
-    "identifier": "Identifier[] = []",
-    "groupId": "string",
-    "openingDate": "integer",
-    "closingDate": "integer",
-    "descr": "string",
-    "location": "string",
-    "externalId": "string",
-    "encounterType": "CodeStub",
-    "encounterLocation": "Address",
-    "subContacts": "SubContact[] = []",
-    "services": "Service[] = []",
-    "participantList": "ContactParticipant[] = []",
-    "healthcarePartyId": "string",
-    "modifiedContactId": "string",
-    "notes": "Annotation[] = []",
-    **ENCRYPTABLE,
-}
-_DOCUMENT: Final[dict[str, str]] = {
-    **_STORED,
-    "documentLocation": "string",
-    "documentType": "string",
-    "documentStatus": "string",
-    "externalUri": "string",
-    "name": "string",
-    "version": "string",
-    "storedICureDocumentId": "string",
-    "externalUuid": "string",
-    "size": "integer",
-    "hash": "string",
-    "openingContactId": "string",
-    "attachmentId": "string",
-    "objectStoreReference": "string",
-    "mainUti": "string",
-    "otherUtis": "string[] = []",
-    "mainAttachmentStoredDataSize": "integer",
-    "extraMainAttachmentInfo": "DocumentExtraMainAttachmentInfo",
-    "secondaryAttachments": "{string: DataAttachment} = {}",
-    "deletedAttachments": "DeletedAttachment[] = []",
-    **ENCRYPTABLE,
+_ONLY_V2: Final[dict[str, dict[str, str]]] = {
+    "helement": {
+        "status": "hidden integer = 0",
+        "qualifiedLinks": "HealthElementQualifiedLink[] = []",
+        "asserters": "HealthElementAsserter[] = []",
+    },
+    "contact": {
+        "participantList": "ContactParticipant[] = []",
+        "notes": "Annotation[] = []",
+    },
+    "document": {
+        "mainAttachmentStoredDataSize": "integer",
+        "extraMainAttachmentInfo": "DocumentExtraMainAttachmentInfo",
+    },
 }
 
 RECORD_TABLES: Final[dict[str, dict[str, str]]] = {
-    "helement": _HEALTH_ELEMENT,
-    "contact": _CONTACT,
-    "document": _DOCUMENT,
+    kind: {
+        prop: notation
+        for prop, notation in table.items()
+        if prop not in _ONLY_V1.get(kind, frozenset())
+    }
+    | _ONLY_V2.get(kind, {})
+    for kind, table in CLINICAL_TABLES.items()
 }
 """Kind → property → type."""

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Final
 
 from icure_async.sandbox.v2 import (
     auth,
+    codes,
     data_owners,
     delegation_key_maps,
     exchange_data,
     exchange_data_maps,
     records,
     recovery_data,
+    services,
     users,
 )
 
@@ -28,6 +30,8 @@ ROUTES: Final[list[Route]] = [
     *exchange_data_maps.ROUTES,
     *recovery_data.ROUTES,
     *delegation_key_maps.ROUTES,
+    *services.ROUTES,
     *records.ROUTES,
+    *codes.ROUTES,
 ]
 """Endpoints below the root of rest/v2; of two that match, the first one answers."""

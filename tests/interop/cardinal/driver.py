@@ -36,6 +36,7 @@ from cardinal_sdk.model import (  # noqa: E402
 )
 from cardinal_sdk.options.SdkOptions import SdkOptions  # noqa: E402
 from cardinal_sdk.storage import FileSystemStorage  # noqa: E402
+from clinical import ClinicalCommands  # noqa: E402
 
 STATUS = re.compile(r"(?:status(?: code)?[ :=]+|HttpStatusCode\()(\d{3})", re.IGNORECASE)
 
@@ -64,7 +65,7 @@ class Strategies(CryptoStrategies):
         return data_owner.type.value == "patient"
 
 
-class Driver:
+class Driver(ClinicalCommands):
     """The commands, each a method that takes the arguments of the command."""
 
     def __init__(self) -> None:

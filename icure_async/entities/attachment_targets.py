@@ -1,0 +1,154 @@
+"""The places where the bytes of an attachment go: memory, or a file that is whole or not there."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
+
+from icure_async.errors import ResponseTooLargeError, ValidationError
+from icure_async.storage import _disk
+from icure_async.threads import STORAGE
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable
+
+__all__ = ["FileTarget", "MemoryTarget", "Target", "file_at"]
+
+
+class Target(Protocol):
+    """A place for bytes."""
+
+    async def begin(self, size: int | None, /) -> None:
+        """Forget what was added: all of it comes anew.
+
+        Args:
+            size: how many bytes there will be; None where that is not known.
+        """
+        ...
+
+    async def add(self, data: bytes, /) -> None:
+        """Add bytes."""
+        ...
+
+
+class MemoryTarget:
+    """Memory.
+
+    Args:
+        limit: how many bytes there may be.
+        name: of the attachment, for messages.
+    """
+
+    def __init__(self, limit: int, name: str) -> None:
+        self._limit = limit
+        self._name = name
+        self._pieces: list[bytes] = []
+        self._size = 0
+
+    async def begin(self, size: int | None, /) -> None:
+        """Forget what was added.
+
+        Raises:
+            ResponseTooLargeError: there will be too much.
+        """
+        self._pieces, self._size = [], 0
+        self._check(size or 0)
+
+    async def add(self, data: bytes, /) -> None:
+        """Add bytes.
+
+        Raises:
+            ResponseTooLargeError: these are too many.
+        """
+        self._size += len(data)
+        self._check(self._size)
+        self._pieces.append(data)
+
+    def data(self) -> bytes:
+        """Return all of it."""
+        return b"".join(self._pieces)
+
+    def _check(self, size: int) -> None:
+        if size > self._limit:
+            raise ResponseTooLargeError(
+                f"Could not read {self._name}: it is larger than {self._limit:,} bytes. Write it "
+                "to a file with save_data_sample_attachment_content(), or allow more with "
+                "with_max_response_size()."
+            )
+
+
+class FileTarget:
+    """A temporary file next to a path, which gets that name in the end."""
+
+    def __init__(self, path: Path, temporary: Path, file: BinaryIO) -> None:
+        self._path = path
+        self._temporary = temporary
+        self._file = file
+
+    async def begin(self, size: int | None, /) -> None:  # noqa: ARG002 - any size will do
+        """Forget what was added."""
+
+        def empty() -> None:
+            self._file.seek(0)
+            self._file.truncate()
+
+        await _written(empty)
+
+    async def add(self, data: bytes, /) -> None:
+        """Add bytes."""
+        await _written(lambda: self._file.write(data))
+
+    async def finish(self) -> None:
+        """Give the file its name, with all that was added on the disk.
+
+        Raises:
+            ValidationError: the system refuses.
+        """
+
+        def finish() -> None:
+            _disk.sync(self._file)
+            self._file.close()
+            _disk.replace(self._temporary, self._path)
+            _disk.sync_folder(self._path.parent)
+
+        await _written(finish)
+
+
+@contextlib.asynccontextmanager
+async def file_at(path: object) -> AsyncGenerator[FileTarget, None]:
+    """Open a file to write, which this user alone may read; unless it is finished, nothing is left.
+
+    Raises:
+        ValidationError: there can be no file at that path.
+    """
+    if not isinstance(path, str | os.PathLike) or not os.fspath(path):
+        raise ValidationError("path must be the path of the file to write. Nothing was sent.")
+    target: Path = Path(os.fspath(path))
+    if not target.name or await STORAGE.run_or_leave(target.is_dir):
+        raise ValidationError(
+            "path is a folder: add a name for the file to write. Nothing was sent."
+        )
+    temporary = _disk.temporary_for(target)
+    file: BinaryIO = await _written(lambda: _disk.create(temporary))
+    try:
+        yield FileTarget(target, temporary, file)
+    finally:
+        with contextlib.suppress(OSError):
+            file.close()
+        with contextlib.suppress(OSError):
+            _disk.unlink(temporary)
+
+
+async def _written(step: Callable[[], Any]) -> Any:
+    """Take a step of writing, on a disk that may be stuck, in a thread.
+
+    Raises:
+        ValidationError: the system refuses.
+    """
+    try:
+        return await STORAGE.run_or_leave(step)
+    except OSError as error:
+        reason = _disk.advice_for(error)
+    raise ValidationError(f"The file for the attachment can't be written: {reason}.")

@@ -1,0 +1,357 @@
+# Written by "python tools/gen_sync.py" from icure_async/apis/data_samples.py.
+# Changes here are lost: change that module, or tools/sync_rules.py.
+# pyright: reportPrivateUsage=false, reportIncompatibleVariableOverride=false
+"""Data samples of patients: what was measured, observed or said."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from icure_async.apis.data_samples import DataSampleApi as AsyncDataSampleApi
+from icure_async.models.data_sample import DataSample, PotentiallyEncryptedDataSample
+from icure_sync._generated import events as _events
+from icure_sync._twins import Twin
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from icure_async.models.events import EventType, Reconnection
+    from icure_async.models.filters import DataSampleFilter, Filter
+    from icure_async.models.patient import PotentiallyEncryptedPatient
+    from icure_sync._generated.events import Subscription
+    from icure_sync._iterators import ClosableIterator
+
+__all__ = ["DataSampleApi"]
+
+
+class DataSampleApi(Twin[AsyncDataSampleApi]):
+    """Creates, reads, modifies, shares and deletes data samples.
+
+    Each belongs to one patient, whom only those with access to it know. Those that are created
+    with one call are a *batch*: they have one set of keys, and are shared together.
+
+    Example:
+        >>> weight = Content(measure_value=Measure(value=61.4, unit="kg"))
+        >>> sample = api.data_sample_api.create_or_modify_data_sample_for(
+        ...     patient.id, DataSample(content={"en": weight})
+        ... )
+        >>> api.data_sample_api.get_data_sample(sample.id).content["en"].measure_value.unit
+        'kg'
+    """
+
+    def create_or_modify_data_sample_for(
+        self, patient_id: str, data_sample: DataSample
+    ) -> DataSample:
+        """Create the data sample if it has no ``batch_id``, else replace the stored one.
+
+        All of its content is encrypted for the current data owner, and for everyone whom the user
+        shares everything or medical information with automatically. A new one is given its ``id``
+        before anything is sent, so that the call can be repeated with the same object after a
+        failure.
+
+        The other data samples of its batch, and what others do to them at the same time, stay as
+        they are.
+
+        Args:
+            patient_id: id of the patient it belongs to; it can't be changed later.
+            data_sample: to create, or as it was read, with changes.
+
+        Returns:
+            The data sample as it is stored, decrypted.
+
+        Raises:
+            ValidationError: a member is malformed, or it belongs to another patient. Nothing was
+                changed.
+            NotFoundError: there is no such patient, or no such data sample to modify.
+            PermissionDeniedError: this user may not read the patient.
+            CryptoError: this user has no secret id of the patient, by which others would find it.
+            DecryptionError: the stored one can't be decrypted, so that it would be lost.
+            ConflictError: somebody else has changed or deleted it.
+
+        Example:
+            >>> sample = api.data_sample_api.create_or_modify_data_sample_for(
+            ...     patient.id, DataSample(content={"en": Content(string_value="Tired")})
+            ... )
+            >>> sample.content["en"].string_value = "Awake"
+            >>> sample = api.data_sample_api.create_or_modify_data_sample_for(
+            ...     patient.id, sample
+            ... )
+            >>> sample.content["en"].string_value
+            'Awake'
+        """
+        return self._run(self._inner.create_or_modify_data_sample_for, patient_id, data_sample)
+
+    def create_or_modify_data_samples_for(
+        self, patient_id: str, data_samples: Iterable[DataSample]
+    ) -> list[DataSample]:
+        """Create data samples as one batch, or replace those of one batch, with one write.
+
+        Either all of them are stored, or none is. Else this is
+        :meth:`create_or_modify_data_sample_for`.
+
+        Args:
+            patient_id: id of the patient they belong to.
+            data_samples: all of them new, or all of them of one batch, as they were read, with
+                changes.
+
+        Returns:
+            The data samples as they are stored, decrypted, in the order of the arguments.
+
+        Raises:
+            ValidationError: a member is malformed, they are not of one batch, or belong to another
+                patient. Nothing was changed.
+            NotFoundError: there is no such patient, or no such data sample to modify.
+            PermissionDeniedError: this user may not read the patient.
+            CryptoError: this user has no secret id of the patient, by which others would find them.
+            DecryptionError: a stored one can't be decrypted, so that it would be lost.
+            ConflictError: somebody else has changed or deleted one of them.
+
+        Example:
+            >>> pressure = api.data_sample_api.create_or_modify_data_samples_for(
+            ...     patient.id,
+            ...     [
+            ...         DataSample(content={"en": Content(number_value=120)}),
+            ...         DataSample(content={"en": Content(number_value=80)}),
+            ...     ],
+            ... )
+            >>> pressure[0].batch_id == pressure[1].batch_id
+            True
+        """
+        return self._run(self._inner.create_or_modify_data_samples_for, patient_id, data_samples)
+
+    def get_data_sample(self, data_sample_id: str) -> DataSample:
+        """Return a data sample, decrypted; a deleted one has no content (``is_deleted``).
+
+        Raises:
+            ValidationError: the id is malformed.
+            NotFoundError: there is no such data sample, or this user may not read it.
+            DecryptionError: no key on this device opens it.
+
+        Example:
+            >>> api.data_sample_api.get_data_sample(sample.id).is_deleted
+            False
+        """
+        return self._run(self._inner.get_data_sample, data_sample_id)
+
+    def get_data_sample_and_try_decrypt(
+        self, data_sample_id: str
+    ) -> PotentiallyEncryptedDataSample:
+        """Return a data sample, as an :class:`EncryptedDataSample` where no key opens it.
+
+        Raises:
+            ValidationError: the id is malformed.
+            NotFoundError: there is no such data sample, or this user may not read it.
+
+        Example:
+            >>> found = api.data_sample_api.get_data_sample_and_try_decrypt(sample.id)
+            >>> isinstance(found, EncryptedDataSample)
+            False
+        """
+        return self._run(self._inner.get_data_sample_and_try_decrypt, data_sample_id)
+
+    def filter_data_sample(
+        self, data_sample_filter: DataSampleFilter | Filter | None = None, *, page_size: int = 1000
+    ) -> ClosableIterator[PotentiallyEncryptedDataSample]:
+        """Iterate over the data samples that a filter finds, decrypted.
+
+        While a page is given out, the next one is read. A data sample that no key on this device
+        opens comes as an :class:`EncryptedDataSample`, without content. Each comes once, in its
+        latest version. Deleted ones come only with
+        ``DataSampleFilter().by_ids()``, and no further criterion.
+
+        Args:
+            data_sample_filter: a :class:`DataSampleFilter`, or a filter made of such; by default,
+                everything that is shared with the current data owner.
+            page_size: how many to ask the backend for at a time.
+
+        Raises:
+            ValidationError: an argument is malformed.
+
+        Example:
+            >>> wanted = DataSampleFilter().for_patients([patient])
+            >>> found = [
+            ...     each.id for each in api.data_sample_api.filter_data_sample(wanted)
+            ... ]
+            >>> sample.id in found
+            True
+        """
+        return self._iterate(
+            self._inner.filter_data_sample, data_sample_filter, page_size=page_size
+        )
+
+    def match_data_sample(
+        self, data_sample_filter: DataSampleFilter | Filter | None = None
+    ) -> list[str]:
+        """Return the ids of all data samples that a filter finds; of deleted ones, too.
+
+        Args:
+            data_sample_filter: a :class:`DataSampleFilter`, or a filter made of such; by default,
+                everything that is shared with the current data owner.
+
+        Raises:
+            ValidationError: the filter is malformed.
+
+        Example:
+            >>> wanted = DataSampleFilter().for_patients([patient])
+            >>> sample.id in api.data_sample_api.match_data_sample(wanted)
+            True
+        """
+        return self._run(self._inner.match_data_sample, data_sample_filter)
+
+    def get_data_samples_for_patient(
+        self, patient: PotentiallyEncryptedPatient | str, *, include_deleted: bool = False
+    ) -> list[PotentiallyEncryptedDataSample]:
+        """Return all data samples of a patient that are shared with this user, decrypted.
+
+        They are found by all secret ids of the patient that this user can open, so that those
+        which an invited patient wrote are among them. One that no key on this device opens comes
+        as an :class:`EncryptedDataSample`. They are read in pages; to work on one after the other
+        without keeping all in memory, pass ``DataSampleFilter().for_patients([patient])`` to
+        :meth:`filter_data_sample`.
+
+        Args:
+            patient: the patient as it was read, or its id, which takes one request more.
+            include_deleted: whether deleted ones are listed, too (``is_deleted``).
+
+        Raises:
+            ValidationError: the patient is malformed.
+            NotFoundError: there is no such patient.
+            PermissionDeniedError: this user may not read it.
+            CryptoError: this user has no secret id of the patient.
+
+        Example:
+            >>> found = api.data_sample_api.get_data_samples_for_patient(patient)
+            >>> sample.id in [each.id for each in found]
+            True
+        """
+        return self._run(
+            self._inner.get_data_samples_for_patient, patient, include_deleted=include_deleted
+        )
+
+    def give_access_to(self, data_sample: DataSample, delegate_id: str) -> DataSample:
+        """Share a data sample with another data owner, and return it as it is stored.
+
+        All data samples of its batch are shared with it, since they have the same keys. Repeating
+        the call changes nothing.
+
+        Args:
+            data_sample: as it was read.
+            delegate_id: id of the data owner to share with.
+
+        Raises:
+            ValidationError: an argument is malformed, or the data sample was not saved.
+            DecryptionError: something in its batch can't be decrypted.
+            CryptoError: it can't be shared with this data owner.
+            NotFoundError: the data owner or the data sample does not exist.
+            ConflictError: somebody else has moved the data sample, or keeps changing its batch.
+
+        Example:
+            >>> sample = api.data_sample_api.give_access_to(sample, colleague_id)
+            >>> sample.is_deleted
+            False
+        """
+        return self._run(self._inner.give_access_to, data_sample, delegate_id)
+
+    def delete_data_sample(self, data_sample_id: str) -> str:
+        """Delete a data sample, for everybody who is known to have it.
+
+        Reading it by its id then gives one without content (``is_deleted``), and it is listed
+        nowhere. The backend keeps its older versions.
+
+        Returns:
+            The id of the data sample.
+
+        Raises:
+            ValidationError: the id is malformed. Nothing was sent.
+            NotFoundError: there is no such data sample, or this user may not read it.
+            DecryptionError: no key of this user opens the id of its patient.
+
+        Example:
+            >>> api.data_sample_api.delete_data_sample(sample.id) == sample.id
+            True
+            >>> api.data_sample_api.get_data_sample(sample.id).is_deleted
+            True
+        """
+        return self._run(self._inner.delete_data_sample, data_sample_id)
+
+    def delete_data_samples(self, data_sample_ids: Iterable[str]) -> list[str]:
+        """Delete several data samples, of any batches, like :meth:`delete_data_sample`.
+
+        Those of different patients, or shared with different people, take a request each. Where
+        one of these fails, a note on the error says which data samples are deleted, and repeating
+        the call deletes the others.
+
+        Returns:
+            The ids of the data samples, each of them once.
+
+        Raises:
+            ValidationError: an id is malformed. Nothing was sent.
+            NotFoundError: some do not exist, or this user may not read them. None was deleted.
+            DecryptionError: no key of this user opens the id of the patient of one. None was
+                deleted.
+
+        Example:
+            >>> api.data_sample_api.delete_data_samples([sample.id]) == [sample.id]
+            True
+        """
+        return self._run(self._inner.delete_data_samples, data_sample_ids)
+
+    def extract_patient_id(self, data_sample: PotentiallyEncryptedDataSample) -> str:
+        """Return the id of the patient that a data sample belongs to.
+
+        The data sample holds it, encrypted: one that was read takes no request.
+
+        Raises:
+            ValidationError: it is no data sample.
+            NotFoundError: it has no keys, and there is no such data sample to read them from.
+            DecryptionError: no key of this user opens the id.
+
+        Example:
+            >>> api.data_sample_api.extract_patient_id(sample) == patient.id
+            True
+        """
+        return self._run(self._inner.extract_patient_id, data_sample)
+
+    def subscribe_to_data_sample_events(
+        self,
+        event_types: Sequence[EventType],
+        data_sample_filter: DataSampleFilter | Filter | None = None,
+        *,
+        reconnection: Reconnection | None = None,
+        buffer_size: int = 1000,
+    ) -> Subscription[PotentiallyEncryptedDataSample]:
+        """Subscribe to data samples that are created or changed.
+
+        Each comes decrypted, or as an :class:`EncryptedDataSample` where no key on this device
+        opens it. See :class:`~icure_sync.Subscription`.
+
+        Args:
+            event_types: what to be told of: ``CREATE``, ``UPDATE``, ``DELETE``.
+            data_sample_filter: a :class:`DataSampleFilter`, or a filter made of such; by default
+                everything that this user may read.
+            reconnection: how the connection is made again when it breaks.
+            buffer_size: how many events may wait to be taken before the backend has to wait.
+
+        Raises:
+            ValidationError: an argument is malformed, or the filter searches encrypted members.
+
+        Example:
+            >>> with api.data_sample_api.subscribe_to_data_sample_events(
+            ...     ["CREATE"]
+            ... ) as events:
+            ...     sample = api.data_sample_api.create_or_modify_data_sample_for(
+            ...         patient.id, DataSample(content={"en": Content(string_value="Well")})
+            ...     )
+            ...     event = events.get(timeout=10)
+            >>> event.record.content["en"].string_value
+            'Well'
+        """
+        return _events.Subscription[PotentiallyEncryptedDataSample]._wrap(
+            self._call(
+                self._inner.subscribe_to_data_sample_events,
+                event_types,
+                data_sample_filter,
+                reconnection=reconnection,
+                buffer_size=buffer_size,
+            )
+        )
