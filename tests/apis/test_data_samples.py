@@ -21,6 +21,7 @@ from icure_async import (
 )
 from icure_async.errors import (
     ConflictError,
+    CryptoError,
     DecryptionError,
     InvalidResponseError,
     NetworkError,
@@ -169,8 +170,10 @@ async def test_golden_samples_are_read_by_whom_they_are_meant_for_only(clinic: C
 
 
 def plain(value: Any) -> Any:
+    """JSON without what only some SDKs write: empty lists, and empty metadata of nested samples."""
     if isinstance(value, dict):
-        return {name: plain(item) for name, item in value.items() if item != []}
+        shown = {name: plain(item) for name, item in value.items() if name != "systemMetaData"}
+        return {name: item for name, item in shown.items() if item != []}
     return [plain(item) for item in value] if isinstance(value, list) else value
 
 
@@ -222,7 +225,9 @@ CONTENTS: Final = {
     "document": Content(document_id="d"),
     "measure": Content(
         measure_value=Measure(
-            value=1e-9, unit="mmHg", unit_codes=[CodingReference(type="UCUM", code="mm")]
+            value=1e-9,
+            unit="mmHg",
+            unit_codes=[CodingReference(id="UCUM|mm|1", type="UCUM", code="mm", version="1")],
         )
     ),
     "medication": Content(medication_value={"numberOfPackages": 2}),
@@ -253,7 +258,7 @@ async def test_every_content_is_encrypted_and_comes_back_as_it_was(clinic: Clini
     assert not any(service.get("content") for service in contact["services"])
     for sample, saved in zip(given, stored, strict=True):
         read = await clinic.read(saved.id)
-        assert read.content == sample.content
+        assert plain(read.to_dict()["content"]) == plain(sample.to_dict()["content"])
         assert read == saved
 
 
@@ -365,7 +370,9 @@ async def test_a_stale_contact_is_read_again_after_sharing(clinic: Clinic) -> No
     assert await api.extract_patient_id(shared) == PATIENT
     sample.content = text("saved as it was read before it was shared")
     await clinic.save(sample)
-    assert text_of(await clinic.read(sample.id, "hcpB")) == "saved as it was read before it was shared"
+    assert (
+        text_of(await clinic.read(sample.id, "hcpB")) == "saved as it was read before it was shared"
+    )
 
 
 async def test_modifying_what_was_deleted_is_refused_clearly(clinic: Clinic) -> None:
@@ -608,7 +615,7 @@ async def test_a_sample_can_not_be_moved_to_another_patient(clinic: Clinic) -> N
 
 async def test_a_sample_of_a_patient_one_can_not_read_is_refused(clinic: Clinic) -> None:
     api = (await clinic.user("hcpC")).data_sample_api
-    with pytest.raises((PermissionDeniedError, NotFoundError, DecryptionError)):
+    with pytest.raises(CryptoError, match="no secret id"):
         await api.create_or_modify_data_sample_for(PATIENT, DataSample(content=text("s")))
 
 
