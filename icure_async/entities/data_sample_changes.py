@@ -52,7 +52,7 @@ from icure_async.models.wire import from_wire, to_wire, wire_names
 from icure_async.rest.changes import change_document
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Awaitable, Callable, Iterator, Sequence
 
     from icure_async.crypto.protocol import Crypto
     from icure_async.entities.data_samples import DataSamples
@@ -149,6 +149,37 @@ class DataSampleChanges:
                 "Nothing was sent."
             )
         return await self._create(given, patient_id)
+
+    async def apply(
+        self,
+        sample_id: str,
+        change: Callable[[DataSample], DataSample | None],
+        read: Callable[[], Awaitable[dict[str, Any]]],
+    ) -> DataSample:
+        """Change a stored data sample, whatever others do to it at the same time.
+
+        Args:
+            sample_id: its id.
+            change: returns it changed; None where there is nothing to change.
+            read: returns the contact with its latest version, as it is stored then.
+
+        Returns:
+            The data sample as it is stored.
+        """
+
+        async def changed(contact: dict[str, Any]) -> dict[str, Any] | None:
+            (stored,) = await self._samples.samples_in(contact, [sample_id])
+            wanted = change(self._samples.readable(stored))
+            return None if wanted is None else await self._changed(contact, [wanted])
+
+        contact = await change_document(
+            f"The batch of data sample {sample_id}",
+            read=read,
+            change=changed,
+            write=self._contacts.put,
+        )
+        (saved,) = await self._saved_in(contact, [sample_id])
+        return saved
 
     # --- New ones ---
 
