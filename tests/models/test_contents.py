@@ -79,25 +79,21 @@ def test_a_content_with_nothing_in_it_is_refused() -> None:
     for empty in (Content(), Content(compound_value=[], ratio=[], range=[])):
         with pytest.raises(ValidationError, match=r"^content\[en\] has nothing in it: set one"):
             _check({"en": empty})
-    with pytest.raises(
-        ValidationError, match=r"content\[en\]\.compound_value\[0\]\.content\[fr\] ha"
-    ):
+    with pytest.raises(ValidationError, match=r"\.compound_value\[0\]\.content\[fr\] has nothing"):
         _check(_compound(DataSample(content={"fr": Content()})))
     # A kind that a newer backend has.
     _check({"en": from_wire(Content, {"newerValue": 1})})
 
 
 def test_a_content_of_two_kinds_is_refused() -> None:
-    with pytest.raises(
-        ValidationError, match=r"^content\[en\] is of two kinds, string_value and rat"
-    ):
+    with pytest.raises(ValidationError, match=r"^content\[en\] is of two kinds, string_value a"):
         _check({"en": Content(string_value="S3CRET", ratio=[Measure(value=1)])})
     with pytest.raises(ValidationError, match="number_value and boolean_value"):
         _check({"en": Content(number_value=0, boolean_value=False)})
 
 
 def test_a_content_of_two_kinds_that_is_stored_may_stay() -> None:
-    (expected,) = [e for e in WORLD2["expected"] if e.get("kind") == "everything"]
+    expected = next(e for e in WORLD2["expected"] if e.get("kind") == "everything")
     wire = {"id": "s", "contactId": "b", "content": expected["fields"]["content"]}
     stored = from_wire(DataSample, wire)
     changed = from_wire(DataSample, wire).evolve(comment="c")
@@ -110,7 +106,7 @@ def test_a_content_of_two_kinds_that_is_stored_may_stay() -> None:
 
 
 @pytest.mark.parametrize(
-    "language", ["", "e", "en_US", "en us", "../en", "en-", "S3CRET!", "*", "é"]
+    "language", ["", "e", "en_US", "en us", "../e", "en-", "S3CRET!", "*", "é"]
 )
 def test_a_bad_language_is_refused(language: str) -> None:
     with pytest.raises(ValidationError, match="Every key of content must be a language") as caught:
@@ -128,7 +124,7 @@ def test_numbers_that_are_none_are_refused_wherever_they_are(number: float) -> N
         (Content(measure_value=Measure(max=number)), r"content\[\*\]\.measure_value\.max"),
         (
             Content(range=[Measure(value=1), Measure(value=number)]),
-            r"content\[\*\]\.range\[1\]\.val",
+            r"range\[1\]\.value",
         ),
         (Content(time_series=TimeSeries(samples=[[1, 2], [3, number]])), r"samples\[1\]\[1\]"),
         (Content(time_series=TimeSeries(mean=[number])), r"time_series\.mean\[0\]"),
@@ -157,13 +153,13 @@ def test_numbers_that_are_none_are_refused_wherever_they_are(number: float) -> N
         ({"en": Content(time_series=TimeSeries(samples=[1]))}, r"samples\[0\] must be a list"),
         (
             {"en": Content(time_series=TimeSeries(samples=[[True]]))},
-            r"samples\[0\]\[0\] must be a f",
+            r"s\[0\]\[0\] must be a f",
         ),
         ({"en": Content(compound_value=["S3CRET"])}, r"compound_value\[0\] must be a DataSample"),
         ({"en": Content(medication_value=["S3CRET"])}, r"medication_value must be a dict"),
         (
             {"en": Content(medication_value={"a": {1}})},
-            r"medication_value\[\*\] must be a JSON val",
+            r"medication_value\[\*\] must be a JSON",
         ),
         ({"en": Content(medication_value={"a": {1: 1}})}, r"Every key of .* must be a str"),
         ({"en": Content(document_id="../S3CRET")}, r"content\[en\]\.document_id must not contain"),
@@ -182,9 +178,7 @@ def test_a_sample_within_itself_is_refused() -> None:
     sample = DataSample()
     sample.content = _compound(DataSample(content=_compound(sample)))
     where = r"content\[en\]\.compound_value\[0\]\.content\[en\]\.compound_value\[0\]"
-    with pytest.raises(
-        ValidationError, match=rf"^{where} is a data sample that lies within itself"
-    ):
+    with pytest.raises(ValidationError, match=rf"^{where} is a data sample that lies within i"):
         validate_data_sample_for_saving(sample, creating=True)
     same_id = DataSample(id="a", content=_compound(DataSample(id="a", content={})))
     with pytest.raises(ValidationError, match="lies within itself"):
