@@ -156,6 +156,7 @@ from icure_async.models import (
     Telecom,
     TelecomType,
     TimeSeries,
+    TransferProgress,
     TypedValueObject,
     UnionFilter,
     UnreadableEvent,
@@ -179,8 +180,8 @@ from icure_sync._generated.builders import AnonymousMedTechApiBuilder, MedTechAp
 from icure_sync._generated.codings import CodingApi
 from icure_sync._generated.crypto import BlockingCrypto
 from icure_sync._generated.data_owners import DataOwnerApi
-from icure_sync._generated.events import Subscription
 from icure_sync._generated.data_samples import DataSampleApi
+from icure_sync._generated.events import Subscription
 from icure_sync._generated.healthcare_elements import HealthcareElementApi
 from icure_sync._generated.healthcare_professionals import HealthcareProfessionalApi
 from icure_sync._generated.medical_devices import MedicalDeviceApi
@@ -360,6 +361,7 @@ __all__ = [
     "Telecom",
     "TelecomType",
     "TimeSeries",
+    "TransferProgress",
     "TypedValueObject",
     "UnionFilter",
     "UnreadableEvent",
