@@ -319,6 +319,7 @@ class MedTechApi(_Api):
             parts.data_samples,
             parts.data_sample_changes,
             parts.data_sample_deletion,
+            parts.attachments,
             events=parts.data_sample_events,
         )
         self.healthcare_element_api: HealthcareElementApi = HealthcareElementApi(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from icure_async.crypto.key_ring import KeyRing
+from icure_async.entities.attachments import Attachments
 from icure_async.entities.batches import Batches
 from icure_async.entities.child_records import ChildRecords
 from icure_async.entities.child_shares import ChildShares
@@ -74,6 +75,7 @@ from icure_async.rest.recovery_data import RecoveryDataResource
 from icure_async.rest.resources import (
     code_resource,
     device_resource,
+    document_resource,
     entity_resource,
     patient_data_resource,
     professional_resource,
@@ -202,6 +204,24 @@ class Parts(SecretHolder):
             own=self.own_document,
             user=self.current_user,
             clock=clock,
+        )
+        documents = self.child_repository(DOCUMENT, metadata)
+        self.attachments: Final = Attachments(
+            self.data_samples,
+            self.data_sample_changes,
+            self.contacts,
+            documents,
+            document_resource(
+                session,
+                DOCUMENT.noun,
+                secure_type=DOCUMENT.secure_type,
+                access=self.exchange_data,
+            ),
+            self.child_shares(documents),
+            crypto=crypto,
+            own=self.own_document,
+            user=self.current_user,
+            max_size=settings.max_response_size,
         )
         self.notifications: Final = self.repository(NOTIFICATION, metadata)
         self.healthcare_elements: Final = self.child_repository(HEALTHCARE_ELEMENT, metadata)

@@ -179,8 +179,8 @@ from icure_sync._generated.builders import AnonymousMedTechApiBuilder, MedTechAp
 from icure_sync._generated.codings import CodingApi
 from icure_sync._generated.crypto import BlockingCrypto
 from icure_sync._generated.data_owners import DataOwnerApi
-from icure_sync._generated.events import Subscription
 from icure_sync._generated.data_samples import DataSampleApi
+from icure_sync._generated.events import Subscription
 from icure_sync._generated.healthcare_elements import HealthcareElementApi
 from icure_sync._generated.healthcare_professionals import HealthcareProfessionalApi
 from icure_sync._generated.medical_devices import MedicalDeviceApi

@@ -96,7 +96,7 @@ def add(
     text: Annotated[
         str | None,
         typer.Option(
-            help="What the sample says; encrypted. Other users of the machine see arguments: "
+            help="The sample as a text; encrypted. Other users of the machine see arguments: "
             "--text-file and --file keep it from them."
         ),
     ] = None,

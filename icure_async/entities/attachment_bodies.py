@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 from collections.abc import AsyncIterable, AsyncIterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, Protocol, TypeAlias
 
 from icure_async.crypto.streams import PIECE_BYTES, Meter, pieces
@@ -58,7 +60,7 @@ def source_of(body: object) -> Source:
     if isinstance(body, bytes | bytearray | memoryview):
         return _Bytes(bytes(body))
     if isinstance(body, os.PathLike):
-        return _Path(body)
+        return _Path(Path(os.fsdecode(body)))
     if isinstance(body, AsyncIterable):
         return _Stream(body)
     if callable(getattr(body, "read", None)):
@@ -77,8 +79,9 @@ async def measured(source: Source) -> Measured | None:
     if source.is_once:
         return None
     meter = Meter()
-    async for piece in pieces(source.chunks()):
-        await in_thread_if_large(len(piece), meter.add, piece)
+    async with contextlib.aclosing(source.chunks()) as chunks:
+        async for piece in pieces(chunks):
+            await in_thread_if_large(len(piece), meter.add, piece)
     return meter.result()
 
 
@@ -99,12 +102,12 @@ class _Path:
 
     is_once = False
 
-    def __init__(self, path: os.PathLike[Any]) -> None:
+    def __init__(self, path: Path) -> None:
         self._path = path
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
         # Without buffer: pieces are read as they are worked on.
-        file: BinaryIO = await _read(lambda: open(self._path, "rb", buffering=0))  # noqa: SIM115
+        file: BinaryIO = await _read(lambda: self._path.open("rb", buffering=0))
         try:
             while chunk := await _read(lambda: file.read(PIECE_BYTES)):
                 yield chunk

@@ -126,7 +126,7 @@ async def file_at(path: object) -> AsyncGenerator[FileTarget, None]:
     if not isinstance(path, str | os.PathLike) or not os.fspath(path):
         raise ValidationError("path must be the path of the file to write. Nothing was sent.")
     target: Path = Path(os.fspath(path))
-    if target.is_dir() or not target.name:
+    if not target.name or await STORAGE.run_or_leave(target.is_dir):
         raise ValidationError(
             "path is a folder: add a name for the file to write. Nothing was sent."
         )

@@ -110,22 +110,12 @@ class DataSampleDeletion:
             by_group[group] = _Grave(
                 patient_ids[0],
                 tuple(as_list(envelope.get("secretForeignKeys"))),
-                tuple(await self._readers_of(envelope)),
+                tuple(await self._samples.readers_of(envelope)),
             )
         graves: dict[_Grave, list[Mapping[str, Any]]] = {}
         for row in rows:
             graves.setdefault(by_group[group_of(row)], []).append(row)
         return graves
-
-    async def _readers_of(self, envelope: Mapping[str, Any]) -> list[str]:
-        """Return the data owners who are known to have the keys of a contact, without ourselves.
-
-        The contact names more where others have shared it, or the backend says so: that these may
-        read it can't be proven.
-        """
-        metadata = self._contacts.metadata
-        named = metadata.delegates_of(envelope) - {await self._own.own_id()}
-        return [one for one in sorted(named) if not (await metadata.lacking([envelope], one))[0]]
 
     async def _bury(self, grave: _Grave, rows: Sequence[Mapping[str, Any]]) -> None:
         own_id = await self._own.own_id()

@@ -229,6 +229,16 @@ class DataSamples:
 
     # --- The patient, and sharing ---
 
+    async def readers_of(self, contact: Mapping[str, Any]) -> list[str]:
+        """Return the data owners who are known to have the keys of a contact, without ourselves.
+
+        The contact names more where others have shared it, or the backend says so: that these may
+        read it can't be proven.
+        """
+        metadata = self._contacts.metadata
+        named = metadata.delegates_of(contact) - {await self._own.own_id()}
+        return [one for one in sorted(named) if not (await metadata.lacking([contact], one))[0]]
+
     async def patient_id_of(self, sample: PotentiallyEncryptedDataSample) -> str:
         """Return the id of the patient that a data sample belongs to.
 

@@ -87,11 +87,13 @@ class AttachmentUpload:
         self._is_begun = True
         self.sent = None
         transform = await self._transform()
-        async with contextlib.aclosing(self._source.chunks()) as plaintext:
-            async with contextlib.aclosing(transformed(transform, plaintext)) as finished:
-                async for piece in finished:
-                    yield piece
-                    await self._report(transform)
+        async with (
+            contextlib.aclosing(self._source.chunks()) as plaintext,
+            contextlib.aclosing(transformed(transform, plaintext)) as finished,
+        ):
+            async for piece in finished:
+                yield piece
+                await self._report(transform)
         found = transform.meter.result()
         if self._known not in (None, found):
             raise ValidationError(

@@ -20,12 +20,14 @@ from icure_async.sandbox import (
     clinical,
     codes,
     data_owners,
+    entities,
     maintenance_tasks,
     medical_records,
     service_routes,
     users,
 )
 from icure_async.sandbox.access_keys import ACCESS_KEYS_HEADER, delegation_keys_in
+from icure_async.sandbox.attachments import Attachments
 from icure_async.sandbox.auth import authenticate
 from icure_async.sandbox.bodies import LARGEST_OF_ANYBODY, read_body
 from icure_async.sandbox.calls import Call, Reply, Route, Settings, Text
@@ -48,6 +50,7 @@ from icure_async.sandbox.fault_injection import (
 from icure_async.sandbox.hashing import SlowHashWantedError
 from icure_async.sandbox.page_files import add_page
 from icure_async.sandbox.v2 import exchange_data, routes
+from icure_async.sandbox.v2.documents import show as show_v2
 
 if TYPE_CHECKING:
     from aiohttp.typedefs import Middleware
@@ -59,7 +62,7 @@ if TYPE_CHECKING:
     from icure_async.sandbox.control.endpoints import ControlEndpoints
     from icure_async.sandbox.events import Events
     from icure_async.sandbox.gateway import Gateway
-    from icure_async.sandbox.store import Store, Transaction
+    from icure_async.sandbox.store import Json, Store, Transaction
     from icure_async.sandbox.tokens import TokenSigner
     from icure_async.sandbox.visitors import Visitors
     from icure_async.sandbox.workers import Workers
@@ -114,6 +117,8 @@ def build_app(backend: Backend) -> web.Application:
     _add_routes(app, REST_ROOT, [*rest, *exchange_data.ROUTES], backend)
     _add_routes(app, REST_V2_ROOT, routes.ROUTES, backend)
     _add_routes(app, GATEWAY_ROOT, backend.gateway.routes, backend)
+    _add_attachments(app, REST_ROOT, Attachments(_shown_in_v1), backend)
+    _add_attachments(app, REST_V2_ROOT, Attachments(_shown_in_v2), backend)
     _add_control(app, backend)
     _add_websocket(app, backend)
     add_page(app)
@@ -173,6 +178,41 @@ def _add_websocket(app: web.Application, backend: Backend) -> None:
 def _add_routes(app: web.Application, root: str, routes: Iterable[Route], backend: Backend) -> None:
     for route in routes:
         app.router.add_route(route.method, root + route.path, _handler(route, backend))
+
+
+def _shown_in_v1(_call: Call, document: Json) -> Json:
+    return entities.show("document", document)
+
+
+def _shown_in_v2(call: Call, document: Json) -> Json:
+    return show_v2(call, "document", document)
+
+
+def _add_attachments(
+    app: web.Application, root: str, attachments: Attachments, backend: Backend
+) -> None:
+    """Add the endpoints whose bodies are streamed."""
+
+    async def put(request: web.Request) -> web.StreamResponse:
+        exchange = _Exchange(_NOBODYS, backend, request)
+        return web.Response(
+            body=orjson.dumps(await attachments.put(request, exchange)), content_type=_JSON
+        )
+
+    async def delete(request: web.Request) -> web.StreamResponse:
+        exchange = _Exchange(_NOBODYS, backend, request)
+        return web.Response(
+            body=orjson.dumps(await attachments.delete(request, exchange)), content_type=_JSON
+        )
+
+    async def get(request: web.Request) -> web.StreamResponse:
+        return await attachments.get(request, _Exchange(_NOBODYS, backend, request))
+
+    path = f"{root}/document/{{id}}/attachment"
+    app.router.add_put(path, put)
+    app.router.add_delete(path, delete)
+    app.router.add_get(path, get, allow_head=False)
+    app.router.add_get(path + "/{attachment}", get, allow_head=False)
 
 
 def _version(_tx: Transaction, _call: Call) -> Text:
@@ -246,14 +286,27 @@ class _Exchange:
             raise too_large(LARGEST_OF_ANYBODY)
         self._call.known_caller = await self._run(lambda tx: self._identify(tx, self._call))
 
+    async def as_caller(self, job: Callable[[Transaction, Call], T]) -> T:
+        """Run a job of the caller's, who is authenticated first."""
+        return await self._run(lambda tx: job(self._known(tx), self._call))
+
+    async def of_its_own(self, job: Callable[[Transaction], T]) -> T:
+        """Run a job that concerns nobody but the sandbox."""
+        return await self._backend.store.run(job, turn=self._turn)
+
+    def _known(self, tx: Transaction) -> Transaction:
+        """Return the transaction in the group of the caller, who is authenticated."""
+        call = self._call
+        call.known_caller = authenticate(tx, call)
+        call.delegation_keys = delegation_keys_in(
+            self._request.headers.getall(ACCESS_KEYS_HEADER, ())
+        )
+        return tx.in_group(call.caller.group_id) or tx
+
     def _work(self, tx: Transaction) -> _Encoded:
         call = self._call
         if not self._route.public:
-            call.known_caller = authenticate(tx, call)
-            call.delegation_keys = delegation_keys_in(
-                self._request.headers.getall(ACCESS_KEYS_HEADER, ())
-            )
-            tx = tx.in_group(call.caller.group_id) or tx
+            tx = self._known(tx)
         if call.saves_nothing and not self._route.answers_conflicts:
             raise conflict("Document update Conflict")
         try:

@@ -16,7 +16,15 @@ if TYPE_CHECKING:
 
     from icure_async.sandbox.workers import Workers
 
-__all__ = ["LARGEST", "LARGEST_OF_ANYBODY", "read_along", "read_body"]
+__all__ = [
+    "LARGEST",
+    "LARGEST_OF_ANYBODY",
+    "is_stream",
+    "piece_of",
+    "read_along",
+    "read_body",
+    "skip_body",
+]
 
 LARGEST_OF_ANYBODY = 2**20
 """Bytes that are read before the caller is known."""
@@ -102,13 +110,36 @@ async def _receive(request: web.Request, limit: _Limit) -> bytes:
         return known.body
     await limit.allow(request.content_length or 0)
     received = bytearray()
+    while chunk := await piece_of(request):
+        received += chunk
+        await limit.allow(len(received))
+    return bytes(received)
+
+
+async def piece_of(request: web.Request) -> bytes:
+    """Return the next bytes of a body, nothing at its end.
+
+    Raises:
+        ApiError: 400 if it is malformed.
+    """
     try:
-        while chunk := await request.content.readany():
-            received += chunk
-            await limit.allow(len(received))
+        return await request.content.readany()
     except web.RequestPayloadError:
         raise bad_request("The body can't be received: its framing is malformed") from None
-    return bytes(received)
+
+
+def is_stream(request: web.Request) -> bool:
+    """Return whether the body is that of an attachment, which is never whole in memory."""
+    return request.content_type == "application/octet-stream"
+
+
+async def skip_body(request: web.Request, part: float = 1.0) -> None:
+    """Receive a body, or the first part of one of a known length, without keeping it."""
+    length = request.content_length
+    most = None if length is None else int(length * part)
+    skipped = 0
+    while (most is None or skipped < most) and (piece := await piece_of(request)):
+        skipped += len(piece)
 
 
 def _inflate(body: bytes, window_bits: int, limit: int) -> bytes | None:

@@ -23,7 +23,7 @@ _LOGGER = logging.getLogger("icure_async.sandbox")
 IN_MEMORY = ":memory:"
 """The path of a database that is in no file."""
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """The version of the schema, kept in the header of a file; earlier sandboxes left it at 0."""
 
 PATIENCE = 1.0
@@ -55,9 +55,20 @@ CREATE TABLE IF NOT EXISTS seeded_tokens (
 CREATE TABLE IF NOT EXISTS processes (
     request_id TEXT PRIMARY KEY, body BLOB NOT NULL
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS attachments (
+    grp TEXT NOT NULL, document TEXT NOT NULL, id TEXT NOT NULL, upload TEXT NOT NULL,
+    size INTEGER NOT NULL, PRIMARY KEY (grp, document, id)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS chunks (
+    upload TEXT NOT NULL, position INTEGER NOT NULL, bytes BLOB NOT NULL,
+    PRIMARY KEY (upload, position)
+);
 PRAGMA application_id = {_APPLICATION_ID};
 PRAGMA user_version = {SCHEMA_VERSION};
 """
+
+_FORGET_PARTS = "DELETE FROM chunks WHERE upload NOT IN (SELECT upload FROM attachments)"
+"""What an upload left that was under way when the sandbox was killed."""
 
 # The first sandboxes knew one group only. The links are made anew by `relink`.
 _FROM_ONE_GROUP = f"""
@@ -213,6 +224,7 @@ def _prepare(connection: sqlite3.Connection, path: str) -> None:
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA fullfsync = ON")
+    connection.execute(_FORGET_PARTS)
     if os.name == "posix":
         _keep_private(path)
 

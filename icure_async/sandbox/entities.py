@@ -37,6 +37,7 @@ __all__ = [
     "get",
     "get_many",
     "id_and_rev",
+    "keep_attachment",
     "modify",
     "next_revision",
     "put_first",
@@ -140,6 +141,18 @@ def _unknown(kind: str, entity_id: str) -> ApiError:
     return not_found(f"{_LABELS.get(kind, 'Entity')} with id {entity_id} not found")
 
 
+def keep_attachment(kind: str, current: Json, entity: Json) -> None:
+    """Let a document keep what the backend knows of its attachment, whatever a client sends."""
+    if kind != "document":
+        return
+    for name in ("attachmentId", "mainAttachmentStoredDataSize", "deletedAttachments"):
+        entity.pop(name, None)
+        if current.get(name) is not None:
+            entity[name] = current[name]
+    if current.get("attachmentId") is not None:
+        entity["size"] = current.get("size")
+
+
 def save_changed(tx: Transaction, call: Call, kind: str, entity: Json) -> Json:
     """Store the successor of an entity whose revision was checked."""
     fill_in(call, kind, entity)
@@ -157,6 +170,7 @@ def create(tx: Transaction, call: Call, kind: str, body: Any) -> Json:
     """Create a data entity or a data owner."""
     entity = SCHEMAS[kind].read(body)
     require_creatable(call, kind, entity)
+    keep_attachment(kind, {}, entity)
     return show(kind, save_new(tx, call, kind, entity))
 
 
@@ -173,6 +187,7 @@ def modify(tx: Transaction, call: Call, kind: str, body: Any) -> Json:
     entity = SCHEMAS[kind].read(body)
     current = existing(tx, kind, entity)
     require_changeable(call, kind, current, entity)
+    keep_attachment(kind, current, entity)
     return show(kind, save_changed(tx, call, kind, entity))
 
 

@@ -9,20 +9,25 @@ from typing import TYPE_CHECKING
 import orjson
 from aiohttp import hdrs, web
 
-from icure_async.sandbox.bodies import read_along
+from icure_async.sandbox.bodies import is_stream, read_along, skip_body
 from icure_async.sandbox.control.requests import STRUCK_BY
 from icure_async.sandbox.faults import Fault, Faults
 
 if TYPE_CHECKING:
     from aiohttp.typedefs import Handler, Middleware
 
-__all__ = ["HANDLED_ANYWAY", "SAVES_NOTHING", "fault_middleware"]
+__all__ = ["HANDLED_ANYWAY", "SAVES_NOTHING", "SENT_PART", "fault_middleware"]
 
 HANDLED_ANYWAY = web.RequestKey("handled_anyway", bool)
 """Set for a request that a slow network seems to deliver after its sender lost patience."""
 
 SAVES_NOTHING = web.RequestKey("saves_nothing", bool)
 """Set for a request that meets with a conflict when it comes to saving."""
+
+SENT_PART = web.RequestKey("sent_part", float)
+"""Set for a request of which an answer that is streamed is cut: after this part of it."""
+
+_HALF = 0.5
 
 _Strike = Callable[[Fault, web.Request, "Handler"], Awaitable[web.StreamResponse]]
 
@@ -50,7 +55,8 @@ def fault_middleware(faults: Faults, *, spared: Callable[[str], bool]) -> Middle
 
 async def _delay(fault: Fault, request: web.Request, handler: Handler) -> web.StreamResponse:
     # Read now: the rest of the body is lost when the sender loses patience.
-    await read_along(request)
+    if not is_stream(request):
+        await read_along(request)
     request[HANDLED_ANYWAY] = True
     await asyncio.sleep(fault.seconds or 0)
     return await handler(request)
@@ -59,10 +65,13 @@ async def _delay(fault: Fault, request: web.Request, handler: Handler) -> web.St
 async def _drop_before(
     _fault: Fault, request: web.Request, _handler: Handler
 ) -> web.StreamResponse:
+    if is_stream(request):
+        await skip_body(request, _HALF)
     return _dropped(request)
 
 
 async def _drop_after(_fault: Fault, request: web.Request, handler: Handler) -> web.StreamResponse:
+    request[SENT_PART] = 0.0
     await handler(request)
     return _dropped(request)
 
@@ -76,7 +85,7 @@ def _dropped(request: web.Request) -> web.Response:
 
 async def _status(fault: Fault, request: web.Request, _handler: Handler) -> web.StreamResponse:
     # Clients that are still sending would take an early answer for a broken connection.
-    await read_along(request)
+    await skip_body(request)
     status = fault.status or 500
     answer = web.Response(
         status=status,
@@ -89,7 +98,10 @@ async def _status(fault: Fault, request: web.Request, _handler: Handler) -> web.
 
 
 async def _truncate(_fault: Fault, request: web.Request, handler: Handler) -> web.StreamResponse:
+    request[SENT_PART] = _HALF
     whole = await handler(request)
+    if not isinstance(whole, web.Response) and whole.prepared:
+        return whole
     body = whole.body if isinstance(whole, web.Response) else None
     if not isinstance(body, bytes) or not body:
         return _dropped(request)

@@ -16,6 +16,7 @@ from icure_async.sandbox.gateway import PROCESSES
 from icure_async.sandbox.master import MASTER_PROPERTIES, adopt_master, master_record
 from icure_async.sandbox.shapes import is_integer, is_object, is_string_list, object_in
 from icure_async.sandbox.store import KINDS, Json, Transaction
+from icure_async.sandbox.stored_bytes import decoded, exported_bytes, plant_bytes
 from icure_async.sandbox.v2.forms import FORMS, NEW_KINDS
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Seed", "export", "is_group_id", "plant", "read_seed"]
 
+_MEMBERS = frozenset({"entities", "tokens", "name", "attachments"})
 _OWN_KIND = "sandbox"
 _MASTER = "master"
 _TEXTS_OF_PROCESS = ("code", "email", "mobilePhone", "firstName", "lastName", "hcpId", "deployment")
@@ -40,6 +42,7 @@ class Seed:
         processes: request id → authentication process of the message gateway.
         name: the name of the group.
         groups: group id → what a further group has.
+        attachments: document id → attachment id → bytes.
     """
 
     entities: dict[str, dict[str, Json]] = attrs.field(repr=False)
@@ -48,6 +51,9 @@ class Seed:
     processes: dict[str, Json] = attrs.field(factory=dict[str, Json], repr=False)
     name: str | None = None
     groups: dict[str, Seed] = attrs.field(factory=dict[str, "Seed"], repr=False)
+    attachments: dict[str, dict[str, bytes]] = attrs.field(
+        factory=dict[str, dict[str, bytes]], repr=False
+    )
 
     @property
     def group_id(self) -> str | None:
@@ -94,7 +100,7 @@ def _check(content: Any) -> Seed:
         raise _malformed('A seed must be an object with "entities" and "tokens"')
     if "stages" in content:
         raise _malformed('This seed has several "stages": pass one of them')
-    unknown = content.keys() - {"entities", "tokens", "processes", "name", "groups"}
+    unknown = content.keys() - {*_MEMBERS, "processes", "groups"}
     if unknown:
         raise _malformed(f"A seed has no {sorted(unknown)!r}, only entities and tokens")
     main = attrs.evolve(
@@ -112,7 +118,7 @@ def _check_further(group_id: str, main: Seed, groups: Json) -> Seed:
     content = groups[group_id]
     if not is_group_id(group_id) or group_id == main.group_id:
         raise _malformed(f"{group_id!r} is the main group of this seed, or can't be the id of one")
-    if not is_object(content) or content.keys() - {"entities", "tokens", "name"}:
+    if not is_object(content) or content.keys() - _MEMBERS:
         raise _malformed(f"The group {group_id} of the seed must have entities and tokens only")
     checked = _check_group(content)
     if any(user.get("groupId", group_id) != group_id for user in checked.users):
@@ -138,7 +144,8 @@ def _check_group(content: Json) -> Seed:
     }
     tokens = _check_tokens(object_in(content, "tokens"), entities.get("user", {}))
     master = _check_master(own, entities)
-    return Seed(entities, tokens, master, name=name)
+    attachments = decoded(content.get("attachments", {}), entities.get("document", {}))
+    return Seed(entities, tokens, master, name=name, attachments=attachments)
 
 
 def _check_entities(kind: str, by_id: Any) -> dict[str, Json]:
@@ -228,6 +235,9 @@ def _plant_group(tx: Transaction, seed: Seed) -> None:
     for kind, by_id in seed.entities.items():
         for entity in by_id.values():
             _plant_entity(tx, kind, {**entity, "rev": entity.get("rev") or first_revision()})
+    for document_id, by_id in seed.attachments.items():
+        for attachment_id, content in by_id.items():
+            plant_bytes(tx, document_id, attachment_id, content)
     tokens = {**seed.tokens}
     if seed.master is not None:
         master_id = seed.master["userId"]
@@ -278,5 +288,7 @@ def _export_group(tx: Transaction) -> Json:
         kind: {entity["id"]: entity for entity in tx.everything(kind)} for kind in KINDS
     }
     name = tx.group_name()
-    named = {} if name is None else {"name": name}
+    named: Json = {} if name is None else {"name": name}
+    if attachments := exported_bytes(tx):
+        named["attachments"] = attachments
     return {**named, "entities": entities, "tokens": tx.all_seeded_tokens()}

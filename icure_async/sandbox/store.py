@@ -67,6 +67,15 @@ KINDS: tuple[str, ...] = (
 MAIN_GROUP = ""
 """The group that a database always has, as it is called in its rows."""
 
+_TABLES = (
+    "entities",
+    "links",
+    "seeded_tokens",
+    "processes",
+    "further_groups",
+    "attachments",
+    "chunks",
+)
 _LINK = "INSERT INTO links (grp, kind, relation, target, id) VALUES (?, ?, ?, ?, ?)"
 _UNLINK = "DELETE FROM links WHERE grp = ? AND kind = ? AND relation = ? AND target = ? AND id = ?"
 
@@ -283,7 +292,7 @@ class Transaction:
 
     def clear(self) -> None:
         """Forget everything but the master and what signs: no group has anything then."""
-        for table in ("entities", "links", "seeded_tokens", "processes", "further_groups"):
+        for table in _TABLES:
             self._connection.execute(f"DELETE FROM {table}")  # noqa: S608 - nothing but names
         self._connection.execute(
             "DELETE FROM meta WHERE key = 'group name' OR key LIKE 'revoked %'"
@@ -301,6 +310,10 @@ class Transaction:
             entity = _object(row[0])
             if not entity.get("deletionDate"):
                 yield entity
+
+    def execute(self, sql: str, parameters: tuple[str | int | bytes, ...]) -> None:
+        """Run a statement that `stored_bytes` has made."""
+        self._connection.execute(sql, parameters)
 
     def select(self, sql: str, parameters: tuple[str | int, ...]) -> list[tuple[Any, ...]]:
         """Return the rows of a query that `queries` has made."""

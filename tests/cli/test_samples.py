@@ -16,14 +16,6 @@ TEXT = "Slept badly, dreamt of wolves"
 LABEL = "LOINC|8310-5|2.77"
 
 
-@pytest.fixture
-def patient(icure: Command, running: Sandbox) -> str:
-    """A patient of the sandbox's professional, who is logged in on this device."""
-    icure.log_in_as_master(running)
-    created: str = icure.json("patient", "create", "--last-name", "Stark")["id"]
-    return created
-
-
 def add(icure: Command, patient: str, *options: str | Path) -> dict[str, Any]:
     added: dict[str, Any] = icure.json("sample", "add", patient, *options)
     return added
@@ -110,9 +102,9 @@ class TestAdd:
         ],
     )
     def test_what_makes_no_sense_is_a_usage_error(
-        self, icure: Command, patient: str, options: tuple[str, ...]
+        self, icure: Command, options: tuple[str, ...]
     ) -> None:
-        icure("sample", "add", patient, *options, code=2)
+        icure("sample", "add", "an-id", *options, code=2)
 
 
 class TestAttachments:

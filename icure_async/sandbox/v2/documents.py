@@ -14,6 +14,7 @@ from icure_async.sandbox.errors import ApiError, bad_request, not_found
 from icure_async.sandbox.pages import filter_page, match_ids
 from icure_async.sandbox.shapes import is_list, is_object
 from icure_async.sandbox.store import Json, Transaction
+from icure_async.sandbox.stored_bytes import detach
 from icure_async.sandbox.v2.forms import FORMS
 
 __all__ = ["Documents", "Save", "Show", "show"]
@@ -195,6 +196,8 @@ def _undeleted(tx: Transaction, _call: Call, kind: str, entity: Json) -> Json:
 
 def _purged(tx: Transaction, _call: Call, kind: str, entity: Json) -> Json:
     tx.remove(kind, entity["id"])
+    if kind == "document":
+        detach(tx, entity["id"])
     return entity
 
 

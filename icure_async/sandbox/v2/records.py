@@ -35,6 +35,7 @@ def _create(tx: Transaction, call: Call, kind: str, body: Any) -> Json:
     entity = read_record(kind, body)
     entities.require_creatable(call, kind, entity)
     entities.require_new(tx, kind, entity)
+    entities.keep_attachment(kind, {}, entity)
     return entities.put_first(tx, kind, entity)
 
 
@@ -44,6 +45,7 @@ def _modify(tx: Transaction, call: Call, kind: str, body: Any) -> Json:
     current = entities.existing(tx, kind, entity)
     entity = {**FORMS[kind].unknown_to(call, current), **entity}
     entities.require_changeable(call, kind, current, entity)
+    entities.keep_attachment(kind, current, entity)
     return entities.put_next(tx, kind, entity)
 
 
