@@ -5,16 +5,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from icure_async.apis.data_samples import DataSampleApi as AsyncDataSampleApi
 from icure_async.models.data_sample import DataSample, PotentiallyEncryptedDataSample
 from icure_sync._generated import events as _events
+from icure_sync._plain import callback, stepped
 from icure_sync._twins import Twin
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Awaitable, Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from icure_async.models.document import Document
     from icure_async.models.events import EventType, Reconnection
@@ -315,6 +316,68 @@ class DataSampleApi(Twin[AsyncDataSampleApi]):
         """
         return self._run(self._inner.extract_patient_id, data_sample)
 
+    def set_data_sample_attachment(
+        self,
+        data_sample_id: str,
+        body: bytes | os.PathLike[str] | BinaryIO | Iterable[bytes],
+        *,
+        document_name: str | None = None,
+        document_version: str | None = None,
+        document_external_uuid: str | None = None,
+        document_language: str | None = None,
+        in_clear: bool = False,
+        progress: Callable[[TransferProgress], None] | None = None,
+    ) -> Document:
+        """Attach a file to a data sample, and return its document.
+
+        The bytes are encrypted on this device while they are sent, so that a file of any size takes
+        little memory. Everybody who is known to have the data sample can read them. Name, version
+        and external id are in clear on the backend; size and SHA-256 are encrypted. Only when all
+        bytes are stored is the file the content of the data sample, in one language.
+
+        With the same bytes or path, a repeated call finishes the job of one that has failed. An
+        iterable, and a file that can't be read twice, are sent once: after a failure, a note
+        on the error names a document that is not attached to anything.
+
+        Args:
+            data_sample_id: id of the data sample.
+            body: bytes, a path, a file opened with mode ``"rb"``, or an iterable of bytes.
+            document_name: name of the file.
+            document_version: version of the file.
+            document_external_uuid: id of the file in another system.
+            document_language: the language whose content the file becomes, in place of what is
+                there; by default ``"en"``, or that of the file that it replaces.
+            in_clear: whether the bytes are not encrypted, so that the backend can read them, and
+                programs made with the 2023 MedTech SDK.
+            progress: a function that is told how far the transfer is.
+
+        Raises:
+            ValidationError: an argument is malformed, the file can't be read, or another content
+                would be lost.
+            NotFoundError: there is no such data sample, or this user may not read it.
+            DecryptionError: no key on this device opens it.
+            ConflictError: it was deleted, or others keep changing it.
+            ConfigurationError: ``progress`` can't be called.
+
+        Example:
+            >>> document = api.data_sample_api.set_data_sample_attachment(
+            ...     sample.id, b"%PDF...", document_name="scan.pdf", document_language="en"
+            ... )
+            >>> document.name, document.size
+            ('scan.pdf', 7)
+        """
+        return self._run(
+            self._inner.set_data_sample_attachment,
+            data_sample_id,
+            stepped(body),
+            document_name=document_name,
+            document_version=document_version,
+            document_external_uuid=document_external_uuid,
+            document_language=document_language,
+            in_clear=in_clear,
+            progress=None if progress is None else callback(progress),
+        )
+
     def get_data_sample_attachment_document(
         self, data_sample_id: str, document_id: str
     ) -> Document:
@@ -380,7 +443,7 @@ class DataSampleApi(Twin[AsyncDataSampleApi]):
         document_id: str,
         path: str | os.PathLike[str],
         *,
-        progress: Callable[[TransferProgress], Awaitable[None]] | None = None,
+        progress: Callable[[TransferProgress], None] | None = None,
     ) -> None:
         """Write the bytes of a file to a path, in little memory whatever its size.
 
@@ -413,7 +476,7 @@ class DataSampleApi(Twin[AsyncDataSampleApi]):
             data_sample_id,
             document_id,
             path,
-            progress=progress,
+            progress=None if progress is None else callback(progress),
         )
 
     def delete_attachment(self, data_sample_id: str, document_id: str) -> str:
