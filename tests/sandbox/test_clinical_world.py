@@ -110,7 +110,7 @@ RECORDED = [
     if request["method"] == "POST" and request["status"] == 200 and "response" in request
 ]
 FILLED_IN = {"rev", "created", "modified", "author", "responsible", "valueDate", "openingDate"}
-# The recorded backend gave both back; the others came to the model later (§11).
+# The recorded backend gave both back; the others came to the model later.
 NOT_COMPARED = {"_type", "hash", "participants"}
 
 
@@ -133,7 +133,7 @@ async def test_recorded_creations_are_answered_as_they_were(world: World, path: 
     for request in recorded:
         answer = await master.post(path, request["body"])
         assert answer.status == 200, answer.body
-        # These are always there (§6.1, §11.12).
+        # These are always there (server-behaviour.md §6.1, §11.12).
         expected = copy.deepcopy(request["response"])
         for entry in entries_of(expected):
             entry.setdefault("tags", [])
