@@ -91,6 +91,7 @@ async def _opened(crypto: Crypto, key: bytes, service: Mapping[str, Any]) -> dic
         opened.pop(name, None)
         if name in closed:
             opened[name] = closed[name]
+    content: Any
     if service.get(_ENCRYPTED_CONTENT):
         content = await _legacy_content(crypto, key, service[_ENCRYPTED_CONTENT])
     elif kept.get(ENCRYPTED_SELF):

@@ -1,7 +1,7 @@
 """Data samples saved: new ones as a contact of their own, changed ones in the contact they are in.
 
-Whoever else changes the same contact loses nothing: what was not passed goes back as it was read
-just before, and a conflict is met by reading again (docs/spec/second-world.md §6).
+Others who change the same contact lose nothing: what was not passed goes back as it was read just
+before, and a conflict is met by reading again (docs/spec/second-world.md §6).
 """
 
 from __future__ import annotations

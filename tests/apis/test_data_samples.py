@@ -599,11 +599,12 @@ async def test_malformed_arguments_are_refused_before_anything_is_sent(clinic: C
         await api.create_or_modify_data_sample_for("", DataSample(content=text("s")))
     with pytest.raises(ValidationError):
         await api.give_access_to(DataSample(id="x"), IDS["hcpB"])
-    for wrong in (None, {}, "x"):
+    wrongs: list[Any] = [None, {}, "x"]
+    for wrong in wrongs:
         with pytest.raises(ValidationError):
-            await api.give_access_to(wrong, IDS["hcpB"])  # type: ignore[arg-type]
+            await api.give_access_to(wrong, IDS["hcpB"])
         with pytest.raises(ValidationError):
-            await api.extract_patient_id(wrong)  # type: ignore[arg-type]
+            await api.extract_patient_id(wrong)
     assert clinic.log.take() == []
 
 
