@@ -250,7 +250,7 @@ class DataSampleChanges:
             contact = await self._contacts.read(contact_id)
         except NotFoundError:
             raise conflict or _id_in_use(ids) from None
-        found = await self._stored_in(contact)
+        found = await self._stored_in(contact, samples)
         for sample in samples:
             stored = found.get(sample.id)
             if stored is None or not _is_stored(sample, contact, stored):
@@ -295,7 +295,7 @@ class DataSampleChanges:
         self, contact: dict[str, Any], samples: Sequence[DataSample]
     ) -> dict[str, Any] | None:
         """Return a contact with data samples changed, or None where all of that is stored."""
-        found = await self._stored_in(contact)
+        found = await self._stored_in(contact, samples)
         pending: list[tuple[DataSample, _Stored]] = []
         for sample in samples:
             stored = found.get(sample.id)
@@ -360,13 +360,16 @@ class DataSampleChanges:
 
     # --- Both ---
 
-    async def _stored_in(self, contact: Mapping[str, Any]) -> dict[str, _Stored]:
-        """Return the data samples of a contact by id.
+    async def _stored_in(
+        self, contact: Mapping[str, Any], samples: Iterable[DataSample]
+    ) -> dict[str, _Stored]:
+        """Return those of some data samples that are in a contact by id.
 
         Raises:
             InvalidResponseError: one is there twice.
         """
-        services = services_of(contact)
+        ids = {sample.id for sample in samples}
+        services = [service for service in services_of(contact) if service["id"] in ids]
         rows = [row_of(contact, service) for service in services]
         opened = await self._samples.services.open_many(rows)
         found: dict[str, _Stored] = {}
