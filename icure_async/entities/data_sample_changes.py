@@ -525,10 +525,10 @@ def _compared(sample: DataSample) -> dict[str, Any]:
 def _new_version(sample: DataSample, stored: _Stored, now: int) -> dict[str, Any]:
     """Return the service that replaces a stored one, in clear next to what was encrypted in it."""
     wire = _wire(sample)
-    clear = stored.opened.document if stored.opened else {}
-    if sample.unknown_fields is None:
+    if sample.unknown_fields is None and stored.opened is not None:
         # Built by hand: it lacks what its class does not know.
         known = wire_names(DataSample)
+        clear = stored.opened.document
         wire = {name: value for name, value in clear.items() if name not in known} | wire
     service = storable_service(wire)
     service.pop(ENCRYPTED_SELF, None)
