@@ -8,7 +8,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
+import os
 import threading
+from collections.abc import AsyncIterable, Iterable
 from concurrent.futures import Future
 from functools import partial, wraps
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, overload
@@ -24,9 +26,9 @@ from icure_sync._signals import with_signals
 from icure_sync._twins import Twin
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Coroutine
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator
 
-__all__ = ["adapt", "callback", "taking"]
+__all__ = ["adapt", "callback", "stepped", "taking"]
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -207,6 +209,39 @@ def taking(function: Any, *twins: type[Twin[Any]] | None) -> Any:
         return function(*(arg if twin is None else twin._wrap(arg) for arg, twin in pairs))
 
     return call
+
+
+def stepped(stream: Any) -> Any:
+    """Return an async iterable that takes the steps of a plain one, if that is one.
+
+    Bytes, texts, paths and files are returned as they are: the SDK knows what to do with them.
+    """
+    is_other = isinstance(stream, bytes | bytearray | memoryview | str | os.PathLike)
+    is_async = isinstance(stream, AsyncIterable)
+    if is_other or is_async or hasattr(stream, "read") or not isinstance(stream, Iterable):
+        return stream
+    return _Stepped(stream)
+
+
+_END: Final = object()
+
+
+class _Stepped:
+    """A plain iterable, each of whose steps is one call in a worker thread."""
+
+    def __init__(self, items: Iterable[Any]) -> None:
+        self._items = items
+
+    async def __aiter__(self) -> AsyncIterator[Any]:
+        iterator: Iterator[Any] = await callback(lambda: iter(self._items))()
+        step = callback(lambda: next(iterator, _END))
+        try:
+            while (item := await step()) is not _END:
+                yield item
+        finally:
+            close = getattr(iterator, "close", None)
+            if callable(close):
+                await callback(close)()
 
 
 def _is_async(function: Any) -> bool:

@@ -50,6 +50,8 @@ class Rules:
         decorators: class decorators that the base of the twins applies to these, too.
         callbacks: async functions as arguments, ``"Class.method.parameter"``; the twin takes plain
             ones, which run in a worker thread.
+        streams: async iterables as arguments, like callbacks; the twin takes plain ones, and takes
+            their steps in worker threads.
         left_out: public members and names that have no twin, and why.
         facades: hand-written module of ``icure_sync`` → the one of ``icure_async`` whose public
             names it must have.
@@ -70,6 +72,7 @@ class Rules:
     iterators: tuple[str, ...]
     decorators: tuple[str, ...]
     callbacks: tuple[str, ...]
+    streams: tuple[str, ...]
     left_out: Mapping[str, str]
     facades: Mapping[str, str]
     internal: tuple[str, ...]
@@ -195,6 +198,8 @@ RULES: Final = Rules(
         "AuthenticationApi.start_authentication.progress",
         "CodingApi.create_or_modify_codings.progress",
         "HealthcareElementApi.create_or_modify_healthcare_elements.progress",
+        "DataSampleApi.save_data_sample_attachment_content.progress",
+        "DataSampleApi.set_data_sample_attachment.progress",
         "MedTechApi.init_user_crypto.find_key",
         "MedTechApiBuilder.on_key_change.notify",
         "MedTechApiBuilder.with_public_key_policy.policy",
@@ -211,6 +216,7 @@ RULES: Final = Rules(
         "Subscription.start.on_event",
         "Subscription.start.on_state",
     ),
+    streams=("DataSampleApi.set_data_sample_attachment.body",),
     left_out={
         "AnonymousMedTechApiBuilder.with_client_session": (
             "An aiohttp.ClientSession belongs to the event loop of its caller, and blocking "
@@ -267,6 +273,7 @@ RULES: Final = Rules(
         "another event loop or process": "another process",
         "async for": "for",
         "an async function that": "a function that",
+        "async iterable": "iterable",
         "async with": "with",
         "aclose()": "close()",
         ":meth:`aclose`": ":meth:`close`",

@@ -32,10 +32,10 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from typing import Final, Protocol, Self
 from icure_sync._iterators import ClosableIterator
-from icure_sync._plain import adapt, callback, taking
+from icure_sync._plain import adapt, callback, stepped, taking
 from icure_sync._twins import Twin
 """
-RUNTIME: Final = ("Twin", "adapt", "callback", "taking")
+RUNTIME: Final = ("Twin", "adapt", "callback", "stepped", "taking")
 ITERATORS: Final = (abc.AsyncIterator, abc.AsyncIterable, abc.AsyncGenerator)
 # Results of methods: the table of its rules, the twin's way to call it, and the plain type.
 PLAIN_FORMS: Final[dict[object, tuple[str, str, str]]] = {
@@ -60,6 +60,7 @@ CONSTANTS: Final = {bool, bytes, float, int, str, type(None)}
 NO_RULE: Final = "there is no rule for such a member"
 SPECIAL: Final = "is special, and there is no rule for it"
 ITERATOR: Final = "is an async iterator without a rule; see iterators"
+STREAM: Final = "is an async iterable without a rule; see streams"
 CALLBACK: Final = "is a callback without a rule; see callbacks"
 CONVERTIBLE: Final = (
     "is a callback, and only Callable[…, Awaitable[…]] can be converted; write that"
@@ -544,6 +545,9 @@ class ClassWriter:
             self.module.needs(self.plan.homes[cls], blocking)
             plain = f"{blocking} | {ast.unparse(wanted)}"
             made = f"adapt({name}, {self.module.in_sibling(cls, constant)})"
+        elif wanted and self._is_stream(wanted) and not starred:
+            refuse(not self.plan.uses("streams", self.place), STREAM)
+            plain, made = _plain_streams(wanted), f"stepped({name})"
         elif source.calls_back(self.meaning(annotation)):
             refuse(not self.plan.uses("callbacks", self.place), CALLBACK)
             plain, made = self._callback(None if starred else wanted, name)
@@ -564,6 +568,13 @@ class ClassWriter:
         others = [part for part in parts if ast.unparse(part) != "None"]
         is_optional = shape in (typing.Union, UnionType) and len(others) == 1
         return (others[0], True) if is_optional else (annotation, False)
+
+    def _is_stream(self, annotation: ast.expr) -> bool:
+        """Return whether a type, or a part of a union, is an async iterable."""
+        shape, parts = self.generic(annotation)
+        if shape in (typing.Union, UnionType):
+            return any(map(self._is_stream, parts))
+        return shape is abc.AsyncIterable
 
     def _callback(self, hint: Any, name: str) -> tuple[str, str]:
         """Return the type of the plain function for that of an async one, and what is made of it.
@@ -594,3 +605,12 @@ class ClassWriter:
             return None
         self.module.needs(self.plan.homes[cls], cls.__name__)
         return self.module.in_sibling(cls, cls.__name__)
+
+
+def _plain_streams(annotation: ast.expr) -> str:
+    """Return a type with plain iterables in place of async ones."""
+    plain = copy.deepcopy(annotation)
+    for node in ast.walk(plain):
+        if isinstance(node, ast.Name) and node.id == abc.AsyncIterable.__name__:
+            node.id = abc.Iterable.__name__
+    return ast.unparse(plain)

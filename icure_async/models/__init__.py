@@ -143,6 +143,7 @@ from icure_async.models.system_meta_data import (
     SystemMetaDataOwnerEncrypted,
 )
 from icure_async.models.tables import Table, to_table
+from icure_async.models.transfer import TransferProgress
 from icure_async.models.user import AuthenticationToken, User
 from icure_async.models.user_token import LogoutResult, RenewedToken, UserToken
 from icure_async.models.views import Revealed, reveal
@@ -287,6 +288,7 @@ __all__ = [
     "Telecom",
     "TelecomType",
     "TimeSeries",
+    "TransferProgress",
     "TypedValueObject",
     "UnionFilter",
     "UnreadableEvent",

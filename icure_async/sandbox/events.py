@@ -18,11 +18,14 @@ from icure_async.sandbox.errors import ApiError, bad_request, unauthorized
 from icure_async.sandbox.filters import finds
 from icure_async.sandbox.links import link_entity
 from icure_async.sandbox.secure_delegations import delegation_key
-from icure_async.sandbox.shapes import is_object, is_string_list, list_in
+from icure_async.sandbox.service_routes import show_service
+from icure_async.sandbox.services import SERVICE, index_version
+from icure_async.sandbox.shapes import is_list, is_object, is_string_list, list_in
 from icure_async.sandbox.store import alone
 from icure_async.sandbox.users import show_user
 from icure_async.sandbox.v2.documents import show as show_v2
 from icure_async.sandbox.v2.exchange_data_maps import key_bytes
+from icure_async.sandbox.v2.services import show_service as show_service_v2
 from icure_async.sandbox.v2.users import show_user as show_user_v2
 
 if TYPE_CHECKING:
@@ -42,15 +45,18 @@ EVENTS_V2_PATH: Final = "/ws/v2/notification/subscribe"
 """The path of the websocket of v2, which takes a JWT."""
 
 _KINDS_OF_V1: Final[dict[str, str]] = {
+    "org.taktik.icure.entities.HealthElement": "helement",
     "org.taktik.icure.entities.MaintenanceTask": "maintenancetask",
     "org.taktik.icure.entities.Patient": "patient",
     "org.taktik.icure.entities.User": "user",
+    "org.taktik.icure.entities.embed.Service": SERVICE,
 }
 _KINDS: Final[dict[str, str]] = {
     **_KINDS_OF_V1,
     "org.taktik.icure.entities.Contact": "contact",
-    "org.taktik.icure.entities.HealthElement": "helement",
 }
+_BY_TAGS: Final = "HealthElementByHcPartyTagCodeFilter"
+_INNER: Final = ("superSet", "subSet")
 _TODAY: Final = 2
 _PARAMETER: Final = ";tokenid="
 _TYPES: Final = frozenset({"CREATE", "UPDATE", "DELETE"})
@@ -287,7 +293,7 @@ class Events:
     def _check_filter(self, tx: Transaction, reader: _Reader, kind: str, wanted: Any) -> None:
         call = self._call(tx, reader)
         if call is not None:
-            _is_found(call, kind, {"id": "none"}, wanted)
+            _is_found(call, kind, {"id": "none", "contactId": "none"}, wanted)
 
     async def _serve(self, subscriber: _Subscriber, transport: asyncio.Transport | None) -> None:
         """Send what waits, until either side closes the websocket."""
@@ -333,7 +339,25 @@ def _is_found(call: Call, kind: str, entity: Json, wanted: Any) -> bool:
     # A deletion concerns those who looked for the entity.
     kept = {name: value for name, value in entity.items() if name != "deletionDate"}
     with alone(link_entity, kind, kept) as tx:
-        return finds(tx, call, kind, wanted, kept["id"])
+        if kind == SERVICE:
+            index_version(tx, kept)
+        return finds(tx, call, kind, _as_for_events(wanted), kept["id"])
+
+
+def _as_for_events(wanted: Any) -> Any:
+    """Return a filter without what the backend does not look at when it tells of a condition.
+
+    Without ``codeType`` nothing but the owner counts: neither tags nor the status (§15.1).
+    """
+    if not is_object(wanted):
+        return wanted
+    if wanted.get("$type") == _BY_TAGS and wanted.get("codeType") is None:
+        ignored = ("tagType", "tagCode", "status")
+        return {name: value for name, value in wanted.items() if name not in ignored}
+    changed: Json = {name: _as_for_events(wanted[name]) for name in _INNER if name in wanted}
+    if is_list(members := wanted.get("filters")):
+        changed["filters"] = [_as_for_events(member) for member in members]
+    return {**wanted, **changed}
 
 
 def _reader_of_today(reader: _Reader, body: Json) -> _Reader:
@@ -349,11 +373,14 @@ def _reader_of_today(reader: _Reader, body: Json) -> _Reader:
 
 
 def _text(call: Call, change: Change, version: Literal[1, 2]) -> str:
+    is_today = version == _TODAY
     kind, entity = change.kind, change.entity
-    if version == _TODAY:
-        shown = show_user_v2(call, entity) if kind == "user" else show_v2(call, kind, entity)
+    if kind == "user":
+        shown = show_user_v2(call, entity) if is_today else show_user(entity)
+    elif kind == SERVICE:
+        shown = show_service_v2(call, entity) if is_today else show_service(call, entity)
     else:
-        shown = show_user(entity) if kind == "user" else show(kind, entity)
+        shown = show_v2(call, kind, entity) if is_today else show(kind, entity)
     return orjson.dumps(shown).decode()
 
 

@@ -5,19 +5,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from icure_async.apis.data_samples import DataSampleApi as AsyncDataSampleApi
 from icure_async.models.data_sample import DataSample, PotentiallyEncryptedDataSample
 from icure_sync._generated import events as _events
+from icure_sync._plain import callback, stepped
 from icure_sync._twins import Twin
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    import os
+    from collections.abc import Callable, Iterable, Sequence
 
+    from icure_async.models.document import Document
     from icure_async.models.events import EventType, Reconnection
     from icure_async.models.filters import DataSampleFilter, Filter
     from icure_async.models.patient import PotentiallyEncryptedPatient
+    from icure_async.models.transfer import TransferProgress
     from icure_sync._generated.events import Subscription
     from icure_sync._iterators import ClosableIterator
 
@@ -231,8 +235,8 @@ class DataSampleApi(Twin[AsyncDataSampleApi]):
     def give_access_to(self, data_sample: DataSample, delegate_id: str) -> DataSample:
         """Share a data sample with another data owner, and return it as it is stored.
 
-        All data samples of its batch are shared with it, since they have the same keys. Repeating
-        the call changes nothing.
+        All data samples of its batch are shared with it, since they have the same keys. The files
+        that are attached to this one are shared, too. Repeating the call changes nothing.
 
         Args:
             data_sample: as it was read.
@@ -311,6 +315,193 @@ class DataSampleApi(Twin[AsyncDataSampleApi]):
             True
         """
         return self._run(self._inner.extract_patient_id, data_sample)
+
+    def set_data_sample_attachment(
+        self,
+        data_sample_id: str,
+        body: bytes | os.PathLike[str] | BinaryIO | Iterable[bytes],
+        *,
+        document_name: str | None = None,
+        document_version: str | None = None,
+        document_external_uuid: str | None = None,
+        document_language: str | None = None,
+        in_clear: bool = False,
+        progress: Callable[[TransferProgress], None] | None = None,
+    ) -> Document:
+        """Attach a file to a data sample, and return its document.
+
+        The bytes are encrypted on this device while they are sent, so that a file of any size takes
+        little memory. Everybody who is known to have the data sample can read them. Name, version
+        and external id are in clear on the backend; size and SHA-256 are encrypted. Only when all
+        bytes are stored is the file the content of the data sample, in one language.
+
+        With the same bytes or path, a repeated call finishes the job of one that has failed. An
+        iterable, and a file that can't be read twice, are sent once: after a failure, a note
+        on the error names a document that is not attached to anything.
+
+        Args:
+            data_sample_id: id of the data sample.
+            body: bytes, a path, a file opened with mode ``"rb"``, or an iterable of bytes.
+            document_name: name of the file.
+            document_version: version of the file.
+            document_external_uuid: id of the file in another system.
+            document_language: the language whose content the file becomes, in place of what is
+                there; by default ``"en"``, or that of the file that it replaces.
+            in_clear: whether the bytes are not encrypted, so that the backend can read them, and
+                programs made with the 2023 MedTech SDK.
+            progress: a function that is told how far the transfer is.
+
+        Raises:
+            ValidationError: an argument is malformed, the file can't be read, or another content
+                would be lost.
+            NotFoundError: there is no such data sample, or this user may not read it.
+            DecryptionError: no key on this device opens it.
+            ConflictError: it was deleted, or others keep changing it.
+            ConfigurationError: ``progress`` can't be called.
+
+        Example:
+            >>> document = api.data_sample_api.set_data_sample_attachment(
+            ...     sample.id, b"%PDF...", document_name="scan.pdf", document_language="en"
+            ... )
+            >>> document.name, document.size
+            ('scan.pdf', 7)
+        """
+        return self._run(
+            self._inner.set_data_sample_attachment,
+            data_sample_id,
+            stepped(body),
+            document_name=document_name,
+            document_version=document_version,
+            document_external_uuid=document_external_uuid,
+            document_language=document_language,
+            in_clear=in_clear,
+            progress=None if progress is None else callback(progress),
+        )
+
+    def get_data_sample_attachment_document(
+        self, data_sample_id: str, document_id: str
+    ) -> Document:
+        """Return the document of a file, with its name, size and hash.
+
+        Args:
+            data_sample_id: id of the data sample.
+            document_id: as in the content of the data sample.
+
+        Raises:
+            ValidationError: an id is malformed.
+            NotFoundError: there is no such document.
+            DecryptionError: no key on this device opens it.
+
+        Example:
+            >>> document = api.data_sample_api.get_data_sample_attachment_document(
+            ...     sample.id, document.id
+            ... )
+            >>> document.name
+            'scan.pdf'
+        """
+        return self._run(
+            self._inner.get_data_sample_attachment_document, data_sample_id, document_id
+        )
+
+    def get_data_sample_attachment_content(
+        self, data_sample_id: str, document_id: str, attachment_id: str | None = None
+    ) -> bytes:
+        """Return the bytes of a file.
+
+        Those that this SDK has attached are decrypted, and have the size and the hash of the file
+        that was attached; anything else is an error. Those of the 2023 MedTech SDK are in clear.
+        For large files there is :meth:`save_data_sample_attachment_content`.
+
+        Args:
+            data_sample_id: id of the data sample.
+            document_id: as in the content of the data sample.
+            attachment_id: ``attachment_id`` of the document, which is the default.
+
+        Raises:
+            ValidationError: an id is malformed.
+            NotFoundError: there is no such document, or it has no bytes.
+            DecryptionError: no key on this device opens the document, or its key not the bytes.
+            InvalidResponseError: the bytes are cut, or are not those that were attached.
+            ResponseTooLargeError: there are more than ``with_max_response_size()`` allows.
+
+        Example:
+            >>> api.data_sample_api.get_data_sample_attachment_content(
+            ...     sample.id, document.id
+            ... )
+            b'%PDF...'
+        """
+        return self._run(
+            self._inner.get_data_sample_attachment_content,
+            data_sample_id,
+            document_id,
+            attachment_id,
+        )
+
+    def save_data_sample_attachment_content(
+        self,
+        data_sample_id: str,
+        document_id: str,
+        path: str | os.PathLike[str],
+        *,
+        progress: Callable[[TransferProgress], None] | None = None,
+    ) -> None:
+        """Write the bytes of a file to a path, in little memory whatever its size.
+
+        They are decrypted and checked as by :meth:`get_data_sample_attachment_content`. The file
+        gets its name when all of them are there and right: before, and after an error, what was at
+        that path is unchanged. On POSIX systems this user alone may read it (mode 0600).
+
+        Args:
+            data_sample_id: id of the data sample.
+            document_id: as in the content of the data sample.
+            path: of the file to write; one that is there is replaced.
+            progress: a function that is told how far the transfer is.
+
+        Raises:
+            ValidationError: an id is malformed, or the file can't be written.
+            NotFoundError: there is no such document, or it has no bytes.
+            DecryptionError: no key on this device opens the document, or its key not the bytes.
+            InvalidResponseError: the bytes are cut, or are not those that were attached.
+            ConfigurationError: ``progress`` can't be called.
+
+        Example:
+            >>> api.data_sample_api.save_data_sample_attachment_content(
+            ...     sample.id, document.id, folder / "scan.pdf"
+            ... )
+            >>> (folder / "scan.pdf").read_bytes()
+            b'%PDF...'
+        """
+        self._run(
+            self._inner.save_data_sample_attachment_content,
+            data_sample_id,
+            document_id,
+            path,
+            progress=None if progress is None else callback(progress),
+        )
+
+    def delete_attachment(self, data_sample_id: str, document_id: str) -> str:
+        """Take a file from a data sample, remove its bytes, and return the id of its document.
+
+        The links and the other contents of the data sample stay. Where another data sample of the
+        batch has the same file, its bytes stay, too. A repeated call finishes the job of one that
+        has failed.
+
+        Args:
+            data_sample_id: id of the data sample.
+            document_id: as in the content of the data sample.
+
+        Raises:
+            ValidationError: an id is malformed, or a data sample inside this one has the file.
+            NotFoundError: there is no such data sample or document.
+            DecryptionError: no key on this device opens the data sample.
+            ConflictError: the data sample was deleted, others keep changing it, or the document is
+                attached to another one.
+
+        Example:
+            >>> api.data_sample_api.delete_attachment(sample.id, document.id) == document.id
+            True
+        """
+        return self._run(self._inner.delete_attachment, data_sample_id, document_id)
 
     def subscribe_to_data_sample_events(
         self,

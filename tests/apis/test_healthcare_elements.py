@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 from typing import Any, Final, cast
 
 import aiohttp
-import attrs
 import pytest
 
 from icure_async import (
@@ -15,8 +14,6 @@ from icure_async import (
     HealthcareElement,
     HealthcareElementFilter,
     Identifier,
-    KeyPair,
-    MedTechApi,
     Patient,
     PatientFilter,
 )
@@ -32,76 +29,17 @@ from icure_async.errors import (
 )
 from icure_async.sandbox import Sandbox
 from tests.support.golden import WORLD2
-from tests.support.golden_sandbox import Opener
 from tests.support.json_proxy import Exchange, Proxy
 from tests.support.request_log import RequestLog
-from tests.support.seeds import Json, stage
+from tests.support.second_world import IDS, PATIENT, SecondWorld, without_tags
+from tests.support.seeds import stage
 
 ROOT: Final = "/rest/v1"
-IDS: Final[dict[str, str]] = {
-    name: user["dataOwnerId"] for name, user in WORLD2["users"].items() if name != "master"
-}
-PATIENT: Final = "11511416-6010-4537-945a-574e43209de8"
-"""A patient of hcpA, who has shared it with hcpB."""
 FEVER: Final = "cfa91eb2-a2c7-4d3f-a370-106293d11f20"
 """A condition of that patient, shared with hcpB, too."""
 OF_NED: Final = "b9049d12-dd24-4da8-bffa-cc2b91ab4fb9"
 """A condition of another patient that hcpA can read."""
 TYPES: Final = ("healthcareElement", "healthcareElementsForPatient")
-
-
-@attrs.define
-class Clinic:
-    """A stage of the second world on a sandbox, and its people."""
-
-    sandbox: Sandbox
-    session: aiohttp.ClientSession
-    _open: dict[str, MedTechApi] = attrs.field(factory=dict[str, MedTechApi])
-
-    async def user(self, name: str, url: str | None = None) -> MedTechApi:
-        """The API of a golden user with all of its key pairs, opened once."""
-        key = f"{name} {url or ''}"
-        if key not in self._open:
-            opener = Opener(url or self.sandbox.icure_url, WORLD2, self.session)
-            api = self._open[key] = await opener.golden(name)
-            for pair in WORLD2["users"][name].get("extraKeyPairs", []):
-                pair_of = KeyPair(pair["publicKey"], pair["privateKey"])
-                await api.add_key_pair(pair["dataOwnerId"], pair_of)
-        return self._open[key]
-
-    async def stored(self, kind: str, entity_id: str) -> Json:
-        stored = await self.sandbox.stored(kind, entity_id)
-        assert stored is not None
-        return stored
-
-    async def change(self, kind: str, entity_id: str, **members: Any) -> None:
-        """Change a document behind everybody's back."""
-        master = self.sandbox.master_hcp
-        async with self.session.put(
-            f"{self.sandbox.icure_url}/{kind}",
-            json=await self.stored(kind, entity_id) | members,
-            headers={"Authorization": aiohttp.encode_basic_auth(master.login, master.password)},
-        ) as answer:
-            assert answer.status == 200, await answer.text()
-
-    async def create(
-        self, name: str, description: str = "Asthma", patient_id: str = PATIENT
-    ) -> HealthcareElement:
-        elements = (await self.user(name)).healthcare_element_api
-        element = HealthcareElement(description=description, note="n")
-        return await elements.create_or_modify_healthcare_element(element, patient_id)
-
-    async def listed(self, name: str, patient_id: str = PATIENT) -> set[str]:
-        elements = (await self.user(name)).healthcare_element_api
-        return {one.id for one in await elements.get_healthcare_elements_for_patient(patient_id)}
-
-
-def without_tags(entries: Json) -> Json:
-    """Entries without the empty member that backends add."""
-    return {
-        name: [{key: value for key, value in one.items() if key != "tags"} for one in listed]
-        for name, listed in entries.items()
-    }
 
 
 @pytest.fixture
@@ -110,14 +48,16 @@ def stage_name() -> str:
 
 
 @pytest.fixture
-async def clinic(stage_name: str, client_session: aiohttp.ClientSession) -> AsyncIterator[Clinic]:
+async def world(
+    stage_name: str, client_session: aiohttp.ClientSession
+) -> AsyncIterator[SecondWorld]:
     async with Sandbox(seed=stage(WORLD2, stage_name), jwt=False) as sandbox:
-        yield Clinic(sandbox, client_session)
+        yield SecondWorld(sandbox, client_session)
 
 
 @pytest.fixture
-async def proxy(clinic: Clinic) -> AsyncIterator[Proxy]:
-    async with Proxy(clinic.sandbox) as running:
+async def proxy(world: SecondWorld) -> AsyncIterator[Proxy]:
+    async with Proxy(world.sandbox) as running:
         yield running
 
 
@@ -128,13 +68,13 @@ EXPECTED: Final = [one for one in WORLD2["expected"] if one["type"] in TYPES]
 
 @pytest.mark.parametrize("stage_name", sorted({one["stage"] for one in EXPECTED}))
 async def test_what_the_reference_wrote_is_read_by_those_it_is_meant_for(
-    clinic: Clinic, stage_name: str
+    world: SecondWorld, stage_name: str
 ) -> None:
     wrong: list[str] = []
     for entry in EXPECTED:
         if entry["stage"] != stage_name:
             continue
-        elements = (await clinic.user(entry["reader"])).healthcare_element_api
+        elements = (await world.user(entry["reader"])).healthcare_element_api
         wanted = entry["fields"]
         try:
             if entry["type"] == "healthcareElement":
@@ -153,13 +93,13 @@ async def test_what_the_reference_wrote_is_read_by_those_it_is_meant_for(
 
 
 async def test_a_condition_of_the_reference_is_changed_with_one_request(
-    clinic: Clinic, requests: RequestLog
+    world: SecondWorld, requests: RequestLog
 ) -> None:
-    elements = (await clinic.user("hcpA")).healthcare_element_api
+    elements = (await world.user("hcpA")).healthcare_element_api
     fever = await elements.get_healthcare_element(FEVER)
     # Backends fill in empty members on the first change.
     fever = await elements.create_or_modify_healthcare_element(fever.evolve(note="first"))
-    before = await clinic.stored("helement", FEVER)
+    before = await world.stored("helement", FEVER)
     of_reference = WORLD2["stages"]["11-health-elements"]["entities"]["helement"][FEVER]
     for name in ("delegations", "encryptionKeys", "cryptedForeignKeys"):
         assert without_tags(before[name]) == without_tags(of_reference[name])
@@ -168,10 +108,10 @@ async def test_a_condition_of_the_reference_is_changed_with_one_request(
     saved = await elements.create_or_modify_healthcare_element(fever)
     assert requests.take() == [f"PUT {ROOT}/helement"]
     assert saved.note == "changed"
-    after = await clinic.stored("helement", FEVER)
+    after = await world.stored("helement", FEVER)
     differing = {name for name in before.keys() | after if before.get(name) != after.get(name)}
     assert differing == {"rev", "modified", "encryptedSelf"}
-    reader = (await clinic.user("hcpB")).healthcare_element_api
+    reader = (await world.user("hcpB")).healthcare_element_api
     assert (await reader.get_healthcare_element(FEVER)).note == "changed"
 
 
@@ -179,10 +119,10 @@ async def test_a_condition_of_the_reference_is_changed_with_one_request(
 
 
 async def test_a_new_condition_is_as_the_reference_would_write_it(
-    clinic: Clinic, requests: RequestLog
+    world: SecondWorld, requests: RequestLog
 ) -> None:
-    await clinic.create("hcpA")
-    elements = (await clinic.user("hcpA")).healthcare_element_api
+    await world.create("hcpA")
+    elements = (await world.user("hcpA")).healthcare_element_api
     new = HealthcareElement(
         description="SECRET",
         note="SECRET",
@@ -195,10 +135,10 @@ async def test_a_new_condition_is_as_the_reference_would_write_it(
     # The reference takes 3.
     assert requests.take() == [f"GET {ROOT}/patient/{PATIENT}", f"POST {ROOT}/helement"]
     assert new.id == saved.id == saved.healthcare_element_id
-    stored = await clinic.stored("helement", saved.id)
+    stored = await world.stored("helement", saved.id)
     assert "SECRET" not in str(stored)
     assert PATIENT not in str(stored)
-    of_reference = await clinic.stored("helement", FEVER)
+    of_reference = await world.stored("helement", FEVER)
     assert stored["secretForeignKeys"] == of_reference["secretForeignKeys"]
     for name in ("delegations", "encryptionKeys", "cryptedForeignKeys"):
         ((delegate, (entry,)),) = stored[name].items()
@@ -217,8 +157,8 @@ async def test_a_new_condition_is_as_the_reference_would_write_it(
     assert (again.description, again.note) == ("SECRET", None)
 
 
-async def test_lists_by_patient_take_one_request(clinic: Clinic, requests: RequestLog) -> None:
-    api = await clinic.user("hcpA")
+async def test_lists_by_patient_take_one_request(world: SecondWorld, requests: RequestLog) -> None:
+    api = await world.user("hcpA")
     elements = api.healthcare_element_api
     patient = await api.patient_api.get_patient(PATIENT)
     await elements.get_healthcare_elements_for_patient(patient)
@@ -236,8 +176,8 @@ async def test_lists_by_patient_take_one_request(clinic: Clinic, requests: Reque
     assert await elements.get_healthcare_elements_for_patient(plain) == listed
 
 
-async def test_conditions_are_found_by_filters(clinic: Clinic, requests: RequestLog) -> None:
-    api = await clinic.user("hcpA")
+async def test_conditions_are_found_by_filters(world: SecondWorld, requests: RequestLog) -> None:
+    api = await world.user("hcpA")
     elements = api.healthcare_element_api
     patient = await api.patient_api.get_patient(PATIENT)
     new = await elements.create_or_modify_healthcare_element(
@@ -272,28 +212,28 @@ async def test_conditions_are_found_by_filters(clinic: Clinic, requests: Request
 
 
 async def test_deleted_conditions_are_read_by_their_id_and_listed_nowhere(
-    clinic: Clinic, requests: RequestLog
+    world: SecondWorld, requests: RequestLog
 ) -> None:
-    element = await clinic.create("hcpA")
-    elements = (await clinic.user("hcpA")).healthcare_element_api
+    element = await world.create("hcpA")
+    elements = (await world.user("hcpA")).healthcare_element_api
     requests.take()
     assert await elements.delete_healthcare_element(element.id) == element.id
     assert requests.take() == [f"DELETE {ROOT}/helement/{element.id}"]
     assert (await elements.get_healthcare_element(element.id)).deletion_date is not None
-    assert element.id not in await clinic.listed("hcpA")
+    assert element.id not in await world.listed("hcpA")
     with pytest.raises(NotFoundError, match="Could not delete healthcare element none"):
         await elements.delete_healthcare_element("none")
     with pytest.raises(ValidationError):
         await elements.delete_healthcare_element("a,b")
 
 
-async def test_events_about_conditions_are_decrypted(clinic: Clinic) -> None:
-    api = await clinic.user("hcpA")
+async def test_events_about_conditions_are_decrypted(world: SecondWorld) -> None:
+    api = await world.user("hcpA")
     elements = api.healthcare_element_api
     of_patient = HealthcareElementFilter().for_patients([PATIENT])
     async with elements.subscribe_to_healthcare_element_events(["CREATE"], of_patient) as events:
-        await clinic.create("hcpA", patient_id=IDS["ned"])
-        element = await clinic.create("hcpA")
+        await world.create("hcpA", patient_id=IDS["ned"])
+        element = await world.create("hcpA")
         event = await events.get(timeout=10)
     assert cast("Any", event).record == element
 
@@ -302,10 +242,10 @@ async def test_events_about_conditions_are_decrypted(clinic: Clinic) -> None:
 
 
 async def test_many_conditions_are_saved_with_few_requests(
-    clinic: Clinic, requests: RequestLog
+    world: SecondWorld, requests: RequestLog
 ) -> None:
-    await clinic.create("hcpA")
-    elements = (await clinic.user("hcpA")).healthcare_element_api
+    await world.create("hcpA")
+    elements = (await world.user("hcpA")).healthcare_element_api
     new = [HealthcareElement(description=text, note="n") for text in ("a", "b", "c")]
     requests.take()
     result = await elements.create_or_modify_healthcare_elements(new, PATIENT)
@@ -319,7 +259,7 @@ async def test_many_conditions_are_saved_with_few_requests(
     assert [one.description for one in result.saved] == ["a", "b", "c"]
     stored = await elements.get_healthcare_element(new[0].id)
     assert stored == result.saved[0]
-    assert {one.id for one in new} <= await clinic.listed("hcpA")
+    assert {one.id for one in new} <= await world.listed("hcpA")
 
     changed = [one.evolve(note="m") for one in result.saved]
     more = [*changed, HealthcareElement(description="d"), HealthcareElement(description=7)]  # type: ignore[arg-type]
@@ -337,9 +277,9 @@ async def test_many_conditions_are_saved_with_few_requests(
 
 
 async def test_among_many_new_ones_need_a_patient_and_stored_ones_keep_theirs(
-    clinic: Clinic, requests: RequestLog
+    world: SecondWorld, requests: RequestLog
 ) -> None:
-    elements = (await clinic.user("hcpA")).healthcare_element_api
+    elements = (await world.user("hcpA")).healthcare_element_api
     fever = await elements.get_healthcare_element(FEVER)
     both = [fever.evolve(note="m"), HealthcareElement(description="d")]
     result = await elements.create_or_modify_healthcare_elements(both)
@@ -357,9 +297,9 @@ async def test_among_many_new_ones_need_a_patient_and_stored_ones_keep_theirs(
 
 @pytest.mark.parametrize("method", ["POST", "PUT"])
 async def test_an_answer_about_many_that_got_lost_is_looked_up(
-    clinic: Clinic, proxy: Proxy, method: str
+    world: SecondWorld, proxy: Proxy, method: str
 ) -> None:
-    elements = (await clinic.user("hcpA", proxy.url)).healthcare_element_api
+    elements = (await world.user("hcpA", proxy.url)).healthcare_element_api
     new = [HealthcareElement(description=text) for text in ("a", "b")]
     if method == "PUT":
         saved = await elements.create_or_modify_healthcare_elements(new, PATIENT)
@@ -374,9 +314,9 @@ async def test_an_answer_about_many_that_got_lost_is_looked_up(
 
 
 async def test_bad_input_is_refused_before_anything_is_sent(
-    clinic: Clinic, requests: RequestLog
+    world: SecondWorld, requests: RequestLog
 ) -> None:
-    elements = (await clinic.user("hcpA")).healthcare_element_api
+    elements = (await world.user("hcpA")).healthcare_element_api
     new = HealthcareElement(description="x")
     requests.take()
     save = elements.create_or_modify_healthcare_element
@@ -405,9 +345,9 @@ async def test_bad_input_is_refused_before_anything_is_sent(
 
 
 async def test_without_access_to_the_patient_nothing_is_written(
-    clinic: Clinic, requests: RequestLog
+    world: SecondWorld, requests: RequestLog
 ) -> None:
-    stranger = (await clinic.user("hcpC")).healthcare_element_api
+    stranger = (await world.user("hcpC")).healthcare_element_api
     requests.take()
     with pytest.raises(CryptoError, match="no secret id of it"):
         await stranger.create_or_modify_healthcare_element(HealthcareElement(), PATIENT)
@@ -417,20 +357,20 @@ async def test_without_access_to_the_patient_nothing_is_written(
         await stranger.create_or_modify_healthcare_element(HealthcareElement(), "unknown")
     assert not any("helement" in line for line in requests.take())
     # A patient that may not read the record of another one at all.
-    ned = (await clinic.user("ned")).healthcare_element_api
+    ned = (await world.user("ned")).healthcare_element_api
     with pytest.raises(PermissionDeniedError):
         await ned.create_or_modify_healthcare_element(HealthcareElement(), PATIENT)
 
 
 async def test_without_a_key_a_condition_is_not_replaced_and_the_error_says_so(
-    clinic: Clinic,
+    world: SecondWorld,
 ) -> None:
     """The reference says "No valid keys found for calendar item encryption"."""
-    stranger = (await clinic.user("hcpC")).healthcare_element_api
+    stranger = (await world.user("hcpC")).healthcare_element_api
     sealed = await stranger.get_healthcare_element_and_try_decrypt(FEVER)
     assert isinstance(sealed, EncryptedHealthcareElement)
     assert (sealed.description, sealed.note) == (None, None)
-    before = await clinic.stored("helement", FEVER)
+    before = await world.stored("helement", FEVER)
     by_hand = HealthcareElement(id=FEVER, rev=sealed.rev, description="x")
     for one in (cast("HealthcareElement", sealed), by_hand):
         with pytest.raises(DecryptionError, match=f"ealthcare element {FEVER}"):
@@ -439,23 +379,23 @@ async def test_without_a_key_a_condition_is_not_replaced_and_the_error_says_so(
         await stranger.give_access_to(cast("HealthcareElement", sealed), IDS["ned"])
     with pytest.raises(DecryptionError, match=f"ealthcare element {FEVER}"):
         await stranger.get_healthcare_element(FEVER)
-    assert await clinic.stored("helement", FEVER) == before
+    assert await world.stored("helement", FEVER) == before
 
 
-async def test_a_stored_condition_stays_with_its_patient(clinic: Clinic) -> None:
-    elements = (await clinic.user("hcpA")).healthcare_element_api
+async def test_a_stored_condition_stays_with_its_patient(world: SecondWorld) -> None:
+    elements = (await world.user("hcpA")).healthcare_element_api
     fever = await elements.get_healthcare_element(FEVER)
-    before = await clinic.stored("helement", FEVER)
+    before = await world.stored("helement", FEVER)
     with pytest.raises(ValidationError, match="belongs to another patient"):
         await elements.create_or_modify_healthcare_element(fever, IDS["ned"])
-    assert await clinic.stored("helement", FEVER) == before
+    assert await world.stored("helement", FEVER) == before
     # That of a patient who was merged into the one that is named.
-    await clinic.change("patient", IDS["ned"], mergedIds=[PATIENT])
+    await world.change("patient", IDS["ned"], mergedIds=[PATIENT])
     await elements.create_or_modify_healthcare_element(fever, IDS["ned"])
 
 
-async def test_a_repeated_call_finishes_the_job(clinic: Clinic, proxy: Proxy) -> None:
-    elements = (await clinic.user("hcpA", proxy.url)).healthcare_element_api
+async def test_a_repeated_call_finishes_the_job(world: SecondWorld, proxy: Proxy) -> None:
+    elements = (await world.user("hcpA", proxy.url)).healthcare_element_api
     new = HealthcareElement(description="x", note="n")
     proxy.lose("POST /helement")
     with pytest.raises(NetworkError):
@@ -473,9 +413,9 @@ async def test_a_repeated_call_finishes_the_job(clinic: Clinic, proxy: Proxy) ->
 
 
 async def test_what_was_created_for_another_patient_does_not_count_as_created(
-    clinic: Clinic,
+    world: SecondWorld,
 ) -> None:
-    elements = (await clinic.user("hcpA")).healthcare_element_api
+    elements = (await world.user("hcpA")).healthcare_element_api
     new = HealthcareElement(description="x")
     await elements.create_or_modify_healthcare_element(new, PATIENT)
     new.rev = cast("str", None)
@@ -491,63 +431,65 @@ async def test_what_was_created_for_another_patient_does_not_count_as_created(
 
 
 async def test_a_delegate_reads_a_shared_condition_and_a_repeated_call_sends_nothing(
-    clinic: Clinic, requests: RequestLog
+    world: SecondWorld, requests: RequestLog
 ) -> None:
     """The reference sends 3 requests each time."""
-    element = await clinic.create("hcpA")
-    elements = (await clinic.user("hcpA")).healthcare_element_api
-    before = await clinic.stored("helement", element.id)
+    element = await world.create("hcpA")
+    elements = (await world.user("hcpA")).healthcare_element_api
+    before = await world.stored("helement", element.id)
     requests.take()
     shared = await elements.give_access_to(element, IDS["hcpB"])
     assert requests.take() == [f"GET {ROOT}/patient/{PATIENT}", f"PUT {ROOT}/helement"]
     assert await elements.give_access_to(shared, IDS["hcpB"]) is shared
     assert requests.take() == []
-    stored = await clinic.stored("helement", element.id)
+    stored = await world.stored("helement", element.id)
     for name in ("delegations", "encryptionKeys", "cryptedForeignKeys"):
         assert before[name].items() <= stored[name].items()
         assert len(stored[name][IDS["hcpB"]]) == 1
     assert stored["secretForeignKeys"] == before["secretForeignKeys"]
-    reader = (await clinic.user("hcpB")).healthcare_element_api
+    reader = (await world.user("hcpB")).healthcare_element_api
     assert await reader.get_healthcare_element(element.id) == shared
-    assert element.id in await clinic.listed("hcpB")
+    assert element.id in await world.listed("hcpB")
     # With the revision of before.
     assert await elements.give_access_to(element, IDS["hcpB"]) == shared
 
 
-async def test_a_delegate_shares_onward_and_the_first_one_still_reads(clinic: Clinic) -> None:
-    element = await clinic.create("hcpA")
-    await (await clinic.user("hcpA")).healthcare_element_api.give_access_to(element, IDS["hcpB"])
-    second = (await clinic.user("hcpB")).healthcare_element_api
+async def test_a_delegate_shares_onward_and_the_first_one_still_reads(world: SecondWorld) -> None:
+    element = await world.create("hcpA")
+    await (await world.user("hcpA")).healthcare_element_api.give_access_to(element, IDS["hcpB"])
+    second = (await world.user("hcpB")).healthcare_element_api
     theirs = await second.get_healthcare_element(element.id)
     theirs = await second.give_access_to(theirs, IDS["hcpC"])
-    third = (await clinic.user("hcpC")).healthcare_element_api
+    third = (await world.user("hcpC")).healthcare_element_api
     read = await third.get_healthcare_element(element.id)
     read.note = "by the third"
     await third.create_or_modify_healthcare_element(read)
     for name in ("hcpA", "hcpB"):
-        elements = (await clinic.user(name)).healthcare_element_api
+        elements = (await world.user(name)).healthcare_element_api
         assert (await elements.get_healthcare_element(element.id)).note == "by the third"
 
 
-async def test_changes_that_were_not_saved_are_not_shared(clinic: Clinic) -> None:
-    element = await clinic.create("hcpA")
-    elements = (await clinic.user("hcpA")).healthcare_element_api
-    before = await clinic.stored("helement", element.id)
+async def test_changes_that_were_not_saved_are_not_shared(world: SecondWorld) -> None:
+    element = await world.create("hcpA")
+    elements = (await world.user("hcpA")).healthcare_element_api
+    before = await world.stored("helement", element.id)
     with pytest.raises(ValidationError, match="changes that were not saved"):
         await elements.give_access_to(element.evolve(note="m"), IDS["hcpB"])
     with pytest.raises(ValidationError, match="current one"):
         await elements.give_access_to(element, IDS["hcpA"])
     with pytest.raises(NotFoundError, match="does not exist"):
         await elements.give_access_to(element, "nobody")
-    assert await clinic.stored("helement", element.id) == before
+    assert await world.stored("helement", element.id) == before
 
 
-async def test_new_conditions_are_shared_with_those_the_user_shares_with(clinic: Clinic) -> None:
-    api = await clinic.user("hcpA")
+async def test_new_conditions_are_shared_with_those_the_user_shares_with(
+    world: SecondWorld,
+) -> None:
+    api = await world.user("hcpA")
     await api.user_api.share_all_future_data_with([IDS["hcpB"]], "medicalInformation")
-    element = await clinic.create("hcpA")
-    assert element.id in await clinic.listed("hcpB")
-    reader = (await clinic.user("hcpB")).healthcare_element_api
+    element = await world.create("hcpA")
+    assert element.id in await world.listed("hcpB")
+    reader = (await world.user("hcpB")).healthcare_element_api
     assert (await reader.get_healthcare_element(element.id)).note == "n"
 
 
@@ -562,41 +504,41 @@ class TestAnInvitedPatient:
         return "13-invite"
 
     async def test_what_it_writes_is_found_by_the_professional_it_is_shared_with(
-        self, clinic: Clinic
+        self, world: SecondWorld
     ) -> None:
         """The reference ties it to an id that the professional does not know."""
-        element = await clinic.create("arya", patient_id=IDS["arya"])
-        elements = (await clinic.user("arya")).healthcare_element_api
+        element = await world.create("arya", patient_id=IDS["arya"])
+        elements = (await world.user("arya")).healthcare_element_api
         element = await elements.give_access_to(element, IDS["hcpA"])
-        assert element.id in await clinic.listed("hcpA", IDS["arya"])
-        assert element.id in await clinic.listed("arya", IDS["arya"])
+        assert element.id in await world.listed("hcpA", IDS["arya"])
+        assert element.id in await world.listed("arya", IDS["arya"])
 
     async def test_what_it_writes_for_a_professional_is_under_an_id_that_both_have(
-        self, clinic: Clinic
+        self, world: SecondWorld
     ) -> None:
-        api = await clinic.user("arya")
+        api = await world.user("arya")
         await api.user_api.share_all_future_data_with([IDS["hcpA"]], "medicalInformation")
-        element = await clinic.create("arya", patient_id=IDS["arya"])
-        assert element.id in await clinic.listed("hcpA", IDS["arya"])
-        (secret,) = (await clinic.stored("helement", element.id))["secretForeignKeys"]
+        element = await world.create("arya", patient_id=IDS["arya"])
+        assert element.id in await world.listed("hcpA", IDS["arya"])
+        (secret,) = (await world.stored("helement", element.id))["secretForeignKeys"]
         of_professional = "3b2e5dca-ffb6-4088-b364-e3fbc8514083"
-        assert [secret] == (await clinic.stored("helement", of_professional))["secretForeignKeys"]
+        assert [secret] == (await world.stored("helement", of_professional))["secretForeignKeys"]
         elements = api.healthcare_element_api
         assert await elements.give_access_to(element, IDS["hcpA"]) is element
 
     async def test_what_the_reference_wrote_is_found_after_it_is_shared(
-        self, clinic: Clinic, requests: RequestLog
+        self, world: SecondWorld, requests: RequestLog
     ) -> None:
         hidden = "f818ee73-fae3-47c4-89b7-2446c5fb85ea"
-        elements = (await clinic.user("arya")).healthcare_element_api
+        elements = (await world.user("arya")).healthcare_element_api
         element = await elements.get_healthcare_element(hidden)
-        (own_secret,) = (await clinic.stored("helement", hidden))["secretForeignKeys"]
-        assert hidden not in await clinic.listed("hcpA", IDS["arya"])
+        (own_secret,) = (await world.stored("helement", hidden))["secretForeignKeys"]
+        assert hidden not in await world.listed("hcpA", IDS["arya"])
         shared = await elements.give_access_to(element, IDS["hcpA"])
-        assert hidden in await clinic.listed("hcpA", IDS["arya"])
-        reader = (await clinic.user("hcpA")).healthcare_element_api
+        assert hidden in await world.listed("hcpA", IDS["arya"])
+        reader = (await world.user("hcpA")).healthcare_element_api
         assert await reader.get_healthcare_element(hidden) == shared
-        secrets = (await clinic.stored("helement", hidden))["secretForeignKeys"]
+        secrets = (await world.stored("helement", hidden))["secretForeignKeys"]
         assert secrets[0] == own_secret
         assert len(secrets) == 2
         requests.take()
@@ -604,15 +546,15 @@ class TestAnInvitedPatient:
         assert requests.take() == []
 
     async def test_a_delegate_without_a_secret_id_gets_the_condition_and_no_id(
-        self, clinic: Clinic
+        self, world: SecondWorld
     ) -> None:
-        element = await clinic.create("arya", patient_id=IDS["arya"])
-        before = await clinic.stored("helement", element.id)
-        elements = (await clinic.user("arya")).healthcare_element_api
+        element = await world.create("arya", patient_id=IDS["arya"])
+        before = await world.stored("helement", element.id)
+        elements = (await world.user("arya")).healthcare_element_api
         await elements.give_access_to(element, IDS["hcpC"])
-        stored = await clinic.stored("helement", element.id)
+        stored = await world.stored("helement", element.id)
         assert stored["secretForeignKeys"] == before["secretForeignKeys"]
-        reader = (await clinic.user("hcpC")).healthcare_element_api
+        reader = (await world.user("hcpC")).healthcare_element_api
         assert (await reader.get_healthcare_element(element.id)).note == "n"
 
 
@@ -623,34 +565,34 @@ class TestAChildProfessional:
     def stage_name(self) -> str:
         return "14-people"
 
-    async def test_it_finds_what_its_organisation_was_given(self, clinic: Clinic) -> None:
+    async def test_it_finds_what_its_organisation_was_given(self, world: SecondWorld) -> None:
         """The reference lists nothing."""
-        assert FEVER in await clinic.listed("hcpBchild")
+        assert FEVER in await world.listed("hcpBchild")
 
-    async def test_what_it_writes_is_tied_to_the_patient(self, clinic: Clinic) -> None:
+    async def test_what_it_writes_is_tied_to_the_patient(self, world: SecondWorld) -> None:
         """The reference ties it to nothing, so that nobody finds it by the patient."""
-        element = await clinic.create("hcpBchild")
-        stored = await clinic.stored("helement", element.id)
+        element = await world.create("hcpBchild")
+        stored = await world.stored("helement", element.id)
         assert stored["secretForeignKeys"]
         assert stored["delegations"].keys() == {IDS["hcpBchild"]}
-        assert element.id in await clinic.listed("hcpBchild")
-        assert element.id not in await clinic.listed("hcpB")
-        elements = (await clinic.user("hcpBchild")).healthcare_element_api
+        assert element.id in await world.listed("hcpBchild")
+        assert element.id not in await world.listed("hcpB")
+        elements = (await world.user("hcpBchild")).healthcare_element_api
         await elements.give_access_to(element, IDS["hcpA"])
-        assert element.id in await clinic.listed("hcpA")
+        assert element.id in await world.listed("hcpA")
 
     async def test_what_the_reference_tied_to_nothing_is_found_after_it_is_shared(
-        self, clinic: Clinic
+        self, world: SecondWorld
     ) -> None:
         lost = "2eb3a5af-a1a9-4834-8856-97947c12033c"
-        assert (await clinic.stored("helement", lost))["secretForeignKeys"] == []
-        elements = (await clinic.user("hcpBchild")).healthcare_element_api
+        assert (await world.stored("helement", lost))["secretForeignKeys"] == []
+        elements = (await world.user("hcpBchild")).healthcare_element_api
         element = await elements.get_healthcare_element(lost)
         shared = await elements.give_access_to(element, IDS["hcpA"])
-        assert lost in await clinic.listed("hcpA")
+        assert lost in await world.listed("hcpA")
         shared.note = "changed"
         await elements.create_or_modify_healthcare_element(shared)
-        reader = (await clinic.user("hcpA")).healthcare_element_api
+        reader = (await world.user("hcpA")).healthcare_element_api
         assert (await reader.get_healthcare_element(lost)).note == "changed"
 
 
@@ -658,10 +600,10 @@ class TestAChildProfessional:
 
 
 async def test_a_condition_without_a_secret_id_of_the_patient_is_not_listed(
-    clinic: Clinic, proxy: Proxy
+    world: SecondWorld, proxy: Proxy
 ) -> None:
-    elements = (await clinic.user("hcpA", proxy.url)).healthcare_element_api
-    other = await clinic.stored("helement", OF_NED)
+    elements = (await world.user("hcpA", proxy.url)).healthcare_element_api
+    other = await world.stored("helement", OF_NED)
 
     async def slip_in(exchange: Exchange) -> None:
         exchange.answer["rows"].append(other)
@@ -673,42 +615,46 @@ async def test_a_condition_without_a_secret_id_of_the_patient_is_not_listed(
 
 
 async def test_a_condition_that_names_another_patient_is_not_listed(
-    clinic: Clinic, caplog: pytest.LogCaptureFixture
+    world: SecondWorld, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Whoever writes to the database can copy a secret id, which stands there in clear."""
-    (secret,) = (await clinic.stored("helement", FEVER))["secretForeignKeys"]
-    await clinic.change("helement", OF_NED, secretForeignKeys=[secret])
-    assert OF_NED not in await clinic.listed("hcpA")
-    assert FEVER in await clinic.listed("hcpA")
+    (secret,) = (await world.stored("helement", FEVER))["secretForeignKeys"]
+    await world.change("helement", OF_NED, secretForeignKeys=[secret])
+    assert OF_NED not in await world.listed("hcpA")
+    assert FEVER in await world.listed("hcpA")
     assert f"Not listed: healthcare element {OF_NED}" in caplog.text
     # One that names nobody may be anybody's: it is listed, and not shared with all data.
-    await clinic.change("helement", OF_NED, cryptedForeignKeys={})
-    assert OF_NED in await clinic.listed("hcpA")
-    api = await clinic.user("hcpA")
+    await world.change("helement", OF_NED, cryptedForeignKeys={})
+    assert OF_NED in await world.listed("hcpA")
+    api = await world.user("hcpA")
     access = await api.patient_api.give_access_to_all_data_of(PATIENT, IDS["hcpC"])
     assert access.healthcare_elements.not_shared == (OF_NED,)
-    assert IDS["hcpC"] not in (await clinic.stored("helement", OF_NED))["delegations"]
-    assert IDS["hcpC"] in (await clinic.stored("helement", FEVER))["delegations"]
+    assert IDS["hcpC"] not in (await world.stored("helement", OF_NED))["delegations"]
+    assert IDS["hcpC"] in (await world.stored("helement", FEVER))["delegations"]
 
 
-async def test_an_entry_of_another_condition_says_nothing_about_this_one(clinic: Clinic) -> None:
+async def test_an_entry_of_another_condition_says_nothing_about_this_one(
+    world: SecondWorld,
+) -> None:
     """The backend copies all that it takes to have a condition of another patient shared."""
-    fever = await clinic.stored("helement", FEVER)
-    await clinic.change(
+    fever = await world.stored("helement", FEVER)
+    await world.change(
         "helement",
         OF_NED,
         secretForeignKeys=fever["secretForeignKeys"],
         cryptedForeignKeys=fever["cryptedForeignKeys"],
     )
-    api = await clinic.user("hcpA")
+    api = await world.user("hcpA")
     access = await api.patient_api.give_access_to_all_data_of(PATIENT, IDS["hcpC"])
     assert access.healthcare_elements.not_shared == (OF_NED,)
-    assert IDS["hcpC"] not in (await clinic.stored("helement", OF_NED))["delegations"]
+    assert IDS["hcpC"] not in (await world.stored("helement", OF_NED))["delegations"]
 
 
-async def test_a_condition_that_lost_a_part_is_not_built_upon(clinic: Clinic, proxy: Proxy) -> None:
-    elements = (await clinic.user("hcpA", proxy.url)).healthcare_element_api
-    before = await clinic.stored("helement", FEVER)
+async def test_a_condition_that_lost_a_part_is_not_built_upon(
+    world: SecondWorld, proxy: Proxy
+) -> None:
+    elements = (await world.user("hcpA", proxy.url)).healthcare_element_api
+    before = await world.stored("helement", FEVER)
     for name in ("cryptedForeignKeys", "secretForeignKeys", "delegations", "encryptionKeys"):
 
         async def cut(exchange: Exchange, name: str = name) -> None:
@@ -719,4 +665,4 @@ async def test_a_condition_that_lost_a_part_is_not_built_upon(clinic: Clinic, pr
         if isinstance(fever, HealthcareElement):
             with pytest.raises((InvalidResponseError, CryptoError, DecryptionError)):
                 await elements.create_or_modify_healthcare_element(fever.evolve(note="x"))
-    assert await clinic.stored("helement", FEVER) == before
+    assert await world.stored("helement", FEVER) == before

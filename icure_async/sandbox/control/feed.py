@@ -10,6 +10,7 @@ import attrs
 import orjson
 
 from icure_async.sandbox.control.rings import Ring
+from icure_async.sandbox.store import DERIVED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -192,7 +193,7 @@ class DataWatcher:
 
     def look(self, tx: Transaction, changes: Iterable[Change], /) -> Callable[[], None] | None:
         """Note the changes of a job."""
-        told = [_described(tx, change) for change in changes]
+        told = [_described(tx, change) for change in changes if change.kind not in DERIVED]
 
         def tell() -> None:
             for data in told:
