@@ -43,10 +43,7 @@ class _Codes(EntityResource):
         return found[0]
 
     async def modify(self, document: Mapping[str, Any]) -> dict[str, Any]:
-        """Replace a coding.
-
-        A backend of 2023 may tell of an outdated revision as of a failure of its own.
-        """
+        """Replace a coding; backends may answer an outdated revision with 500."""
         try:
             return await super().modify(document)
         except ServerError as error:
