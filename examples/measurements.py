@@ -59,12 +59,11 @@ async def measure(patient: MedTechApi, condition_id: str) -> str:
         )
         for day, value in enumerate((72, 118, 75))
     ]
-    result = await patient.data_sample_api.create_or_modify_data_samples_for(
+    saved = await patient.data_sample_api.create_or_modify_data_samples_for(
         await patient.data_owner_id(), samples
     )
-    result.raise_for_failures()
-    print(f"Arya:   saved {len(result.saved)} measurements")
-    return result.saved[0].batch_id or ""
+    print(f"Arya:   saved {len(saved)} measurements")
+    return saved[0].batch_id or ""
 
 
 async def record(patient: MedTechApi, file: Path) -> str:

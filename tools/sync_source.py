@@ -94,10 +94,14 @@ def is_ours(thing: object) -> typing.TypeGuard[type]:
 
 
 @cache
+def _classes_in(module: str) -> list[ast.ClassDef]:
+    return [node for node in ast.walk(tree_of(module)) if isinstance(node, ast.ClassDef)]
+
+
+@cache
 def node_of(cls: type) -> ast.ClassDef:
     """Return the source of a class, an empty one where it is not clear."""
-    nodes = [n for n in ast.walk(tree_of(cls.__module__)) if isinstance(n, ast.ClassDef)]
-    found = [node for node in nodes if node.name == cls.__name__]
+    found = [node for node in _classes_in(cls.__module__) if node.name == cls.__name__]
     return found[0] if len(found) == 1 else ast.ClassDef(cls.__name__, [], [], [], [])
 
 
@@ -150,10 +154,15 @@ def attributes_set(cls: type) -> dict[str, Attribute]:
 def reached(thing: object, *, methods: bool = True) -> list[object]:
     """Return all that a type is made of, with the methods and attributes of classes or not."""
     found = [thing]
+    hashed = {thing}
     for part in found:
-        found += [new for new in _parts_of(part) if new not in found]
-        if methods and is_ours(part):
-            found += [new for new in _members_in(part) if new not in found]
+        inside = (*_parts_in(part), *(_members_in(part) if methods and is_ours(part) else ()))
+        for new in inside:
+            if not _is_hashable(new):
+                found += [] if new in found else [new]
+            elif new not in hashed:
+                hashed.add(new)
+                found.append(new)
     return found
 
 
@@ -180,6 +189,25 @@ def _is_protocol_of_methods(cls: type) -> bool:
     return getattr(cls, "_is_protocol", False) and any(map(inspect.isfunction, members))
 
 
+def _is_hashable(thing: object) -> bool:
+    """Return whether sets and caches take something; tuples with lists inside are not so."""
+    try:
+        hash(thing)
+    except TypeError:
+        return False
+    return True
+
+
+def _parts_in(thing: object) -> tuple[object, ...]:
+    """Return what a type or function is directly made of."""
+    return _hashed_parts_of(thing) if _is_hashable(thing) else tuple(_parts_of(thing))
+
+
+@cache
+def _hashed_parts_of(thing: object) -> tuple[object, ...]:
+    return tuple(_parts_of(thing))
+
+
 def _parts_of(thing: Any) -> Iterator[object]:
     """Yield the arguments, bounds, bases and annotations of a type or function."""
     origin, arguments = typing.get_origin(thing), typing.get_args(thing)
@@ -197,8 +225,13 @@ def _parts_of(thing: Any) -> Iterator[object]:
         yield from typing.cast("list[object]", thing)
 
 
-def _members_in(cls: type) -> Iterator[object]:
-    """Yield the functions in a class, and the types of its attributes."""
+@cache
+def _members_in(cls: type) -> tuple[object, ...]:
+    """Return the functions in a class, and the types of its attributes."""
+    return tuple(_each_member_of(cls))
+
+
+def _each_member_of(cls: type) -> Iterator[object]:
     for name, value in vars(cls).items():
         member = value
         for holder in ("fget", "func", "__func__"):

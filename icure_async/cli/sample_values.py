@@ -37,9 +37,9 @@ def content_of(text: str | None, number: float | None, unit: str | None) -> Cont
 
 
 def in_words(sample: PotentiallyEncryptedDataSample) -> str | None:
-    """Return what a sample says, in English if it says it in several languages; None for nothing.
+    """Return the content of a sample, in English where it has several languages; None for none.
 
-    What is long is only named.
+    A long content is only named.
     """
     content = sample.content.get("en") or next(iter(sample.content.values()), None)
     return None if content is None else next(_all_in_words(content), None)

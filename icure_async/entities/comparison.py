@@ -66,6 +66,7 @@ def same_content(kind: EntityKind[Any, Any], stored: EntityModel, record: Entity
     if kind.changeable is not None:
         # None leaves the stored value.
         compared &= record.to_dict().keys()
+    compared -= {name for name in kind.filled if ours.get(name) is None}
     defaults = kind.server_defaults
     return all(
         ours.get(name, defaults.get(name)) == theirs.get(name, defaults.get(name))

@@ -42,8 +42,12 @@ from icure_async.errors import (
 from icure_async.foreign_text import printable
 from icure_async.models.base import has_id
 from icure_async.models.contact import Contact
+from icure_async.models.contents import (
+    refuse_cycles_of_parents,
+    validate_data_sample_for_saving,
+)
 from icure_async.models.data_sample import DataSample, EncryptedDataSample
-from icure_async.models.validation import validate_id, validate_record_for_saving
+from icure_async.models.validation import UnusualValueError, validate_id
 from icure_async.models.wire import from_wire, to_wire, wire_names
 from icure_async.rest.changes import change_document
 
@@ -300,6 +304,8 @@ class DataSampleChanges:
             if stored.opened is None:
                 raise unreadable_sample(sample.id)
             if _is_as_read(sample, stored.service):
+                present = from_wire(DataSample, stored.opened.document)
+                validate_data_sample_for_saving(sample, creating=False, stored=present)
                 pending.append((sample, stored))
             elif is_deleted(stored.service) or not _is_stored(sample, contact, stored):
                 raise _changed_by_others(sample.id)
@@ -409,22 +415,23 @@ def _checked(samples: Iterable[DataSample]) -> list[DataSample]:
     for sample in given:
         if isinstance(sample, EncryptedDataSample):
             raise unreadable_sample(str(sample.id))
-        validate_record_for_saving(sample, (DataSample,), DATA_SAMPLE, creating=True)
+        _check(sample)
         names = {id(sample), *([one_id(sample.id, DATA_SAMPLE)] if has_id(sample) else ())}
         if not seen.isdisjoint(names):
             raise ValidationError("A data sample is in the list twice. Nothing was sent.")
         seen |= names
-        if sample.is_deleted:
-            raise ValidationError(
-                f"Data sample {sample.id} is deleted, or has an end_of_life. Nothing was sent. "
-                "Save its content as a new one, or delete it with delete_data_sample()."
-            )
-        if sample.batch_id is not None and not has_id(sample):
-            raise ValidationError(
-                "A data sample with a batch_id has an id, too: pass it as it was read, or without "
-                "both to create it. Nothing was sent."
-            )
+    refuse_cycles_of_parents(given)
     return given
+
+
+def _check(sample: DataSample) -> None:
+    creating = isinstance(sample, DataSample) and sample.batch_id is None
+    try:
+        validate_data_sample_for_saving(sample, creating=creating)
+    except UnusualValueError:
+        # Perhaps the content is the stored one: known once that is read.
+        if creating:
+            raise
 
 
 def _with_nested(samples: Iterable[DataSample]) -> Iterator[DataSample]:

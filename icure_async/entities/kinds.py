@@ -94,6 +94,8 @@ class EntityKind(Generic[Clear, Sealed]):
             everything. Other attributes stay as they are stored.
         server_defaults: what the backend fills in where a member is missing
             (server-behaviour.md §11.1).
+        filled: wire names of what the backend of 2023 fills in with a value of its own where it is
+            missing (server-behaviour.md §6.1).
         unreadable_advice: the next step with one that no key opens.
         only_readers_delete: whether a deletion is for those it is shared with.
         has_parent: whether each belongs to another entity, by whose secret ids it is found: to a
@@ -119,6 +121,7 @@ class EntityKind(Generic[Clear, Sealed]):
     key_only: tuple[str, ...] = ()
     changeable: Mapping[str, str] | None = None
     server_defaults: Mapping[str, object] = MappingProxyType({})
+    filled: frozenset[str] = frozenset()
     unreadable_advice: str = "Ask a data owner with access to share it with this user."
     only_readers_delete: bool = False
     has_parent: bool = False
@@ -267,6 +270,7 @@ HEALTHCARE_ELEMENT: Final = EntityKind(
     shared_on_creation=("all", "medicalInformation"),
     key_only=("anonymousMedicalInformation",),
     server_defaults={"relevant": True, "status": 0},
+    filled=frozenset({"openingDate", "valueDate"}),
     has_parent=True,
     complete=_with_element_id,
 )
@@ -283,6 +287,7 @@ CONTACT: Final = EntityKind(
     of_today=CONTACT_MANIFEST,
     shared_on_creation=("all", "medicalInformation"),
     key_only=("anonymousMedicalInformation",),
+    filled=frozenset({"openingDate"}),
     has_parent=True,
     complete=_with_group_id,
 )

@@ -236,7 +236,7 @@ def _for_patients(wanted: Filter) -> Iterator[PatientsLeaf]:
     if isinstance(wanted, UnionFilter | IntersectionFilter | ComplementFilter):
         for part in wanted.parts():
             yield from _for_patients(part)
-    elif isinstance(wanted, PatientsLeaf):
+    elif isinstance(wanted, PatientsLeaf) and wanted.secret_ids is None:
         yield wanted
 
 

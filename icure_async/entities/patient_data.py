@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-import logging
+import contextlib
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
 from icure_async.entities.at_once import each_at_once
 from icure_async.entities.metadata import ReadableEntity
+from icure_async.entities.pages import pages_of
 from icure_async.entities.sealing import EntityCrypto
 from icure_async.entities.unchanged import compare_with_stored
 from icure_async.entities.wholeness import looks_whole
-from icure_async.errors import BatchError, CryptoError, ICureError, InvalidResponseError
+from icure_async.errors import (
+    BatchError,
+    CryptoError,
+    DecryptionError,
+    ICureError,
+    InvalidResponseError,
+)
 from icure_async.foreign_text import printable
 from icure_async.json_shapes import as_list, as_object, is_list, is_object
 from icure_async.models.shares import AccessToAllData, DataAccess
@@ -32,8 +39,6 @@ if TYPE_CHECKING:
     from icure_async.rest.patient_data import PatientDataKind, PatientDataResource
 
 __all__ = ["AllDataOfPatients"]
-
-_log: Final = logging.getLogger(__name__)
 
 _AT_A_TIME: Final = 250
 _LISTED: Final[tuple[PatientDataKind, ...]] = ("helement", "contact", "form", "invoice")
@@ -141,6 +146,7 @@ class AllDataOfPatients:
 
     async def _share_all(self, call: _Call, found: dict[PatientDataKind, DataAccess]) -> None:
         document_ids: dict[str, None] = {}
+        unknown: ICureError | None = None
 
         async def share(kind: PatientDataKind) -> None:
             documents = await self._find(kind, call)
@@ -154,6 +160,8 @@ class AllDataOfPatients:
             found[kind] = outcome.result(_not_looked_for(NOUNS[kind]) if has_merged else None)
 
         async def share_documents(kind: PatientDataKind) -> None:
+            if unknown is not None:
+                raise unknown
             documents = await self._resource.documents(list(document_ids)) if document_ids else []
             # Others are in clear: there is nothing to share of them.
             encrypted = [one for one in documents if self._metadata.has_keys(one)]
@@ -161,6 +169,10 @@ class AllDataOfPatients:
             found[kind] = outcome.result()
 
         def failed(kind: PatientDataKind, error: ICureError) -> None:
+            nonlocal unknown
+            if kind == "contact":
+                # Only they tell which documents there are.
+                unknown = error
             found[kind] = DataAccess(error=error)
 
         ending = await each_at_once(_LISTED, share, failed)
@@ -172,8 +184,15 @@ class AllDataOfPatients:
 
     async def _find(self, kind: PatientDataKind, call: _Call) -> list[dict[str, Any]]:
         found: dict[str, dict[str, Any]] = {}
-        for owner_id in await self._own.hierarchy():
-            secret_ids = call.patient.secret_ids
+        owner_ids = list(await self._own.hierarchy())
+        secret_ids = call.patient.secret_ids
+        search = self._resource.search(kind, owner_ids, secret_ids)
+        if search is not None:
+            pages = pages_of(search.resource, search.filter, _AT_A_TIME, noun=NOUNS[kind])
+            async with contextlib.aclosing(pages):
+                async for page in pages:
+                    found.update((document["id"], document) for document in page)
+        for owner_id in owner_ids if search is None else ():
             for document in await self._resource.of_patient(kind, owner_id, secret_ids):
                 found[document["id"]] = document
         return await self._children.those_of(call.patient, list(found.values()), NOUNS[kind])
@@ -218,12 +237,13 @@ class AllDataOfPatients:
         owning = await self._metadata.owning_ids_of(documents)
         proven: list[ReadableEntity] = []
         for document, one, ids in zip(documents, opened, owning, strict=True):
-            if names.isdisjoint(ids):
+            if one is None:
+                outcome.access[document["id"]] = _not_readable(outcome.noun, document)
+            elif names.isdisjoint(ids):
                 outcome.access[document["id"]] = _not_proven(outcome.noun, document)
-                continue
-            key = None if one is None else one.key
-            (owner_id, *_) = names.intersection(ids)
-            proven.append(ReadableEntity(document, key, owner_id))
+            else:
+                (owner_id, *_) = names.intersection(ids)
+                proven.append(ReadableEntity(document, one.key, owner_id))
         return proven
 
     async def _share_some(
@@ -311,6 +331,16 @@ def _not_looked_for(noun: str) -> CryptoError:
     return CryptoError(
         f"The {noun}s of the patients that were merged into this one are not looked for: nothing "
         "proves that they belong to it. Share these patients as well."
+    )
+
+
+def _not_readable(noun: str, document: Mapping[str, Any]) -> DecryptionError:
+    entity_id = printable(document["id"])
+    return DecryptionError(
+        f"{noun.capitalize()} {entity_id} is not shared: no key on this device opens it. Have "
+        "somebody who can read it share it.",
+        entity_type=noun,
+        entity_ids=[entity_id],
     )
 
 

@@ -278,12 +278,22 @@ class Repository(Records[Clear, Sealed]):
     async def as_saved(
         self, saved: Sequence[tuple[Clear, Mapping[str, Any]]]
     ) -> Sequence[Clear | None]:
-        """Return records that were saved in a batch: as they were sent, and what is filled in."""
+        """Return records that were saved in a batch: as they were sent, and what is filled in.
+
+        None takes the place of one of which only the backend knows what that is.
+        """
         # Today's backends fill nothing in.
         nothing: Mapping[str, object] = {}
         defaults = nothing if self.kind.is_of_today else self.kind.server_defaults
-        documents = [{**defaults, **document} for _, document in saved]
-        return [self.require_readable(record) for record in await self.open_many(documents)]
+        filled = frozenset[str]() if self.kind.is_of_today else self.kind.filled
+        documents = [
+            {**defaults, **document}
+            for _, document in saved
+            if all(document.get(name) is not None for name in filled)
+        ]
+        opened = await self.open_many(documents)
+        by_id = {record.id: self.require_readable(record) for record in opened}
+        return [by_id.get(document["id"]) for _, document in saved]
 
     async def saved_among(self, records: Sequence[Clear]) -> list[Clear | None]:
         """Return for each record the stored one if it has the same content, else None.

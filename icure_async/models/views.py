@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
@@ -9,7 +10,7 @@ import attrs
 from icure_async.errors import ValidationError
 from icure_async.models.base import EntityModel, Model
 from icure_async.models.cells import Cell, cells_of, closed_members, list_records, sorted_paths
-from icure_async.models.dates import DateForm, known_parts, to_datetime
+from icure_async.models.dates import DateForm, day_or_moment, known_parts, to_datetime
 from icure_async.models.display import MOST_ROWS, html_of, html_pairs, html_table, text_of
 from icure_async.models.tables import Table, html_of_table
 
@@ -104,6 +105,9 @@ def _date_text(value: Any, form: DateForm) -> str:
     parts = known_parts(value)
     if parts is None:
         return text_of(value)
+    moment = day_or_moment(value)
+    if isinstance(moment, dt.datetime):
+        return f"{moment:%Y-%m-%d %H:%M:%S}"
     return "-".join(f"{part:02}" for part in parts) + _UNKNOWN[len(parts)]
 
 

@@ -301,7 +301,8 @@ def _read_closely(model: Any, form: _Form, document: _Object, assumed: _Object) 
             setattr(model, member.name, _at(key, read, value))
         except Kept as kept:
             setattr(model, member.name, kept.value)
-            assumed[member.name] = kept.value
+            # Of its own: the caller may change the other one.
+            assumed[member.name] = copy_json(kept.value)
             model.unknown_fields[key] = copy_json(value)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, Literal
 from urllib.parse import urlencode
 
+import attrs
+
 from icure_async.rest.documents import checked_document, checked_documents
 from icure_async.rest.entities import EntityResource
 
@@ -13,7 +15,7 @@ if TYPE_CHECKING:
 
     from icure_async.rest.session import Session
 
-__all__ = ["NOUNS", "PatientDataKind", "PatientDataResource"]
+__all__ = ["NOUNS", "PatientDataKind", "PatientDataResource", "Search"]
 
 PatientDataKind = Literal["helement", "contact", "document", "form", "invoice"]
 """A kind of medical data, named as in the paths of the backend."""
@@ -36,6 +38,19 @@ NOUNS: Final[Mapping[PatientDataKind, str]] = {
 
 _STUB: Final = ("id", "rev", "delegations", "cryptedForeignKeys", "encryptionKeys")
 """The members of a document that go out with new entries (docs/spec/second-world.md §2.7)."""
+
+
+@attrs.frozen(eq=False, repr=False)
+class Search:
+    """A filter for data of patients.
+
+    Attributes:
+        resource: finds it.
+        filter: as JSON (server-behaviour.md §9.3).
+    """
+
+    resource: EntityResource
+    filter: Mapping[str, Any]
 
 
 class PatientDataResource:
@@ -63,6 +78,15 @@ class PatientDataResource:
             "GET", _PATHS[kind], action=action, query=urlencode(query), repeatable=True
         )
         return [checked_document(row, kind, None, action) for row in response.json_list()]
+
+    def search(
+        self,
+        kind: PatientDataKind,  # noqa: ARG002
+        owner_ids: Sequence[str],  # noqa: ARG002
+        secret_ids: Sequence[str],  # noqa: ARG002
+    ) -> Search | None:
+        """Return the filter that finds the same for several data owners, where there is one."""
+        return None
 
     async def read(self, kind: PatientDataKind, entity_id: str) -> dict[str, Any]:
         """Return one of the data as it is stored."""

@@ -1,7 +1,7 @@
-"""Today's lists of the medical data of a patient: ids first, by the patient's secret ids.
+"""Today's lists of the medical data of a patient, found by the patient's secret ids.
 
-Source: server-behaviour.md §14.2. None of it is in recordings of other SDKs
-(docs/spec/not-verified.md).
+Of forms and invoices, ids come first. Source: server-behaviour.md §9.3, §14.2. None of it is in
+recordings of other SDKs (docs/spec/not-verified.md).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 
 from icure_async.rest.documents import checked_ids
 from icure_async.rest.entities_v2 import EntityResourceV2
-from icure_async.rest.patient_data import NOUNS, PatientDataResource
+from icure_async.rest.patient_data import NOUNS, PatientDataResource, Search
 from icure_async.rest.urls import path
 
 if TYPE_CHECKING:
@@ -24,9 +24,11 @@ if TYPE_CHECKING:
 
 __all__ = ["PatientDataResourceV2"]
 
+_FILTERS: Final[Mapping[PatientDataKind, str]] = {
+    "helement": "HealthElementByHcPartySecretForeignKeysFilter",
+    "contact": "ContactByHcPartyPatientTagCodeDateFilter",
+}
 _LISTS: Final[Mapping[PatientDataKind, str]] = {
-    "helement": "byDataOwnerPatientOpeningDate",
-    "contact": "byDataOwnerPatientOpeningDate",
     "form": "byDataOwnerPatientOpeningDate",
     "invoice": "byDataOwnerPatientInvoiceDate",
 }
@@ -86,6 +88,23 @@ class PatientDataResourceV2(PatientDataResource):
         """Return the data of a kind that belongs to a patient, and is shared with a data owner."""
         action = f"list the {NOUNS[kind]}s of a patient"
         return await self._of_kind(kind).listed(_LISTS[kind], owner_id, secret_ids, action)
+
+    def search(
+        self, kind: PatientDataKind, owner_ids: Sequence[str], secret_ids: Sequence[str]
+    ) -> Search | None:
+        """Return the filter that finds the same for several data owners, where there is one."""
+        if kind not in _FILTERS:
+            return None
+        filters = [
+            {
+                "$type": _FILTERS[kind],
+                "healthcarePartyId": owner_id,
+                "patientSecretForeignKeys": list(secret_ids),
+            }
+            for owner_id in owner_ids
+        ]
+        union = {"$type": "UnionFilter", "filters": filters}
+        return Search(self._of_kind(kind), filters[0] if len(filters) == 1 else union)
 
     async def read(self, kind: PatientDataKind, entity_id: str) -> dict[str, Any]:
         """Return one of the data as it is stored."""

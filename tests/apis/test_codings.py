@@ -518,7 +518,7 @@ BAD_MEMBERS: Final[Sequence[tuple[dict[str, Any], str]]] = (
     ({"code": ""}, "code"),
     ({"code": "a|b"}, "code"),
     ({"code": "a\nb"}, "control"),
-    ({"code": "x" * 2000}, "characters"),
+    ({"code": "x" * 2000}, "characters|another"),
     ({"code": 5}, "code"),
     ({"id": "SNOMED|other|2024"}, "id"),
     ({"id": "386661006"}, "id"),

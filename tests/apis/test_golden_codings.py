@@ -61,7 +61,7 @@ async def test_every_reader_reads_what_is_expected(opener: Opener, entry: Json) 
     coding = await reader.coding_api.get_coding(entry["id"])
     read = coding.to_dict()
     assert {name: read.get(name) for name in entry["fields"]} == entry["fields"]
-    # The reference has stored an empty object in the place of a list.
+    # The reference has stored an empty object instead of a list.
     assert coding.search_terms == {}
 
 
@@ -150,6 +150,6 @@ async def test_search_terms_are_sent(api: MedTechApi, sandbox: Sandbox) -> None:
 
 async def test_a_coding_without_a_version_is_refused(api: MedTechApi, requests: RequestLog) -> None:
     assert BUGS["coding without version"].endswith("|undefined")
-    with pytest.raises(ValidationError, match="version of the coding"):
+    with pytest.raises(ValidationError, match="needs a version"):
         await api.coding_api.create_or_modify_coding(Coding(type="GOLD", code="NV"))
     assert requests.take() == []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import Any, cast
 
 import pytest
@@ -856,113 +855,6 @@ async def test_after_an_error_of_the_network_the_rest_is_left_alone(
     assert len(result.failed) == 30
     assert {type(item.error) for item in result} == {NetworkError}
     assert len([one for one in proxy.exchanges if one.method == "PUT"]) < 30
-
-
-# --- All data of a patient ------------------------------------------------------------------------
-
-
-async def test_all_data_of_a_patient_without_any(golden: People, requests: RequestLog) -> None:
-    for name in ("hcpA", "ned"):
-        api = await golden(name)
-        patient = await created(api)
-        delegate = IDS["hcpC"]
-        given = await api.patient_api.give_access_to_all_data_of(patient.id, delegate)
-        assert given.success
-        given.raise_for_failures()
-        assert (given.patient.shared, given.patient.shared_before) == (1, 0)
-        assert await golden.note("hcpC", patient.id) == NOTE
-        requests.take()
-        again = await api.patient_api.give_access_to_all_data_of(patient.id, delegate)
-        assert (again.patient.shared, again.patient.shared_before) == (0, 1)
-        assert writes(requests.take()) == []
-
-
-async def test_data_of_merged_patients_is_not_claimed_to_be_shared(
-    golden: People, backend: Backend
-) -> None:
-    api = await golden("hcpA")
-    one, other = await created(api), await created(api)
-    stored, of_other = await backend.patient(one.id), await backend.patient(other.id)
-    entries = stored["delegations"][IDS["hcpA"]] + of_other["delegations"][IDS["hcpA"]]
-    await backend.change(one.id, mergedIds=[other.id], delegations={IDS["hcpA"]: entries})
-    given = await api.patient_api.give_access_to_all_data_of(one.id, IDS["hcpB"])
-    assert given.patient.success
-    with pytest.raises(BatchError, match="merged"):
-        given.raise_for_failures()
-    assert len((await backend.patient(one.id))["delegations"][IDS["hcpB"]]) == 1
-
-
-class TestWithMedicalData:
-    """Of patients who have conditions and contacts, which this version does not share."""
-
-    @pytest.fixture
-    def seed(self) -> dict[str, Any]:
-        return stage(WORLD2, "12-data-samples")
-
-    async def test_what_is_not_covered_is_named(self, golden: People, backend: Backend) -> None:
-        patient_id = "11511416-6010-4537-945a-574e43209de8"
-        api = await golden("hcpA")
-        given = await api.patient_api.give_access_to_all_data_of(patient_id, IDS["hcpC"])
-        assert given.patient.success
-        assert not given.success
-        entities = (await backend.sandbox.export())["entities"]
-        for kind, access in (
-            ("helement", given.healthcare_elements),
-            ("contact", given.data_samples),
-        ):
-            assert access.not_shared
-            assert access.shared == 0
-            for entity_id in access.not_shared:
-                assert IDS["hcpC"] not in entities[kind][entity_id]["delegations"]
-            assert str(len(access.not_shared)) in str(access.error)
-        assert given.forms.success
-        assert given.invoices.success
-        with pytest.raises(BatchError, match="Not all data") as caught:
-            given.raise_for_failures()
-        assert len(caught.value.errors) == 2
-
-    async def test_data_that_the_delegate_has_counts_as_shared_before(
-        self, golden: People, backend: Backend
-    ) -> None:
-        patient_id = "11511416-6010-4537-945a-574e43209de8"
-        api = await golden("hcpA")
-        given = await api.patient_api.give_access_to_all_data_of(patient_id, IDS["hcpB"])
-        assert given.patient.shared_before == 1
-        entities = (await backend.sandbox.export())["entities"]
-        for kind, access in (
-            ("helement", given.healthcare_elements),
-            ("contact", given.data_samples),
-        ):
-            assert access.shared_before > 0
-            for entity_id in access.not_shared:
-                assert IDS["hcpB"] not in entities[kind][entity_id]["delegations"]
-
-
-async def test_lists_that_fail_are_not_empty(opener: Opener, proxy: Proxy, golden: People) -> None:
-    api = await opener.golden("hcpA", url=proxy.url)
-    patient = await created(api)
-    answers: dict[str, Callable[[Exchange], None]] = {
-        "GET /helement/byHcPartySecretForeignKeys/delegations": lambda one: setattr(
-            one, "answer", {"rows": []}
-        ),
-        "GET /contact/byHcPartySecretForeignKeys": lambda one: setattr(one, "status", 403),
-        "GET /form/byHcPartySecretForeignKeys/delegations": lambda one: setattr(
-            one, "answer", [{"id": "a", "rev": "1-a", "delegations": []}]
-        ),
-    }
-    for line, spoil in answers.items():
-
-        async def trick(exchange: Exchange, spoil: Callable[[Exchange], None] = spoil) -> None:
-            spoil(exchange)
-
-        proxy.after(line, trick)
-    given = await api.patient_api.give_access_to_all_data_of(patient.id, IDS["hcpB"])
-    assert given.patient.success
-    assert isinstance(given.healthcare_elements.error, InvalidResponseError)
-    assert given.data_samples.error is not None
-    assert isinstance(given.forms.error, InvalidResponseError)
-    assert given.invoices.success
-    assert not given.success
 
 
 @pytest.mark.parametrize("patient_id", ["", "a/b", None, 7])

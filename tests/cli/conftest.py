@@ -53,6 +53,24 @@ def registered(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return {"home": tmp_path_factory.mktemp("registered") / "device"}
 
 
+@pytest.fixture(scope="session")
+def logged_in(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The device of the sandbox's professional, logged in once for all tests; at first, nothing."""
+    return tmp_path_factory.mktemp("logged-in") / "device"
+
+
+@pytest.fixture
+def patient(icure: Command, running: Sandbox, logged_in: Path) -> str:
+    """A new patient of the sandbox's professional, who is logged in on this device."""
+    if logged_in.exists():
+        shutil.copytree(logged_in, icure.home)
+    else:
+        icure.log_in_as_master(running)
+        shutil.copytree(icure.home, logged_in)
+    created: str = icure.json("patient", "create", "--last-name", "Stark")["id"]
+    return created
+
+
 @pytest.fixture
 def person(
     icure: Command, running: Sandbox, phone: str, registered: dict[str, Any]

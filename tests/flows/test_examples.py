@@ -22,7 +22,7 @@ SAID = [
 MEASURED = [
     "Doctor: wrote down Atrial fibrillation",
     "Arya:   saved 3 measurements",
-    "Server: reads in them [None, None, None]",
+    "Server: reads in them [{}, {}, {}]",
     "Arya:   attached 1024000 bytes",
     "Doctor: 20261125080000 72 /min",
     "Doctor: 20261126080000 118 /min",

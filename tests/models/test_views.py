@@ -19,6 +19,7 @@ from icure_async.models import (
     AuthenticationToken,
     BatchItem,
     BatchResult,
+    DataSample,
     EncryptedNotification,
     EncryptedPatient,
     Notification,
@@ -284,6 +285,11 @@ def test_several_records_are_shown_as_a_table_and_printed_one_below_the_other() 
     assert "North" in str(reveal(to_table([NED])))
     table = to_table([NED])
     assert reveal(table)._repr_html_() == table._repr_html_()
+
+
+def test_a_fuzzy_date_with_a_time_is_shown_with_it() -> None:
+    for value, shown in {20261127080503: "2026-11-27 08:05:03", 20261127: "2026-11-27"}.items():
+        assert str(reveal(DataSample(value_date=value))).endswith(f"value_date  {shown}")
 
 
 def test_dates_that_are_known_in_part_are_shown_so() -> None:

@@ -77,7 +77,7 @@ async def test_an_id_that_servers_refuse_in_a_path_goes_into_a_body(
 async def test_a_batch_that_is_refused_because_of_some_is_sent_without_them(
     dialect: str, verb: str
 ) -> None:
-    """Which ones that were depends on whether they are new."""
+    """New ones must not exist, and changed ones must."""
     documents = [code(f"A|{number}|1") for number in range(3)]
     there = documents[1:]
     found = {"rows": there} if dialect == "v1" else there
