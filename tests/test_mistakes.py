@@ -17,6 +17,9 @@ import icure_async
 import icure_sync
 from icure_async import (
     AnonymousMedTechApiBuilder,
+    CodingFilter,
+    DataSampleFilter,
+    HealthcareElementFilter,
     HealthcareProfessionalFilter,
     KeyPair,
     MedicalDeviceFilter,
@@ -36,7 +39,16 @@ from icure_async.errors import (
     ValidationError,
     WrongArgumentsError,
 )
-from icure_async.models import Address, Notification, User
+from icure_async.models import (
+    Address,
+    Coding,
+    Content,
+    DataSample,
+    HealthcareElement,
+    Measure,
+    Notification,
+    User,
+)
 from icure_async.models.validation import validate_patient_for_saving
 from icure_async.sandbox import Sandbox
 
@@ -195,6 +207,15 @@ CAMEL_CASE: list[tuple[Callable[[], object], str, str]] = [
     (HealthcareProfessionalFilter, "byMatches", "by_matches"),
     (UserFilter, "byPatientId", "by_patient_id"),
     (MedicalDeviceFilter, "byIds", "by_ids"),
+    (HealthcareElementFilter, "forPatients", "for_patients"),
+    (DataSampleFilter, "byLabelCodeDateFilter", "by_label_code_date_filter"),
+    (DataSampleFilter, "byHealthElementIds", "by_healthcare_element_ids"),
+    (CodingFilter, "byRegionLanguageTypeLabel", "by_region_language_type_label"),
+    (HealthcareElement, "healthElementId", "healthcare_element_id"),
+    (DataSample, "qualifiedLinks", "qualified_links"),
+    (Content, "stringValue", "string_value"),
+    (Measure, "unitCodes", "unit_codes"),
+    (Coding, "searchTerms", "search_terms"),
     (lambda: KeyPair("00", "00"), "publicKey", "public_key"),
 ]
 

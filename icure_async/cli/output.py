@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from collections.abc import Callable
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,9 +20,23 @@ from rich.text import Text
 from icure_async.foreign_text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+    from collections.abc import Generator, Iterable, Mapping, Sequence
 
-__all__ = ["note", "print_json", "print_members", "print_rows", "say", "steps", "when", "working"]
+__all__ = [
+    "Advance",
+    "note",
+    "print_json",
+    "print_members",
+    "print_rows",
+    "say",
+    "steps",
+    "transferring",
+    "when",
+    "working",
+]
+
+Advance = Callable[[int, int | None], None]
+"""Is told how many bytes are done, and of how many where that is known."""
 
 _LONGEST_CELL: Final = 10_000
 _EMPTY: Final = "—"
@@ -101,6 +116,21 @@ def steps(text: str, total: int | None = None) -> Generator[Callable[[int], None
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task(text, total=total)
         yield lambda done: progress.update(task, completed=done)
+
+
+@contextmanager
+def transferring(text: str) -> Generator[Advance, None, None]:
+    """Yield a function to be told of bytes, done and in all, shown where a person looks on."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda _done, _total: None
+        return
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
+    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as progress:
+        task = progress.add_task(text, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
 def _shown(value: object) -> str:

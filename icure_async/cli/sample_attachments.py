@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,27 +12,36 @@ from icure_async.cli.choices import AsJson, ProfileName  # noqa: TC001 - typer r
 from icure_async.cli.clinical_options import SampleId  # noqa: TC001 - typer reads it
 from icure_async.cli.connections import opening
 from icure_async.cli.files import check_target
-from icure_async.cli.output import note, print_json, say, steps
+from icure_async.cli.output import note, print_json, say, transferring
 from icure_async.cli.records import members_of
 from icure_async.cli.sample_values import documents_in
-from icure_async.errors import ConfigurationError, NotFoundError, ValidationError
+from icure_async.errors import NotFoundError, ValidationError
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from icure_async.cli.output import Advance
     from icure_async.medtech import MedTechApi
     from icure_async.models.document import Document
+    from icure_async.models.transfer import TransferProgress
 
 __all__ = ["attach", "save_attachment"]
 
 
 def attach(
     sample_id: SampleId,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="File to attach.")],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE", exists=True, dir_okay=False, readable=True, help="File to attach."
+        ),
+    ],
     name: Annotated[
         str | None, typer.Option(help="Name of the document, in clear; that of the file, if not.")
     ] = None,
     language: Annotated[
         str | None,
-        typer.Option(help="Language whose content the document becomes; needed for several."),
+        typer.Option(help="Language whose content the file becomes, in place of what is there."),
     ] = None,
     in_clear: Annotated[
         bool,
@@ -48,10 +57,9 @@ def attach(
 
     Of a file of any size, only a piece is in memory at a time.
     """
-    size = _size_of(file)
     ready = opening(profile)
 
-    async def run(advance: Any) -> Document:
+    async def run(advance: Advance) -> Document:
         async with ready.api() as api:
             return await api.data_sample_api.set_data_sample_attachment(
                 sample_id,
@@ -62,7 +70,7 @@ def attach(
                 progress=_told(advance),
             )
 
-    with steps("Attaching", size) as advance:
+    with transferring("Attaching") as advance:
         document = asyncio.run(run(advance))
     if as_json:
         print_json(members_of(document))
@@ -89,7 +97,7 @@ def save_attachment(
     check_target(file, overwrite=overwrite)
     ready = opening(profile)
 
-    async def run(advance: Any) -> None:
+    async def run(advance: Advance) -> None:
         async with ready.api() as api:
             await api.data_sample_api.save_data_sample_attachment_content(
                 sample_id,
@@ -98,19 +106,16 @@ def save_attachment(
                 progress=_told(advance),
             )
 
-    with steps("Reading the attachment") as advance:
+    with transferring("Reading the attachment") as advance:
         asyncio.run(run(advance))
     note(f"The attachment is in {file}.")
 
 
-def _size_of(file: Path) -> int:
-    try:
-        with file.open("rb") as source:
-            return source.seek(0, 2)
-    except OSError as error:
-        raise ConfigurationError(
-            f"Could not read {file}: {error.strerror or type(error).__name__}. Name another file."
-        ) from None
+def _told(advance: Advance) -> Callable[[TransferProgress], Awaitable[None]]:
+    async def tell(progress: TransferProgress) -> None:
+        advance(progress.done, progress.total)
+
+    return tell
 
 
 async def _only_document(api: MedTechApi, sample_id: str) -> str:

@@ -105,6 +105,10 @@ def add(
     ] = None,
     number: Annotated[float | None, typer.Option(help="The number measured; encrypted.")] = None,
     unit: Annotated[str | None, typer.Option(help="Its unit; encrypted.")] = None,
+    empty: Annotated[
+        bool,
+        typer.Option("--empty", help="Say nothing yet: 'icure sample attach' adds a file."),
+    ] = False,
     language: Annotated[str, typer.Option(help="Language of the content.")] = "en",
     labels: Labels = None,
     codes: Codes = None,
@@ -145,8 +149,11 @@ def add(
     content = content_of(text, number, unit)
     if content is not None:
         new.content[language] = content
-    elif not new.content:
-        raise typer.BadParameter("say what was measured: --number, --text, --text-file or --file.")
+    elif not new.content and not empty:
+        raise typer.BadParameter(
+            "say what was measured: --number, --text, --text-file, --file, or --empty for a sample "
+            "that a file will be attached to."
+        )
     again = f"--id {new.id}"
     if date is None and not new.value_date and not new.opening_date:
         date = _now()

@@ -60,6 +60,8 @@ _MAP = "exchangedatamap"
 _LONGEST_HIERARCHY = 32
 _LEGACY_HCP = "legacy professionals"
 _STRICT_HCP = "strict professionals"
+# A document of 2023 belongs to nobody: neither delegations nor an author (second-world.md §2.5).
+_OF_NOBODY = "legacy users"
 
 
 def user_is_active(user: Json) -> bool:
@@ -142,7 +144,8 @@ def readers_of(kind: str, entity: Json) -> frozenset[str]:
     if kind == "user":
         return frozenset(_readers_of_user(entity))
     author = [_as_user(entity["author"])] if entity.get("author") else []
-    return frozenset([*_accessors(kind, entity), *(author if kind == "maintenancetask" else ())])
+    named = frozenset([*_accessors(kind, entity), *(author if kind == "maintenancetask" else ())])
+    return named or frozenset([_OF_NOBODY] if kind == "document" else [])
 
 
 def reads_as(call: Call, kind: str) -> frozenset[str] | None:
@@ -156,7 +159,7 @@ def reads_as(call: Call, kind: str) -> frozenset[str] | None:
         return frozenset({user, profile} if caller.is_hcp else {user})
     if kind in ("hcparty", "device", "code") or _has_all(call, kind):
         return None
-    return names_of(call) | {user}
+    return names_of(call) | {user} | ({_OF_NOBODY} if call.legacy else set())
 
 
 def names_of(call: Call) -> frozenset[str]:

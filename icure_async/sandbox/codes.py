@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from icure_async.sandbox import entities
 from icure_async.sandbox.calls import Call, Endpoint, Route
 from icure_async.sandbox.dto import SCHEMAS
-from icure_async.sandbox.errors import ApiError, bad_request
+from icure_async.sandbox.errors import bad_request
 from icure_async.sandbox.pages import filter_page, match_ids
 
 if TYPE_CHECKING:
@@ -53,21 +53,7 @@ def _save(save: Save) -> Endpoint:
 
 
 def _save_all(save: Save) -> Endpoint:
-    """Save many; those that can't be saved are left out of the answer."""
-
-    def answer(tx: Transaction, call: Call) -> list[Json]:
-        bodies = call.json_list()
-        for body in bodies:
-            SCHEMAS[_KIND].read(body)
-        saved: list[Json] = []
-        for body in bodies:
-            try:
-                saved.append(save(tx, call, _KIND, body))
-            except ApiError:
-                continue
-        return saved
-
-    return answer
+    return lambda tx, call: entities.save_each(tx, call, _KIND, save)
 
 
 def _get(tx: Transaction, call: Call) -> Json:

@@ -7,16 +7,23 @@ import os
 import sqlite3
 import sys
 import time
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from icure_async.sandbox.errors import DatabaseUnusableError
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
 
-__all__ = ["IN_MEMORY", "PATIENCE", "SCHEMA_VERSION", "opened_database"]
+__all__ = [
+    "IN_MEMORY",
+    "PATIENCE",
+    "SCHEMA_VERSION",
+    "opened_database",
+    "scratch_database",
+    "snapshot_of",
+]
 
 _LOGGER = logging.getLogger("icure_async.sandbox")
 
@@ -35,6 +42,17 @@ _OWN_FILES = ("", "-wal", "-shm")
 _MAGIC = b"SQLite format 3\0"
 _HEADER = 100
 _APPLICATION_ID = int.from_bytes(b"iCur", "big")
+
+_CHUNKS = """
+CREATE TABLE IF NOT EXISTS {}chunks (
+    upload TEXT NOT NULL, position INTEGER NOT NULL, bytes BLOB NOT NULL,
+    PRIMARY KEY (upload, position)
+);
+"""
+"""The bytes of attachments: in a file that SQLite makes for itself where the rest is in memory."""
+
+_HELD: Final = "held"
+_HOLD: Final = f"ATTACH '' AS {_HELD}; {_CHUNKS.format(_HELD + '.')}"
 
 _SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -59,10 +77,6 @@ CREATE TABLE IF NOT EXISTS attachments (
     grp TEXT NOT NULL, document TEXT NOT NULL, id TEXT NOT NULL, upload TEXT NOT NULL,
     size INTEGER NOT NULL, PRIMARY KEY (grp, document, id)
 ) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS chunks (
-    upload TEXT NOT NULL, position INTEGER NOT NULL, bytes BLOB NOT NULL,
-    PRIMARY KEY (upload, position)
-);
 PRAGMA application_id = {_APPLICATION_ID};
 PRAGMA user_version = {SCHEMA_VERSION};
 """
@@ -84,6 +98,39 @@ DELETE FROM meta WHERE key = 'links';
 """  # noqa: S608 - nothing but the schema
 
 
+def snapshot_of(connection: sqlite3.Connection, stack: ExitStack) -> Callable[[], None]:
+    """Keep everything that a database has until a stack is closed.
+
+    Returns:
+        A function that brings it back, in the thread of the connection.
+    """
+    # SQLite moves what is too large for memory to a file that nobody else sees.
+    kept, held = (
+        stack.enter_context(closing(sqlite3.connect("", isolation_level=None))) for _ in range(2)
+    )
+    connection.backup(kept)
+    holds = any(row[1] == _HELD for row in connection.execute("PRAGMA database_list"))
+    if holds:
+        held.executescript(_CHUNKS.format(""))
+        _copy_chunks(connection, held)
+
+    def bring_back() -> None:
+        kept.backup(connection)
+        if holds:
+            _copy_chunks(held, connection)
+
+    return bring_back
+
+
+def _copy_chunks(source: sqlite3.Connection, target: sqlite3.Connection) -> None:
+    """Replace all chunks, one after the other."""
+    target.execute("BEGIN")
+    target.execute("DELETE FROM chunks")
+    for row in source.execute("SELECT upload, position, bytes FROM chunks"):
+        target.execute("INSERT INTO chunks (upload, position, bytes) VALUES (?, ?, ?)", row)
+    target.execute("COMMIT")
+
+
 @contextmanager
 def opened_database(path: str) -> Generator[sqlite3.Connection]:
     """Open a database for one sandbox alone, making or upgrading it where that is needed.
@@ -100,10 +147,18 @@ def opened_database(path: str) -> Generator[sqlite3.Connection]:
     """
     if path == IN_MEMORY:
         with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-            connection.executescript(_SCHEMA)
+            connection.executescript(_SCHEMA + _HOLD)
             yield connection
         return
     with _claimed(path), closing(_connect(path)) as connection:
+        yield connection
+
+
+@contextmanager
+def scratch_database() -> Generator[sqlite3.Connection]:
+    """Open a database for a moment: in memory, and without the bytes of attachments."""
+    with closing(sqlite3.connect(IN_MEMORY, isolation_level=None)) as connection:
+        connection.executescript(_SCHEMA)
         yield connection
 
 
@@ -234,7 +289,7 @@ def _upgrade(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA journal_mode = DELETE")
     columns = {str(row[1]) for row in connection.execute("PRAGMA table_info(entities)")}
     script = _FROM_ONE_GROUP if columns and "grp" not in columns else _SCHEMA
-    connection.executescript(f"BEGIN IMMEDIATE; {script} COMMIT;")
+    connection.executescript(f"BEGIN IMMEDIATE; {script} {_CHUNKS.format('')} COMMIT;")
 
 
 def _keep_private(path: str) -> None:

@@ -47,6 +47,7 @@ __all__ = [
     "require_creatable",
     "require_new",
     "save_changed",
+    "save_each",
     "save_new",
     "show",
     "undelete_each",
@@ -263,15 +264,36 @@ def batch(
     save: Callable[[Transaction, Call, str, Any], Json],
 ) -> list[Json]:
     """Create or modify many entities; those that can't be saved are left out of the answer."""
+    return [id_and_rev(saved) for saved in save_each(tx, call, kind, save)]
+
+
+def save_each(
+    tx: Transaction,
+    call: Call,
+    kind: str,
+    save: Callable[[Transaction, Call, str, Any], Json],
+    left_out: frozenset[int] | None = None,
+) -> list[Json]:
+    """Create or modify many entities, and return those that were saved (§5.4).
+
+    Args:
+        tx: the transaction.
+        call: its body has the entities.
+        kind: their kind.
+        save: saves one.
+        left_out: refusals that leave one out of the answer, instead of refusing all; by default
+            every refusal but that of a malformed body.
+    """
     bodies = call.json_list()
     for body in bodies:
         SCHEMAS[kind].read(body)
     saved: list[Json] = []
     for body in bodies:
         try:
-            saved.append(id_and_rev(save(tx, call, kind, body)))
-        except ApiError:
-            continue
+            saved.append(save(tx, call, kind, body))
+        except ApiError as refusal:
+            if left_out is not None and refusal.status not in left_out:
+                raise
     return saved
 
 

@@ -354,7 +354,7 @@ def _as_for_events(wanted: Any) -> Any:
     if wanted.get("$type") == _BY_TAGS and wanted.get("codeType") is None:
         ignored = ("tagType", "tagCode", "status")
         return {name: value for name, value in wanted.items() if name not in ignored}
-    changed = {name: _as_for_events(wanted[name]) for name in _INNER if name in wanted}
+    changed: Json = {name: _as_for_events(wanted[name]) for name in _INNER if name in wanted}
     if is_list(members := wanted.get("filters")):
         changed["filters"] = [_as_for_events(member) for member in members]
     return {**wanted, **changed}

@@ -8,7 +8,6 @@ from icure_async.sandbox import entities
 from icure_async.sandbox.access import can_read
 from icure_async.sandbox.calls import Call, Endpoint, Route
 from icure_async.sandbox.dto import SCHEMAS
-from icure_async.sandbox.errors import ApiError
 from icure_async.sandbox.pages import filter_page, match_ids
 
 if TYPE_CHECKING:
@@ -21,33 +20,16 @@ if TYPE_CHECKING:
 __all__ = ["ROUTES"]
 
 _DOCUMENT: Final = "document"
+_CONFLICTS: Final = frozenset({404, 409})
+"""Refusals that the backend's database makes of single conditions in a batch."""
 
 
 def _save(kind: str, save: Save) -> Endpoint:
     return lambda tx, call: save(tx, call, kind, call.json_object())
 
 
-def _save_all(kind: str, save: Save) -> Endpoint:
-    """Save all or, if one can't be, none: a batch of conditions (§5.4)."""
-    return lambda tx, call: [save(tx, call, kind, body) for body in call.json_list()]
-
-
-def _save_what_can_be(kind: str, save: Save) -> Endpoint:
-    """Save many; those that can't be saved are left out of the answer."""
-
-    def answer(tx: Transaction, call: Call) -> list[Json]:
-        bodies = call.json_list()
-        for body in bodies:
-            SCHEMAS[kind].read(body)
-        saved: list[Json] = []
-        for body in bodies:
-            try:
-                saved.append(save(tx, call, kind, body))
-            except ApiError:
-                continue
-        return saved
-
-    return answer
+def _save_all(kind: str, save: Save, left_out: frozenset[int] | None = None) -> Endpoint:
+    return lambda tx, call: entities.save_each(tx, call, kind, save, left_out)
 
 
 def _get(kind: str) -> Endpoint:
@@ -101,13 +83,13 @@ def _storing(kind: str, create: Save, modify: Save) -> list[Route]:
 
 
 ROUTES: Final[list[Route]] = [
-    Route("POST", "/helement/batch", _save_all("helement", entities.create)),
-    Route("PUT", "/helement/batch", _save_all("helement", entities.modify)),
-    Route("POST", "/contact/batch", _save_what_can_be("contact", entities.create)),
-    Route("PUT", "/contact/batch", _save_what_can_be("contact", entities.modify)),
+    Route("POST", "/helement/batch", _save_all("helement", entities.create, _CONFLICTS)),
+    Route("PUT", "/helement/batch", _save_all("helement", entities.modify, _CONFLICTS)),
+    Route("POST", "/contact/batch", _save_all("contact", entities.create)),
+    Route("PUT", "/contact/batch", _save_all("contact", entities.modify)),
     # Reads, in spite of its name.
     Route("POST", "/document/batch", _documents),
-    Route("PUT", "/document/batch", _save_what_can_be(_DOCUMENT, entities.modify)),
+    Route("PUT", "/document/batch", _save_all(_DOCUMENT, entities.modify)),
     *(route for kind in ("helement", "contact", _DOCUMENT) for route in _searching(kind)),
     *_storing("helement", entities.create, entities.modify),
     *_storing("contact", entities.create, entities.modify),

@@ -235,8 +235,8 @@ def _plant_group(tx: Transaction, seed: Seed) -> None:
     for kind, by_id in seed.entities.items():
         for entity in by_id.values():
             _plant_entity(tx, kind, {**entity, "rev": entity.get("rev") or first_revision()})
-    for document_id, by_id in seed.attachments.items():
-        for attachment_id, content in by_id.items():
+    for document_id, attachments in seed.attachments.items():
+        for attachment_id, content in attachments.items():
             plant_bytes(tx, document_id, attachment_id, content)
     tokens = {**seed.tokens}
     if seed.master is not None:

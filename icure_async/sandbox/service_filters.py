@@ -116,7 +116,8 @@ def _by_patient_codes(asked: AskedFilter) -> list[str]:
     found: list[str] = []
     for relation, prop in (("tags", "tagCodes"), ("codes", "codeCodes")):
         for code_type, codes in asked.lists_by_key(prop).items():
-            for code in codes or [None]:
+            wanted: list[str | None] = [*codes] or [None]
+            for code in wanted:
                 query = with_code(VERSION, relation, code_type, code).also("delegate", owner)
                 if secrets is not None:
                     query = query.also("secretForeignKey", secrets)

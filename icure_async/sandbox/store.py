@@ -16,7 +16,7 @@ from typing import Any, Protocol, TypeVar
 import attrs
 import orjson
 
-from icure_async.sandbox.database import IN_MEMORY, opened_database
+from icure_async.sandbox.database import opened_database, scratch_database, snapshot_of
 from icure_async.sandbox.errors import ClosingError, disk_full
 from icure_async.sandbox.workers import always, in_new_thread
 
@@ -388,7 +388,7 @@ class Transaction:
 @contextmanager
 def alone(linker: Linker, kind: str, entity: Json) -> Generator[Transaction]:
     """Yield a transaction of a database that has nothing but this entity."""
-    with opened_database(IN_MEMORY) as connection:
+    with scratch_database() as connection:
         tx = Transaction(connection, linker)
         tx.put(kind, entity)
         yield tx
@@ -504,22 +504,20 @@ class Store:
             An async function that brings it back, at once, and then calls a function in the event
             loop, before anybody is told of a later job.
         """
+        bring_back: list[Callable[[], None]] = []
 
-        def keep(connection: sqlite3.Connection) -> tuple[sqlite3.Connection, None]:
-            # SQLite moves what is too large for memory to a file that nobody else sees.
-            kept = sqlite3.connect("", isolation_level=None)
-            self._snapshots.callback(kept.close)
-            connection.backup(kept)
-            return kept, None
+        def keep(connection: sqlite3.Connection) -> tuple[None, None]:
+            bring_back.append(snapshot_of(connection, self._snapshots))
+            return None, None
 
-        kept = await self._perform(keep, 0, always, None)
+        await self._perform(keep, 0, always, None)
 
-        def bring_back(connection: sqlite3.Connection) -> tuple[None, None]:
-            kept.backup(connection)
+        def restore_all(_connection: sqlite3.Connection) -> tuple[None, None]:
+            bring_back[0]()
             return None, None
 
         async def restore(restored: Callable[[], None]) -> None:
-            await self._perform(bring_back, 0, always, restored)
+            await self._perform(restore_all, 0, always, restored)
 
         return restore
 

@@ -13,7 +13,7 @@ from icure_async.sandbox import Sandbox
 from tests.support.golden import WORLD2
 from tests.support.golden_records import OF_2023, matches
 from tests.support.golden_sandbox import Opener
-from tests.support.seeds import Json, stage
+from tests.support.seeds import Json, with_attachments
 
 EXPECTATIONS: Final = 190
 
@@ -63,7 +63,7 @@ def _wanted(entry: Json) -> Json:
 async def test_every_reader_of_the_second_world_reads_what_it_must_and_nothing_else(
     client_session: aiohttp.ClientSession, stage_name: str, reader: str
 ) -> None:
-    async with Sandbox(seed=stage(WORLD2, stage_name), jwt=False) as sandbox:
+    async with Sandbox(seed=with_attachments(WORLD2, stage_name), jwt=False) as sandbox:
         api = await golden(sandbox, client_session, reader)
         problems = {
             f"{entry['type']} {entry['id']} ({entry.get('kind')})": problem

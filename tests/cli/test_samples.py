@@ -110,7 +110,7 @@ class TestAdd:
 class TestAttachments:
     @pytest.fixture
     def sample(self, icure: Command, patient: str) -> str:
-        added: str = add(icure, patient, "--text", "a scan")["id"]
+        added: str = add(icure, patient, "--empty", "--label", "CLINIC|scan|1")["id"]
         return added
 
     def test_a_file_there_and_back(
@@ -132,7 +132,11 @@ class TestAttachments:
         named = ("--document", document["id"], "--overwrite")
         icure("sample", "save-attachment", sample, copy, *named)
         assert copy.read_bytes() == file.read_bytes()
-        assert icure("sample", "attach", sample, file).stdout.strip() != ""
+        # A second one in another language: which one is meant has to be said.
+        other = icure("sample", "attach", sample, file, "--language", "nl").stdout.strip()
+        said = icure("sample", "save-attachment", sample, tmp_path / "third", code=1).stderr
+        assert document["id"] in said
+        assert other in said
 
     def test_in_clear_is_readable_on_the_backend(
         self, icure: Command, sample: str, tmp_path: Path
@@ -147,9 +151,9 @@ class TestAttachments:
     def test_errors_are_messages(
         self, icure: Command, patient: str, sample: str, tmp_path: Path
     ) -> None:
-        missing = icure("sample", "attach", sample, tmp_path / "missing", code=1).stderr
-        assert str(tmp_path / "missing") in missing
-        icure("sample", "attach", sample, tmp_path, code=1)
+        for no_file in (tmp_path / "missing", tmp_path):
+            icure("sample", "attach", sample, no_file, code=2)
+        icure("sample", "attach", "no-such-id", __file__, code=1)
         nothing = icure("sample", "save-attachment", sample, tmp_path / "copy", code=1).stderr
         assert "Nothing is attached" in nothing
         nowhere = icure("sample", "save-attachment", sample, tmp_path / "a" / "b", code=1).stderr

@@ -16,7 +16,6 @@ from tests.support.cardinal_clinic import CardinalClinic
 from tests.support.cardinal_sandbox import TodayWorld, of_stage, owner_of
 from tests.support.cardinal_sdk import write_device_key
 from tests.support.cardinal_world import CARDINAL
-from tests.support.our_sdk import saved
 from tests.support.sample_contents import BYTES, CONTENTS, MARKER, said
 
 if TYPE_CHECKING:
@@ -148,7 +147,7 @@ async def test_todays_client_reads_every_content_that_we_write(hospital: Hospita
         for content in CONTENTS.values()
     ]
     result = await doc1.create_or_modify_data_samples_for(ROBB, samples)
-    created = dict(zip(CONTENTS, saved(result), strict=True))
+    created = dict(zip(CONTENTS, result, strict=True))
     for name in EVERYBODY:
         await doc1.give_access_to(created["text"], owner_of(name))
     backend = await hospital.stored()
@@ -185,7 +184,7 @@ async def test_todays_client_changes_and_shares_our_samples(hospital: Hospital) 
             for number in (1, 2)
         ],
     )
-    one, two = saved(result)
+    one, two = result
     shared = await ours.give_access_to(one, owner_of("doc2"))
     batch_id = str(shared.batch_id)
     doc2 = await hospital.theirs("doc2")

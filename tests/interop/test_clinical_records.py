@@ -11,7 +11,7 @@ import pytest
 from icure_async import Coding, Content, DataSample, HealthcareElement, KeyPair
 from icure_async.errors import DecryptionError, NotFoundError, PermissionDeniedError
 from tests.support.notes import MARKER
-from tests.support.our_sdk import register_with_sdk, saved, sdk
+from tests.support.our_sdk import register_with_sdk, sdk
 from tests.support.reference_clinic import ReferenceClinic
 from tests.support.reference_sdk import ReferenceSdkError
 from tests.support.reference_steps import log_in_as_master, register_with_reference
@@ -136,7 +136,7 @@ async def test_the_reference_reads_every_content_that_we_write(
     ours, theirs = meeting.ned.data_sample_api, meeting.theirs
     samples = [DataSample.from_dict({"content": content}) for content in CONTENTS.values()]
     result = await ours.create_or_modify_data_samples_for(meeting.ned_id, samples)
-    created = dict(zip(CONTENTS, saved(result), strict=True))
+    created = dict(zip(CONTENTS, result, strict=True))
     assert len({sample.batch_id for sample in created.values()}) == 1
     backend = await stored(sandbox)
     assert all(
@@ -170,7 +170,7 @@ async def test_the_reference_changes_shares_and_deletes_our_samples(
             for number in (1, 2, 3)
         ],
     )
-    one, two, three = (str(sample.id) for sample in saved(result))
+    one, two, three = (str(sample.id) for sample in result)
     for sample_id, into_new_contact, number in ((one, False, 11), (two, True, 12)):
         await theirs.modify_sample(
             sample_id, into_new_contact=into_new_contact, content={"en": {"numberValue": number}}

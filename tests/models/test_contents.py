@@ -49,6 +49,11 @@ KINDS: dict[str, Any] = {
 }
 
 
+# To type checkers, these take anything.
+wrong: Any = Content
+series: Any = TimeSeries
+
+
 def _check(content: Any, *, creating: bool = True, **members: Any) -> None:
     sample = DataSample(content=content, **members)
     validate_data_sample_for_saving(sample, creating=creating)
@@ -79,25 +84,21 @@ def test_a_content_with_nothing_in_it_is_refused() -> None:
     for empty in (Content(), Content(compound_value=[], ratio=[], range=[])):
         with pytest.raises(ValidationError, match=r"^content\[en\] has nothing in it: set one"):
             _check({"en": empty})
-    with pytest.raises(
-        ValidationError, match=r"content\[en\]\.compound_value\[0\]\.content\[fr\] ha"
-    ):
+    with pytest.raises(ValidationError, match=r"\.compound_value\[0\]\.content\[fr\] has nothing"):
         _check(_compound(DataSample(content={"fr": Content()})))
     # A kind that a newer backend has.
     _check({"en": from_wire(Content, {"newerValue": 1})})
 
 
 def test_a_content_of_two_kinds_is_refused() -> None:
-    with pytest.raises(
-        ValidationError, match=r"^content\[en\] is of two kinds, string_value and rat"
-    ):
+    with pytest.raises(ValidationError, match=r"^content\[en\] is of two kinds, string_value a"):
         _check({"en": Content(string_value="S3CRET", ratio=[Measure(value=1)])})
     with pytest.raises(ValidationError, match="number_value and boolean_value"):
         _check({"en": Content(number_value=0, boolean_value=False)})
 
 
 def test_a_content_of_two_kinds_that_is_stored_may_stay() -> None:
-    (expected,) = [e for e in WORLD2["expected"] if e.get("kind") == "everything"]
+    expected = next(e for e in WORLD2["expected"] if e.get("kind") == "everything")
     wire = {"id": "s", "contactId": "b", "content": expected["fields"]["content"]}
     stored = from_wire(DataSample, wire)
     changed = from_wire(DataSample, wire).evolve(comment="c")
@@ -110,7 +111,7 @@ def test_a_content_of_two_kinds_that_is_stored_may_stay() -> None:
 
 
 @pytest.mark.parametrize(
-    "language", ["", "e", "en_US", "en us", "../en", "en-", "S3CRET!", "*", "é"]
+    "language", ["", "e", "en_US", "en us", "../e", "en-", "S3CRET!", "*", "é"]
 )
 def test_a_bad_language_is_refused(language: str) -> None:
     with pytest.raises(ValidationError, match="Every key of content must be a language") as caught:
@@ -128,7 +129,7 @@ def test_numbers_that_are_none_are_refused_wherever_they_are(number: float) -> N
         (Content(measure_value=Measure(max=number)), r"content\[\*\]\.measure_value\.max"),
         (
             Content(range=[Measure(value=1), Measure(value=number)]),
-            r"content\[\*\]\.range\[1\]\.val",
+            r"range\[1\]\.value",
         ),
         (Content(time_series=TimeSeries(samples=[[1, 2], [3, number]])), r"samples\[1\]\[1\]"),
         (Content(time_series=TimeSeries(mean=[number])), r"time_series\.mean\[0\]"),
@@ -144,29 +145,29 @@ def test_numbers_that_are_none_are_refused_wherever_they_are(number: float) -> N
     ("content", "message"),
     [
         ([], "content must be a dict"),
-        (Content(string_value="s"), "content must be a dict"),
+        (wrong(string_value="s"), "content must be a dict"),
         ({"en": "S3CRET"}, r"content\[\*\] must be a Content"),
-        ({1: Content(string_value="s")}, "Every key of content must be a str"),
-        ({"en": Content(string_value=b"S3CRET")}, r"string_value must be a str"),
-        ({"en": Content(number_value=True)}, r"number_value must be a float"),
-        ({"en": Content(instant_value=1.5)}, r"instant_value must be a datetime, or an int"),
-        ({"en": Content(instant_value=2**63)}, r"instant_value must fit in 64 bits"),
-        ({"en": Content(binary_value="S3CRET")}, r"binary_value must be bytes"),
-        ({"en": Content(measure_value={"value": 1})}, r"measure_value must be a Measure"),
-        ({"en": Content(ratio=Measure(value=1))}, r"ratio must be a list"),
-        ({"en": Content(time_series=TimeSeries(samples=[1]))}, r"samples\[0\] must be a list"),
+        ({1: wrong(string_value="s")}, "Every key of content must be a str"),
+        ({"en": wrong(string_value=b"S3CRET")}, r"string_value must be a str"),
+        ({"en": wrong(number_value=True)}, r"number_value must be a float"),
+        ({"en": wrong(instant_value=1.5)}, r"instant_value must be a datetime, or an int"),
+        ({"en": wrong(instant_value=2**63)}, r"instant_value must fit in 64 bits"),
+        ({"en": wrong(binary_value="S3CRET")}, r"binary_value must be bytes"),
+        ({"en": wrong(measure_value={"value": 1})}, r"measure_value must be a Measure"),
+        ({"en": wrong(ratio=Measure(value=1))}, r"ratio must be a list"),
+        ({"en": wrong(time_series=series(samples=[1]))}, r"samples\[0\] must be a list"),
         (
-            {"en": Content(time_series=TimeSeries(samples=[[True]]))},
-            r"samples\[0\]\[0\] must be a f",
+            {"en": wrong(time_series=series(samples=[[True]]))},
+            r"s\[0\]\[0\] must be a f",
         ),
-        ({"en": Content(compound_value=["S3CRET"])}, r"compound_value\[0\] must be a DataSample"),
-        ({"en": Content(medication_value=["S3CRET"])}, r"medication_value must be a dict"),
+        ({"en": wrong(compound_value=["S3CRET"])}, r"compound_value\[0\] must be a DataSample"),
+        ({"en": wrong(medication_value=["S3CRET"])}, r"medication_value must be a dict"),
         (
-            {"en": Content(medication_value={"a": {1}})},
-            r"medication_value\[\*\] must be a JSON val",
+            {"en": wrong(medication_value={"a": {1}})},
+            r"medication_value\[\*\] must be a JSON",
         ),
-        ({"en": Content(medication_value={"a": {1: 1}})}, r"Every key of .* must be a str"),
-        ({"en": Content(document_id="../S3CRET")}, r"content\[en\]\.document_id must not contain"),
+        ({"en": wrong(medication_value={"a": {1: 1}})}, r"Every key of .* must be a str"),
+        ({"en": wrong(document_id="../S3CRET")}, r"content\[en\]\.document_id must not contain"),
     ],
 )
 def test_a_wrong_content_is_refused_by_the_name_of_its_member(content: Any, message: str) -> None:
@@ -182,9 +183,7 @@ def test_a_sample_within_itself_is_refused() -> None:
     sample = DataSample()
     sample.content = _compound(DataSample(content=_compound(sample)))
     where = r"content\[en\]\.compound_value\[0\]\.content\[en\]\.compound_value\[0\]"
-    with pytest.raises(
-        ValidationError, match=rf"^{where} is a data sample that lies within itself"
-    ):
+    with pytest.raises(ValidationError, match=rf"^{where} is a data sample that lies within i"):
         validate_data_sample_for_saving(sample, creating=True)
     same_id = DataSample(id="a", content=_compound(DataSample(id="a", content={})))
     with pytest.raises(ValidationError, match="lies within itself"):
@@ -270,13 +269,13 @@ def test_a_sample_that_is_modified_has_an_id_and_a_batch() -> None:
 
 
 def test_something_else_is_refused() -> None:
-    wrong: Any
-    for wrong in ({}, None, EncryptedDataSample(), HealthcareElement()):
+    thing: Any
+    for thing in ({}, None, EncryptedDataSample(), HealthcareElement()):
         with pytest.raises(ValidationError, match="The data sample must be a DataSample"):
-            validate_data_sample_for_saving(wrong, creating=True)
-    for wrong in ({}, DataSample()):
+            validate_data_sample_for_saving(thing, creating=True)
+    for thing in ({}, DataSample()):
         with pytest.raises(ValidationError, match="healthcare element must be a HealthcareElement"):
-            validate_healthcare_element_for_saving(wrong, creating=True)
+            validate_healthcare_element_for_saving(thing, creating=True)
     with pytest.raises(ValidationError, match=r"The coding must be a Coding: Coding\.from_dict"):
         validate_coding_for_saving({}, creating=True)  # type: ignore[arg-type]
 
@@ -294,9 +293,9 @@ def test_a_condition_is_checked() -> None:
         validate_healthcare_element_for_saving(
             HealthcareElement(healthcare_element_id="a/b"), creating=True
         )
-    wrong: Any = 1
+    number: Any = 1
     with pytest.raises(ValidationError, match="note must be a str"):
-        validate_healthcare_element_for_saving(HealthcareElement(note=wrong), creating=True)
+        validate_healthcare_element_for_saving(HealthcareElement(note=number), creating=True)
 
 
 def test_the_id_of_a_coding_is_made_of_its_parts() -> None:

@@ -15,8 +15,11 @@ from hypothesis import strategies as st
 
 from icure_async import (
     AllPatientsFilter,
+    CodingFilter,
     ComplementFilter,
+    DataSampleFilter,
     Filter,
+    HealthcareElementFilter,
     HealthcareProfessionalFilter,
     Identifier,
     IntersectionFilter,
@@ -41,6 +44,9 @@ OF_EVERY_KIND: list[Combinable] = [
     HealthcareProfessionalFilter(),
     MedicalDeviceFilter(),
     NotificationFilter(),
+    HealthcareElementFilter(),
+    DataSampleFilter(),
+    CodingFilter(),
 ]
 EVERYTHING = PATIENTS.date_of_birth_between(1900_01_01, None).intersection(
     [

@@ -277,3 +277,20 @@ async def test_every_attachment_of_the_second_world_is_served(
                     assert read[:2] == (200, base64.b64decode(content))
                     served += 1
     assert served >= sum(map(len, WORLD2["attachments"].values()))
+
+
+async def test_a_document_of_2023_that_belongs_to_nobody_is_read_by_patients_of_legacy_backends(
+    world: World,
+) -> None:
+    """As an invited patient reads the file that it attached itself (second-world.md §2.5)."""
+    master = await world.master()
+    created = await document(master)
+    await put(master, b"x", query=f"?rev={created['rev']}")
+    patient = await world.register("+32470111222")
+    digest = hashlib.sha256(b"x").hexdigest()
+    status, got, _ = await fetch(patient, f"/document/d/attachment/{digest}")
+    assert (status, got) == (200, b"x")
+    owned = await document(master, "owned", **shared_with("somebody"))
+    assert owned["delegations"]
+    status, _, _ = await fetch(patient, "/document/owned")
+    assert status == 403

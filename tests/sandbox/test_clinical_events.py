@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.sandbox.test_events import nothing_comes, received, send, subscribed
-from tests.support.bare_client import World, shared_with
+from tests.support.bare_client import World, me, shared_with
 
 CONDITION = "org.taktik.icure.entities.HealthElement"
 SAMPLE = "org.taktik.icure.entities.embed.Service"
@@ -56,7 +56,10 @@ async def test_a_sample_is_told_of_with_the_keys_of_its_contact(world: World) ->
     owner = world.sandbox.master_hcp.data_owner_id
     leaf = {"$type": "ServiceByHcPartyTagCodeDateFilter", "tagType": "T", "tagCode": "x",
             "healthcarePartyId": owner}  # fmt: skip
-    samples = [{"id": "s", "tags": [tag("x")], "created": 1}, {"id": "other", "tags": [tag("y")]}]
+    samples: list[dict[str, Any]] = [
+        {"id": "s", "tags": [tag("x")], "created": 1},
+        {"id": "other", "tags": [tag("y")]},
+    ]
     contact = {"id": "c", "services": samples, "secretForeignKeys": ["k"], **shared_with(owner)}
     async with subscribed(world, SAMPLE, filter={"filter": leaf}) as socket:
         created = await send(world, "POST", "/contact", contact)
@@ -74,8 +77,6 @@ async def test_a_sample_is_told_of_with_the_keys_of_its_contact(world: World) ->
 
 
 async def test_nobody_is_told_of_samples_that_he_may_not_read(world: World) -> None:
-    from tests.support.bare_client import me
-
     patient = await world.register("ned@winterfell.example")
     ned = (await me(patient))["patientId"]
     owner = world.sandbox.master_hcp.data_owner_id

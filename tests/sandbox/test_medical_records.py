@@ -69,11 +69,20 @@ async def test_a_condition_is_modified_deleted_and_still_read_by_id(world: World
     ).body == []
 
 
-async def test_a_batch_of_conditions_is_saved_as_a_whole_or_not_at_all(world: World) -> None:
+async def test_a_malformed_condition_refuses_its_batch_and_conflicts_are_left_out(
+    world: World,
+) -> None:
     master = await world.master()
     answer = await master.post("/helement/batch", [{"id": "a", "descr": "d"}, {"id": "b"}])
     assert [one["id"] for one in answer.body] == ["a", "b"]
     assert answer.body[0]["descr"] == "d"
+    again = await master.post("/helement/batch", [{"id": "a"}, {"id": "d"}])
+    assert [one["id"] for one in again.body] == ["d"]
+    changed = [*answer.body, {**answer.body[0], "id": "unknown"}]
+    assert [one["id"] for one in (await master.put("/helement/batch", changed)).body] == ["a", "b"]
+    assert (await master.put("/helement/batch", answer.body)).body == []
+    refused = await master.post("/helement/batch", [{"id": "c"}, {"id": "e", "rev": "1-0"}])
+    assert refused.status == 400
     refused = await master.post("/helement/batch", [{"id": "c"}, {"descr": "no id"}])
     assert refused.status == 400
     assert (await master.get("/helement/c")).status == 404

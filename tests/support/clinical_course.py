@@ -85,7 +85,7 @@ class Course:
         await api.healthcare_element_api.delete_healthcare_element(self.ids.short_condition)
 
     async def _create_samples(self, api: MedTechApi) -> None:
-        result = await api.data_sample_api.create_or_modify_data_samples_for(
+        await api.data_sample_api.create_or_modify_data_samples_for(
             self.patient_id,
             [
                 DataSample(
@@ -96,7 +96,6 @@ class Course:
                 for one in (self.ids.sample, self.ids.short_sample)
             ],
         )
-        result.raise_for_failures()
 
     async def _modify_sample(self, api: MedTechApi) -> None:
         samples = api.data_sample_api

@@ -86,7 +86,9 @@ async def _tree_of(api: MedTechApi, wanted: Json) -> Json:
 
 
 async def _samples_of(api: MedTechApi, wanted: Json) -> Json:
-    found = await api.data_sample_api.get_data_samples_for_patient(wanted["id"])
+    found = await api.data_sample_api.get_data_samples_for_patient(
+        wanted["id"], include_deleted=True
+    )
     return {
         "ids": sorted(str(one.id) for one in found if not one.is_deleted),
         "deleted": sorted(str(one.id) for one in found if one.is_deleted),

@@ -316,11 +316,9 @@ async def _clinical(ned: MedTechApi, ned_id: str) -> ClinicalIds:
     condition = await ned.healthcare_element_api.create_or_modify_healthcare_element(
         HealthcareElement(description=SAID), ned_id
     )
-    result = await ned.data_sample_api.create_or_modify_data_samples_for(
+    sample, sibling = await ned.data_sample_api.create_or_modify_data_samples_for(
         ned_id, [_sample(SAID, str(condition.id)), _sample(SAID, str(condition.id))]
     )
-    result.raise_for_failures()
-    sample, sibling = result.saved
     document = await ned.data_sample_api.set_data_sample_attachment(
         str(sample.id), BYTES, document_language="fr"
     )
@@ -677,10 +675,9 @@ class Samples(_Clinical):
         saved = await api.create_or_modify_data_sample_for(ned_id, read)
         assert (saved.id, saved.content["en"].string_value) == (ids.sample, NEW_SAID)
         new = [_sample(NEW_SAID), _sample(NEW_SAID)]
-        result = await api.create_or_modify_data_samples_for(ned_id, new)
-        result.raise_for_failures()
-        assert [one.id for one in result.saved] == [one.id for one in new]
-        await api.give_access_to(result.saved[0], self.world.reed_id)
+        created = await api.create_or_modify_data_samples_for(ned_id, new)
+        assert [one.id for one in created] == [one.id for one in new]
+        await api.give_access_to(created[0], self.world.reed_id)
         assert await api.delete_data_sample(str(new[1].id)) == new[1].id
 
 
