@@ -61,6 +61,21 @@ patient = await api.patient_api.create_or_modify_patient(
     Patient(first_name="Arya", last_name="Stark", note="Afraid of nothing")
 )
 """,
+    "condition": """
+condition = await api.healthcare_element_api.create_or_modify_healthcare_element(
+    HealthcareElement(description="Asthma"), patient.id
+)
+""",
+    "sample": """
+sample = await api.data_sample_api.create_or_modify_data_sample_for(
+    patient.id, DataSample(comment="Attached")
+)
+""",
+    "document": """
+document = await api.data_sample_api.set_data_sample_attachment(
+    sample.id, b"%PDF...", document_name="scan.pdf"
+)
+""",
     "notification": """
 notification = await api.notification_api.create_or_modify_notification(
     Notification(type="OTHER"), colleague_id
@@ -144,8 +159,14 @@ processes = ProcessStore(MemoryStorage())
 """,
 }
 OPENED: Final = ("anonymous_api", "colleague_api", "api", "sandbox")
-# Names that the code for another one makes, too.
-TOGETHER: Final = {"code": "process", "own_user_id": "own_api"}
+# Names that the code for another one makes, too, or that it needs.
+TOGETHER: Final = {
+    "code": "process",
+    "own_user_id": "own_api",
+    "document": "sample",
+    "sample": "patient",
+    "condition": "patient",
+}
 
 
 class ExampleWorld:
@@ -191,7 +212,8 @@ class ExampleWorld:
             for node in ast.walk(ast.parse(example.source))
             if isinstance(node, ast.Name)
         }
-        used |= {TOGETHER[name] for name in used & TOGETHER.keys()}
+        while further := {TOGETHER[name] for name in used & TOGETHER.keys()} - used:
+            used |= further
         for name, code in OWN.items():
             if name in used:
                 self._make(code, names)
