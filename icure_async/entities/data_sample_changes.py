@@ -1,6 +1,6 @@
 """Data samples saved: new ones as a contact of their own, changed ones in the contact they are in.
 
-Whoever else changes the same contact loses nothing: what was not passed goes back as it was read
+Others who change the same contact lose nothing: what was not passed goes back as it was read
 just before, and a conflict is met by reading again (docs/spec/second-world.md §6).
 """
 
