@@ -63,17 +63,18 @@ patient = await api.patient_api.create_or_modify_patient(
 """,
     "condition": """
 condition = await api.healthcare_element_api.create_or_modify_healthcare_element(
-    HealthcareElement(description="Asthma"), patient.id
+    HealthcareElement(description="Asthma", note="Since childhood"), patient.id
 )
 """,
     "sample": """
 sample = await api.data_sample_api.create_or_modify_data_sample_for(
-    patient.id, DataSample(comment="Attached")
+    patient.id, DataSample(content={"en": Content(string_value="Tired")})
 )
 """,
     "document": """
+sample = await api.data_sample_api.create_or_modify_data_sample_for(patient.id, DataSample())
 document = await api.data_sample_api.set_data_sample_attachment(
-    sample.id, b"%PDF...", document_name="scan.pdf"
+    sample.id, b"%PDF...", document_name="scan.pdf", document_language="en"
 )
 """,
     "notification": """
@@ -159,13 +160,12 @@ processes = ProcessStore(MemoryStorage())
 """,
 }
 OPENED: Final = ("anonymous_api", "colleague_api", "api", "sandbox")
-# Names that the code for another one makes, too, or that it needs.
+# Names that the code for another one makes, too.
 TOGETHER: Final = {
     "code": "process",
-    "own_user_id": "own_api",
-    "document": "sample",
-    "sample": "patient",
     "condition": "patient",
+    "own_user_id": "own_api",
+    "sample": "patient",
 }
 
 
@@ -212,8 +212,7 @@ class ExampleWorld:
             for node in ast.walk(ast.parse(example.source))
             if isinstance(node, ast.Name)
         }
-        while further := {TOGETHER[name] for name in used & TOGETHER.keys()} - used:
-            used |= further
+        used |= {TOGETHER[name] for name in used & TOGETHER.keys()}
         for name, code in OWN.items():
             if name in used:
                 self._make(code, names)
