@@ -164,6 +164,7 @@ OPENED: Final = ("anonymous_api", "colleague_api", "api", "sandbox")
 TOGETHER: Final = {
     "code": "process",
     "condition": "patient",
+    "document": "patient",
     "own_user_id": "own_api",
     "sample": "patient",
 }
