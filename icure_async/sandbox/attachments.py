@@ -13,6 +13,7 @@ from aiohttp import hdrs, web
 
 from icure_async.sandbox import entities
 from icure_async.sandbox.access import require_read, require_write
+from icure_async.sandbox.attachment_keys import key_in, opened, sealed
 from icure_async.sandbox.bodies import piece_of
 from icure_async.sandbox.errors import (
     ApiError,
@@ -141,7 +142,7 @@ class Attachments:
         return await desk.as_caller(job)
 
     async def get(self, request: web.Request, desk: Desk) -> web.StreamResponse:
-        """Answer the bytes of an attachment as they were stored."""
+        """Answer the bytes of an attachment as they were stored, or opened with a key given."""
         document_id = request.match_info["id"]
 
         def find(tx: Transaction, call: Call) -> tuple[Json, Bytes]:
@@ -156,6 +157,8 @@ class Attachments:
 
         document, found = await desk.as_caller(find)
         answer = web.StreamResponse(headers=_headers(document, request.query.get("fileName")))
+        if (key := key_in(request.query.get("enckeys"))) is not None:
+            return await _answer_opened(request, answer, opened(_stored(desk, found), key))
         answer.content_length = found.size
         await answer.prepare(request)
         left = int(found.size * request.get(SENT_PART, 1.0))
@@ -215,7 +218,9 @@ def _headers(document: Json, file_name: str | None) -> dict[str, str]:
 async def _receive(request: web.Request, desk: Desk, upload: str) -> tuple[Bytes, str]:
     """Store a body chunk by chunk; return what it is, and its SHA-256 in hex."""
     digest, size, position = hashlib.sha256(), 0, 0
-    async for chunk in _chunks(request):
+    key = key_in(request.query.get("enckeys"))
+    chunks = _chunks(request)
+    async for chunk in chunks if key is None else _joined(sealed(chunks, key)):
         size += len(chunk)
         if size > LARGEST_ATTACHMENT:
             raise too_large(LARGEST_ATTACHMENT)
@@ -229,9 +234,35 @@ async def _receive(request: web.Request, desk: Desk, upload: str) -> tuple[Bytes
     return Bytes(upload, size), digest.hexdigest()
 
 
+async def _answer_opened(
+    request: web.Request, answer: web.StreamResponse, content: AsyncIterator[bytes]
+) -> web.StreamResponse:
+    """Answer bytes whose number shows at the end."""
+    await answer.prepare(request)
+    try:
+        async for piece in content:
+            await answer.write(piece)
+    except ValueError:
+        # Of another key: the answer ends in the middle.
+        if request.transport is not None:
+            request.transport.close()
+        return answer
+    await answer.write_eof()
+    return answer
+
+
 async def _chunks(request: web.Request) -> AsyncIterator[bytes]:
+    async def pieces() -> AsyncIterator[bytes]:
+        while piece := await piece_of(request):
+            yield piece
+
+    async for chunk in _joined(pieces()):
+        yield chunk
+
+
+async def _joined(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     waiting = bytearray()
-    while piece := await piece_of(request):
+    async for piece in pieces:
         waiting += piece
         while len(waiting) >= CHUNK:
             yield bytes(waiting[:CHUNK])
