@@ -224,7 +224,10 @@ class LegacyKeys:
     async def add_secret_id(
         self, document: Mapping[str, Any], own_id: str, exchange_key: bytes
     ) -> dict[str, Any]:
-        """Return a patient with a secret id of its own, added to what others gave it (§9.1)."""
+        """Return a patient with a secret id of its own, added to what others gave it.
+
+        Source: cryptography.md §9.1.
+        """
         entries = await self._entries(
             document["id"], await new_uuid(self._crypto), {own_id: exchange_key}
         )

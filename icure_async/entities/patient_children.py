@@ -145,7 +145,7 @@ class PatientChildren:
                 return theirs[:1]
         return ()
 
-    async def list(
+    async def listed(
         self,
         records: Records[Clear, Sealed],
         patient: PotentiallyEncryptedPatient | str,

@@ -42,6 +42,7 @@ __all__ = ["AllDataOfPatients"]
 
 _AT_A_TIME: Final = 250
 _LISTED: Final[tuple[PatientDataKind, ...]] = ("helement", "contact", "form", "invoice")
+_REFERRED_TO: Final[tuple[PatientDataKind, ...]] = ("document",)
 _ENTRIES: Final = ("delegations", "encryptionKeys", "cryptedForeignKeys")
 
 
@@ -177,7 +178,7 @@ class AllDataOfPatients:
 
         ending = await each_at_once(_LISTED, share, failed)
         if ending is None:
-            ending = await each_at_once(["document"], share_documents, failed)
+            ending = await each_at_once(_REFERRED_TO, share_documents, failed)
         if ending is not None:
             for kind in NOUNS:
                 found.setdefault(kind, DataAccess(error=ending))

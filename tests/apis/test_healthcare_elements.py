@@ -208,7 +208,7 @@ async def test_conditions_are_found_by_filters(world: SecondWorld, requests: Req
     assert {new.id, OF_NED} <= set(found)
     assert FEVER not in found
     with pytest.raises(ValidationError, match="must be one for healthcare elements"):
-        elements.filter_healthcare_element(PatientFilter())
+        elements.filter_healthcare_element(cast("Any", PatientFilter()))
 
 
 async def test_deleted_conditions_are_read_by_their_id_and_listed_nowhere(
