@@ -365,9 +365,7 @@ async def test_a_stale_contact_is_read_again_after_sharing(clinic: Clinic) -> No
     assert await api.extract_patient_id(shared) == PATIENT
     sample.content = text("saved as it was read before it was shared")
     await clinic.save(sample)
-    assert (
-        text_of(await clinic.read(sample.id, "hcpB")) == "saved as it was read before it was shared"
-    )
+    assert text_of(await clinic.read(sample.id, "hcpB")) == "saved as it was read before it was shared"
 
 
 async def test_modifying_what_was_deleted_is_refused_clearly(clinic: Clinic) -> None:
