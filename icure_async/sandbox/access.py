@@ -60,7 +60,7 @@ _MAP = "exchangedatamap"
 _LONGEST_HIERARCHY = 32
 _LEGACY_HCP = "legacy professionals"
 _STRICT_HCP = "strict professionals"
-# A document of 2023 belongs to nobody: neither delegations nor an author (second-world.md §2.5).
+# A document of 2023 belongs to nobody: it has neither delegations nor keys.
 _OF_NOBODY = "legacy users"
 
 

@@ -6,10 +6,15 @@ Source: server-behaviour.md §6.1, §9.3, §9.4, §10.7-10.9.
 from __future__ import annotations
 
 import re
+import sqlite3
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 
+from icure_async.sandbox import Sandbox
 from tests.support.bare_client import Client, Json, World, me, shared_with
 
 FUZZY = re.compile(r"20\d{12}")
@@ -275,3 +280,19 @@ async def test_a_document_takes_an_empty_object_for_its_hash(world: World) -> No
     assert put.body["rev"].startswith("1-")
     renamed = await master.put("/document", {**created, "name": "c"})
     assert renamed.body["rev"].startswith("2-")
+
+
+async def test_samples_in_a_database_of_an_earlier_version_are_found(
+    world: World, fresh: Path, session: aiohttp.ClientSession
+) -> None:
+    await contact_with(await world.master(), "c", {"id": "one", "comment": "kept"})
+    await world.sandbox.aclose()
+    with closing(sqlite3.connect(fresh, isolation_level=None)) as connection:
+        connection.execute("DELETE FROM entities WHERE kind = 'service'")
+        connection.execute("DELETE FROM links WHERE kind IN ('service', 'serviceversion')")
+        connection.execute("UPDATE meta SET value = '6' WHERE key = 'links'")
+    async with Sandbox(database=fresh) as restarted:
+        master = await World(restarted, session).master()
+        query = {"$type": "ServiceBySecretForeignKeys", "patientSecretForeignKeys": ["secret"]}
+        assert await master.filtered(SERVICES, query) == ["one"]
+        assert (await master.get(f"{SERVICES}/one")).body["comment"] == "kept"
