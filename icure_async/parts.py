@@ -259,13 +259,12 @@ class Parts(SecretHolder):
         )
         about_patients = events_of(self.patients)
         about_notifications = events_of(self.notifications)
+        about_elements = events_of(self.healthcare_elements)
         self.patient_events: Final = EventSource(backend, about_patients)
         self.notification_events: Final = EventSource(
             backend, about_notifications, records=self.notifications
         )
-        self.healthcare_element_events: Final = EventSource(
-            backend, events_of(self.healthcare_elements)
-        )
+        self.healthcare_element_events: Final = EventSource(backend, about_elements)
         self.data_sample_events: Final = EventSource(backend, self.data_samples.events)
         self.user_events: Final = EventSource(backend, USER_EVENTS)
 

@@ -507,11 +507,12 @@ class PatientApi:
     ) -> AccessToAllData:
         """Share a patient and its medical data with another data owner.
 
-        This version shares the patient itself. It looks for healthcare elements, data samples,
-        forms and invoices as well, and the result has an error for each of these that the delegate
-        has no access to: it never claims more than there is. Data of patients that were merged into
-        this one is not looked for, which the errors say. Repeating the call sends nothing where
-        nothing is missing, except what it takes to look.
+        The patient is shared, and its healthcare elements, data samples and the encrypted documents
+        among these, as far as the current user can read them. Forms and invoices are looked for,
+        and not shared. The result has an error for each kind of which the delegate has no access to
+        something: it never claims more than there is. Data of patients that were merged into this
+        one is not looked for, which the errors say. A call that is repeated finishes the job, and
+        sends nothing where nothing is missing, except what it takes to look.
 
         Args:
             patient_id: id of the patient, which is shared as it is stored.

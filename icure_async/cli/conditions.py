@@ -38,7 +38,8 @@ condition: typer.Typer = typer.Typer(
     no_args_is_help=True, help="Conditions of patients: list, read, add and delete them."
 )
 
-_TITLES: Final = ("id", "description", "opened", "closed", "codes", "readable")
+_PLAIN: Final = ("id", "description", "opened", "closed")
+_TITLES: Final = (*_PLAIN, "codes", "readable")
 _Id = Annotated[str, typer.Argument(metavar="ID", help="Id of the condition.")]
 
 
@@ -58,7 +59,13 @@ def list_conditions(
     if as_json:
         print_json(rows)
         return
-    print_rows(_TITLES, [[_cell(row[title]) for title in _TITLES] for row in rows])
+    print_rows(
+        _TITLES,
+        [
+            [*(row[title] for title in _PLAIN), ", ".join(row["codes"]), row["readable"]]
+            for row in rows
+        ],
+    )
 
 
 @condition.command("show")
@@ -106,7 +113,7 @@ def add(
     profile: ProfileName = None,
     as_json: AsJson = False,
 ) -> None:
-    """Add a condition to a patient, encrypted for you and for all with whom you share by default.
+    """Add a condition, encrypted for you and for all with whom you share automatically.
 
     Its id is said before anything is sent: with it, the command can be repeated after a failure
     without adding a second condition.
@@ -172,7 +179,3 @@ def _row(element: PotentiallyEncryptedHealthcareElement) -> dict[str, Any]:
         "modified": element.modified,
         "readable": isinstance(element, HealthcareElement),
     }
-
-
-def _cell(value: object) -> object:
-    return ", ".join(map(str, value)) if isinstance(value, list) else value

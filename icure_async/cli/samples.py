@@ -135,7 +135,7 @@ def add(
     profile: ProfileName = None,
     as_json: AsJson = False,
 ) -> None:
-    """Add a sample to a patient, encrypted for you and for all with whom you share by default.
+    """Add a sample, encrypted for you and for all with whom you share automatically.
 
     Its id is said before anything is sent: with it, the command can be repeated after a failure
     without adding a second sample.

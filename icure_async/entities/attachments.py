@@ -31,7 +31,6 @@ from icure_async.errors import (
     ConflictError,
     CryptoError,
     DecryptionError,
-    ICureError,
     InvalidResponseError,
     NotFoundError,
     PermissionDeniedError,
@@ -204,7 +203,7 @@ class Attachments:
                 return present.evolve(content={**present.content, language: content})
 
             await self._change(sample_id, contact, pointing)
-        except ICureError as error:
+        except Exception as error:
             error.add_note(
                 f"Document {document_id} was made for the file, and may not be attached to any "
                 "data sample. Repeat the call with the same file to finish, or remove the document "

@@ -60,7 +60,7 @@ class ChildRecords(Generic[Clear, Sealed]):
 
     async def of_patient(self, patient: PotentiallyEncryptedPatient | str) -> list[Clear | Sealed]:
         """Return the records of a patient, as it was read, or given by its id."""
-        return await self._children.list(self._repository, patient, self._leaf)
+        return await self._children.listed(self._repository, patient, self._leaf)
 
     async def give(self, record: Clear, delegate_id: str) -> Clear:
         """Share a record with a data owner, and return it as it is stored."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from icure_async.entities.record_ids import generation_of
 from icure_async.models.base import EntityModel, has_id, has_rev
@@ -59,4 +59,4 @@ class ChildShares(Generic[Clear, Sealed]):
             # Somebody else has changed it, which sharing looks into.
             return record
         changes = {"rev": stored.rev, "system_meta_data": getattr(stored, "system_meta_data", None)}
-        return cast("Clear", record.evolve(**changes))
+        return record.evolve(**changes)

@@ -91,6 +91,7 @@ async def _opened(crypto: Crypto, key: bytes, service: Mapping[str, Any]) -> dic
         opened.pop(name, None)
         if name in closed:
             opened[name] = closed[name]
+    content: Any
     if service.get(_ENCRYPTED_CONTENT):
         content = await _legacy_content(crypto, key, service[_ENCRYPTED_CONTENT])
     elif kept.get(ENCRYPTED_SELF):
@@ -166,12 +167,9 @@ def storable_service(service: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _storable_content(content: Mapping[str, Any]) -> dict[str, Any]:
-    stored = {**content, **{name: content.get(name) or [] for name in _LISTS}}
-    stored[_COMPOUND] = [
-        _nested(service) if is_object(service) else service
-        for service in as_list(stored[_COMPOUND])
-    ]
-    return stored
+    lists = {name: as_list(content.get(name)) for name in _LISTS}
+    nested = [_nested(one) if is_object(one) else one for one in lists[_COMPOUND]]
+    return {**content, **lists, _COMPOUND: nested}
 
 
 def _nested(service: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Data samples saved: new ones as a contact of their own, changed ones in the contact they are in.
 
-Whoever else changes the same contact loses nothing: what was not passed goes back as it was read
-just before, and a conflict is met by reading again (docs/spec/second-world.md §6).
+Others who change the same contact lose nothing: what was not passed goes back as it was read just
+before, and a conflict is met by reading again (docs/spec/second-world.md §6).
 """
 
 from __future__ import annotations
@@ -250,7 +250,7 @@ class DataSampleChanges:
             contact = await self._contacts.read(contact_id)
         except NotFoundError:
             raise conflict or _id_in_use(ids) from None
-        found = await self._stored_in(contact)
+        found = await self._stored_in(contact, samples)
         for sample in samples:
             stored = found.get(sample.id)
             if stored is None or not _is_stored(sample, contact, stored):
@@ -295,7 +295,7 @@ class DataSampleChanges:
         self, contact: dict[str, Any], samples: Sequence[DataSample]
     ) -> dict[str, Any] | None:
         """Return a contact with data samples changed, or None where all of that is stored."""
-        found = await self._stored_in(contact)
+        found = await self._stored_in(contact, samples)
         pending: list[tuple[DataSample, _Stored]] = []
         for sample in samples:
             stored = found.get(sample.id)
@@ -360,13 +360,16 @@ class DataSampleChanges:
 
     # --- Both ---
 
-    async def _stored_in(self, contact: Mapping[str, Any]) -> dict[str, _Stored]:
-        """Return the data samples of a contact by id.
+    async def _stored_in(
+        self, contact: Mapping[str, Any], samples: Iterable[DataSample]
+    ) -> dict[str, _Stored]:
+        """Return those of some data samples that are in a contact by id.
 
         Raises:
             InvalidResponseError: one is there twice.
         """
-        services = services_of(contact)
+        ids = {sample.id for sample in samples}
+        services = [service for service in services_of(contact) if service["id"] in ids]
         rows = [row_of(contact, service) for service in services]
         opened = await self._samples.services.open_many(rows)
         found: dict[str, _Stored] = {}
@@ -522,10 +525,10 @@ def _compared(sample: DataSample) -> dict[str, Any]:
 def _new_version(sample: DataSample, stored: _Stored, now: int) -> dict[str, Any]:
     """Return the service that replaces a stored one, in clear next to what was encrypted in it."""
     wire = _wire(sample)
-    clear = stored.opened.document if stored.opened else {}
-    if sample.unknown_fields is None:
+    if sample.unknown_fields is None and stored.opened is not None:
         # Built by hand: it lacks what its class does not know.
         known = wire_names(DataSample)
+        clear = stored.opened.document
         wire = {name: value for name, value in clear.items() if name not in known} | wire
     service = storable_service(wire)
     service.pop(ENCRYPTED_SELF, None)

@@ -1,7 +1,7 @@
 """Data samples deleted: a tombstone takes the place of each, in a new contact.
 
 The backend keeps older versions and hides none, so the tombstone has to be the latest version, and
-to be readable by whoever has read the data sample (docs/spec/second-world.md §2.4, §6).
+to be readable by everybody who has read the data sample (docs/spec/second-world.md §2.4, §6).
 """
 
 from __future__ import annotations

@@ -354,7 +354,7 @@ def unreadable_sample(*sample_ids: str) -> DecryptionError:
     """Return the error for data samples that no key opens."""
     return DecryptionError(
         f"Data sample {', '.join(map(printable, sample_ids))} can't be decrypted: no key on this "
-        "device opens it, or its content is malformed. What is stored is left as it is. Call "
+        "device opens it, or its content is malformed. The stored one is left as it is. Call "
         "init_user_crypto() with the key pair that can read it, or ask a data owner with access to "
         "share it with this user.",
         entity_type=DATA_SAMPLE,

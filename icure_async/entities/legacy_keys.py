@@ -109,7 +109,7 @@ class LegacyKeys:
         return list(await self._secret_ids(document))
 
     async def holders_of_secret_ids(self, document: Mapping[str, Any], /) -> dict[str, set[str]]:
-        """Return the secret ids as :meth:`secret_ids_of`, whoever gave them, with their holders."""
+        """Return the secret ids as :meth:`secret_ids_of`, from all, with their holders."""
         return await self._secret_ids(document, whoever_gave=True)
 
     async def owning_ids_of(self, documents: Documents, /) -> list[list[str]]:
@@ -224,7 +224,10 @@ class LegacyKeys:
     async def add_secret_id(
         self, document: Mapping[str, Any], own_id: str, exchange_key: bytes
     ) -> dict[str, Any]:
-        """Return a patient with a secret id of its own, added to what others gave it (§9.1)."""
+        """Return a patient with a secret id of its own, added to what others gave it.
+
+        Source: cryptography.md §9.1.
+        """
         entries = await self._entries(
             document["id"], await new_uuid(self._crypto), {own_id: exchange_key}
         )

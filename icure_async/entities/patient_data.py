@@ -42,6 +42,7 @@ __all__ = ["AllDataOfPatients"]
 
 _AT_A_TIME: Final = 250
 _LISTED: Final[tuple[PatientDataKind, ...]] = ("helement", "contact", "form", "invoice")
+_REFERRED_TO: Final[tuple[PatientDataKind, ...]] = ("document",)
 _ENTRIES: Final = ("delegations", "encryptionKeys", "cryptedForeignKeys")
 
 
@@ -177,7 +178,7 @@ class AllDataOfPatients:
 
         ending = await each_at_once(_LISTED, share, failed)
         if ending is None:
-            ending = await each_at_once(["document"], share_documents, failed)
+            ending = await each_at_once(_REFERRED_TO, share_documents, failed)
         if ending is not None:
             for kind in NOUNS:
                 found.setdefault(kind, DataAccess(error=ending))
@@ -231,7 +232,7 @@ class AllDataOfPatients:
     ) -> list[ReadableEntity]:
         """Return the data that says, to its readers, that it is the patient's.
 
-        Without that, whoever writes to the database could have other data shared, too.
+        Without that, somebody who writes to the database could have other data shared, too.
         """
         names = {call.patient.id, *call.patient.former_ids}
         owning = await self._metadata.owning_ids_of(documents)

@@ -89,7 +89,7 @@ class ServiceCrypto:
             envelopes = [envelope_of(next(iter(closed[group].values()))) for group in groups]
             found = await source.keys_of(envelopes)
             for group, keys in zip(groups, found, strict=True):
-                for index, row in list(closed[group].items()):
+                for index, row in list(closed[group].items()) if keys else ():
                     await turns.give()
                     opened = await self._try(row, keys)
                     if opened is not None:

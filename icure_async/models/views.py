@@ -105,9 +105,9 @@ def _date_text(value: Any, form: DateForm) -> str:
     parts = known_parts(value)
     if parts is None:
         return text_of(value)
-    moment = day_or_moment(value)
-    if isinstance(moment, dt.datetime):
-        return f"{moment:%Y-%m-%d %H:%M:%S}"
+    day = day_or_moment(value)
+    if isinstance(day, dt.datetime):
+        return f"{day:%Y-%m-%d %H:%M:%S}"
     return "-".join(f"{part:02}" for part in parts) + _UNKNOWN[len(parts)]
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 
-from icure_async.errors import BadRequestError, NotFoundError
+from icure_async.errors import BadRequestError, ConflictError, NotFoundError, ServerError
 from icure_async.foreign_text import printable
 from icure_async.json_shapes import as_object
 from icure_async.rest.documents import checked_page
@@ -41,6 +41,21 @@ class _Codes(EntityResource):
                 status=404,
             )
         return found[0]
+
+    async def modify(self, document: Mapping[str, Any]) -> dict[str, Any]:
+        """Replace a coding; backends may answer an outdated revision with 500."""
+        try:
+            return await super().modify(document)
+        except ServerError as error:
+            stored = await self.get(document["id"])
+            if stored["rev"] == document["rev"]:
+                raise
+            raise ConflictError(
+                f"Could not modify {self._noun} {printable(document['id'])}: it has another rev.",
+                status=error.status,
+                request_id=error.request_id,
+                server_message=error.server_message,
+            ) from None
 
     async def _write_many(
         self, method: str, verb: str, documents: Sequence[Mapping[str, Any]]

@@ -60,7 +60,7 @@ _MAP = "exchangedatamap"
 _LONGEST_HIERARCHY = 32
 _LEGACY_HCP = "legacy professionals"
 _STRICT_HCP = "strict professionals"
-# A document of 2023 belongs to nobody: neither delegations nor an author (second-world.md §2.5).
+# A document of 2023 belongs to nobody: it has neither delegations nor keys.
 _OF_NOBODY = "legacy users"
 
 
@@ -159,7 +159,7 @@ def reads_as(call: Call, kind: str) -> frozenset[str] | None:
         return frozenset({user, profile} if caller.is_hcp else {user})
     if kind in ("hcparty", "device", "code") or _has_all(call, kind):
         return None
-    return names_of(call) | {user} | ({_OF_NOBODY} if call.legacy else set())
+    return names_of(call) | {user} | (frozenset({_OF_NOBODY}) if call.legacy else frozenset[str]())
 
 
 def names_of(call: Call) -> frozenset[str]:

@@ -17,9 +17,8 @@ __all__ = ["fill_in", "fuzzy_date"]
 _WITHOUT_DATES: Final = frozenset({"code"})
 _WITHOUT_MODIFIED: Final = frozenset({"user"})
 _WITH_AUTHOR: Final = frozenset(
-    {"patient", "device", "maintenancetask", "helement", "contact", "document", "code"}
+    {"patient", "device", "maintenancetask", "helement", "contact", "document"}
 )
-_WITHOUT_RESPONSIBLE: Final = frozenset({"code"})
 
 
 def fill_in(call: Call, kind: str, entity: Json) -> None:
@@ -29,7 +28,7 @@ def fill_in(call: Call, kind: str, entity: Json) -> None:
         if kind not in _WITHOUT_MODIFIED:
             entity.setdefault("modified", call.now_ms)
     if kind in _WITH_AUTHOR:
-        _fill_in_author(call, entity, responsible=kind not in _WITHOUT_RESPONSIBLE)
+        _fill_in_author(call, entity)
     if kind == "helement":
         _fill_in_condition(call, entity)
     if kind == "contact":
@@ -41,9 +40,9 @@ def fuzzy_date(milliseconds: int) -> int:
     return int(datetime.fromtimestamp(milliseconds / 1000, UTC).strftime("%Y%m%d%H%M%S"))
 
 
-def _fill_in_author(call: Call, entity: Json, *, responsible: bool = True) -> None:
+def _fill_in_author(call: Call, entity: Json) -> None:
     entity.setdefault("author", call.caller.user_id)
-    if responsible and call.caller.owner_id is not None:
+    if call.caller.owner_id is not None:
         entity.setdefault("responsible", call.caller.owner_id)
 
 

@@ -82,7 +82,7 @@ PRAGMA user_version = {SCHEMA_VERSION};
 """
 
 _FORGET_PARTS = "DELETE FROM chunks WHERE upload NOT IN (SELECT upload FROM attachments)"
-"""What an upload left that was under way when the sandbox was killed."""
+"""Removes the parts of an upload that was under way when the sandbox was killed."""
 
 # The first sandboxes knew one group only. The links are made anew by `relink`.
 _FROM_ONE_GROUP = f"""

@@ -152,7 +152,7 @@ def _codes_in_interval(asked: AskedFilter) -> list[Query]:
     names = ("Type", "Code", "Version")
     first = [asked.string(f"start{name}") or "" for name in names]
     last = [asked.string(f"end{name}") for name in names]
-    # What is left out at the end comes after everything.
+    # A part that is left out at the end comes after everything.
     ends = [_LAST if part is None else part for part in last]
     return [between("code", "interval", _SEPARATOR.join(first), _SEPARATOR.join(ends))]
 

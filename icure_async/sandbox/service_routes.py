@@ -11,6 +11,7 @@ from icure_async.sandbox.errors import bad_request, not_found
 from icure_async.sandbox.filters import find
 from icure_async.sandbox.pages import filter_page, match_ids
 from icure_async.sandbox.services import SERVICE, each_service
+from icure_async.sandbox.shapes import object_in
 from icure_async.sandbox.tables import EMBEDDED
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def service_routes(show: Show, paged: Paged) -> list[Route]:
         for target in call.id_list():
             body = {"$type": "ServiceByAssociationIdFilter", "associationId": target}
             for one in each_service(tx, find(tx, call, SERVICE, body).all(tx)):
-                links = one.get("qualifiedLinks") or {}
+                links = object_in(one, "qualifiedLinks")
                 if any(
                     target in by_target for name, by_target in links.items() if kind in (None, name)
                 ):

@@ -76,7 +76,7 @@ def discard(tx: Transaction, upload: str) -> None:
 
 
 def attach(tx: Transaction, document_id: str, attachment_id: str, bytes_: Bytes) -> bool:
-    """Make an upload the attachment of a document, in the place of its former one.
+    """Make an upload the attachment of a document, instead of its former one.
 
     Returns:
         False if not all of the upload is there: the database was replaced while it came.

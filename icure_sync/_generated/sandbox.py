@@ -45,8 +45,8 @@ class Sandbox(Twin[AsyncSandbox]):
         seed: what a new database starts with: a dict of the form that `export` returns, or the path
             of a JSON file that contains one. A database that has content already is left as it is.
             ``{"entities": …, "tokens": …, "groups": {"clinic": {"entities": …, "tokens": …}}}``
-            makes further groups, whose users see nothing of each other's. ``"attachments"``, next to
-            ``"entities"``, has the bytes of documents: document id → attachment id → base64.
+            makes further groups, whose users see nothing of each other's. ``"attachments"`` next
+            to ``"entities"`` are the bytes of documents: document id → attachment id → base64.
         host: address to listen on.
         jwt: False for a backend that does not issue tokens, so that clients fall back to Basic.
         profile: "legacy" lets healthcare parties read and change all data, as in 2022-23; "strict"

@@ -364,6 +364,47 @@ async def test_two_devices_that_change_the_same_sample_do_not_overwrite_each_oth
     assert text_of(await clinic.read(sample.id)) == "of the other device"
 
 
+async def test_the_same_sample_changed_between_reading_and_writing_is_a_conflict(
+    clinic: Clinic, proxy: Proxy
+) -> None:
+    (sample,) = await clinic.create("s")
+    api = (await clinic.user("hcpA", proxy.url)).data_sample_api
+
+    async def other_device(_: Exchange) -> None:
+        other = await clinic.read(sample.id)
+        other.content = text("of the other device")
+        await clinic.save(other)
+
+    proxy.before("PUT /contact", other_device)
+    sample.content = text("of this device")
+    with pytest.raises(ConflictError, match="changed by somebody else"):
+        await api.create_or_modify_data_sample_for(PATIENT, sample)
+    assert text_of(await clinic.read(sample.id)) == "of the other device"
+
+
+async def test_a_sample_that_another_sdk_has_moved_to_a_new_contact_is_changed_there(
+    clinic: Clinic,
+) -> None:
+    stale, sibling = await clinic.create("s", "sibling", healthcare_element_ids=[FEVER])
+    contact = await clinic.contact(stale.batch_id)
+    contact["services"] = contact["services"][:1]
+    contact["services"][0]["modified"] += 1000
+    del contact["rev"]
+    await clinic.post(contact | {"id": "moved"})
+    moved = await clinic.read(stale.id)
+    assert moved.batch_id == "moved"
+    assert moved.healthcare_element_ids == [FEVER]
+    stale.content = text("lost?")
+    with pytest.raises(ConflictError, match="changed by somebody else"):
+        await clinic.save(stale)
+    moved.content = text("changed")
+    assert (await clinic.save(moved)).batch_id == "moved"
+    assert text_of(await clinic.read(stale.id)) == "changed"
+    assert text_of(await clinic.read(sibling.id)) == "sibling"
+    await (await clinic.user("hcpA")).data_sample_api.delete_data_sample(stale.id)
+    assert (await clinic.read(stale.id)).is_deleted
+
+
 async def test_a_stale_contact_is_read_again_after_sharing(clinic: Clinic) -> None:
     (sample,) = await clinic.create("s")
     api = (await clinic.user("hcpA")).data_sample_api
@@ -599,11 +640,12 @@ async def test_malformed_arguments_are_refused_before_anything_is_sent(clinic: C
         await api.create_or_modify_data_sample_for("", DataSample(content=text("s")))
     with pytest.raises(ValidationError):
         await api.give_access_to(DataSample(id="x"), IDS["hcpB"])
-    for wrong in (None, {}, "x"):
+    wrongs: list[Any] = [None, {}, "x"]
+    for wrong in wrongs:
         with pytest.raises(ValidationError):
-            await api.give_access_to(wrong, IDS["hcpB"])  # type: ignore[arg-type]
+            await api.give_access_to(wrong, IDS["hcpB"])
         with pytest.raises(ValidationError):
-            await api.extract_patient_id(wrong)  # type: ignore[arg-type]
+            await api.extract_patient_id(wrong)
     assert clinic.log.take() == []
 
 
@@ -700,6 +742,50 @@ async def test_a_malformed_answer_is_an_error_that_names_it(
     proxy.after("POST /contact/service/byIds", spoil)
     with pytest.raises(InvalidResponseError, match="server"):
         await api.get_data_sample(sample.id)
+
+
+async def test_a_sample_with_the_keys_of_another_contact_stays_closed(
+    clinic: Clinic, proxy: Proxy
+) -> None:
+    (sample,) = await clinic.create("s")
+    (other,) = await clinic.create("other")
+    contact = await clinic.contact(other.batch_id)
+    api = (await clinic.user("hcpA", proxy.url)).data_sample_api
+
+    async def swap(exchange: Exchange) -> None:
+        exchange.answer[0]["encryptionKeys"] = contact["encryptionKeys"]
+
+    proxy.after("POST /contact/service/byIds", swap)
+    found = await api.get_data_sample_and_try_decrypt(sample.id)
+    assert isinstance(found, EncryptedDataSample)
+    assert found.content == {}
+
+
+async def test_a_deletion_gives_nothing_to_those_whom_only_the_backend_names(
+    clinic: Clinic, proxy: Proxy
+) -> None:
+    (sample,) = await clinic.create("s")
+    api = (await clinic.user("hcpA", proxy.url)).data_sample_api
+
+    async def plant(exchange: Exchange) -> None:
+        planted = {"owner": IDS["hcpA"], "delegatedTo": IDS["hcpC"], "key": "00" * 64}
+        for name in ("delegations", "encryptionKeys", "cryptedForeignKeys"):
+            exchange.answer[0][name][IDS["hcpC"]] = [planted]
+
+    proxy.after("POST /contact/service/byIds", plant)
+    await api.delete_data_sample(sample.id)
+    (sent,) = proxy.sent("POST /contact")
+    assert set(sent["delegations"]) == {IDS["hcpA"]}
+
+
+async def test_many_samples_are_read_in_pages(clinic: Clinic) -> None:
+    api = (await clinic.user("hcpA")).data_sample_api
+    samples = await clinic.create(*map(str, range(10)))
+    wanted = DataSampleFilter().by_ids([one.id for one in samples])
+    clinic.log.take()
+    found = [one async for one in api.filter_data_sample(wanted, page_size=4)]
+    assert sorted(str(text_of(one)) for one in found) == sorted(map(str, range(10)))
+    assert clinic.log.take() == [f"POST {ROOT}/contact/service/filter"] * 3
 
 
 async def test_an_answer_with_other_content_than_was_sent_is_refused(

@@ -208,7 +208,7 @@ async def test_conditions_are_found_by_filters(world: SecondWorld, requests: Req
     assert {new.id, OF_NED} <= set(found)
     assert FEVER not in found
     with pytest.raises(ValidationError, match="must be one for healthcare elements"):
-        elements.filter_healthcare_element(PatientFilter())
+        elements.filter_healthcare_element(cast("Any", PatientFilter()))
 
 
 async def test_deleted_conditions_are_read_by_their_id_and_listed_nowhere(
@@ -617,7 +617,7 @@ async def test_a_condition_without_a_secret_id_of_the_patient_is_not_listed(
 async def test_a_condition_that_names_another_patient_is_not_listed(
     world: SecondWorld, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Whoever writes to the database can copy a secret id, which stands there in clear."""
+    """A secret id stands in clear in the database, where anybody who writes there can copy it."""
     (secret,) = (await world.stored("helement", FEVER))["secretForeignKeys"]
     await world.change("helement", OF_NED, secretForeignKeys=[secret])
     assert OF_NED not in await world.listed("hcpA")

@@ -18,7 +18,7 @@ import typer
 from typer.models import CommandInfo
 
 from icure_async.cli import app
-from icure_async.cli.output import note, print_members, print_rows, say, when
+from icure_async.cli.output import note, print_members, print_rows, say, transferring, when
 from icure_sync.sandbox import Sandbox
 from tests.support.command import Command
 
@@ -27,6 +27,26 @@ from tests.support.command import Command
 def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "10")
     monkeypatch.setenv("FORCE_COLOR", "1")
+
+
+class TestTransfers:
+    def test_bytes_are_shown_where_a_person_looks_on(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setenv("COLUMNS", "100")
+        monkeypatch.setenv("FORCE_COLOR", "1")
+        with transferring("Attaching") as advance:
+            advance(0, None)
+            advance(1000, 4000)
+        said = capsys.readouterr()
+        assert "Attaching" in said.err
+        assert "1.0/4.0 kB" in said.err
+        assert said.out == ""
+
+    def test_nothing_is_shown_elsewhere(self, capsys: pytest.CaptureFixture[str]) -> None:
+        with transferring("Attaching") as advance:
+            advance(1000, 4000)
+        assert capsys.readouterr().err == ""
 
 
 class TestTables:

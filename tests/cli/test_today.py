@@ -49,6 +49,28 @@ def test_somebody_registers_works_and_logs_out(
     icure("logout")
 
 
+def test_a_patient_keeps_conditions_samples_and_files(
+    icure: Command, running: Sandbox, phone: str, tmp_path: Path
+) -> None:
+    registered(icure, running, phone, "--flavour", "cardinal")
+    patient = icure.json("whoami")["data_owner_id"]
+    condition = icure.json("condition", "add", patient, "--description", "Hay fever")["id"]
+    given = ("--number", "36.6", "--unit", "C", "--condition", condition)
+    sample = icure.json("sample", "add", patient, *given)["id"]
+    for kind, text in (("condition", "Hay fever"), ("sample", "36.6")):
+        (row,) = icure.json(kind, "list", patient)
+        assert row["readable"] is True
+        assert text in icure(kind, "show", row["id"]).stdout
+    file = tmp_path / "scan"
+    file.write_bytes(b"wolf")
+    icure("sample", "attach", sample, file, "--language", "fr")
+    icure("sample", "save-attachment", sample, tmp_path / "copy")
+    assert (tmp_path / "copy").read_bytes() == b"wolf"
+    icure("sample", "delete", sample, "--yes")
+    icure("condition", "delete", condition, "--yes")
+    assert icure.json("sample", "list", patient) == icure.json("condition", "list", patient) == []
+
+
 def test_a_patient_deletes_a_record_of_its_own(
     icure: Command, running: Sandbox, phone: str, tmp_path: Path
 ) -> None:

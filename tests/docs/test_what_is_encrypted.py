@@ -136,7 +136,7 @@ def test_the_page_names_today_s_members_that_patients_have_no_attribute_for() ->
 def test_the_page_names_what_today_s_sdks_encrypt_in_other_records(
     words: str, manifest: Manifest
 ) -> None:
-    section = SECTIONS["What other SDKs encrypt"]
+    section = SECTIONS["Members that other SDKs encrypt"]
     line = re.search(rf"^\* in {words}: (.+)$", section, re.MULTILINE)
 
     assert line is not None

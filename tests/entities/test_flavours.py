@@ -165,6 +165,12 @@ class ExchangeData:
     async def secret_ids_of(self, document: Mapping[str, Any], /) -> list[str]:
         return [exchange_key_of(document)]
 
+    async def holders_of_secret_ids(self, document: Mapping[str, Any], /) -> dict[str, set[str]]:
+        return {one: {"me"} for one in await self.secret_ids_of(document)}
+
+    async def owning_ids_of(self, documents: Documents, /) -> list[list[str]]:
+        return [[] for _ in documents]
+
     async def lacking(self, documents: Documents, delegate_id: str, /) -> list[bool]:
         return [
             delegate_id not in document["securityMetadata"].get("readers", ())

@@ -152,7 +152,7 @@ async def test_a_request_stays_pending_where_not_all_could_be_shared(clinic: Cli
             Fault(
                 "status",
                 method="GET",
-                path="/rest/v1/helement/byHcPartySecretForeignKeys/delegations",
+                path="/rest/v1/helement/byHcPartySecretForeignKeys",
                 status=403,
             )
         )

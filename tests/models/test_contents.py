@@ -233,7 +233,7 @@ def test_samples_that_are_parents_of_each_other_are_refused() -> None:
     refuse_cycles_of_parents(tree)
     with pytest.raises(ValidationError, match=r"parents of each other .* links of a\.$"):
         refuse_cycles_of_parents([sample("b", "a"), sample("c", "b"), sample("a", "c"), *tree[:0]])
-    # What lies below the cycle is not part of it, and does not hide it.
+    # A child of the cycle is not part of it, and does not hide it.
     with pytest.raises(ValidationError, match="parents of each other"):
         refuse_cycles_of_parents([sample("z", "a"), sample("a", "b"), sample("b", "a")])
 

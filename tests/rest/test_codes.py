@@ -6,7 +6,13 @@ from typing import Any, cast
 
 import pytest
 
-from icure_async.errors import BadRequestError, InvalidResponseError, NotFoundError
+from icure_async.errors import (
+    BadRequestError,
+    ConflictError,
+    InvalidResponseError,
+    NotFoundError,
+    ServerError,
+)
 from icure_async.rest.codes import CodeResource, CodeResourceV2
 from icure_async.rest.entities import EntityResource
 from icure_async.rest.session import Session
@@ -23,7 +29,7 @@ def resource(dialect: str, answers: Answers) -> EntityResource:
 
 
 def code(code_id: str, **members: Any) -> Json:
-    return {"id": code_id, "rev": "1-a", **members}
+    return {"id": code_id, "rev": "1-a"} | members
 
 
 both = pytest.mark.parametrize("dialect", ["v1", "v2"])
@@ -70,6 +76,20 @@ async def test_an_id_that_servers_refuse_in_a_path_goes_into_a_body(
         await resource(dialect, Answers([{"rows": [other]} if dialect == "v1" else [other]])).get(
             code_id
         )
+
+
+@both
+async def test_a_failure_because_of_an_outdated_revision_is_a_conflict(dialect: str) -> None:
+    failure = ServerError("A problem regarding modification of the code", status=500)
+    changed = resource(dialect, Answers([failure, code("A|1|1", rev="2-b")]))
+    with pytest.raises(ConflictError, match="another rev"):
+        await changed.modify(code("A|1|1"))
+    broken = resource(dialect, Answers([failure, code("A|1|1")]))
+    with pytest.raises(ServerError):
+        await broken.modify(code("A|1|1"))
+    gone = resource(dialect, Answers([failure, NotFoundError("There is none.", status=404)]))
+    with pytest.raises(NotFoundError):
+        await gone.modify(code("A|1|1"))
 
 
 @both

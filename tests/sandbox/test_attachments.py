@@ -297,3 +297,29 @@ async def test_a_document_of_2023_that_belongs_to_nobody_is_read_by_patients_of_
     assert owned["delegations"]
     status, _, _ = await fetch(patient, "/document/owned")
     assert status == 403
+
+
+async def test_a_caller_who_may_not_write_is_told_so_before_the_bytes_are_stored(
+    world: World, fresh: Path
+) -> None:
+    master = await world.master()
+    await document(master)
+    stranger = await world.register("arya@winterfell.example")
+    refused = await put(stranger, LONG)
+    assert refused.status == 403
+    assert "not allowed" in refused.body["message"]
+    await world.sandbox.aclose()
+    assert chunks_in(fresh) == 0
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "br"])
+async def test_compressed_bytes_are_refused(world: World, encoding: str) -> None:
+    master = await world.master()
+    await document(master)
+    answer = await master.put(
+        "/document/d/attachment",
+        data=io.BytesIO(b"x"),
+        headers={**BYTES, "Content-Encoding": encoding},
+    )
+    assert answer.status == 400
+    assert (await fetch(master, "/document/d/attachment"))[0] == 404

@@ -1,4 +1,7 @@
-"""Who may read and change conditions, contacts, data samples, documents and attachments (§7)."""
+"""Access to conditions, contacts, data samples, documents and attachments.
+
+Source: server-behaviour.md §7.
+"""
 
 from __future__ import annotations
 

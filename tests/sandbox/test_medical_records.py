@@ -6,10 +6,14 @@ Source: server-behaviour.md §6.1, §9.3, §9.4, §10.7-10.9.
 from __future__ import annotations
 
 import re
+import sqlite3
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
-import pytest
+import aiohttp
 
+from icure_async.sandbox import Sandbox
 from tests.support.bare_client import Client, Json, World, me, shared_with
 
 FUZZY = re.compile(r"20\d{12}")
@@ -183,9 +187,7 @@ SAMPLES: dict[str, Json] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("query", "found"),
-    [
+SEARCHES: list[tuple[Json, list[str]]] = [
         ({"$type": "ServiceByHcPartyFilter"}, ["day", "next", "noon"]),
         ({"$type": "ServiceByHcPartyFilter", "hcpId": "somebody"}, []),
         ({"$type": "ServiceByIdsFilter", "ids": ["noon", "?", "day"]}, ["noon", "day"]),
@@ -219,18 +221,18 @@ SAMPLES: dict[str, Json] = {
             {"$type": "ServiceByIdsFilter", "ids": ["day"]}]}, ["noon", "day"]),
         ({"$type": "ComplementFilter", "superSet": {"$type": "ServiceByHcPartyFilter"},
           "subSet": {"$type": "ServiceByIdsFilter", "ids": ["noon"]}}, ["day", "next"]),
-    ],
-)  # fmt: skip
-async def test_services_are_found_by_their_filters(
-    world: World, query: Json, found: list[str]
-) -> None:
+    ]  # fmt: skip
+
+
+async def test_services_are_found_by_their_filters(world: World) -> None:
     master = await world.master()
     await contact_with(
         master, "c", *({"id": key, **sample} for key, sample in SAMPLES.items()),
         subContacts=[{"id": "s", "healthElementId": "fever", "services": [{"serviceId": "next"}]}],
     )  # fmt: skip
-    assert await master.filtered(SERVICES, query) == found
-    assert (await master.post(f"{SERVICES}/match", query)).body == found
+    for query, found in SEARCHES:
+        assert await master.filtered(SERVICES, query) == found, query
+        assert (await master.post(f"{SERVICES}/match", query)).body == found, query
 
 
 async def test_a_page_of_services_names_the_next_one_by_its_id_only(world: World) -> None:
@@ -275,3 +277,19 @@ async def test_a_document_takes_an_empty_object_for_its_hash(world: World) -> No
     assert put.body["rev"].startswith("1-")
     renamed = await master.put("/document", {**created, "name": "c"})
     assert renamed.body["rev"].startswith("2-")
+
+
+async def test_samples_in_a_database_of_an_earlier_version_are_found(
+    world: World, fresh: Path, session: aiohttp.ClientSession
+) -> None:
+    await contact_with(await world.master(), "c", {"id": "one", "comment": "kept"})
+    await world.sandbox.aclose()
+    with closing(sqlite3.connect(fresh, isolation_level=None)) as connection:
+        connection.execute("DELETE FROM entities WHERE kind = 'service'")
+        connection.execute("DELETE FROM links WHERE kind IN ('service', 'serviceversion')")
+        connection.execute("UPDATE meta SET value = '6' WHERE key = 'links'")
+    async with Sandbox(database=fresh) as restarted:
+        master = await World(restarted, session).master()
+        query = {"$type": "ServiceBySecretForeignKeys", "patientSecretForeignKeys": ["secret"]}
+        assert await master.filtered(SERVICES, query) == ["one"]
+        assert (await master.get(f"{SERVICES}/one")).body["comment"] == "kept"

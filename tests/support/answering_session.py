@@ -38,7 +38,9 @@ class Answers:
         body: object = None,
         headers: Mapping[str, str] | None = None,
         repeatable: bool = False,
+        **streams: object,
     ) -> Response:
+        assert set(streams.values()) <= {None}
         self.asked.append(Asked(method, path, dict(parse_qsl(query)), body, headers or {}))
         answer = self.answers.pop(0)
         if isinstance(answer, Exception):

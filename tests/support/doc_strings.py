@@ -61,6 +61,22 @@ patient = await api.patient_api.create_or_modify_patient(
     Patient(first_name="Arya", last_name="Stark", note="Afraid of nothing")
 )
 """,
+    "condition": """
+condition = await api.healthcare_element_api.create_or_modify_healthcare_element(
+    HealthcareElement(description="Asthma", note="Since childhood"), patient.id
+)
+""",
+    "sample": """
+sample = await api.data_sample_api.create_or_modify_data_sample_for(
+    patient.id, DataSample(content={"en": Content(string_value="Tired")})
+)
+""",
+    "document": """
+sample = await api.data_sample_api.create_or_modify_data_sample_for(patient.id, DataSample())
+document = await api.data_sample_api.set_data_sample_attachment(
+    sample.id, b"%PDF...", document_name="scan.pdf", document_language="en"
+)
+""",
     "notification": """
 notification = await api.notification_api.create_or_modify_notification(
     Notification(type="OTHER"), colleague_id
@@ -145,7 +161,13 @@ processes = ProcessStore(MemoryStorage())
 }
 OPENED: Final = ("anonymous_api", "colleague_api", "api", "sandbox")
 # Names that the code for another one makes, too.
-TOGETHER: Final = {"code": "process", "own_user_id": "own_api"}
+TOGETHER: Final = {
+    "code": "process",
+    "condition": "patient",
+    "document": "patient",
+    "own_user_id": "own_api",
+    "sample": "patient",
+}
 
 
 class ExampleWorld:
