@@ -38,6 +38,7 @@ from icure_async.errors import (
 )
 from icure_async.json_shapes import as_list
 from icure_async.mistakes import checked_progress
+from icure_async.models.attached_file import AttachedFile
 from icure_async.models.data_sample import Content, DataSample, EncryptedDataSample
 from icure_async.models.document import Document
 from icure_async.models.transfer import TransferProgress
@@ -60,32 +61,13 @@ if TYPE_CHECKING:
     from icure_async.models.document import EncryptedDocument
     from icure_async.rest.attachments import DocumentResource
 
-__all__ = ["AttachedFile", "Attachments"]
+__all__ = ["Attachments"]
 
 _DEFAULT_LANGUAGE: Final = "en"
 _MAX_CONTACTS: Final = 1000
 _HASH: Final = "hash"
 _INSIDE: Final = frozenset({_HASH, "size"})
 _ATTEMPTS: Final = 2
-
-
-@attrs.frozen(kw_only=True)
-class AttachedFile:
-    """The description of a file to attach.
-
-    Attributes:
-        name: its name.
-        version: its version.
-        external_uuid: its id in another system.
-        language: of the content of the data sample that it becomes.
-        in_clear: whether the bytes are not encrypted.
-    """
-
-    name: str | None = None
-    version: str | None = None
-    external_uuid: str | None = None
-    language: str | None = None
-    in_clear: bool = False
 
 
 @attrs.frozen(eq=False, repr=False)
