@@ -38,7 +38,6 @@ from icure_async.errors import (
 )
 from icure_async.json_shapes import as_list
 from icure_async.mistakes import checked_progress
-from icure_async.models.attached_file import AttachedFile
 from icure_async.models.data_sample import Content, DataSample, EncryptedDataSample
 from icure_async.models.document import Document
 from icure_async.models.transfer import TransferProgress
@@ -57,6 +56,7 @@ if TYPE_CHECKING:
     from icure_async.entities.sealing import OpenedEntity
     from icure_async.entities.sharing import Sharing
     from icure_async.entities.transfers import Transfer
+    from icure_async.models.attached_file import AttachedFile
     from icure_async.models.contact import Contact, EncryptedContact
     from icure_async.models.document import EncryptedDocument
     from icure_async.rest.attachments import DocumentResource

@@ -272,8 +272,8 @@ async def test_we_change_and_delete_samples_of_the_reference(
     assert (await ours.get_data_sample(two["id"])).is_deleted
     # After that, what the other one deletes.
     await theirs.delete_sample(meeting.ned_id, three["id"])
-    mine = await ours.get_data_samples_for_patient(meeting.ned_id)
-    assert {sample.id for sample in mine if not sample.is_deleted} == {one["id"]}
+    left_over = await ours.get_data_samples_for_patient(meeting.ned_id)
+    assert {sample.id for sample in left_over if not sample.is_deleted} == {one["id"]}
 
 
 async def test_the_reference_reads_the_attachments_that_we_write(
