@@ -31,7 +31,6 @@ from icure_async.errors import (
     ConflictError,
     CryptoError,
     DecryptionError,
-    ICureError,
     InvalidResponseError,
     NotFoundError,
     PermissionDeniedError,
@@ -42,6 +41,7 @@ from icure_async.mistakes import checked_progress
 from icure_async.models.data_sample import Content, DataSample, EncryptedDataSample
 from icure_async.models.document import Document
 from icure_async.models.transfer import TransferProgress
+from icure_async.models.wire import to_wire
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -64,7 +64,8 @@ __all__ = ["AttachedFile", "Attachments"]
 
 _DEFAULT_LANGUAGE: Final = "en"
 _MAX_CONTACTS: Final = 1000
-_SHA256: Final = "sha256"
+_HASH: Final = "hash"
+_INSIDE: Final = frozenset({_HASH, "size"})
 _ATTEMPTS: Final = 2
 
 
@@ -102,10 +103,19 @@ class _Stored:
     @property
     def inside(self) -> Measured | None:
         """The size and the hash in the encrypted part; None where it has none."""
-        size, sha256 = (self.opened.document.get(name) for name in ("size", _SHA256))
+        size, sha256 = (self.opened.document.get(name) for name in ("size", _HASH))
         if self.opened.key is None or not isinstance(sha256, str):
             return None
         return Measured(size if isinstance(size, int) else -1, sha256)
+
+    @property
+    def is_in_clear(self) -> bool:
+        """True if the bytes were sent in clear, although the document has a key.
+
+        Ours says so by a size without a hash in the encrypted part. Other clients never send bytes
+        in clear for a document that has a key.
+        """
+        return self.inside is None and isinstance(self.opened.document.get("size"), int)
 
 
 class Attachments:
@@ -193,7 +203,7 @@ class Attachments:
                 return present.evolve(content={**present.content, language: content})
 
             await self._change(sample_id, contact, pointing)
-        except ICureError as error:
+        except Exception as error:
             error.add_note(
                 f"Document {document_id} was made for the file, and may not be attached to any "
                 "data sample. Repeat the call with the same file to finish, or remove the document "
@@ -353,9 +363,11 @@ class Attachments:
         document = await self._put(stored.document, upload, encrypted=not file.in_clear)
         opened = await self._opened(document)
         record = self._documents.record_of(document, opened.opened)
-        if known is None and key is not None and upload.sent is not None:
-            sent = upload.sent
-            record = await self._documents.modify(record.evolve(size=sent.size, sha256=sent.sha256))
+        if known is None and stored.opened.key is not None and upload.sent is not None:
+            described = _record(file, upload.sent)
+            record = await self._documents.modify(
+                record.evolve(size=described.size, sha256=described.sha256)
+            )
         return self._documents.require_readable(record)
 
     async def _put(
@@ -448,7 +460,7 @@ class Attachments:
         download = AttachmentDownload(
             _name_of(document_id),
             target,
-            key=stored.opened.key if expected is not None else None,
+            key=None if stored.is_in_clear else stored.opened.key,
             expected=expected,
             size=size if isinstance(size, int) else None,
             progress=progress,
@@ -466,12 +478,19 @@ class Attachments:
 
     async def _opened(self, document: Mapping[str, Any]) -> _Stored:
         # In clear, anybody could have put it there.
-        believed = {name: value for name, value in document.items() if name != _SHA256}
+        believed = {name: value for name, value in document.items() if name not in _INSIDE}
         (opened,) = await self._documents.open_documents([believed])
         if opened is None:
             self._documents.readable(self._documents.record_of(document, None))
             raise AssertionError
-        return _Stored(document, opened)
+        if opened.key is not None:
+            return _Stored(document, opened)
+        if self._documents.metadata.has_keys(document):
+            # Nothing of it is encrypted but its bytes.
+            self._documents.readable(self._documents.record_of(document, opened))
+            raise AssertionError
+        shown = {name: document[name] for name in ("size",) if name in document}
+        return _Stored(document, attrs.evolve(opened, document={**opened.document, **shown}))
 
     # --- Removing and sharing ---
 
@@ -541,7 +560,7 @@ class Attachments:
                 # There is nothing to read.
                 continue
             document = self._documents.readable(found)
-            if document.sha256 is not None:
+            if self._documents.metadata.has_keys(to_wire(document)):
                 await self._shares.give(document, delegate_id)
 
 
@@ -550,8 +569,9 @@ class Attachments:
 
 def _record(file: AttachedFile, known: Measured | None) -> Document:
     record = Document(name=file.name, version=file.version, external_uuid=file.external_uuid)
-    if known is not None and not file.in_clear:
-        record.size, record.sha256 = known.size, known.sha256
+    if known is not None:
+        record.size = known.size
+        record.sha256 = None if file.in_clear else known.sha256
     return record
 
 

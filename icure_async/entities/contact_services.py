@@ -6,12 +6,14 @@ docs/spec/second-world.md §2, server-behaviour.md §10.8.
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
 from icure_async.entities.wholeness import ENTITY_METADATA
 from icure_async.json_shapes import as_list, as_object, is_object
+from icure_async.models.dates import to_fuzzy_datetime
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -43,6 +45,7 @@ _END_OF_LIFE: Final = "endOfLife"
 _CLOSING_DATE: Final = "closingDate"
 _OPENING_DATE: Final = "openingDate"
 _VALUE_DATE: Final = "valueDate"
+_MILLISECOND_DIGITS: Final = 13
 
 LINK_MEMBERS: Final = ("healthElementsIds", "formIds")
 """Members of a service in an answer that follow from the sub-contacts of its contact."""
@@ -186,7 +189,9 @@ def _first(service: Mapping[str, Any], *names: str) -> int | None:
 
 
 def _padded(date: int) -> int:
-    """Return a fuzzy date with as many digits as one with a time has, for comparisons."""
+    """Return a date as a fuzzy date-time, for comparisons: some are epoch milliseconds."""
+    if len(str(date)) == _MILLISECOND_DIGITS:
+        return to_fuzzy_datetime(dt.datetime.fromtimestamp(date / 1000, dt.UTC))
     return int(str(date).ljust(14, "0"))
 
 

@@ -95,7 +95,7 @@ async def _opened(crypto: Crypto, key: bytes, service: Mapping[str, Any]) -> dic
     if service.get(_ENCRYPTED_CONTENT):
         content = await _legacy_content(crypto, key, service[_ENCRYPTED_CONTENT])
     elif kept.get(ENCRYPTED_SELF):
-        content = opened.get(CONTENT, {})
+        content = opened[CONTENT] if CONTENT in opened else _nested_only(service.get(CONTENT))
     else:
         content = service.get(CONTENT)
     if is_object(content):
@@ -103,6 +103,18 @@ async def _opened(crypto: Crypto, key: bytes, service: Mapping[str, Any]) -> dic
     if content is not None:
         opened[CONTENT] = content
     return {**opened, **kept}
+
+
+def _nested_only(content: object) -> dict[str, Any]:
+    """Return the nested services of a content in clear, and nothing else of it.
+
+    Today's clients encrypt these one by one, and the rest of the outer service, which is nothing.
+    """
+    return {
+        language: {_COMPOUND: nested}
+        for language, value in as_object(content).items()
+        if (nested := as_list(as_object(value).get(_COMPOUND)))
+    }
 
 
 async def _legacy_content(crypto: Crypto, key: bytes, encrypted: object) -> dict[str, Any]:

@@ -109,7 +109,7 @@ class LegacyKeys:
         return list(await self._secret_ids(document))
 
     async def holders_of_secret_ids(self, document: Mapping[str, Any], /) -> dict[str, set[str]]:
-        """Return the secret ids as :meth:`secret_ids_of`, whoever gave them, with their holders."""
+        """Return the secret ids as :meth:`secret_ids_of`, from all, with their holders."""
         return await self._secret_ids(document, whoever_gave=True)
 
     async def owning_ids_of(self, documents: Documents, /) -> list[list[str]]:

@@ -130,5 +130,6 @@ CONTACT_MANIFEST: Final = _manifest(
     "participants",
     *(f"services[].{path}" for path in ("content", "notes[].markdown", "comment")),
 )
-DOCUMENT_MANIFEST: Final = _manifest("size", "sha256")
-"""Ours alone: other SDKs encrypt nothing of a document itself."""
+DOCUMENT_MANIFEST: Final = _manifest("size", "hash")
+"""Ours alone: other SDKs encrypt nothing of a document itself. They have members of these names,
+and those of today refuse encrypted content with other ones."""

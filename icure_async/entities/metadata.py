@@ -228,7 +228,7 @@ class EncryptionMetadata(EntityKeys, Protocol):
     ) -> Mapping[str, Collection[str]]:
         """Return the secret ids of an entity, by which what belongs to it is found.
 
-        The backend may see them, as those of :meth:`secret_ids_of`, whoever they came from.
+        The backend may see them, as those of :meth:`secret_ids_of`, from all data owners.
 
         Returns:
             Secret id → the data owners who are known to have it, the current one's own first.
@@ -240,7 +240,7 @@ class EncryptionMetadata(EntityKeys, Protocol):
     ) -> Sequence[Sequence[str]]:
         """Return for each entity the ids of those that it belongs to, as far as that is readable.
 
-        Whoever could write the entity says so: it is no proof.
+        Those who could write the entity say so: it is no proof.
         """
         ...
 

@@ -256,7 +256,7 @@ def _replaced(wanted: Filter, by_leaf: Mapping[int, Filter]) -> Filter:
 
 def _no_secret_id(patient_id: str) -> CryptoError:
     return CryptoError(
-        f"What belongs to patient {printable(patient_id)} can't be found: the current user has no "
+        f"The records of patient {printable(patient_id)} can't be found: the current user has no "
         "secret id of it, or keys that open none. Nothing was written. Have somebody with whole "
         "access share the patient with this user."
     )

@@ -232,7 +232,7 @@ class AllDataOfPatients:
     ) -> list[ReadableEntity]:
         """Return the data that says, to its readers, that it is the patient's.
 
-        Without that, whoever writes to the database could have other data shared, too.
+        Without that, somebody who writes to the database could have other data shared, too.
         """
         names = {call.patient.id, *call.patient.former_ids}
         owning = await self._metadata.owning_ids_of(documents)

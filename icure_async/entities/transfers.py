@@ -67,7 +67,7 @@ class AttachmentUpload:
 
     @property
     def size(self) -> int | None:
-        """How many bytes there are to send."""
+        """The number of bytes to send; None where that is not known."""
         if self._known is None:
             return None
         size = self._known.size
@@ -82,7 +82,7 @@ class AttachmentUpload:
         """Return the bytes to send.
 
         Raises:
-            ValidationError: they can't be read, or have changed meanwhile.
+            ValidationError: they can't be read, or have changed since they were measured.
         """
         self._is_begun = True
         self.sent = None

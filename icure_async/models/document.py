@@ -41,9 +41,11 @@ class _DocumentMembers(EntityModel):
     attachment_id: str | None = None
     main_uti: str | None = None
     other_utis: list[str] = attrs.field(factory=list[str])
-    hash: str | None = attrs.field(default=None, metadata={"reads": _text_or_kept})
     size: int | None = None
-    sha256: str | None = None
+    # Encrypted under the name that today's clients know: they refuse to read one that is new.
+    sha256: str | None = attrs.field(
+        default=None, metadata={"wire": "hash", "reads": _text_or_kept}
+    )
     system_meta_data: SystemMetaDataEncrypted | None = attrs.field(
         default=None, metadata={"flat": True}
     )
@@ -74,9 +76,9 @@ class Document(_DocumentMembers):
         attachment_id: id of the bytes; None until they were sent.
         main_uti: kind of the file, as a uniform type identifier such as ``com.adobe.pdf``.
         other_utis: other such identifiers.
-        hash: a hash that another SDK has set; it is not looked at.
         size: number of bytes of the file.
-        sha256: SHA-256 of the file, in hex; None where it was attached by another SDK.
+        sha256: SHA-256 of the file, in hex (``hash`` on the wire); None where it was attached by
+            another SDK.
         system_meta_data: keys and delegations, kept up by the SDK.
         unknown_fields: members that this SDK does not know, written back as they are; None if the
             document was not read from a backend.
@@ -98,7 +100,7 @@ class EncryptedDocument(_DocumentMembers):
 
     # Anybody may have written those of a document that can't be read.
     size: int | None = attrs.field(default=None, metadata={"reads": hidden})
-    sha256: str | None = attrs.field(default=None, metadata={"reads": hidden})
+    sha256: str | None = attrs.field(default=None, metadata={"wire": "hash", "reads": hidden})
 
 
 PotentiallyEncryptedDocument: TypeAlias = Document | EncryptedDocument

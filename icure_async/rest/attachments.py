@@ -1,6 +1,6 @@
 """Documents with their attachments: the bytes that are stored next to a document.
 
-Source: server-behaviour.md §10.9. What today's backend has of it is in no recording of another SDK
+Source: server-behaviour.md §10.9. The routes of today's backend are in no recording of another SDK
 (docs/spec/not-verified.md). No key goes with a request: the bytes stay as they are.
 """
 

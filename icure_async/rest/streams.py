@@ -22,7 +22,7 @@ class Upload(Protocol):
 
     @property
     def size(self) -> int | None:
-        """How many bytes it has; None where that is not known."""
+        """The number of its bytes; None where that is not known."""
         ...
 
     @property
@@ -85,6 +85,7 @@ class Streams:
         self._upload = upload
         self._download = download
         self._sending: AsyncGenerator[bytes, None] | None = None
+        self._is_at_work = False
         self._is_sent = asyncio.Event()
         self._limit = asyncio.timeout(None)
 
@@ -147,8 +148,10 @@ class Streams:
         try:
             async with contextlib.aclosing(upload.chunks()) as chunks:
                 while True:
+                    self._is_at_work = True
                     with self._ours():
                         chunk = await anext(chunks, None)
+                    self._is_at_work = False
                     if chunk is None:
                         return
                     yield chunk
@@ -159,7 +162,7 @@ class Streams:
         """Close the body that is sent. The server may have answered before its end."""
         if self._sending is None:
             return
-        if self._sending.ag_running:
+        if self._is_at_work and not self._is_sent.is_set():
             # aiohttp cancels the task that sends it, and does not always wait for that.
             await self._is_sent.wait()
         else:
@@ -183,7 +186,7 @@ class Streams:
         self._reschedule(asyncio.get_running_loop().time() + self._seconds)
 
     def _reschedule(self, when: float | None) -> None:
-        # What is sent may be closed after the end of the time.
+        # A body may be closed after the end of the time.
         with contextlib.suppress(RuntimeError):
             self._limit.reschedule(when)
 

@@ -417,6 +417,6 @@ def _headers(request: Request) -> dict[str, str]:
             # Else a body that is cut could not be told from a whole one on every way.
             headers["Content-Length"] = str(request.upload.size)
     if request.download is not None:
-        # What is encrypted can't be compressed.
+        # Encrypted bytes can't be compressed.
         headers["Accept-Encoding"] = "identity"
     return headers

@@ -13,6 +13,7 @@ from aiohttp import hdrs, web
 
 from icure_async.sandbox import entities
 from icure_async.sandbox.access import require_read, require_write
+from icure_async.sandbox.attachment_keys import key_in, opened, sealed
 from icure_async.sandbox.bodies import piece_of
 from icure_async.sandbox.errors import (
     ApiError,
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from icure_async.sandbox.calls import Call
     from icure_async.sandbox.store import Json, Transaction
 
-__all__ = ["LARGEST_ATTACHMENT", "Attachments", "Desk"]
+__all__ = ["LARGEST_ATTACHMENT", "Attachments", "Jobs"]
 
 LARGEST_ATTACHMENT: Final = 2**30
 """Bytes that an attachment has at most."""
@@ -61,7 +62,7 @@ _UNUSUAL: Final = re.compile(r"[^A-Za-z0-9._-]")
 T = TypeVar("T")
 
 
-class Desk(Protocol):
+class Jobs(Protocol):
     """Runs the jobs of one request."""
 
     async def as_caller(self, job: Callable[[Transaction, Call], T]) -> T:
@@ -83,26 +84,26 @@ class Attachments:
 
     show: Callable[[Call, Json], Json]
 
-    async def put(self, request: web.Request, desk: Desk) -> Json:
+    async def put(self, request: web.Request, jobs: Jobs) -> Json:
         """Store the body as the attachment of a document, and answer the document.
 
         Raises:
             ApiError: 404 or 403 before the body is read, 409 for an outdated revision.
         """
         document_id = request.match_info["id"]
-        await desk.as_caller(lambda tx, call: _writable(tx, call, document_id))
+        await jobs.as_caller(lambda tx, call: _writable(tx, call, document_id))
         if request.headers.get(hdrs.CONTENT_ENCODING, "identity").lower() != "identity":
             raise bad_request("An attachment is sent as it is, without a Content-Encoding")
         if (request.content_length or 0) > LARGEST_ATTACHMENT:
             raise too_large(LARGEST_ATTACHMENT)
         upload = new_upload()
         try:
-            received, digest = await _receive(request, desk, upload)
-            return await desk.as_caller(
+            received, digest = await _receive(request, jobs, upload)
+            return await jobs.as_caller(
                 lambda tx, call: self._attached(tx, call, document_id, received, digest)
             )
         except BaseException:
-            await _forget(desk, upload)
+            await _forget(jobs, upload)
             raise
 
     def _attached(
@@ -121,7 +122,7 @@ class Attachments:
             raise conflict("The database was replaced while the attachment came: send it again")
         return self.show(call, entities.put_next(tx, _KIND, changed))
 
-    async def delete(self, request: web.Request, desk: Desk) -> Json:
+    async def delete(self, request: web.Request, jobs: Jobs) -> Json:
         """Delete the attachment of a document, and answer the document."""
         document_id = request.match_info["id"]
 
@@ -138,10 +139,10 @@ class Attachments:
             detach(tx, document_id)
             return self.show(call, entities.put_next(tx, _KIND, changed))
 
-        return await desk.as_caller(job)
+        return await jobs.as_caller(job)
 
-    async def get(self, request: web.Request, desk: Desk) -> web.StreamResponse:
-        """Answer the bytes of an attachment as they were stored."""
+    async def get(self, request: web.Request, jobs: Jobs) -> web.StreamResponse:
+        """Answer the bytes of an attachment as they were stored, or opened with a key given."""
         document_id = request.match_info["id"]
 
         def find(tx: Transaction, call: Call) -> tuple[Json, Bytes]:
@@ -154,12 +155,14 @@ class Attachments:
                 raise not_found("The document has no attachment of this id")
             return document, found
 
-        document, found = await desk.as_caller(find)
+        document, found = await jobs.as_caller(find)
         answer = web.StreamResponse(headers=_headers(document, request.query.get("fileName")))
+        if (key := key_in(request.query.get("enckeys"))) is not None:
+            return await _answer_opened(request, answer, opened(_stored(jobs, found), key))
         answer.content_length = found.size
         await answer.prepare(request)
         left = int(found.size * request.get(SENT_PART, 1.0))
-        async for chunk in _stored(desk, found):
+        async for chunk in _stored(jobs, found):
             await answer.write(chunk[:left])
             left -= len(chunk)
             if left <= 0:
@@ -212,10 +215,12 @@ def _headers(document: Json, file_name: str | None) -> dict[str, str]:
     return headers
 
 
-async def _receive(request: web.Request, desk: Desk, upload: str) -> tuple[Bytes, str]:
+async def _receive(request: web.Request, jobs: Jobs, upload: str) -> tuple[Bytes, str]:
     """Store a body chunk by chunk; return what it is, and its SHA-256 in hex."""
     digest, size, position = hashlib.sha256(), 0, 0
-    async for chunk in _chunks(request):
+    key = key_in(request.query.get("enckeys"))
+    chunks = _chunks(request)
+    async for chunk in chunks if key is None else _joined(sealed(chunks, key)):
         size += len(chunk)
         if size > LARGEST_ATTACHMENT:
             raise too_large(LARGEST_ATTACHMENT)
@@ -223,15 +228,41 @@ async def _receive(request: web.Request, desk: Desk, upload: str) -> tuple[Bytes
         def keep(tx: Transaction, position: int = position, chunk: bytes = chunk) -> None:
             add_chunk(tx, upload, position, chunk)
 
-        await desk.of_its_own(keep)
+        await jobs.of_its_own(keep)
         digest.update(chunk)
         position += 1
     return Bytes(upload, size), digest.hexdigest()
 
 
+async def _answer_opened(
+    request: web.Request, answer: web.StreamResponse, content: AsyncIterator[bytes]
+) -> web.StreamResponse:
+    """Answer bytes whose number shows at the end."""
+    await answer.prepare(request)
+    try:
+        async for piece in content:
+            await answer.write(piece)
+    except ValueError:
+        # Of another key: the answer ends in the middle.
+        if request.transport is not None:
+            request.transport.close()
+        return answer
+    await answer.write_eof()
+    return answer
+
+
 async def _chunks(request: web.Request) -> AsyncIterator[bytes]:
+    async def pieces() -> AsyncIterator[bytes]:
+        while piece := await piece_of(request):
+            yield piece
+
+    async for chunk in _joined(pieces()):
+        yield chunk
+
+
+async def _joined(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     waiting = bytearray()
-    while piece := await piece_of(request):
+    async for piece in pieces:
         waiting += piece
         while len(waiting) >= CHUNK:
             yield bytes(waiting[:CHUNK])
@@ -240,20 +271,20 @@ async def _chunks(request: web.Request) -> AsyncIterator[bytes]:
         yield bytes(waiting)
 
 
-async def _stored(desk: Desk, found: Bytes) -> AsyncIterator[bytes]:
+async def _stored(jobs: Jobs, found: Bytes) -> AsyncIterator[bytes]:
     for position in range(found.chunks):
 
         def read(tx: Transaction, position: int = position) -> bytes | None:
             return chunk_of(tx, found.upload, position)
 
-        chunk = await desk.of_its_own(read)
+        chunk = await jobs.of_its_own(read)
         if chunk is None:
             raise ConnectionResetError("The attachment was replaced while it was sent")
         yield chunk
 
 
-async def _forget(desk: Desk, upload: str) -> None:
+async def _forget(jobs: Jobs, upload: str) -> None:
     """Discard an upload, also when its request is cancelled; a later start does where it can't."""
-    job: Awaitable[None] = desk.of_its_own(lambda tx: discard(tx, upload))
+    job: Awaitable[None] = jobs.of_its_own(lambda tx: discard(tx, upload))
     with suppress(ApiError, ClosingError):
         await asyncio.shield(asyncio.ensure_future(job))

@@ -219,7 +219,7 @@ async def test_documents_go_with_the_contacts_that_refer_to_them(
 
 
 async def test_a_document_of_another_patient_is_not_shared(world: SecondWorld) -> None:
-    """Whoever writes a contact can refer to any document."""
+    """A contact can refer to any document."""
     api = await world.user("hcpA")
     patient, other = await new_patient(api), await new_patient(api)
     document = await new_document(api, other.id)

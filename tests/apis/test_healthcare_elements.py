@@ -617,7 +617,7 @@ async def test_a_condition_without_a_secret_id_of_the_patient_is_not_listed(
 async def test_a_condition_that_names_another_patient_is_not_listed(
     world: SecondWorld, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Whoever writes to the database can copy a secret id, which stands there in clear."""
+    """A secret id stands in clear in the database, where anybody who writes there can copy it."""
     (secret,) = (await world.stored("helement", FEVER))["secretForeignKeys"]
     await world.change("helement", OF_NED, secretForeignKeys=[secret])
     assert OF_NED not in await world.listed("hcpA")

@@ -86,7 +86,7 @@ MEMBERS: dict[str, tuple[EntityKind[Any, Any], set[str]]] = {
     "content of a notification": (NOTIFICATION, {"properties"}),
     "description of a condition": (HEALTHCARE_ELEMENT, {"descr", "note"}),
     "content of a data sample": (CONTACT, {"services"}),
-    "an attachment, its size and hash": (DOCUMENT, {"size", "sha256"}),
+    "an attachment, its size and hash": (DOCUMENT, {"size", "hash"}),
     "codes, labels and dates of these": (
         HEALTHCARE_ELEMENT,
         {"codes", "tags", "openingDate", "valueDate"},

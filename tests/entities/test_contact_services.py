@@ -129,3 +129,7 @@ def test_the_period_of_a_contact_spans_its_services() -> None:
     ]
     assert period_of(services) == (20220201120000, 20220401)
     assert period_of([{}]) == (None, None)
+    # 2022-03-01 as epoch milliseconds lies between these.
+    mixed = [{"valueDate": 1646092800000}, {"valueDate": 20220201}, {"valueDate": 20220401}]
+    assert period_of(mixed) == (20220201, 20220401)
+    assert period_of(mixed[:1]) == (1646092800000, 1646092800000)

@@ -189,9 +189,10 @@ async def test_the_reference_changes_shares_and_deletes_our_samples(
     async with stranger(sandbox, start_reference) as (third, third_id, of_third):
         with pytest.raises(ReferenceSdkError):
             await third.get_sample(three)
-        await theirs.give_sample_access(three, third_id)
+        await ours.give_access_to(await ours.get_data_sample(three), third_id)
         read = await of_third.data_sample_api.get_data_sample(three)
         assert read.content["en"].number_value == 3
+        assert said((await third.get_sample(three))["content"]) == {"en": {"numberValue": 3}}
         # A deleted sample reads as deleted for everybody who had it.
         await ours.delete_data_sample(three)
         for clinic in (theirs, third):

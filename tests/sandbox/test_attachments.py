@@ -82,6 +82,9 @@ async def test_the_key_in_the_query_is_accepted_and_kept_nowhere(
     path = f"/document/d/attachment/{stored['attachmentId']}?enckeys={key}&fileName=a.txt"
     _status, got, headers = await fetch(master, path)
     assert got == b"in clear"
+    _status, as_stored, _headers = await fetch(master, path.partition("?")[0])
+    assert len(as_stored) == 32
+    assert b"in clear" not in as_stored
     assert headers["Content-Disposition"] == 'attachment; filename="a.txt"'
     assert key not in caplog.text
     assert key not in repr([request.to_json() for request in world.sandbox.requests()])

@@ -42,7 +42,7 @@ Json = dict[str, Any]
 NOTE = "You must keep one's head"
 LATER_NOTE = "You must keep one's head, and the other's"
 
-_VARIABLE = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}(-\d+)?|\+\d+")
+_VARIABLE = re.compile(r"[0-9a-f]{64}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}(-\d+)?|\+\d+")
 _ADVICE = re.compile(
     r"\b(try again|start again|check|call|wait|log in again|get another|ask for another|start a new"
     r"|read it again)",

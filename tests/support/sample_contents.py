@@ -51,8 +51,7 @@ VALUES: Final[dict[str, Json]] = {
     "range": {"range": [{"value": 60, "unit": "mmHg"}, {"value": 90, "unit": "mmHg"}]},
     "medication": {
         "medicationValue": {
-            "medicinalProduct": {"intendedname": MARKER},
-            "instructionForPatient": "with water",
+            "instructionForPatient": f"with water {MARKER}",
             "numberOfPackages": 2,
         }
     },

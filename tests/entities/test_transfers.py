@@ -1,0 +1,78 @@
+"""Attachments on their way take little memory, whatever their size."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncIterator
+
+from icure_async.crypto.software import SoftwareCrypto, aes_cbc_encrypt
+from icure_async.crypto.streams import PIECE_BYTES, Measured
+from icure_async.entities.attachment_bodies import source_of
+from icure_async.entities.transfers import AttachmentDownload, AttachmentUpload
+
+KEY = bytes(16)
+CHUNKS = 40
+SIZE = PIECE_BYTES // 2
+PLAINTEXT = bytes(CHUNKS * SIZE)
+
+
+class Chunk(bytes):
+    """Bytes that are counted while they are alive."""
+
+    alive = 0
+
+    def __del__(self) -> None:
+        Chunk.alive -= 1
+
+
+class Target:
+    """Counts the chunks that are alive whenever something arrives."""
+
+    def __init__(self) -> None:
+        self.most = 0
+        self.hash = hashlib.sha256()
+
+    def chunk(self, data: bytes) -> Chunk:
+        made = Chunk(data)
+        Chunk.alive += 1
+        self.most = max(self.most, Chunk.alive)
+        return made
+
+    async def begin(self, size: int | None, /) -> None:
+        assert size == len(PLAINTEXT)
+
+    async def add(self, data: bytes, /) -> None:
+        self.hash.update(data)
+
+
+async def test_an_upload_has_a_few_chunks_in_memory_at_a_time() -> None:
+    target = Target()
+
+    async def chunks() -> AsyncIterator[bytes]:
+        for number in range(CHUNKS):
+            yield target.chunk(bytes([number]) * SIZE)
+
+    upload = AttachmentUpload(
+        source_of(chunks()), crypto=SoftwareCrypto(), key=KEY, known=None, progress=None
+    )
+    sent = 0
+    async for piece in upload.chunks():
+        sent += len(piece)
+        assert len(piece) <= PIECE_BYTES + 16
+    assert sent == len(PLAINTEXT) + 32
+    assert upload.sent is not None
+    assert upload.sent.size == len(PLAINTEXT)
+    assert target.most <= 4
+
+
+async def test_a_download_has_a_few_chunks_in_memory_at_a_time() -> None:
+    target = Target()
+    expected = Measured(len(PLAINTEXT), hashlib.sha256(PLAINTEXT).hexdigest())
+    ciphertext = memoryview(aes_cbc_encrypt(KEY, bytes(16), PLAINTEXT))
+    download = AttachmentDownload("it", target, key=KEY, expected=expected, progress=None)
+    await download.begin(len(ciphertext))
+    for start in range(0, len(ciphertext), 10_000):
+        await download.take(target.chunk(bytes(ciphertext[start : start + 10_000])))
+    await download.end(is_framed=True)
+    assert target.hash.hexdigest() == expected.sha256
+    assert target.most <= PIECE_BYTES // 10_000 + 2
