@@ -1,7 +1,7 @@
 """Each of the 36 things that the reference was seen to do wrong has a test of ours.
 
-Sources: second-world.md §4, and the ``bugs`` of transcript2.json. Those about keys and people are in
-tests/apis/test_reference_losses.py.
+Sources: second-world.md §4, and the ``bugs`` of transcript2.json. Those about keys and people
+are in tests/apis/test_reference_losses.py.
 """
 
 from __future__ import annotations
