@@ -56,36 +56,18 @@ if TYPE_CHECKING:
     from icure_async.entities.sealing import OpenedEntity
     from icure_async.entities.sharing import Sharing
     from icure_async.entities.transfers import Transfer
+    from icure_async.models.attached_file import AttachedFile
     from icure_async.models.contact import Contact, EncryptedContact
     from icure_async.models.document import EncryptedDocument
     from icure_async.rest.attachments import DocumentResource
 
-__all__ = ["AttachedFile", "Attachments"]
+__all__ = ["Attachments"]
 
 _DEFAULT_LANGUAGE: Final = "en"
 _MAX_CONTACTS: Final = 1000
 _HASH: Final = "hash"
 _INSIDE: Final = frozenset({_HASH, "size"})
 _ATTEMPTS: Final = 2
-
-
-@attrs.frozen(kw_only=True)
-class AttachedFile:
-    """The description of a file to attach.
-
-    Attributes:
-        name: its name.
-        version: its version.
-        external_uuid: its id in another system.
-        language: of the content of the data sample that it becomes.
-        in_clear: whether the bytes are not encrypted.
-    """
-
-    name: str | None = None
-    version: str | None = None
-    external_uuid: str | None = None
-    language: str | None = None
-    in_clear: bool = False
 
 
 @attrs.frozen(eq=False, repr=False)

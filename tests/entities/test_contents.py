@@ -255,5 +255,5 @@ async def test_a_compound_of_todays_clients_keeps_its_samples_in_clear_next_to_n
     opened = await opened_service(CRYPTO, KEY, outer)
     (nested,) = opened["content"]["en"].pop("compoundValue")
     assert nested["content"] == {"en": {"stringValue": "x"}}
-    # What else is in clear there is nobody's.
+    # Other members in clear there are nobody's.
     assert opened["content"] == {"en": {}}

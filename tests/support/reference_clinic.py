@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class ReferenceClinic:
-    """What the logged-in user of the reference does with clinical records, in their wire form."""
+    """The clinical records of the logged-in user of the reference, in their wire form."""
 
     def __init__(self, reference: ReferenceSdk) -> None:
         self.sdk: Final = reference
