@@ -217,18 +217,19 @@ def taking(function: Any, *twins: type[Twin[Any]] | None) -> Any:
     return call
 
 
-_KNOWN: Final[tuple[type[Any], ...]] = (bytes, bytearray, memoryview, str, os.PathLike)
-
-
 def stepped(stream: Any) -> Any:
     """Return an async iterable that takes the steps of a plain one, if that is one.
 
     Bytes, texts, paths and files are returned as they are: the SDK knows what to do with them.
     """
-    is_known = isinstance(stream, _KNOWN) or hasattr(stream, "__aiter__")
-    if is_known or hasattr(stream, "read") or not hasattr(stream, "__iter__"):
-        return stream
-    return _Stepped(stream)
+    return _Stepped(stream) if _has_steps(stream) else stream
+
+
+def _has_steps(stream: object) -> bool:
+    if isinstance(stream, bytes | bytearray | memoryview | str | os.PathLike):
+        return False
+    names = dir(stream)
+    return "__iter__" in names and not {"__aiter__", "read"} & {*names}
 
 
 _END: Final = object()
