@@ -65,7 +65,9 @@ async def test_10000_samples_by_patient(count: Count) -> None:
         finally:
             await reference.aclose()
     for name in ("cpu", "wall"):
-        ours, theirs = (statistics.median(each[name] for each in side) for side in zip(*rounds))
+        ours, theirs = (
+            statistics.median(each[name] for each in side) for side in zip(*rounds, strict=True)
+        )
         count(
             f"{SAMPLES:,} samples by patient, {name}: ours {ours:.2f} s, the reference "
             f"{theirs:.2f} s, {theirs / ours:.1f} times as much"
