@@ -10,7 +10,6 @@ import contextlib
 import inspect
 import os
 import threading
-from collections.abc import AsyncIterable, Iterable
 from concurrent.futures import Future
 from functools import partial, wraps
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, overload
@@ -26,7 +25,14 @@ from icure_sync._signals import with_signals
 from icure_sync._twins import Twin
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator
+    from collections.abc import (
+        AsyncGenerator,
+        AsyncIterator,
+        Callable,
+        Coroutine,
+        Iterable,
+        Iterator,
+    )
 
 __all__ = ["adapt", "callback", "stepped", "taking"]
 
@@ -211,14 +217,16 @@ def taking(function: Any, *twins: type[Twin[Any]] | None) -> Any:
     return call
 
 
+_KNOWN: Final[tuple[type[Any], ...]] = (bytes, bytearray, memoryview, str, os.PathLike)
+
+
 def stepped(stream: Any) -> Any:
     """Return an async iterable that takes the steps of a plain one, if that is one.
 
     Bytes, texts, paths and files are returned as they are: the SDK knows what to do with them.
     """
-    is_other = isinstance(stream, bytes | bytearray | memoryview | str | os.PathLike)
-    is_async = isinstance(stream, AsyncIterable)
-    if is_other or is_async or hasattr(stream, "read") or not isinstance(stream, Iterable):
+    is_known = isinstance(stream, _KNOWN) or hasattr(stream, "__aiter__")
+    if is_known or hasattr(stream, "read") or not hasattr(stream, "__iter__"):
         return stream
     return _Stepped(stream)
 

@@ -51,7 +51,7 @@ class Source(Protocol):
         ...
 
 
-def source_of(body: object) -> Source:
+def source_of(body: Any) -> Source:
     """Return the bytes to attach.
 
     Raises:
@@ -150,7 +150,7 @@ class _Stream:
                 await close()
 
 
-def _as_bytes(chunk: object) -> bytes:
+def _as_bytes(chunk: Any) -> bytes:
     if isinstance(chunk, bytes):
         return chunk
     if isinstance(chunk, bytearray | memoryview):
