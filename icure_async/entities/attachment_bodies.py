@@ -61,8 +61,8 @@ def source_of(body: Any) -> Source:
         return _Bytes(bytes(cast("bytes", body)))
     if isinstance(body, os.PathLike):
         return _Path(Path(os.fsdecode(cast("os.PathLike[str]", body))))
-    if isinstance(body, AsyncIterable):
-        return _Stream(cast("AsyncIterable[Any]", body))
+    if hasattr(body, "__aiter__"):
+        return _Stream(body)
     if callable(getattr(body, "read", None)):
         file: Any = body
         return _File(file)
