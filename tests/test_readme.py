@@ -55,9 +55,13 @@ FRAGMENTS = [program for program in PROGRAMS if program not in COMPLETE]
 AROUND_FRAGMENTS = """# pyright: reportUnusedVariable=false
 from icure_async import (
     AnonymousMedTechApiBuilder,
+    CodingReference,
+    Content,
+    DataSample,
     HealthcareProfessional,
     ICureRegistrationEmail,
     KeyQuestion,
+    Measure,
     MedTechApi,
     MedTechApiBuilder,
     Notification,
@@ -67,6 +71,7 @@ from icure_async import (
 )
 
 _ = (ICureRegistrationEmail, MedTechApiBuilder, Notification, Patient, PatientFilter, PublicKey)
+_more = (CodingReference, Content, DataSample, Measure)
 
 colleague_id = "the id of a colleague"
 patient = Patient(last_name="Stark")
