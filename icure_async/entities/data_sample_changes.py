@@ -205,6 +205,7 @@ class DataSampleChanges:
         except ConflictError as conflict:
             return await self._created_before(samples, contact_id, conflict)
         require_same_material(document, stored, DATA_SAMPLE, "create")
+        self._contacts.note_parts(document, stored)
         return await self._saved_in(stored, ids)
 
     async def _name(self, samples: Sequence[DataSample]) -> None:
@@ -490,8 +491,8 @@ def _is_as_read(sample: DataSample, service: Mapping[str, Any]) -> bool:
     if is_deleted(service) or sample.modified != service.get("modified"):
         return False
     # Other SDKs change content and leave the date as it is (docs/spec/second-world.md §2.3).
-    read = sample.system_meta_data.encrypted_self if sample.system_meta_data else None
-    return read is None or read == service.get(ENCRYPTED_SELF)
+    read = sample.system_meta_data
+    return read is None or (read.encrypted_self or None) == (service.get(ENCRYPTED_SELF) or None)
 
 
 def _is_stored(sample: DataSample, contact: Mapping[str, Any], stored: _Stored) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any, Final
 
 import aiohttp
@@ -888,3 +888,85 @@ async def test_devices_and_children_get_list_change_and_delete_samples(
             assert new.id in [one.id for one in listed]
             assert await samples.delete_data_samples([new.id, sample.id]) == [new.id, sample.id]
             assert (await clinic.read(sample.id, each["reader"])).is_deleted
+
+
+def _without_sibling(contact: Json) -> None:
+    contact["services"] = contact["services"][:1]
+
+
+def _without_content_of_sibling(contact: Json) -> None:
+    del contact["services"][1]["encryptedSelf"]
+
+
+def _with_clear_sibling_changed(contact: Json) -> None:
+    contact["services"][1]["comment"] = "forged"
+
+
+def _with_content_of_the_sample(contact: Json) -> None:
+    one, two = contact["services"]
+    two["encryptedSelf"] = one["encryptedSelf"]
+
+
+def _without_links(contact: Json) -> None:
+    contact["subContacts"] = []
+
+
+@pytest.mark.parametrize(
+    "trick",
+    [
+        _without_sibling,
+        _without_content_of_sibling,
+        _with_clear_sibling_changed,
+        _with_content_of_the_sample,
+        _without_links,
+    ],
+)
+@pytest.mark.parametrize("call", ["modify", "share"])
+async def test_an_answer_that_lacks_a_part_of_a_batch_never_goes_back(
+    clinic: Clinic, proxy: Proxy, trick: Callable[[Json], None], call: str
+) -> None:
+    sample, _ = await clinic.create("sample", "sibling", healthcare_element_ids=[FEVER])
+    before = await clinic.contact(sample.batch_id)
+    api = (await clinic.user("hcpA", proxy.url)).data_sample_api
+
+    async def cut(exchange: Exchange) -> None:
+        trick(exchange.answer)
+
+    proxy.after("GET /contact/*", cut)
+    with pytest.raises(InvalidResponseError, match="two things"):
+        if call == "modify":
+            sample.content = text("changed")
+            await api.create_or_modify_data_sample_for(PATIENT, sample)
+        else:
+            await api.give_access_to(sample, IDS["hcpC"])
+    assert await clinic.contact(sample.batch_id) == before
+
+
+async def test_what_was_seen_to_be_whole_is_not_read_twice(clinic: Clinic, proxy: Proxy) -> None:
+    (sample,) = await clinic.create("s")
+    api = (await clinic.user("hcpA", proxy.url)).data_sample_api
+    for times in (2, 1):
+        proxy.exchanges.clear()
+        sample.content = text(f"changed {times}")
+        sample = await api.create_or_modify_data_sample_for(PATIENT, sample)
+        reads = [one for one in proxy.exchanges if one.path == f"/contact/{sample.batch_id}"]
+        assert len(reads) == times
+
+
+async def test_a_sample_that_others_have_stored_in_another_form_is_not_overwritten(
+    clinic: Clinic,
+) -> None:
+    (sample,) = await clinic.create("s")
+    sealed = await clinic.contact(sample.batch_id)
+    contact = await clinic.contact(sample.batch_id)
+    del contact["services"][0]["encryptedSelf"]
+    contact["services"][0]["content"] = {"en": {"timeSeries": {"samples": [[1]]}}}
+    await clinic.change(contact)
+    stale = await clinic.read(sample.id)
+    # The other SDK leaves ``modified`` as it was.
+    now = await clinic.contact(sample.batch_id)
+    await clinic.change({**sealed, "rev": now["rev"]})
+    stale.content = text("lost?")
+    with pytest.raises(ConflictError, match="changed by somebody else"):
+        await clinic.save(stale)
+    assert text_of(await clinic.read(sample.id)) == "s"
