@@ -27,6 +27,7 @@ from icure_async.models.healthcare_element import EncryptedHealthcareElement, He
 from icure_async.models.notification import EncryptedNotification, Notification
 from icure_async.models.patient import EncryptedPatient, Patient
 from icure_async.models.validation import (
+    validate_healthcare_element_for_saving,
     validate_notification_for_saving,
     validate_patient_for_saving,
     validate_record_for_saving,
@@ -276,6 +277,7 @@ HEALTHCARE_ELEMENT: Final = EntityKind(
     filled=frozenset({"openingDate", "valueDate"}),
     has_parent=True,
     complete=_with_element_id,
+    validate=validate_healthcare_element_for_saving,
 )
 
 CONTACT: Final = EntityKind(

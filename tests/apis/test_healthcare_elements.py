@@ -328,6 +328,8 @@ async def test_bad_input_is_refused_before_anything_is_sent(
         await save(new, cast("Any", Patient()))
     with pytest.raises(ValidationError, match="description"):
         await save(HealthcareElement(description=cast("Any", 7)), PATIENT)
+    with pytest.raises(ValidationError, match="healthcare_element_id"):
+        await save(HealthcareElement(healthcare_element_id="a/b"), PATIENT)
     with pytest.raises(ValidationError):
         await save(cast("Any", Patient()), PATIENT)
     with pytest.raises(ValidationError, match="must be a Patient"):
