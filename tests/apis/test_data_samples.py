@@ -79,12 +79,12 @@ class Clinic:
         assert stored is not None
         return stored
 
-    async def change(self, contact: Json) -> None:
-        """Change a contact behind everybody's back."""
+    async def change(self, document: Json, kind: str = "contact") -> None:
+        """Change a contact, or another record, behind everybody's back."""
         master = self.sandbox.master_hcp
         async with self.session.put(
-            f"{self.sandbox.icure_url}/contact",
-            json=contact,
+            f"{self.sandbox.icure_url}/{kind}",
+            json=document,
             headers={"Authorization": aiohttp.encode_basic_auth(master.login, master.password)},
         ) as answer:
             assert answer.status == 200, await answer.text()
@@ -657,6 +657,39 @@ async def test_a_sample_can_not_be_moved_to_another_patient(clinic: Clinic) -> N
     assert text_of(await clinic.read(sample.id)) == "s"
 
 
+async def test_a_sample_of_a_merged_patient_is_changed_as_one_of_the_patient_who_is_left(
+    clinic: Clinic,
+) -> None:
+    (sample,) = await clinic.create("s")
+    ned = await clinic.sandbox.stored("patient", NED)
+    assert ned is not None
+    await clinic.change({**ned, "mergedIds": [PATIENT]}, "patient")
+    sample.content = text("changed")
+    await clinic.save(sample, patient_id=NED)
+    assert text_of(await clinic.read(sample.id)) == "changed"
+
+
+async def test_a_sample_created_for_another_patient_does_not_count_as_created(
+    clinic: Clinic, proxy: Proxy
+) -> None:
+    api = (await clinic.user("hcpA", proxy.url)).data_sample_api
+    mine = DataSample(id="mine", content=text("s"))
+    proxy.lose("POST /contact")
+    with pytest.raises(NetworkError):
+        await api.create_or_modify_data_sample_for(PATIENT, mine)
+    (other,) = await clinic.create("of ned", patient_id=NED)
+    stored, of_ned = await clinic.contact(_batch_of(proxy)), await clinic.contact(other.batch_id)
+    # The keys are those of the sample, and the patient is another one.
+    await clinic.change({**stored, "cryptedForeignKeys": of_ned["cryptedForeignKeys"]})
+    with pytest.raises(ConflictError, match="in use"):
+        await api.create_or_modify_data_sample_for(PATIENT, mine)
+
+
+def _batch_of(proxy: Proxy) -> str:
+    (sent,) = proxy.sent("POST /contact")
+    return str(sent["id"])
+
+
 async def test_a_sample_of_a_patient_one_can_not_read_is_refused(clinic: Clinic) -> None:
     api = (await clinic.user("hcpC")).data_sample_api
     with pytest.raises(CryptoError, match="no secret id"):
@@ -933,12 +966,14 @@ async def test_an_answer_that_lacks_a_part_of_a_batch_never_goes_back(
         trick(exchange.answer)
 
     proxy.after("GET /contact/*", cut)
+    if call == "modify":
+        sample.content = text("changed")
     with pytest.raises(InvalidResponseError, match="two things"):
-        if call == "modify":
-            sample.content = text("changed")
-            await api.create_or_modify_data_sample_for(PATIENT, sample)
-        else:
-            await api.give_access_to(sample, IDS["hcpC"])
+        await (
+            api.create_or_modify_data_sample_for(PATIENT, sample)
+            if call == "modify"
+            else api.give_access_to(sample, IDS["hcpC"])
+        )
     assert await clinic.contact(sample.batch_id) == before
 
 
