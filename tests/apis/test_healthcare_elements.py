@@ -346,6 +346,17 @@ async def test_bad_input_is_refused_before_anything_is_sent(
     assert requests.take() == []
 
 
+async def test_a_condition_with_an_odd_id_of_its_versions_can_be_changed(
+    world: SecondWorld,
+) -> None:
+    await world.change("helement", FEVER, healthElementId="of another SDK / 7")
+    elements = (await world.user("hcpA")).healthcare_element_api
+    fever = await elements.get_healthcare_element(FEVER)
+    fever.note = "changed"
+    saved = await elements.create_or_modify_healthcare_element(fever)
+    assert saved.healthcare_element_id == "of another SDK / 7"
+
+
 async def test_without_access_to_the_patient_nothing_is_written(
     world: SecondWorld, requests: RequestLog
 ) -> None:
