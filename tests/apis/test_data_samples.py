@@ -1005,3 +1005,38 @@ async def test_a_sample_that_others_have_stored_in_another_form_is_not_overwritt
     with pytest.raises(ConflictError, match="changed by somebody else"):
         await clinic.save(stale)
     assert text_of(await clinic.read(sample.id)) == "s"
+
+
+async def test_a_sample_is_never_deleted_as_one_of_another_patient(
+    clinic: Clinic, proxy: Proxy
+) -> None:
+    (sample,) = await clinic.create("s")
+    (of_ned,) = await clinic.create("of ned", patient_id=NED)
+    contact = await clinic.contact(of_ned.batch_id)
+    api = (await clinic.user("hcpA", proxy.url)).data_sample_api
+
+    async def misplace(exchange: Exchange) -> None:
+        keys = ("delegations", "encryptionKeys", "cryptedForeignKeys", "secretForeignKeys")
+        exchange.answer[0] |= {"contactId": contact["id"], **{name: contact[name] for name in keys}}
+
+    proxy.after("POST /contact/service/byIds", misplace)
+    with pytest.raises(InvalidResponseError, match="two things about its batch"):
+        await api.delete_data_sample(sample.id)
+    assert proxy.sent("POST /contact") == []
+    assert text_of(await clinic.read(sample.id)) == "s"
+
+
+async def test_a_sample_that_is_stored_in_clear_or_malformed_can_be_deleted(
+    clinic: Clinic,
+) -> None:
+    samples = await clinic.create("in clear", "malformed")
+    contact = await clinic.contact(samples[0].batch_id)
+    clear, malformed = contact["services"]
+    del clear["encryptedSelf"]
+    clear["content"] = {"en": {"timeSeries": {"samples": [[1]]}}}
+    malformed["encryptedSelf"] = "AAAA" * 16
+    await clinic.change(contact)
+    api = (await clinic.user("hcpA")).data_sample_api
+    await api.delete_data_samples([one.id for one in samples])
+    for one in samples:
+        assert (await clinic.read(one.id)).is_deleted
