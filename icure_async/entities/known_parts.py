@@ -22,7 +22,7 @@ _LIMIT: Final = 1000
 
 
 class KnownParts:
-    """What two answers have said of such lists, as digests, by the ids of their records.
+    """Digests of such lists on which two answers agree, by the ids of their records.
 
     Args:
         names: the wire names of the lists; none where a kind has no such list.

@@ -1040,3 +1040,33 @@ async def test_a_sample_that_is_stored_in_clear_or_malformed_can_be_deleted(
     await api.delete_data_samples([one.id for one in samples])
     for one in samples:
         assert (await clinic.read(one.id)).is_deleted
+
+
+async def test_filters_for_patients_find_nothing_of_others(clinic: Clinic, proxy: Proxy) -> None:
+    (mine,) = await clinic.create("of the patient")
+    (other,) = await clinic.create("of ned", patient_id=NED)
+    contact = await clinic.contact(other.batch_id)
+    contact["secretForeignKeys"] += (await clinic.contact(mine.batch_id))["secretForeignKeys"]
+    await clinic.change(contact)
+    api = (await clinic.user("hcpA", proxy.url)).data_sample_api
+    of_patient = DataSampleFilter().for_patients([PATIENT])
+    both = DataSampleFilter().for_patients([PATIENT, NED])
+    named = DataSampleFilter().by_ids([mine.id, other.id])
+    assert {mine.id} == {
+        one.id async for one in api.filter_data_sample(of_patient.by_ids([mine.id, other.id]))
+    }
+    found = {one.id async for one in api.filter_data_sample(of_patient)}
+    assert mine.id in found
+    assert other.id not in found
+    found = {one.id async for one in api.filter_data_sample(both)}
+    assert {mine.id, other.id} <= found
+    either = of_patient.build() | named.build()
+    assert other.id in {one.id async for one in api.filter_data_sample(either)}
+
+    async def plant(exchange: Exchange) -> None:
+        for row in exchange.answer["rows"]:
+            row["secretForeignKeys"] = ["of somebody else"]
+
+    proxy.after("POST /contact/service/filter", plant)
+    with pytest.raises(InvalidResponseError, match="does not belong to the patient"):
+        _ = [one async for one in api.filter_data_sample(of_patient)]

@@ -635,6 +635,11 @@ async def test_a_condition_that_names_another_patient_is_not_listed(
     await world.change("helement", OF_NED, secretForeignKeys=[secret])
     assert OF_NED not in await world.listed("hcpA")
     assert FEVER in await world.listed("hcpA")
+    elements = (await world.user("hcpA")).healthcare_element_api
+    wanted = HealthcareElementFilter().for_patients([PATIENT])
+    found = {one.id async for one in elements.filter_healthcare_element(wanted)}
+    assert FEVER in found
+    assert OF_NED not in found
     assert f"Not listed: healthcare element {OF_NED}" in caplog.text
     # One that names nobody may be anybody's: it is listed, and not shared with all data.
     await world.change("helement", OF_NED, cryptedForeignKeys={})
