@@ -245,6 +245,8 @@ class Parts(SecretHolder):
             self.own_document,
             patients=self.patients,
             notifications=self.notifications,
+            healthcare_elements=self.healthcare_elements,
+            data_samples=self.data_samples,
         )
 
         # --- Events ---

@@ -199,7 +199,7 @@ class HealthcareElementApi:
             []
         """
         wanted = _filter_of(healthcare_element_filter)
-        found = self._elements.find(wanted, validate_page_size(page_size))
+        found = self._of_patients.find(wanted, validate_page_size(page_size))
         return OneByOne(found, "healthcare_element_api.filter_healthcare_element()")
 
     async def match_healthcare_element(

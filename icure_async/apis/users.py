@@ -366,12 +366,13 @@ class UserApi:
     def export_data(self, *, page_size: int = 500) -> AsyncGenerator[dict[str, Any], None]:
         """Iterate over everything that the logged-in user can read, as JSON-ready dicts.
 
-        First comes the user, without secrets, then its data owner, the patients, and the
-        notifications, each as ``{"kind", "id", "decrypted", "content"}``, where the content is in
-        the form of ``to_dict()`` without keys and delegations. A record that no key on this device
-        opens has ``"decrypted": false`` and the members that are in clear. Members that this SDK
-        does not know are under ``"unknown"``, if there are any. Records that are shared with an
-        organisation of the data owner are part of it.
+        First comes the user, without secrets, then its data owner, the patients, the notifications,
+        the healthcare elements, and the data samples, each as ``{"kind", "id", "decrypted",
+        "content"}``, where the content is in the form of ``to_dict()`` without keys and
+        delegations. A record that no key on this device opens has ``"decrypted": false`` and the
+        members that are in clear. Members that this SDK does not know are under ``"unknown"``, if
+        there are any. Records that are shared with an organisation of the data owner are part of
+        it.
 
         The last item, of the kind ``"summary"``, counts the others, and names the kinds of records
         that are not exported; a file without it was cut. A page is in memory at a time::

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from icure_async.entities.batches import Batches
 from icure_async.entities.with_parent import WithParent
 from icure_async.models.base import EntityModel
+from icure_async.models.filters import refuse_encrypted
 from icure_async.models.validation import validate_id
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import AsyncGenerator, Callable, Iterable
 
     from icure_async.entities.child_shares import ChildShares
     from icure_async.entities.patient_children import FoundPatient, PatientChildren
     from icure_async.entities.progress import Progress
     from icure_async.entities.repository import Repository
     from icure_async.models.batch import BatchResult
-    from icure_async.models.filters import PatientsLeaf
+    from icure_async.models.filters import Filter, PatientsLeaf
     from icure_async.models.patient import PotentiallyEncryptedPatient
 
 __all__ = ["ChildRecords"]
@@ -57,6 +59,22 @@ class ChildRecords(Generic[Clear, Sealed]):
     ) -> BatchResult[Clear]:
         """Save several records of a patient, and return what became of each."""
         return await Batches(self._saving(patient_id)).save(records, progress)
+
+    def find(self, wanted: Filter, page_size: int) -> AsyncGenerator[Clear | Sealed, None]:
+        """Iterate over the records that a filter finds; by patients, it finds only theirs.
+
+        Raises:
+            ValidationError: the filter searches encrypted members.
+        """
+        refuse_encrypted(wanted, self._repository.kind.encrypted)
+        return self._found(wanted, page_size)
+
+    async def _found(self, wanted: Filter, page_size: int) -> AsyncGenerator[Clear | Sealed, None]:
+        filled, among = await self._children.narrowed(wanted, self._repository.kind.noun)
+        pages = self._repository.find(filled, page_size, among=among)
+        async with contextlib.aclosing(pages):
+            async for record in pages:
+                yield record
 
     async def of_patient(self, patient: PotentiallyEncryptedPatient | str) -> list[Clear | Sealed]:
         """Return the records of a patient, as it was read, or given by its id."""

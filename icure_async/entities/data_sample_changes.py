@@ -193,7 +193,7 @@ class DataSampleChanges:
         if named and (present := await self._samples.present(named)):
             if any(row.get("contactId") != contact_id for row in present):
                 raise _id_in_use(named)
-            return await self._created_before(samples, contact_id, None)
+            return await self._created_before(samples, contact_id, patient_id, None)
         parent = await self._children.parent(patient_id)
         contact = self._new_contact(samples, contact_id)
         (sealed,) = await self._contacts.prepare([contact], (), parent)
@@ -203,8 +203,9 @@ class DataSampleChanges:
         try:
             stored = await self._contacts.resource.create(document)
         except ConflictError as conflict:
-            return await self._created_before(samples, contact_id, conflict)
+            return await self._created_before(samples, contact_id, patient_id, conflict)
         require_same_material(document, stored, DATA_SAMPLE, "create")
+        self._contacts.note_parts(document, stored)
         return await self._saved_in(stored, ids)
 
     async def _name(self, samples: Sequence[DataSample]) -> None:
@@ -238,6 +239,7 @@ class DataSampleChanges:
         self,
         samples: Sequence[DataSample],
         contact_id: str,
+        patient_id: str,
         conflict: ConflictError | None,
     ) -> list[DataSample]:
         """Return the data samples that an earlier call has created, if these are the ones.
@@ -250,6 +252,8 @@ class DataSampleChanges:
             contact = await self._contacts.read(contact_id)
         except NotFoundError:
             raise conflict or _id_in_use(ids) from None
+        if not await self._contacts.belongs_to(contact, patient_id):
+            raise _id_in_use(ids)
         found = await self._stored_in(contact, samples)
         for sample in samples:
             stored = found.get(sample.id)
@@ -284,7 +288,10 @@ class DataSampleChanges:
         if patient_id is None:
             return
         (owning,) = await self._contacts.metadata.owning_ids_of([contact])
+        names = {patient_id}
         if owning and patient_id not in owning:
+            names |= {*(await self._children.find(patient_id)).former_ids}
+        if owning and names.isdisjoint(owning):
             raise ValidationError(
                 f"These data samples belong to another patient than {patient_id}, which can't be "
                 "changed. Nothing was changed. Create new ones for that patient: without id and "
@@ -490,8 +497,8 @@ def _is_as_read(sample: DataSample, service: Mapping[str, Any]) -> bool:
     if is_deleted(service) or sample.modified != service.get("modified"):
         return False
     # Other SDKs change content and leave the date as it is (docs/spec/second-world.md §2.3).
-    read = sample.system_meta_data.encrypted_self if sample.system_meta_data else None
-    return read is None or read == service.get(ENCRYPTED_SELF)
+    read = sample.system_meta_data
+    return read is None or (read.encrypted_self or None) == (service.get(ENCRYPTED_SELF) or None)
 
 
 def _is_stored(sample: DataSample, contact: Mapping[str, Any], stored: _Stored) -> bool:

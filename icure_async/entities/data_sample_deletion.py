@@ -6,18 +6,32 @@ to be readable by everybody who has read the data sample (docs/spec/second-world
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
-from icure_async.entities.contact_services import is_deleted, tombstone, version_time
+from icure_async.entities.contact_services import (
+    is_deleted,
+    metadata_of,
+    services_of,
+    tombstone,
+    version_time,
+)
 from icure_async.entities.data_sample_changes import derived_id
 from icure_async.entities.data_samples import DATA_SAMPLE
+from icure_async.entities.encrypted_self import ENCRYPTED_SELF
 from icure_async.entities.metadata import Parent, Readers
 from icure_async.entities.record_ids import id_list, one_id
 from icure_async.entities.service_crypto import envelope_of, group_of
 from icure_async.entities.unchanged import require_same_material
-from icure_async.errors import ConflictError, CryptoError, DecryptionError, ICureError
+from icure_async.entities.wholeness import ENTITY_METADATA, same_material
+from icure_async.errors import (
+    ConflictError,
+    CryptoError,
+    DecryptionError,
+    ICureError,
+    InvalidResponseError,
+)
 from icure_async.foreign_text import printable
 from icure_async.json_shapes import as_list
 from icure_async.models.contact import Contact
@@ -32,6 +46,8 @@ if TYPE_CHECKING:
     from icure_async.models.contact import EncryptedContact
 
 __all__ = ["DataSampleDeletion"]
+
+_KEYS: Final = tuple(name for name in ENTITY_METADATA if name != ENCRYPTED_SELF)
 
 
 @attrs.frozen
@@ -77,11 +93,14 @@ class DataSampleDeletion:
             ValidationError: an id is malformed. Nothing was sent.
             NotFoundError: some do not exist, or are not accessible. None was deleted.
             DecryptionError: the patient of one can't be told. None was deleted.
+            InvalidResponseError: one is not in the batch that it is said to be in. None was
+                deleted.
         """
         ids = list(
             dict.fromkeys(one_id(one, DATA_SAMPLE) for one in id_list(sample_ids, DATA_SAMPLE))
         )
         rows = [row for row in await self._samples.latest(ids) if not is_deleted(row)]
+        await self._require_their_contacts(rows)
         done: list[str] = []
         for grave, buried in (await self._graves(rows)).items():
             try:
@@ -95,6 +114,30 @@ class DataSampleDeletion:
                 raise
             done += [str(row["id"]) for row in buried]
         return ids
+
+    async def _require_their_contacts(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Make sure that data samples are in the contacts whose patients they would be buried with.
+
+        A key that opens the content proves it; where none does, the contact is read.
+
+        Raises:
+            InvalidResponseError: one is in another contact.
+        """
+        opened = await self._samples.services.open_many(rows)
+        unproven = [
+            row
+            for row, clear in zip(rows, opened, strict=True)
+            if clear is None or clear.key is None
+        ]
+        contacts: dict[str, Mapping[str, Any]] = {}
+        for row in unproven:
+            contact_id = str(row.get("contactId") or "")
+            if contact_id not in contacts:
+                contacts[contact_id] = await self._contacts.read(contact_id)
+            contact = contacts[contact_id]
+            in_it = any(service["id"] == row["id"] for service in services_of(contact))
+            if not in_it or not same_material(metadata_of(contact), metadata_of(row), _KEYS):
+                raise _in_another_batch(str(row["id"]))
 
     async def _graves(
         self, rows: Sequence[Mapping[str, Any]]
@@ -154,4 +197,12 @@ def _no_patient(sample_id: str) -> DecryptionError:
         "its patient. Nothing was deleted. Have somebody with whole access delete it.",
         entity_type=DATA_SAMPLE,
         entity_ids=[sample_id],
+    )
+
+
+def _in_another_batch(sample_id: str) -> InvalidResponseError:
+    return InvalidResponseError(
+        f"Data sample {printable(sample_id)} can't be deleted: the server says two things about "
+        "its batch. Nothing was deleted. Try again; where it stays so, call the administrator of "
+        "the backend."
     )

@@ -38,12 +38,12 @@ from icure_async.models.filters import (
 from icure_async.models.wire import from_wire, to_wire
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 
     from icure_async.crypto.protocol import Crypto
     from icure_async.entities.child_shares import ChildShares
     from icure_async.entities.patient_children import FoundPatient, PatientChildren
-    from icure_async.entities.records import OwnDocument
+    from icure_async.entities.records import Among, OwnDocument
     from icure_async.entities.repository import Repository
     from icure_async.entities.service_crypto import OpenedService
     from icure_async.models.contact import Contact, EncryptedContact
@@ -142,7 +142,7 @@ class DataSamples:
         """
         refuse_encrypted(wanted, (CONTENT,))
         by_ids = isinstance(wanted, DataSamplesByIdsFilter)
-        return self._found(wanted, page_size, _all_of, with_deleted=by_ids)
+        return self._found(wanted, page_size, None, with_deleted=by_ids)
 
     async def match(self, wanted: Filter) -> list[str]:
         """Return the ids of all data samples that a filter finds, deleted ones included.
@@ -167,14 +167,10 @@ class DataSamples:
         parts = [
             attrs.evolve(wanted, data_owner_id=owner_id) for owner_id in await self._own.hierarchy()
         ]
-
-        async def theirs(rows: Rows) -> Rows:
-            return await self._those_of(found, rows)
-
         pages = self._found(
             parts[0] if len(parts) == 1 else UnionFilter(filters=parts),
             _PAGE_SIZE,
-            theirs,
+            found,
             with_deleted=with_deleted,
         )
         return [sample async for sample in pages]
@@ -300,14 +296,23 @@ class DataSamples:
         self,
         wanted: Filter,
         page_size: int,
-        among: Callable[[Rows], Awaitable[Rows]],
+        patient: FoundPatient | None,
         *,
         with_deleted: bool,
     ) -> AsyncGenerator[PotentiallyEncryptedDataSample, None]:
-        pages = pages_of(self.resource, await self._on_wire(wanted), page_size, noun=DATA_SAMPLE)
+        filled, among = await self._children.narrowed(wanted, "contact")
+        if patient is not None:
+
+            async def of_patient(envelopes: Rows) -> Rows:
+                return await self._children.those_of(patient, envelopes, "contact")
+
+            among = of_patient
+        pages = pages_of(self.resource, await self._on_wire(filled), page_size, noun=DATA_SAMPLE)
         async with contextlib.aclosing(pages):
             async for page in pages:
-                rows = await among([row for row in page if with_deleted or not is_deleted(row)])
+                rows = [row for row in page if with_deleted or not is_deleted(row)]
+                if among is not None:
+                    rows = await _among(rows, among)
                 for sample in await self.open_many(rows):
                     yield sample
                     await checkpoint()
@@ -318,22 +323,14 @@ class DataSamples:
         is_ours = None in filled.data_owners()
         return filled.to_wire(await self._own.own_id() if is_ours else "")
 
-    async def _those_of(self, patient: FoundPatient, rows: Rows) -> Rows:
-        """Return those services whose contacts belong to a patient, looking at each contact once.
 
-        Raises:
-            InvalidResponseError: one has no secret id of the patient.
-        """
-        by_group: dict[object, dict[str, Any]] = {}
-        for row in rows:
-            by_group.setdefault(group_of(row), envelope_of(row))
-        theirs = await self._children.those_of(patient, list(by_group.values()), "contact")
-        kept = {id(envelope) for envelope in theirs}
-        return [row for row in rows if id(by_group[group_of(row)]) in kept]
-
-
-async def _all_of(rows: Rows) -> Rows:
-    return rows
+async def _among(rows: Rows, among: Among) -> Rows:
+    """Return those services whose contacts are right, looking at each contact once."""
+    by_group: dict[object, dict[str, Any]] = {}
+    for row in rows:
+        by_group.setdefault(group_of(row), envelope_of(row))
+    kept = {id(envelope) for envelope in await among(list(by_group.values()))}
+    return [row for row in rows if id(by_group[group_of(row)]) in kept]
 
 
 def _sample(row: Mapping[str, Any], opened: OpenedService | None) -> PotentiallyEncryptedDataSample:

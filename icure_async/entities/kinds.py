@@ -27,6 +27,7 @@ from icure_async.models.healthcare_element import EncryptedHealthcareElement, He
 from icure_async.models.notification import EncryptedNotification, Notification
 from icure_async.models.patient import EncryptedPatient, Patient
 from icure_async.models.validation import (
+    validate_healthcare_element_for_saving,
     validate_notification_for_saving,
     validate_patient_for_saving,
     validate_record_for_saving,
@@ -100,6 +101,8 @@ class EntityKind(Generic[Clear, Sealed]):
         only_readers_delete: whether a deletion is for those it is shared with.
         has_parent: whether each belongs to another entity, by whose secret ids it is found: to a
             patient (docs/spec/today.md §7).
+        parts: wire names of lists of what is changed one by one, while the rest goes back as it is
+            stored.
         complete: adds to a document what follows from its members.
         validate: checks a record before it is saved; by default, that its members are well-formed.
     """
@@ -125,6 +128,7 @@ class EntityKind(Generic[Clear, Sealed]):
     unreadable_advice: str = "Ask a data owner with access to share it with this user."
     only_readers_delete: bool = False
     has_parent: bool = False
+    parts: tuple[str, ...] = ()
     complete: Callable[[Mapping[str, Any]], dict[str, Any]] = dict
     validate: Validate = attrs.field(default=attrs.Factory(_validate_members, takes_self=True))
 
@@ -273,6 +277,7 @@ HEALTHCARE_ELEMENT: Final = EntityKind(
     filled=frozenset({"openingDate", "valueDate"}),
     has_parent=True,
     complete=_with_element_id,
+    validate=validate_healthcare_element_for_saving,
 )
 
 CONTACT: Final = EntityKind(
@@ -289,6 +294,7 @@ CONTACT: Final = EntityKind(
     key_only=("anonymousMedicalInformation",),
     filled=frozenset({"openingDate"}),
     has_parent=True,
+    parts=("services", "subContacts"),
     complete=_with_group_id,
 )
 

@@ -36,7 +36,7 @@ from icure_async.rest.documents import is_id
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
-    from icure_async.entities.records import OwnDocument, Records
+    from icure_async.entities.records import Among, OwnDocument, Records
     from icure_async.entities.repository import Repository
     from icure_async.models.filters import Filter
     from icure_async.models.patient import PotentiallyEncryptedPatient
@@ -171,12 +171,38 @@ class PatientChildren:
 
     async def filled(self, wanted: Filter) -> Filter:
         """Return a filter whose parts for patients have the secret ids of these patients."""
+        return (await self.narrowed(wanted, ""))[0]
+
+    async def narrowed(self, wanted: Filter, noun: str) -> tuple[Filter, Among | None]:
+        """Return a filter like :meth:`filled`, and a check of the records that it finds.
+
+        The records of a filter by patients must be theirs: secret ids can be copied.
+
+        Args:
+            wanted: the filter.
+            noun: the records, in the singular.
+
+        Returns:
+            The filter, and a function that returns those found documents that are right; None where
+            patients are not a condition of all that is found.
+        """
         by_leaf: dict[int, Filter] = {}
+        asked: list[FoundPatient] = []
+        required = {id(part) for part in _required(wanted)}
         for leaf in _for_patients(wanted):
             found = [await self.find(patient) for patient in leaf.patients]
-            ids = dict.fromkeys(one for patient in found for one in patient.secret_ids)
-            by_leaf[id(leaf)] = leaf.with_secret_ids(list(ids))
-        return _replaced(wanted, by_leaf) if by_leaf else wanted
+            together = _together(found)
+            by_leaf[id(leaf)] = leaf.with_secret_ids(together.secret_ids)
+            if found and id(leaf) in required:
+                asked.append(together)
+
+        async def among(documents: Sequence[Row]) -> list[Row]:
+            theirs = list(documents)
+            for patient in asked:
+                theirs = await self.those_of(patient, theirs, noun)
+            return theirs
+
+        return (_replaced(wanted, by_leaf) if by_leaf else wanted), among if asked else None
 
     async def those_of(
         self, patient: FoundPatient, documents: Sequence[Row], noun: str
@@ -238,6 +264,27 @@ def _for_patients(wanted: Filter) -> Iterator[PatientsLeaf]:
             yield from _for_patients(part)
     elif isinstance(wanted, PatientsLeaf) and wanted.secret_ids is None:
         yield wanted
+
+
+def _required(wanted: Filter) -> Iterator[Filter]:
+    """Yield the parts of a filter that all that it finds has to meet."""
+    if isinstance(wanted, IntersectionFilter):
+        for part in wanted.filters:
+            yield from _required(part)
+    elif isinstance(wanted, ComplementFilter):
+        yield from _required(wanted.super_set)
+    else:
+        yield wanted
+
+
+def _together(patients: Sequence[FoundPatient]) -> FoundPatient:
+    """Return several patients as one who has all of their records."""
+    known_to: dict[str, set[str]] = {}
+    for patient in patients:
+        for secret_id, holders in patient.known_to.items():
+            known_to.setdefault(secret_id, set()).update(holders)
+    ids = [one for patient in patients for one in (patient.id, *patient.former_ids)]
+    return FoundPatient(", ".join(patient.id for patient in patients), ids, known_to)
 
 
 def _replaced(wanted: Filter, by_leaf: Mapping[int, Filter]) -> Filter:

@@ -22,6 +22,7 @@ from icure_async.entities.encrypted_fields import (
     without_hidden_dates,
 )
 from icure_async.entities.encrypted_self import ENCRYPTED_SELF, encrypted_parts
+from icure_async.entities.known_parts import KnownParts
 from icure_async.entities.metadata import Readers
 from icure_async.entities.record_ids import one_id
 from icure_async.entities.records import Records
@@ -45,6 +46,7 @@ from icure_async.errors import (
     PermissionDeniedError,
     ValidationError,
 )
+from icure_async.json_shapes import as_list, as_object
 from icure_async.models.base import EntityModel, has_id, has_rev
 from icure_async.models.validation import UnusualValueError
 from icure_async.models.wire import from_wire, to_wire
@@ -90,6 +92,7 @@ class Repository(Records[Clear, Sealed]):
         self._crypto = crypto
         self._user = user
         self._clock = clock
+        self._parts = KnownParts(kind.parts)
 
     async def save(self, record: Clear, *, delegates: Sequence[str] = ()) -> Clear:
         """Create a record if it has no ``rev``, else replace the stored one.
@@ -370,8 +373,8 @@ class Repository(Records[Clear, Sealed]):
             self._model(stored, opened)
             if all(stored.get(name) == value for name, value in changes.items()):
                 return stored
-            if not looks_whole(stored) or opened is None:
-                await compare_with_stored(stored, self.resource.get, self.kind.noun)
+            if not looks_whole(stored) or opened is None or not self._parts.has(stored):
+                await self._compare(stored)
             return self._stamped_in_clear(stored | dict(changes))
 
         stored = await change_document(
@@ -389,7 +392,13 @@ class Repository(Records[Clear, Sealed]):
         saved = await self.resource.modify(document)
         require_same_material(document, saved, self.kind.noun, "modify")
         self.learn(saved)
+        self.note_parts(document, saved)
         return saved
+
+    def note_parts(self, sent: Mapping[str, Any], saved: Mapping[str, Any]) -> None:
+        """Take note of what is in a document that was just stored, if the answer has all of it."""
+        if all(_ids_in(sent.get(name)) == _ids_in(saved.get(name)) for name in self.kind.parts):
+            self._parts.note(saved)
 
     def learn(self, document: Mapping[str, Any]) -> None:
         """Take note of a document as it is stored."""
@@ -433,8 +442,15 @@ class Repository(Records[Clear, Sealed]):
         Raises:
             InvalidResponseError: the backend says two things about it.
         """
-        if await self._may_be_cut(document, opened):
-            await compare_with_stored(document, self.resource.get, self.kind.noun, stored)
+        if await self._may_be_cut(document, opened) or not self._parts.has(document):
+            await self._compare(document, stored)
+
+    async def _compare(
+        self, document: Mapping[str, Any], stored: Mapping[str, Any] | None = None
+    ) -> None:
+        noun, parts = self.kind.noun, self.kind.parts
+        await compare_with_stored(document, self.resource.get, noun, stored, parts)
+        self._parts.note(document)
 
     async def delete(self, record_id: str) -> str:
         """Mark a record as deleted: it can still be read by its id, and is listed nowhere.
@@ -737,3 +753,7 @@ class Repository(Records[Clear, Sealed]):
 def _is_built_by_hand(record: EntityModel) -> bool:
     """Return whether a record was not read from a backend, and lacks what is stored of it."""
     return record.unknown_fields is None or getattr(record, "system_meta_data", None) is None
+
+
+def _ids_in(part: object) -> list[object]:
+    return [as_object(element).get("id") for element in as_list(part)]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from icure_async.entities.delegations import has_keys
 from icure_async.entities.encrypted_self import ENCRYPTED_SELF, nested_ciphertexts
+from icure_async.entities.known_parts import same_parts
 from icure_async.entities.secure_delegations import has_secure_delegations
 from icure_async.entities.wholeness import ENTITY_METADATA, KEY_MATERIAL, same_material
 from icure_async.errors import CryptoError, InvalidResponseError
@@ -110,6 +111,7 @@ async def compare_with_stored(
     read: Callable[[str], Awaitable[Mapping[str, Any]]],
     what: str,
     stored: Mapping[str, Any] | None = None,
+    parts: Sequence[str] = (),
 ) -> None:
     """Make sure that an entity has all its keys and content, which go back as a whole.
 
@@ -118,6 +120,7 @@ async def compare_with_stored(
         read: reads it again, by its id.
         what: the entity in words.
         stored: the entity, where it has been read again already.
+        parts: names of lists that have to be the same, too.
 
     Raises:
         InvalidResponseError: the backend says something else about them by now, and has not given
@@ -126,3 +129,9 @@ async def compare_with_stored(
     stored = stored or await read(str(document["id"]))
     if stored.get("rev") == document.get("rev"):
         require_same_material(document, stored, what, "use")
+        if not same_parts(document, stored, parts):
+            raise InvalidResponseError(
+                f"Could not use {what} {printable(document['id'])}: the server says two things "
+                "about what is in it. Nothing was changed. Try again; where it stays so, call the "
+                "administrator of the backend."
+            )

@@ -217,7 +217,8 @@ def validate_healthcare_element_for_saving(
     """
     classes = (HealthcareElement, EncryptedHealthcareElement)
     validate_record_for_saving(element, classes, "healthcare element", creating=creating)
-    if element.healthcare_element_id is not None:
+    # One that is stored may stay as it is.
+    if creating and element.healthcare_element_id is not None:
         validate_id(element.healthcare_element_id, "healthcare_element_id")
 
 

@@ -80,10 +80,15 @@ async def test_all_that_is_shared_with_a_professional(
     assert SECRET in json.dumps(notice["content"])
     summary = items[-1]
     assert summary["kind"] == "summary"
-    assert summary["counts"] == {"patient": len(patients), "notification": 1}
+    none = {"healthcare element": 0, "data sample": 0}
+    assert summary["counts"] == {"patient": len(patients), "notification": 1, **none}
     undecryptable = [item for item in patients if not item["decrypted"]]
-    assert summary["undecryptable"] == {"patient": len(undecryptable), "notification": 0}
-    assert "contact" in summary["notIncluded"]
+    assert summary["undecryptable"] == {
+        "patient": len(undecryptable),
+        "notification": 0,
+        **none,
+    }
+    assert "document" in summary["notIncluded"]
 
 
 async def test_the_content_is_the_documentation_s_form(opener: Opener) -> None:
@@ -119,7 +124,7 @@ async def test_a_user_who_is_no_data_owner(opener: Opener, requests: RequestLog)
     clerk = await opener.plain("clerk")
     items = await exported(clerk)
     assert [item["kind"] for item in items] == ["user", "summary"]
-    assert items[-1]["counts"] == {"patient": 0, "notification": 0}
+    assert set(items[-1]["counts"].values()) == {0}
 
 
 async def test_the_requests_of_an_export(opener: Opener, requests: RequestLog) -> None:
@@ -131,8 +136,10 @@ async def test_the_requests_of_an_export(opener: Opener, requests: RequestLog) -
     assert [line for line in lines if line.startswith("POST")] == [
         "POST /rest/v1/patient/filter",
         "POST /rest/v1/maintenancetask/filter",
+        "POST /rest/v1/helement/filter",
+        "POST /rest/v1/contact/service/filter",
     ]
-    assert len(lines) <= 5
+    assert len(lines) <= 7
 
 
 async def test_secrets_of_a_hostile_backend_are_not_exported(
@@ -210,3 +217,21 @@ class TestOrganisation:
         exported_ids = [item["id"] for item in of_kind(await exported(child), "patient")]
         assert sorted(exported_ids) == sorted(shared)
         assert len(shared) > 3
+
+    async def test_conditions_and_samples_are_exported_and_keys_of_nested_ones_are_not(
+        self, sandbox: Sandbox, client_session: aiohttp.ClientSession
+    ) -> None:
+        api = await Opener(sandbox.icure_url, WORLD2, client_session).golden("hcpA")
+        items = await exported(api)
+        elements, samples = of_kind(items, "healthcare element"), of_kind(items, "data sample")
+        assert {one["id"] for one in elements} == set(
+            await api.healthcare_element_api.match_healthcare_element()
+        )
+        assert {one["id"] for one in samples} == {
+            one.id async for one in api.data_sample_api.filter_data_sample()
+        }
+        assert any("note" in one["content"] for one in elements)
+        assert "compoundValue" in json.dumps(samples)
+        counts = items[-1]["counts"]
+        assert counts["healthcare element"] == len(elements) > 3
+        assert counts["data sample"] == len(samples) > 10

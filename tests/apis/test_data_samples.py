@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any, Final
 
 import aiohttp
@@ -79,12 +79,12 @@ class Clinic:
         assert stored is not None
         return stored
 
-    async def change(self, contact: Json) -> None:
-        """Change a contact behind everybody's back."""
+    async def change(self, document: Json, kind: str = "contact") -> None:
+        """Change a contact, or another record, behind everybody's back."""
         master = self.sandbox.master_hcp
         async with self.session.put(
-            f"{self.sandbox.icure_url}/contact",
-            json=contact,
+            f"{self.sandbox.icure_url}/{kind}",
+            json=document,
             headers={"Authorization": aiohttp.encode_basic_auth(master.login, master.password)},
         ) as answer:
             assert answer.status == 200, await answer.text()
@@ -657,6 +657,39 @@ async def test_a_sample_can_not_be_moved_to_another_patient(clinic: Clinic) -> N
     assert text_of(await clinic.read(sample.id)) == "s"
 
 
+async def test_a_sample_of_a_merged_patient_is_changed_as_one_of_the_patient_who_is_left(
+    clinic: Clinic,
+) -> None:
+    (sample,) = await clinic.create("s")
+    ned = await clinic.sandbox.stored("patient", NED)
+    assert ned is not None
+    await clinic.change({**ned, "mergedIds": [PATIENT]}, "patient")
+    sample.content = text("changed")
+    await clinic.save(sample, patient_id=NED)
+    assert text_of(await clinic.read(sample.id)) == "changed"
+
+
+async def test_a_sample_created_for_another_patient_does_not_count_as_created(
+    clinic: Clinic, proxy: Proxy
+) -> None:
+    api = (await clinic.user("hcpA", proxy.url)).data_sample_api
+    mine = DataSample(id="mine", content=text("s"))
+    proxy.lose("POST /contact")
+    with pytest.raises(NetworkError):
+        await api.create_or_modify_data_sample_for(PATIENT, mine)
+    (other,) = await clinic.create("of ned", patient_id=NED)
+    stored, of_ned = await clinic.contact(_batch_of(proxy)), await clinic.contact(other.batch_id)
+    # The keys are those of the sample, and the patient is another one.
+    await clinic.change({**stored, "cryptedForeignKeys": of_ned["cryptedForeignKeys"]})
+    with pytest.raises(ConflictError, match="in use"):
+        await api.create_or_modify_data_sample_for(PATIENT, mine)
+
+
+def _batch_of(proxy: Proxy) -> str:
+    (sent,) = proxy.sent("POST /contact")
+    return str(sent["id"])
+
+
 async def test_a_sample_of_a_patient_one_can_not_read_is_refused(clinic: Clinic) -> None:
     api = (await clinic.user("hcpC")).data_sample_api
     with pytest.raises(CryptoError, match="no secret id"):
@@ -888,3 +921,152 @@ async def test_devices_and_children_get_list_change_and_delete_samples(
             assert new.id in [one.id for one in listed]
             assert await samples.delete_data_samples([new.id, sample.id]) == [new.id, sample.id]
             assert (await clinic.read(sample.id, each["reader"])).is_deleted
+
+
+def _without_sibling(contact: Json) -> None:
+    contact["services"] = contact["services"][:1]
+
+
+def _without_content_of_sibling(contact: Json) -> None:
+    del contact["services"][1]["encryptedSelf"]
+
+
+def _with_clear_sibling_changed(contact: Json) -> None:
+    contact["services"][1]["comment"] = "forged"
+
+
+def _with_content_of_the_sample(contact: Json) -> None:
+    one, two = contact["services"]
+    two["encryptedSelf"] = one["encryptedSelf"]
+
+
+def _without_links(contact: Json) -> None:
+    contact["subContacts"] = []
+
+
+@pytest.mark.parametrize(
+    "trick",
+    [
+        _without_sibling,
+        _without_content_of_sibling,
+        _with_clear_sibling_changed,
+        _with_content_of_the_sample,
+        _without_links,
+    ],
+)
+@pytest.mark.parametrize("call", ["modify", "share"])
+async def test_an_answer_that_lacks_a_part_of_a_batch_never_goes_back(
+    clinic: Clinic, proxy: Proxy, trick: Callable[[Json], None], call: str
+) -> None:
+    sample, _ = await clinic.create("sample", "sibling", healthcare_element_ids=[FEVER])
+    before = await clinic.contact(sample.batch_id)
+    api = (await clinic.user("hcpA", proxy.url)).data_sample_api
+
+    async def cut(exchange: Exchange) -> None:
+        trick(exchange.answer)
+
+    proxy.after("GET /contact/*", cut)
+    if call == "modify":
+        sample.content = text("changed")
+    with pytest.raises(InvalidResponseError, match="two things"):
+        await (
+            api.create_or_modify_data_sample_for(PATIENT, sample)
+            if call == "modify"
+            else api.give_access_to(sample, IDS["hcpC"])
+        )
+    assert await clinic.contact(sample.batch_id) == before
+
+
+async def test_what_was_seen_to_be_whole_is_not_read_twice(clinic: Clinic, proxy: Proxy) -> None:
+    (sample,) = await clinic.create("s")
+    api = (await clinic.user("hcpA", proxy.url)).data_sample_api
+    for times in (2, 1):
+        proxy.exchanges.clear()
+        sample.content = text(f"changed {times}")
+        sample = await api.create_or_modify_data_sample_for(PATIENT, sample)
+        reads = [one for one in proxy.exchanges if one.path == f"/contact/{sample.batch_id}"]
+        assert len(reads) == times
+
+
+async def test_a_sample_that_others_have_stored_in_another_form_is_not_overwritten(
+    clinic: Clinic,
+) -> None:
+    (sample,) = await clinic.create("s")
+    sealed = await clinic.contact(sample.batch_id)
+    contact = await clinic.contact(sample.batch_id)
+    del contact["services"][0]["encryptedSelf"]
+    contact["services"][0]["content"] = {"en": {"timeSeries": {"samples": [[1]]}}}
+    await clinic.change(contact)
+    stale = await clinic.read(sample.id)
+    # The other SDK leaves ``modified`` as it was.
+    now = await clinic.contact(sample.batch_id)
+    await clinic.change({**sealed, "rev": now["rev"]})
+    stale.content = text("lost?")
+    with pytest.raises(ConflictError, match="changed by somebody else"):
+        await clinic.save(stale)
+    assert text_of(await clinic.read(sample.id)) == "s"
+
+
+async def test_a_sample_is_never_deleted_as_one_of_another_patient(
+    clinic: Clinic, proxy: Proxy
+) -> None:
+    (sample,) = await clinic.create("s")
+    (of_ned,) = await clinic.create("of ned", patient_id=NED)
+    contact = await clinic.contact(of_ned.batch_id)
+    api = (await clinic.user("hcpA", proxy.url)).data_sample_api
+
+    async def misplace(exchange: Exchange) -> None:
+        keys = ("delegations", "encryptionKeys", "cryptedForeignKeys", "secretForeignKeys")
+        exchange.answer[0] |= {"contactId": contact["id"], **{name: contact[name] for name in keys}}
+
+    proxy.after("POST /contact/service/byIds", misplace)
+    with pytest.raises(InvalidResponseError, match="two things about its batch"):
+        await api.delete_data_sample(sample.id)
+    assert proxy.sent("POST /contact") == []
+    assert text_of(await clinic.read(sample.id)) == "s"
+
+
+async def test_a_sample_that_is_stored_in_clear_or_malformed_can_be_deleted(
+    clinic: Clinic,
+) -> None:
+    samples = await clinic.create("in clear", "malformed")
+    contact = await clinic.contact(samples[0].batch_id)
+    clear, malformed = contact["services"]
+    del clear["encryptedSelf"]
+    clear["content"] = {"en": {"timeSeries": {"samples": [[1]]}}}
+    malformed["encryptedSelf"] = "AAAA" * 16
+    await clinic.change(contact)
+    api = (await clinic.user("hcpA")).data_sample_api
+    await api.delete_data_samples([one.id for one in samples])
+    for one in samples:
+        assert (await clinic.read(one.id)).is_deleted
+
+
+async def test_filters_for_patients_find_nothing_of_others(clinic: Clinic, proxy: Proxy) -> None:
+    (mine,) = await clinic.create("of the patient")
+    (other,) = await clinic.create("of ned", patient_id=NED)
+    contact = await clinic.contact(other.batch_id)
+    contact["secretForeignKeys"] += (await clinic.contact(mine.batch_id))["secretForeignKeys"]
+    await clinic.change(contact)
+    api = (await clinic.user("hcpA", proxy.url)).data_sample_api
+    of_patient = DataSampleFilter().for_patients([PATIENT])
+    both = DataSampleFilter().for_patients([PATIENT, NED])
+    named = DataSampleFilter().by_ids([mine.id, other.id])
+    assert {mine.id} == {
+        one.id async for one in api.filter_data_sample(of_patient.by_ids([mine.id, other.id]))
+    }
+    found = {one.id async for one in api.filter_data_sample(of_patient)}
+    assert mine.id in found
+    assert other.id not in found
+    found = {one.id async for one in api.filter_data_sample(both)}
+    assert {mine.id, other.id} <= found
+    either = of_patient.build() | named.build()
+    assert other.id in {one.id async for one in api.filter_data_sample(either)}
+
+    async def plant(exchange: Exchange) -> None:
+        for row in exchange.answer["rows"]:
+            row["secretForeignKeys"] = ["of somebody else"]
+
+    proxy.after("POST /contact/service/filter", plant)
+    with pytest.raises(InvalidResponseError, match="does not belong to the patient"):
+        _ = [one async for one in api.filter_data_sample(of_patient)]

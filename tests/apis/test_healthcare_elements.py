@@ -328,6 +328,8 @@ async def test_bad_input_is_refused_before_anything_is_sent(
         await save(new, cast("Any", Patient()))
     with pytest.raises(ValidationError, match="description"):
         await save(HealthcareElement(description=cast("Any", 7)), PATIENT)
+    with pytest.raises(ValidationError, match="healthcare_element_id"):
+        await save(HealthcareElement(healthcare_element_id="a/b"), PATIENT)
     with pytest.raises(ValidationError):
         await save(cast("Any", Patient()), PATIENT)
     with pytest.raises(ValidationError, match="must be a Patient"):
@@ -342,6 +344,17 @@ async def test_bad_input_is_refused_before_anything_is_sent(
         with pytest.raises(ValidationError):
             await elements.get_healthcare_element(bad)
     assert requests.take() == []
+
+
+async def test_a_condition_with_an_odd_id_of_its_versions_can_be_changed(
+    world: SecondWorld,
+) -> None:
+    await world.change("helement", FEVER, healthElementId="of another SDK / 7")
+    elements = (await world.user("hcpA")).healthcare_element_api
+    fever = await elements.get_healthcare_element(FEVER)
+    fever.note = "changed"
+    saved = await elements.create_or_modify_healthcare_element(fever)
+    assert saved.healthcare_element_id == "of another SDK / 7"
 
 
 async def test_without_access_to_the_patient_nothing_is_written(
@@ -622,6 +635,11 @@ async def test_a_condition_that_names_another_patient_is_not_listed(
     await world.change("helement", OF_NED, secretForeignKeys=[secret])
     assert OF_NED not in await world.listed("hcpA")
     assert FEVER in await world.listed("hcpA")
+    elements = (await world.user("hcpA")).healthcare_element_api
+    wanted = HealthcareElementFilter().for_patients([PATIENT])
+    found = {one.id async for one in elements.filter_healthcare_element(wanted)}
+    assert FEVER in found
+    assert OF_NED not in found
     assert f"Not listed: healthcare element {OF_NED}" in caplog.text
     # One that names nobody may be anybody's: it is listed, and not shared with all data.
     await world.change("helement", OF_NED, cryptedForeignKeys={})
