@@ -71,4 +71,4 @@ def test_a_large_attachment(
 
     with asyncio.Runner() as runner:
         step = (lambda: bare(SIZE)) if way.startswith("bare") else lambda: runner.run(attached())
-        benchmark.pedantic(step, rounds=1)
+        benchmark.pedantic(step, rounds=1)  # type: ignore[no-untyped-call]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from icure_async.apis.events import subscribed
-from icure_async.entities.attachments import AttachedFile
 from icure_async.errors import ValidationError
 from icure_async.mistakes import OneByOne, explained
+from icure_async.models.attached_file import AttachedFile
 from icure_async.models.data_sample import DataSample, EncryptedDataSample
 from icure_async.models.filters import DataSampleFilter, filter_for
 from icure_async.models.validation import validate_id, validate_page_size

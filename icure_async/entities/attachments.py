@@ -44,7 +44,7 @@ from icure_async.models.transfer import TransferProgress
 from icure_async.models.wire import to_wire
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from icure_async.crypto.protocol import Crypto
     from icure_async.entities.attachment_bodies import Source
@@ -56,36 +56,18 @@ if TYPE_CHECKING:
     from icure_async.entities.sealing import OpenedEntity
     from icure_async.entities.sharing import Sharing
     from icure_async.entities.transfers import Transfer
+    from icure_async.models.attached_file import AttachedFile
     from icure_async.models.contact import Contact, EncryptedContact
     from icure_async.models.document import EncryptedDocument
     from icure_async.rest.attachments import DocumentResource
 
-__all__ = ["AttachedFile", "Attachments"]
+__all__ = ["Attachments"]
 
 _DEFAULT_LANGUAGE: Final = "en"
 _MAX_CONTACTS: Final = 1000
 _HASH: Final = "hash"
 _INSIDE: Final = frozenset({_HASH, "size"})
 _ATTEMPTS: Final = 2
-
-
-@attrs.frozen(kw_only=True)
-class AttachedFile:
-    """The description of a file to attach.
-
-    Attributes:
-        name: its name.
-        version: its version.
-        external_uuid: its id in another system.
-        language: of the content of the data sample that it becomes.
-        in_clear: whether the bytes are not encrypted.
-    """
-
-    name: str | None = None
-    version: str | None = None
-    external_uuid: str | None = None
-    language: str | None = None
-    in_clear: bool = False
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -212,7 +194,12 @@ class Attachments:
             raise
         return document
 
-    async def _change(self, sample_id: str, contact: dict[str, Any], change: Any) -> None:
+    async def _change(
+        self,
+        sample_id: str,
+        contact: dict[str, Any],
+        change: Callable[[DataSample], DataSample | None],
+    ) -> None:
         """Change a data sample, of which the contact has been read."""
         read = iter([contact])
 
@@ -512,7 +499,11 @@ class Attachments:
         if not _points_to(sample, document_id):
             await self._refuse_used(contact, document_id)
         else:
-            await self._change(sample_id, contact, lambda present: _without(present, document_id))
+
+            def without(present: DataSample) -> DataSample | None:
+                return _without(present, document_id)
+
+            await self._change(sample_id, contact, without)
             if await self._is_used_in(contact, sample_id, document_id):
                 return document_id
         return await self._delete(document_id)

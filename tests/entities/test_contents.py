@@ -243,7 +243,10 @@ async def _sealed(service: Mapping[str, Any]) -> dict[str, Any]:
 async def test_a_compound_of_todays_clients_keeps_its_samples_in_clear_next_to_nothing() -> None:
     """Each nested sample is encrypted, and so is the rest of the outer one: an empty object."""
 
-    inner = {"id": "i", "encryptedSelf": await _encrypted({"content": {"en": {"stringValue": "x"}}})}
+    inner = {
+        "id": "i",
+        "encryptedSelf": await _encrypted({"content": {"en": {"stringValue": "x"}}}),
+    }
     outer = {
         "id": "o",
         "content": {"en": {"compoundValue": [inner], "stringValue": "by the backend"}},
@@ -252,5 +255,5 @@ async def test_a_compound_of_todays_clients_keeps_its_samples_in_clear_next_to_n
     opened = await opened_service(CRYPTO, KEY, outer)
     (nested,) = opened["content"]["en"].pop("compoundValue")
     assert nested["content"] == {"en": {"stringValue": "x"}}
-    # What else is in clear there is nobody's.
+    # Other members in clear there are nobody's.
     assert opened["content"] == {"en": {}}

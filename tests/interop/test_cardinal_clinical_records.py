@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import aiohttp
 import attrs
@@ -69,7 +69,7 @@ async def hospital(
     client_session: aiohttp.ClientSession,
     tmp_path: Path,
 ) -> AsyncIterator[Hospital]:
-    profile = getattr(request, "param", "strict")
+    profile: Literal["legacy", "strict"] = getattr(request, "param", "strict")
     async with Sandbox(seed=of_stage("3-more-entities"), profile=profile) as sandbox:
         yield Hospital(TodayWorld(sandbox, client_session), start_cardinal, tmp_path)
 
@@ -240,7 +240,7 @@ async def test_we_read_every_content_of_todays_client_and_change_it(hospital: Ho
         else said(CONTENTS[kind])
         for kind, sample_id in ids.items()
     }
-    # What they encrypt stays encrypted.
+    # Content that they encrypt stays encrypted.
     assert "SECRET" not in await hospital.stored()
     await hospital.check()
 

@@ -178,7 +178,7 @@ async def test_the_reference_changes_shares_and_deletes_our_samples(
         read = await ours.get_data_sample(sample_id)
         assert read.content["en"].number_value == number
         assert read.healthcare_element_ids == [condition.id]
-        # What they changed we change again, wherever it stands by now.
+        # A sample that they changed is changed again, wherever it stands by now.
         read.content["en"].number_value = number + 10
         await ours.create_or_modify_data_sample_for(meeting.ned_id, read)
         after = await theirs.get_sample(sample_id)
@@ -200,8 +200,8 @@ async def test_the_reference_changes_shares_and_deletes_our_samples(
             assert gone["endOfLife"]
             assert not gone.get("content")
     await theirs.delete_sample(meeting.ned_id, one)
-    mine = await ours.get_data_samples_for_patient(meeting.ned_id)
-    assert {sample.id for sample in mine if not sample.is_deleted} == {two}
+    left_over = await ours.get_data_samples_for_patient(meeting.ned_id)
+    assert {sample.id for sample in left_over if not sample.is_deleted} == {two}
 
 
 async def test_we_read_every_content_of_the_reference(sandbox: Sandbox, meeting: Meeting) -> None:
@@ -272,8 +272,8 @@ async def test_we_change_and_delete_samples_of_the_reference(
     assert (await ours.get_data_sample(two["id"])).is_deleted
     # After that, what the other one deletes.
     await theirs.delete_sample(meeting.ned_id, three["id"])
-    mine = await ours.get_data_samples_for_patient(meeting.ned_id)
-    assert {sample.id for sample in mine if not sample.is_deleted} == {one["id"]}
+    left_over = await ours.get_data_samples_for_patient(meeting.ned_id)
+    assert {sample.id for sample in left_over if not sample.is_deleted} == {one["id"]}
 
 
 async def test_the_reference_reads_the_attachments_that_we_write(

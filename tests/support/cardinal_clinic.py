@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class CardinalClinic:
-    """What the logged-in user of today's SDK does with clinical records, in their wire form."""
+    """The clinical records of the logged-in user of today's SDK, in their wire form."""
 
     def __init__(self, cardinal: CardinalSdk) -> None:
         self.sdk: Final = cardinal

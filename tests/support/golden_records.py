@@ -145,7 +145,7 @@ OF_2023: Final[dict[str, Read]] = {
     "healthcareProfessional": _professional,
     "medicalDevice": _device,
 }
-"""How each type of an expectation of the second world is read."""
+"""The way to read each type of an expectation of the second world."""
 
 
 async def _wire_condition(api: MedTechApi, wanted: Json) -> Json:
@@ -158,4 +158,4 @@ OF_TODAY: Final[dict[str, Read]] = {
     "contact": _contact,
     "maintenancetask": _notification,
 }
-"""How each kind of an expectation of the world of today's clients is read."""
+"""The way to read each kind of an expectation of the world of today's clients."""

@@ -11,9 +11,10 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from icure_async import AnonymousMedTechApi, AuthenticationResult, BatchResult, MedTechApi
+    from icure_async.models.base import EntityModel
     from icure_async.sandbox import Sandbox
 
-    Record = TypeVar("Record")
+    Record = TypeVar("Record", bound=EntityModel)
 
 
 def anonymous_sdk(

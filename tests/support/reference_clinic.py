@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class ReferenceClinic:
-    """What the logged-in user of the reference does with clinical records, in their wire form."""
+    """The clinical records of the logged-in user of the reference, in their wire form."""
 
     def __init__(self, reference: ReferenceSdk) -> None:
         self.sdk: Final = reference
@@ -59,6 +59,11 @@ class ReferenceClinic:
         """Return the newest version of each sample of a patient, tombstones included."""
         found: list[JsonObject] = await self.sdk.call("samplesOf", patientId=patient_id)
         return found
+
+    async def count_samples_of(self, patient_id: str) -> int:
+        """Read all samples of a patient, page by page, and return their number."""
+        count: int = await self.sdk.call("countSamplesOf", patientId=patient_id)
+        return count
 
     async def modify_sample(
         self, sample_id: str, *, into_new_contact: bool = False, **changes: object

@@ -71,6 +71,7 @@ RULES = Rules(
     entered=(),
     iterators=(),
     callbacks=(),
+    streams=(),
     left_out={},
     facades={},
     internal=(),

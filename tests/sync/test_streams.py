@@ -61,7 +61,8 @@ def test_a_blocking_caller_attaches_bytes_files_and_iterables(tmp_path: Path) ->
             def calling() -> Iterator[bytes]:
                 yield SCAN[:5]
                 # A generator may make blocking calls itself.
-                yield SCAN[5:] if samples.get_data_sample(ids) else b""
+                assert samples.get_data_sample(ids).id == ids
+                yield SCAN[5:]
 
             path = tmp_path / "scan.pdf"
             path.write_bytes(SCAN)
