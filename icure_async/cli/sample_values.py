@@ -58,7 +58,7 @@ def _all_in_words(content: Content) -> Iterator[str]:
         yield _measure(content.measure_value)
     for value in (content.number_value, content.instant_value, content.fuzzy_date_value):
         if value is not None:
-            yield f"{value:g}" if isinstance(value, float) else str(value)
+            yield _number(value)
     if content.boolean_value is not None:
         yield "yes" if content.boolean_value else "no"
     if content.ratio:
@@ -79,5 +79,11 @@ def _all_in_words(content: Content) -> Iterator[str]:
 
 
 def _measure(measure: Measure) -> str:
-    number = "?" if measure.value is None else f"{measure.value:.12g}"
+    number = "?" if measure.value is None else _number(measure.value)
     return " ".join(filter(None, (measure.comparator, number, measure.unit)))
+
+
+def _number(number: float) -> str:
+    """Return a number without the digits that only computers make of it."""
+    # Formatted like a float, one from a backend may be too large.
+    return str(number) if isinstance(number, int) else f"{number:.15g}"

@@ -33,12 +33,12 @@ def validate_data_sample_for_saving(
     Args:
         sample: the data sample about to be saved.
         creating: whether it is created, as opposed to modified.
-        stored: the data sample as it is stored, where that is known. A content that it has, too,
-            may stay, although it could not be set anew.
+        stored: the data sample as it is stored, where that is known. A content or a link that it
+            has, too, may stay, although it could not be set anew.
 
     Raises:
-        UnusualValueError: a content is of two kinds, or its language is none. Where the data sample
-            is modified, it may be the stored one.
+        UnusualValueError: a content is of two kinds, its language is none, or a link holds no id.
+            Where the data sample is modified, it may be the stored one.
         ValidationError: a member has the wrong type or a value that is not allowed; it names the
             member.
     """
@@ -132,20 +132,39 @@ def _inner_samples(sample: DataSample) -> Iterator[tuple[str, DataSample]]:
 
 
 def _check_contents(sample: DataSample, path: str, stored: DataSample | None) -> None:
-    for own_id in sample.healthcare_element_ids:
-        validate_id(own_id, _join(path, "healthcare_element_ids"))
-    for links in (sample.qualified_links or {}).values():
-        for linked in links.values():
-            validate_id(linked, _join(path, "qualified_links"))
-            if has_id(sample) and linked == sample.id:
-                raise ValidationError(
-                    f"{_join(path, 'qualified_links')} links the data sample to itself."
-                )
+    _check_links(sample, path, stored)
     known = {} if stored is None else stored.content
     for language, content in sample.content.items():
         if known.get(language) != content:
             _check_language(language, _join(path, "content"))
             _check_content(content, _join(path, _content_at(language)))
+
+
+def _check_links(sample: DataSample, path: str, stored: DataSample | None) -> None:
+    elements = () if stored is None else stored.healthcare_element_ids
+    for own_id in sample.healthcare_element_ids:
+        if own_id not in elements:
+            _check_linked(own_id, _join(path, "healthcare_element_ids"))
+    samples = () if stored is None else _linked(stored)
+    for linked in _linked(sample):
+        if linked not in samples:
+            _check_linked(linked, _join(path, "qualified_links"))
+        if has_id(sample) and linked == sample.id:
+            raise ValidationError(
+                f"{_join(path, 'qualified_links')} links the data sample to itself."
+            )
+
+
+def _linked(sample: DataSample) -> list[str]:
+    """Return the ids of the data samples that one is linked to."""
+    return [one for links in (sample.qualified_links or {}).values() for one in links.values()]
+
+
+def _check_linked(linked: str, path: str) -> None:
+    try:
+        validate_id(linked, path)
+    except ValidationError as error:
+        raise UnusualValueError(str(error)) from None
 
 
 def _check_language(language: str, path: str) -> None:

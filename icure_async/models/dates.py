@@ -24,6 +24,7 @@ __all__ = [
     "DateForm",
     "day_or_moment",
     "epoch_milliseconds",
+    "form_of",
     "given_date",
     "given_date_time",
     "given_moment",
@@ -40,6 +41,8 @@ _MILLISECOND: Final = dt.timedelta(milliseconds=1)
 _A_DAY: Final = 1_000_000
 """A fuzzy date-time is its day times this, and its time written ``hhmmss``."""
 _FIRST_DATE_TIME: Final = 10**13
+_FIRST_MILLISECONDS: Final = 10**11
+"""Of fewer digits, epoch milliseconds are before March 1973, and more likely something else."""
 _PARTS: Final = 3
 
 
@@ -168,6 +171,17 @@ def known_parts(value: object) -> tuple[int, ...] | None:
         return None
     parts = (day // 10_000, day // 100 % 100, day % 100)
     return tuple(part for part in parts if part)
+
+
+def form_of(value: object, form: DateForm) -> DateForm:
+    """Return the form that a date has, in a member of some form.
+
+    Where there may be a fuzzy date-time, others write epoch milliseconds, too.
+    """
+    may_be_either = form is DateForm.FUZZY_DATE_TIME and _is_int(value)
+    if may_be_either and _FIRST_MILLISECONDS <= cast("int", value) < _FIRST_DATE_TIME:
+        return DateForm.MOMENT
+    return form
 
 
 def whole_day(value: object) -> dt.date | None:

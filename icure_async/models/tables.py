@@ -18,7 +18,7 @@ from icure_async.models.cells import (
     require_path,
     sorted_paths,
 )
-from icure_async.models.dates import DateForm, day_or_moment, to_datetime
+from icure_async.models.dates import DateForm, day_or_moment, form_of, to_datetime
 from icure_async.models.display import html_table
 from icure_async.models.filters.values import listed
 from icure_async.models.json_values import copy_json
@@ -157,7 +157,7 @@ def _value_of(cell: Cell, *, dates: bool) -> Any:
     if not dates or cell.member.date_form is None:
         return copy_json(cell.value)
     try:
-        if cell.member.date_form is DateForm.MOMENT:
+        if form_of(cell.value, cell.member.date_form) is DateForm.MOMENT:
             return to_datetime(cell.value)
         return day_or_moment(cell.value)
     except ValidationError:

@@ -10,7 +10,7 @@ import attrs
 from icure_async.errors import ValidationError
 from icure_async.models.base import EntityModel, Model
 from icure_async.models.cells import Cell, cells_of, closed_members, list_records, sorted_paths
-from icure_async.models.dates import DateForm, day_or_moment, known_parts, to_datetime
+from icure_async.models.dates import DateForm, day_or_moment, form_of, known_parts, to_datetime
 from icure_async.models.display import MOST_ROWS, html_of, html_pairs, html_table, text_of
 from icure_async.models.tables import Table, html_of_table
 
@@ -96,7 +96,7 @@ def _text_of(cell: Cell) -> str:
 
 
 def _date_text(value: Any, form: DateForm) -> str:
-    if form is DateForm.MOMENT:
+    if form_of(value, form) is DateForm.MOMENT:
         try:
             moment = to_datetime(value)
         except ValidationError:

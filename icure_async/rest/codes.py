@@ -8,7 +8,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 
-from icure_async.errors import BadRequestError, ConflictError, NotFoundError, ServerError
+from icure_async.errors import (
+    BadRequestError,
+    ConflictError,
+    ICureError,
+    NotFoundError,
+    ServerError,
+)
 from icure_async.foreign_text import printable
 from icure_async.json_shapes import as_object
 from icure_async.rest.documents import checked_page
@@ -47,7 +53,13 @@ class _Codes(EntityResource):
         try:
             return await super().modify(document)
         except ServerError as error:
-            stored = await self.get(document["id"])
+            try:
+                stored = await self.get(document["id"])
+            except NotFoundError:
+                raise
+            except ICureError:
+                # Of a reading that failed, nobody could tell that the coding may have been changed.
+                raise error from None
             if stored["rev"] == document["rev"]:
                 raise
             raise ConflictError(
@@ -99,7 +111,8 @@ class CodeResource(_Codes):
             fresh = {row["id"]: row for row in page["rows"] if row["id"] not in found}
             found |= fresh
             next_id = as_object(page.get("nextKeyPair")).get("startKeyDocId")
-            if not fresh or not next_id:
+            # There is no end of what was not asked for; it is refused with all of them.
+            if not fresh or not next_id or not fresh.keys() <= set(entity_ids):
                 return list(found.values())
             query["startDocumentId"] = next_id
 

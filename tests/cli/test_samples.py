@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from icure_async import Content, DataSample, Measure
+from icure_async.cli.sample_values import in_words
 from icure_sync.sandbox import Sandbox
 from tests.support.command import Command
 
@@ -63,8 +65,10 @@ class TestAdd:
         assert TEXT not in said.stderr
         add(icure, patient, "--text", "fine", "--comment", "by phone")
         add(icure, patient, "--number", "0")
+        # As long as it was measured, not rounded.
+        add(icure, patient, "--number", "61.45678912")
         values = {row["value"] for row in icure.json("sample", "list", patient)}
-        assert values == {TEXT, "fine", "0"}
+        assert values == {TEXT, "fine", "0", "61.45678912"}
 
     def test_a_whole_sample_comes_from_a_file(
         self, icure: Command, patient: str, tmp_path: Path
@@ -105,6 +109,13 @@ class TestAdd:
         self, icure: Command, options: tuple[str, ...]
     ) -> None:
         icure("sample", "add", "an-id", *options, code=2)
+
+
+def test_numbers_of_any_size_have_a_place_in_a_line() -> None:
+    huge = 10**400
+    measures = [Measure(value=huge), Measure(value=0.1 + 0.2, unit="kg"), Measure()]
+    sample = DataSample(content={"en": Content(range=measures)})
+    assert in_words(sample) == f"{huge} … 0.3 kg … ?"
 
 
 class TestAttachments:

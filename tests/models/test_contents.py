@@ -122,6 +122,22 @@ def test_a_bad_language_is_refused(language: str) -> None:
     validate_data_sample_for_saving(sample, creating=False, stored=sample.evolve())
 
 
+@pytest.mark.parametrize(
+    "links",
+    [{"healthElementsIds": ["a b", ""]}, {"qualifiedLinks": {"parent": {"1": "a/b"}}}],
+)
+def test_odd_links_that_are_stored_may_stay(links: dict[str, Any]) -> None:
+    wire = {"id": "s", "contactId": "b", "content": {}, **links}
+    stored = from_wire(DataSample, wire)
+    changed = from_wire(DataSample, wire).evolve(comment="c")
+    with pytest.raises(UnusualValueError, match="must not"):
+        validate_data_sample_for_saving(changed, creating=False)
+    validate_data_sample_for_saving(changed, creating=False, stored=stored)
+    changed.healthcare_element_ids.append("c/d")
+    with pytest.raises(ValidationError, match="healthcare_element_ids must not contain"):
+        validate_data_sample_for_saving(changed, creating=False, stored=stored)
+
+
 @pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
 def test_numbers_that_are_none_are_refused_wherever_they_are(number: float) -> None:
     for content, where in (

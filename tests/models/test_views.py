@@ -292,6 +292,14 @@ def test_a_fuzzy_date_with_a_time_is_shown_with_it() -> None:
         assert str(reveal(DataSample(value_date=value))).endswith(f"value_date  {shown}")
 
 
+def test_a_moment_in_the_place_of_a_fuzzy_date_is_shown_as_one() -> None:
+    sample = DataSample(value_date=1_650_409_173_106, opening_date=9_999_999)
+    assert "value_date    2022-04-19 22:59:33 UTC" in str(reveal(sample))
+    (row,) = to_table(sample, ["value_date", "opening_date"])
+    moment = dt.datetime(2022, 4, 19, 22, 59, 33, 106_000, tzinfo=dt.UTC)
+    assert row == {"value_date": moment, "opening_date": None}
+
+
 def test_dates_that_are_known_in_part_are_shown_so() -> None:
     for value, shown in (
         (19800000, "1980 (month and day unknown)"),

@@ -10,6 +10,7 @@ from icure_async.errors import (
     BadRequestError,
     ConflictError,
     InvalidResponseError,
+    NetworkError,
     NotFoundError,
     ServerError,
 )
@@ -90,6 +91,29 @@ async def test_a_failure_because_of_an_outdated_revision_is_a_conflict(dialect: 
     gone = resource(dialect, Answers([failure, NotFoundError("There is none.", status=404)]))
     with pytest.raises(NotFoundError):
         await gone.modify(code("A|1|1"))
+
+
+@both
+async def test_a_change_that_failed_is_told_where_looking_for_its_reason_fails(
+    dialect: str,
+) -> None:
+    """The change may have been made, of which a failure to read says nothing."""
+    failure = ServerError("A problem regarding modification of the code", status=502)
+    answers = Answers([failure, NetworkError("Could not read it.")])
+    with pytest.raises(ServerError) as caught:
+        await resource(dialect, answers).modify(code("A|1|1"))
+    assert caught.value is failure
+
+
+async def test_pages_of_other_codings_without_an_end_are_refused() -> None:
+    pages = [
+        {"rows": [code(f"A|{number}|1")], "nextKeyPair": {"startKeyDocId": "next"}}
+        for number in range(20)
+    ]
+    answers = Answers(cast("list[Any]", pages))
+    with pytest.raises(InvalidResponseError):
+        await resource("v1", answers).get_many(["A|0|1", "B|0|1"])
+    assert len(answers.asked) == 2
 
 
 @both

@@ -213,8 +213,9 @@ async def test_a_token_that_ended_under_a_body_read_once_is_renewed_for_the_next
 
 
 async def test_time_that_the_upload_takes_is_not_the_servers() -> None:
-    body = Body(pause=0.15)
-    async with Backend(Clock()) as backend, open_transport(timeout=0.3) as transport:
+    body = Body(pause=0.4)
+    # The backend has all of it to answer: a busy machine takes its time, too.
+    async with Backend(Clock()) as backend, open_transport(timeout=1) as transport:
         backend.on(PUT, 200)
         response = await transport.send(at(backend.base_url, upload=body))
     assert response.status == 200
@@ -242,12 +243,12 @@ async def test_a_download_is_handed_on_and_may_take_longer_than_the_time_limit()
         answer = web.StreamResponse()
         await answer.prepare(request)
         for chunk in BODY:
-            await asyncio.sleep(0.15)
+            await asyncio.sleep(0.4)
             await answer.write(chunk)
         return answer
 
     taken = Taken(pause=0.01)
-    async with Backend(Clock()) as backend, open_transport(timeout=0.3) as transport:
+    async with Backend(Clock()) as backend, open_transport(timeout=1) as transport:
         backend.on(GET, slow)
         response = await transport.send(at(backend.base_url, download=taken))
 
