@@ -67,11 +67,9 @@ async def ward(
     request: pytest.FixtureRequest, client_session: aiohttp.ClientSession, requests: RequestLog
 ) -> AsyncIterator[Ward]:
     """A sandbox with golden people of one of the flavours."""
-    if request.param == "medtech":
-        golden, options = stage(WORLD2, STAGE), {"jwt": False}
-    else:
-        golden, options = of_stage("3-more-entities"), {}
-    async with Sandbox(seed=golden, **options) as sandbox:
+    is_of_today = request.param == "cardinal"
+    seed = of_stage("3-more-entities") if is_of_today else stage(WORLD2, STAGE)
+    async with Sandbox(seed=seed, jwt=is_of_today) as sandbox:
         yield Ward(sandbox, client_session, requests)
 
 
@@ -143,7 +141,7 @@ async def test_what_is_in_clear_is_read_as_it_is_whatever_its_length(
 
 
 async def test_nothing_of_a_wrong_attempt_is_left(others: Bedside, tmp_path: Path) -> None:
-    body = bytes(PIECE_BYTES * 8)
+    body = bytes(PIECE_BYTES * 3)
     await others.store(body)
     told: list[int] = []
 
