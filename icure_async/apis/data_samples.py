@@ -449,6 +449,10 @@ class DataSampleApi:
 
         Those that this SDK has attached are decrypted, and have the size and the hash of the file
         that was attached; anything else is an error. Those of the 2023 MedTech SDK are in clear.
+        Where another SDK has attached them to a document with a key, nothing says whether they are
+        encrypted: if their number and the padding at their end fit, they are decrypted, else read
+        as they are. Of files in clear, that takes one in some thousands for encrypted.
+
         For large files there is :meth:`save_data_sample_attachment_content`.
 
         Args:

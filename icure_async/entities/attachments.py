@@ -25,7 +25,7 @@ from icure_async.entities.metadata import Parent, Readers
 from icure_async.entities.pages import pages_of
 from icure_async.entities.record_ids import one_id
 from icure_async.entities.sharing import auto_delegates_of
-from icure_async.entities.transfers import AttachmentDownload, AttachmentUpload
+from icure_async.entities.transfers import AttachmentDownload, AttachmentUpload, InClearError
 from icure_async.entities.unchanged import require_same_material
 from icure_async.errors import (
     ConflictError,
@@ -39,7 +39,7 @@ from icure_async.errors import (
 from icure_async.json_shapes import as_list
 from icure_async.mistakes import checked_progress
 from icure_async.models.data_sample import Content, DataSample, EncryptedDataSample
-from icure_async.models.document import Document
+from icure_async.models.document import BYTES_IN_CLEAR, Document
 from icure_async.models.transfer import TransferProgress
 from icure_async.models.wire import to_wire
 
@@ -86,18 +86,22 @@ class _Stored:
     def inside(self) -> Measured | None:
         """The size and the hash in the encrypted part; None where it has none."""
         size, sha256 = (self.opened.document.get(name) for name in ("size", _HASH))
-        if self.opened.key is None or not isinstance(sha256, str):
+        if self.opened.key is None or not isinstance(sha256, str) or self.is_in_clear:
             return None
         return Measured(size if isinstance(size, int) else -1, sha256)
 
     @property
     def is_in_clear(self) -> bool:
-        """True if the bytes were sent in clear, although the document has a key.
+        """True if this SDK has sent the bytes in clear, although the document has a key."""
+        return self.opened.key is not None and self.opened.document.get(_HASH) == BYTES_IN_CLEAR
 
-        Ours says so by a size without a hash in the encrypted part. Other clients never send bytes
-        in clear for a document that has a key.
+    @property
+    def is_guess(self) -> bool:
+        """True if nothing says whether the bytes are encrypted with the key of the document.
+
+        Other SDKs encrypt them, or don't, and write neither that nor a hash.
         """
-        return self.inside is None and isinstance(self.opened.document.get("size"), int)
+        return self.opened.key is not None and self.inside is None and not self.is_in_clear
 
 
 class Attachments:
@@ -331,7 +335,8 @@ class Attachments:
         theirs = [document.get(name) for name in compared]
         own_id = await self._own.own_id()
         ours = [record.name, record.version, record.external_uuid, own_id, None]
-        inside = None if record.sha256 is None else Measured(record.size or 0, record.sha256)
+        in_clear = record.sha256 in (None, BYTES_IN_CLEAR)
+        inside = None if in_clear else Measured(record.size or 0, str(record.sha256))
         return stored if theirs == ours and stored.inside == inside else None
 
     async def _send(
@@ -443,17 +448,27 @@ class Attachments:
             if not stored.document.get("objectStoreReference"):
                 raise _no_bytes(document_id)
             named = str(stored.document["objectStoreReference"])
-        expected, size = stored.inside, stored.document.get("size")
-        download = AttachmentDownload(
-            _name_of(document_id),
-            target,
-            key=None if stored.is_in_clear else stored.opened.key,
-            expected=expected,
-            size=size if isinstance(size, int) else None,
-            progress=progress,
-        )
-        try:
+        key, size = stored.opened.key, stored.opened.document.get("size")
+        if size is None:
+            size = stored.document.get("size")
+
+        async def receive(key: bytes | None, *, is_guess: bool = False) -> None:
+            download = AttachmentDownload(
+                _name_of(document_id),
+                target,
+                key=key,
+                expected=stored.inside,
+                size=size if isinstance(size, int) else None,
+                is_guess=is_guess,
+                progress=progress,
+            )
             await self._resource.get_attachment(document_id, named, download)
+
+        try:
+            try:
+                await receive(None if stored.is_in_clear else key, is_guess=stored.is_guess)
+            except InClearError:
+                await receive(None)
         except NotFoundError:
             pass
         else:
@@ -561,8 +576,9 @@ class Attachments:
 def _record(file: AttachedFile, known: Measured | None) -> Document:
     record = Document(name=file.name, version=file.version, external_uuid=file.external_uuid)
     if known is not None:
-        record.size = known.size
-        record.sha256 = None if file.in_clear else known.sha256
+        record.size, record.sha256 = known.size, known.sha256
+    if file.in_clear:
+        record.sha256 = BYTES_IN_CLEAR
     return record
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from icure_async.crypto.software import BLOCK_BYTES
 from icure_async.crypto.streams import (
@@ -28,10 +28,17 @@ if TYPE_CHECKING:
     from icure_async.entities.attachment_bodies import Source
     from icure_async.entities.attachment_targets import Target
 
-__all__ = ["AttachmentDownload", "AttachmentUpload", "Transfer"]
+__all__ = ["AttachmentDownload", "AttachmentUpload", "InClearError", "Transfer"]
 
 Transfer: TypeAlias = Callable[[TransferProgress], Awaitable[None]]
 """An async function that is told how far a transfer is. Its error ends the call."""
+
+
+_SHORTEST: Final = encrypted_size(0)
+
+
+class InClearError(Exception):
+    """The bytes were taken for encrypted ones, and turned out to be in clear: read them again."""
 
 
 class AttachmentUpload:
@@ -125,6 +132,7 @@ class AttachmentDownload:
         key: of the document; None where the bytes are in clear.
         expected: size and hash of the bytes in clear; None where nobody has said.
         size: how many bytes the backend says there are, where nobody else has said.
+        is_guess: whether the bytes may be in clear in spite of the key.
         progress: called after each piece.
     """
 
@@ -136,6 +144,7 @@ class AttachmentDownload:
         key: bytes | None,
         expected: Measured | None,
         size: int | None = None,
+        is_guess: bool = False,
         progress: Transfer | None,
     ) -> None:
         self._name = name
@@ -143,6 +152,8 @@ class AttachmentDownload:
         self._key = key
         self._expected = expected
         self._total = size if expected is None else expected.size
+        self._is_guess = is_guess
+        self._is_guessed = False
         self._progress = progress
         self._transform: Transform = Passing()
         self._waiting: list[bytes] = []
@@ -154,7 +165,9 @@ class AttachmentDownload:
         Raises:
             InvalidResponseError: the body that begins has not the right size.
         """
-        self._transform = Passing() if self._key is None else Decryptor(self._key)
+        self._is_guessed = self._is_guess and _may_be_encrypted(size)
+        key = None if self._is_guess and not self._is_guessed else self._key
+        self._transform = Passing() if key is None else Decryptor(key)
         self._waiting, self._length = [], 0
         expected = self._expected
         if expected is not None and size is not None:
@@ -180,12 +193,15 @@ class AttachmentDownload:
         Raises:
             InvalidResponseError: they are not, or it can't be told.
             DecryptionError: they can't be decrypted.
+            InClearError: they can't, and need not be encrypted.
         """
         await self._flush()
         try:
             last = self._transform.end()
         except ValueError:
             last = None
+        if last is None and self._is_guessed:
+            raise InClearError
         if last is None:
             raise DecryptionError(
                 f"Could not read {self._name}: the stored bytes can't be decrypted with the key of "
@@ -223,6 +239,11 @@ class AttachmentDownload:
             "that were attached. Try again; where it stays so, have it attached again by somebody "
             "who has the file, and call the administrator of the backend."
         )
+
+
+def _may_be_encrypted(size: int | None) -> bool:
+    """Return whether so many bytes can be encrypted ones; they can where the number is unknown."""
+    return size is None or (size >= _SHORTEST and size % BLOCK_BYTES == 0)
 
 
 async def _report(progress: Transfer | None, done: int, total: int | None) -> None:

@@ -1,6 +1,6 @@
 """Documents: the descriptions of files that are attached to data samples."""
 
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import attrs
 
@@ -10,12 +10,19 @@ from icure_async.models.dates import MOMENT, given_moment
 from icure_async.models.json_values import Kept, hidden
 from icure_async.models.system_meta_data import SystemMetaDataEncrypted
 
-__all__ = ["Document", "EncryptedDocument", "PotentiallyEncryptedDocument"]
+__all__ = ["BYTES_IN_CLEAR", "Document", "EncryptedDocument", "PotentiallyEncryptedDocument"]
+
+BYTES_IN_CLEAR: Final = "in clear"
+"""The encrypted hash of a document with a key whose bytes are not encrypted.
+
+A member of its own would say it better, but today's clients refuse encrypted content with members
+that they do not know.
+"""
 
 
 def _text_or_kept(value: object, _: object = None) -> str:
-    """Read a hash, in whose place the 2023 reference sends an empty object."""
-    if isinstance(value, str):
+    """Read a hash; in its place may be a mark, or the empty object of the 2023 reference."""
+    if isinstance(value, str) and value != BYTES_IN_CLEAR:
         return value
     raise Kept(None)
 
@@ -78,7 +85,7 @@ class Document(_DocumentMembers):
         other_utis: other such identifiers.
         size: number of bytes of the file.
         sha256: SHA-256 of the file, in hex (``hash`` on the wire); None where it was attached by
-            another SDK.
+            another SDK, or in clear.
         system_meta_data: keys and delegations, kept up by the SDK.
         unknown_fields: members that this SDK does not know, written back as they are; None if the
             document was not read from a backend.

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import AsyncIterator
+from itertools import pairwise
+
+import pytest
 
 from icure_async.crypto.software import SoftwareCrypto, aes_cbc_encrypt
 from icure_async.crypto.streams import PIECE_BYTES, Measured
 from icure_async.entities.attachment_bodies import source_of
-from icure_async.entities.transfers import AttachmentDownload, AttachmentUpload
+from icure_async.entities.attachment_targets import MemoryTarget
+from icure_async.entities.transfers import AttachmentDownload, AttachmentUpload, InClearError
+from icure_async.models.transfer import TransferProgress
 
 KEY = bytes(16)
 CHUNKS = 40
@@ -76,3 +81,28 @@ async def test_a_download_has_a_few_chunks_in_memory_at_a_time() -> None:
     await download.end(is_framed=True)
     assert target.hash.hexdigest() == expected.sha256
     assert target.most <= PIECE_BYTES // 10_000 + 2
+
+
+async def test_of_a_wrong_guess_nothing_is_left_and_progress_begins_again() -> None:
+    target = MemoryTarget(len(PLAINTEXT), "the attachment")
+    told: list[int] = []
+
+    async def progress(state: TransferProgress) -> None:
+        told.append(state.done)
+
+    async def receive(key: bytes | None) -> None:
+        download = AttachmentDownload(
+            "the attachment", target, key=key, expected=None, is_guess=True, progress=progress
+        )
+        # Some backends don't say how many bytes there are.
+        await download.begin(None)
+        for start in range(0, len(PLAINTEXT), SIZE):
+            await download.take(PLAINTEXT[start : start + SIZE])
+        await download.end(is_framed=True)
+
+    with pytest.raises(InClearError):
+        await receive(KEY)
+    await receive(None)
+    assert target.data() == PLAINTEXT
+    assert sum(later < earlier for earlier, later in pairwise(told)) == 1
+    assert told[-1] == len(PLAINTEXT)

@@ -267,10 +267,17 @@ async def test_todays_client_reads_the_attachments_that_we_write(hospital: Hospi
     await hospital.check()
 
 
-async def test_we_read_the_attachments_of_todays_client(hospital: Hospital) -> None:
+@pytest.mark.parametrize("encrypted", [True, False], ids=["encrypted", "clear"])
+async def test_we_read_the_attachments_of_todays_client(
+    hospital: Hospital, encrypted: bool
+) -> None:
+    body = LARGE + bytes(-len(LARGE) % 16)
     doc1 = await hospital.theirs("doc1")
     to_doc2: Any = {owner_of("doc2"): "Write"}
-    document = await doc1.create_attachment(ROBB, "scan.bin", LARGE, delegates=to_doc2)
+    document = await doc1.create_attachment(
+        ROBB, "scan.bin", body, delegates=to_doc2, encrypted=encrypted
+    )
+    assert (await doc1.get_raw_attachment(document["id"]) == body) != encrypted
     sample_id = "33333333-0000-4000-8000-000000000001"
     await doc1.create_samples(
         ROBB,
@@ -281,7 +288,7 @@ async def test_we_read_the_attachments_of_todays_client(hospital: Hospital) -> N
     found = await ours.get_data_sample_attachment_document(sample_id, document["id"])
     assert found.name == "scan.bin"
     content = await ours.get_data_sample_attachment_content(sample_id, document["id"])
-    assert content == LARGE
+    assert content == body
     other = await hospital.world.user("doc3")
     with contextlib.suppress(DecryptionError, PermissionDeniedError):
         # Nobody else gets at it, not even its ciphertext taken for content.

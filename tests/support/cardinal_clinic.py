@@ -95,14 +95,16 @@ class CardinalClinic:
         content: bytes,
         *,
         delegates: Mapping[str, Access] | None = None,
+        encrypted: bool = True,
     ) -> JsonObject:
-        """Create a document with encrypted bytes, as a child of the patient."""
+        """Create a document with a key, as a child of the patient, and set its bytes."""
         document: JsonObject = await self.sdk.call(
             "create_attachment",
             patient_id=patient_id,
             name=name,
             content=base64.b64encode(content).decode(),
             delegates=delegates or {},
+            encrypted=encrypted,
         )
         return document
 

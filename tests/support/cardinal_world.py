@@ -387,7 +387,7 @@ class Reader:
     def read(self, kind: str, entity_id: str) -> Json | None:
         """Return a record with everything in it opened, or None where no key opens it."""
         document = self._entities[kind][entity_id]
-        keys = [*self._keys_of(document, TYPES[kind]), *self._legacy_keys_of(document)]
+        keys = self.keys_of(kind, entity_id)
         if not keys:
             return None
         if not document.get("encryptedSelf"):
@@ -397,6 +397,11 @@ class Reader:
                 opened: Json = _with_content(document, key)
                 return opened
         return None
+
+    def keys_of(self, kind: str, entity_id: str) -> list[bytes]:
+        """Return the keys of a record that this person opens."""
+        document = self._entities[kind][entity_id]
+        return [*self._keys_of(document, TYPES[kind]), *self._legacy_keys_of(document)]
 
     def secret_ids(self, kind: str, entity_id: str) -> set[str]:
         """Return the secret ids of a record that this person knows from secure delegations."""

@@ -103,17 +103,23 @@ class ClinicalCommands:
         name: str,
         content: str,
         delegates: dict[str, str] | None = None,
+        encrypted: bool = True,
     ) -> dict:
-        """Create a document with encrypted bytes, as a child of the patient."""
+        """Create a document with a key, as a child of the patient, and set its bytes."""
         prepared = self.sdk.document.with_encryption_metadata_linked_to_patient_blocking(
             _filled(DecryptedDocument, {"name": name}),
             self.sdk.patient.get_patient_blocking(patient_id),
             delegates=_levels(delegates),
         )
         created = self.sdk.document.create_document_blocking(prepared)
-        return self.sdk.document.encrypt_and_set_main_attachment_blocking(
-            created, None, bytearray(base64.b64decode(content))
-        ).__serialize__()
+        body = bytearray(base64.b64decode(content))
+        if encrypted:
+            stored = self.sdk.document.encrypt_and_set_main_attachment_blocking(created, None, body)
+        else:
+            stored = self.sdk.document.set_raw_main_attachment_blocking(
+                created.id, created.rev, None, body, False
+            )
+        return stored.__serialize__()
 
     def get_document(self, *, document_id: str) -> dict | None:
         return _json(self.sdk.document.get_document_blocking(document_id))
