@@ -365,6 +365,8 @@ class Attachments:
                     raise
                 document = await self._documents.read(str(document["id"]))
             else:
+                if upload.sent is None:
+                    raise _answered_early(str(document["id"]))
                 require_same_material(document, saved, noun, "modify")
                 return _with_bytes(saved)
         raise AssertionError
@@ -657,6 +659,13 @@ def _with_bytes(document: dict[str, Any]) -> dict[str, Any]:
     raise InvalidResponseError(
         f"Could not store {_name_of(str(document['id']))}: the server answers with a document "
         "without one. No data sample has it. Try again."
+    )
+
+
+def _answered_early(document_id: str) -> InvalidResponseError:
+    return InvalidResponseError(
+        f"Could not store {_name_of(document_id)}: the server answers before it has all of the "
+        "bytes. No data sample has it. Try again."
     )
 
 

@@ -430,6 +430,28 @@ async def test_a_file_that_changes_while_it_is_sent_is_refused(ward: Ward) -> No
     assert await content(ward, sample) == {}
 
 
+@pytest.mark.parametrize("in_clear", [False, True])
+async def test_a_file_that_grows_without_end_while_it_is_sent_is_refused(
+    in_clear: bool, ward: Ward
+) -> None:
+    """Although the backend has as many bytes as were announced, and answers."""
+
+    class Growing(io.BytesIO):
+        passes = 0
+
+        def seek(self, offset: int, whence: int = 0, /) -> int:
+            self.passes += 1
+            return super().seek(offset, whence)
+
+        def read(self, size: int | None = -1, /) -> bytes:
+            return super().read(size) or bytes(PIECE_BYTES if self.passes > 1 else 0)
+
+    sample = await ward.sample()
+    with pytest.raises(ValidationError, match="has changed"):
+        await asyncio.wait_for(attach(ward, sample, Growing(SCAN), in_clear=in_clear), 10)
+    assert await content(ward, sample) == {}
+
+
 async def test_two_who_attach_at_once_both_succeed(ward: Ward) -> None:
     sample = await ward.sample("en")
     bodies = {"fr": b"one", "nl": b"two", "de": b"three"}

@@ -5,10 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import AsyncIterator
 
+import pytest
+
 from icure_async.crypto.software import SoftwareCrypto, aes_cbc_encrypt
 from icure_async.crypto.streams import PIECE_BYTES, Measured
 from icure_async.entities.attachment_bodies import source_of
 from icure_async.entities.transfers import AttachmentDownload, AttachmentUpload
+from icure_async.errors import ValidationError
 
 KEY = bytes(16)
 CHUNKS = 40
@@ -76,3 +79,18 @@ async def test_a_download_has_a_few_chunks_in_memory_at_a_time() -> None:
     await download.end(is_framed=True)
     assert target.hash.hexdigest() == expected.sha256
     assert target.most <= PIECE_BYTES // 10_000 + 2
+
+
+async def test_the_last_bytes_of_an_upload_are_kept_back_until_all_are_known_to_be_right() -> None:
+    for key in (KEY, None):
+        for body in (PLAINTEXT + b"more", PLAINTEXT[:-1] + b"x", PLAINTEXT[:-1]):
+            known = Measured(len(PLAINTEXT), hashlib.sha256(PLAINTEXT).hexdigest())
+            upload = AttachmentUpload(
+                source_of(body), crypto=SoftwareCrypto(), key=key, known=known, progress=None
+            )
+            sent = 0
+            with pytest.raises(ValidationError, match="has changed"):
+                async for chunk in upload.chunks():
+                    sent += len(chunk)
+            assert upload.sent is None
+            assert sent < len(PLAINTEXT)
