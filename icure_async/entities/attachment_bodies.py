@@ -60,7 +60,9 @@ def source_of(body: object) -> Source:
     if isinstance(body, bytes | bytearray | memoryview):
         return _Bytes(bytes(body))
     if isinstance(body, os.PathLike):
-        return _Path(Path(os.fsdecode(body)))
+        # Its method may return anything.
+        with contextlib.suppress(TypeError):
+            return _Path(Path(os.fsdecode(body)))
     if isinstance(body, AsyncIterable):
         return _Stream(body)
     if callable(getattr(body, "read", None)):

@@ -6,11 +6,14 @@ import asyncio
 import hashlib
 import io
 import logging
+import os
+import threading
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+import attrs
 import pytest
 
 from icure_async import Content, DataSample, Document, MedTechApi, Patient, TransferProgress
@@ -27,6 +30,7 @@ from icure_async.errors import (
     ValidationError,
 )
 from icure_async.sandbox import Fault, Sandbox
+from icure_async.storage import _disk
 from tests.support.attachment_scenes import PATIENT, Ward, ward
 from tests.support.builders import builder_for
 from tests.support.golden import WORLD2
@@ -632,6 +636,59 @@ async def test_odd_arguments_are_refused_before_any_request(ward: Ward, tmp_path
     assert ward.log.take() == []
     with pytest.raises(NotFoundError):
         await samples.set_data_sample_attachment("unknown", SCAN)
+
+
+async def test_paths_at_which_there_can_be_no_file_are_refused_before_any_request(
+    ward: Ward, tmp_path: Path
+) -> None:
+    """A program that runs as root would replace the device by a file, for everybody."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    (tmp_path / "link").symlink_to(pipe)
+    odd: Any = attrs.make_class("Odd", [], bases=(os.PathLike,))
+    odd.__fspath__, odd.__abstractmethods__ = (lambda _: 5), frozenset()
+    samples = (await ward.user("hcpA")).data_sample_api
+    ward.log.take()
+    places = [pipe, tmp_path / "link", "a\0b", "\ud800", tmp_path / ("x" * 300), odd()]
+    for place in places:
+        with pytest.raises(ValidationError):
+            await samples.save_data_sample_attachment_content("id", "id", place)
+    with pytest.raises(ValidationError):
+        await samples.set_data_sample_attachment("id", odd())
+    assert ward.log.take() == []
+    assert pipe.is_fifo()
+    assert sorted(names_in(tmp_path)) == ["link", "pipe"]
+
+
+async def test_a_call_that_is_cancelled_while_its_file_is_made_leaves_none(
+    ward: Ward, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    samples = (await ward.user("hcpA")).data_sample_api
+    begun, going_on, made = (threading.Event() for _ in range(3))
+    create = _disk.create
+
+    def slow(path: Path) -> Any:
+        begun.set()
+        going_on.wait(10)
+        try:
+            return create(path)
+        finally:
+            made.set()
+
+    monkeypatch.setattr(_disk, "create", slow)
+    call = asyncio.ensure_future(
+        samples.save_data_sample_attachment_content("id", "id", tmp_path / "copy")
+    )
+    assert await asyncio.to_thread(begun.wait, 10)
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    monkeypatch.setattr(_disk, "unlink", lambda path: (path.unlink(), removed.set()))
+    removed = threading.Event()
+    going_on.set()
+    assert await asyncio.to_thread(made.wait, 10)
+    assert await asyncio.to_thread(removed.wait, 10)
+    assert names_in(tmp_path) == []
 
 
 async def test_no_key_hash_or_byte_of_a_file_is_in_a_log_or_a_url(
