@@ -19,6 +19,7 @@ import pytest
 from icure_async import Content, DataSample, Document, MedTechApi, Patient, TransferProgress
 from icure_async.crypto.software import aes_cbc_encrypt
 from icure_async.crypto.streams import PIECE_BYTES
+from icure_async.entities.records import Records
 from icure_async.errors import (
     ConflictError,
     DecryptionError,
@@ -36,7 +37,7 @@ from tests.support.builders import builder_for
 from tests.support.golden import WORLD2
 from tests.support.golden_sandbox import Opener
 from tests.support.request_log import RequestLog
-from tests.support.seeds import key_pair_of, stage, with_attachments
+from tests.support.seeds import Json, key_pair_of, stage, with_attachments
 
 __all__ = ["ward"]
 
@@ -319,6 +320,22 @@ async def test_a_document_without_bytes_and_one_that_is_not_there_say_so(ward: W
         await samples.get_data_sample_attachment_document(str(sample.id), "unknown")
 
 
+@pytest.mark.parametrize("odd", ["..", "a" * 300, "\ud800"])
+async def test_an_odd_name_of_the_bytes_is_the_fault_of_the_answer(
+    odd: str, ward: Ward, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sample = await ward.sample()
+    document = await attach(ward, sample)
+    read_record = Records.read
+
+    async def renamed(self: Any, record_id: str) -> Json:
+        return {**await read_record(self, record_id), "attachmentId": odd}
+
+    monkeypatch.setattr(Records, "read", renamed)
+    with pytest.raises(InvalidResponseError, match="no id"):
+        await read(ward, sample, document)
+
+
 async def test_an_answer_that_is_cut_is_asked_for_again(ward: Ward) -> None:
     sample = await ward.sample()
     document = await attach(ward, sample)
@@ -576,6 +593,24 @@ async def test_the_file_of_another_sample_is_not_removed(ward: Ward) -> None:
     with pytest.raises(ConflictError, match="not attached to this data sample"):
         await api.delete_attachment(str(other.id), str(document.id))
     assert await read(ward, sample, document) == SCAN
+
+
+async def test_a_file_in_clear_that_no_sample_has_is_not_said_to_be_removable(ward: Ward) -> None:
+    """Nothing in its document tells whose it is."""
+    sample = await ward.sample()
+    fault = Fault("status", method="PUT", path="*/contact", status=500)
+    with ward.sandbox.fault(fault), pytest.raises(ICureError) as caught:
+        await attach(ward, sample, in_clear=True)
+    assert "delete_attachment" not in "".join(caught.value.__notes__)
+    document = await attach(ward, sample, in_clear=True)
+    assert str(document.id) in "".join(caught.value.__notes__)
+    api = (await ward.user("hcpA")).data_sample_api
+    fault = Fault("status", method="DELETE", path="*/attachment", status=500)
+    with ward.sandbox.fault(fault), pytest.raises(ICureError) as caught:
+        await api.delete_attachment(str(sample.id), str(document.id))
+    assert "in clear" in "".join(caught.value.__notes__)
+    with pytest.raises(ConflictError, match="in clear"):
+        await api.delete_attachment(str(sample.id), str(document.id))
 
 
 async def test_a_file_that_a_sibling_has_too_keeps_its_bytes(ward: Ward) -> None:
