@@ -718,8 +718,13 @@ async def test_a_call_that_is_cancelled_while_its_file_is_made_leaves_none(
     call.cancel()
     with pytest.raises(asyncio.CancelledError):
         await call
-    monkeypatch.setattr(_disk, "unlink", lambda path: (path.unlink(), removed.set()))
     removed = threading.Event()
+
+    def unlink(path: Path) -> None:
+        path.unlink()
+        removed.set()
+
+    monkeypatch.setattr(_disk, "unlink", unlink)
     going_on.set()
     assert await asyncio.to_thread(made.wait, 10)
     assert await asyncio.to_thread(removed.wait, 10)
