@@ -10,7 +10,6 @@ import contextlib
 import inspect
 import os
 import threading
-from collections.abc import AsyncIterable, Iterable
 from concurrent.futures import Future
 from functools import partial, wraps
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, overload
@@ -26,7 +25,14 @@ from icure_sync._signals import with_signals
 from icure_sync._twins import Twin
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator
+    from collections.abc import (
+        AsyncGenerator,
+        AsyncIterator,
+        Callable,
+        Coroutine,
+        Iterable,
+        Iterator,
+    )
 
 __all__ = ["adapt", "callback", "stepped", "taking"]
 
@@ -216,11 +222,14 @@ def stepped(stream: Any) -> Any:
 
     Bytes, texts, paths and files are returned as they are: the SDK knows what to do with them.
     """
-    is_other = isinstance(stream, bytes | bytearray | memoryview | str | os.PathLike)
-    is_async = isinstance(stream, AsyncIterable)
-    if is_other or is_async or hasattr(stream, "read") or not isinstance(stream, Iterable):
-        return stream
-    return _Stepped(stream)
+    return _Stepped(stream) if _has_steps(stream) else stream
+
+
+def _has_steps(stream: object) -> bool:
+    if isinstance(stream, bytes | bytearray | memoryview | str | os.PathLike):
+        return False
+    names = dir(stream)
+    return "__iter__" in names and not {"__aiter__", "read"} & {*names}
 
 
 _END: Final = object()

@@ -54,7 +54,7 @@ class Meter:
 
     def __init__(self) -> None:
         self._hash = hashlib.sha256()
-        self.size = 0
+        self.size: int = 0
 
     def add(self, data: bytes | memoryview) -> None:
         """Take more of it."""
@@ -89,7 +89,7 @@ class Passing:
     """Passes a plaintext on as it is."""
 
     def __init__(self) -> None:
-        self.meter = Meter()
+        self.meter: Meter = Meter()
 
     def add(self, data: bytes | memoryview) -> bytes:
         """Take more of it."""
@@ -111,7 +111,7 @@ class Encryptor:
     """
 
     def __init__(self, key: bytes, iv: bytes) -> None:
-        self.meter = Meter()
+        self.meter: Meter = Meter()
         self._iv = iv
         self._encryptor = Cipher(algorithms.AES(key), modes.CBC(iv)).encryptor()
 
@@ -138,7 +138,7 @@ class Decryptor:
     """
 
     def __init__(self, key: bytes) -> None:
-        self.meter = Meter()
+        self.meter: Meter = Meter()
         self._key = key
         self._iv = b""
         self._decryptor = Cipher(algorithms.AES(key), modes.CBC(bytes(BLOCK_BYTES))).decryptor()

@@ -7,7 +7,7 @@ import errno
 import os
 from collections.abc import AsyncIterable, AsyncIterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Final, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, Protocol, TypeAlias, cast
 
 from icure_async.crypto.streams import PIECE_BYTES, Meter, pieces
 from icure_async.crypto.threads import in_thread_if_large
@@ -51,19 +51,19 @@ class Source(Protocol):
         ...
 
 
-def source_of(body: object) -> Source:
+def source_of(body: Any) -> Source:
     """Return the bytes to attach.
 
     Raises:
         ValidationError: the body has no form that can be attached.
     """
     if isinstance(body, bytes | bytearray | memoryview):
-        return _Bytes(bytes(body))
+        return _Bytes(bytes(cast("bytes", body)))
     if isinstance(body, os.PathLike):
         # Its method may return anything.
         with contextlib.suppress(TypeError):
-            return _Path(Path(os.fsdecode(body)))
-    if isinstance(body, AsyncIterable):
+            return _Path(Path(os.fsdecode(cast("os.PathLike[str]", body))))
+    if hasattr(body, "__aiter__"):
         return _Stream(body)
     if callable(getattr(body, "read", None)):
         file: Any = body
@@ -152,11 +152,11 @@ class _Stream:
                 await close()
 
 
-def _as_bytes(chunk: object) -> bytes:
+def _as_bytes(chunk: Any) -> bytes:
     if isinstance(chunk, bytes):
         return chunk
     if isinstance(chunk, bytearray | memoryview):
-        return bytes(chunk)
+        return bytes(cast("bytes", chunk))
     if chunk is None:
         raise ValidationError("The file to attach is not ready to be read: open it as blocking.")
     advice = "open it with mode 'rb'" if isinstance(chunk, str) else _FORMS

@@ -45,7 +45,7 @@ from icure_async.models.wire import to_wire
 from icure_async.rest.documents import is_id
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from icure_async.crypto.protocol import Crypto
     from icure_async.entities.attachment_bodies import Source
@@ -199,7 +199,12 @@ class Attachments:
             raise
         return document
 
-    async def _change(self, sample_id: str, contact: dict[str, Any], change: Any) -> None:
+    async def _change(
+        self,
+        sample_id: str,
+        contact: dict[str, Any],
+        change: Callable[[DataSample], DataSample | None],
+    ) -> None:
         """Change a data sample, of which the contact has been read."""
         read = iter([contact])
 
@@ -507,7 +512,11 @@ class Attachments:
         if not _points_to(sample, document_id):
             await self._refuse_used(contact, document_id)
         else:
-            await self._change(sample_id, contact, lambda present: _without(present, document_id))
+
+            def without(present: DataSample) -> DataSample | None:
+                return _without(present, document_id)
+
+            await self._change(sample_id, contact, without)
             if await self._is_used_in(contact, sample_id, document_id):
                 return document_id
         document = await self._documents.read(document_id)

@@ -275,6 +275,7 @@ class Transport:
         async with connection.slots:
             self._require_open_session(request)
             streams = Streams(self._seconds, request.upload, request.download)
+            response: Response | Failure
             try:
                 if not request.is_stream:
                     response = await self._exchange(request, url, _payload(data), proxy)
@@ -284,10 +285,11 @@ class Transport:
                             request, url, streams.body() or _payload(data), proxy, streams
                         )
             except _FAILURES as failure:
-                if streams.failure is None:
-                    return explain(failure, self._attempt(request, proxy))
+                response = explain(failure, self._attempt(request, proxy))
         if streams.failure is not None:
             raise streams.failure
+        if not isinstance(response, Response):
+            return response
         _log.debug("%s: HTTP %d", request.action, response.status)
         if response.status == _PROXY_REFUSES:
             return refused_by_proxy(response.status, self._attempt(request, proxy))

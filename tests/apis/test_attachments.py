@@ -641,7 +641,7 @@ async def test_a_deleted_sample_gets_no_file(ward: Ward) -> None:
 async def test_what_can_t_be_attached_is_refused_before_any_request(ward: Ward) -> None:
     sample = await ward.sample()
     ward.log.take()
-    odd: list[Any] = ["a text", 7, None, [b"list"], io.StringIO("text")]
+    odd: list[Any] = ["a text", 7, None, object(), io.StringIO("text")]
     for body in (*odd, Path("/no/such/file"), Path("/")):
         with pytest.raises(ValidationError):
             await attach(ward, sample, body)

@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 
 from icure_async import EncryptedPatient, Patient
-from icure_async.errors import PermissionDeniedError
+from icure_async.errors import DecryptionError, PermissionDeniedError
 from icure_async.keys import exchange_data
 from icure_async.models.flavour import Flavour
 from icure_async.models.wire import to_wire
@@ -21,6 +21,7 @@ from tests.support.cardinal_world import (
     fields_of,
     private_keys_of,
 )
+from tests.support.golden_records import OF_TODAY, matches
 from tests.support.request_log import RequestLog
 
 READERS = sorted({(one["stage"], one["reader"]) for one in CARDINAL["expected"]})
@@ -58,6 +59,28 @@ async def test_all_80_expectations(stage: str, reader: str) -> None:
             else:
                 assert isinstance(patient, Patient)
                 assert fields_of(to_wire(patient), fields) == fields
+
+
+ENTITIES: list[dict[str, Any]] = CARDINAL["expectedEntities"]
+READERS_OF_ENTITIES = sorted({(one["stage"], one["reader"]) for one in ENTITIES})
+
+
+@pytest.mark.usefixtures("keys_made_once", "cheap_hashes")
+@pytest.mark.parametrize(("stage", "reader"), READERS_OF_ENTITIES)
+async def test_all_expectations_of_conditions_contacts_and_maintenance_tasks(
+    stage: str, reader: str
+) -> None:
+    async with Sandbox(seed=seed_at(stage)) as sandbox, opened(sandbox, reader) as api:
+        for wanted in ENTITIES:
+            if (wanted["stage"], wanted["reader"]) != (stage, reader):
+                continue
+            try:
+                read = await OF_TODAY[wanted["kind"]](api, wanted)
+            except (DecryptionError, PermissionDeniedError):
+                assert wanted["fields"] is None
+            else:
+                assert wanted["fields"] is not None
+                assert matches(read, wanted["fields"])
 
 
 async def entities_of(sandbox: Sandbox) -> dict[str, dict[str, Any]]:

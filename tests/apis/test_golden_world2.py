@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 
 from icure_async import KeyPair, MedTechApi
-from icure_async.errors import DecryptionError, PermissionDeniedError
+from icure_async.errors import DecryptionError, NotFoundError, PermissionDeniedError
 from icure_async.sandbox import Sandbox
 from tests.support.golden import WORLD2
 from tests.support.golden_records import OF_2023, matches
@@ -49,6 +49,10 @@ async def _problem(api: MedTechApi, entry: Json) -> str | None:
         found = await OF_2023[entry["type"]](api, entry)
     except (DecryptionError, PermissionDeniedError) as error:
         return None if fields is None else f"{type(error).__name__}: {error}"
+    except NotFoundError as error:
+        # To patients the backend does not say that there is such a sample.
+        is_hidden = fields is None and entry["type"] == "dataSample"
+        return None if is_hidden else f"{type(error).__name__}: {error}"
     if fields is None:
         return "it is readable"
     return None if matches(found, _wanted(entry)) else f"it is {found}"

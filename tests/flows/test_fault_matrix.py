@@ -32,7 +32,7 @@ from tests.support.counts import Count
 from tests.support.fault_scenes import Place, Program, everything_of
 from tests.support.invitation_scenes import InvitedProgram, InvitingProgram, new_patient
 from tests.support.invitations import token_in
-from tests.support.samples import all_wanted, today
+from tests.support.samples import all_wanted, one_a_day, today
 from tests.support.sharing_scenes import SharingProgram, add_delegate, next_patient
 from tests.support.shortcuts import make_key_pairs
 
@@ -356,9 +356,9 @@ async def places(
     ("make", "flavour"),
     [
         *itertools.product(
-            [Registration, Login, LoginWithoutKey, Sharing, ClinicalRecords],
-            ["medtech", "cardinal"],
+            [Registration, Login, LoginWithoutKey, Sharing], ["medtech", "cardinal"]
         ),
+        *((ClinicalRecords, flavour) for flavour in one_a_day(["medtech", "cardinal"], OPTION)),
         (Invitation, "medtech"),
         (FirstLogin, "medtech"),
     ],

@@ -145,6 +145,29 @@ export const clinicalCommands = ({ current, ownerId, readPatient, builtFilter, c
         }),
       ),
 
+    // For benchmarks: how many there are, all of them read; page by page.
+    countSamplesOf: async ({ patientId }) => {
+      const filter = {
+        $type: 'ServiceBySecretForeignKeys',
+        healthcarePartyId: ownerId(),
+        patientSecretForeignKeys: await secretIdsOf(patientId),
+      }
+      let count = 0
+      let startId
+      do {
+        const page = await current().apis.contactApi.filterServicesBy(
+          startId,
+          1000,
+          chain('Service', builtFilter(filter)),
+        )
+        const services = await decrypted(page.rows)
+        if (services.some(({ content }) => !content?.en)) throw new Error('A sample was not decrypted')
+        count += services.length
+        startId = page.nextKeyPair?.startKeyDocId
+      } while (startId)
+      return count
+    },
+
     // Into the same contact, with its siblings; or as MedTech does without a cache, into a new one.
     modifySample: async ({ id, changes, intoNewContact = false }) => {
       const { apis, user } = current()

@@ -22,7 +22,7 @@ from tests.support.counts import Count
 from tests.support.ground import Device, Ground, Json, ProgramServer
 from tests.support.invitations import by_sms, token_in
 from tests.support.killable_program import NOTE
-from tests.support.samples import all_wanted, today
+from tests.support.samples import all_wanted, one_a_day, today
 from tests.support.sharing_scenes import add_delegate, check_shared, check_shared_today
 
 pytestmark = pytest.mark.timeout(900)
@@ -347,9 +347,9 @@ def _with(job: Json, key_pair: KeyPair) -> Json:
     ("make", "flavour"),
     [
         *itertools.product(
-            [Registration, Login, LoginWithoutKey, Sharing, ClinicalRecords],
-            ["medtech", "cardinal"],
+            [Registration, Login, LoginWithoutKey, Sharing], ["medtech", "cardinal"]
         ),
+        *((ClinicalRecords, flavour) for flavour in one_a_day(["medtech", "cardinal"], OPTION)),
         (FirstLogin, "medtech"),
     ],
 )

@@ -20,7 +20,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from icure_async.sandbox import Fault, Sandbox
+from icure_async.sandbox import Fault, Sandbox, stored_bytes
 from icure_async.sandbox import attachments as endpoints
 from icure_async.sandbox.stored_bytes import CHUNK
 from tests.support.bare_client import Client, Json, World, basic, me, shared_with
@@ -224,7 +224,7 @@ async def test_an_upload_that_is_cancelled_after_it_was_attached_keeps_its_bytes
     master = await world.master()
     await document(master)
     loop, cancelled = asyncio.get_running_loop(), threading.Event()
-    receive, attach = endpoints._receive, endpoints.attach
+    receive, attach = endpoints._receive, stored_bytes.attach
     handlers: list[asyncio.Task[Any]] = []
 
     async def receiving(*args: Any) -> Any:

@@ -33,6 +33,7 @@ TYPES: Final = {
     "patient": "Patient",
     "helement": "HealthElement",
     "contact": "Contact",
+    "document": "Document",
     "maintenancetask": "MaintenanceTask",
 }
 """The kinds of the database, and the entity types that access control keys are made with."""

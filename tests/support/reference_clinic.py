@@ -60,6 +60,11 @@ class ReferenceClinic:
         found: list[JsonObject] = await self.sdk.call("samplesOf", patientId=patient_id)
         return found
 
+    async def count_samples_of(self, patient_id: str) -> int:
+        """Read all samples of a patient, page by page, and return their number."""
+        count: int = await self.sdk.call("countSamplesOf", patientId=patient_id)
+        return count
+
     async def modify_sample(
         self, sample_id: str, *, into_new_contact: bool = False, **changes: object
     ) -> JsonObject:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+from collections.abc import Sequence
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 def today() -> int:
@@ -14,3 +18,8 @@ def today() -> int:
 def all_wanted(option: str) -> bool:
     """Return whether an environment variable asks for all cases."""
     return os.environ.get(option) == "all"
+
+
+def one_a_day(cases: Sequence[T], option: str) -> Sequence[T]:
+    """Return one of some cases, another one each day; all of them where they are asked for."""
+    return cases if all_wanted(option) else [cases[today() % len(cases)]]
