@@ -516,7 +516,7 @@ class DataSampleApi:
 
         The links and the other contents of the data sample stay. Where another data sample of the
         batch has the same file, its bytes stay, too. A repeated call finishes the job of one that
-        has failed.
+        has failed, except for a file that is in clear.
 
         Args:
             data_sample_id: id of the data sample.

@@ -60,7 +60,9 @@ def source_of(body: Any) -> Source:
     if isinstance(body, bytes | bytearray | memoryview):
         return _Bytes(bytes(cast("bytes", body)))
     if isinstance(body, os.PathLike):
-        return _Path(Path(os.fsdecode(cast("os.PathLike[str]", body))))
+        # Its method may return anything.
+        with contextlib.suppress(TypeError):
+            return _Path(Path(os.fsdecode(cast("os.PathLike[str]", body))))
     if hasattr(body, "__aiter__"):
         return _Stream(body)
     if callable(getattr(body, "read", None)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
@@ -123,15 +124,9 @@ async def file_at(path: object) -> AsyncGenerator[FileTarget, None]:
     Raises:
         ValidationError: there can be no file at that path.
     """
-    if not isinstance(path, str | os.PathLike) or not os.fspath(path):
-        raise ValidationError("path must be the path of the file to write. Nothing was sent.")
-    target: Path = Path(os.fspath(path))
-    if not target.name or await STORAGE.run_or_leave(target.is_dir):
-        raise ValidationError(
-            "path is a folder: add a name for the file to write. Nothing was sent."
-        )
+    target = _target(path)
     temporary = _disk.temporary_for(target)
-    file: BinaryIO = await _written(lambda: _disk.create(temporary))
+    file: BinaryIO = await _created(target, temporary)
     try:
         yield FileTarget(target, temporary, file)
     finally:
@@ -139,6 +134,44 @@ async def file_at(path: object) -> AsyncGenerator[FileTarget, None]:
             file.close()
         with contextlib.suppress(OSError):
             _disk.unlink(temporary)
+
+
+def _target(path: object) -> Path:
+    encoded = b""
+    # There are characters that no path can have.
+    with contextlib.suppress(TypeError, ValueError):
+        encoded = os.fsencode(path) if isinstance(path, str | os.PathLike) else b""
+    if not encoded or b"\0" in encoded:
+        raise ValidationError("path must be the path of the file to write. Nothing was sent.")
+    return Path(os.fsdecode(encoded))
+
+
+async def _created(target: Path, temporary: Path) -> BinaryIO:
+    """Create the temporary file. A call that is cancelled in the meantime leaves none."""
+    is_left = threading.Event()
+
+    def create() -> BinaryIO:
+        if not target.name or target.is_dir():
+            raise _disk.RefusedError("path is a folder: add a name for the file to write")
+        if target.exists() and not target.is_file():
+            # To give its name to a file would take it from all other programs: /dev/null.
+            raise _disk.RefusedError(
+                "path is a device or a pipe, and not a file; choose another name"
+            )
+        file = _disk.create(temporary)
+        if is_left.is_set():
+            file.close()
+            _disk.unlink(temporary)
+        return file
+
+    try:
+        created: BinaryIO = await _written(create)
+    except BaseException:
+        is_left.set()
+        with contextlib.suppress(OSError):
+            _disk.unlink(temporary)
+        raise
+    return created
 
 
 async def _written(step: Callable[[], Any]) -> Any:

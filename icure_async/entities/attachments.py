@@ -42,6 +42,7 @@ from icure_async.models.data_sample import Content, DataSample, EncryptedDataSam
 from icure_async.models.document import BYTES_IN_CLEAR, Document
 from icure_async.models.transfer import TransferProgress
 from icure_async.models.wire import to_wire
+from icure_async.rest.documents import is_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -190,10 +191,14 @@ class Attachments:
 
             await self._change(sample_id, contact, pointing)
         except Exception as error:
+            removal = (
+                ", or remove the document with delete_attachment()"
+                if self._documents.metadata.has_keys(stored.document)
+                else ""
+            )
             error.add_note(
                 f"Document {document_id} was made for the file, and may not be attached to any "
-                "data sample. Repeat the call with the same file to finish, or remove the document "
-                "with delete_attachment()."
+                f"data sample. Repeat the call with the same file to finish{removal}."
             )
             raise
         return document
@@ -375,6 +380,8 @@ class Attachments:
                     raise
                 document = await self._documents.read(str(document["id"]))
             else:
+                if upload.sent is None:
+                    raise _answered_early(str(document["id"]))
                 require_same_material(document, saved, noun, "modify")
                 return _with_bytes(saved)
         raise AssertionError
@@ -448,6 +455,12 @@ class Attachments:
             if not stored.document.get("objectStoreReference"):
                 raise _no_bytes(document_id)
             named = str(stored.document["objectStoreReference"])
+        if not is_id(named):
+            raise _odd_attachment_id(document_id)
+        present = stored.document.get("attachmentId"), stored.document.get("objectStoreReference")
+        if self._documents.kind.is_of_today and named not in present:
+            # The route of today names none: the answer would be the bytes of the present one.
+            raise _no_bytes(document_id)
         key, size = stored.opened.key, stored.opened.document.get("size")
         if size is None:
             size = stored.document.get("size")
@@ -521,11 +534,21 @@ class Attachments:
             await self._change(sample_id, contact, without)
             if await self._is_used_in(contact, sample_id, document_id):
                 return document_id
-        return await self._delete(document_id)
-
-    async def _delete(self, document_id: str) -> str:
-        """Remove the bytes of a document, and mark it as deleted."""
         document = await self._documents.read(document_id)
+        try:
+            return await self._delete(document)
+        except Exception as error:
+            if not self._documents.metadata.has_keys(document):
+                error.add_note(
+                    f"The data sample no longer has document {document_id}, whose bytes may still "
+                    "be stored, in clear. Nothing in it tells whose it is, so that no further call "
+                    "removes it: the administrator of the backend has to."
+                )
+            raise
+
+    async def _delete(self, document: dict[str, Any]) -> str:
+        """Remove the bytes of a document, and mark it as deleted."""
+        document_id = str(document["id"])
         if document.get("attachmentId") or document.get("objectStoreReference"):
             document = await self._resource.delete_attachment(document)
         if not document.get("deletionDate"):
@@ -545,6 +568,13 @@ class Attachments:
         """Refuse to remove a file that some data sample of the patient has."""
         (owning,) = await self._contacts.metadata.owning_ids_of([contact])
         document = await self._documents.read(document_id)
+        if not self._documents.metadata.has_keys(document):
+            raise ConflictError(
+                f"Document {document_id} is not attached to this data sample. It is in clear, and "
+                "nothing in it tells whose it is. Nothing was removed. Check the ids; where they "
+                "are right, the administrator of the backend has to remove it.",
+                status=409,
+            )
         (of_document,) = await self._documents.metadata.owning_ids_of([document])
         is_theirs = not set(owning).isdisjoint(of_document)
         found = await self._samples.of_patient(owning[0]) if is_theirs else []
@@ -682,6 +712,20 @@ def _with_bytes(document: dict[str, Any]) -> dict[str, Any]:
     raise InvalidResponseError(
         f"Could not store {_name_of(str(document['id']))}: the server answers with a document "
         "without one. No data sample has it. Try again."
+    )
+
+
+def _answered_early(document_id: str) -> InvalidResponseError:
+    return InvalidResponseError(
+        f"Could not store {_name_of(document_id)}: the server answers before it has all of the "
+        "bytes. No data sample has it. Try again."
+    )
+
+
+def _odd_attachment_id(document_id: str) -> InvalidResponseError:
+    return InvalidResponseError(
+        f"Could not read {_name_of(document_id)}: the document names it by something that is no "
+        "id. Have the file attached again, or call the administrator of the backend."
     )
 
 

@@ -52,7 +52,8 @@ class AttachmentUpload:
         progress: called after each piece.
 
     Attributes:
-        sent: size and hash of the bytes that were sent, once all of them were.
+        sent: size and hash of the bytes that were sent, once the last of them are on their way;
+            None before.
     """
 
     def __init__(
@@ -94,33 +95,43 @@ class AttachmentUpload:
         self._is_begun = True
         self.sent = None
         transform = await self._transform()
+        # Kept back until it is known to be right: a server that has the last of it may answer.
+        last, done = b"", 0
         async with (
             contextlib.aclosing(self._source.chunks()) as plaintext,
             contextlib.aclosing(transformed(transform, plaintext)) as finished,
         ):
             async for piece in finished:
-                yield piece
-                await self._report(transform)
+                self._check_growth(transform.meter.size)
+                if last:
+                    yield last
+                    await self._report(done)
+                last, done = piece, transform.meter.size
         found = transform.meter.result()
         if self._known not in (None, found):
-            raise ValidationError(
-                "The file to attach has changed while it was sent. No data sample has it: attach "
-                "it again once nothing writes to it."
-            )
-        last = transform.end()
-        if last:
-            yield last
+            raise _changed()
+        ending = transform.end()
         self.sent = found
-        await self._report(transform)
+        if last and ending:
+            yield last
+            await self._report(done)
+            last = b""
+        if last or ending:
+            yield last + ending
+        await self._report(found.size)
+
+    def _check_growth(self, size: int) -> None:
+        if self._known is not None and size > self._known.size:
+            raise _changed()
 
     async def _transform(self) -> Transform:
         if self._key is None:
             return Passing()
         return Encryptor(self._key, await self._crypto.random_bytes(BLOCK_BYTES))
 
-    async def _report(self, transform: Transform) -> None:
+    async def _report(self, done: int) -> None:
         total = None if self._known is None else self._known.size
-        await _report(self._progress, transform.meter.size, total)
+        await _report(self._progress, done, total)
 
 
 class AttachmentDownload:
@@ -244,6 +255,13 @@ class AttachmentDownload:
 def _may_be_encrypted(size: int | None) -> bool:
     """Return whether so many bytes can be encrypted ones; they can where the number is unknown."""
     return size is None or (size >= _SHORTEST and size % BLOCK_BYTES == 0)
+
+
+def _changed() -> ValidationError:
+    return ValidationError(
+        "The file to attach has changed while it was sent. No data sample has it: attach it again "
+        "once nothing writes to it."
+    )
 
 
 async def _report(progress: Transfer | None, done: int, total: int | None) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Final, Protocol, Self
 
 from icure_async.rest.decoding import BrokenBodyError, Decoding, UnknownEncodingError
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     import aiohttp
 
 __all__ = ["Download", "Streams", "Upload"]
+
+_PARTIAL_CONTENT: Final = 206
 
 
 class Upload(Protocol):
@@ -125,6 +127,9 @@ class Streams:
         download = self._download
         if download is None:
             return
+        if answer.status == _PARTIAL_CONTENT:
+            # Nobody has asked for a part.
+            raise BrokenBodyError
         with self._ours():
             await download.begin(None if encoding else answer.content_length)
         decoding = Decoding(encoding)

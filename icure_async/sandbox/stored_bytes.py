@@ -71,8 +71,12 @@ def add_chunk(tx: Transaction, upload: str, position: int, chunk: bytes) -> None
 
 
 def discard(tx: Transaction, upload: str) -> None:
-    """Forget an upload."""
-    tx.execute("DELETE FROM chunks WHERE upload = ?", (upload,))
+    """Forget an upload, unless it has become an attachment: its request may end even so."""
+    tx.execute(
+        "DELETE FROM chunks WHERE upload = ?"
+        " AND NOT EXISTS (SELECT 1 FROM attachments WHERE attachments.upload = chunks.upload)",
+        (upload,),
+    )
 
 
 def attach(tx: Transaction, document_id: str, attachment_id: str, bytes_: Bytes) -> bool:
@@ -99,9 +103,9 @@ def detach(tx: Transaction, document_id: str) -> None:
     rows = tx.select(
         "SELECT upload FROM attachments WHERE grp = ? AND document = ?", (tx.group, document_id)
     )
+    tx.execute("DELETE FROM attachments WHERE grp = ? AND document = ?", (tx.group, document_id))
     for (upload,) in rows:
         discard(tx, str(upload))
-    tx.execute("DELETE FROM attachments WHERE grp = ? AND document = ?", (tx.group, document_id))
 
 
 def bytes_of(tx: Transaction, document_id: str, attachment_id: str) -> Bytes | None:

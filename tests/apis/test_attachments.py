@@ -6,16 +6,20 @@ import asyncio
 import hashlib
 import io
 import logging
+import os
+import threading
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+import attrs
 import pytest
 
 from icure_async import Content, DataSample, Document, MedTechApi, Patient, TransferProgress
 from icure_async.crypto.software import aes_cbc_encrypt
 from icure_async.crypto.streams import PIECE_BYTES
+from icure_async.entities.records import Records
 from icure_async.errors import (
     ConflictError,
     DecryptionError,
@@ -27,12 +31,13 @@ from icure_async.errors import (
     ValidationError,
 )
 from icure_async.sandbox import Fault, Sandbox
+from icure_async.storage import _disk
 from tests.support.attachment_scenes import PATIENT, Ward, ward
 from tests.support.builders import builder_for
 from tests.support.golden import WORLD2
 from tests.support.golden_sandbox import Opener
 from tests.support.request_log import RequestLog
-from tests.support.seeds import key_pair_of, stage, with_attachments
+from tests.support.seeds import Json, key_pair_of, stage, with_attachments
 
 __all__ = ["ward"]
 
@@ -315,6 +320,22 @@ async def test_a_document_without_bytes_and_one_that_is_not_there_say_so(ward: W
         await samples.get_data_sample_attachment_document(str(sample.id), "unknown")
 
 
+@pytest.mark.parametrize("odd", ["..", "a" * 300, "\ud800"])
+async def test_an_odd_name_of_the_bytes_is_the_fault_of_the_answer(
+    odd: str, ward: Ward, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sample = await ward.sample()
+    document = await attach(ward, sample)
+    read_record = Records.read
+
+    async def renamed(self: Any, record_id: str) -> Json:
+        return {**await read_record(self, record_id), "attachmentId": odd}
+
+    monkeypatch.setattr(Records, "read", renamed)
+    with pytest.raises(InvalidResponseError, match="no id"):
+        await read(ward, sample, document)
+
+
 async def test_an_answer_that_is_cut_is_asked_for_again(ward: Ward) -> None:
     sample = await ward.sample()
     document = await attach(ward, sample)
@@ -427,6 +448,28 @@ async def test_a_file_that_changes_while_it_is_sent_is_refused(ward: Ward) -> No
     sample = await ward.sample()
     with pytest.raises(ValidationError, match="has changed"):
         await attach(ward, sample, Growing(SCAN))
+    assert await content(ward, sample) == {}
+
+
+@pytest.mark.parametrize("in_clear", [False, True])
+async def test_a_file_that_grows_without_end_while_it_is_sent_is_refused(
+    in_clear: bool, ward: Ward
+) -> None:
+    """Although the backend has as many bytes as were announced, and answers."""
+
+    class Growing(io.BytesIO):
+        passes = 0
+
+        def seek(self, offset: int, whence: int = 0, /) -> int:
+            self.passes += 1
+            return super().seek(offset, whence)
+
+        def read(self, size: int | None = -1, /) -> bytes:
+            return super().read(size) or bytes(PIECE_BYTES if self.passes > 1 else 0)
+
+    sample = await ward.sample()
+    with pytest.raises(ValidationError, match="has changed"):
+        await asyncio.wait_for(attach(ward, sample, Growing(SCAN), in_clear=in_clear), 10)
     assert await content(ward, sample) == {}
 
 
@@ -552,6 +595,24 @@ async def test_the_file_of_another_sample_is_not_removed(ward: Ward) -> None:
     assert await read(ward, sample, document) == SCAN
 
 
+async def test_a_file_in_clear_that_no_sample_has_is_not_said_to_be_removable(ward: Ward) -> None:
+    """Nothing in its document tells whose it is."""
+    sample = await ward.sample()
+    fault = Fault("status", method="PUT", path="*/contact", status=500)
+    with ward.sandbox.fault(fault), pytest.raises(ICureError) as caught:
+        await attach(ward, sample, in_clear=True)
+    assert "delete_attachment" not in "".join(caught.value.__notes__)
+    document = await attach(ward, sample, in_clear=True)
+    assert str(document.id) in "".join(caught.value.__notes__)
+    api = (await ward.user("hcpA")).data_sample_api
+    fault = Fault("status", method="DELETE", path="*/attachment", status=500)
+    with ward.sandbox.fault(fault), pytest.raises(ICureError) as caught:
+        await api.delete_attachment(str(sample.id), str(document.id))
+    assert "in clear" in "".join(caught.value.__notes__)
+    with pytest.raises(ConflictError, match="in clear"):
+        await api.delete_attachment(str(sample.id), str(document.id))
+
+
 async def test_a_file_that_a_sibling_has_too_keeps_its_bytes(ward: Ward) -> None:
     api = (await ward.user("hcpA")).data_sample_api
     first, second = await api.create_or_modify_data_samples_for(
@@ -610,6 +671,64 @@ async def test_odd_arguments_are_refused_before_any_request(ward: Ward, tmp_path
     assert ward.log.take() == []
     with pytest.raises(NotFoundError):
         await samples.set_data_sample_attachment("unknown", SCAN)
+
+
+async def test_paths_at_which_there_can_be_no_file_are_refused_before_any_request(
+    ward: Ward, tmp_path: Path
+) -> None:
+    """A program that runs as root would replace the device by a file, for everybody."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    (tmp_path / "link").symlink_to(pipe)
+    odd: Any = attrs.make_class("Odd", [], bases=(os.PathLike,))
+    odd.__fspath__, odd.__abstractmethods__ = (lambda _: 5), frozenset()
+    samples = (await ward.user("hcpA")).data_sample_api
+    ward.log.take()
+    places = [pipe, tmp_path / "link", "a\0b", "\ud800", tmp_path / ("x" * 300), odd()]
+    for place in places:
+        with pytest.raises(ValidationError):
+            await samples.save_data_sample_attachment_content("id", "id", place)
+    with pytest.raises(ValidationError):
+        await samples.set_data_sample_attachment("id", odd())
+    assert ward.log.take() == []
+    assert pipe.is_fifo()
+    assert sorted(names_in(tmp_path)) == ["link", "pipe"]
+
+
+async def test_a_call_that_is_cancelled_while_its_file_is_made_leaves_none(
+    ward: Ward, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    samples = (await ward.user("hcpA")).data_sample_api
+    begun, going_on, made = (threading.Event() for _ in range(3))
+    create = _disk.create
+
+    def slow(path: Path) -> Any:
+        begun.set()
+        going_on.wait(10)
+        try:
+            return create(path)
+        finally:
+            made.set()
+
+    monkeypatch.setattr(_disk, "create", slow)
+    call = asyncio.ensure_future(
+        samples.save_data_sample_attachment_content("id", "id", tmp_path / "copy")
+    )
+    assert await asyncio.to_thread(begun.wait, 10)
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    removed = threading.Event()
+
+    def unlink(path: Path) -> None:
+        path.unlink()
+        removed.set()
+
+    monkeypatch.setattr(_disk, "unlink", unlink)
+    going_on.set()
+    assert await asyncio.to_thread(made.wait, 10)
+    assert await asyncio.to_thread(removed.wait, 10)
+    assert names_in(tmp_path) == []
 
 
 async def test_no_key_hash_or_byte_of_a_file_is_in_a_log_or_a_url(

@@ -13,6 +13,7 @@ from icure_async.crypto.streams import PIECE_BYTES, Measured
 from icure_async.entities.attachment_bodies import source_of
 from icure_async.entities.attachment_targets import MemoryTarget
 from icure_async.entities.transfers import AttachmentDownload, AttachmentUpload, InClearError
+from icure_async.errors import ValidationError
 from icure_async.models.transfer import TransferProgress
 
 KEY = bytes(16)
@@ -106,3 +107,22 @@ async def test_of_a_wrong_guess_nothing_is_left_and_progress_begins_again() -> N
     assert target.data() == PLAINTEXT
     assert sum(later < earlier for earlier, later in pairwise(told)) == 1
     assert told[-1] == len(PLAINTEXT)
+
+
+async def test_the_last_bytes_of_an_upload_are_kept_back_until_all_are_known_to_be_right() -> None:
+    for key in (KEY, None):
+        for body in (PLAINTEXT + b"more", PLAINTEXT[:-1] + b"x", PLAINTEXT[:-1]):
+            known = Measured(len(PLAINTEXT), hashlib.sha256(PLAINTEXT).hexdigest())
+            upload = AttachmentUpload(
+                source_of(body), crypto=SoftwareCrypto(), key=key, known=known, progress=None
+            )
+            sent: list[int] = []
+
+            async def send(upload: AttachmentUpload = upload, sent: list[int] = sent) -> None:
+                async for chunk in upload.chunks():
+                    sent.append(len(chunk))
+
+            with pytest.raises(ValidationError, match="has changed"):
+                await send()
+            assert upload.sent is None
+            assert sum(sent) < len(PLAINTEXT)

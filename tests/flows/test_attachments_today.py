@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from icure_async import DataSample, Patient
-from icure_async.errors import ICureError
+from icure_async.errors import ICureError, NotFoundError
 from icure_async.sandbox import Fault
 from tests.support.people_of_today import Town, town
 
@@ -68,3 +68,17 @@ async def test_a_file_is_shared_with_its_sample_and_a_repeated_call_finishes_the
         await other.data_sample_api.get_data_sample_attachment_content(*ids)
     await samples.give_access_to(sample, colleague.owner_id)
     assert await other.data_sample_api.get_data_sample_attachment_content(*ids) == SCAN
+
+
+async def test_an_attachment_that_is_not_that_of_the_document_is_not_answered_by_that_one(
+    town: Town,
+) -> None:
+    """The route of today has no place for the id."""
+    person, api = await town.registered(professional=False)
+    samples = api.data_sample_api
+    sample = await samples.create_or_modify_data_sample_for(person.owner_id, DataSample())
+    document = await samples.set_data_sample_attachment(str(sample.id), SCAN)
+    ids = str(sample.id), str(document.id)
+    assert await samples.get_data_sample_attachment_content(*ids, document.attachment_id) == SCAN
+    with pytest.raises(NotFoundError, match="there are no bytes"):
+        await samples.get_data_sample_attachment_content(*ids, "a-former-one")

@@ -284,6 +284,18 @@ async def test_a_download_that_is_cut_is_asked_for_again_and_begins_anew() -> No
     assert len(heads) == 3
 
 
+async def test_a_part_of_a_download_is_not_taken_for_all_of_it() -> None:
+    part = b"HTTP/1.1 206 Partial Content\r\nContent-Length: 3\r\n\r\nabc"
+    whole = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nabcdef"
+    taken = Taken()
+    async with raw_server(part, whole) as (url, heads), open_transport() as transport:
+        await transport.send(at(url, download=taken))
+    assert (taken.data, len(heads)) == (b"abcdef", 2)
+    async with raw_server(part, part, part) as (url, _), open_transport() as transport:
+        with pytest.raises(NetworkError):
+            await transport.send(at(url, download=Taken()))
+
+
 async def test_a_download_whose_end_is_not_marked_says_so() -> None:
     taken = Taken()
     async with raw_server(b"HTTP/1.1 200 OK\r\n\r\nabc") as (url, _), open_transport() as transport:

@@ -11,15 +11,17 @@ import hashlib
 import io
 import os
 import sqlite3
+import threading
 from collections.abc import AsyncIterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 
-from icure_async.sandbox import Fault, Sandbox
+from icure_async.sandbox import Fault, Sandbox, stored_bytes
+from icure_async.sandbox import attachments as endpoints
 from icure_async.sandbox.stored_bytes import CHUNK
 from tests.support.bare_client import Client, Json, World, basic, me, shared_with
 from tests.support.golden import WORLD2
@@ -215,6 +217,45 @@ async def test_an_upload_that_is_cut_by_its_sender_leaves_nothing(
     assert chunks_in(fresh) == 0
 
 
+async def test_an_upload_that_is_cancelled_after_it_was_attached_keeps_its_bytes(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when the sandbox's web server ends a request whose last transaction has begun."""
+    master = await world.master()
+    await document(master)
+    loop, cancelled = asyncio.get_running_loop(), threading.Event()
+    receive, attach = endpoints._receive, stored_bytes.attach
+    handlers: list[asyncio.Task[Any]] = []
+
+    async def receiving(*args: Any) -> Any:
+        handlers.extend(filter(None, [asyncio.current_task()]))
+        return await receive(*args)
+
+    def cancel() -> None:
+        handlers[0].cancel()
+        # Once the handler has seen it.
+        loop.call_soon(loop.call_soon, cancelled.set)
+
+    def attaching(*args: Any) -> bool:
+        attached = attach(*args)
+        loop.call_soon_threadsafe(cancel)
+        assert cancelled.wait(10)
+        return attached
+
+    monkeypatch.setattr(endpoints, "_receive", receiving)
+    monkeypatch.setattr(endpoints, "attach", attaching)
+
+    async def once() -> AsyncIterator[bytes]:
+        yield LONG
+
+    with suppress(aiohttp.ClientError, ConnectionError):
+        await master.put("/document/d/attachment", data=once(), headers=BYTES)
+    assert len(handlers) == 1
+    assert (await master.get("/document/d")).body["size"] == len(LONG)
+    status, got, _ = await fetch(master, "/document/d/attachment")
+    assert (status, got == LONG) == (200, True)
+
+
 def chunks_in(path: Path) -> int:
     with closing(sqlite3.connect(path)) as connection:
         return int(connection.execute("SELECT count(*) FROM chunks").fetchone()[0])
@@ -303,7 +344,7 @@ async def test_a_caller_who_may_not_write_is_told_so_before_the_bytes_are_stored
     world: World, fresh: Path
 ) -> None:
     master = await world.master()
-    await document(master)
+    await document(master, **shared_with("somebody"))
     stranger = await world.register("arya@winterfell.example")
     refused = await put(stranger, LONG)
     assert refused.status == 403
