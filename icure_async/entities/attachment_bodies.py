@@ -59,10 +59,10 @@ def source_of(body: Any) -> Source:
     """
     if isinstance(body, bytes | bytearray | memoryview):
         return _Bytes(bytes(cast("bytes", body)))
-    if isinstance(body, os.PathLike):
+    if hasattr(body, "__fspath__"):
         # Its method may return anything.
         with contextlib.suppress(TypeError):
-            return _Path(Path(os.fsdecode(cast("os.PathLike[str]", body))))
+            return _Path(Path(os.fsdecode(body)))
     if hasattr(body, "__aiter__"):
         return _Stream(body)
     if callable(getattr(body, "read", None)):

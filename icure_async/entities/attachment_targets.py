@@ -6,7 +6,7 @@ import contextlib
 import os
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeGuard
 
 from icure_async.errors import ResponseTooLargeError, ValidationError
 from icure_async.storage import _disk
@@ -136,11 +136,15 @@ async def file_at(path: object) -> AsyncGenerator[FileTarget, None]:
             _disk.unlink(temporary)
 
 
+def _is_path(path: object) -> TypeGuard[str | os.PathLike[str]]:
+    return isinstance(path, str) or hasattr(path, "__fspath__")
+
+
 def _target(path: object) -> Path:
     encoded = b""
     # There are characters that no path can have.
     with contextlib.suppress(TypeError, ValueError):
-        encoded = os.fsencode(path) if isinstance(path, str | os.PathLike) else b""
+        encoded = os.fsencode(path) if _is_path(path) else b""
     if not encoded or b"\0" in encoded:
         raise ValidationError("path must be the path of the file to write. Nothing was sent.")
     return Path(os.fsdecode(encoded))
