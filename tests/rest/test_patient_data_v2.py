@@ -39,8 +39,6 @@ def resource(transport: Transport, backend: Backend) -> PatientDataResourceV2:
 @pytest.mark.parametrize(
     ("kind", "path", "entity_type"),
     [
-        ("helement", "/helement/byDataOwnerPatientOpeningDate", "HealthElement"),
-        ("contact", "/contact/byDataOwnerPatientOpeningDate", "Contact"),
         ("form", "/form/byDataOwnerPatientOpeningDate", "Form"),
     ],
 )
@@ -75,25 +73,25 @@ async def test_invoices_are_read_in_another_way(
 async def test_where_there_is_nothing_nothing_is_read(
     backend: Backend, resource: PatientDataResourceV2
 ) -> None:
-    backend.on("POST /contact/byDataOwnerPatientOpeningDate", [])
-    assert await resource.of_patient("contact", "me", ["s1"]) == []
-    assert backend.calls[-1] == "POST /contact/byDataOwnerPatientOpeningDate"
+    backend.on("POST /form/byDataOwnerPatientOpeningDate", [])
+    assert await resource.of_patient("form", "me", ["s1"]) == []
+    assert backend.calls[-1] == "POST /form/byDataOwnerPatientOpeningDate"
 
 
 @pytest.mark.parametrize("answer", [{}, [5], [None], [{"id": "a"}], [".."], "a"])
 async def test_malformed_ids_are_refused(
     backend: Backend, resource: PatientDataResourceV2, answer: Any
 ) -> None:
-    backend.on("POST /contact/byDataOwnerPatientOpeningDate", answer)
+    backend.on("POST /form/byDataOwnerPatientOpeningDate", answer)
     with pytest.raises(InvalidResponseError):
-        await resource.of_patient("contact", "me", ["s1"])
+        await resource.of_patient("form", "me", ["s1"])
 
 
 @pytest.mark.parametrize("answer", [{}, [5], [{"id": "other", "rev": "1-a"}], [{"rev": "1-a"}]])
 async def test_other_documents_than_asked_for_are_refused(
     backend: Backend, resource: PatientDataResourceV2, answer: Any
 ) -> None:
-    backend.on("POST /contact/byDataOwnerPatientOpeningDate", ["a"])
-    backend.on("POST /contact/byIds", answer)
+    backend.on("POST /form/byDataOwnerPatientOpeningDate", ["a"])
+    backend.on("POST /form/byIds", answer)
     with pytest.raises(InvalidResponseError):
-        await resource.of_patient("contact", "me", ["s1"])
+        await resource.of_patient("form", "me", ["s1"])

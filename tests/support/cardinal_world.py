@@ -42,11 +42,11 @@ WRAPPED: Final = ("exchangeKey", "accessControlSecret", "sharedSignatureKey")
 
 
 def entities_at(stage: str) -> dict[str, dict[str, Json]]:
-    """Return a copy of the database at a stage."""
+    """Return a copy of the database at a stage, with an empty place for kinds that have none."""
     copied: dict[str, dict[str, Json]] = json.loads(
         json.dumps(CARDINAL["stages"][stage]["entities"])
     )
-    return copied
+    return {**{kind: {} for kind in TYPES}, **copied}
 
 
 def private_keys_of(*users: str) -> list[str]:

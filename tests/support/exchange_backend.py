@@ -217,7 +217,9 @@ class FakeSession:
         headers: Mapping[str, str] | None = None,
         repeatable: bool = False,
         version: int | None = None,
+        **streams: object,
     ) -> Response:
+        assert set(streams.values()) <= {None}
         sent = json.loads(json.dumps(body))
         question = Question(method, path, parse_qs(query), sent, self.data_owner_id, version)
         status, answer = self._backend.ask(question)
