@@ -451,7 +451,9 @@ class DataSampleApi:
         that was attached; anything else is an error. Those of the 2023 MedTech SDK are in clear.
         Where another SDK has attached them to a document with a key, nothing says whether they are
         encrypted: if their number and the padding at their end fit, they are decrypted, else read
-        as they are. Of files in clear, that takes one in some thousands for encrypted.
+        as they are. Of files in clear, that takes one in some thousands for encrypted. A backend
+        that takes the keys and the encrypted part off a document can pass other bytes off as its
+        file in clear.
 
         For large files there is :meth:`save_data_sample_attachment_content`.
 

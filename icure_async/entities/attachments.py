@@ -260,15 +260,16 @@ class Attachments:
     ) -> _Stored:
         """Return a document for a file: that of an earlier call, or a new one."""
         record = _record(file, known)
-        record.id = await self._id_for(contact, sample_id, language, file, known)
+        readers = await self._samples.readers_of(contact)
+        record.id = await self._id_for(contact, sample_id, language, file, known, readers)
         try:
-            return await self._create(contact, record, file)
+            return await self._create(contact, record, file, readers)
         except ConflictError:
             present = await self._made_before(record)
         if present is not None:
             return present
         record.id = await new_uuid(self._crypto)
-        return await self._create(contact, record, file)
+        return await self._create(contact, record, file, readers)
 
     async def _id_for(
         self,
@@ -277,8 +278,11 @@ class Attachments:
         language: str,
         file: AttachedFile,
         known: Measured | None,
+        readers: Sequence[str],
     ) -> str:
         """Return the id of a document: the same one for the same file, so that calls repeat.
+
+        For other readers it is another one: those of an earlier document are not changed.
 
         It tells nothing about the file to those who do not have the key of the contact.
         """
@@ -287,12 +291,16 @@ class Attachments:
         if known is None or opened is None or opened.key is None:
             return await new_uuid(self._crypto)
         names = [file.name, file.version, file.external_uuid, file.in_clear]
-        what = ["attachment", sample_id, language, known.size, known.sha256, *names]
+        what = ["attachment", sample_id, language, known.size, known.sha256, *names, *readers]
         text = json.dumps(what).encode("ascii")
         return uuid_from(hmac.digest(opened.key, text, hashlib.sha256)[:16])
 
     async def _create(
-        self, contact: Mapping[str, Any], record: Document, file: AttachedFile
+        self,
+        contact: Mapping[str, Any],
+        record: Document,
+        file: AttachedFile,
+        readers: Sequence[str],
     ) -> _Stored:
         if file.in_clear and not self._documents.kind.is_of_today:
             # As the 2023 reference makes one: with a key it would ask the backend to decrypt.
@@ -300,12 +308,14 @@ class Attachments:
             members = {name: getattr(record, name) for name in names}
             document: dict[str, Any] = Document(**members).to_dict(case="camel")
             return await self._opened(await self._resource.create(document))
-        sealed = await self._sealed(contact, record)
+        sealed = await self._sealed(contact, record, readers)
         created = await self._resource.create(sealed)
         require_same_material(sealed, created, self._documents.kind.noun, "create")
         return await self._opened(created)
 
-    async def _sealed(self, contact: Mapping[str, Any], record: Document) -> dict[str, Any]:
+    async def _sealed(
+        self, contact: Mapping[str, Any], record: Document, readers: Sequence[str]
+    ) -> dict[str, Any]:
         """Return a new document, for those who can read the contact."""
         kind, own_id = self._documents.kind, await self._own.own_id()
         (owning,) = await self._contacts.metadata.owning_ids_of([contact])
@@ -316,7 +326,6 @@ class Attachments:
                 entity_type=DATA_SAMPLE,
             )
         parent = Parent(owning[0], list(as_list(contact.get("secretForeignKeys"))))
-        readers = await self._samples.readers_of(contact)
 
         async def prepared(user: Mapping[str, Any]) -> Sequence[dict[str, Any] | CryptoError]:
             document = self._documents.new_document(record, str(user["id"]), own_id)

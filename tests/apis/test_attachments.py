@@ -406,6 +406,20 @@ async def test_a_repeated_call_finishes_the_job_with_one_document(step: str, war
     assert len((await ward.sandbox.export())["entities"]["document"]) == before + 1
 
 
+async def test_a_repeated_call_finishes_the_job_for_those_who_have_the_sample_by_then(
+    ward: Ward,
+) -> None:
+    samples = (await ward.user("hcpA")).data_sample_api
+    sample = await ward.sample()
+    ward.sandbox.inject_fault(STEPS["bytes not sent"])
+    with pytest.raises(ICureError):
+        await attach(ward, sample)
+    ward.sandbox.clear_faults()
+    await samples.give_access_to(await samples.get_data_sample(str(sample.id)), IDS["hcpB"])
+    document = await attach(ward, sample)
+    assert await read(ward, sample, document, "hcpB") == SCAN
+
+
 async def test_what_is_cut_on_its_way_is_not_stored_and_sent_again(ward: Ward) -> None:
     sample = await ward.sample()
     ward.sandbox.inject_fault(Fault("drop-before", method="PUT", path="*/attachment", times=1))
