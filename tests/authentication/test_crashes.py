@@ -138,7 +138,8 @@ class Device:
             # Death came to a task that works for the program.
             outcome = outcome.exceptions[0]
         assert isinstance(outcome, DeathError | asyncio.CancelledError), outcome
-        return fate.points[-1]
+        # What works next to it may have reached later ones before it ended.
+        return fate.point
 
     async def published_keys(self) -> set[str]:
         if await user_named(self.sandbox, self.phone_number) is None:

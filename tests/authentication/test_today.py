@@ -134,6 +134,7 @@ async def test_after_a_death_the_next_call_finishes_the_job(
 ) -> None:
     """Killed at one moment, cancelled at the next."""
     points: set[str] = set()
+    survived = 0
     for number in itertools.count():
         device = DeviceOfToday(sandbox, tmp_path)
         process, code = await device.start()
@@ -142,9 +143,10 @@ async def test_after_a_death_the_next_call_finishes_the_job(
         assert len(await device.published_keys()) <= 1
         if point is None:
             await device.assert_whole(1)
-            if len(fate.points) <= number:
+            survived += 1
+            if survived > 8:
                 break
-            # Something died that the program can do without.
+            # Runs differ: some have fewer moments, and some things a program can do without.
             continue
         points.add(point.partition("?")[0])
         try:

@@ -29,6 +29,7 @@ class Fate:
 
     def __init__(self, dies_at: int | None = None, *, cancelled: bool = False) -> None:
         self.points: list[str] = []
+        self.point: str | None = None
         self.program: asyncio.Task[Any] | None = None
         self._dies_at = dies_at
         self._cancelled = cancelled
@@ -37,6 +38,7 @@ class Fate:
         self.points.append(point)
         if len(self.points) - 1 != self._dies_at:
             return
+        self.point = point
         if not self._cancelled:
             raise DeathError(point)
         task = asyncio.current_task()

@@ -23,6 +23,7 @@ FOLDERS: Final = tuple(
 """The folders of the flow tests."""
 
 FILES: Mapping[str, str] = {
+    "tests/apis/test_all_data_of_patients.py": _INSIDE,
     "tests/apis/test_cardinal_children.py": _INSIDE,
     "tests/apis/test_cardinal_records.py": _BELOW,
     "tests/apis/test_hostile_backend_today.py": _BELOW,

@@ -101,6 +101,7 @@ UNUSED = {
     "iterators": "UserApi.filter_nobody",
     "decorators": "cached",
     "callbacks": "UserApi.get_user.on_progress",
+    "streams": "UserApi.get_user.body",
     "left_out": "UserApi.delete_everybody",
     "internal": "icure_async.filters",
     "shared_modules": "icure_async.filters",

@@ -37,7 +37,10 @@ NAMES = (
     "AnonymousMedTechApiBuilder",
     "AnonymousMessageGatewayApi",
     "AuthenticationApi",
+    "CodingApi",
     "DataOwnerApi",
+    "DataSampleApi",
+    "HealthcareElementApi",
     "HealthcareProfessionalApi",
     "MedTechApi",
     "MedTechApiBuilder",
@@ -138,6 +141,8 @@ def twin_of(hint: Any, *, parameter: bool) -> Any:
         arguments, result = parts
         plain = get_args(result)[0] if get_origin(result) is collections.abc.Awaitable else result
         return collections.abc.Callable[arguments, plain]
+    if parameter and origin is collections.abc.AsyncIterable:
+        return types.GenericAlias(collections.abc.Iterable, parts)
     if parameter and origin is types.UnionType:
         return functools.reduce(operator.or_, (twin_of(part, parameter=True) for part in parts))
     return hint
@@ -233,7 +238,10 @@ def test_no_member_is_missing_on_either_side(original: type) -> None:
 ATTRIBUTES = {
     icure_async.AnonymousMedTechApi: {"authentication_api", "message_gateway_api"},
     icure_async.MedTechApi: {
+        "coding_api",
         "data_owner_api",
+        "data_sample_api",
+        "healthcare_element_api",
         "healthcare_professional_api",
         "medical_device_api",
         "notification_api",
