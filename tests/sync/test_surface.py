@@ -180,6 +180,7 @@ def reworded(doc: str | None) -> str | None:
         ("an async function that", "a function that"),
         ("the event loop and the process in which", "the process in which"),
         ("another event loop or process", "another process"),
+        ("async iterable", "iterable"),
         ("async for", "for"),
         ("async with", "with"),
         ("aclose", "close"),
