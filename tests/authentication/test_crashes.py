@@ -138,7 +138,7 @@ class Device:
             # Death came to a task that works for the program.
             outcome = outcome.exceptions[0]
         assert isinstance(outcome, DeathError | asyncio.CancelledError), outcome
-        # What works next to it may have reached later ones before it ended.
+        # Tasks next to it may have reached later ones before they ended.
         return fate.point
 
     async def published_keys(self) -> set[str]:
